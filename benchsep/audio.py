@@ -1,0 +1,192 @@
+"""Audio as every part of benchsep passes it on.
+
+Conventions
+-----------
+samples   float32, ``[channels, frames]``, C-contiguous, finite; nominal range [-1, 1]
+rate      Hz, int
+stems     always in the order of :data:`STEMS`
+
+A file is decoded by libsndfile (wav, flac, ogg, mp3); stem.mp4 is read in
+:mod:`benchsep.datasets.musdb`. Resampling is soxr HQ, the same everywhere, since the
+resampler is part of a ViSQOL or DNSMOS value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.errors import AudioError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+STEMS = ("vocals", "drums", "bass", "other")
+"""Stem order in every table, array and token sequence."""
+
+MIN_RATE, MAX_RATE = 1_000, 768_000
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A finite signal: ``samples`` float32 ``[channels, frames]`` at ``rate`` Hz.
+
+    Raises
+    ------
+    AudioError
+        if the samples are not two-dimensional, are empty or not finite, or the rate is absurd.
+    """
+
+    samples: NDArray[np.float32]
+    rate: int
+
+    def __post_init__(self) -> None:
+        samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        if samples.ndim != 2:
+            raise AudioError(
+                f"samples have shape {samples.shape}, expected [channels, frames]; "
+                "use Audio.of(array, rate) for a mono vector"
+            )
+        if samples.shape[0] == 0 or samples.shape[1] == 0:
+            raise AudioError(f"no samples: shape {samples.shape}")
+        if samples.shape[0] > 64:
+            raise AudioError(
+                f"{samples.shape[0]} channels of {samples.shape[1]} frames: the axes look "
+                "swapped, expected [channels, frames]"
+            )
+        if not np.isfinite(samples).all():
+            bad = int(np.size(samples) - np.isfinite(samples).sum())
+            raise AudioError(f"{bad} of {samples.size} samples are NaN or infinite, expected finite")
+        if not MIN_RATE <= int(self.rate) <= MAX_RATE:
+            raise AudioError(f"sample rate {self.rate} Hz, expected {MIN_RATE} to {MAX_RATE}")
+        object.__setattr__(self, "samples", samples)
+        object.__setattr__(self, "rate", int(self.rate))
+
+    @classmethod
+    def of(cls, array: ArrayLike, rate: int) -> Audio:
+        """From a mono vector ``[frames]`` or ``[channels, frames]``."""
+        samples = np.asarray(array, dtype=np.float32)
+        return cls(samples[None] if samples.ndim == 1 else samples, rate)
+
+    @property
+    def channels(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def frames(self) -> int:
+        return int(self.samples.shape[1])
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
+
+    @property
+    def silent(self) -> bool:
+        """Whether every sample is exactly zero."""
+        return not self.samples.any()
+
+    def mono(self) -> Audio:
+        """The mean over channels."""
+        return self if self.channels == 1 else Audio(self.samples.mean(0, keepdims=True), self.rate)
+
+    def to_channels(self, channels: int) -> Audio:
+        """Mono is repeated, anything else is averaged to mono first when the counts differ."""
+        if self.channels == channels:
+            return self
+        return Audio(np.repeat(self.mono().samples, channels, 0), self.rate)
+
+    def resampled(self, rate: int) -> Audio:
+        """At ``rate`` Hz, soxr HQ; the length is ``round(frames * rate / self.rate)``."""
+        if rate == self.rate:
+            return self
+        import soxr
+
+        out = soxr.resample(self.samples.T, self.rate, rate, quality="HQ").T
+        return Audio(fit_length(out, max(1, round(self.frames * rate / self.rate))), rate)
+
+    def sha256(self) -> str:
+        """Content hash over rate, shape and samples."""
+        digest = hashlib.sha256(f"{self.rate}:{self.channels}:{self.frames}:".encode())
+        digest.update(self.samples.tobytes())
+        return digest.hexdigest()
+
+
+def fit_length(samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Cut or zero-pad ``[channels, T]`` to ``frames``."""
+    have = samples.shape[-1]
+    if have >= frames:
+        return np.ascontiguousarray(samples[..., :frames])
+    return np.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(0, frames - have)])
+
+
+def round_to_16_bit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As if written to a 16-bit file and read back: multiples of 1/32768, clipped.
+
+    Why: references decoded from AAC to float make museval's ISR, SIR and SAR rounding
+    noise; see ``docs/metrics/bsseval.md``.
+    """
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.float32) / np.float32(32768)
+
+
+def read_audio(path: str | Path) -> Audio:
+    """Decode a file with libsndfile.
+
+    Raises
+    ------
+    AudioError
+        if the file is absent, not audio, cut short, or holds no finite samples.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"{path}: no such file")
+    try:
+        with soundfile.SoundFile(str(path)) as handle:
+            declared, rate = handle.frames, handle.samplerate
+            _refuse_absurd_header(path, declared, handle.channels)
+            samples = handle.read(dtype="float32", always_2d=True)
+    except (RuntimeError, MemoryError, ValueError, OSError) as error:
+        raise AudioError(f"{path}: not readable as audio ({error})") from error
+    if 0 <= declared != len(samples):
+        raise AudioError(f"{path}: cut short, {len(samples)} frames of {declared} declared")
+    try:
+        return Audio(samples.T, rate)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from None
+
+
+def _refuse_absurd_header(path: Path, frames: int, channels: int) -> None:
+    """A 100-byte file may claim gigabytes: no lossless codec packs over 10,000 samples a byte."""
+    size = path.stat().st_size
+    if frames * channels > max(size, 1) * 10_000:
+        raise AudioError(
+            f"{path}: the header claims {frames} frames of {channels} channels in {size} bytes"
+        )
+
+
+def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> None:
+    """Write atomically; the suffix chooses the container (``.wav`` or ``.flac``).
+
+    ``subtype`` is libsndfile's: ``FLOAT`` (wav only), ``PCM_16``, ``PCM_24``.
+    """
+    import os
+
+    import soundfile
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".flac" and subtype == "FLOAT":
+        subtype = "PCM_24"
+    partial = path.with_name(f".{path.stem[:100]}.{os.getpid()}.partial{path.suffix}")
+    try:
+        soundfile.write(str(partial), audio.samples.T, audio.rate, subtype=subtype)
+        partial.replace(path)
+    except (RuntimeError, OSError) as error:
+        raise AudioError(f"{path}: cannot be written ({error})") from error
+    finally:
+        partial.unlink(missing_ok=True)

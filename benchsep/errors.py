@@ -1,0 +1,45 @@
+"""Every error that benchsep raises on purpose.
+
+Each message says what was found, what was expected, and how to mend it. A bare
+``Exception`` that reaches the user is a bug; one of these is an answer.
+"""
+
+
+class BenchsepError(Exception):
+    """Root of the taxonomy: catch this to catch everything below."""
+
+
+class UsageError(BenchsepError):
+    """The call itself is wrong: an unknown name, a bad option, a malformed suite (exit code 2)."""
+
+
+class AudioError(BenchsepError):
+    """Samples that cannot be used: empty, not finite, wrong rate, wrong shape, unreadable file."""
+
+
+class DatasetError(BenchsepError):
+    """A data root or a track that does not hold what its layout promises."""
+
+
+class SystemError_(BenchsepError):
+    """A separator that cannot be loaded, or that broke its contract while separating."""
+
+
+class CheckpointError(SystemError_):
+    """Weights that are missing, unsafe, corrupt, or made for another model."""
+
+
+class MetricError(BenchsepError):
+    """A metric that cannot be computed for a reason that is not the estimate's content."""
+
+
+class Unavailable(BenchsepError):
+    """Something optional is absent on this machine: the message names the command that brings it."""
+
+
+class StoreError(BenchsepError):
+    """A run folder that cannot be read or written as it should."""
+
+
+class DriftError(BenchsepError):
+    """A baseline and a run that cannot be compared at all."""

@@ -1,0 +1,77 @@
+"""A lazy registry over entry points.
+
+A name resolves to an entry point of one of the groups ``benchsep.systems``,
+``benchsep.datasets`` and ``benchsep.metrics``; benchsep's own are registered exactly as a
+third party's would be. Nothing is imported until it is asked for, a plugin that fails to
+import is reported and does not break the others, and an unknown name gets a suggestion.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from benchsep.errors import UsageError
+
+GROUPS = {"system": "benchsep.systems", "dataset": "benchsep.datasets", "metric": "benchsep.metrics"}
+
+_local: dict[str, dict[str, Any]] = {kind: {} for kind in GROUPS}
+
+
+def register(kind: str, name: str, target: Any) -> None:
+    """Register an object in this process (tests, notebooks); entry points need no call."""
+    if name in _local[kind] or name in _entry_points(kind):
+        raise UsageError(f"a {kind} named {name!r} is registered already")
+    _local[kind][name] = target
+
+
+def unregister(kind: str, name: str) -> None:
+    _local[kind].pop(name, None)
+
+
+def names(kind: str) -> list[str]:
+    """Every registered name of a kind, sorted; imports nothing."""
+    return sorted({*_entry_points(kind), *_local[kind]})
+
+
+def resolve(kind: str, name: str) -> Any:
+    """The registered object.
+
+    Raises
+    ------
+    UsageError
+        if the name is unknown (with a suggestion) or its plugin cannot be imported.
+    """
+    if name in _local[kind]:
+        return _local[kind][name]
+    points = _entry_points(kind)
+    if name not in points:
+        raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+    point = points[name]
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"{kind} {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """``"; did you mean 'x'?"`` or the list of what there is."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else "; none is registered"
+
+
+def _entry_points(kind: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUPS[kind]):
+        if point.name in found and found[point.name].value != point.value:
+            raise UsageError(
+                f"two packages register the {kind} {point.name!r}: "
+                f"{found[point.name].value} and {point.value}; remove one"
+            )
+        found[point.name] = point
+    return found
