@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests: real audio first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchsep.datasets.track import TrackAudio
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def clip() -> TrackAudio:
+    """The real 6-second excerpt that the ``stempeg`` package ships (44.1 kHz stereo, 4 stems)."""
+    from benchsep.datasets.clip import ClipDataset
+
+    return ClipDataset().tracks()[0].load()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the checkout with real data; tests that use it are marked ``shared``."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"{SHARED} is not here: this test measures on real MUSDB18 excerpts")
+    return SHARED
