@@ -1,0 +1,69 @@
+"""What the language model needs to know of a codec: codes in, codes out, and three numbers.
+
+Conventions
+-----------
+Waves are float32 ``[B, T]`` at ``rate`` Hz, mono, nominal range +-1. Codes are int64. A token frame
+lasts ``frame_hop`` samples; ``encode`` pads on the right to a whole number of frames, so
+``F = ceil(T / frame_hop)``, and ``decode`` returns exactly ``F * frame_hop`` samples: cut to ``T``.
+Layer 0 of a stream is the coarsest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Tokens of a batch of mono signals.
+
+    Attributes
+    ----------
+    acoustic : int64 ``[B, Ka, F]``, entries in ``[0, codebook_size)``.
+    semantic : int64 ``[B, Ks, F]``, entries in ``[0, codebook_size)``; ``Ks`` may differ from ``Ka``.
+    """
+
+    acoustic: Tensor
+    semantic: Tensor
+
+    def stack(self) -> Tensor:
+        """Both streams on one axis, semantic (coarse) first: ``[B, Ks + Ka, F]``."""
+        return torch.cat([self.semantic, self.acoustic], dim=1)
+
+    @classmethod
+    def unstack(cls, codes: Tensor, semantic_layers: int) -> Codes:
+        """Inverse of :meth:`stack`."""
+        return cls(acoustic=codes[:, semantic_layers:], semantic=codes[:, :semantic_layers])
+
+
+class Codec(Protocol):
+    """The part of :class:`tokensep.codec.model.HCodec` that others may rely on.
+
+    ``HCodec.from_checkpoint(folder)`` reads ``config.json``, ``codec.safetensors`` and (mini teacher)
+    ``hubert.safetensors``; ``save_checkpoint(folder)`` writes them. Both are in eval mode and frozen
+    afterwards / unchanged respectively.
+    """
+
+    rate: int
+    frame_hop: int
+    frame_rate: float
+    codebook_size: int
+    acoustic_layers: int
+    semantic_layers: int
+
+    def encode(self, wave: Tensor) -> Codes:
+        """``[B, T]`` at ``rate`` → codes with ``F = ceil(T / frame_hop)`` frames. No gradient."""
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Codes → wave ``[B, F * frame_hop]``. No gradient."""
+
+    def latents(self, codes: Codes) -> Tensor:
+        """Codes → the summed codebook vectors, both streams joined: ``[B, F, 2 * latent_dim]``."""
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Write safetensors and JSON."""

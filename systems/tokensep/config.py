@@ -1,0 +1,175 @@
+"""Configurations, from the 20 MB ``mini`` to ``paper``: the same code, other numbers.
+
+Conventions
+-----------
+Pydantic models that refuse unknown keys. Times in samples at ``rate`` unless named otherwise.
+The LM's and the conditioner's models live in :mod:`tokensep.lm_config`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tokensep.errors import ConfigError
+
+
+T = TypeVar("T", bound="Strict")
+
+
+class Strict(BaseModel):
+    """Base of every configuration: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TeacherConfig(Strict):
+    """The frozen self-supervised teacher of the semantic branch.
+
+    ``kind="mini"`` is :class:`tokensep.hubert.HubertMini` (its sizes are below); ``kind="hf"`` loads a
+    ``transformers`` HuBERT named by ``name`` (hub id or local folder).
+    """
+
+    kind: Literal["mini", "hf"] = "mini"
+    name: str = ""
+    rate: int = 44100
+    n_fft: int = 1764
+    hop: int = 882
+    mels: int = 80
+    dim: int = 192
+    heads: int = 4
+    layers: int = 4
+    ffn: int = 576
+    conv_pos: int = 31
+    conv_pos_groups: int = 16
+    classes: int = 100
+    power: float = 0.3
+    """Exponent of the signed power compression of the averaged hidden states."""
+
+
+class CodecConfig(Strict):
+    """H-Codec, dual path: acoustic and semantic branches, two residual quantisers, one decoder."""
+
+    rate: int = 44100
+    n_fft: int = 1764
+    hop: int = 882
+    stride: int = 2
+    """STFT frames per token frame."""
+    mels: int = 128
+    """Log-mel bands given to the encoder beside the STFT (0: none)."""
+    phase_input: bool = True
+    input_bins: int | None = None
+    """STFT bins that the encoder sees (lowest first); None: all."""
+    dim: int = 256
+    ffn: int = 768
+    encoder_blocks: int = 4
+    encoder_transformers: int = 1
+    decoder_blocks: int = 8
+    decoder_transformers: int = 1
+    decoder_resnets: int = 0
+    heads: int = 4
+    kernel: int = 7
+    dropout: float = 0.0
+    transformer_ffn: int = 512
+    latent_dim: int = 64
+    codebook_size: int = 512
+    acoustic_layers: int = 12
+    semantic_layers: int = 4
+    semantic_dim: int = 128
+    semantic_strides: tuple[int, ...] = (1, 2)
+    quantizer_dropout: float = 0.0
+    ema_decay: float = 0.99
+    dead_threshold: float = 1.0
+    """An entry used fewer times than this (running average per step) is replaced by a batch vector."""
+    teacher: TeacherConfig = TeacherConfig()
+
+    @property
+    def frame_hop(self) -> int:
+        """Samples per token frame."""
+        return self.hop * self.stride
+
+    @property
+    def frame_rate(self) -> float:
+        """Token frames per second."""
+        return self.rate / self.frame_hop
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CodecConfig:
+        if self.n_fft < self.hop or (self.n_fft - self.hop) % 2:
+            raise ValueError(f"n_fft {self.n_fft} must exceed hop {self.hop} by an even number")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not divisible by heads {self.heads}")
+        return self
+
+
+class LossConfig(Strict):
+    """Weights of the codec's training losses (0 switches a term off)."""
+
+    mel: float = 1.0
+    mel_windows: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
+    mel_bands: tuple[int, ...] = (12, 24, 40, 64, 96, 128)
+    linear_mel: float = 0.0
+    erb: float = 0.0
+    """Gammatone-like bands × 20 ms energies, the picture that ViSQOL looks at."""
+    bass: float = 0.0
+    """Complex STFT distance below ``bass_hz``."""
+    bass_hz: float = 250.0
+    commit: float = 0.25
+    semantic: float = 0.5
+    adversarial: float = 0.0
+    feature_match: float = 0.0
+    discriminator_start: int = 0
+    mpd_periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    mrd_windows: tuple[int, ...] = (2048, 1024, 512)
+    discriminator_channels: int = 32
+
+
+class CodecTrainConfig(Strict):
+    """How a codec is trained."""
+
+    seed: int = 0
+    batch: int = 12
+    crop_seconds: float = 1.0
+    lr: float = 1e-3
+    lr_min: float = 2e-5
+    betas: tuple[float, float] = (0.8, 0.98)
+    weight_decay: float = 1e-3
+    warmup: int = 100
+    clip: float = 1.0
+    ema: float = 0.995
+    accumulate: int = 1
+    precision: Literal["no", "bf16"] = "no"
+    continuous_steps: int = 200
+    """Steps without quantisation before the codebooks start (by k-means on the latents)."""
+    cpu_minutes: float | None = None
+    max_steps: int = 1_000_000
+    save_every: int = 100
+    eval_every: int = 200
+    losses: LossConfig = LossConfig()
+
+
+def load(model: type[T], source: Path | dict[str, Any]) -> T:
+    """A validated configuration from a dict, a JSON or a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        Unknown key, wrong type, or parts that do not fit; the message names each of them.
+    """
+    data = source
+    if isinstance(source, Path):
+        text = source.read_text()
+        if source.suffix == ".json":
+            data = json.loads(text)
+        else:
+            import yaml
+
+            data = yaml.safe_load(text)
+    try:
+        return model.model_validate(data)
+    except ValidationError as e:
+        parts = "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors())
+        raise ConfigError(f"not a valid {model.__name__} ({source!r:.80}): {parts}") from e
