@@ -1,0 +1,644 @@
+"""The drift gate: has any score moved since a baseline was written?
+
+Conventions
+-----------
+cell      one number: (system, track, stem, draw, metric); ``difference`` = run - baseline
+group     the cells of one (system, stem, metric): their mean difference, paired over songs,
+          sees a small shift that no single cell shows
+gain      the difference times the metric's direction: positive is better
+tolerance the largest difference that passes. Three sources, the first found wins:
+          ``given`` by the caller, ``measured`` from repeated runs (:func:`noise`), ``declared``
+          in :data:`DECLARED`. A metric with none of them may only move by rounding
+values    rounded to six decimals in the baseline; a cell without a value holds its status
+
+The gate never passes for want of measuring: zero comparisons, missing or extra cells, another
+edition, changed reference audio, metric version or checkpoint are failures, each named.
+
+Functions
+---------
+noise, write_baseline, read_baseline, check. Rendering is in :mod:`benchsep.drift_output`.
+The reasons and the rejected options are in ``docs/drift-gate.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import DriftError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+
+FORMAT = "benchsep-baseline/1"
+DECIMALS = 6
+ROUNDING = 2e-6
+"""Two values rounded to six decimals may differ by one unit each."""
+
+Cell = tuple[str, str, str, int, str]
+"""system, track, stem, draw, metric."""
+Group = tuple[str, str, str]
+"""system, stem, metric."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest passing difference of one ``cell`` and of the ``mean`` over songs, and why."""
+
+    cell: float
+    mean: float
+    reason: str
+    source: str = "given"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Spread of one group over repeated runs.
+
+    ``sd`` is the standard deviation of a cell's value between runs, pooled over songs with
+    ``df`` degrees of freedom; ``worst`` the largest difference seen between two runs.
+    """
+
+    sd: float
+    df: int
+    runs: int
+    worst: float
+
+
+DECLARED: dict[str, Tolerance] = {
+    "bsseval": Tolerance(
+        0.10, 0.03, "0.1 dB is what museval allows its own regression test", "declared"
+    ),
+    "usdr": Tolerance(0.02, 0.01, "energies only: other kernels move < 0.01 dB", "declared"),
+    "sisdr": Tolerance(0.02, 0.01, "energies only: other kernels move < 0.01 dB", "declared"),
+    "visqol": Tolerance(
+        0.02, 0.01, "a patch alignment can flip on a rounding and move one patch", "declared"
+    ),
+    "dnsmos": Tolerance(0.02, 0.01, "float32 network; CPU kernels differ", "declared"),
+    "nisqa": Tolerance(0.02, 0.01, "float32 network; CPU kernels differ", "declared"),
+}
+"""Declared tolerances by metric column or, failing that, by the name before the dot.
+
+They hold for deterministic systems on other CPUs and thread counts. A system that draws needs
+:func:`noise`, since only measuring tells how far its own draws lie apart.
+"""
+
+EXACT = Tolerance(
+    ROUNDING, ROUNDING, "no tolerance declared: only rounding passes; measure with noise", "none"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell's comparison. ``verdict``: ok, drifted, improved, missing, extra, status."""
+
+    system: str
+    track: str
+    stem: str
+    draw: int
+    metric: str
+    baseline: float | None
+    value: float | None
+    difference: float | None
+    tolerance: float | None
+    verdict: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """The mean paired difference of one group, and the smallest shift this gate can see.
+
+    ``detectable`` is the shift found with 80 % power (with a declared tolerance: any shift
+    above it, as no noise is known).
+    """
+
+    system: str
+    stem: str
+    metric: str
+    songs: int
+    difference: float
+    tolerance: float
+    detectable: float
+    source: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What :func:`check` found. ``failed`` is the exit code; ``reasons`` say why, in order."""
+
+    rows: tuple[Row, ...]
+    groups: tuple[GroupRow, ...]
+    reasons: tuple[str, ...]
+    improvements: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    alpha: float = 0.01
+    compared: int = field(default=0)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.reasons)
+
+    def render(self, form: str = "table") -> str:
+        """The report as ``table``, ``md``, ``json``, ``junit`` or ``github``."""
+        from benchsep import drift_output
+
+        return drift_output.render(self, form)
+
+
+# --------------------------------------------------------------------------- noise
+
+
+def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
+    """Spread of every group over repeated runs of the same suite.
+
+    Parameters
+    ----------
+    frames
+        Two or more long tables of runs that should agree: other seeds, thread counts, batch
+        sizes, machines. They must hold the same cells.
+
+    Raises
+    ------
+    DriftError
+        fewer than two runs, or a cell that one of them lacks.
+    """
+    if len(frames) < 2:
+        raise DriftError(f"noise needs at least two runs of the same suite, got {len(frames)}")
+    tables = [_values(frame) for frame in frames]
+    first = tables[0]
+    for number, table in enumerate(tables[1:], start=2):
+        if odd := sorted(first.keys() ^ table.keys()):
+            raise DriftError(
+                f"run {number} and run 1 differ in {len(odd)} cells, e.g. {_name(odd[0])}; "
+                "noise is measured on runs of the same suite"
+            )
+    groups: dict[Group, list[list[float]]] = {}
+    for cell in sorted(first):
+        column = [table[cell][0] for table in tables]
+        if all(table[cell][1] == "ok" for table in tables):
+            groups.setdefault(_group(cell), []).append([float(x) for x in column if x is not None])
+    return {group: _pooled(rows) for group, rows in groups.items()}
+
+
+def _pooled(rows: list[list[float]]) -> Noise:
+    runs = len(rows[0])
+    squares, worst = 0.0, 0.0
+    for row in rows:
+        centre = math.fsum(row) / runs
+        squares += math.fsum((x - centre) ** 2 for x in row)
+        worst = max(worst, max(row) - min(row))
+    df = len(rows) * (runs - 1)
+    return Noise(math.sqrt(squares / df), df, runs, worst)
+
+
+# ------------------------------------------------------------------------ baseline
+
+
+def write_baseline(
+    frame: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    path: str | Path,
+    traits: Mapping[str, ValueTraits],
+    *,
+    tolerances: Mapping[str, Tolerance] | None = None,
+    measured: Mapping[Group, Noise] | None = None,
+) -> dict[str, Any]:
+    """Write a baseline: strict JSON, one line per estimate, written atomically.
+
+    Parameters
+    ----------
+    frame
+        The long table of the run to hold on to.
+    manifest
+        The run's manifest; ``seed`` and ``git`` are recorded when it has them.
+    traits
+        Traits by metric column (direction decides what an improvement is).
+    tolerances
+        Overrides by metric column (``"bsseval.sdr"``) or metric (``"bsseval"``).
+    measured
+        Noise by group, from :func:`noise`; wins over declared tolerances.
+
+    Returns
+    -------
+    dict
+        What was written, as :func:`read_baseline` returns it.
+
+    Raises
+    ------
+    DriftError
+        an empty run, a failed cell, mixed editions, or a metric without traits.
+    """
+    cells = _values(frame)
+    kept = {cell: found for cell, found in cells.items() if _head(found[1]) != "unavailable"}
+    if broken := [c for c in sorted(kept) if _head(kept[c][1]) == "failed"]:
+        raise DriftError(
+            f"{len(broken)} failed cells cannot be a baseline, e.g. {_name(broken[0])}: "
+            f"{kept[broken[0]][1]}; mend them and run again"
+        )
+    if not any(status == "ok" for _, status in kept.values()):
+        raise DriftError("the run holds no value at all: a baseline of it would never fail")
+    if unknown := sorted({cell[4] for cell in kept} - set(traits)):
+        raise DriftError(f"no traits for metric {', '.join(unknown)}: its direction is unknown")
+    content = _facts(frame, kept)
+    content = {
+        "format": FORMAT,
+        "run": {key: manifest[key] for key in ("seed", "git") if key in manifest},
+        **content,
+        "directions": {name: traits[name].direction for name in sorted({c[4] for c in kept})},
+        "tolerances": {k: _plain(t) for k, t in sorted((tolerances or {}).items())},
+        "noise": [
+            {"system": g[0], "stem": g[1], "metric": g[2], **vars(measured[g])}
+            for g in sorted(measured or {})
+            if measured
+        ],
+        "cells": _rows_of(kept),
+    }
+    _write(Path(path), content)
+    return read_baseline(path)
+
+
+def read_baseline(path: str | Path) -> dict[str, Any]:
+    """A baseline as written by :func:`write_baseline`.
+
+    Raises
+    ------
+    DriftError
+        a file that is absent, not strict JSON, or of another format.
+    """
+    try:
+        content = json.loads(Path(path).read_text("utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise DriftError(
+            f"no baseline at {path} ({error.strerror}); write one: benchsep baseline RUN -o {path}"
+        ) from error
+    except ValueError as error:
+        raise DriftError(f"{path} is not strict JSON: {error}; write it again") from error
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != FORMAT:
+        raise DriftError(f"{path} has format {found!r}, expected {FORMAT!r}; write it again")
+    return dict(content)
+
+
+def _facts(frame: pd.DataFrame, kept: Mapping[Cell, Any]) -> dict[str, Any]:
+    """What identifies the inputs: edition, references, metric versions, checkpoints."""
+    editions = sorted(set(frame["edition"].astype(str)))
+    if len(editions) != 1:
+        raise DriftError(f"a baseline holds one edition of the data, found {', '.join(editions)}")
+    metrics = {cell[4] for cell in kept}
+    frame = frame[frame["metric"].isin(metrics)]
+    references: dict[str, dict[str, str]] = {}
+    for (track, stem), sha in _unique(frame, ["track", "stem"], "reference_sha").items():
+        references.setdefault(track, {})[stem] = sha
+    return {
+        "edition": editions[0],
+        "metric_versions": _unique(frame, ["metric"], "metric_version"),
+        "checkpoints": _unique(frame, ["system"], "checkpoint_sha256"),
+        "references": references,
+    }
+
+
+def _unique(frame: pd.DataFrame, by: list[str], column: str) -> dict[Any, str]:
+    """The one value of ``column`` for each key; two values in one run are an error.
+
+    A failed cell may lack it: an empty value says nothing and is passed over.
+    """
+    found: dict[Any, str] = {}
+    pairs = frame[[*by, column]].drop_duplicates()
+    for *key, value in pairs.itertuples(index=False, name=None):
+        text = "" if value is None or value != value else str(value)
+        name = key[0] if len(by) == 1 else tuple(key)
+        if text and found.get(name) and found[name] != text:
+            raise DriftError(f"{name} has two values of {column} in one run: {found[name]}, {text}")
+        found[name] = text or found.get(name, "")
+    return dict(sorted(found.items()))
+
+
+def _rows_of(kept: Mapping[Cell, tuple[float | None, str]]) -> list[dict[str, Any]]:
+    rows: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+    for system, track, stem, draw, metric in sorted(kept):
+        value, status = kept[system, track, stem, draw, metric]
+        entry: Any = status if value is None else [value, status] if status != "ok" else value
+        rows.setdefault((system, track, stem, draw), {})[metric] = entry
+    return [
+        {"system": s, "track": t, "stem": m, "draw": d, "values": values}
+        for (s, t, m, d), values in rows.items()
+    ]
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """One line per row of ``noise`` and ``cells``, so that a diff shows what moved."""
+    parts = []
+    for key, value in content.items():
+        if key in ("noise", "cells") and value:
+            lines = ",\n    ".join(_dump(row) for row in value)
+            parts.append(f"  {_dump(key)}: [\n    {lines}\n  ]")
+        elif key == "references":
+            lines = ",\n    ".join(f"{_dump(k)}: {_dump(v)}" for k, v in value.items())
+            parts.append(f'  "references": {{\n    {lines}\n  }}')
+        else:
+            parts.append(f"  {_dump(key)}: {_dump(value)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("{\n" + ",\n".join(parts) + "\n}\n", "utf-8")
+    temporary.replace(path)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(tolerance: Tolerance) -> dict[str, Any]:
+    return {"cell": tolerance.cell, "mean": tolerance.mean, "reason": tolerance.reason}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"literal {name}")
+
+
+# --------------------------------------------------------------------------- check
+
+
+def check(
+    frame: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    baseline: Mapping[str, Any] | str | Path,
+    *,
+    strict: bool = False,
+    alpha: float = 0.01,
+    metrics: Iterable[str] | None = None,
+) -> DriftReport:
+    """Compare a run with a baseline, cell by cell and by group mean.
+
+    Parameters
+    ----------
+    frame, manifest
+        The run's long table and manifest.
+    baseline
+        The content of :func:`read_baseline`, or its path.
+    strict
+        Fail on improvements too.
+    alpha
+        False-alarm rate of the whole check where the noise was measured (Bonferroni over all
+        measured cells and groups).
+    metrics
+        Compare only these columns; ``None`` compares all.
+
+    Raises
+    ------
+    DriftError
+        a baseline that cannot be read, or a run with two rows for one cell.
+    """
+    content = read_baseline(baseline) if isinstance(baseline, str | Path) else dict(baseline)
+    wanted = set(metrics) if metrics is not None else None
+    if wanted is not None:
+        frame = frame[frame["metric"].isin(wanted)]
+    old = {c: v for c, v in _cells_of(content).items() if wanted is None or c[4] in wanted}
+    new = _values(frame)
+    reasons, notes = _changed_facts(frame, new, content, manifest, wanted)
+    limits = _Limits.of(content, old, new, alpha)
+    rows = [_compare(cell, old.get(cell), new.get(cell), limits) for cell in sorted({*old, *new})]
+    rows = [row for row in rows if row.verdict != "unmeasured"]
+    if skipped := len({*old, *new}) - len(rows):
+        notes.append(f"{skipped} cells are unavailable here and absent from the baseline: left out")
+    groups = _groups(rows, limits)
+    compared = sum(row.difference is not None for row in rows)
+    reasons += _not_measured(rows)
+    bad, better = _verdicts(rows, groups)
+    improvements = tuple(better)
+    reasons += bad + (better if strict else [])
+    return DriftReport(
+        tuple(rows), tuple(groups), tuple(reasons), improvements, tuple(notes), alpha, compared
+    )
+
+
+def _changed_facts(
+    frame: pd.DataFrame,
+    new: Mapping[Cell, Any],
+    content: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    wanted: set[str] | None,
+) -> tuple[list[str], list[str]]:
+    """Reasons to fail that lie in the inputs, and notes that do not fail."""
+    if frame.empty:
+        return [], []
+    reasons = []
+    try:
+        facts = _facts(frame, new)
+    except DriftError as error:
+        return [str(error)], []
+    if facts["edition"] != content["edition"]:
+        reasons.append(f"edition changed: {content['edition']} -> {facts['edition']}")
+    for what, key in (("metric version", "metric_versions"), ("checkpoint", "checkpoints")):
+        for name, before in content[key].items():
+            now = facts[key].get(name, before)
+            if now != before and (key != "metric_versions" or wanted is None or name in wanted):
+                reasons.append(f"{what} of {name} changed: {_short(before)} -> {_short(now)}")
+    for track, stems in content["references"].items():
+        now = facts["references"].get(track, {})
+        if odd := [stem for stem, sha in stems.items() if now.get(stem, sha) != sha]:
+            reasons.append(f"reference audio of {track!r} changed: {', '.join(odd)}")
+    before, seed = content["run"].get("seed"), manifest.get("seed")
+    notes = [f"seed {before} -> {seed}"] if before != seed else []
+    return reasons, notes
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Tolerances resolved for one check: the quantile depends on how many tests are made."""
+
+    given: Mapping[str, Tolerance]
+    measured: Mapping[Group, Noise]
+    directions: Mapping[str, int]
+    level: float
+    """Two-sided level of each single measured test."""
+
+    @classmethod
+    def of(
+        cls, content: Mapping[str, Any], old: Iterable[Cell], new: Iterable[Cell], alpha: float
+    ) -> _Limits:
+        measured = {
+            (r["system"], r["stem"], r["metric"]): Noise(r["sd"], r["df"], r["runs"], r["worst"])
+            for r in content["noise"]
+        }
+        tests = [_group(c) for c in set(old) & set(new) if _group(c) in measured]
+        count = len(tests) + len(set(tests))
+        given = {k: Tolerance(**v) for k, v in content["tolerances"].items()}
+        return cls(given, measured, content["directions"], alpha / max(count, 1))
+
+    def of_group(self, group: Group, songs: int) -> Tolerance:
+        """Tolerance of a cell of the group, and of its mean over ``songs``."""
+        metric = group[2]
+        if found := self.given.get(metric) or self.given.get(metric.split(".")[0]):
+            return replace(found, source="given")
+        if group in self.measured:
+            return self._from_noise(self.measured[group], songs)
+        return DECLARED.get(metric) or DECLARED.get(metric.split(".")[0]) or EXACT
+
+    def _from_noise(self, found: Noise, songs: int) -> Tolerance:
+        # A difference of two runs has variance 2 sd^2; sd itself is an estimate, hence t.
+        from scipy.stats import t
+
+        width = float(t.ppf(1 - self.level / 2, found.df)) * math.sqrt(2) * found.sd
+        # Songs are not equally noisy, so the normal law has no last word on a single cell.
+        return Tolerance(
+            max(width, found.worst, ROUNDING),
+            max(width / math.sqrt(songs), ROUNDING),
+            f"{found.runs} runs, sd {found.sd:.3g}",
+            "measured",
+        )
+
+    def detectable(self, group: Group, songs: int, tolerance: Tolerance) -> float:
+        """Shift of the mean found with 80 % power."""
+        found = self.measured.get(group)
+        spread = math.sqrt(2 / songs) * found.sd if found else 0.0
+        return tolerance.mean + 0.8416 * spread  # 0.8416: the 80 % quantile of the normal
+
+
+def _compare(
+    cell: Cell,
+    old: tuple[float | None, str] | None,
+    new: tuple[float | None, str] | None,
+    limits: _Limits,
+) -> Row:
+    row = Row(*cell, None, None, None, None, "ok")
+    if old is None:
+        assert new is not None  # the cell came from one of the two
+        verdict = "unmeasured" if _head(new[1]) == "unavailable" else "extra"
+        return replace(row, value=new[0], verdict=verdict, why="not in the baseline")
+    row = replace(row, baseline=old[0])
+    if new is None:
+        return replace(row, verdict="missing", why="not in the run")
+    row = replace(row, value=new[0])
+    if new[1] != old[1]:
+        gone = new[0] is None and old[0] is not None
+        return replace(row, verdict="missing" if gone else "status", why=f"{old[1]} -> {new[1]}")
+    if old[1] != "ok" or old[0] is None or new[0] is None:
+        return replace(row, why=old[1])  # ill_conditioned values are noise: only the status counts
+    difference = new[0] - old[0]
+    tolerance = limits.of_group(_group(cell), 1).cell
+    verdict = _verdict(difference, tolerance, limits.directions[cell[4]])
+    return replace(row, difference=difference, tolerance=tolerance, verdict=verdict)
+
+
+def _verdict(difference: float, tolerance: float, direction: int) -> str:
+    if abs(difference) <= tolerance:
+        return "ok"
+    return "improved" if direction and difference * direction > 0 else "drifted"
+
+
+def _groups(rows: Iterable[Row], limits: _Limits) -> list[GroupRow]:
+    """Mean paired difference by group. Draws of a song are averaged first: the song is the unit."""
+    songs: dict[Group, dict[str, list[float]]] = {}
+    for row in rows:
+        if row.difference is not None:
+            group = (row.system, row.stem, row.metric)
+            songs.setdefault(group, {}).setdefault(row.track, []).append(row.difference)
+    found = []
+    for group, tracks in sorted(songs.items()):
+        mean = math.fsum(math.fsum(d) / len(d) for d in tracks.values()) / len(tracks)
+        tolerance = limits.of_group(group, len(tracks))
+        found.append(
+            GroupRow(
+                *group,
+                len(tracks),
+                mean,
+                tolerance.mean,
+                limits.detectable(group, len(tracks), tolerance),
+                tolerance.source,
+                _verdict(mean, tolerance.mean, limits.directions[group[2]]),
+            )
+        )
+    return found
+
+
+def _not_measured(rows: Sequence[Row]) -> list[str]:
+    """A metric of the baseline that was compared nowhere is a failure, not a pass."""
+    metrics = {row.metric for row in rows if row.verdict != "extra"}
+    measured = {row.metric for row in rows if row.difference is not None}
+    if not measured:
+        return ["nothing was compared: no cell has a value in both the run and the baseline"]
+    return [f"nothing was compared for {metric}" for metric in sorted(metrics - measured)]
+
+
+def _verdicts(rows: Sequence[Row], groups: Sequence[GroupRow]) -> tuple[list[str], list[str]]:
+    reasons = []
+    for verdict, what in (
+        ("missing", "missing"),
+        ("extra", "not in the baseline (write a new one)"),
+        ("status", "with another status"),
+        ("drifted", "beyond tolerance"),
+    ):
+        hits = [row for row in rows if row.verdict == verdict]
+        if hits:
+            by = Counter(f"{row.system} {row.metric}" for row in hits).most_common(3)
+            listed = ", ".join(f"{name} ({count})" for name, count in by)
+            reasons.append(f"{len(hits)} cells {what}: {listed}{' ...' if len(by) == 3 else ''}")
+    better: list[str] = []
+    for group in groups:
+        if group.verdict in ("drifted", "improved"):
+            text = (
+                f"{group.system} {group.stem} {group.metric}: mean of {group.songs} songs moved "
+                f"{group.difference:+.4g}, tolerance {group.tolerance:.3g} ({group.source})"
+            )
+            (reasons if group.verdict == "drifted" else better).append(text)
+    if count := sum(row.verdict == "improved" for row in rows):
+        better.append(f"{count} cells are better than the baseline by more than the tolerance")
+    return reasons, better
+
+
+# --------------------------------------------------------------------------- cells
+
+
+def _values(frame: pd.DataFrame) -> dict[Cell, tuple[float | None, str]]:
+    """``{cell: (value or None, status)}``; two rows for one cell are an error."""
+    found: dict[Cell, tuple[float | None, str]] = {}
+    columns = ["system", "track", "stem", "draw", "metric", "value", "status"]
+    for system, track, stem, draw, metric, value, status in frame[columns].itertuples(
+        index=False, name=None
+    ):
+        cell = (str(system), str(track), str(stem), int(draw), str(metric))
+        if cell in found:
+            raise DriftError(f"two rows for {_name(cell)}; a run has one per cell")
+        number = None if value is None or not math.isfinite(value) else round(value, DECIMALS)
+        if number is None and status == "ok":
+            raise DriftError(f"{_name(cell)} has status ok and no finite value; run it again")
+        found[cell] = (number, str(status))
+    return found
+
+
+def _cells_of(content: Mapping[str, Any]) -> dict[Cell, tuple[float | None, str]]:
+    found: dict[Cell, tuple[float | None, str]] = {}
+    for row in content["cells"]:
+        for metric, entry in row["values"].items():
+            if isinstance(entry, str):
+                value = (None, entry)
+            else:
+                value = (entry[0], entry[1]) if isinstance(entry, list) else (entry, "ok")
+            found[row["system"], row["track"], row["stem"], row["draw"], metric] = value
+    return found
+
+
+def _group(cell: Cell) -> Group:
+    return cell[0], cell[2], cell[4]
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell[0]} / {cell[1]} / {cell[2]} / {cell[4]} (draw {cell[3]})"
+
+
+def _head(status: str) -> str:
+    return status.split(":")[0]
+
+
+def _short(text: str) -> str:
+    return (text[:12] if len(text) > 20 else text) or "none"

@@ -1,0 +1,336 @@
+"""The gate fails when a score moved or when it did not look, and is silent otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchsep import drift
+from benchsep.errors import DriftError, UsageError
+from benchsep.metrics.metric import ValueTraits
+
+TRAITS = {
+    "bsseval.sdr": ValueTraits("sdr", +1, "dB", None, None),
+    "visqol": ValueTraits("", +1, "MOS", 1, 5),
+    "leak": ValueTraits("", -1, "dB", None, None),
+}
+MANIFEST = {"seed": 0, "git": {"sha": "abc", "dirty": False}}
+
+
+def a_run(
+    seed: int = 0, *, songs: int = 6, noise: float = 0.0, systems=("one@mini", "two")
+) -> pd.DataFrame:
+    base = np.random.default_rng(7)
+    jitter = np.random.default_rng(seed)
+    rows = [
+        {
+            "system": system,
+            "family": "generative",
+            "track": f"Song – {song}",
+            "stem": stem,
+            "metric": metric,
+            "draw": 0,
+            "value": base.normal(3, 1) + noise * jitter.normal(),
+            "status": "ok",
+            "edition": "clip",
+            "frames": None,
+            "seconds": 0.1,
+            "key": "k",
+            "reference_sha": f"sha-{song}-{stem}",
+            "estimate_id": "e",
+            "metric_version": "1",
+            "checkpoint_sha256": "c" * 64,
+        }
+        for system in systems
+        for song in range(songs)
+        for stem in ("vocals", "drums")
+        for metric in TRAITS
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Path:
+    path = tmp_path / "baseline.json"
+    drift.write_baseline(a_run(), MANIFEST, path, TRAITS)
+    return path
+
+
+def check(frame: pd.DataFrame, baseline: Path, **options) -> drift.DriftReport:
+    return drift.check(frame, MANIFEST, baseline, **options)
+
+
+def test_the_same_run_passes_whatever_its_row_order(baseline):
+    report = check(a_run().sample(frac=1, random_state=1), baseline)
+    assert not report.failed
+    assert report.compared == len(a_run())
+    assert report.reasons == report.improvements == report.notes == ()
+
+
+def test_the_baseline_is_strict_json_a_line_per_estimate(baseline):
+    text = baseline.read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert sum(line.startswith('    {"system"') for line in text.splitlines()) == 2 * 6 * 2
+    assert list(baseline.parent.iterdir()) == [baseline]  # no temporary file stays
+
+
+def test_one_cell_beyond_its_tolerance_fails_and_is_named(baseline):
+    frame = a_run()
+    frame.loc[1, "value"] -= 0.05
+    report = check(frame, baseline)
+    assert report.failed
+    (row,) = [row for row in report.rows if row.verdict != "ok"]
+    assert (row.metric, row.verdict, round(row.difference, 4)) == ("visqol", "drifted", -0.05)
+    assert "visqol" in report.reasons[0]
+
+
+def test_a_cell_within_its_tolerance_passes(baseline):
+    frame = a_run()
+    frame.loc[1, "value"] -= 0.015
+    assert not check(frame, baseline).failed
+
+
+def test_a_small_shift_of_all_songs_fails_by_the_mean(baseline):
+    frame = a_run()
+    one = (frame["metric"] == "visqol") & (frame["system"] == "two") & (frame["stem"] == "drums")
+    frame.loc[one, "value"] -= 0.015
+    report = check(frame, baseline)
+    assert {row.verdict for row in report.rows} == {"ok"}
+    assert report.reasons == (
+        "two drums visqol: mean of 6 songs moved -0.015, tolerance 0.01 (declared)",
+    )
+
+
+@pytest.mark.parametrize(("metric", "better"), [("bsseval.sdr", 0.5), ("leak", -0.5)])
+def test_improvement_is_reported_and_fails_only_when_strict(baseline, metric, better):
+    frame = a_run()
+    frame.loc[frame["metric"] == metric, "value"] += better
+    report = check(frame, baseline)
+    assert not report.failed
+    assert report.improvements
+    assert check(frame, baseline, strict=True).failed
+    frame.loc[frame["metric"] == metric, "value"] -= 2 * better
+    assert check(frame, baseline).failed
+
+
+def test_a_metric_without_declared_tolerance_may_only_round(baseline):
+    frame = a_run()
+    frame.loc[2, "value"] += 1e-4
+    assert check(frame, baseline).failed
+
+
+def test_zero_rows_fail(baseline):
+    report = check(a_run().iloc[:0], baseline)
+    assert report.failed
+    assert any("nothing was compared" in reason for reason in report.reasons)
+
+
+def test_all_values_missing_fail(baseline):
+    frame = a_run().assign(value=np.nan, status="failed: out of memory")
+    report = check(frame, baseline)
+    assert report.failed and report.compared == 0
+
+
+def test_statuses_in_both_compare_nothing_and_fail(tmp_path):
+    frame = a_run()
+    frame.loc[frame["metric"] == "visqol", ["value", "status"]] = [np.nan, "ref_silent"]
+    drift.write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
+    report = check(frame, tmp_path / "b.json")
+    assert report.reasons == ("nothing was compared for visqol",)
+
+
+def test_a_missing_song_fails(baseline):
+    report = check(a_run().query("track != 'Song – 3'"), baseline)
+    assert report.failed
+    assert {row.track for row in report.rows if row.verdict == "missing"} == {"Song – 3"}
+
+
+def test_an_extra_cell_fails(baseline):
+    report = check(a_run(systems=("one@mini", "two", "three")), baseline)
+    assert report.failed
+    assert "not in the baseline" in report.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("edition", "hq", "edition changed: clip -> hq"),
+        ("metric_version", "2", "metric version of visqol changed: 1 -> 2"),
+        ("checkpoint_sha256", "d" * 64, "checkpoint of one@mini changed: cccccccccccc -> dddd"),
+    ],
+)
+def test_changed_identity_fails_though_values_agree(baseline, column, value, words):
+    report = check(a_run().assign(**{column: value}), baseline)
+    assert report.failed
+    assert any(words in reason for reason in report.reasons)
+
+
+def test_changed_reference_audio_is_named(baseline):
+    frame = a_run()
+    frame.loc[(frame["track"] == "Song – 2") & (frame["stem"] == "drums"), "reference_sha"] = "x"
+    assert check(frame, baseline).reasons == ("reference audio of 'Song – 2' changed: drums",)
+
+
+def test_a_changed_status_fails(baseline):
+    frame = a_run()
+    frame.loc[0, ["value", "status"]] = [np.nan, "est_silent"]
+    report = check(frame, baseline)
+    assert report.failed
+    assert [row.why for row in report.rows if row.verdict == "missing"] == ["ok -> est_silent"]
+
+
+def test_ill_conditioned_values_may_move_but_not_become_ok(tmp_path):
+    frame = a_run()
+    frame.loc[0, "status"] = "ill_conditioned"
+    drift.write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
+    moved = frame.copy()
+    moved.loc[0, "value"] += 9
+    assert not check(moved, tmp_path / "b.json").failed
+    moved.loc[0, "status"] = "ok"
+    assert check(moved, tmp_path / "b.json").failed
+
+
+def test_an_unavailable_metric_is_not_a_baseline_and_not_a_pass(tmp_path, baseline):
+    absent = a_run()
+    absent.loc[absent["metric"] == "visqol", ["value", "status"]] = [np.nan, "unavailable: pip"]
+    drift.write_baseline(absent, MANIFEST, tmp_path / "b.json", TRAITS)
+    report = check(absent, tmp_path / "b.json")
+    assert not report.failed and "unavailable" in report.notes[0]
+    assert check(absent, baseline).failed
+    assert check(a_run(), tmp_path / "b.json").failed
+
+
+def test_only_chosen_metrics_are_compared(baseline):
+    frame = a_run()
+    frame.loc[frame["metric"] == "leak", "value"] += 9
+    assert not check(frame, baseline, metrics=["visqol"]).failed
+    assert check(frame, baseline, metrics=["typo"]).failed
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: f.iloc[:0], "editions? .*|holds no value"),
+        (lambda f: f.assign(status="failed: oops", value=np.nan), "failed cells"),
+        (lambda f: pd.concat([f, f]), "two rows"),
+        (lambda f: f.assign(metric="mystery", track=range(len(f))), "no traits for metric mystery"),
+        (lambda f: f.assign(edition=["hq"] + ["clip"] * (len(f) - 1)), "one edition"),
+        (lambda f: f.assign(value=np.nan), "status ok and no finite value"),
+    ],
+)
+def test_no_baseline_is_written_of_a_run_that_measures_nothing(tmp_path, change, words):
+    with pytest.raises(DriftError, match=words):
+        drift.write_baseline(change(a_run()), MANIFEST, tmp_path / "b.json", TRAITS)
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": "other"}', '{"format": NaN}', "[]"])
+def test_a_file_that_is_no_baseline_is_refused(tmp_path, text):
+    (tmp_path / "b.json").write_text(text)
+    with pytest.raises(DriftError, match="write it again"):
+        drift.read_baseline(tmp_path / "b.json")
+    with pytest.raises(DriftError, match="benchsep baseline"):
+        drift.read_baseline(tmp_path / "absent.json")
+
+
+def test_given_tolerances_win_over_measured_over_declared(tmp_path):
+    measured = drift.noise([a_run(seed, noise=0.1) for seed in range(4)])
+    given = {"bsseval": drift.Tolerance(9, 9, "because")}
+    path = tmp_path / "b.json"
+    drift.write_baseline(a_run(), MANIFEST, path, TRAITS, tolerances=given, measured=measured)
+    sources = {group.metric: group.source for group in check(a_run(), path).groups}
+    assert sources == {"bsseval.sdr": "given", "visqol": "measured", "leak": "measured"}
+
+
+def test_noise_equals_the_pooled_standard_deviation():
+    frames = [a_run(seed, noise=0.1) for seed in range(3)]
+    found = drift.noise(frames)["two", "drums", "visqol"]
+    stack = np.array(
+        [
+            f.query("system == 'two' and stem == 'drums' and metric == 'visqol'").value
+            for f in frames
+        ]
+    )
+    assert found.sd == pytest.approx(np.sqrt(stack.var(axis=0, ddof=1).mean()), abs=1e-5)
+    assert (found.df, found.runs) == (12, 3)
+    assert found.worst == pytest.approx(np.ptp(stack, axis=0).max(), abs=1e-5)
+
+
+def test_noise_needs_runs_that_hold_the_same_cells():
+    with pytest.raises(DriftError, match="at least two"):
+        drift.noise([a_run()])
+    with pytest.raises(DriftError, match="differ in"):
+        drift.noise([a_run(), a_run(songs=5)])
+
+
+def _gate(tmp_path: Path, seeds: np.random.SeedSequence, shift: float, alpha: float) -> bool:
+    """Measure noise, write a baseline and check a shifted run, all from one seed."""
+    seed = iter(seeds.generate_state(8))
+    one = {"songs": 8, "noise": 0.1, "systems": ("one",)}
+    measured = drift.noise([a_run(next(seed), **one) for _ in range(4)])
+    path = tmp_path / "b.json"
+    drift.write_baseline(a_run(next(seed), **one), MANIFEST, path, TRAITS, measured=measured)
+    frame = a_run(next(seed), **one)
+    hit = (frame["metric"] == "visqol") & (frame["stem"] == "vocals")
+    group = next(
+        g
+        for g in drift.check(frame, MANIFEST, path, alpha=alpha).groups
+        if (g.metric, g.stem) == ("visqol", "vocals")
+    )
+    frame.loc[hit, "value"] -= shift * group.detectable
+    # Strict without a shift: an alarm in either direction counts, as the level is two-sided.
+    return drift.check(frame, MANIFEST, path, alpha=alpha, strict=not shift).failed
+
+
+def test_false_alarms_and_power_are_as_promised(tmp_path):
+    """H0: alarms at most at the nominal 10 %; a shift of the printed size: found in 80 %.
+
+    Bounds are four binomial standard errors at these repeats, from fixed seeds.
+    """
+    repeats, alpha = 120, 0.1
+    seeds = np.random.SeedSequence(5).spawn(2 * repeats)
+    alarms = np.mean([_gate(tmp_path, s, 0.0, alpha) for s in seeds[:repeats]])
+    power = np.mean([_gate(tmp_path, s, 1.0, alpha) for s in seeds[repeats:]])
+    assert alarms <= alpha + 4 * np.sqrt(alpha * (1 - alpha) / repeats)
+    assert power >= 0.8 - 4 * np.sqrt(0.8 * 0.2 / repeats)
+
+
+class TestOutput:
+    @pytest.fixture
+    def report(self, baseline):
+        frame = a_run()
+        frame["track"] = frame["track"].replace("Song – 0", "a|b <x> & \x07\n100%")
+        frame.loc[10, "value"] -= 1
+        return check(frame, baseline)
+
+    def test_table_names_reasons_cells_and_detectable_shift(self, report):
+        text = report.render()
+        assert text.startswith("drift gate FAILED")
+        assert "missing" in text and "detects" in text
+
+    def test_markdown_keeps_its_columns(self, report):
+        lines = [x for x in report.render("md").splitlines() if x.startswith("|")]
+        assert {x.replace("\\|", "").count("|") for x in lines} <= {9, 10}
+
+    def test_json_is_strict_and_complete(self, report):
+        content = json.loads(report.render("json"), parse_constant=lambda x: pytest.fail(x))
+        assert content["failed"] and len(content["cells"]) == len(report.rows)
+
+    def test_junit_parses_and_counts_its_failures(self, report):
+        suite = ElementTree.fromstring(report.render("junit").encode())[0]
+        assert int(suite.get("failures")) == len(suite.findall("testcase/failure"))
+        assert int(suite.get("tests")) == len(suite.findall("testcase"))
+
+    def test_github_annotations_are_one_line_each(self, report):
+        lines = report.render("github").splitlines()
+        assert all(line.startswith(("::error title=", "::notice title=")) for line in lines)
+        assert len(lines) == len(report.reasons) + len(report.improvements) + 1
+
+    def test_an_unknown_form_is_refused(self, report):
+        with pytest.raises(UsageError, match="junit"):
+            report.render("pdf")
