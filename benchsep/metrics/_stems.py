@@ -1,0 +1,100 @@
+"""The loop over stems that most metrics share, with its statuses.
+
+A metric hands over a function of one reference and one estimate; everything that the content
+of the audio can make impossible is settled here, so that no metric raises for it:
+
+==================================  =================================================
+estimate absent                     ``failed: no estimate of <stem>``
+reference absent but needed         ``failed: no reference of <stem>``
+rate or length differ               ``failed: …`` naming what was found and expected
+silent reference                    ``ref_silent``, where the metric asks for it
+silent estimate                     ``est_silent``, where the metric asks for it
+==================================  =================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from benchsep.metrics.metric import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchsep.audio import Audio
+    from benchsep.metrics.metric import References, ValueTraits
+
+Scores = dict[str, Score]
+Channels = Literal["mono", "stereo", "any"]
+
+
+def every(values: tuple[ValueTraits, ...], status: str) -> Scores:
+    """Each value missing for the same reason."""
+    return {value.name: Score.missing(status) for value in values}
+
+
+def score_each(
+    values: tuple[ValueTraits, ...],
+    estimates: dict[str, Audio],
+    stems: tuple[str, ...],
+    score: Callable[[Audio], Scores],
+    *,
+    silent_is: str = "est_silent",
+) -> dict[str, Scores]:
+    """A metric without a reference, stem by stem; a silent estimate gets ``silent_is``."""
+    table: dict[str, Scores] = {}
+    for stem in stems:
+        estimate = estimates.get(stem)
+        if estimate is None:
+            table[stem] = every(values, f"failed: no estimate of {stem}")
+        elif silent_is and estimate.silent:
+            table[stem] = every(values, silent_is)
+        else:
+            table[stem] = score(estimate)
+    return table
+
+
+def score_pairs(
+    values: tuple[ValueTraits, ...],
+    references: References,
+    estimates: dict[str, Audio],
+    stems: tuple[str, ...],
+    score: Callable[[Audio, Audio, str], Scores],
+    *,
+    silent_reference: str = "ref_silent",
+    silent_estimate: str = "",
+) -> dict[str, Scores]:
+    """A metric of reference and estimate; ``score(reference, estimate, stem)`` for usable pairs.
+
+    An empty ``silent_reference`` or ``silent_estimate`` means that the metric is defined there
+    and wants to be called. The channel counts are made equal to the reference's.
+    """
+    table: dict[str, Scores] = {}
+    for stem in stems:
+        status = pair_status(references, estimates, stem)
+        if status:
+            table[stem] = every(values, status)
+            continue
+        reference = references.stems[stem]
+        estimate = estimates[stem].to_channels(reference.channels)
+        if silent_reference and reference.silent:
+            table[stem] = every(values, silent_reference)
+        elif silent_estimate and estimate.silent:
+            table[stem] = every(values, silent_estimate)
+        else:
+            table[stem] = score(reference, estimate, stem)
+    return table
+
+
+def pair_status(references: References, estimates: dict[str, Audio], stem: str) -> str:
+    """Empty when the pair can be compared sample by sample, else a ``failed: …`` status."""
+    if stem not in estimates:
+        return f"failed: no estimate of {stem}"
+    if stem not in references.stems:
+        return f"failed: no reference of {stem}"
+    reference, estimate = references.stems[stem], estimates[stem]
+    if reference.rate != estimate.rate:
+        return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
+    if reference.frames != estimate.frames:
+        return f"failed: estimate has {estimate.frames} frames, reference {reference.frames}"
+    return ""

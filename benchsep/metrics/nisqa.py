@@ -1,0 +1,289 @@
+"""NISQA v2: speech quality and what it is made of, guessed without a reference.
+
+Conventions
+-----------
+rate       48 kHz; other rates are resampled first (the mel front end is built for the rate
+           that it is told, so a 16 kHz signal would meet another network input)
+channels   mono: the mean over channels
+length     0.14 s at least (``too_short``); songs over 52 s, which the network cannot hold, are
+           cut into equal windows of at most 52 s, and a value is the mean over the windows
+           that are not digital silence
+direction  higher is better, nominally 1 to 5 (the network is not bounded: 0.7 occurs)
+silence    a silent estimate has no value (``est_silent``); the reference is never looked at
+
+Values
+------
+mos   overall quality
+noi   noisiness          dis   discontinuity
+col   coloration         loud  loudness          (each: higher is better)
+
+Weights
+-------
+They are CC BY-NC-SA 4.0 and therefore not part of benchsep. Looked for, in this order: the
+``weights`` option, ``BENCHSEP_NISQA_WEIGHTS``, ``~/.torchmetrics/NISQA/nisqa.tar``, and one
+download a process to that last place (never with ``BENCHSEP_OFFLINE`` set). Whatever is
+found must have the sha256 of the NISQA repository's file. A path that was named and does
+not hold it is an error, not a reason to look further.
+
+Trained on telephone and conference speech: on singing it tells a mixture from vocals, not
+good from perfect (true vocals of MUSDB18 score 2.2). Read it beside the ``reference`` row.
+
+Source: Mittag, Naderi, Chehadi, Möller, "NISQA: A Deep CNN-Self-Attention Model for
+Multidimensional Speech Quality Prediction", Interspeech 2021; the network of torchmetrics
+1.9, whose values are those of the original repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import threading
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.errors import AudioError, Unavailable
+from benchsep.metrics._stems import every, score_each
+from benchsep.metrics.metric import Score, ValueTraits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+    from benchsep.metrics._stems import Channels
+    from benchsep.metrics.metric import Domain, References
+
+RATE = 48_000
+SHA256 = "7ec4cf937514dd3f8860b21e66fabd8ca87a168572675ef8d979c4c4ad2e805c"
+URL = "https://github.com/gabrielmittag/NISQA/raw/refs/heads/master/weights/nisqa.tar"
+VARIABLE = "BENCHSEP_NISQA_WEIGHTS"
+TIMEOUT = 5.0
+"""Seconds: a machine without a network should say so soon."""
+
+OUTPUTS = ("mos", "noi", "dis", "col", "loud")
+"""In the network's order (papers list coloration before discontinuity)."""
+
+HOP = RATE // 100
+"""Samples between mel frames."""
+SHORTEST = 14 * HOP
+"""One input of the network spans 15 mel frames, the first and last centred on the edges."""
+LONGEST = 52 * RATE
+"""1300 inputs, one every 40 ms."""
+
+
+def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float64]:
+    """NISQA of every window of a mono signal.
+
+    Parameters
+    ----------
+    signal
+        float ``[frames]`` at 48 kHz, finite.
+    weights
+        Path of ``nisqa.tar``.
+
+    Returns
+    -------
+    array
+        ``[windows, 5]`` in the order of :data:`OUTPUTS`; one window up to 52 s. Windows of
+        digital silence are left out.
+
+    Raises
+    ------
+    AudioError
+        if the signal is too short, silent, or not one-dimensional.
+    Unavailable
+        if the weights are not those of NISQA v2, or torchmetrics is missing.
+    """
+    import torch
+
+    signal = np.asarray(signal, dtype=np.float32)
+    if signal.ndim != 1 or len(signal) < SHORTEST:
+        raise AudioError(
+            f"shape {signal.shape}: expected a mono signal of {SHORTEST} samples or more"
+        )
+    upstream, model, options = _model(Path(weights))
+    rows = []
+    for window in split(signal):
+        if not window.any():
+            continue
+        mel = upstream._get_librosa_melspec(window[None], RATE, options)
+        inputs, count = upstream._segment_specs(torch.from_numpy(mel), options)
+        with torch.no_grad():
+            rows.append(model(inputs, count.expand(1))[0].numpy())
+    if not rows:
+        raise AudioError("digital silence: NISQA has no value")
+    return np.asarray(rows, dtype=np.float64)
+
+
+def split(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The fewest equal windows of at most 52 s (lengths differ by a sample at most)."""
+    count = max(1, -(-len(signal) // LONGEST))
+    edges = [round(k * len(signal) / count) for k in range(count + 1)]
+    return [signal[a:b] for a, b in pairwise(edges)]
+
+
+@lru_cache(maxsize=2)
+def _model(path: Path) -> tuple[Any, Any, dict[str, Any]]:
+    """The module of torchmetrics, the network in evaluation mode, and the checkpoint's options."""
+    import torch
+
+    problem = _problem(path)
+    if problem:
+        raise Unavailable(problem)
+    try:
+        from torchmetrics.functional.audio import nisqa as upstream
+    except ImportError as error:
+        raise Unavailable("NISQA's network is torchmetrics': pip install torchmetrics") from error
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    network = upstream._NISQADIM(checkpoint["args"])
+    network.load_state_dict(checkpoint["model_state_dict"], strict=True)
+    return upstream, network.eval(), dict(checkpoint["args"])
+
+
+def default_path() -> Path:
+    """Where torchmetrics keeps the weights."""
+    return Path.home() / ".torchmetrics" / "NISQA" / "nisqa.tar"
+
+
+def _fetch_command(path: Path) -> str:
+    return f"curl -fL --create-dirs -o {shlex.quote(str(path))} {URL}"
+
+
+def _problem(path: Path) -> str:
+    """Empty when ``path`` holds NISQA's weights; else found, expected, how to mend."""
+    if not path.is_file():
+        return f"no NISQA weights at {path}: {_fetch_command(path)}"
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != SHA256:
+        return (
+            f"{path} is not NISQA v2's nisqa.tar (sha256 {found[:12]}…, expected "
+            f"{SHA256[:12]}…): {_fetch_command(path)}"
+        )
+    return ""
+
+
+_lock = threading.Lock()
+_attempt: list[str] = []
+"""The outcome of this process' one download, once there was one."""
+
+
+def _download(target: Path) -> str:
+    """Try once a process; empty on success. A proxy's error page never becomes a weight file."""
+    with _lock:
+        if not _attempt:
+            _attempt.append(_download_once(target))
+        return _attempt[0]
+
+
+def _download_once(target: Path) -> str:
+    import requests
+
+    try:
+        answer = requests.get(URL, timeout=TIMEOUT)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        return f"no NISQA weights, and the download failed ({type(error).__name__})"
+    found = hashlib.sha256(answer.content).hexdigest()
+    if found != SHA256:
+        return f"no NISQA weights, and the download has sha256 {found[:12]}…, not {SHA256[:12]}…"
+    partial = target.with_name(f".nisqa.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(answer.content)
+        partial.replace(target)
+    except OSError as error:
+        return f"NISQA's weights cannot be written to {target} ({error})"
+    finally:
+        partial.unlink(missing_ok=True)
+    return ""
+
+
+def _value(name: str, display: str) -> ValueTraits:
+    return ValueTraits(name, +1, "MOS", None, None, display=display)
+
+
+class Nisqa:
+    """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is found."""
+
+    name = "nisqa"
+    version = "1"
+    values = (
+        _value("mos", "NISQA MOS"),
+        _value("noi", "NISQA NOI"),
+        _value("dis", "NISQA DIS"),
+        _value("col", "NISQA COL"),
+        _value("loud", "NISQA LOUD"),
+    )
+    needs_reference = False
+    rate: int | None = RATE
+    channels: Channels = "mono"
+    domain: Domain = "speech"
+    default_stems: tuple[str, ...] = ("vocals",)
+    licence = "code Apache-2.0 and MIT; weights CC BY-NC-SA 4.0, supplied by the user"
+    source = "Mittag et al., NISQA, Interspeech 2021; values of torchmetrics 1.9"
+    silence = "a silent estimate has no value (est_silent); the reference is not used"
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        self._weights = Path(weights) if weights else None
+
+    def settings(self) -> dict[str, Any]:
+        return {"weights": SHA256[:16]}
+
+    def available(self) -> str:
+        """Looks at files only: a download is left to the first score."""
+        named = self._named()
+        if named is not None:
+            return _problem(named)
+        target = default_path()
+        if target.is_file() or os.environ.get("BENCHSEP_OFFLINE"):
+            return _problem(target)
+        return f"{_attempt[0]}: {_fetch_command(target)}" if _attempt and _attempt[0] else ""
+
+    def resolved(self) -> Path:
+        """The weights' path, downloading them if need be.
+
+        Raises
+        ------
+        Unavailable
+            with the command that mends it.
+        """
+        path = self._named() or default_path()
+        reason = self.available()
+        if not reason and not path.is_file():
+            failure = _download(path)
+            reason = f"{failure}: {_fetch_command(path)}" if failure else _problem(path)
+        if reason:
+            raise Unavailable(reason)
+        return path
+
+    def _named(self) -> Path | None:
+        variable = os.environ.get(VARIABLE)
+        return self._weights or (Path(variable).expanduser() if variable else None)
+
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        try:
+            path = self.resolved()
+        except Unavailable as error:
+            return {stem: every(self.values, f"unavailable: {error}") for stem in stems}
+        return score_each(self.values, estimates, stems, lambda audio: self._score(audio, path))
+
+    def _score(self, estimate: Audio, path: Path) -> dict[str, Score]:
+        signal = estimate.mono().resampled(RATE).samples[0]
+        if len(signal) < SHORTEST:
+            return every(self.values, "too_short")
+        if not signal.any():
+            return every(self.values, "est_silent")
+        try:
+            windows = nisqa(signal, path)
+        except Unavailable as error:
+            return every(self.values, f"unavailable: {error}")
+        return {
+            name: Score(float(column.mean()), frames=tuple(map(float, column)))
+            for name, column in zip(OUTPUTS, windows.T, strict=True)
+        }
