@@ -125,7 +125,7 @@ def dnsmos(signal: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     starts = window_starts(len(signal))
     raw = p835_outputs(signal, starts)
     found = {
-        name: np.polyval(np.float64(POLYNOMIALS[name]), raw[:, column]).astype(np.float64)
+        name: np.asarray(np.polyval(POLYNOMIALS[name], raw[:, column]), dtype=np.float64)
         for column, name in enumerate(("sig", "bak", "ovrl"))
     }
     found["p808"] = p808_outputs(signal, starts)
@@ -265,7 +265,7 @@ class Dnsmos:
 
     name = "dnsmos"
     version = "1"
-    values = (
+    values: tuple[ValueTraits, ...] = (
         _value("ovrl", "DNSMOS OVRL"),
         _value("sig", "DNSMOS SIG"),
         _value("bak", "DNSMOS BAK"),

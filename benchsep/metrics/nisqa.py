@@ -211,7 +211,7 @@ class Nisqa:
 
     name = "nisqa"
     version = "1"
-    values = (
+    values: tuple[ValueTraits, ...] = (
         _value("mos", "NISQA MOS"),
         _value("noi", "NISQA NOI"),
         _value("dis", "NISQA DIS"),

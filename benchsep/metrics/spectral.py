@@ -213,7 +213,9 @@ class MultiResolutionStft(_Spectral):
     """The metric ``mrstft``: see the module."""
 
     name = "mrstft"
-    values = (ValueTraits("", -1, "", 0.0, None, digits=3, display="MR-STFT"),)
+    values: tuple[ValueTraits, ...] = (
+        ValueTraits("", -1, "", 0.0, None, digits=3, display="MR-STFT"),
+    )
     source = "auraloss 0.4 MultiResolutionSTFTLoss as set in pablebe/gensvs_eval (WASPAA 2025)"
     size = SIZES[-1]
 
@@ -228,7 +230,7 @@ class LogSpectralDistance(_Spectral):
     """The metric ``lsd``: see the module."""
 
     name = "lsd"
-    values = (ValueTraits("", -1, "dB", 0.0, None, display="LSD"),)
+    values: tuple[ValueTraits, ...] = (ValueTraits("", -1, "dB", 0.0, None, display="LSD"),)
     source = "Gray and Markel, IEEE TASSP 24 (1976)"
     size = LSD_SIZE
 
