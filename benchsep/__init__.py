@@ -1,3 +1,55 @@
-"""Benchmark generative and discriminative music separators on one table."""
+"""Benchmark generative and discriminative music separators on one table.
+
+The same from Python as from the command line::
+
+    import benchsep
+
+    result = benchsep.run(out="runs/mine", systems=("htdemucs", "dir:my-estimates"))
+    frame = benchsep.load_run("runs/mine")           # a row a cell
+    scores = benchsep.score("ref.wav", "est.wav", metrics=["visqol", "usdr"])
+    stems = benchsep.load_system("htdemucs:checkpoint=mini").separate(mixture, seed=0)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchsep.audio import STEMS, Audio
+    from benchsep.frame import load_costs, load_run
+    from benchsep.runner import run
+    from benchsep.scoring import score
+    from benchsep.system import SystemInfo, load_system
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "STEMS": "benchsep.audio",
+    "Audio": "benchsep.audio",
+    "SystemInfo": "benchsep.system",
+    "load_costs": "benchsep.frame",
+    "load_run": "benchsep.frame",
+    "load_system": "benchsep.system",
+    "run": "benchsep.runner",
+    "score": "benchsep.scoring",
+}
+__all__ = [
+    "STEMS",
+    "Audio",
+    "SystemInfo",
+    "__version__",
+    "load_costs",
+    "load_run",
+    "load_system",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `benchsep --help` does not pay for pandas and torch.
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'benchsep' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PUBLIC[name]), name)

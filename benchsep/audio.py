@@ -60,7 +60,9 @@ class Audio:
             )
         if not np.isfinite(samples).all():
             bad = int(np.size(samples) - np.isfinite(samples).sum())
-            raise AudioError(f"{bad} of {samples.size} samples are NaN or infinite, expected finite")
+            raise AudioError(
+                f"{bad} of {samples.size} samples are NaN or infinite, expected finite"
+            )
         if not MIN_RATE <= int(self.rate) <= MAX_RATE:
             raise AudioError(f"sample rate {self.rate} Hz, expected {MIN_RATE} to {MAX_RATE}")
         object.__setattr__(self, "samples", samples)
@@ -129,7 +131,9 @@ def round_to_16_bit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     Why: references decoded from AAC to float make museval's ISR, SIR and SAR rounding
     noise; see ``docs/metrics/bsseval.md``.
     """
-    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.float32) / np.float32(32768)
+    return np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.float32) / np.float32(
+        32768
+    )
 
 
 def read_audio(path: str | Path) -> Audio:

@@ -34,7 +34,7 @@ class MetricError(BenchsepError):
 
 
 class Unavailable(BenchsepError):
-    """Something optional is absent on this machine: the message names the command that brings it."""
+    """Something optional is absent here: the message names the command that brings it."""
 
 
 class StoreError(BenchsepError):

@@ -14,7 +14,11 @@ from typing import Any
 
 from benchsep.errors import UsageError
 
-GROUPS = {"system": "benchsep.systems", "dataset": "benchsep.datasets", "metric": "benchsep.metrics"}
+GROUPS = {
+    "system": "benchsep.systems",
+    "dataset": "benchsep.datasets",
+    "metric": "benchsep.metrics",
+}
 
 _local: dict[str, dict[str, Any]] = {kind: {} for kind in GROUPS}
 

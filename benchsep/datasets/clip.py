@@ -8,6 +8,7 @@ the file is located without importing it and decoded with PyAV.
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 from benchsep.datasets.track import Edition, Track
@@ -47,4 +48,4 @@ class ClipDataset:
 
         path = clip_path()
         name = path.name.removesuffix(".stem.mp4")
-        return [Track(name, "test", "clip", lambda: load_stem_mp4(path), (str(path),))]
+        return [Track(name, "test", "clip", partial(load_stem_mp4, path), (str(path),))]

@@ -1,0 +1,349 @@
+"""The command line: parses, calls, prints. Results on stdout, progress on stderr.
+
+Exit codes: 0 good, 1 a finding (the gate failed, too many failures), 2 usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchsep.errors import BenchsepError
+
+if TYPE_CHECKING:
+    from benchsep.job import Outcome
+    from benchsep.plan import Plan
+
+app = typer.Typer(
+    name="benchsep",
+    help="Benchmark generative and discriminative music separators on one table.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Format = Annotated[str, typer.Option("--format", help="terminal, md, tex, csv, json or html")]
+RunFolder = Annotated[Path, typer.Argument(help="a run folder", metavar="RUN")]
+
+
+def main() -> None:
+    """Entry point: turns our errors into a message and exit code 2."""
+    try:
+        app()
+    except BenchsepError as error:
+        print(f"benchsep: {_plain(str(error))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _plain(text: str) -> str:
+    """Without control characters: a track name may hold escape sequences."""
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def _split(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())
+
+
+# -- run ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    suite: Annotated[Path | None, typer.Argument(help="a suite in YAML")] = None,
+    systems: Annotated[str | None, typer.Option(help="specs, comma separated")] = None,
+    dataset: Annotated[str | None, typer.Option(help="e.g. musdb18hq, folder:PATH, clip")] = None,
+    root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
+    split: Annotated[str | None, typer.Option(help="test, train, valid or all")] = None,
+    tracks: Annotated[list[str] | None, typer.Option(help="one track; repeat for more")] = None,
+    limit: Annotated[int | None, typer.Option(help="only the first N tracks")] = None,
+    stems: Annotated[str | None, typer.Option(help="comma separated")] = None,
+    metrics: Annotated[str | None, typer.Option(help="comma separated")] = None,
+    all_stems: Annotated[
+        bool | None, typer.Option("--all-stems", help="speech metrics on every stem")
+    ] = None,
+    no_yardsticks: Annotated[
+        bool, typer.Option("--no-yardsticks", help="leave out mixture, reference and oracles")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps")] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    draws: Annotated[int | None, typer.Option(help="seeds per track, where it matters")] = None,
+    keep_estimates: Annotated[str | None, typer.Option(help="none or flac")] = None,
+    overwrite: Annotated[str | None, typer.Option(help="never, missing or always")] = None,
+    fail_on_error: Annotated[
+        float | None, typer.Option(help="exit 1 when more than this share of jobs failed")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="seconds per system and track")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="run folder")] = None,
+    improvement: Annotated[
+        bool, typer.Option("--improvement", help="add the gain over the mixture")
+    ] = False,
+    format: Format = "terminal",
+) -> None:
+    """Run systems on tracks, score them, print the tables; run again to continue."""
+    from benchsep.runner import run as run_suite
+    from benchsep.suite import load_suite, split_specs
+
+    resolved = load_suite(
+        suite,
+        systems=split_specs(systems) if systems is not None else None,
+        dataset=dataset,
+        root=root,
+        split=split,
+        tracks=tuple(tracks) if tracks else None,
+        limit=limit,
+        stems=_split(stems),
+        metrics=_split(metrics),
+        all_stems=all_stems,
+        yardsticks=False if no_yardsticks else None,
+        device=device,
+        jobs=jobs,
+        seed=seed,
+        draws=draws,
+        keep_estimates=keep_estimates,
+        overwrite=overwrite,
+        fail_on_error=fail_on_error,
+        timeout=timeout,
+    )
+    folder = out or Path("runs") / (suite.stem if suite else "latest")
+    result = run_suite(resolved, out=folder, progress=_progress)
+    _print_tables(folder, format, improvement=improvement)
+    for outcome in result.failed:
+        print(
+            _plain(f"benchsep: {outcome.label} on {outcome.track}: {outcome.message}"),
+            file=sys.stderr,
+        )
+    print(
+        f"benchsep: results are in {folder}; show them with: benchsep show {folder}",
+        file=sys.stderr,
+    )
+    if result.too_many_failures:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(plan: Plan) -> Iterator[Any]:
+    """A bar per system on stderr, with the time left."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    _announce(plan, console)
+    totals = Counter(job.label for job in plan.jobs)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars = {label: progress.add_task(_markup(label), total=n) for label, n in totals.items()}
+
+        def listen(outcome: Outcome) -> None:
+            progress.advance(bars[outcome.label])
+
+        yield listen
+
+
+def _markup(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(_plain(text))
+
+
+def _announce(plan: Plan, console: Any) -> None:
+    name = plan.dataset.name
+    console.print(
+        _markup(f"{name} ({plan.dataset.edition}), {len(plan.tracks)} tracks; ")
+        + f"{len(plan.jobs)} jobs to do, {plan.done} done already"
+    )
+    if name == "clip" and plan.suite.dataset is None:
+        console.print(
+            "no data root is set, so the embedded 6-second clip is used; for MUSDB18 set MUSDB_PATH "
+            "or pass --root"
+        )
+    for metric, reason in plan.unavailable.items():
+        console.print(_markup(f"{metric} is unavailable: {reason}"))
+
+
+# -- results ------------------------------------------------------------------------------------
+
+
+def _tables(folder: Path, *, improvement: bool = False) -> list[Any]:
+    from benchsep.frame import load_costs, load_run
+    from benchsep.report.tables import tables
+    from benchsep.store import Store
+    from benchsep.traits import traits_in
+
+    frame, manifest = load_run(folder), Store(folder).manifest()
+    traits = traits_in(frame, manifest)
+    return list(tables(frame, load_costs(folder), manifest, traits, improvement=improvement))
+
+
+def _print_tables(folder: Path, format: str, *, improvement: bool) -> None:
+    from benchsep.report.tables import render
+
+    print(render(_tables(folder, improvement=improvement), format))
+
+
+@app.command()
+def show(
+    folder: RunFolder,
+    improvement: Annotated[
+        bool, typer.Option("--improvement", help="add the gain over the mixture")
+    ] = False,
+    format: Format = "terminal",
+) -> None:
+    """Print the tables of a run."""
+    _print_tables(folder, format, improvement=improvement)
+
+
+@app.command()
+def report(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figures")],
+    max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
+) -> None:
+    """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
+    from benchsep.report.write import write_report
+
+    for path in write_report(folder, out, max_songs=max_songs, page=page):
+        print(path)
+
+
+# -- single files -------------------------------------------------------------------------------
+
+
+@app.command()
+def separate(
+    file: Annotated[Path, typer.Argument(help="an audio file")],
+    system: Annotated[str, typer.Option("--system", help="a system's spec")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the stems")],
+    device: Annotated[str, typer.Option()] = "cpu",
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Separate one file with one system; writes a wav for each stem."""
+    from benchsep.audio import read_audio, write_audio
+    from benchsep.errors import UsageError
+    from benchsep.system import checked_estimates, load_system
+
+    mixture = read_audio(file)
+    loaded = load_system(system, device=device)
+    if loaded.info.needs_references:
+        raise UsageError(f"{system} is an oracle: it needs the true stems, which a file has not")
+    estimates = checked_estimates(loaded.separate(mixture, seed=seed), loaded.info, mixture)
+    for stem, audio in estimates.items():
+        write_audio(out / f"{stem}.wav", audio)
+        print(out / f"{stem}.wav")
+
+
+@app.command()
+def score(
+    reference: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
+    estimate: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
+    metrics: Annotated[str, typer.Option(help="comma separated")] = "visqol,usdr,sisdr",
+    mixture: Annotated[Path | None, typer.Option(help="for metrics that need it")] = None,
+    format: Format = "terminal",
+) -> None:
+    """Score an estimate against its reference."""
+    from benchsep.scoring import score as score_pair
+
+    frame = score_pair(reference, estimate, metrics=list(_split(metrics) or ()), mixture=mixture)
+    shown = frame.drop(columns=["frames"])
+    if format == "json":
+        print(shown.to_json(orient="records", indent=1))
+    elif format == "csv":
+        print(shown.to_csv(index=False), end="")
+    else:
+        print(shown.to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.3f}"))
+
+
+# -- what there is ------------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="systems, datasets or metrics")] = "systems",
+) -> None:
+    """List systems, datasets or metrics."""
+    from benchsep.inventory import table_of
+
+    print(table_of(what))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, reachable and missing, and how to get it."""
+    from benchsep.doctor import diagnose
+
+    print(diagnose())
+
+
+# -- the gate -----------------------------------------------------------------------------------
+
+
+@app.command()
+def baseline(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="baseline file (JSON)")],
+) -> None:
+    """Write the baseline that `check` compares with."""
+    from benchsep.drift import write_baseline
+    from benchsep.frame import load_run
+    from benchsep.store import Store
+    from benchsep.traits import traits_in
+
+    frame, manifest = load_run(folder), Store(folder).manifest()
+    write_baseline(frame, manifest, out, traits=traits_in(frame, manifest))
+    print(out)
+
+
+@app.command()
+def check(
+    folder: RunFolder,
+    baseline: Annotated[Path, typer.Option(help="a file that `benchsep baseline` wrote")],
+    strict: Annotated[bool, typer.Option(help="an improvement fails too")] = False,
+    junit: Annotated[Path | None, typer.Option(help="write JUnit XML here")] = None,
+    format: Annotated[str, typer.Option(help="table, json or github")] = "table",
+) -> None:
+    """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
+    from benchsep.drift import check as check_drift
+    from benchsep.drift import read_baseline
+    from benchsep.drift_output import github_annotations, junit_xml, to_json, to_table
+    from benchsep.frame import load_run
+    from benchsep.store import Store, write_atomically
+
+    found = check_drift(
+        load_run(folder), Store(folder).manifest(), read_baseline(baseline), strict=strict
+    )
+    writers = {"table": to_table, "json": to_json, "github": github_annotations}
+    if format not in writers:
+        raise typer.BadParameter(f"format {format!r}; expected {', '.join(writers)}")
+    print(writers[format](found))
+    if junit:
+        write_atomically(junit, junit_xml(found))
+    if found.failed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

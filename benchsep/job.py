@@ -1,0 +1,360 @@
+"""One job: separate one track with one system, score it, and write its cells.
+
+A job never raises for what a system or a track does: what went wrong becomes the status of
+its cells. What it computes is a pure function of the job, so that any worker may do it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from benchsep.audio import Audio, read_audio, write_audio
+from benchsep.errors import BenchsepError
+from benchsep.memory import PeakMemory
+from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.metrics.metric import References, Score, column
+from benchsep.store import Store, digest, finite_or_none
+from benchsep.system import SystemInfo, checked_estimates, load_system
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchsep.datasets.track import Track, TrackAudio
+    from benchsep.metrics.metric import Metric
+
+
+@dataclass(frozen=True)
+class Job:
+    """(system, track) of a run, with what is needed to do it anywhere."""
+
+    spec: str
+    label: str
+    info: SystemInfo
+    track: Track
+    stems: tuple[str, ...]
+    metrics: tuple[str, ...]
+    all_stems: bool = False
+    seed: int = 0
+    draws: int = 1
+    device: str = "cpu"
+    keep_estimates: str = "none"
+    fresh: bool = False
+    """Compute every cell anew, whatever the store holds."""
+    stamp: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker says of a job when it is done."""
+
+    label: str
+    track: str
+    cells: int
+    failed: int
+    message: str = ""
+
+
+@dataclass
+class LoadedTrack:
+    """A track's audio, decoded once for all systems of a unit of work."""
+
+    audio: TrackAudio | None
+    error: str = ""
+    references: References = field(init=False)
+
+    def __post_init__(self) -> None:
+        stems = self.audio.stems if self.audio else {}
+        self.references = References(stems, self.audio.mixture if self.audio else None)
+
+
+def load_track(track: Track) -> LoadedTrack:
+    """Decode; an unreadable track is remembered, not raised."""
+    try:
+        return LoadedTrack(track.load())
+    except BenchsepError as error:
+        return LoadedTrack(None, f"{type(error).__name__}: {error}")
+    except Exception as error:
+        return LoadedTrack(None, f"{type(error).__name__}: {error}")
+
+
+@cache
+def _system(spec: str, device: str) -> Any:
+    return load_system(spec, device=device)
+
+
+def drawn_seed(job: Job, draw: int) -> int:
+    """The seed of a draw: one for each (seed, draw, track), the same for every system."""
+    return int(digest(job.seed, draw, job.track.name)[:8], 16)
+
+
+def run_job(job: Job, loaded: LoadedTrack, store: Store) -> Outcome:
+    """Separate, score and store; cells that are there already and still true are kept."""
+    record = _record(job, loaded)
+    old = store.read(job.label, job.track.name)
+    known = {} if job.fresh or old is None else {c["key"]: c for c in old["cells"]}
+    for draw in range(job.draws if not job.info.deterministic else 1):
+        _run_draw(job, loaded, store, record, known, draw)
+    if old is not None and not job.fresh:
+        _carry_over(record, old)
+    record["cells"].sort(key=lambda c: (c["metric"], c["stem"], c["draw"]))
+    store.write(record)
+    failed = [c for c in record["cells"] if c["status"].startswith("failed")]
+    return Outcome(
+        job.label,
+        job.track.name,
+        len(record["cells"]),
+        len(failed),
+        failed[0]["status"] if failed else "",
+    )
+
+
+def _record(job: Job, loaded: LoadedTrack) -> dict[str, Any]:
+    audio = loaded.audio
+    return {
+        "system": job.label,
+        "family": job.info.family,
+        "system_id": system_id(job.info),
+        "checkpoint_sha256": job.info.checkpoint_sha256,
+        "track": job.track.name,
+        "split": job.track.split,
+        "edition": job.track.edition,
+        "stamp": job.stamp,
+        "mixture_source": audio.mixture_source if audio else "",
+        "mixture_sha256": audio.mixture.sha256() if audio else "",
+        "reference_sha256": {s: a.sha256() for s, a in audio.stems.items()} if audio else {},
+        "audio_seconds": audio.mixture.seconds if audio else None,
+        "draws": {},
+        "cells": [],
+    }
+
+
+def system_id(info: SystemInfo) -> str:
+    """Identity of what makes the estimates: name, version, weights, options."""
+    return digest(info.name, info.version, info.checkpoint_sha256, info.options)
+
+
+def metric_id(metric: Metric) -> str:
+    """Identity of what makes a value: name, version, settings."""
+    return digest(metric.name, metric.version, metric.settings())
+
+
+def _carry_over(record: dict[str, Any], old: dict[str, Any]) -> None:
+    """Keep cells of metrics, stems and draws that this job was not asked for, if still true."""
+    same = all(old[k] == record[k] for k in ("system_id", "mixture_sha256", "reference_sha256"))
+    if not same:
+        return
+    there = {(c["metric"], c["stem"], c["draw"]) for c in record["cells"]}
+    record["cells"] += [c for c in old["cells"] if (c["metric"], c["stem"], c["draw"]) not in there]
+    record["draws"] = {**old["draws"], **record["draws"]}
+
+
+def _run_draw(
+    job: Job,
+    loaded: LoadedTrack,
+    store: Store,
+    record: dict[str, Any],
+    known: dict[str, dict[str, Any]],
+    draw: int,
+) -> None:
+    seed = drawn_seed(job, draw)
+    identity = _estimate_id(job, record, seed)
+    wanted = _wanted(job)
+    kept = [_kept(c, known, job, identity, record, draw) for c in wanted]
+    if identity and all(k is not None for k in kept):
+        for cells in kept:
+            record["cells"] += cells or []
+        return
+    estimates, cost = _estimates(job, loaded, store, seed, draw)
+    identity = identity or _audio_id(estimates)
+    record["draws"][str(draw)] = {"seed": seed, "estimate_id": identity, **cost}
+    for (metric, stems), cells in zip(wanted, kept, strict=True):
+        again = cells or _kept((metric, stems), known, job, identity, record, draw)
+        record["cells"] += again or _score(
+            metric, stems, job, loaded, estimates, record, draw, cost
+        )
+
+
+def _wanted(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
+    pairs = []
+    for metric in map(get_metric, job.metrics):
+        stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
+        offered = tuple(s for s in stems if s in job.info.stems)
+        if offered:
+            pairs.append((metric, offered))
+    return pairs
+
+
+def _estimate_id(job: Job, record: dict[str, Any], seed: int) -> str:
+    """Known before separating, unless the estimates come from files or a foreign program."""
+    if job.info.family == "unknown" or hasattr(_system_or_none(job), "estimates"):
+        return ""
+    if not record["mixture_sha256"]:
+        return ""
+    used = 0 if job.info.deterministic else seed
+    parts = [system_id(job.info), record["mixture_sha256"], used, job.keep_estimates]
+    if job.info.needs_references:
+        parts.append(record["reference_sha256"])
+    return digest(*parts)
+
+
+def _system_or_none(job: Job) -> Any:
+    try:
+        return _system(job.spec, job.device)
+    except BenchsepError:
+        return None
+
+
+def _audio_id(estimates: dict[str, Audio]) -> str:
+    return digest({stem: audio.sha256() for stem, audio in estimates.items()})
+
+
+def _cell_key(metric: Metric, value: str, stem: str, identity: str, record: dict[str, Any]) -> str:
+    return digest(
+        identity,
+        stem,
+        value,
+        metric_id(metric),
+        record["mixture_sha256"],
+        record["reference_sha256"],
+    )
+
+
+def _kept(
+    wanted: tuple[Metric, tuple[str, ...]],
+    known: dict[str, dict[str, Any]],
+    job: Job,
+    identity: str,
+    record: dict[str, Any],
+    draw: int,
+) -> list[dict[str, Any]] | None:
+    """The cells of a metric from the store, if every one is there, true and not a failure."""
+    metric, stems = wanted
+    found = []
+    for stem in stems:
+        for value in metric.values:
+            cell = known.get(_cell_key(metric, value.name, stem, identity, record))
+            if cell is None or cell["draw"] != draw or retried(cell["status"], metric):
+                return None
+            found.append(cell)
+    return found
+
+
+def retried(status: str, metric: Metric) -> bool:
+    """Whether a stored cell is worth computing again: failures, and what has become available."""
+    if status.startswith("unavailable"):
+        return not metric.available()
+    return status.startswith("failed")
+
+
+def _estimates(
+    job: Job, loaded: LoadedTrack, store: Store, seed: int, draw: int
+) -> tuple[dict[str, Audio], dict[str, Any]]:
+    """The estimates of one draw and what they cost; an error is part of the cost record."""
+    cost: dict[str, Any] = {"seconds": None, "peak_memory_mb": None, "error": ""}
+    if loaded.audio is None:
+        return {}, {**cost, "error": loaded.error}
+    try:
+        system = _system(job.spec, job.device)
+        with PeakMemory() as memory:
+            started = time.perf_counter()
+            estimates = _call(system, job, loaded.audio, seed)
+            cost["seconds"] = time.perf_counter() - started
+        cost["peak_memory_mb"] = memory.peak_mb
+        checked_estimates(estimates, job.info, loaded.audio.mixture)
+        if job.keep_estimates != "none":
+            estimates = _written(job, estimates, store, draw)
+        return estimates, cost
+    except MemoryError:
+        return {}, {**cost, "error": "out of memory"}
+    except Exception as error:
+        return {}, {**cost, "error": f"{type(error).__name__}: {error}"}
+
+
+def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio]:
+    if hasattr(system, "estimates"):
+        estimates: dict[str, Audio] = system.estimates(job.track, audio.mixture)
+        return estimates
+    call: Callable[..., dict[str, Audio]] = system.separate
+    if job.info.needs_references:
+        return call(audio.mixture, seed=seed, references=audio.stems)
+    return call(audio.mixture, seed=seed)
+
+
+def _written(job: Job, estimates: dict[str, Audio], store: Store, draw: int) -> dict[str, Audio]:
+    """Keep the estimates and score what was written, so that scoring again gives the same."""
+    folder = store.estimate_folder(job.label, job.track.name, draw)
+    for stem, audio in estimates.items():
+        write_audio(folder / f"{stem}.flac", audio)
+    return {stem: read_audio(folder / f"{stem}.flac") for stem in estimates}
+
+
+def _score(
+    metric: Metric,
+    stems: tuple[str, ...],
+    job: Job,
+    loaded: LoadedTrack,
+    estimates: dict[str, Audio],
+    record: dict[str, Any],
+    draw: int,
+    cost: dict[str, Any],
+) -> list[dict[str, Any]]:
+    identity = record["draws"][str(draw)]["estimate_id"]
+    started = time.perf_counter()
+    scores = _scores(metric, stems, job, loaded, estimates, cost)
+    seconds = time.perf_counter() - started
+    return [
+        {
+            "metric": column(metric, value),
+            "metric_version": metric.version,
+            "metric_id": metric_id(metric),
+            "stem": stem,
+            "draw": draw,
+            **_as_json(scores[stem].get(value.name, Score.missing("failed: not returned"))),
+            "seconds": seconds / len(stems),
+            "key": _cell_key(metric, value.name, stem, identity, record),
+        }
+        for stem in stems
+        for value in metric.values
+    ]
+
+
+def _as_json(score: Score) -> dict[str, Any]:
+    value = finite_or_none(score.value)
+    status = score.status
+    if score.value is not None and value is None and status == "ok":
+        status = "not_finite"
+    frames = None if score.frames is None else [finite_or_none(f) for f in score.frames]
+    return {"value": value, "status": status, "frames": frames}
+
+
+def _scores(
+    metric: Metric,
+    stems: tuple[str, ...],
+    job: Job,
+    loaded: LoadedTrack,
+    estimates: dict[str, Audio],
+    cost: dict[str, Any],
+) -> dict[str, dict[str, Score]]:
+    def everywhere(status: str, of: tuple[str, ...] = stems) -> dict[str, dict[str, Score]]:
+        return {s: {v.name: Score.missing(status) for v in metric.values} for s in of}
+
+    if cost["error"]:
+        return everywhere(f"failed: {cost['error']}")
+    reason = metric.available()
+    if reason:
+        return everywhere(f"unavailable: {reason}")
+    given = tuple(s for s in stems if s in estimates)
+    scores = everywhere("failed: the system returned no such stem")
+    if not given:
+        return scores
+    try:
+        chosen = {s: estimates[s] for s in estimates}
+        scores.update(metric.score_track(loaded.references, chosen, given))
+        return scores
+    except MemoryError:
+        return everywhere("failed: out of memory")
+    except Exception as error:
+        return everywhere(f"failed: {type(error).__name__}: {error}")

@@ -1,0 +1,248 @@
+"""Cells on disk: one strict-JSON file for each (system, track) of a run.
+
+Conventions
+-----------
+layout     ``RUN/manifest.json``, ``RUN/cells/<system>/<track>.json``, ``RUN/estimates/…``
+atomic     written beside its final name and renamed: a reader sees the old file or the new one
+checksum   of the rest of the file; a file that fails it is set aside (``*.corrupt``), named in a
+           warning, and its cells are computed again
+names      system and track names become file names by :func:`file_name`, which cannot leave the
+           folder whatever the name holds
+shared     no database and no lock that a network file system might not honour: many machines can
+           write into one run folder; a claim file says who is at work on what
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import re
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchsep.errors import StoreError
+
+FORMAT = 1
+STALE_CLAIM_S = 900.0
+"""A claim from another host counts as abandoned when it has not been touched for so long."""
+
+
+def canonical(value: Any) -> str:
+    """Strict JSON with sorted keys: the one serialisation, for hashes and for files.
+
+    Raises
+    ------
+    StoreError
+        on NaN or infinity, which JSON does not know.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"not representable as strict JSON: {error}") from error
+
+
+def digest(*parts: Any) -> str:
+    """A short content hash of anything JSON can hold."""
+    return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()[:32]
+
+
+def file_name(name: str) -> str:
+    """A file name that is safe on every file system and distinct for distinct names.
+
+    Letters of any script, digits, space and ``.-_()&'@+`` are kept, so that a person can read
+    the folder. Unless the name is plain lower case already, a short hash is appended: two
+    names may differ in case alone, or in what was replaced.
+    """
+    kept = re.sub(r"[^\w .()&'@+-]", "_", name).strip(" .")
+    kept = kept.encode()[:150].decode(errors="ignore")
+    if kept and kept == name == name.lower() and not name.startswith("."):
+        return kept
+    return (
+        f"{kept or 'unnamed'}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write and rename.
+
+    Raises
+    ------
+    StoreError
+        naming the path when the disk is full, the folder read-only, or the file too large.
+    """
+    partial = path.with_name(f".{os.getpid()}-{time.monotonic_ns() % 10**9}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); what was stored before is "
+            "intact, free some space or fix the permissions and run again"
+        ) from error
+
+
+def finite_or_none(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A run folder."""
+
+    root: Path
+
+    @property
+    def cells_root(self) -> Path:
+        return self.root / "cells"
+
+    def path(self, system: str, track: str) -> Path:
+        return self.cells_root / file_name(system) / f"{file_name(track)}.json"
+
+    def estimate_folder(self, system: str, track: str, draw: int) -> Path:
+        base = self.root / "estimates" / file_name(system) / file_name(track)
+        return base if draw == 0 else base / f"draw-{draw}"
+
+    def read(self, system: str, track: str) -> dict[str, Any] | None:
+        """The record of a (system, track), or ``None`` if there is none that can be trusted."""
+        return read_record(self.path(system, track))
+
+    def write(self, record: dict[str, Any]) -> None:
+        body = {key: value for key, value in record.items() if key != "checksum"}
+        body["format"] = FORMAT
+        text = canonical({**body, "checksum": digest(body)})
+        write_atomically(self.path(record["system"], record["track"]), text + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """All records that pass their checksum, sorted by system and track."""
+        paths = sorted(self.cells_root.glob("*/*.json"))
+        found = [r for r in map(read_record, paths) if r is not None]
+        return sorted(found, key=lambda r: (str(r["system"]), str(r["track"])))
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises
+        ------
+        StoreError
+            if the folder is no run folder or its manifest cannot be read.
+        """
+        path = self.root / "manifest.json"
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.root}: not a run folder (no manifest.json)") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{path}: cannot be read ({error})") from error
+        if not isinstance(loaded, dict):
+            raise StoreError(f"{path}: expected an object, found {type(loaded).__name__}")
+        return loaded
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        write_atomically(self.root / "manifest.json", canonical(manifest) + "\n")
+
+    # -- claims ---------------------------------------------------------------------------
+
+    def claim(self, system: str, track: str) -> bool:
+        """Try to be the one that works on (system, track); False if somebody else is."""
+        path = self._claim_path(system, track)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body = f"{socket.gethostname()} {os.getpid()}"
+        for _ in range(2):
+            try:
+                with path.open("x", encoding="utf-8") as handle:
+                    handle.write(body)
+                return True
+            except FileExistsError:
+                if not _abandoned(path):
+                    return False
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
+        return False
+
+    def release(self, system: str, track: str) -> None:
+        self._claim_path(system, track).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left: partial files and claims of dead processes."""
+        for path in self.root.rglob(".*.partial*"):
+            if time.time() - path.stat().st_mtime > 60 or not _pid_alive(_leading_pid(path.name)):
+                path.unlink(missing_ok=True)
+        claims = self.root / "claims"
+        for path in claims.glob("*") if claims.is_dir() else ():
+            if _abandoned(path):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            claims.rmdir()
+
+    def _claim_path(self, system: str, track: str) -> Path:
+        return self.root / "claims" / digest(system, track)
+
+
+def _leading_pid(name: str) -> int:
+    found = re.search(r"\d+", name)
+    return int(found.group()) if found else -1
+
+
+def _pid_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _abandoned(path: Path) -> bool:
+    try:
+        host, _, pid = path.read_text(encoding="utf-8").partition(" ")
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    if not pid.strip().isdigit():
+        return age > 5  # created, not yet written: give its owner a moment
+    if host == socket.gethostname():
+        return not _pid_alive(int(pid))
+    return age > STALE_CLAIM_S
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A record whose checksum holds; a damaged file is set aside and named on stderr."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        _set_aside(path, "unreadable")
+        return None
+    try:
+        record = json.loads(text)
+        body = {key: value for key, value in record.items() if key != "checksum"}
+        if record["checksum"] == digest(body) and body["format"] == FORMAT:
+            return dict(record)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError):
+        pass
+    _set_aside(path, "damaged (its checksum does not hold)")
+    return None
+
+
+def _set_aside(path: Path, why: str) -> None:
+    with contextlib.suppress(OSError):
+        path.replace(path.with_suffix(".json.corrupt"))
+    print(f"benchsep: {path} is {why}; set aside, to be computed again", file=sys.stderr)
