@@ -1,21 +1,16 @@
 """The loop over stems that most metrics share, with its statuses.
 
 A metric hands over a function of one reference and one estimate; everything that the content
-of the audio can make impossible is settled here, so that no metric raises for it:
-
-==================================  =================================================
-estimate absent                     ``failed: no estimate of <stem>``
-reference absent but needed         ``failed: no reference of <stem>``
-rate or length differ               ``failed: …`` naming what was found and expected
-silent reference                    ``ref_silent``, where the metric asks for it
-silent estimate                     ``est_silent``, where the metric asks for it
-==================================  =================================================
+of the audio can make impossible is settled here, in the words of
+:mod:`benchsep.metrics.guard`, so that no metric raises for it. A silent reference gives
+``ref_silent`` and a silent estimate ``est_silent`` where the metric asks for it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from benchsep.metrics.guard import absent, mismatch
 from benchsep.metrics.metric import Score
 
 if TYPE_CHECKING:
@@ -46,7 +41,7 @@ def score_each(
     for stem in stems:
         estimate = estimates.get(stem)
         if estimate is None:
-            table[stem] = every(values, f"failed: no estimate of {stem}")
+            table[stem] = every(values, f"unavailable: the system gives no {stem}")
         elif silent_is and estimate.silent:
             table[stem] = every(values, silent_is)
         else:
@@ -71,30 +66,19 @@ def score_pairs(
     """
     table: dict[str, Scores] = {}
     for stem in stems:
-        status = pair_status(references, estimates, stem)
+        status = absent(references, estimates, stem)
         if status:
             table[stem] = every(values, status)
             continue
         reference = references.stems[stem]
         estimate = estimates[stem].to_channels(reference.channels)
-        if silent_reference and reference.silent:
+        status = mismatch(reference, estimate)
+        if status:
+            table[stem] = every(values, status)
+        elif silent_reference and reference.silent:
             table[stem] = every(values, silent_reference)
         elif silent_estimate and estimate.silent:
             table[stem] = every(values, silent_estimate)
         else:
             table[stem] = score(reference, estimate, stem)
     return table
-
-
-def pair_status(references: References, estimates: dict[str, Audio], stem: str) -> str:
-    """Empty when the pair can be compared sample by sample, else a ``failed: …`` status."""
-    if stem not in estimates:
-        return f"failed: no estimate of {stem}"
-    if stem not in references.stems:
-        return f"failed: no reference of {stem}"
-    reference, estimate = references.stems[stem], estimates[stem]
-    if reference.rate != estimate.rate:
-        return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
-    if reference.frames != estimate.frames:
-        return f"failed: estimate has {estimate.frames} frames, reference {reference.frames}"
-    return ""

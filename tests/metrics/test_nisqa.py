@@ -99,7 +99,7 @@ def test_statuses(weights, clip):
         "ok",
         "est_silent",
         "too_short",
-        "failed: no estimate of other",
+        "unavailable: the system gives no other",
     ]
     assert set(scores["vocals"]) == set(OUTPUTS)
 
