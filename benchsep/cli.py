@@ -328,19 +328,15 @@ def check(
     """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
     from benchsep.drift import check as check_drift
     from benchsep.drift import read_baseline
-    from benchsep.drift_output import github_annotations, junit_xml, to_json, to_table
+    from benchsep.drift_output import render
     from benchsep.frame import load_run
     from benchsep.store import Store, write_atomically
 
-    found = check_drift(
-        load_run(folder), Store(folder).manifest(), read_baseline(baseline), strict=strict
-    )
-    writers = {"table": to_table, "json": to_json, "github": github_annotations}
-    if format not in writers:
-        raise typer.BadParameter(f"format {format!r}; expected {', '.join(writers)}")
-    print(writers[format](found))
+    frame, manifest = load_run(folder), Store(folder).manifest()
+    found = check_drift(frame, manifest, read_baseline(baseline), strict=strict)
+    print(render(found, format))
     if junit:
-        write_atomically(junit, junit_xml(found))
+        write_atomically(junit, render(found, "junit"))
     if found.failed:
         raise typer.Exit(1)
 

@@ -1,0 +1,36 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+# Scores are made with one thread per process: the same bytes on every machine.
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+export NUMBA_NUM_THREADS = 1
+
+.PHONY: help demo test lint train-mini reports clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter,test,dev,parity,cluster,train]'
+	@touch $@
+
+demo: $(STAMP) ## run configs/demo.yaml on the embedded real clip and write reports/demo/
+	$(BIN)/benchsep run configs/demo.yaml -o runs/demo
+	$(BIN)/benchsep report runs/demo -o reports/demo
+	$(BIN)/benchsep show runs/demo --format md
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove runs and the virtual environment
+	rm -rf runs $(VENV)
