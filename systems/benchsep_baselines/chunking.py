@@ -1,0 +1,98 @@
+"""Long signals through a fixed-length model, as the MSST ecosystem does it.
+
+Conventions
+-----------
+chunk     frames that the model sees at once; ``step = chunk // overlap``
+window    ones with linear fades of ``chunk // 10``; no fade-in on the first chunk, no
+          fade-out on the last
+border    a signal longer than two borders is reflected by ``chunk - step`` at both ends first
+
+Source: ``demix`` (generic mode) of ZFTurbo/Music-Source-Separation-Training. Two deviations,
+both on purpose: windows belong to chunks and not to batches (upstream's choice of window
+depends on its batch size; ours is its result at batch size 1), and a signal of a single chunk
+keeps its last sample, which upstream divides 0 by 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+
+def windows(chunk: int) -> NDArray[np.float32]:
+    """The middle chunk's window: ``[chunk]``."""
+    fade = chunk // 10
+    window = np.ones(chunk, np.float32)
+    if fade:
+        window[:fade] = np.linspace(0, 1, fade, dtype=np.float32)
+        window[-fade:] = np.linspace(1, 0, fade, dtype=np.float32)
+    return window
+
+
+def demix(
+    model: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    mixture: NDArray[np.float32],
+    *,
+    chunk: int,
+    overlap: int,
+    stems: int,
+) -> NDArray[np.float32]:
+    """Overlap-add of ``model`` over ``mixture [2, T]``: ``[stems, 2, T]``.
+
+    Parameters
+    ----------
+    model
+        Maps ``[2, chunk]`` to ``[stems, 2, chunk]``.
+    overlap
+        How many chunks cover each sample.
+
+    Raises
+    ------
+    UsageError
+        if chunk or overlap leave no step.
+    """
+    if chunk < 1 or not 1 <= overlap <= chunk:
+        raise UsageError(f"chunk {chunk} and overlap {overlap} leave no step")
+    step = chunk // overlap
+    border = chunk - step
+    reflected = border > 0 and mixture.shape[1] > 2 * border
+    padded = np.pad(mixture, ((0, 0), (border, border)), "reflect") if reflected else mixture
+    length = padded.shape[1]
+    total = np.zeros((stems, mixture.shape[0], length), np.float32)
+    weight = np.zeros(length, np.float32)
+    for start in range(0, length, step):
+        part = padded[:, start : start + chunk]
+        frames = part.shape[1]
+        window = _window(chunk, first=start == 0, last=start + step >= length)[:frames]
+        estimate = model(_fill(part, chunk))
+        total[..., start : start + frames] += estimate[..., :frames] * window
+        weight[start : start + frames] += window
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result = np.nan_to_num(total / weight, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.ascontiguousarray(result[..., border:-border] if reflected else result)
+
+
+def _window(chunk: int, *, first: bool, last: bool) -> NDArray[np.float32]:
+    window, fade = windows(chunk), chunk // 10
+    if first:
+        window[:fade] = 1
+    if last and fade:
+        window[-fade:] = 1
+    return window
+
+
+def _fill(part: NDArray[np.float32], chunk: int) -> NDArray[np.float32]:
+    """To the full chunk: reflected when more than half is there, else zeros."""
+    missing = chunk - part.shape[1]
+    if missing == 0:
+        return part
+    mode = "reflect" if part.shape[1] > chunk // 2 + 1 else "constant"
+    return np.pad(part, ((0, 0), (0, missing)), mode)

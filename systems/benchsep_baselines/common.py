@@ -1,0 +1,146 @@
+"""What the wrapped models share: their signal domain, option parsing, the device.
+
+Conventions
+-----------
+inside    every model here works on float32 ``[2, T]`` at 44.1 kHz
+outside   the caller's rate, channels and length, restored exactly
+
+The contract for odd inputs: silence in, silence out, without asking the model (some regress
+spectra and answer zeros with noise); mono is doubled and its estimate averaged back; one
+sample is padded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.audio import STEMS, Audio, fit_length
+from benchsep.errors import SystemError_, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchsep.system import SystemInfo
+
+RATE = 44_100
+
+TRUE = ("true", "yes", "1", "on")
+FALSE = ("false", "no", "0", "off", "")
+
+
+class Separator(ABC):
+    """A model behind the contract; subclasses implement :meth:`_estimate` in the model's domain."""
+
+    info: SystemInfo
+    minimum_frames = 2
+    """Shorter inputs are zero-padded to a second: a deviation needs two samples."""
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        """Estimates at the mixture's rate, channels and length, in the order of ``info.stems``.
+
+        Raises
+        ------
+        SystemError_
+            if the model fails or returns samples that are not finite.
+        """
+        if mixture.silent:
+            return {stem: mixture for stem in self.info.stems}
+        inside = mixture.resampled(RATE).to_channels(2)
+        samples = inside.samples
+        if inside.frames < self.minimum_frames:
+            samples = fit_length(samples, RATE)
+        estimates = self._estimate(samples, seed)
+        return {stem: self._outside(estimates[stem], stem, mixture) for stem in self.info.stems}
+
+    @abstractmethod
+    def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+        """Stems ``[2, T]`` of a mixture ``[2, T]`` at 44.1 kHz that is not silent."""
+
+    def _outside(self, samples: NDArray[np.float32], stem: str, mixture: Audio) -> Audio:
+        if not np.isfinite(samples).all():
+            raise SystemError_(f"{self.info.label}: {stem} holds NaN or infinite samples")
+        frames = mixture.resampled(RATE).frames if mixture.rate != RATE else mixture.frames
+        audio = Audio(fit_length(samples, frames), RATE).to_channels(mixture.channels)
+        audio = audio.resampled(mixture.rate)
+        return Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
+
+
+def ordered_stems(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Those of our stems that a model has, in our order; its own extras are left out."""
+    return tuple(stem for stem in STEMS if stem in names)
+
+
+def number(name: str, value: str | float, *, low: float, high: float) -> float:
+    """An option as a number between ``low`` and ``high``.
+
+    Raises
+    ------
+    UsageError
+        naming the option, what was given and the range.
+    """
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"option {name}={value!r}: expected a number") from None
+    if not low <= result <= high:
+        raise UsageError(f"option {name}={value}: expected {low:g} to {high:g}")
+    return result
+
+
+def whole(name: str, value: str | int, *, low: int, high: int) -> int:
+    """An option as an integer between ``low`` and ``high``."""
+    result = number(name, value, low=low, high=high)
+    if result != int(result):
+        raise UsageError(f"option {name}={value}: expected a whole number")
+    return int(result)
+
+
+def switch(name: str, value: str | bool) -> bool:
+    """An option as true or false."""
+    text = str(value).strip().lower()
+    if text in TRUE:
+        return True
+    if text in FALSE:
+        return False
+    raise UsageError(f"option {name}={value!r}: expected true or false")
+
+
+def torch_device(device: str) -> Any:
+    """``torch.device`` for ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Raises
+    ------
+    UsageError
+        for any other name.
+    Unavailable
+        where this machine, or this build of torch, has no such device.
+    """
+    import torch
+
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"device {device!r}: expected cpu, cuda or mps")
+    present = {
+        "cpu": lambda: True,
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }[kind]()
+    if not present:
+        raise Unavailable(
+            f"device {device!r}: torch {torch.__version__} sees none on this machine; use "
+            "--device cpu, or install a torch build for it"
+        )
+    return torch.device(device)
+
+
+def package_version(name: str) -> str:
+    """The installed version of a distribution, for the identity of an estimate."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"

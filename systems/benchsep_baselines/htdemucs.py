@@ -1,0 +1,332 @@
+"""HTDemucs and its relatives, through the official ``demucs`` package.
+
+Conventions
+-----------
+call      upstream's, bit for bit on the CPU: normalise by the mono mean and deviation, then
+          ``demucs.apply.apply_model`` (``demucs.api.Separator.separate_tensor`` does the same)
+shifts    drawn from stdlib ``random``, which upstream's command line never seeds; here it is
+          seeded for the call and put back afterwards, so an estimate can be repeated
+stems     mapped by ``model.sources``, never by position; ``htdemucs_6s`` adds its guitar and
+          piano to ``other``, so that its four stems still sum to the song
+files     ``.th`` (torch.save of class, arguments, half-precision state) and ``.safetensors``
+          (the same in metadata), as upstream writes them
+
+Source: A. Défossez, "Hybrid spectrogram and waveform source separation" (2021); S. Rouard,
+F. Massa, A. Défossez, "Hybrid transformers for music source separation" (ICASSP 2023).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import CheckpointError, UsageError
+from benchsep.system import SystemInfo
+from benchsep_baselines import checkpoints
+from benchsep_baselines.common import (
+    Separator,
+    number,
+    ordered_stems,
+    package_version,
+    switch,
+    torch_device,
+    whole,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TRAINING_DATA = {
+    "htdemucs": "MUSDB18-HQ train + 800 songs",
+    "htdemucs_ft": "MUSDB18-HQ train + 800 songs, fine-tuned per stem",
+    "htdemucs_6s": "MUSDB18-HQ train + 800 songs + guitar and piano stems",
+    "hdemucs_mmi": "MUSDB18-HQ train + 800 songs",
+    "mdx": "MUSDB18-HQ train",
+    "mdx_extra": "MUSDB18-HQ train and test + extra songs",
+}
+"""As upstream's README states. ``mdx_extra`` saw the test songs: its scores there are no test."""
+
+MIT = "MIT (upstream states no separate terms for the weights)"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A resolved checkpoint: its short name, files, bag layout, and what may be said of it."""
+
+    label: str
+    paths: list[Path]
+    training_data: str
+    licence: str
+    bag_weights: list[list[float]] | None = None
+    segment: float | None = None
+
+
+class Demucs(Separator):
+    """A demucs model or bag behind the contract.
+
+    Parameters
+    ----------
+    name
+        Upstream's model name.
+    checkpoint
+        ``auto``, ``official``, ``mini`` (htdemucs only), or a ``.th`` / ``.safetensors`` file.
+    shifts
+        Random shifts averaged (upstream's default 1; 0 is upstream's own deterministic mode).
+    overlap
+        Between segments, as a fraction (0.25).
+    segment
+        Seconds; empty for the model's own. HTDemucs refuses longer ones than it was trained on.
+    trust_pickle
+        Unpickle a local ``.th`` fully: see :mod:`benchsep_baselines.checkpoints`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        checkpoint: str = "auto",
+        shifts: str | int = 1,
+        overlap: str | float = 0.25,
+        segment: str | float = "",
+        trust_pickle: str | bool = False,
+        device: str = "cpu",
+    ) -> None:
+        self.shifts = whole("shifts", shifts, low=0, high=100)
+        self.overlap = number("overlap", overlap, low=0.0, high=0.99)
+        self.segment = number("segment", segment, low=0.1, high=3600) if segment != "" else None
+        self.device = torch_device(device)
+        weights = find_weights(name, checkpoint)
+        self.model = _assemble(weights, trust_pickle=switch("trust_pickle", trust_pickle))
+        self._check_segment()
+        self.model.to(self.device).eval()
+        self.info = SystemInfo(
+            name=name,
+            family="discriminative",
+            stems=ordered_stems(self.model.sources),
+            checkpoint=weights.label,
+            checkpoint_sha256=checkpoints.combined_sha256(weights.paths),
+            training_data=weights.training_data,
+            licence=weights.licence,
+            deterministic=self.device.type == "cpu",
+            version=f"1+demucs{package_version('demucs')}",
+            options={"shifts": self.shifts, "overlap": self.overlap, "segment": self.segment},
+        )
+
+    def _check_segment(self) -> None:
+        longest = getattr(self.model, "max_allowed_segment", None)
+        models = getattr(self.model, "models", [self.model])
+        own = [float(m.segment) for m in models if type(m).__name__ == "HTDemucs"]
+        limit = min(own) if own else longest
+        if self.segment is not None and limit is not None and self.segment > limit:
+            raise UsageError(
+                f"option segment={self.segment:g}: this model's transformer was trained on "
+                f"{float(limit):g} s, expected at most that"
+            )
+
+    def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+        import torch
+        from demucs.apply import apply_model
+
+        mix = torch.from_numpy(mixture)
+        ref = mix.mean(0)
+        mean, std = ref.mean(), ref.std() + 1e-8
+        caller = random.getstate()
+        random.seed(seed)
+        try:
+            with torch.inference_mode():
+                out = apply_model(
+                    self.model,
+                    ((mix - mean) / std)[None],
+                    shifts=self.shifts,
+                    split=True,
+                    overlap=self.overlap,
+                    segment=self.segment,
+                    device=self.device,
+                    progress=False,
+                    num_workers=0,
+                )
+        finally:
+            random.setstate(caller)
+        stems = (out.cpu() * std + mean)[0].numpy()
+        return _folded(dict(zip(self.model.sources, stems, strict=True)))
+
+
+def _folded(stems: dict[str, Any]) -> dict[str, Any]:
+    """Guitar and piano belong to ``other`` in the four-stem convention."""
+    for extra in ("guitar", "piano"):
+        if extra in stems:
+            stems["other"] = stems["other"] + stems.pop(extra)
+    return stems
+
+
+# --- which weights -------------------------------------------------------------------------
+
+
+def find_weights(name: str, checkpoint: str) -> Weights:
+    """Resolve ``checkpoint`` to files.
+
+    Raises
+    ------
+    CheckpointError
+        naming the missing files and where to put them.
+    """
+    if checkpoint == "mini":
+        return _mini(name)
+    if checkpoint not in ("auto", "official", ""):
+        path = checkpoints.existing_file(name, checkpoint, (".th", ".safetensors"))
+        return Weights(path.stem, [path], "undeclared (local file)", "undeclared (local file)")
+    bag = checkpoints.demucs_bag(name)
+    paths = checkpoints.cached_official(bag) or checkpoints.fetch_official(bag)
+    if paths:
+        return Weights("official", paths, TRAINING_DATA[name], MIT, bag.weights, bag.segment)
+    where = checkpoints.where_to_put_demucs(bag)
+    if checkpoint == "official" or name not in checkpoints.MINIS:
+        raise CheckpointError(
+            f"{name}: the official weights are neither cached nor reachable; {where}"
+        )
+    checkpoints.warn_mini(name, "the official weights are neither cached nor reachable")
+    return _mini(name)
+
+
+def _mini(name: str) -> Weights:
+    if name not in checkpoints.MINIS:
+        raise CheckpointError(f"{name} has no mini checkpoint; there is one of htdemucs")
+    return Weights(
+        "mini",
+        [checkpoints.mini_path(name)],
+        "MUSDB18 (7-second edition) train without its 14 validation songs",
+        "MUSDB18's terms: academic, non-commercial use",
+    )
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def _assemble(weights: Weights, *, trust_pickle: bool) -> Any:
+    """One model, or upstream's bag of several."""
+    models = [load_model(path, trust_pickle=trust_pickle) for path in weights.paths]
+    if len(models) == 1 and weights.bag_weights is None and weights.segment is None:
+        return models[0]
+    from demucs.apply import BagOfModels
+
+    return BagOfModels(models, weights.bag_weights, weights.segment)
+
+
+def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
+    """A demucs model from ``.th`` or ``.safetensors``, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        if the file is corrupt, unsafe, of a foreign class, or its weights do not fit.
+    """
+    checkpoints.check_name_hash(path, path.stem)
+    package = (
+        _read_safetensors(path) if path.suffix == ".safetensors" else _read_th(path, trust_pickle)
+    )
+    missing = {"klass", "args", "kwargs", "state"} - set(package)
+    if missing:
+        raise CheckpointError(f"{path}: lacks {sorted(missing)}; expected a file written by demucs")
+    if isinstance(package["state"], dict) and package["state"].get("__quantized"):
+        raise CheckpointError(f"{path}: diffq-quantised weights are not supported; use mdx_extra")
+    try:
+        model = package["klass"](*package["args"], **_known_arguments(package))
+    except (TypeError, ValueError, AssertionError) as error:
+        raise CheckpointError(f"{path}: its arguments do not build a model ({error})") from error
+    checkpoints.load_strictly(model, package["state"], path)
+    return model.eval()
+
+
+def _known_arguments(package: dict[str, Any]) -> dict[str, Any]:
+    """Without arguments that the installed class has dropped, as upstream's loader does."""
+    import inspect
+
+    known = inspect.signature(package["klass"]).parameters
+    return {key: value for key, value in package["kwargs"].items() if key in known}
+
+
+def _classes() -> dict[str, Any]:
+    import importlib
+
+    return {
+        name: getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2])
+        for name in checkpoints.DEMUCS_CLASSES
+    }
+
+
+def _read_th(path: Path, trust_pickle: bool) -> dict[str, Any]:
+    admitted = {**_classes(), "fractions.Fraction": Fraction}
+    package = checkpoints.load_pickle(path, admitted=admitted, trust_pickle=trust_pickle)
+    if not isinstance(package, dict):
+        raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected demucs' dict")
+    if package.get("klass") not in _classes().values():
+        raise CheckpointError(
+            f"{path}: its class is {package.get('klass')!r}, expected demucs' own"
+        )
+    return package
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    state, metadata = checkpoints.load_safetensors(path)
+    klass = metadata.get("klass", "")
+    if klass not in checkpoints.DEMUCS_CLASSES:
+        raise CheckpointError(
+            f"{path}: its metadata names the class {klass!r}, expected one of "
+            f"{', '.join(checkpoints.DEMUCS_CLASSES)}"
+        )
+    try:
+        args = _decoded(json.loads(metadata["args"]))
+        kwargs = _decoded(json.loads(metadata["kwargs"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: its metadata lacks the model's arguments") from error
+    return {"klass": _classes()[klass], "args": args, "kwargs": kwargs, "state": state}
+
+
+def _decoded(value: Any) -> Any:
+    """Upstream's JSON: a fraction is ``{"_type": "fraction", …}``."""
+    if isinstance(value, dict):
+        if value.get("_type") == "fraction":
+            return Fraction(value["numerator"], value["denominator"])
+        return {key: _decoded(item) for key, item in value.items()}
+    return [_decoded(item) for item in value] if isinstance(value, list) else value
+
+
+# --- entry points: one name each, so that unknown options are refused by signature ------------
+
+
+def _entry(name: str) -> Any:
+    def factory(
+        checkpoint: str = "auto",
+        shifts: str | int = 1,
+        overlap: str | float = 0.25,
+        segment: str | float = "",
+        trust_pickle: str | bool = False,
+        *,
+        device: str = "cpu",
+    ) -> Demucs:
+        return Demucs(
+            name,
+            checkpoint=checkpoint,
+            shifts=shifts,
+            overlap=overlap,
+            segment=segment,
+            trust_pickle=trust_pickle,
+            device=device,
+        )
+
+    factory.__name__ = factory.__qualname__ = name
+    factory.__doc__ = f"The demucs model ``{name}``; options as :class:`Demucs`."
+    return factory
+
+
+htdemucs = _entry("htdemucs")
+htdemucs_ft = _entry("htdemucs_ft")
+htdemucs_6s = _entry("htdemucs_6s")
+hdemucs_mmi = _entry("hdemucs_mmi")
+mdx = _entry("mdx")
+mdx_extra = _entry("mdx_extra")

@@ -1,0 +1,19 @@
+"""The mixture as every stem: what doing nothing scores."""
+
+from __future__ import annotations
+
+from benchsep.audio import STEMS, Audio
+from benchsep.system import SystemInfo
+
+
+class Mixture:
+    """Returns its input four times. Every other row is read against this one."""
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.info = SystemInfo(
+            name="mixture", family="mixture", training_data="none", licence="none needed"
+        )
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        """The mixture under each stem's name."""
+        return {stem: mixture for stem in STEMS}

@@ -1,0 +1,280 @@
+"""Models of the MSST ecosystem: a ``.ckpt`` of weights beside a ``.yaml`` of settings.
+
+Conventions
+-----------
+yaml      ``model`` (the class's arguments), ``audio.chunk_size``, ``inference.num_overlap``,
+          ``training.instruments`` (stem names in output order)
+ckpt      a state dict, bare or under ``state``, ``state_dict`` or ``model_state_dict``
+weights   loaded strictly: a key that does not fit is an error, never a zero-padded guess
+precision float32; upstream runs its GPU models in half precision by default
+
+Source: ZFTurbo/Music-Source-Separation-Training; the classes are those of ``pymss-core``,
+which load its checkpoints strictly and reproduce its outputs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.errors import CheckpointError
+from benchsep.system import SystemInfo
+from benchsep_baselines import checkpoints
+from benchsep_baselines.chunking import demix
+from benchsep_baselines.common import (
+    Separator,
+    ordered_stems,
+    package_version,
+    switch,
+    torch_device,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+STATE_KEYS = ("state", "state_dict", "model_state_dict")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A resolved checkpoint: label, files, and what may be said of it."""
+
+    label: str
+    weights: Path
+    config: Path | None
+    training_data: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a configuration says: model arguments, stems in output order, chunking."""
+
+    arguments: dict[str, Any]
+    instruments: list[str]
+    chunk: int
+    overlap: int
+    normalize: bool = False
+
+
+class MsstSeparator(Separator):
+    """A loaded model, its chunking and its declaration; see the subclasses' modules."""
+
+    def __init__(
+        self,
+        name: str,
+        found: Found,
+        build: Callable[[dict[str, Any], Path], Any],
+        *,
+        overlap: str | int,
+        trust_pickle: str | bool,
+        device: str,
+        **declared: Any,
+    ) -> None:
+        self.device = torch_device(device)
+        settings, state = read_pair(found, trust_pickle=switch("trust_pickle", trust_pickle))
+        self.settings = settings
+        self.overlap = settings.overlap
+        if overlap != "":
+            self.overlap = whole("overlap", overlap, low=1, high=64)
+        model = build(dict(settings.arguments), found.config or found.weights)
+        checkpoints.load_strictly(model, state, found.weights)
+        self.model = model.to(self.device).eval()
+        self.info = SystemInfo(
+            name=name,
+            family="discriminative",
+            stems=ordered_stems(settings.instruments),
+            checkpoint=found.label,
+            checkpoint_sha256=checkpoints.combined_sha256(
+                [p for p in (found.weights, found.config) if p is not None]
+            ),
+            training_data=found.training_data,
+            licence=found.licence,
+            deterministic=self.device.type == "cpu",
+            version=f"1+pymss-core{package_version('pymss-core')}",
+            options={
+                "chunk": settings.chunk,
+                "overlap": self.overlap,
+                "precision": "float32",
+                **declared,
+            },
+        )
+        if not self.info.stems:
+            raise CheckpointError(
+                f"{found.weights}: its stems are {settings.instruments}, expected at least one of "
+                "vocals, drums, bass, other"
+            )
+
+    def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+        stems = demix(
+            self._forward,
+            mixture,
+            chunk=self.settings.chunk,
+            overlap=self.overlap,
+            stems=len(self.settings.instruments),
+        )
+        return dict(zip(self.settings.instruments, stems, strict=True))
+
+    def _forward(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            out = self.model(torch.from_numpy(chunk[None]).to(self.device))[0].float().cpu().numpy()
+        return out[None] if out.ndim == 2 else out  # a single-stem model drops the stem axis
+
+
+def find(name: str, checkpoint: str, config: str) -> Found:
+    """Resolve the options ``checkpoint`` and ``config`` to files.
+
+    Raises
+    ------
+    CheckpointError
+        naming what is missing and where to get it.
+    """
+    if checkpoint == "mini":
+        return _mini(name)
+    if checkpoint not in ("auto", "official", ""):
+        return _local(name, checkpoint, config)
+    pair = checkpoints.msst_official(name)
+    if pair:
+        return Found("official", *pair, "MUSDB18-HQ train", "unstated (code: MIT)")
+    where = checkpoints.where_to_put_msst(name)
+    if checkpoint == "official" or name not in checkpoints.MINIS:
+        raise CheckpointError(f"{name}: the published weights are not on this machine; {where}")
+    checkpoints.warn_mini(name, "the published weights are not on this machine")
+    return _mini(name)
+
+
+def _mini(name: str) -> Found:
+    if name not in checkpoints.MINIS:
+        raise CheckpointError(
+            f"{name} has no mini checkpoint; {checkpoints.where_to_put_msst(name)}"
+        )
+    return Found(
+        "mini",
+        checkpoints.mini_path(name),
+        None,
+        "MUSDB18 (7-second edition) train without its 14 validation songs",
+        "MUSDB18's terms: academic, non-commercial use",
+    )
+
+
+def _local(name: str, checkpoint: str, config: str) -> Found:
+    kinds = (".ckpt", ".pt", ".pth", ".th", ".chpt", ".safetensors")
+    weights = checkpoints.existing_file(name, checkpoint, kinds)
+    if config:
+        settings: Path | None = checkpoints.existing_file(name, config, (".yaml", ".yml"))
+    elif weights.suffix == ".safetensors":
+        settings = None
+    else:
+        settings = weights.with_suffix(".yaml")
+        if not settings.is_file():
+            raise CheckpointError(
+                f"{name}: {weights.name} needs its configuration: add config=PATH.yaml, or put it "
+                f"beside it as {settings.name}"
+            )
+    return Found(
+        weights.stem, weights, settings, "undeclared (local file)", "undeclared (local file)"
+    )
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def read_pair(found: Found, *, trust_pickle: bool) -> tuple[Settings, dict[str, Any]]:
+    """``(settings, state dict)``, from a yaml and a checkpoint or from one safetensors file.
+
+    Raises
+    ------
+    CheckpointError
+        if either is unreadable, unsafe or incomplete.
+    """
+    metadata: dict[str, str] = {}
+    if found.weights.suffix == ".safetensors":
+        state, metadata = checkpoints.load_safetensors(found.weights)
+    else:
+        package = checkpoints.load_pickle(found.weights, admitted={}, trust_pickle=trust_pickle)
+        state = unwrapped(package, found.weights)
+    if found.config is not None:
+        return settings_of(read_yaml(found.config), found.config), state
+    try:
+        return settings_of(json.loads(metadata["config"]), found.weights), state
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{found.weights}: its metadata holds no configuration; add config=PATH.yaml"
+        ) from error
+
+
+def unwrapped(package: Any, path: Path) -> dict[str, Any]:
+    """The state dict of a checkpoint, whatever it is kept under."""
+    if isinstance(package, dict):
+        for key in STATE_KEYS:
+            if isinstance(package.get(key), dict):
+                return dict(package[key])
+        return package
+    raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A configuration with ``!!python/tuple`` and no other tag beyond plain YAML.
+
+    Raises
+    ------
+    CheckpointError
+        if the file is no mapping, or asks for any other Python object.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor(
+        "tag:yaml.org,2002:python/tuple",
+        lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
+    )
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not a usable configuration ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping")
+    return content
+
+
+def settings_of(config: dict[str, Any], path: Path) -> Settings:
+    """The parts of a configuration that inference needs.
+
+    Raises
+    ------
+    CheckpointError
+        naming the section that is missing.
+    """
+    try:
+        model = dict(config["model"])
+        training = config["training"]
+        inference = config.get("inference") or {}
+        chunk = int(inference.get("chunk_size") or (config.get("audio") or {})["chunk_size"])
+        target = training.get("target_instrument")
+        instruments = [str(s).lower() for s in ([target] if target else training["instruments"])]
+        overlap, normalize = int(inference.get("num_overlap", 2)), bool(inference.get("normalize"))
+        return Settings(model, instruments, chunk, overlap, normalize)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: {error!r}: expected the sections model, audio.chunk_size, "
+            "inference.num_overlap and training.instruments"
+        ) from error
+
+
+def built(cls: Any, arguments: dict[str, Any], path: Path) -> Any:
+    """``cls(**arguments)``, or an error that names the configuration."""
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise CheckpointError(f"{path}: does not configure a {cls.__name__} ({error})") from error

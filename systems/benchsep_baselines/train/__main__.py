@@ -1,0 +1,50 @@
+"""Train one of the mini baselines, or go on with a training that was stopped.
+
+Example::
+
+    python -m benchsep_baselines.train --model bs_roformer --root DATA/musdb18-7s --out WORK
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, train, export ``OUT/<model>-mini.safetensors`` and its card."""
+    parser = argparse.ArgumentParser(prog="python -m benchsep_baselines.train", description=__doc__)
+    parser.add_argument("--model", required=True, choices=["bs_roformer", "htdemucs"])
+    parser.add_argument("--root", required=True, type=Path, help="root of MUSDB18-7s")
+    parser.add_argument("--out", required=True, type=Path, help="working folder")
+    parser.add_argument("--cpu-minutes", type=float, default=60.0, help="budget of process time")
+    parser.add_argument("--steps", type=int, help="a number of steps instead of a budget")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validate-minutes", type=float, default=6.0)
+    parser.add_argument("--rate", type=float, help="peak learning rate, instead of the preset's")
+    parser.add_argument("--seconds", type=float, help="crop length, instead of the preset's")
+    parser.add_argument("--batch", type=int, help="batch size, instead of the preset's")
+    given = parser.parse_args(argv)
+
+    import torch
+
+    from benchsep_baselines.train import data, loop
+    from benchsep_baselines.train.minis import MINIS
+
+    torch.set_num_threads(given.threads)
+    torch.set_flush_denormal(True)
+    changes = {k: getattr(given, k) for k in ("rate", "seconds", "batch") if getattr(given, k)}
+    mini = replace(MINIS[given.model], **changes)
+    train, valid = data.load_songs(given.root, given.out / "stems.npz")
+    training = loop.Training(given.model, mini, given.out, seed=given.seed)
+    limits = loop.Limits(
+        given.cpu_minutes * 60, given.steps, validate_every=given.validate_minutes * 60
+    )
+    training.run(train, valid, limits)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,85 @@
+"""The two small configurations that are trained here, and how they are built.
+
+``arguments`` are those of the upstream class, complete enough to rebuild the model from the
+metadata of a checkpoint; nothing else defines the architecture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchsep_baselines.train.data import SOURCES
+
+BANDS_24 = (8,) * 8 + (16,) * 6 + (32,) * 4 + (64,) * 4 + (256, 225)
+"""24 bands over the 1025 bins of a 2048-point transform: narrow where music is dense."""
+
+
+@dataclass(frozen=True)
+class Mini:
+    """Architecture and training settings of one mini model."""
+
+    arguments: dict[str, Any]
+    seconds: float
+    """Length of a training crop."""
+    batch: int
+    rate: float
+    """Peak learning rate."""
+    warmup: int = 100
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Further constants kept in the checkpoint (chunking at inference)."""
+
+
+MINIS = {
+    "bs_roformer": Mini(
+        arguments={
+            "dim": 64,
+            "depth": 3,
+            "heads": 4,
+            "dim_head": 16,
+            "stereo": True,
+            "num_stems": 4,
+            "time_transformer_depth": 1,
+            "freq_transformer_depth": 1,
+            "freqs_per_bands": list(BANDS_24),
+            "stft_n_fft": 2048,
+            "stft_hop_length": 1024,
+            "stft_win_length": 2048,
+            "mask_estimator_depth": 1,
+            "mlp_expansion_factor": 1,
+            "zero_dc": True,
+        },
+        seconds=2.0,
+        batch=4,
+        rate=2e-3,
+    ),
+    "htdemucs": Mini(
+        arguments={
+            "channels": 16,
+            "t_layers": 2,
+            "t_heads": 4,
+            "t_hidden_scale": 2.0,
+            "context": 0,
+            "rewrite": False,
+            "dconv_mode": 0,
+            "bottom_channels": 192,
+            "segment": 3,
+        },
+        seconds=1.5,
+        batch=4,
+        rate=2e-3,
+    ),
+}
+
+
+def build(name: str, arguments: dict[str, Any]) -> Any:
+    """The upstream class with these arguments, randomly initialised."""
+    if name == "bs_roformer":
+        from pymss_core.modules.bs_roformer.bs_roformer import BSRoformer
+
+        plain = dict(arguments)
+        plain["freqs_per_bands"] = tuple(plain["freqs_per_bands"])
+        return BSRoformer(**plain)
+    from demucs.htdemucs import HTDemucs
+
+    return HTDemucs(list(SOURCES), **arguments)
