@@ -1,0 +1,123 @@
+"""ViSQOL: how close an estimate sounds to the true stem, as a mean opinion score.
+
+Conventions
+-----------
+input      mono (mean of the channels) at 48 kHz (soxr HQ); a different level or a constant delay
+           of the estimate costs nothing
+value      MOS-LQO, 1 (bad) to 4.732 (equal), mean over tracks; higher is better
+silence    a silent reference has no value (``ref_silent``; Google's program would give a perfect
+           4.732); a silent estimate scores 1, the lowest, and counts: a system must not gain by
+           being dropped where it failed
+length     references under 0.96 s have no value (``too_short``)
+
+The numbers are those of google/visqol 3.3.3 in audio mode, computed by
+:mod:`benchsep.metrics.visqol.engine`; ``docs/metrics/visqol.md`` has the evidence. From arrays::
+
+    from benchsep.metrics.visqol.engine import Reference
+    Reference(reference_48k).compare(estimate_48k).score
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchsep.audio import STEMS
+from benchsep.metrics.metric import References, Score, ValueTraits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+    from benchsep.metrics.metric import Domain
+    from benchsep.metrics.visqol.engine import Reference
+
+RATE = 48_000
+LOWEST, HIGHEST = 1.0, 4.7321012530423
+"""Scores of unrelated and of equal signals."""
+
+MODEL_SHA256 = "1e8246ed33bf36dc5c859351f7110f2cd31f98661989715c0fcf974ec48d3e2e"
+"""Of Google's published model, whose numbers the package carries."""
+
+
+class Visqol:
+    """The metric ``visqol`` (see :class:`benchsep.metrics.metric.Metric`).
+
+    A reference's spectrogram is made once for all systems on a track and kept in
+    ``References.cache``: 12 MB a minute and stem.
+    """
+
+    name = "visqol"
+    version = "1"
+    values = (
+        ValueTraits(
+            name="",
+            direction=+1,
+            unit="MOS",
+            low=LOWEST,
+            high=HIGHEST,
+            digits=2,
+            aggregate="mean",
+            alignment_tolerant=True,
+            display="ViSQOL",
+        ),
+    )
+    needs_reference = True
+    rate: int | None = RATE
+    channels: Literal["mono", "stereo", "any"] = "mono"
+    domain: Domain = "music"
+    default_stems: tuple[str, ...] = STEMS
+    licence = "algorithm and model: Apache-2.0 (Google); code: MIT"
+    source = (
+        "M. Chinen et al., ViSQOL v3, QoMEX 2020; google/visqol conformance 333, audio mode, "
+        "nu-SVR; values checked against its conformance list and visqol-python 3.8.0"
+    )
+    silence = "a silent reference has no value (ref_silent); a silent estimate scores 1"
+
+    def settings(self) -> dict[str, Any]:
+        """What moves a value besides the version."""
+        return {"mode": "audio", "model_sha256": MODEL_SHA256, "resampler": "soxr HQ"}
+
+    def available(self) -> str:
+        """Empty: everything it needs comes with benchsep."""
+        return ""
+
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        """Score each stem by itself."""
+        return {stem: {"": self._score(references, estimates, stem)} for stem in stems}
+
+    def _score(self, references: References, estimates: dict[str, Audio], stem: str) -> Score:
+        from benchsep.metrics.visqol.engine import TooShort
+
+        if stem not in references.stems:
+            return Score.missing("unavailable: the track has no such stem")
+        if stem not in estimates:
+            return Score.missing("unavailable: the system gives no such stem")
+        try:
+            reference = self._reference(references, stem)
+            if reference is None:
+                return Score.missing("ref_silent")
+            return Score(reference.compare(_mono_48k(estimates[stem])).score)
+        except TooShort:
+            return Score.missing("too_short")
+
+    def _reference(self, references: References, stem: str) -> Reference | None:
+        """The prepared reference, or None when it is silent."""
+        from benchsep.metrics.visqol.engine import Reference
+
+        key = ("visqol", self.version, stem)
+        if key not in references.cache:
+            samples = _mono_48k(references.stems[stem])
+            references.cache[key] = Reference(samples) if samples.any() else None
+        prepared: Reference | None = references.cache[key]
+        return prepared
+
+
+def _mono_48k(audio: Audio) -> NDArray[np.float32]:
+    return audio.mono().resampled(RATE).samples[0]
+
+
+metric = Visqol()
+"""The instance that the entry point ``visqol = "benchsep.metrics.visqol:metric"`` names."""

@@ -1,0 +1,181 @@
+"""NSIM: how alike two patches of a spectrogram are.
+
+Conventions
+-----------
+patch      float64 ``[bands, frames]`` in dB above a common floor, so never negative
+weights    a 3 x 3 Gaussian; edges are replicated
+result     the mean over the patch of *intensity* times *structure*; 1 for equal patches::
+
+               2 mu_r mu_d + C1          sigma_rd + C3
+             ---------------------  *  -------------------
+             mu_r^2 + mu_d^2 + C1      sigma_r sigma_d + C3
+
+Source: A. Hines and N. Harte, "Speech intelligibility prediction using a Neurogram Similarity
+Index Measure", Speech Communication 54 (2012), as in google/visqol 3.3.3
+(``neurogram_similiarity_index_measure.cc``). A product of variances that rounding has made
+negative counts as zero there, and here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.metrics.visqol.jit import kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CORNER, SIDE, CENTRE = 0.0113033910173052, 0.0838251475442633, 0.619485845753726
+WEIGHTS = np.array([[CORNER, SIDE, CORNER], [SIDE, CENTRE, SIDE], [CORNER, SIDE, CORNER]])
+C1 = 0.01**2
+C3 = 0.03**2 / 2
+
+
+@kernel
+def band_similarity(
+    reference: NDArray[np.float64], degraded: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean similarity of each band, ``[bands]``, of two patches of the same shape."""
+    bands, frames = reference.shape
+    means = np.zeros(bands)
+    for band in range(bands):
+        for frame in range(frames):
+            mu_r = mu_d = rr = dd = rd = 0.0
+            for i in range(3):
+                row = min(max(band + i - 1, 0), bands - 1)
+                for j in range(3):
+                    column = min(max(frame + j - 1, 0), frames - 1)
+                    w, r, d = weights[i, j], reference[row, column], degraded[row, column]
+                    mu_r += w * r
+                    mu_d += w * d
+                    rr += w * (r * r)
+                    dd += w * (d * d)
+                    rd += w * (r * d)
+            variances = (rr - mu_r * mu_r) * (dd - mu_d * mu_d)
+            structure = (rd - mu_r * mu_d + C3) / (np.sqrt(max(variances, 0.0)) + C3)
+            means[band] += (2 * mu_r * mu_d + C1) / (mu_r * mu_r + mu_d * mu_d + C1) * structure
+        means[band] /= frames
+    return means
+
+
+@kernel
+def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What NSIM needs of a reference patch, ``[bands, frames, 11]``.
+
+    Nine products of weight and value, those of replicated edges gathered at the value that was
+    replicated, so that the convolution with ``reference * degraded`` reads no edge twice; then
+    the local mean and the local variance.
+    """
+    bands, frames = patch.shape
+    taps = np.zeros((bands, frames, 11))
+    for band in range(bands):
+        for frame in range(frames):
+            mean = square = 0.0
+            for i in range(3):
+                row = min(max(band + i - 1, 0), bands - 1)
+                for j in range(3):
+                    column = min(max(frame + j - 1, 0), frames - 1)
+                    value = patch[row, column]
+                    place = 3 * (row - band + 1) + column - frame + 1
+                    taps[band, frame, place] += weights[i, j] * value
+                    mean += weights[i, j] * value
+                    square += weights[i, j] * (value * value)
+            taps[band, frame, 9] = mean
+            taps[band, frame, 10] = square - mean * mean
+    return taps
+
+
+@kernel
+def local_moments(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Local mean and variance of every frame, ``[3, 2, bands, frames]``.
+
+    The first axis tells where in a patch the frame stands: first (its left neighbour is itself),
+    within, last (its right neighbour is itself).
+    """
+    bands, frames = levels.shape
+    moments = np.empty((3, 2, bands, frames))
+    for place in range(3):
+        for band in range(bands):
+            for frame in range(frames):
+                mean = square = 0.0
+                for j in range(3):
+                    column = frame + j - 1
+                    if (place == 0 and j == 0) or (place == 2 and j == 2):
+                        column = frame
+                    column = min(max(column, 0), frames - 1)
+                    for i in range(3):
+                        row = min(max(band + i - 1, 0), bands - 1)
+                        value = levels[row, column]
+                        mean += weights[i, j] * value
+                        square += weights[i, j] * (value * value)
+                moments[place, 0, band, frame] = mean
+                moments[place, 1, band, frame] = square - mean * mean
+    return moments
+
+
+BLOCK = 128
+"""Offsets that are compared at once: their sums stay in the first-level cache."""
+
+
+@kernel
+def similarity_profile(
+    taps: NDArray[np.float64],
+    levels: NDArray[np.float64],
+    moments: NDArray[np.float64],
+    low: int,
+    profile: NDArray[np.float64],
+) -> None:
+    """NSIM of one reference patch with the patches that begin at ``low``, ``low + 1``, ...
+
+    ``levels`` is ``[bands, frames]`` and reaches one patch and one frame beyond the last offset;
+    ``profile`` receives the similarities. The offsets are the lanes: for a point of the patch,
+    neighbouring offsets read neighbouring frames.
+    """
+    bands, width = taps.shape[0], taps.shape[1]
+    sums = np.empty(BLOCK)
+    for first in range(0, profile.shape[0], BLOCK):
+        count = min(BLOCK, profile.shape[0] - first)
+        sums[:] = 0.0
+        for band in range(bands):
+            above, below = max(band - 1, 0), min(band + 1, bands - 1)
+            for frame in range(width):
+                place = 0 if frame == 0 else (2 if frame == width - 1 else 1)
+                at = low + first + frame
+                _add_point(
+                    taps[band, frame],
+                    levels[above, at - 1 : at + 1 + BLOCK],
+                    levels[band, at - 1 : at + 1 + BLOCK],
+                    levels[below, at - 1 : at + 1 + BLOCK],
+                    moments[place, 0, band, at : at + BLOCK],
+                    moments[place, 1, band, at : at + BLOCK],
+                    sums,
+                )
+        for offset in range(count):
+            profile[first + offset] = sums[offset] / (bands * width)
+
+
+@kernel
+def _add_point(
+    t: NDArray[np.float64],
+    above: NDArray[np.float64],
+    same: NDArray[np.float64],
+    below: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    sums: NDArray[np.float64],
+) -> None:
+    t0, t1, t2, t3, t4, t5, t6, t7, t8 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]
+    mu_r, var_r = t[9], t[10]
+    for n in range(BLOCK):
+        cross = t0 * above[n] + t1 * above[n + 1] + t2 * above[n + 2]
+        cross += t3 * same[n] + t4 * same[n + 1] + t5 * same[n + 2]
+        cross += t6 * below[n] + t7 * below[n + 1] + t8 * below[n + 2]
+        mu_d = mean[n]
+        product = mu_r * mu_d
+        variances = var_r * variance[n]
+        spread = np.sqrt(variances if variances > 0.0 else 0.0) + C3
+        sums[n] += ((2 * product + C1) * (cross - product + C3)) / (
+            (mu_r * mu_r + mu_d * mu_d + C1) * spread
+        )
