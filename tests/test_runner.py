@@ -205,9 +205,14 @@ def test_an_accompaniment_file_changes_nothing(songs, tmp_path):
     estimates = tmp_path / "estimates"
     for track in ("one", "two"):
         for stem in STEMS:
-            write_audio(estimates / track / f"{stem}.wav", benchsep.audio.read_audio(songs / track / f"{stem}.wav"))
+            write_audio(
+                estimates / track / f"{stem}.wav",
+                benchsep.audio.read_audio(songs / track / f"{stem}.wav"),
+            )
     first = _run(songs, tmp_path / "a", systems=(f"dir:{estimates}",)).frame()
-    write_audio(estimates / "one" / "accompaniment.wav", Audio(np.ones((2, 4410), np.float32), 44_100))
+    write_audio(
+        estimates / "one" / "accompaniment.wav", Audio(np.ones((2, 4410), np.float32), 44_100)
+    )
     second = _run(songs, tmp_path / "b", systems=(f"dir:{estimates}",)).frame()
     assert first["value"].equals(second["value"])
 

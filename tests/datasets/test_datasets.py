@@ -1,0 +1,163 @@
+"""Datasets keep their layouts' promises, and name what breaks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.datasets.clip import clip_path
+from benchsep.datasets.load import default_dataset, load_dataset
+from benchsep.datasets.musdb import VALIDATION, load_stem_mp4
+from benchsep.errors import DatasetError, UsageError
+
+RATE = 8000
+
+
+def _song(folder: Path, *, mixture: bool = True, frames: int = 800, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    stems = {s: rng.normal(0, 0.05, (2, frames)).astype(np.float32) for s in STEMS}
+    for stem, samples in stems.items():
+        write_audio(folder / f"{stem}.wav", Audio(samples, RATE))
+    if mixture:
+        write_audio(folder / "mixture.wav", Audio(sum(stems.values()), RATE))
+
+
+@pytest.fixture
+def hq(tmp_path: Path) -> Path:
+    for split, name in [
+        ("test", "A - B"),
+        ("test", "Ünï - Cödé"),
+        ("train", VALIDATION[0]),
+        ("train", "T"),
+    ]:
+        _song(tmp_path / "hq" / split / name)
+    return tmp_path / "hq"
+
+
+def test_hq_splits_part_the_training_folder(hq):
+    names = {
+        s: [t.name for t in load_dataset("musdb18hq", root=str(hq), split=s).tracks()]
+        for s in ("test", "train", "valid", "all")
+    }
+    assert names["test"] == ["A - B", "Ünï - Cödé"]
+    assert names["train"] == ["T"] and names["valid"] == [VALIDATION[0]]
+    assert len(names["all"]) == 4
+
+
+def test_root_comes_from_the_environment(hq, monkeypatch):
+    monkeypatch.setenv("MUSDB_PATH", str(hq))
+    assert default_dataset(None) == "musdb18hq"
+    assert len(load_dataset("musdb18hq").tracks()) == 2
+
+
+def test_no_root_means_the_embedded_clip(monkeypatch):
+    monkeypatch.delenv("MUSDB_PATH", raising=False)
+    assert default_dataset(None) == "clip"
+    with pytest.raises(DatasetError, match="MUSDB_PATH"):
+        load_dataset("musdb18hq")
+
+
+def test_mixture_is_a_file_or_a_sum_and_says_which(hq):
+    as_file = load_dataset("musdb18hq", root=str(hq)).tracks()[0].load()
+    as_sum = load_dataset("musdb18hq", root=str(hq), mixture="sum").tracks()[0].load()
+    assert (as_file.mixture_source, as_sum.mixture_source) == ("file", "sum")
+    assert np.allclose(as_file.mixture.samples, as_sum.mixture.samples, atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["missing", "rate", "short", "garbage", "channels", "header"])
+def test_a_broken_track_raises_a_named_error(hq, fault):
+    path = hq / "test" / "A - B" / "drums.wav"
+    if fault == "missing":
+        path.unlink()
+    elif fault == "rate":
+        write_audio(path, Audio(np.zeros((2, 800), np.float32), 16_000))
+    elif fault == "short":
+        write_audio(path, Audio(np.zeros((2, 500), np.float32), RATE))
+    elif fault == "garbage":
+        path.write_bytes(b"not a wav file at all")
+    elif fault == "channels":
+        write_audio(path, Audio(np.zeros((1, 800), np.float32), RATE))
+    elif fault == "header":
+        path.write_bytes(path.read_bytes()[:400])
+    tracks = load_dataset("musdb18hq", root=str(hq)).tracks()
+    with pytest.raises(DatasetError, match="drums"):
+        tracks[0].load()
+    assert tracks[1].load().mixture.frames == 800
+
+
+def test_folder_takes_wav_or_flac_and_sums_where_no_mixture_is(tmp_path):
+    _song(tmp_path / "one", mixture=False)
+    _song(tmp_path / "two")
+    for stem in STEMS:
+        write_audio(
+            tmp_path / "three" / f"{stem}.flac", Audio(np.full((1, 80), 0.1, np.float32), RATE)
+        )
+    (tmp_path / "not-a-track").mkdir()
+    dataset = load_dataset(f"folder:{tmp_path}")
+    sources = {t.name: t.load().mixture_source for t in dataset.tracks()}
+    assert sources == {"one": "sum", "two": "file", "three": "sum"}
+    assert "2 of 3" in dataset.notes[0]
+
+
+def test_the_clip_is_real_rounded_and_exactly_its_sum(clip):
+    assert clip.mixture.rate == 44_100 and clip.mixture.channels == 2
+    assert 6.0 < clip.mixture.seconds < 6.2
+    steps = clip.stems["vocals"].samples.astype(np.float64) * 32768
+    assert np.abs(steps - np.round(steps)).max() == 0
+    total = sum(a.samples.astype(np.float64) for a in clip.stems.values())
+    assert np.abs(total - clip.mixture.samples).max() < 1e-6
+    levels = [float(np.square(a.samples).mean()) for a in clip.stems.values()]
+    assert min(levels) > 1e-6
+
+
+def test_a_truncated_stem_mp4_is_a_named_error(tmp_path):
+    data = clip_path().read_bytes()
+    broken = tmp_path / "Broken - Song.stem.mp4"
+    broken.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DatasetError, match="Broken - Song"):
+        load_stem_mp4(broken)
+
+
+def test_the_edition_is_checked_against_the_length(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "x.stem.mp4").write_bytes(clip_path().read_bytes())
+    assert load_dataset("musdb18-7s", root=str(tmp_path)).tracks()[0].load().mixture.frames > 0
+    with pytest.raises(DatasetError, match="musdb18-7s, not musdb18"):
+        load_dataset("musdb18", root=str(tmp_path)).tracks()[0].load()
+
+
+def test_unknown_names_get_a_suggestion():
+    with pytest.raises(UsageError, match="did you mean 'musdb18hq'"):
+        load_dataset("musdb18-hq")
+    with pytest.raises(UsageError, match="takes nothing after a colon"):
+        load_dataset("clip:x")
+
+
+@pytest.mark.shared
+def test_the_shared_excerpts_are_all_readable_and_never_silent(shared):
+    root = shared / "data" / "musdb18-7s"
+    tracks = load_dataset("musdb18-7s", root=str(root)).tracks()
+    assert len(tracks) == 25
+    assert len(load_dataset("musdb18-7s", root=str(root), split="valid").tracks()) == 14
+    for track in tracks[:3]:
+        audio = track.load()
+        assert audio.mixture.frames == 300_032
+        assert not any(a.silent for a in audio.stems.values())
+
+
+@pytest.mark.parity
+def test_splits_and_samples_are_those_of_the_musdb_package(shared):
+    """musdb hands out what ffmpeg rounded to 16 bit: within one step of our rounding."""
+    musdb = pytest.importorskip("musdb", exc_type=Exception)
+    database = musdb.DB(root=str(shared / "data" / "musdb18-7s"), subsets="train", split="valid")
+    theirs = {t.name: t for t in database.tracks}
+    assert set(theirs) == set(VALIDATION)
+    ours = load_dataset("musdb18-7s", root=str(shared / "data" / "musdb18-7s"), split="valid")
+    track = ours.tracks()[0]
+    expected = theirs[track.name].targets["vocals"].audio.T
+    found = track.load().stems["vocals"].samples
+    frames = min(expected.shape[1], found.shape[1])
+    assert np.abs(expected[:, :frames] - found[:, :frames]).max() <= 1.0001 / 32768

@@ -1,0 +1,54 @@
+"""The store: names that cannot escape, checksums, claims."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchsep.errors import StoreError
+from benchsep.store import Store, canonical, file_name
+
+
+@given(st.text(max_size=300))
+def test_no_name_leaves_its_folder(name):
+    made = file_name(name)
+    assert made not in ("", ".", "..") and "/" not in made and "\0" not in made
+    assert len(made.encode()) < 200
+    assert (Path("/base") / made).resolve().parent == Path("/base")
+
+
+@given(st.lists(st.text(max_size=40), min_size=2, max_size=2, unique=True))
+def test_distinct_names_stay_distinct_even_where_case_is_folded(names):
+    first, second = map(file_name, names)
+    assert first.casefold() != second.casefold()
+
+
+def test_nan_is_refused():
+    with pytest.raises(StoreError, match="strict JSON"):
+        canonical({"value": float("nan")})
+
+
+def test_a_claim_is_exclusive_and_a_dead_owner_loses_it(tmp_path):
+    store = Store(tmp_path)
+    assert store.claim("s", "t") and not Store(tmp_path).claim("s", "t")
+    store.release("s", "t")
+    assert store.claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    dead = os.fork()
+    if dead == 0:
+        os._exit(0)
+    os.waitpid(dead, 0)
+    host = path.read_text().split()[0]
+    path.write_text(f"{host} {dead}")
+    assert Store(tmp_path).claim("s", "t")
+
+
+def test_writing_where_one_may_not_names_the_path(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(StoreError, match="file"):
+        Store(blocked).write_manifest({})
