@@ -32,5 +32,13 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folder of the 7-second edition)
+	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
+	$(BIN)/python -m benchsep_baselines.train --model bs_roformer --root "$(MUSDB_7S)" --out work/bs_roformer
+	$(BIN)/python -m benchsep_baselines.train --model htdemucs --root "$(MUSDB_7S)" --out work/htdemucs
+	$(BIN)/tokensep train hubert --data "$(MUSDB_7S)" --out work/hubert
+	$(BIN)/tokensep train codec --data "$(MUSDB_7S)" --hubert work/hubert --out work/codec
+	$(BIN)/tokensep train lm --data "$(MUSDB_7S)" --codec work/codec --out work/lm
+
 clean: ## remove runs and the virtual environment
 	rm -rf runs $(VENV)

@@ -193,8 +193,7 @@ def _estimate_id(job: Job, record: dict[str, Any], seed: int) -> str:
         return ""
     if not record["mixture_sha256"]:
         return ""
-    used = 0 if job.info.deterministic else seed
-    parts = [system_id(job.info), record["mixture_sha256"], used, job.keep_estimates]
+    parts = [system_id(job.info), record["mixture_sha256"], seed, job.keep_estimates]
     if job.info.needs_references:
         parts.append(record["reference_sha256"])
     return digest(*parts)
