@@ -1,0 +1,105 @@
+r"""Text from outside (track names, system labels, failure reasons) made safe for each output.
+
+Conventions
+-----------
+Every function takes any string and returns one line. A song called ``<img onerror=…>`` is
+just a song: nothing is dropped without a trace, characters that could act are shown instead.
+
+Functions
+---------
+visible          control and direction-changing characters as ``\x1b`` (terminal, and the first
+                 step of all others)
+html             for element text and quoted attributes
+markdown         for GitHub-flavoured table cells
+latex            for text; compiles under pdfLaTeX whatever the string holds
+csv_cell         for text cells, so that no spreadsheet runs one as a formula
+json_for_script  for JSON inside ``<script>``
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
+    "'": "'", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "-": "{-}",
+    "–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}",
+    "\u00a0": "~", "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "∞": r"$\infty$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$",
+    "†": r"$^\dagger$", "·": r"$\cdot$", "²": r"$^2$", "³": r"$^3$", "°": r"$^\circ$",
+}  # fmt: skip
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories that change the display or the terminal rather than being seen."""
+
+
+def visible(text: str) -> str:
+    r"""Control, bidirectional and unassigned characters written out: ``\x1b``, ``\u202e``."""
+    return "".join(_shown(c) for c in text)
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) not in _ACTING:
+        return character
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def html(text: str) -> str:
+    """For element text and for attributes in quotes."""
+    return "".join(_HTML.get(c, c) for c in visible(text))
+
+
+def markdown(text: str) -> str:
+    """For a table cell: nothing formats, links, opens HTML or ends the cell."""
+    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", visible(text))
+    # An underscore inside a word is literal in every dialect; escaping it would only be noise.
+    escaped = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
+    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # GitHub links bare addresses and mentions people; a zero-width entity would be invisible.
+    return re.sub(r"(?i)(https?|ftp|mailto):|www\.", lambda m: m[0][:-1] + _entity(m[0]), escaped)
+
+
+def _entity(matched: str) -> str:
+    return "&#58;" if matched.endswith(":") else "&#46;"
+
+
+def latex(text: str) -> str:
+    """For text mode; a letter that pdfLaTeX has no glyph for becomes ``U+6F22``."""
+    return "".join(_latex_character(c) for c in visible(text))
+
+
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    if ord(character) < 0x80 or (0xC0 <= ord(character) <= 0x17F and character.isalpha()):
+        return character
+    return rf"\texttt{{U+{ord(character):04X}}}"
+
+
+def csv_cell(text: str) -> str:
+    """Text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Only for *text*: a number such as ``-3.47`` is written as it is. Quoting commas is the
+    CSV writer's work.
+    """
+    shown = visible(text)
+    first = text.lstrip()[:1]
+    return f"'{shown}" if text.startswith(_FORMULA) or (first and first in _FORMULA[:4]) else shown
+
+
+def json_for_script(value: Any) -> str:
+    """Strict JSON that cannot close the ``<script>`` element it stands in."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

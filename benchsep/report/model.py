@@ -1,0 +1,124 @@
+"""What a table is before it is written in any format.
+
+Conventions
+-----------
+ids      a table is ``t1``, ``t2`` …; a cell is ``t2.r3c4``, rows and columns from 1 in the order
+         of the output. The same run gives the same ids; ``benchsep explain RUN t2.r3c4`` prints
+         the songs behind one.
+ranked   yardsticks (mixture, reference, oracles) stand apart and are never best
+values   float or ``None``; a cell without a value says why in ``note``
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+YARDSTICKS = ("mixture", "oracle")
+
+GROUPS = {
+    "generative": "Generative",
+    "discriminative": "Discriminative",
+    "unknown": "Undeclared family",
+    "yardstick": "Yardsticks (not ranked)",
+}
+"""Groups of rows in their order, with headings."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers. ``stem`` is ``"average"`` for the mean over stems, empty for costs."""
+
+    metric: str
+    stem: str
+    head: str
+    unit: str
+    digits: int
+    direction: int
+    kind: str = "score"
+    """``score``, ``gain`` (over the mixture) or ``cost``."""
+    in_title: bool = False
+    """Whether the table's title says unit and direction already."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: its value, how many songs it stands on, and whether it is the best."""
+
+    id: str
+    value: float | None
+    n: int
+    total: int
+    note: str = ""
+    best: bool = False
+    ill_conditioned: bool = False
+    low: float | None = None
+    high: float | None = None
+    letters: str = ""
+
+    @property
+    def partial(self) -> bool:
+        """Whether songs are missing, so that ``n/N`` must be shown."""
+        return self.total > 0 and self.n < self.total
+
+
+@dataclass(frozen=True)
+class Row:
+    system: str
+    family: str
+    group: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def ranked(self) -> bool:
+        return self.group != "yardstick"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled grid with the sentences that make it readable on its own."""
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: tuple[str, ...]
+    """What these numbers are: n, data, aggregation, versions."""
+    notes: tuple[str, ...] = ()
+    """How to read any such table: marks, yardsticks, agreement with listeners."""
+    warnings: tuple[str, ...] = ()
+    edition: str = ""
+
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """``(heading, rows)`` for each group that has rows, in order."""
+        found = [(head, [r for r in self.rows if r.group == key]) for key, head in GROUPS.items()]
+        return [(head, rows) for head, rows in found if rows]
+
+    def cell(self, system: str, metric: str, stem: str, kind: str = "score") -> Cell | None:
+        """The cell by name, or ``None``."""
+        for row in self.rows:
+            for column, cell in zip(self.columns, row.cells, strict=True):
+                if (row.system, column.metric, column.stem, column.kind) == (
+                    system,
+                    metric,
+                    stem,
+                    kind,
+                ):
+                    return cell
+        return None
+
+
+def group_of(family: str) -> str:
+    """The group of rows a family belongs to."""
+    if family in YARDSTICKS:
+        return "yardstick"
+    return family if family in GROUPS else "unknown"
+
+
+def format_value(cell: Cell, column: Column) -> str:
+    """The number as printed, with a true minus nowhere: an ASCII hyphen, so it can be copied."""
+    if cell.value is None:
+        return cell.note or "–"
+    sign = "+" if column.kind == "gain" and cell.value >= 0 else ""
+    text = f"{cell.value:.{column.digits}f}"
+    zero = f"{0:.{column.digits}f}"
+    return sign + (zero if text == f"-{zero}" else text)

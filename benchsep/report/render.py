@@ -1,0 +1,319 @@
+r"""Tables as text: Markdown, LaTeX, CSV, JSON, HTML, terminal.
+
+Conventions
+-----------
+``md``        GitHub-flavoured; bold best
+``tex``       booktabs and siunitx; a fragment to ``\input``, its preamble named in a comment
+``csv``       long: a row a number, with its id; for machines
+``json``      strict: numbers at full precision, ``null`` where there is none
+``html``      a fragment of ``<figure><table>`` elements
+``terminal``  rich; colour only where stdout is a terminal
+Text from outside is escaped for each (:mod:`benchsep.report.escape`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import UsageError
+from benchsep.registry import did_you_mean
+from benchsep.report import escape
+from benchsep.report.model import Cell, Column, Table, format_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PREAMBLE = r"\usepackage{booktabs,siunitx,textcomp}"
+
+ARROWS = {1: "↑", -1: "↓", 0: ""}
+
+
+def render(tables: Sequence[Table], format: str) -> str:
+    """All tables in one text.
+
+    Raises
+    ------
+    UsageError
+        if the format is unknown (with a suggestion).
+    """
+    formats = {
+        "md": _all_markdown,
+        "tex": _all_latex,
+        "csv": _all_csv,
+        "json": _all_json,
+        "html": _all_html,
+        "terminal": _all_terminal,
+    }
+    if format not in formats:
+        raise UsageError(f"unknown format {format!r}{did_you_mean(format, list(formats))}")
+    return formats[format](tables)
+
+
+def head(column: Column) -> str:
+    """``vocals ↑`` with the unit where there is one."""
+    if column.in_title:
+        return column.head
+    unit = f" [{column.unit}]" if column.unit else ""
+    arrow = ARROWS[column.direction] if column.kind == "score" else ""
+    return f"{column.head}{unit} {arrow}".rstrip()
+
+
+def suffix(cell: Cell) -> str:
+    """What follows the number: a dagger, and ``n/N`` where songs are missing."""
+    dagger = "†" if cell.ill_conditioned else ""
+    letters = f" {cell.letters}" if cell.letters else ""
+    coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
+    return dagger + letters + coverage
+
+
+# -- Markdown -----------------------------------------------------------------------------------
+
+
+def _all_markdown(tables: Sequence[Table]) -> str:
+    return "\n".join([*map(_markdown, tables), *_markdown_notes(tables)])
+
+
+def shared_notes(tables: Sequence[Table]) -> list[str]:
+    """The notes of all tables, each once, in order."""
+    return list(dict.fromkeys(note for table in tables for note in table.notes))
+
+
+def _markdown_notes(tables: Sequence[Table]) -> list[str]:
+    notes = [f"- {escape.markdown(note)}" for note in shared_notes(tables)]
+    return ["**How to read the tables**", "", *notes, ""] if notes else []
+
+
+def _markdown(table: Table) -> str:
+    esc = escape.markdown
+    lines = [f"### {esc(table.title)}", ""]
+    lines += [f"> **Warning.** {esc(w)}\n" for w in table.warnings]
+    lines.append("| system | " + " | ".join(esc(head(c)) for c in table.columns) + " |")
+    lines.append("|:--|" + "--:|" * len(table.columns))
+    for title, rows in table.groups():
+        lines.append(f"| *{esc(title)}* |" + " |" * len(table.columns))
+        for row in rows:
+            cells = [_markdown_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
+            lines.append(f"| {esc(row.system)} | " + " | ".join(cells) + " |")
+    lines += ["", f"*Table {table.id[1:]}.* {esc(' '.join(table.caption))}", ""]
+    return "\n".join(lines)
+
+
+def _markdown_cell(cell: Cell, column: Column) -> str:
+    text = escape.markdown(format_value(cell, column))
+    return (f"**{text}**" if cell.best else text) + escape.markdown(suffix(cell))
+
+
+# -- LaTeX --------------------------------------------------------------------------------------
+
+
+def _all_latex(tables: Sequence[Table]) -> str:
+    opening = f"% Needs: {PREAMBLE}\n% in the preamble; written by benchsep, do not edit.\n"
+    return opening + "\n".join(_latex(table) for table in tables)
+
+
+def latex_document(tables: Sequence[Table]) -> str:
+    """A document of its own around the tables, ready for pdfLaTeX."""
+    return "\n".join(
+        [
+            r"\documentclass{article}",
+            r"\usepackage[T1]{fontenc}",
+            r"\usepackage[a4paper,margin=15mm,landscape]{geometry}",
+            PREAMBLE,
+            r"\begin{document}",
+            render(tables, "tex"),
+            r"\end{document}",
+            "",
+        ]
+    )
+
+
+def _latex(table: Table) -> str:
+    esc = escape.latex
+    columns = "".join(_latex_column(table, i) for i in range(len(table.columns)))
+    heads = " & ".join(f"{{{esc(head(c))}}}" for c in table.columns)
+    caption = f"{esc(table.title)}. " + " ".join(
+        [r"\textbf{Warning:} " + esc(w) for w in table.warnings] + [esc(c) for c in table.caption]
+    )
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering\footnotesize",
+        r"\sisetup{detect-weight=true,detect-inline-weight=math,table-align-text-post=false}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:benchsep-{table.id}}}",
+        rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}",
+        r"\toprule",
+        rf"{{system}} & {heads} \\",
+    ]
+    for title, rows in table.groups():
+        lines.append(r"\midrule")
+        lines.append(
+            rf"\multicolumn{{{len(table.columns) + 1}}}{{@{{}}l}}{{\itshape {esc(title)}}} \\"
+        )
+        for row in rows:
+            cells = [_latex_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
+            lines.append(rf"{esc(row.system)} & " + " & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize", esc(" ".join(table.notes))]
+    lines += [r"\end{minipage}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _latex_column(table: Table, index: int) -> str:
+    column = table.columns[index]
+    values = [row.cells[index].value for row in table.rows]
+    texts = [f"{abs(v):.{column.digits}f}" for v in values if v is not None] or ["0"]
+    whole = max(len(text.split(".")[0]) for text in texts)
+    signed = column.kind == "gain" or any(v is not None and v < 0 for v in values)
+    sign = ("+" if column.kind == "gain" else "-") if signed else ""
+    return f"S[table-format={sign}{whole}.{column.digits}]"
+
+
+def _latex_cell(cell: Cell, column: Column) -> str:
+    text = format_value(cell, column)
+    if cell.value is None:
+        return f"{{{escape.latex(text)}}}"
+    bold = r"\bfseries " if cell.best else ""
+    after = suffix(cell).strip()
+    return f"{bold}{text}" + (rf"{{\,\scriptsize {escape.latex(after)}}}" if after else "")
+
+
+# -- CSV and JSON -------------------------------------------------------------------------------
+
+CSV_COLUMNS = (
+    "id", "table", "edition", "system", "family", "metric", "stem", "kind", "unit", "direction",
+    "value", "low", "high", "n", "total", "best", "ill_conditioned", "letters", "note",
+)  # fmt: skip
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": cell.id,
+            "table": table.title,
+            "edition": table.edition,
+            "system": row.system,
+            "family": row.family,
+            "metric": column.metric,
+            "stem": column.stem,
+            "kind": column.kind,
+            "unit": column.unit,
+            "direction": column.direction,
+            "value": cell.value,
+            "low": cell.low,
+            "high": cell.high,
+            "n": cell.n,
+            "total": cell.total,
+            "best": cell.best,
+            "ill_conditioned": cell.ill_conditioned,
+            "letters": cell.letters,
+            "note": cell.note,
+        }
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    ]
+
+
+def _all_csv(tables: Sequence[Table]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for record in (r for table in tables for r in _records(table)):
+        writer.writerow([_csv_value(record[name]) for name in CSV_COLUMNS])
+    return out.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return escape.csv_cell(value) if isinstance(value, str) else value
+
+
+def _all_json(tables: Sequence[Table]) -> str:
+    content = [
+        {
+            "id": table.id,
+            "title": table.title,
+            "edition": table.edition,
+            "caption": list(table.caption),
+            "notes": list(table.notes),
+            "warnings": list(table.warnings),
+            "cells": _records(table),
+        }
+        for table in tables
+    ]
+    return json.dumps({"format": 1, "tables": content}, indent=1, allow_nan=False) + "\n"
+
+
+# -- HTML and terminal --------------------------------------------------------------------------
+
+
+def _all_html(tables: Sequence[Table]) -> str:
+    from benchsep.report.templates import environment
+
+    template = environment().get_template("tables.html.j2")
+    return template.render(
+        tables=tables,
+        notes=shared_notes(tables),
+        head=head,
+        suffix=suffix,
+        format_value=format_value,
+    )
+
+
+def _all_terminal(tables: Sequence[Table]) -> str:
+    import shutil
+    import sys
+
+    from rich.console import Console
+    from rich.text import Text
+
+    out = io.StringIO()
+    width = max(shutil.get_terminal_size((120, 40)).columns, 60)
+    console = Console(
+        file=out, width=width, force_terminal=sys.stdout.isatty(), highlight=False, markup=False,
+        emoji=False,
+    )  # fmt: skip
+    for table in tables:
+        _print_table(console, table)
+    for note in shared_notes(tables):
+        console.print(Text(escape.visible(note), style="dim"))
+    return out.getvalue().rstrip("\n")
+
+
+def _print_table(console: Any, table: Table) -> None:
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    title = Text(f"{table.id}  {escape.visible(table.title)}", style="bold")
+    grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("system", no_wrap=True)
+    for column in table.columns:
+        grid.add_column(Text(escape.visible(head(column))), justify="right")
+    for group, rows in table.groups():
+        grid.add_row(Text(escape.visible(group), style="italic dim"))
+        for row in rows:
+            cells = [_text_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
+            grid.add_row(Text("  " + escape.visible(row.system)), *cells)
+    console.print(grid)
+    for warning in table.warnings:
+        console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
+    console.print(Text(escape.visible(" ".join(table.caption)), style="dim"))
+    console.print()
+
+
+def _text_cell(cell: Cell, column: Column) -> Any:
+    from rich.text import Text
+
+    # An asterisk as well: bold is lost in a pipe or a log file.
+    text = Text()
+    mark = "*" if cell.best else ""
+    text.append(mark + escape.visible(format_value(cell, column)), "bold" if cell.best else "")
+    return text.append(escape.visible(suffix(cell)), "dim")

@@ -1,0 +1,452 @@
+"""A run as tables: systems by stems, a table a metric, readable on their own.
+
+Conventions
+-----------
+order      an overview first, then a table for each metric; metrics that tolerate misalignment
+           come first, so that no dB value heads a report that mixes families
+rows       generative, discriminative, undeclared, then the yardsticks: mixture, reference,
+           oracles. Within a group by label
+best       bold, per column, among ranked systems; ties at the printed precision together;
+           nowhere over ill-conditioned values, nor where ranked systems cover different songs,
+           nor where only one ranked system has a value
+editions   never share a table
+output     a function of the run alone: the same bytes each time
+
+Functions
+---------
+tables   the list of :class:`~benchsep.report.model.Table`
+render   that list as text in a named format (see :mod:`benchsep.report.render`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from benchsep.audio import STEMS
+from benchsep.report import badges, captions
+from benchsep.report.model import GROUPS, Cell, Column, Row, Table, group_of
+from benchsep.report.render import render
+from benchsep.report.summary import (
+    Series,
+    Summary,
+    combine,
+    paired_gain,
+    summarise,
+    track_series,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+
+__all__ = ["render", "tables"]
+
+PRIORITY = (
+    "visqol", "mrstft", "lsd", "onset", "chroma", "envelope",
+    "dnsmos", "nisqa", "usdr", "bsseval", "sisdr",
+)  # fmt: skip
+"""Order of metrics of the same tolerance; others follow by name."""
+
+OVERVIEW = {"dnsmos": "dnsmos.ovrl", "nisqa": "nisqa.mos", "bsseval": "bsseval.sdr"}
+"""The value that stands for a metric of several in the overview."""
+
+RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
+MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One edition of a run, indexed."""
+
+    edition: str
+    series: Mapping[tuple[str, str, str], Series]
+    families: Mapping[str, str]
+    tracks: tuple[str, ...]
+    draws: int
+    traits: Mapping[str, ValueTraits]
+    costs: Mapping[str, tuple[float | None, float | None, int]]
+    manifest: Mapping[str, Any]
+    improvement: bool
+
+    @property
+    def systems(self) -> list[str]:
+        return sorted(self.families, key=self._place)
+
+    def _place(self, label: str) -> tuple[int, int, str]:
+        family = self.families[label]
+        group = list(GROUPS).index(group_of(family))
+        rank = 0 if family == "mixture" else 1 if captions.is_reference(label) else 2
+        return group, rank, label
+
+    def stems(self, metric: str) -> tuple[str, ...]:
+        found = {stem for _, stem, name in self.series if name == metric}
+        return (*(s for s in STEMS if s in found), *sorted(found - set(STEMS)))
+
+    @property
+    def mixture(self) -> str | None:
+        return next((s for s in self.systems if self.families[s] == "mixture"), None)
+
+
+def tables(
+    frame: pd.DataFrame,
+    costs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    traits: Mapping[str, ValueTraits],
+    *,
+    improvement: bool = False,
+) -> list[Table]:
+    """All tables of a run.
+
+    Parameters
+    ----------
+    frame, costs
+        Long tables as :func:`benchsep.frame.load_run` and ``load_costs`` give them.
+    manifest
+        The run's manifest; what it lacks is left out of the captions.
+    traits
+        Column name to how its value is read.
+    improvement
+        Add, beside each value, the gain over the mixture, paired by song.
+
+    Returns
+    -------
+    list of Table
+        Overview first for each edition; empty if the run holds no cell.
+    """
+    made: list[Table] = []
+    for edition in sorted(map(str, frame["edition"].unique())):
+        rows = frame[frame["edition"].astype(str) == edition]
+        run = _index(rows, costs, manifest, traits, edition, improvement)
+        for build in _plan(run):
+            made.append(_numbered(build(run), len(made) + 1))
+    return made
+
+
+def _index(
+    frame: pd.DataFrame,
+    costs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    traits: Mapping[str, ValueTraits],
+    edition: str,
+    improvement: bool,
+) -> _Run:
+    families = dict(zip(frame["system"], frame["family"], strict=True))
+    return _Run(
+        edition=edition,
+        series=track_series(frame),
+        families=families,
+        tracks=tuple(sorted(map(str, frame["track"].unique()))),
+        draws=int(frame["draw"].nunique()) if "draw" in frame else 1,
+        traits=traits,
+        costs=_costs(costs, set(families)),
+        manifest=manifest,
+        improvement=improvement,
+    )
+
+
+def _costs(
+    costs: pd.DataFrame, systems: set[str]
+) -> dict[str, tuple[float | None, float | None, int]]:
+    """Label to (median real-time factor, largest peak memory in MB, separations measured)."""
+    found = {}
+    for label, rows in costs.groupby("system"):
+        if label in systems:
+            rtf, memory = rows["rtf"].astype(float).dropna(), rows["peak_memory_mb"].astype(float)
+            memory = memory.dropna()
+            found[str(label)] = (
+                float(rtf.median()) if len(rtf) else None,
+                float(memory.max()) if len(memory) else None,
+                len(rtf),
+            )
+    return found
+
+
+# -- which tables -------------------------------------------------------------------------------
+
+
+def ordered(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[str]:
+    """Tolerant metrics first, then by :data:`PRIORITY`; values of one metric in trait order."""
+    known = list(traits)
+
+    def place(column: str) -> tuple[bool, int, str, int]:
+        name = badges.stem_of(column)
+        rank = PRIORITY.index(name) if name in PRIORITY else len(PRIORITY)
+        strict = column not in traits or badges.fails_across(column, traits[column])
+        return strict, rank, name, known.index(column) if column in known else len(known)
+
+    return sorted(columns, key=place)
+
+
+def _plan(run: _Run) -> list[Callable[[_Run], Table]]:
+    columns = ordered({m for _, _, m in run.series if m in run.traits}, run.traits)
+    if not columns:
+        return []
+    plans: list[Callable[[_Run], Table]] = [lambda r: _overview(r, columns)]
+    done: set[str] = set()
+    for column in columns:
+        if column in done:
+            continue
+        group = _together(run, column, columns)
+        done.update(group)
+        if len(group) > 1:
+            plans.append(lambda r, g=tuple(group): _one_stem(r, g))  # type: ignore[misc]
+        else:
+            plans.append(lambda r, c=column: _per_stem(r, c))  # type: ignore[misc]
+    return plans
+
+
+def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
+    """Speech models scored on the same single stem share a table; anything else stands alone."""
+    stems = run.stems(column)
+    if not badges.is_speech_model(column) or len(stems) != 1:
+        return [column]
+    return [c for c in columns if badges.is_speech_model(c) and run.stems(c) == stems]
+
+
+# -- the three shapes ---------------------------------------------------------------------------
+
+Spec = tuple[Column, "tuple[str, ...]"]
+"""A column and the stems it averages over."""
+
+
+def _overview(run: _Run, columns: Sequence[str]) -> Table:
+    chosen = [c for c in columns if OVERVIEW.get(badges.stem_of(c), c) == c]
+    specs = [_spec(run, c, run.stems(c), _overview_head(run, c)) for c in chosen]
+    title = "Overview: mean over stems"
+    return _table(run, title, specs, chosen, average=True, costs=(RTF, MEMORY))
+
+
+def _overview_head(run: _Run, column: str) -> str:
+    stems = run.stems(column)
+    name = captions.display(column, run.traits)
+    return f"{name} ({stems[0]})" if len(stems) == 1 else name
+
+
+def _per_stem(run: _Run, column: str) -> Table:
+    stems = run.stems(column)
+    specs = [_spec(run, column, (stem,), stem, in_title=True) for stem in stems]
+    if len(stems) > 1:
+        specs.append(_spec(run, column, stems, "average", in_title=True))
+    shown = [column]
+    beside = _beside(run, column)
+    if beside:
+        shown.append(beside)
+        head = f"{captions.display(beside, run.traits)} (average)"
+        specs.append(_spec(run, beside, run.stems(beside), head))
+    return _table(run, _title(run, column), specs, shown, average=len(stems) > 1, costs=(RTF,))
+
+
+def _title(run: _Run, column: str) -> str:
+    """``uSDR (dB, higher is better)``."""
+    traits = run.traits[column]
+    better = {1: "higher is better", -1: "lower is better"}.get(traits.direction, "")
+    inside = ", ".join(filter(None, (traits.unit, better)))
+    return captions.display(column, run.traits) + (f" ({inside})" if inside else "")
+
+
+def _beside(run: _Run, column: str) -> str | None:
+    """The interference measure that must stand beside ViSQOL."""
+    if column != "visqol":
+        return None
+    measured = [m for m in run.traits if run.stems(m)]
+    for known in badges.INTERFERENCE:
+        found = [m for m in measured if m == known or badges.stem_of(m) == known]
+        if found:
+            return found[0]
+    return None
+
+
+def _one_stem(run: _Run, columns: Sequence[str]) -> Table:
+    stems = run.stems(columns[0])
+    specs = [_spec(run, c, stems, captions.display(c, run.traits)) for c in columns]
+    names = [n for n in ("DNSMOS", "NISQA") if any(c.startswith(n.lower()) for c in columns)]
+    title = f"{' and '.join(names)} on {stems[0]}"
+    return _table(run, title, specs, columns, average=False, costs=())
+
+
+def _spec(
+    run: _Run, metric: str, stems: tuple[str, ...], head: str, *, in_title: bool = False
+) -> Spec:
+    t = run.traits[metric]
+    stem = stems[0] if len(stems) == 1 else "average"
+    column = Column(metric, stem, head, t.unit, t.digits, t.direction, in_title=in_title)
+    return column, stems
+
+
+# -- filling in ---------------------------------------------------------------------------------
+
+
+def _table(
+    run: _Run,
+    title: str,
+    specs: Sequence[Spec],
+    metrics: Sequence[str],
+    *,
+    average: bool,
+    costs: tuple[Column, ...],
+) -> Table:
+    gains = run.improvement and run.mixture is not None
+    filled = [pair for spec in specs for pair in _filled(run, spec, gains)]
+    rankable = _rankable(run, metrics)
+    marked = [_marked(run, column, column_cells, rankable) for column, column_cells in filled]
+    marked += [(column, _cost_cells(run, column)) for column in costs if run.costs]
+    columns = tuple(column for column, _ in marked)
+    rows = tuple(
+        Row(
+            label,
+            run.families[label],
+            group_of(run.families[label]),
+            tuple(cells[label] for _, cells in marked),
+        )
+        for label in run.systems
+    )
+    families = frozenset(run.families.values())
+    stems = frozenset(s for m in metrics for s in run.stems(m) if badges.is_speech_model(m))
+    return Table(
+        id="",
+        title=title,
+        columns=columns,
+        rows=rows,
+        caption=tuple(
+            captions.caption(
+                metrics,
+                run.traits,
+                run.manifest,
+                edition=run.edition,
+                tracks=len(run.tracks),
+                draws=run.draws,
+                gains=gains,
+                average=average,
+            )
+        ),
+        notes=tuple(captions.notes(metrics, run.traits)),
+        warnings=tuple(
+            captions.warnings(
+                metrics,
+                run.traits,
+                families=families,
+                labels=frozenset(run.families),
+                stems=stems,
+            )
+        ),
+        edition=run.edition,
+    )
+
+
+def _rankable(run: _Run, metrics: Sequence[str]) -> bool:
+    """Speech-model values are not ranked without the true vocals' row."""
+    if not all(badges.is_speech_model(m) for m in metrics):
+        return True
+    return any(map(captions.is_reference, run.families))
+
+
+def _filled(run: _Run, spec: Spec, gains: bool) -> list[tuple[Column, dict[str, Summary]]]:
+    column, stems = spec
+    traits = run.traits[column.metric]
+    total = len(run.tracks)
+
+    def score(label: str) -> Summary:
+        parts = [
+            summarise(run.series.get((label, stem, column.metric)), total, traits.aggregate)
+            for stem in stems
+        ]
+        return parts[0] if len(parts) == 1 else combine(parts)
+
+    def gain(label: str) -> Summary:
+        parts = [
+            paired_gain(
+                run.series.get((label, stem, column.metric)),
+                run.series.get((run.mixture or "", stem, column.metric)),
+                total,
+                traits.aggregate,
+                traits.direction,
+            )
+            for stem in stems
+        ]
+        return parts[0] if len(parts) == 1 else combine(parts)
+
+    filled = [(column, {label: score(label) for label in run.systems})]
+    if gains and traits.direction:
+        head = replace(column, head=f"Δ {column.head}", kind="gain", direction=1)
+        filled.append((head, {label: gain(label) for label in run.systems}))
+    return filled
+
+
+def _marked(
+    run: _Run, column: Column, summaries: Mapping[str, Summary], rankable: bool
+) -> tuple[Column, dict[str, Cell]]:
+    ranked = {
+        label: s
+        for label, s in summaries.items()
+        if group_of(run.families[label]) != "yardstick" and s.value is not None
+    }
+    best: frozenset[str] = frozenset()
+    for pool in _pools(run, column, ranked) if rankable else ():
+        best |= _best(pool, column)
+    cells = {
+        label: Cell(
+            id="",
+            value=s.value,
+            n=s.n,
+            total=s.total,
+            note=s.note,
+            best=label in best,
+            ill_conditioned=s.ill_conditioned,
+        )
+        for label, s in summaries.items()
+    }
+    return column, cells
+
+
+def _pools(run: _Run, column: Column, ranked: dict[str, Summary]) -> list[dict[str, Summary]]:
+    """Who competes with whom: all ranked systems, or each family where the metric demands it."""
+    if not badges.fails_across(column.metric, run.traits[column.metric]):
+        return [ranked]
+    groups: dict[str, dict[str, Summary]] = {}
+    for label, summary in ranked.items():
+        groups.setdefault(group_of(run.families[label]), {})[label] = summary
+    return list(groups.values())
+
+
+def _best(ranked: Mapping[str, Summary], column: Column) -> frozenset[str]:
+    """Labels of the best at the printed precision, or none where ranking would mislead."""
+    if len(ranked) < 2 or column.direction == 0:
+        return frozenset()
+    if len({s.tracks for s in ranked.values()}) > 1:
+        return frozenset()
+    sound = {k: s for k, s in ranked.items() if not s.ill_conditioned}
+    if len(sound) < len(ranked):
+        return frozenset()
+    printed = {k: round(s.value, column.digits) for k, s in sound.items() if s.value is not None}
+    top = max(printed.values(), key=lambda v: v * column.direction)
+    return frozenset(k for k, v in printed.items() if v == top)
+
+
+def _cost_cells(run: _Run, column: Column) -> dict[str, Cell]:
+    which = 0 if column.metric == "rtf" else 1
+    cells = {}
+    for label in run.systems:
+        measured = run.costs.get(label)
+        # Yardsticks do not separate: a cost there would be the price of copying arrays.
+        real = measured is not None and group_of(run.families[label]) != "yardstick"
+        value = measured[which] if measured is not None and real else None
+        cells[label] = Cell(id="", value=value, n=0, total=0)
+    return cells
+
+
+def _numbered(table: Table, number: int) -> Table:
+    name = f"t{number}"
+    rows = tuple(
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, id=f"{name}.r{r}c{c}") for c, cell in enumerate(row.cells, 1)
+            ),
+        )
+        for r, row in enumerate(table.rows, 1)
+    )
+    return replace(table, id=name, rows=rows)

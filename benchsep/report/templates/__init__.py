@@ -1,0 +1,29 @@
+"""The report's Jinja environment: autoescape everywhere, undefined names are errors."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@cache
+def environment() -> Environment:
+    """Templates of this package; text has its control characters shown, then is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from benchsep.report.escape import json_for_script, visible
+
+    made = Environment(
+        loader=PackageLoader("benchsep.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    made.filters["script_json"] = json_for_script
+    return made
