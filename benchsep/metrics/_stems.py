@@ -1,16 +1,20 @@
 """The loop over stems that most metrics share, with its statuses.
 
 A metric hands over a function of one reference and one estimate; everything that the content
-of the audio can make impossible is settled here, in the words of
-:mod:`benchsep.metrics.guard`, so that no metric raises for it. A silent reference gives
-``ref_silent`` and a silent estimate ``est_silent`` where the metric asks for it.
+of the audio can make impossible is settled here, so that no metric raises for it:
+
+==============================  ============================================================
+estimate or reference absent    ``unavailable: …`` naming the stem
+rate, length, channels differ   ``failed: …`` naming what was found and expected
+silent reference                ``ref_silent``, where the metric asks for it
+silent estimate                 ``est_silent``, where the metric asks for it
+==============================  ============================================================
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from benchsep.metrics.guard import absent, mismatch
 from benchsep.metrics.metric import Score
 
 if TYPE_CHECKING:
@@ -82,3 +86,32 @@ def score_pairs(
         else:
             table[stem] = score(reference, estimate, stem)
     return table
+
+
+def absent(references: References, estimates: dict[str, Audio], stem: str) -> str:
+    """Status when the stem has no reference or no estimate, else empty."""
+    if stem not in references.stems:
+        return f"unavailable: the track has no reference for {stem}"
+    if stem not in estimates:
+        return f"unavailable: the system gives no {stem}"
+    return ""
+
+
+def mismatch(reference: Audio, estimate: Audio) -> str:
+    """Status when the two cannot be compared sample by sample, else empty."""
+    if reference.rate != estimate.rate:
+        return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
+    if reference.channels != estimate.channels:
+        return f"failed: estimate has {estimate.channels} channels, reference {reference.channels}"
+    if reference.frames != estimate.frames:
+        return f"failed: estimate has {estimate.frames} frames, reference {reference.frames}"
+    return ""
+
+
+def pair_status(references: References, estimates: dict[str, Audio], stem: str) -> str:
+    """Empty when both are there and comparable (channels made equal), else the status."""
+    status = absent(references, estimates, stem)
+    if status:
+        return status
+    reference = references.stems[stem]
+    return mismatch(reference, estimates[stem].to_channels(reference.channels))

@@ -260,7 +260,7 @@ def _value(name: str, display: str) -> ValueTraits:
     return ValueTraits(name, +1, "MOS", 1.0, 5.0, display=display)
 
 
-class Dnsmos:
+class DNSMOS:
     """The metric ``dnsmos``: see the module."""
 
     name = "dnsmos"

@@ -206,7 +206,7 @@ def _value(name: str, display: str) -> ValueTraits:
     return ValueTraits(name, +1, "MOS", None, None, display=display)
 
 
-class Nisqa:
+class NISQA:
     """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is found."""
 
     name = "nisqa"

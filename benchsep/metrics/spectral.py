@@ -209,7 +209,7 @@ class _Spectral:
         return {"": Score(float(np.mean(found)))}
 
 
-class MultiResolutionStft(_Spectral):
+class MRSTFT(_Spectral):
     """The metric ``mrstft``: see the module."""
 
     name = "mrstft"
@@ -226,7 +226,7 @@ class MultiResolutionStft(_Spectral):
         return mrstft(reference, estimate, rate)
 
 
-class LogSpectralDistance(_Spectral):
+class LSD(_Spectral):
     """The metric ``lsd``: see the module."""
 
     name = "lsd"

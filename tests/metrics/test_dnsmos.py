@@ -7,7 +7,7 @@ import pytest
 
 from benchsep.audio import Audio
 from benchsep.errors import AudioError
-from benchsep.metrics.dnsmos import RATE, Dnsmos, dnsmos, window_starts
+from benchsep.metrics.dnsmos import DNSMOS, RATE, dnsmos, window_starts
 from benchsep.metrics.metric import References
 
 NOTHING = References({})
@@ -43,8 +43,8 @@ def test_windows_lost_to_rounding_are_lost_here_too():
 
 
 def test_a_track_gets_every_value_with_its_windows(clip):
-    scores = Dnsmos().score_track(NOTHING, clip.stems, ("vocals",))["vocals"]
-    assert set(scores) == {value.name for value in Dnsmos.values}
+    scores = DNSMOS().score_track(NOTHING, clip.stems, ("vocals",))["vocals"]
+    assert set(scores) == {value.name for value in DNSMOS.values}
     for score in scores.values():
         assert score.status == "ok"
         assert score.value == pytest.approx(np.mean(score.frames))
@@ -52,13 +52,13 @@ def test_a_track_gets_every_value_with_its_windows(clip):
 
 def test_the_mixture_sounds_worse_than_the_vocals(clip):
     both = {"vocals": clip.stems["vocals"], "other": clip.mixture}
-    scores = Dnsmos().score_track(NOTHING, both, ("vocals", "other"))
+    scores = DNSMOS().score_track(NOTHING, both, ("vocals", "other"))
     assert scores["vocals"]["ovrl"].value > scores["other"]["ovrl"].value
 
 
 def test_silence_and_absence_are_statuses():
     silent = {"vocals": Audio(np.zeros((2, 44_100)), 44_100)}
-    scores = Dnsmos().score_track(NOTHING, silent, ("vocals", "bass"))
+    scores = DNSMOS().score_track(NOTHING, silent, ("vocals", "bass"))
     assert {s.status for s in scores["vocals"].values()} == {"est_silent"}
     assert scores["bass"]["ovrl"].status == "unavailable: the system gives no bass"
     assert scores["bass"]["ovrl"].value is None
@@ -67,12 +67,12 @@ def test_silence_and_absence_are_statuses():
 def test_overdriven_samples_are_clipped_not_refused(clip):
     loud = Audio(clip.stems["vocals"].samples * 20, clip.stems["vocals"].rate)
     assert np.abs(loud.samples).max() > 1
-    assert Dnsmos().score_track(NOTHING, {"vocals": loud}, ("vocals",))["vocals"]["ovrl"].value
+    assert DNSMOS().score_track(NOTHING, {"vocals": loud}, ("vocals",))["vocals"]["ovrl"].value
 
 
 def test_one_sample_gets_a_row():
     one = {"vocals": Audio(np.full((1, 1), 0.5), 48_000)}
-    assert Dnsmos().score_track(NOTHING, one, ("vocals",))["vocals"]["ovrl"].status == "too_short"
+    assert DNSMOS().score_track(NOTHING, one, ("vocals",))["vocals"]["ovrl"].status == "too_short"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,6 @@ def test_unusable_arrays_are_named_errors(bad):
 def test_the_metric_says_what_is_missing(monkeypatch):
     import importlib.util
 
-    assert Dnsmos().available() == ""
+    assert DNSMOS().available() == ""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "pip install" in Dnsmos().available()
+    assert "pip install" in DNSMOS().available()

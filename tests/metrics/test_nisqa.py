@@ -12,7 +12,7 @@ from benchsep.audio import Audio
 from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics import nisqa as module
 from benchsep.metrics.metric import References
-from benchsep.metrics.nisqa import OUTPUTS, RATE, VARIABLE, Nisqa, nisqa, split
+from benchsep.metrics.nisqa import NISQA, OUTPUTS, RATE, VARIABLE, nisqa, split
 
 NOTHING = References({})
 
@@ -88,7 +88,7 @@ def test_silent_windows_of_a_song_do_not_count(vocals, weights):
 
 
 def test_statuses(weights, clip):
-    metric = Nisqa(weights)
+    metric = NISQA(weights)
     estimates = {
         "vocals": clip.stems["vocals"],
         "drums": Audio(np.zeros((2, 44_100)), 44_100),
@@ -113,7 +113,7 @@ def test_unusable_arrays_are_named_errors(weights):
 def test_without_weights_every_cell_names_the_command_that_mends_it(no_weights, monkeypatch, clip):
     monkeypatch.setenv("BENCHSEP_OFFLINE", "1")
     monkeypatch.setattr("requests.get", lambda *a, **k: pytest.fail("offline means no request"))
-    metric = Nisqa()
+    metric = NISQA()
     scores = metric.score_track(NOTHING, clip.stems, ("vocals",))["vocals"]
     for score in scores.values():
         assert score.status.startswith("unavailable: ")
@@ -124,13 +124,13 @@ def test_without_weights_every_cell_names_the_command_that_mends_it(no_weights, 
 def test_a_named_file_that_is_wrong_is_not_passed_over(no_weights, monkeypatch, weights):
     (no_weights / "NISQA").mkdir()
     module.default_path().write_bytes(weights.read_bytes())
-    assert Nisqa().available() == ""
+    assert NISQA().available() == ""
     page = no_weights / "proxy.html"
     page.write_text("<html>404</html>")
     monkeypatch.setenv(VARIABLE, str(page))
-    assert "is not NISQA v2's nisqa.tar" in Nisqa().available()
+    assert "is not NISQA v2's nisqa.tar" in NISQA().available()
     with pytest.raises(Unavailable, match="sha256"):
-        Nisqa().resolved()
+        NISQA().resolved()
 
 
 def test_a_download_is_tried_once_and_an_error_page_is_not_kept(no_weights, monkeypatch):
@@ -144,13 +144,13 @@ def test_a_download_is_tried_once_and_an_error_page_is_not_kept(no_weights, monk
             pass
 
     monkeypatch.setattr("requests.get", lambda *a, **k: calls.append(k["timeout"]) or Page())
-    assert Nisqa().available() == ""  # looking does not download
+    assert NISQA().available() == ""  # looking does not download
     for _ in range(2):
         with pytest.raises(Unavailable, match="curl"):
-            Nisqa().resolved()
+            NISQA().resolved()
     assert calls == [module.TIMEOUT]
     assert not module.default_path().exists()
-    assert "curl" in Nisqa().available()
+    assert "curl" in NISQA().available()
 
 
 def test_a_good_download_is_kept_and_used(no_weights, monkeypatch, weights):
@@ -163,5 +163,5 @@ def test_a_good_download_is_kept_and_used(no_weights, monkeypatch, weights):
             pass
 
     monkeypatch.setattr("requests.get", lambda *a, **k: File())
-    assert Nisqa().resolved() == module.default_path()
+    assert NISQA().resolved() == module.default_path()
     assert list(module.default_path().parent.iterdir()) == [module.default_path()]

@@ -9,15 +9,15 @@ from benchsep.audio import Audio
 from benchsep.errors import AudioError
 from benchsep.metrics.metric import References
 from benchsep.metrics.spectral import (
+    LSD,
+    MRSTFT,
     SIZES,
-    LogSpectralDistance,
-    MultiResolutionStft,
     a_weighting,
     lsd,
     mrstft,
 )
 
-METRICS = (MultiResolutionStft(), LogSpectralDistance())
+METRICS = (MRSTFT(), LSD())
 each_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 
 
