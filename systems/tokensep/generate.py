@@ -1,0 +1,252 @@
+"""Drawing the tokens of all stems over one KV cache.
+
+Conventions
+-----------
+rows      one row per window and draw; a row's result does not depend on the other rows, and with the
+          same seed it is the same on any batch size (each row has its own noise generator)
+cond      ``[R, F, encoder.dim]`` from :meth:`TokenLM.condition`
+result    codes ``[R, S, K, F]``, semantic layers first
+
+``sequential`` (the paper): stems one after the other over one cache, each seeing those before.
+``parallel`` (the ablation): every stem alone with the mixture. The length is forced to the mixture's.
+
+What a step does not depend on is made before the loop: the conditions of all steps, the rotation
+tables, which cells hold a token, and the cache at its final size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tokensep.errors import ConfigError
+from tokensep.layout import Layout
+from tokensep.lm import KVCache, TokenLM
+from tokensep.lm_config import SamplingConfig
+
+Decoding = Literal["sequential", "parallel"]
+
+
+@dataclass
+class Generated:
+    """Codes ``[R, S, K, F]`` and, if asked for, each token's whole distribution and chosen log p."""
+
+    codes: Tensor
+    posterior: Tensor | None = None
+    """``[R, S, K, F, V]`` float16, of the distribution before truncation and temperature."""
+    log_likelihood: Tensor | None = None
+    """``[R]``: mean log probability of the chosen tokens."""
+
+
+def filtered(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Logits with everything outside the top k and the nucleus p at -inf; the best always stays."""
+    if top_k is not None and top_k < logits.shape[-1]:
+        worst = logits.topk(top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < worst, -torch.inf)
+    if top_p is not None and top_p < 1:
+        ordered, index = logits.sort(dim=-1, descending=True)
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+        ordered = ordered.masked_fill(before >= top_p, -torch.inf)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, index, ordered)
+    return logits
+
+
+class Sampler:
+    """Logits → tokens, by one configuration and one generator per row."""
+
+    def __init__(self, config: SamplingConfig, seeds: Sequence[int], device: torch.device) -> None:
+        self.config = config
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, logits: Tensor, first_layer: int = 0) -> Tensor:
+        """``[R, K, V]`` → ``[R, K]``. Gumbel noise: one draw per row, whatever the batch."""
+        config = self.config
+        if config.temperature == 0:
+            return logits.argmax(-1)
+        limit = (
+            logits.shape[1] + first_layer
+            if config.sampled_layers is None
+            else config.sampled_layers
+        )
+        drawn = max(0, min(logits.shape[1], limit - first_layer))
+        noise = torch.stack(
+            [
+                torch.rand(logits.shape[1:], generator=g, device=logits.device)
+                for g in self.generators
+            ]
+        )
+        gumbel = -(-noise.clamp(1e-20, 1 - 1e-7).log()).log()
+        scaled = filtered(logits / config.temperature, config.top_k, config.top_p)
+        tokens = logits.argmax(-1)
+        tokens[:, :drawn] = (scaled + gumbel)[:, :drawn].argmax(-1)
+        return tokens
+
+
+class _State:
+    """State of one generation: conditions, cache and the tables of the loop."""
+
+    def __init__(self, model: TokenLM, cond: Tensor, decoding: Decoding, guided: bool) -> None:
+        self.model, self.guided = model, guided
+        if guided:
+            cond = torch.cat([cond, model.null.expand_as(cond)])
+        self.stems = len(model.config.stems)
+        self.steps = model.layout.steps(cond.shape[1])
+        base = model.bases_of(cond)
+        prefix, prefix_at = model.prefix_of(cond)
+        at = torch.arange(self.steps, device=cond.device)
+        if decoding == "parallel":
+            base = base.flatten(0, 1)
+            prefix = prefix.repeat_interleave(self.stems, dim=0)
+        else:
+            base, at = base.flatten(1, 2), at.repeat(self.stems)
+        self.base = base
+        lm = model.config.lm
+        length = prefix.shape[1] + base.shape[1]
+        self.cache = KVCache.empty(lm.layers, len(base), lm.heads, length, lm.dim // lm.heads, base)
+        self.cos, self.sin = model.decoder.rope(torch.cat([prefix_at, at]))
+        self.previous = torch.zeros_like(base[:, 0])
+        if prefix.shape[1]:
+            count = prefix.shape[1]
+            model.decoder(prefix, self.cos[:count], self.sin[:count], self.cache)
+
+    def hidden(self, position: int) -> Tensor:
+        """``[R', dim]`` of the next position."""
+        now = self.cache.used
+        x = (self.base[:, position] + self.previous)[:, None]
+        return self.model.decoder(x, self.cos[now : now + 1], self.sin[now : now + 1], self.cache)[
+            :, 0
+        ]
+
+    def feed(self, cells: Tensor) -> None:
+        """The tokens of the position just decoded ``[R', K]``."""
+        if self.guided:
+            cells = torch.cat([cells, cells])
+        self.previous = self.model.embed(cells)
+
+
+def _guide(logits: Tensor, scale: float, guided: bool) -> Tensor:
+    """Classifier-free guidance: ``u + scale (c - u)``."""
+    if not guided:
+        return logits
+    with_mixture, without = logits.chunk(2)
+    return without + scale * (with_mixture - without)
+
+
+def _depth_cells(
+    model: TokenLM, hidden: Tensor, sampler: Sampler, forced: Tensor, scale: float, guided: bool
+) -> tuple[Tensor, Tensor]:
+    """The layers of one step one after the other: cells ``[R', K]`` and logits ``[R', K, V]``."""
+    cells = torch.empty(len(forced), 0, dtype=torch.long, device=hidden.device)
+    kept = []
+    for layer in range(forced.shape[1]):
+        seen = torch.cat([cells, cells]) if guided else cells
+        logits = _guide(model.depth_logits(hidden, seen)[:, -1:], scale, guided)
+        token = sampler(logits, layer)
+        token = torch.where(forced[:, layer : layer + 1] >= 0, forced[:, layer : layer + 1], token)
+        cells = torch.cat([cells, token], dim=1)
+        kept.append(logits)
+    return cells, torch.cat(kept, dim=1)
+
+
+@torch.no_grad()
+def generate(
+    model: TokenLM,
+    cond: Tensor,
+    *,
+    sampling: SamplingConfig | None = None,
+    decoding: Decoding = "sequential",
+    seeds: Sequence[int] | None = None,
+    prompt: Tensor | None = None,
+    posterior: bool = False,
+) -> Generated:
+    """Draw the tokens of every stem.
+
+    Parameters
+    ----------
+    model : in eval mode.
+    cond : ``[R, F, encoder.dim]``.
+    sampling : greedy by default.
+    seeds : one per row; default 0 … R-1.
+    prompt : ``[R, S, K, P]`` known tokens of the first P frames (the previous window's).
+    posterior : also return every token's distribution.
+
+    Raises
+    ------
+    ConfigError
+        if seeds or prompt do not fit the rows.
+    """
+    sampling = sampling or SamplingConfig()
+    rows, frames = cond.shape[:2]
+    seeds = list(range(rows)) if seeds is None else list(seeds)
+    if len(seeds) != rows:
+        raise ConfigError(f"{len(seeds)} seeds for {rows} rows")
+    layout, stems = model.layout, len(model.config.stems)
+    guided = sampling.cfg != 1.0
+    state = _State(model, cond, decoding, guided)
+    forced = _forced(model, prompt, rows, frames, cond.device)
+    held = (layout.frame_index(frames) >= 0).to(cond.device)
+    apart = decoding == "parallel"
+    if apart:
+        forced = forced.flatten(0, 1)
+        seeds = [seed * stems + s for seed in seeds for s in range(stems)]
+    else:
+        forced, held = forced.flatten(1, 2), held.repeat(stems, 1)
+    sampler = Sampler(sampling, seeds, cond.device)
+    cells, scores, likelihood = [], [], []
+    for position in range(forced.shape[1]):
+        hidden = state.hidden(position)
+        if model.depth is None:
+            logits = _guide(model.logits(hidden), sampling.cfg, guided)
+            token = sampler(logits)
+            token = torch.where(forced[:, position] >= 0, forced[:, position], token)
+        else:
+            token, logits = _depth_cells(
+                model, hidden, sampler, forced[:, position], sampling.cfg, guided
+            )
+        token = token.masked_fill(~held[position], layout.pad)
+        state.feed(token)
+        cells.append(token)
+        chosen = logits.log_softmax(-1).gather(-1, token.clamp_max(logits.shape[-1] - 1)[..., None])
+        likelihood.append((chosen[..., 0] * held[position]).sum(-1))
+        if posterior:
+            scores.append(logits.softmax(-1).half())
+    shape = (rows, stems, layout.steps(frames))
+    grid = torch.stack(cells, 1).reshape(*shape, -1)
+    mean = torch.stack(likelihood, 1).reshape(rows, -1).sum(1) / (
+        held.sum() * (stems if apart else 1)
+    )
+    spread = None
+    if posterior:
+        spread = _posterior(
+            layout, torch.stack(scores, 1).reshape(*shape, layout.layers, -1), frames
+        )
+    return Generated(layout.to_codes(grid), spread, mean)
+
+
+def _forced(
+    model: TokenLM, prompt: Tensor | None, rows: int, frames: int, device: torch.device
+) -> Tensor:
+    """Known cells as a grid ``[R, S, N, K]``, -1 where a token is to be drawn."""
+    stems, layers = len(model.config.stems), model.layout.layers
+    known = torch.full((rows, stems, layers, frames), -1, dtype=torch.long, device=device)
+    if prompt is not None:
+        if prompt.shape[:3] != known.shape[:3] or prompt.shape[3] > frames:
+            raise ConfigError(
+                f"prompt of shape {tuple(prompt.shape)}; expected {tuple(known.shape[:3])} and at "
+                f"most {frames} frames"
+            )
+        known[..., : prompt.shape[3]] = prompt
+    grid = model.layout.to_grid(known)
+    return grid.masked_fill(grid == model.layout.pad, -1)
+
+
+def _posterior(layout: Layout, grid: Tensor, frames: int) -> Tensor:
+    """``[R, S, N, K, V]`` → ``[R, S, K, F, V]``, the same gather as for codes."""
+    offsets = torch.tensor(layout.offsets)
+    step = layout.stride * torch.arange(frames)[None] + offsets[:, None]
+    layer = torch.arange(len(offsets))[:, None].expand_as(step)
+    return grid[:, :, step, layer]

@@ -1,0 +1,317 @@
+"""The language model: a LLaMA-style decoder over token steps, conditioned on the mixture.
+
+Conventions
+-----------
+codes     int64 ``[B, S, K, F]``: stems, layers (semantic first), token frames
+grid      int64 ``[B, S, N, K]`` (:mod:`tokensep.layout`)
+sequence  ``[prefix | stem 0: N steps | stem 1 | …]`` over one causal attention and one KV cache.
+          The input of a position is the embedding of the previous position's tokens, plus its stem's
+          embedding, a start symbol on each stem's first step, and (``aligned``) the mixture frames
+          its cells belong to; its output predicts its own step's tokens.
+time      RoPE positions restart with every stem, so frame t has one phase in all stems; a prefix
+          position stands at the step of the frames it averages.
+
+Each layer's table ``[V, code_dim]`` is both its embedding and its output head. They can start
+from the codec's codebooks (:meth:`TokenLM.start_from_codebooks`): neighbouring codes then share what is
+learned about them, which a small data set needs. Block and norm are those of ``transformers``'
+``LlamaModel`` (parity-tested).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tokensep import encoder as encoders
+from tokensep import layout as layouts
+from tokensep import rope
+from tokensep.lm_config import TokenSepConfig
+
+
+@dataclass
+class KVCache:
+    """Static key and value buffers ``[rows, heads, length, width]`` per block, filled to ``used``."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    used: int = 0
+
+    @classmethod
+    def empty(
+        cls, blocks: int, rows: int, heads: int, length: int, width: int, like: Tensor
+    ) -> KVCache:
+        """Buffers for ``length`` positions, of ``like``'s type and device."""
+        shape = (rows, heads, length, width)
+        return cls(
+            [like.new_empty(shape) for _ in range(blocks)],
+            [like.new_empty(shape) for _ in range(blocks)],
+        )
+
+
+class RMSNorm(nn.Module):
+    """``x / rms(x) * weight``."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(dim)), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+
+
+class Block(nn.Module):
+    """Pre-norm causal attention with RoPE, then SwiGLU; no biases."""
+
+    def __init__(self, dim: int, heads: int, ffn: int, eps: float, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.width, self.dropout = heads, dim // heads, dropout
+        self.norm1, self.norm2 = RMSNorm(dim, eps), RMSNorm(dim, eps)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+        self.gate_up = nn.Linear(dim, 2 * ffn, bias=False)
+        self.down = nn.Linear(ffn, dim, bias=False)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, index: int = 0
+    ) -> Tensor:
+        """``x [R, n, dim]``; with a cache, the n positions follow the ``cache.used`` stored ones."""
+        rows, n, dim = x.shape
+        qkv = self.qkv(self.norm1(x)).view(rows, n, 3, self.heads, self.width)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        q, k = rope.rotate(q, cos, sin), rope.rotate(k, cos, sin)
+        causal = n > 1
+        if cache is not None:
+            end = cache.used + n
+            cache.keys[index][:, :, cache.used : end] = k
+            cache.values[index][:, :, cache.used : end] = v
+            if cache.used:  # a chunk after stored positions would need an offset mask
+                assert n == 1, "only one position at a time may follow a filled cache"
+                k, v = cache.keys[index][:, :, :end], cache.values[index][:, :, :end]
+        drop = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal, dropout_p=drop)
+        x = x + self.out(y.transpose(1, 2).reshape(rows, n, dim))
+        gate, up = self.gate_up(self.norm2(x)).chunk(2, dim=-1)
+        return x + F.dropout(self.down(F.silu(gate) * up), drop, self.training)
+
+
+class Decoder(nn.Module):
+    """A stack of blocks and a final norm: ``transformers.LlamaModel`` without embeddings."""
+
+    def __init__(
+        self, dim: int, layers: int, heads: int, ffn: int, eps: float, theta: float, dropout: float
+    ) -> None:
+        super().__init__()
+        self.width, self.theta = dim // heads, theta
+        self.blocks = nn.ModuleList(Block(dim, heads, ffn, eps, dropout) for _ in range(layers))
+        self.norm = RMSNorm(dim, eps)
+
+    def rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotation tables for ``positions [n]``."""
+        return rope.tables(positions, self.width, self.theta)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None) -> Tensor:
+        """``[R, n, dim] → [R, n, dim]``; advances the cache."""
+        for index, block in enumerate(self.blocks):
+            x = block(x, cos, sin, cache, index)
+        if cache is not None:
+            cache.used += x.shape[1]
+        return self.norm(x)
+
+
+class DepthHead(nn.Module):
+    """Orders the layers inside a step (RQ-Transformer, 2203.01941): layer k sees layers < k."""
+
+    def __init__(self, config: TokenSepConfig) -> None:
+        super().__init__()
+        lm, dim = config.lm, config.lm.depth_dim
+        self.join = nn.Linear(lm.dim, dim, bias=False)
+        self.layer = nn.Parameter(torch.randn(config.layers, dim) * 0.02)
+        self.token = nn.Linear(lm.code_dim, dim, bias=False)
+        self.decoder = Decoder(
+            dim, lm.depth_layers, lm.depth_heads, 2 * dim, lm.norm_eps, lm.rope_theta, lm.dropout
+        )
+        self.out = nn.Linear(dim, lm.code_dim, bias=False)
+
+    def forward(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """``hidden [M, dim]``, embedded tokens of the first j layers ``[M, j, code_dim]``.
+
+        Returns ``[M, j + 1, code_dim]``: the heads' inputs for layers 0 … j.
+        """
+        count = tokens.shape[1] + 1
+        x = F.pad(self.token(tokens), (0, 0, 1, 0))
+        x = x + self.join(hidden)[:, None] + self.layer[:count]
+        cos, sin = self.decoder.rope(torch.arange(count, device=hidden.device))
+        return self.out(self.decoder(x, cos, sin))
+
+
+class TokenLM(nn.Module):
+    """Conditioner, token tables, decoder and heads: everything that is trained with the LM."""
+
+    def __init__(self, config: TokenSepConfig) -> None:
+        super().__init__()
+        lm, layers, entries = config.lm, config.layers, config.codebook_size
+        self.config, self.layout = config, layouts.build(config)
+        self.encoder = encoders.build(config)
+        cond = config.encoder.dim
+        self.tables = nn.Parameter(torch.randn(layers, entries, lm.code_dim) * lm.code_dim**-0.5)
+        self.bias = nn.Parameter(torch.zeros(layers, entries))
+        self.embed_in = nn.Linear(layers * lm.code_dim, lm.dim, bias=False)
+        self.stem = nn.Parameter(torch.randn(len(config.stems), lm.dim) * 0.02)
+        self.start = nn.Parameter(torch.randn(lm.dim) * 0.02)
+        self.null = nn.Parameter(torch.zeros(cond))
+        self.prefix = nn.Linear(cond, lm.dim) if lm.prefix else None
+        lags = len(self.layout.groups)
+        self.aligned = nn.Linear(cond * lags, lm.dim) if lm.aligned else None
+        self.decoder = Decoder(
+            lm.dim, lm.layers, lm.heads, lm.ffn, lm.norm_eps, lm.rope_theta, lm.dropout
+        )
+        depth = config.layout.kind == "depth"
+        self.depth = DepthHead(config) if depth else None
+        self.head = None if depth else nn.Linear(lm.dim, layers * lm.code_dim, bias=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """GPT-2's rule: 0.02-like fan-in scale, residual outputs shrunk by sqrt(2 x blocks)."""
+        for decoder in (m for m in self.modules() if isinstance(m, Decoder)):
+            shrink = (2 * len(decoder.blocks)) ** -0.5
+            for block in decoder.blocks:
+                for linear in (block.qkv, block.gate_up):
+                    nn.init.normal_(linear.weight, std=linear.in_features**-0.5 * 0.5)
+                for linear in (block.out, block.down):
+                    nn.init.normal_(linear.weight, std=linear.in_features**-0.5 * 0.5 * shrink)
+
+    @torch.no_grad()
+    def start_from_codebooks(self, codebooks: Tensor) -> None:
+        """Start the tables from the codec's codebooks ``[K, V, D]`` (semantic first).
+
+        Each is centred, brought to unit variance and, where D differs from ``code_dim``, projected
+        onto its principal axes or padded with zeros.
+        """
+        width = self.tables.shape[-1]
+        for table, book in zip(self.tables, codebooks.to(self.tables), strict=True):
+            book = book - book.mean(0)
+            if book.shape[1] > width:
+                book = book @ torch.linalg.svd(book, full_matrices=False)[2][:width].T
+            scale = book.square().sum(1).mean().sqrt().clamp_min(1e-8)
+            table.zero_()
+            table[:, : book.shape[1]] = book / scale
+
+    def embed(self, cells: Tensor) -> Tensor:
+        """Tokens of steps ``[..., K]`` (``pad`` where empty) → ``[..., dim]``."""
+        layers, entries, width = self.tables.shape
+        offset = torch.arange(layers, device=cells.device) * entries
+        held = cells < entries
+        flat = F.embedding(cells.clamp_max(entries - 1) + offset, self.tables.view(-1, width))
+        return self.embed_in((flat * held[..., None]).flatten(-2))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Parallel heads: ``[..., dim] → [..., K, V]``."""
+        assert self.head is not None
+        query = self.head(hidden).unflatten(-1, (self.tables.shape[0], -1))
+        return self._score(query)
+
+    def _score(self, query: Tensor) -> Tensor:
+        """``[..., K', code_dim]`` against the tables of the first K' layers."""
+        count = query.shape[-2]
+        flat = query.reshape(-1, count, query.shape[-1]).transpose(0, 1)
+        scores = torch.baddbmm(self.bias[:count, None], flat, self.tables[:count].transpose(1, 2))
+        return scores.transpose(0, 1).reshape(*query.shape[:-1], -1)
+
+    def depth_logits(self, hidden: Tensor, cells: Tensor) -> Tensor:
+        """Depth head, teacher-forced: ``[M, dim]``, tokens ``[M, j]`` → logits ``[M, j + 1, V]``."""
+        assert self.depth is not None
+        width = self.tables.shape[-1]
+        offset = torch.arange(cells.shape[1], device=cells.device) * self.tables.shape[1]
+        tokens = F.embedding(cells + offset, self.tables.view(-1, width))
+        return self._score(self.depth(hidden, tokens))
+
+    def condition(self, wave: Tensor, latents: Tensor | None = None) -> Tensor:
+        """Mixture ``[B, F x frame_hop]`` → ``[B, F, encoder.dim]``."""
+        return self.encoder(wave, latents)
+
+    def prefix_of(self, cond: Tensor) -> tuple[Tensor, Tensor]:
+        """Prefix ``[B, P, dim]`` and its positions ``[P]`` (P = 0 without prefix)."""
+        batch, frames, _ = cond.shape
+        if self.prefix is None:
+            empty = torch.arange(0, device=cond.device)
+            return cond.new_zeros(batch, 0, self.config.lm.dim), empty
+        pool = self.config.lm.prefix_pool
+        pooled = F.avg_pool1d(cond.transpose(1, 2), pool, ceil_mode=True).transpose(1, 2)
+        positions = torch.arange(pooled.shape[1], device=cond.device) * pool * self.layout.stride
+        return self.prefix(pooled), positions
+
+    def bases_of(self, cond: Tensor) -> Tensor:
+        """What every step's input adds to the previous tokens: ``[B, S, N, dim]``."""
+        batch, frames, width = cond.shape
+        steps = self.layout.steps(frames)
+        base = self.stem[None, :, None].expand(batch, -1, steps, -1).clone()
+        base[:, :, 0] = base[:, :, 0] + self.start
+        if self.aligned is None:
+            return base
+        newest = torch.arange(steps, device=cond.device)[:, None] // self.layout.stride
+        lag = torch.tensor(self.layout.groups, device=cond.device)
+        frame = (newest - lag).clamp(0, frames - 1)
+        seen = cond[:, frame].reshape(batch, steps, -1)
+        return base + self.aligned(seen)[:, None]
+
+    def hidden(self, grid: Tensor, cond: Tensor, *, parallel: bool, keep: Tensor | None) -> Tensor:
+        """Teacher-forced hidden states ``[B, S, N, dim]``.
+
+        ``parallel``: stems do not see each other. ``keep [B, S, N]``: steps whose tokens are shown.
+        """
+        batch, stems, steps, _ = grid.shape
+        tokens = self.embed(grid)
+        if keep is not None:
+            tokens = tokens * keep[..., None]
+        prefix, prefix_at = self.prefix_of(cond)
+        base, at = self.bases_of(cond), torch.arange(steps, device=grid.device)
+        if parallel:
+            x = (base + F.pad(tokens, (0, 0, 1, 0))[:, :, :-1]).flatten(0, 1)
+            prefix = prefix.repeat_interleave(stems, dim=0)
+        else:
+            x = base.flatten(1, 2) + F.pad(tokens.flatten(1, 2), (0, 0, 1, 0))[:, :-1]
+            at = at.repeat(stems)
+        cos, sin = self.decoder.rope(torch.cat([prefix_at, at]))
+        y = self.decoder(torch.cat([prefix, x], dim=1), cos, sin)[:, prefix.shape[1] :]
+        return y.reshape(batch, stems, steps, -1)
+
+    def forward(
+        self,
+        codes: Tensor,
+        cond: Tensor,
+        *,
+        parallel: bool = False,
+        keep: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Teacher-forced logits.
+
+        Parameters
+        ----------
+        codes : int64 ``[B, S, K, F]``.
+        cond : ``[B, F, encoder.dim]`` from :meth:`condition`.
+        parallel : whether stems are modelled independently (the ablation).
+        keep : bool ``[B, S, N]``, steps whose tokens are visible as input; None: all.
+
+        Returns
+        -------
+        logits ``[B, S, N, K, V]`` and the grid ``[B, S, N, K]`` they predict.
+        """
+        grid = self.layout.to_grid(codes)
+        hidden = self.hidden(grid, cond, parallel=parallel, keep=keep)
+        if self.depth is None:
+            return self.logits(hidden), grid
+        shape = grid.shape
+        flat = self.depth_logits(hidden.flatten(0, 2), grid.flatten(0, 2)[:, :-1])
+        return flat.view(*shape, -1), grid
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters per part."""
+        counts = {name: 0 for name in ("encoder", "tables", "decoder", "heads and inputs")}
+        for name, parameter in self.named_parameters():
+            part = name.split(".")[0]
+            part = part if part in counts else "heads and inputs"
+            counts[part] += parameter.numel()
+        return counts

@@ -1,0 +1,229 @@
+"""Configurations of the conditioner, the token layout and the language model, with presets.
+
+Conventions
+-----------
+The codec's own configuration is :class:`tokensep.config.CodecConfig`; what the LM needs of it
+(layers, entries, frame hop, rate) is copied here, so that ``config.json`` beside ``lm.safetensors``
+is enough to build the network and to refuse a codec that does not fit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tokensep.config import Strict
+
+STEMS = ("vocals", "drums", "bass", "other")
+"""Order in which the stems are generated."""
+
+
+class EncoderConfig(Strict):
+    """What turns the mixture into one embedding per token frame.
+
+    ``kind="conformer"`` learns it from log-mel frames (and, with ``codec_latents``, from the frozen
+    codec's own encoding of the mixture); ``kind="ssl"`` is the ablation: a frozen HuBERT and one
+    linear layer.
+    """
+
+    kind: Literal["conformer", "ssl"] = "conformer"
+    mels: int = 128
+    n_fft: int = 2048
+    frames_per_token: int = 4
+    """Log-mel frames per token frame; the hop is ``frame_hop / frames_per_token``."""
+    subsample: Literal["before", "after"] = "before"
+    """Where mel frames are pooled to the token rate: stacked before the Conformer (cheap) or by a
+    strided convolution after it (as the lineage does)."""
+    codec_latents: bool = True
+    latent_dim: int = 128
+    """Width of the codec's continuous latents, when they are used."""
+    dim: int = 192
+    layers: int = 3
+    heads: int = 4
+    kernel: int = 15
+    ffn_mult: int = 2
+    dropout: float = 0.0
+    conv_norm: Literal["layer", "batch"] = "layer"
+    """Norm of the convolution module; ``batch`` is the original's, ``layer`` suits small batches."""
+    rope_heads: int | None = None
+    """How many heads rotate (None: all; UniSE rotates the first only)."""
+    ssl_name: str = ""
+    """``transformers`` HuBERT of ``kind="ssl"`` (folder or hub id); empty: the codec's own teacher."""
+    ssl_dim: int = 192
+    """Width of the frozen model's hidden states."""
+
+
+class LayoutConfig(Strict):
+    """How codes become LM steps; see :mod:`tokensep.layout`."""
+
+    kind: Literal["interleaved-delay", "grouped-delay", "depth"] = "grouped-delay"
+    delays: tuple[int, ...] | None = None
+    """Per-layer delay of ``grouped-delay``, semantic layers first; None: 0, 1, 2 … per layer."""
+
+
+class LMConfig(Strict):
+    """A LLaMA-style decoder over token frames."""
+
+    dim: int = 256
+    layers: int = 4
+    heads: int = 4
+    ffn: int = 640
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    dropout: float = 0.0
+    code_dim: int = 64
+    """Rank of the token tables; each layer's table is both its embedding and its output head."""
+    aligned: bool = True
+    """Add the mixture's frame to every target step (paper.md §4 #3)."""
+    prefix: bool = True
+    """Put the mixture embedding in front of the tokens, as the paper does."""
+    prefix_pool: int = 1
+    """Token frames averaged into one prefix position."""
+    depth_dim: int = 128
+    depth_layers: int = 2
+    depth_heads: int = 4
+
+
+class TokenSepConfig(Strict):
+    """The separator: conditioner + layout + LM, and the codec facts they were built for."""
+
+    stems: tuple[str, ...] = STEMS
+    rate: int = 44_100
+    frame_hop: int = 1764
+    codebook_size: int = 512
+    semantic_layers: int = 4
+    acoustic_layers: int = 12
+    encoder: EncoderConfig = EncoderConfig()
+    layout: LayoutConfig = LayoutConfig()
+    lm: LMConfig = LMConfig()
+    window_frames: int = 64
+    """Token frames per window at training and at inference."""
+    loudness: float = -20.0
+    """RMS in dBFS to which a song's mixture is brought before anything else."""
+
+    @property
+    def layers(self) -> int:
+        """Codebooks per frame, semantic first."""
+        return self.semantic_layers + self.acoustic_layers
+
+    @property
+    def frame_rate(self) -> float:
+        """Token frames per second."""
+        return self.rate / self.frame_hop
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TokenSepConfig:
+        if self.layout.delays is not None and len(self.layout.delays) != self.layers:
+            raise ValueError(
+                f"{len(self.layout.delays)} delays for {self.layers} layers "
+                f"({self.semantic_layers} semantic + {self.acoustic_layers} acoustic)"
+            )
+        for name, width, heads in (
+            ("lm", self.lm.dim, self.lm.heads),
+            ("lm.depth", self.lm.depth_dim, self.lm.depth_heads),
+            ("encoder", self.encoder.dim, self.encoder.heads),
+        ):
+            if width % heads or (width // heads) % 2:
+                raise ValueError(f"{name}: {width} does not split into {heads} heads of even width")
+        if self.frame_hop % self.encoder.frames_per_token:
+            raise ValueError(
+                f"frame_hop {self.frame_hop} is no multiple of frames_per_token "
+                f"{self.encoder.frames_per_token}"
+            )
+        return self
+
+
+class SamplingConfig(Strict):
+    """How tokens are drawn.
+
+    ``temperature`` 0 is greedy. ``sampled_layers`` first layers (semantic first) are drawn, the rest
+    taken greedily; None: all are drawn. ``cfg`` 1 is off.
+    """
+
+    temperature: float = Field(0.0, ge=0)
+    top_k: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, gt=0, le=1)
+    cfg: float = Field(1.0, ge=0)
+    sampled_layers: int | None = Field(None, ge=0)
+
+
+class LMTrainConfig(Strict):
+    """How the LM is trained. Progress is steps over ``max_steps`` or CPU time over ``cpu_minutes``,
+    whichever is further; the learning rate follows it, so either may end the run.
+    """
+
+    seed: int = 0
+    batch: int = 4
+    lr: float = 1e-3
+    lr_min_ratio: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.05
+    warmup: int = 50
+    clip: float = 1.0
+    ema: float = 0.99
+    accumulate: int = 1
+    precision: Literal["no", "bf16"] = "no"
+    cpu_minutes: float | None = None
+    max_steps: int = 1_000_000
+    eval_every: int = 200
+    save_every: int = 100
+    loss: Literal["uniform", "first_heavy", "geometric"] = "geometric"
+    loss_factor: float = 0.9
+    """Weight of the first layer (``first_heavy``) or ratio between layers (``geometric``)."""
+    label_smoothing: float = 0.0
+    condition_dropout: float = 0.1
+    """Chance that a crop's mixture is hidden, for classifier-free guidance."""
+    token_dropout: float = 0.3
+    """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
+    parallel_fraction: float = 0.0
+    """Share of batches in which stems do not see each other."""
+    remix: float = 0.5
+    """Chance that a crop's stems come from different songs."""
+    variants: int = 4
+    """Augmented encodings per training excerpt."""
+
+
+PAPER_SAMPLING = SamplingConfig()
+
+PRESETS: dict[str, TokenSepConfig] = {
+    "mini": TokenSepConfig(
+        lm=LMConfig(dim=256, layers=4, heads=4, ffn=512, prefix_pool=4),
+        encoder=EncoderConfig(dim=192, layers=3, ffn_mult=2),
+        layout=LayoutConfig(delays=(0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4)),
+    ),
+    "small": TokenSepConfig(
+        rate=48_000,
+        frame_hop=1920,
+        codebook_size=1024,
+        semantic_layers=8,
+        acoustic_layers=8,
+        encoder=EncoderConfig(dim=512, layers=6, heads=8, kernel=31, ffn_mult=4, dropout=0.1),
+        lm=LMConfig(dim=512, layers=12, heads=8, ffn=2048, code_dim=128, dropout=0.1),
+        layout=LayoutConfig(delays=(0, 1, 1, 1, 2, 2, 2, 2, 1, 2, 3, 3, 4, 4, 4, 4)),
+        window_frames=128,
+    ),
+    "paper": TokenSepConfig(
+        rate=48_000,
+        frame_hop=3840,
+        codebook_size=1024,
+        semantic_layers=16,
+        acoustic_layers=16,
+        encoder=EncoderConfig(
+            dim=512,
+            layers=6,
+            heads=8,
+            kernel=31,
+            ffn_mult=4,
+            dropout=0.1,
+            subsample="after",
+            codec_latents=False,
+            rope_heads=1,
+        ),
+        lm=LMConfig(
+            dim=1024, layers=16, heads=16, ffn=4096, code_dim=512, aligned=False, dropout=0.1
+        ),
+        layout=LayoutConfig(kind="interleaved-delay"),
+        window_frames=64,
+    ),
+}

@@ -1,0 +1,59 @@
+"""The LM's objective: per-token negative log-likelihood, weighted per layer.
+
+Conventions
+-----------
+logits ``[B, S, N, K, V]``, grid ``[B, S, N, K]`` with ``pad = V`` in cells without a token. Layers:
+semantic first. Natural logarithms.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensep.errors import ConfigError
+
+
+def layer_weights(scheme: str, semantic: int, acoustic: int, factor: float) -> Tensor:
+    """Weights ``[K]`` with sum 1.
+
+    ``uniform``; ``first_heavy``: the first layer of each stream counts ``factor`` times;
+    ``geometric``: layer q of each stream counts ``factor ** q``.
+    """
+    streams = [count for count in (semantic, acoustic) if count]
+    depth = torch.cat([torch.arange(count) for count in streams]).float()
+    if scheme == "uniform":
+        weights = torch.ones_like(depth)
+    elif scheme == "first_heavy":
+        weights = torch.where(depth == 0, factor, 1.0)
+    elif scheme == "geometric":
+        weights = factor**depth
+    else:
+        raise ConfigError(
+            f"loss scheme {scheme!r}; expected 'uniform', 'first_heavy' or 'geometric'"
+        )
+    return weights / weights.sum()
+
+
+def token_nll(
+    logits: Tensor, grid: Tensor, *, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Mean NLL and accuracy per stem and layer, ``[S, K]`` each; pad cells do not count."""
+    entries = logits.shape[-1]
+    held = grid < entries
+    target = grid.clamp_max(entries - 1)
+    nll = F.cross_entropy(
+        logits.flatten(0, -2),
+        target.flatten(),
+        reduction="none",
+        label_smoothing=label_smoothing,
+    ).view_as(grid)
+    hit = (logits.detach().argmax(-1) == target) & held
+    count = held.sum((0, 2)).clamp_min(1)
+    return (nll * held).sum((0, 2)) / count, hit.sum((0, 2)) / count
+
+
+def weighted_nll(per_layer: Tensor, weights: Tensor) -> Tensor:
+    """``[S, K]`` and ``[K]`` → the scalar to minimise."""
+    return (per_layer.mean(0) * weights.to(per_layer)).sum()

@@ -1,0 +1,315 @@
+"""Training the language model (and its conditioner) on a frozen codec's tokens.
+
+The same function runs on one CPU core, one GPU or many nodes: ``accelerate`` was chosen over
+``lightning-fabric`` because ``transformers`` users have it already, its launcher covers DDP and FSDP
+from one command, and the loop stays ours. Crops are functions of (seed, step, index), so a resumed run sees what
+the killed one would have seen, and N processes see together what one process would.
+
+Outputs in the folder: ``step-N`` (resume), ``best`` and ``final`` (``lm.safetensors`` of the EMA
+weights in fp16 + ``config.json``), ``train.csv``, ``valid.jsonl``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tokensep import losses
+from tokensep.lm import TokenLM
+from tokensep.lm_config import LMTrainConfig, TokenSepConfig
+from tokensep.train import checkpoint
+from tokensep.train.lm_data import Crop, TokenBank, stacked
+from tokensep.weights_io import save_lm
+
+
+class Objective(nn.Module):
+    """Batch → scalar loss and per-stem, per-layer NLL and accuracy; what DDP wraps."""
+
+    def __init__(self, model: TokenLM, train: LMTrainConfig) -> None:
+        super().__init__()
+        self.model, self.train_config = model, train
+        weights = losses.layer_weights(
+            train.loss,
+            model.config.semantic_layers,
+            model.config.acoustic_layers,
+            train.loss_factor,
+        )
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(
+        self,
+        wave: Tensor,
+        codes: Tensor,
+        latents: Tensor | None,
+        *,
+        hide: Tensor | None = None,
+        keep: Tensor | None = None,
+        parallel: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        cond = self.model.condition(wave, latents)
+        if hide is not None:
+            cond = torch.where(hide[:, None, None], self.model.null.expand_as(cond), cond)
+        logits, grid = self.model(codes, cond, parallel=parallel, keep=keep)
+        smoothing = self.train_config.label_smoothing if self.training else 0.0
+        nll, accuracy = losses.token_nll(logits, grid, label_smoothing=smoothing)
+        return losses.weighted_nll(nll, self.weights), nll.detach(), accuracy
+
+
+def learning_rate(train: LMTrainConfig, step: int, progress: float) -> float:
+    """Linear warm-up over steps, then a cosine over progress down to ``lr_min_ratio``."""
+    warm = min(1.0, (step + 1) / max(1, train.warmup))
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return train.lr * warm * (train.lr_min_ratio + (1 - train.lr_min_ratio) * fall)
+
+
+def progress_of(train: LMTrainConfig, step: int, cpu_seconds: float) -> float:
+    """How far the run is, 0 to 1: by steps or by CPU time, whichever is further."""
+    by_time = cpu_seconds / (60 * train.cpu_minutes) if train.cpu_minutes else 0.0
+    return max(step / train.max_steps, by_time)
+
+
+def masks(
+    train: LMTrainConfig, step: int, indices: range, stems: int, steps: int
+) -> tuple[Tensor, Tensor, bool]:
+    """Hidden mixtures ``[b]``, visible token steps ``[b, S, N]``, and whether stems are independent."""
+    hide, keep = [], []
+    for i in indices:
+        rng = np.random.default_rng([train.seed, step, i, 1])
+        hide.append(rng.random() < train.condition_dropout)
+        # a crop's own rate, so that the model meets full context and none
+        rate = train.token_dropout * 2 * rng.random()
+        keep.append(rng.random((stems, steps)) >= rate)
+    apart = np.random.default_rng([train.seed, step, 2]).random() < train.parallel_fraction
+    return torch.tensor(hide), torch.from_numpy(np.stack(keep)), bool(apart)
+
+
+@torch.no_grad()
+def mixture_latents(codec: Any, wave: Tensor, config: TokenSepConfig) -> Tensor | None:
+    """The codec's view of the mixture, if the encoder wants it."""
+    if config.encoder.kind != "conformer" or not config.encoder.codec_latents:
+        return None
+    return codec.latents(codec.encode(wave)).clone()
+
+
+@torch.no_grad()
+def validate(objective: Objective, crops: list[Crop], codec: Any, batch: int = 6) -> dict[str, Any]:
+    """Teacher-forced NLL and accuracy over fixed crops: weighted, per layer, per stem."""
+    objective.eval()
+    config, total = objective.model.config, 0
+    nll = torch.zeros(len(config.stems), config.layers)
+    accuracy = torch.zeros_like(nll)
+    device = objective.weights.device
+    for at in range(0, len(crops), batch):
+        wave, codes = (t.to(device) for t in stacked(crops[at : at + batch]))
+        _, part, hits = objective(wave, codes, mixture_latents(codec, wave, config))
+        nll += part.cpu() * len(wave)
+        accuracy += hits.cpu() * len(wave)
+        total += len(wave)
+    objective.train()
+    nll, accuracy = nll / total, accuracy / total
+    return {
+        "loss": float(losses.weighted_nll(nll, objective.weights.cpu())),
+        "nll": round(float(nll.mean()), 4),
+        "accuracy": round(float(accuracy.mean()), 4),
+        "nll_layer": [round(x, 4) for x in nll.mean(0).tolist()],
+        "accuracy_layer": [round(x, 4) for x in accuracy.mean(0).tolist()],
+        "nll_stem": dict(
+            zip(config.stems, [round(x, 4) for x in nll.mean(1).tolist()], strict=True)
+        ),
+        "accuracy_stem": dict(
+            zip(config.stems, [round(x, 4) for x in accuracy.mean(1).tolist()], strict=True)
+        ),
+    }
+
+
+def make_optimizer(model: TokenLM, train: LMTrainConfig) -> torch.optim.AdamW:
+    """AdamW; vectors (norms, biases, symbols) are not decayed."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": train.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, fused=True)
+
+
+class Trainer:
+    """One run in one folder: start, step, validate, save, resume."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: TokenLM,
+        codec: Any,
+        bank: TokenBank,
+        valid: list[Crop],
+        train: LMTrainConfig,
+    ) -> None:
+        from accelerate import Accelerator
+
+        self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision=train.precision,
+            gradient_accumulation_steps=1,
+        )
+        self.folder, self.codec, self.bank, self.valid, self.train = (
+            folder,
+            codec,
+            bank,
+            valid,
+            train,
+        )
+        self.model = model
+        self.optimizer = make_optimizer(model, train)
+        self.step, self.cpu_seconds, self.best = 0, 0.0, math.inf
+        self.ema = checkpoint.Ema(model, train.ema)
+        self.resume()
+        self.objective, self.optimizer = self.accelerator.prepare(
+            Objective(model, train), self.optimizer
+        )
+
+    def resume(self) -> None:
+        """Continue from the newest whole checkpoint, if there is one."""
+        found = checkpoint.checkpoints(self.folder) if self.folder.exists() else []
+        if not found:
+            return
+        parts, state = checkpoint.load(found[-1])
+        self.model.load_state_dict(parts["model"])
+        checkpoint.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
+        self.ema.shadow = parts["ema"]
+        self.step, self.cpu_seconds, self.best = state["step"], state["cpu_seconds"], state["best"]
+
+    def save(self) -> None:
+        """Write ``step-N``; only the main process does."""
+        if not self.accelerator.is_main_process:
+            return
+        inner = getattr(self.optimizer, "optimizer", self.optimizer)
+        tensors, meta = checkpoint.optimizer_tensors(inner)
+        parts = {"model": self.model.state_dict(), "optimizer": tensors, "ema": self.ema.shadow}
+        state = {"optimizer": meta, "cpu_seconds": self.cpu_seconds, "best": self.best}
+        checkpoint.save(self.folder, self.step, parts, state)
+
+    def micro_batches(self) -> list[range]:
+        """This process's indices into the global batch, one range per accumulation step."""
+        share = self.train.batch
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        starts = [(a * world + rank) * share for a in range(self.train.accumulate)]
+        return [range(s, s + share) for s in starts]
+
+    def update(self) -> tuple[float, float]:
+        """One optimiser step: loss and gradient norm."""
+        train, total = self.train, 0.0
+        rate = learning_rate(train, self.step, progress_of(train, self.step, self.cpu_seconds))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed((train.seed << 20) + self.step * 64 + self.accelerator.process_index)
+        pieces = self.micro_batches()
+        for number, indices in enumerate(pieces):
+            loss = self._loss(indices) / len(pieces)
+            if number + 1 < len(pieces):
+                with self.accelerator.no_sync(self.objective):
+                    self.accelerator.backward(loss)
+            else:
+                self.accelerator.backward(loss)
+            total += float(loss.detach())
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), train.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.ema.update(self.model, self.step)
+        return total, float(norm)
+
+    def _loss(self, indices: range) -> Tensor:
+        config, device = self.model.config, self.accelerator.device
+        steps = self.model.layout.steps(config.window_frames)
+        wave, codes = self.bank.batch(self.train.seed, self.step, indices, remix=self.train.remix)
+        hide, keep, apart = masks(self.train, self.step, indices, len(config.stems), steps)
+        wave = wave.to(device)
+        latents = mixture_latents(self.codec, wave, config)
+        return self.objective(
+            wave,
+            codes.to(device),
+            latents,
+            hide=hide.to(device),
+            keep=keep.to(device),
+            parallel=apart,
+        )[0]
+
+    def run(self, *, stop_after: int | None = None) -> dict[str, Any]:
+        """Train to the end of the budget (or ``stop_after`` more steps) and export ``final``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last, started, result = time.process_time(), self.step, {}
+        while progress_of(self.train, self.step, self.cpu_seconds) < 1:
+            if stop_after is not None and self.step - started >= stop_after:
+                self.save()
+                return result
+            loss, norm = self.update()
+            self._log(loss, norm)
+            if self.step % self.train.eval_every == 0:
+                result = self.evaluate()
+            now = time.process_time()
+            self.cpu_seconds, last = self.cpu_seconds + now - last, now
+            if self.step % self.train.save_every == 0:
+                self.save()
+        result = self.evaluate()
+        self.save()
+        if self.accelerator.is_main_process:
+            self.export("final")
+        return result
+
+    def _log(self, loss: float, norm: float) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        path = self.folder / "train.csv"
+        new = not path.exists()
+        rate = self.optimizer.param_groups[0]["lr"]
+        with path.open("a", newline="") as handle:
+            writer = csv.writer(handle)
+            if new:
+                writer.writerow(["step", "cpu_seconds", "loss", "grad_norm", "lr"])
+            row = [f"{self.cpu_seconds:.1f}", f"{loss:.5f}", f"{norm:.3f}", f"{rate:.2e}"]
+            writer.writerow([self.step, *row])
+        if self.step % 20 == 0:
+            print(
+                f"step {self.step} cpu {self.cpu_seconds:.0f}s loss {loss:.4f} lr {rate:.2e}",
+                flush=True,
+            )
+
+    def evaluate(self) -> dict[str, Any]:
+        """Validate the EMA weights; keep them as ``best`` when they are."""
+        kept = {k: v.detach().clone() for k, v in self.model.named_parameters()}
+        self.ema.copy_to(self.model)
+        bare = Objective(self.model, self.train).to(self.accelerator.device)
+        result = {"step": self.step, **validate(bare, self.valid, self.codec)}
+        if self.accelerator.is_main_process:
+            with (self.folder / "valid.jsonl").open("a") as handle:
+                handle.write(
+                    json.dumps({"cpu_seconds": round(self.cpu_seconds, 1), **result}) + "\n"
+                )
+            print(
+                f"valid {result['step']}: nll {result['nll']} acc {result['accuracy']}", flush=True
+            )
+            if result["loss"] < self.best:
+                self.best = result["loss"]
+                save_lm(self.folder / "best", self.model)
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(kept[name])
+        return result
+
+    def export(self, name: str) -> None:
+        """Write the EMA weights to ``folder/name``."""
+        kept = {k: v.detach().clone() for k, v in self.model.named_parameters()}
+        self.ema.copy_to(self.model)
+        save_lm(self.folder / name, self.model)
+        with torch.no_grad():
+            for key, parameter in self.model.named_parameters():
+                parameter.copy_(kept[key])

@@ -1,0 +1,66 @@
+"""A codec without training, for the tests of everything that sits on top of one."""
+
+from __future__ import annotations
+
+import torch
+from tokensep.codec.interface import Codes
+from tokensep.lm_config import EncoderConfig, LayoutConfig, LMConfig, TokenSepConfig
+from torch import Tensor
+
+RATE, HOP, ENTRIES, SEMANTIC, ACOUSTIC = 8000, 320, 16, 2, 3
+
+
+class DummyCodec:
+    """Each layer quantises the level of the frame in its own slice of ``HOP`` samples."""
+
+    rate, frame_hop, codebook_size = RATE, HOP, ENTRIES
+    frame_rate = RATE / HOP
+    semantic_layers, acoustic_layers = SEMANTIC, ACOUSTIC
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        layers = SEMANTIC + ACOUSTIC
+        basis = torch.linalg.qr(torch.randn(HOP, HOP, generator=generator))[0][:layers]
+        self.basis = basis
+        self.levels = torch.linspace(-3.0, 3.0, ENTRIES)
+
+    def encode(self, wave: Tensor) -> Codes:
+        pad = -wave.shape[-1] % HOP
+        frames = torch.nn.functional.pad(wave, (0, pad)).unflatten(-1, (-1, HOP))
+        value = frames @ self.basis.T  # [B, F, K]
+        codes = (value[..., None] - self.levels).abs().argmin(-1).transpose(1, 2)
+        return Codes.unstack(codes, SEMANTIC)
+
+    def decode(self, codes: Codes) -> Tensor:
+        value = self.levels[codes.stack()].transpose(1, 2)
+        return (value @ self.basis).flatten(1)
+
+    def latents(self, codes: Codes) -> Tensor:
+        return self.levels[codes.stack()].transpose(1, 2)
+
+
+def tiny_config(kind: str = "grouped-delay", **overrides: object) -> TokenSepConfig:
+    delays = (0, 1, 1, 2, 2) if kind == "grouped-delay" else None
+    values: dict[str, object] = {
+        "rate": RATE,
+        "frame_hop": HOP,
+        "codebook_size": ENTRIES,
+        "semantic_layers": SEMANTIC,
+        "acoustic_layers": ACOUSTIC,
+        "encoder": EncoderConfig(
+            mels=20, n_fft=512, dim=32, layers=1, heads=2, kernel=5, latent_dim=SEMANTIC + ACOUSTIC
+        ),
+        "layout": LayoutConfig(kind=kind, delays=delays),
+        "lm": LMConfig(
+            dim=32,
+            layers=2,
+            heads=2,
+            ffn=48,
+            code_dim=8,
+            prefix_pool=2,
+            depth_dim=16,
+            depth_heads=2,
+        ),
+        "window_frames": 12,
+    }
+    return TokenSepConfig(**{**values, **overrides})

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from lm_dummies import ENTRIES, HOP, DummyCodec, tiny_config
+from tokensep.errors import ConfigError
+from tokensep.generate import filtered, generate
+from tokensep.lm import TokenLM
+from tokensep.lm_config import SamplingConfig
+
+KINDS = ("interleaved-delay", "grouped-delay", "depth")
+DRAW = SamplingConfig(temperature=1.0, top_k=8, top_p=0.95)
+
+
+def model_and_cond(kind: str, rows: int = 3, frames: int = 5):
+    torch.manual_seed(5)
+    model = TokenLM(tiny_config(kind)).eval()
+    with torch.no_grad():
+        model.null.normal_()
+    wave = torch.randn(rows, frames * HOP) * 0.3
+    codec = DummyCodec()
+    with torch.no_grad():
+        return model, model.condition(wave, codec.latents(codec.encode(wave)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("decoding", ["sequential", "parallel"])
+def test_cached_greedy_is_what_the_uncached_model_chooses(kind, decoding):
+    """Every generated token is the argmax of the whole, uncached forward pass over the result."""
+    model, cond = model_and_cond(kind)
+    codes = generate(model, cond, decoding=decoding).codes
+    assert codes.shape == (3, 4, 5, 5) and int(codes.max()) < ENTRIES
+    with torch.no_grad():
+        logits, grid = model(codes, cond, parallel=decoding == "parallel")
+    held = grid != model.layout.pad
+    assert torch.equal(logits.argmax(-1)[held], grid[held])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("decoding", ["sequential", "parallel"])
+@pytest.mark.parametrize("cfg", [1.0, 2.0])
+def test_a_row_does_not_depend_on_its_batch(kind, decoding, cfg):
+    model, cond = model_and_cond(kind)
+    sampling = DRAW.model_copy(update={"cfg": cfg})
+    whole = generate(model, cond, sampling=sampling, decoding=decoding, seeds=[7, 8, 9]).codes
+    alone = generate(model, cond[1:2], sampling=sampling, decoding=decoding, seeds=[8]).codes
+    assert torch.equal(whole[1:2], alone)
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not():
+    model, cond = model_and_cond("grouped-delay")
+    a, b = (generate(model, cond, sampling=DRAW, seeds=[1, 2, 3]).codes for _ in range(2))
+    c = generate(model, cond, sampling=DRAW, seeds=[4, 5, 6]).codes
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_prompt_is_kept_and_continued(kind):
+    model, cond = model_and_cond(kind)
+    prompt = torch.randint(0, ENTRIES, (3, 4, 5, 2))
+    codes = generate(model, cond, prompt=prompt).codes
+    assert torch.equal(codes[..., :2], prompt)
+    with torch.no_grad():
+        logits, grid = model(codes, cond)
+    free = model.layout.to_grid(torch.arange(5).expand(3, 4, 5, 5).contiguous()) >= 2
+    free &= grid != model.layout.pad
+    assert torch.equal(logits.argmax(-1)[free], grid[free])
+    with pytest.raises(ConfigError, match="at most 5 frames"):
+        generate(model, cond, prompt=torch.zeros(3, 4, 5, 6, dtype=torch.long))
+
+
+def test_cfg_of_zero_forgets_the_mixture():
+    model, cond = model_and_cond("grouped-delay")
+    blind = SamplingConfig(cfg=0.0)
+    a = generate(model, cond, sampling=blind).codes
+    b = generate(model, cond.roll(1, 0), sampling=blind).codes
+    assert torch.equal(a, b)
+
+
+def test_posterior_and_likelihood_belong_to_the_codes():
+    model, cond = model_and_cond("grouped-delay")
+    result = generate(model, cond, posterior=True)
+    assert result.posterior is not None and result.log_likelihood is not None
+    assert torch.equal(result.posterior.float().argmax(-1), result.codes)
+    picked = result.posterior.float().gather(-1, result.codes[..., None]).log().mean((1, 2, 3, 4))
+    torch.testing.assert_close(picked, result.log_likelihood, atol=2e-3, rtol=1e-3)
+
+
+def test_only_the_first_layers_are_drawn_when_asked():
+    torch.manual_seed(0)
+    logits = torch.randn(64, 4, ENTRIES)
+    from tokensep.generate import Sampler
+
+    sampler = Sampler(SamplingConfig(temperature=3.0, sampled_layers=2), range(64), logits.device)
+    tokens = sampler(logits)
+    best = logits.argmax(-1)
+    assert torch.equal(tokens[:, 2:], best[:, 2:]) and not torch.equal(tokens[:, :2], best[:, :2])
+
+
+def test_draws_follow_the_distribution():
+    from tokensep.generate import Sampler
+
+    logits = torch.log(torch.tensor([0.6, 0.3, 0.1])).expand(4000, 1, 3).contiguous()
+    tokens = Sampler(SamplingConfig(temperature=1.0), range(4000), logits.device)(logits)
+    share = torch.bincount(tokens.flatten(), minlength=3) / 4000
+    torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]), atol=0.03, rtol=0)
+
+
+def test_top_k_and_top_p_keep_what_they_say():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    assert (filtered(logits, 2, None) > -torch.inf).tolist() == [[True, True, False, False]]
+    assert (filtered(logits, None, 0.7) > -torch.inf).tolist() == [[True, True, False, False]]
+    assert (filtered(logits, None, 0.01) > -torch.inf).sum() == 1
+
+
+def test_seeds_must_fit():
+    model, cond = model_and_cond("grouped-delay")
+    with pytest.raises(ConfigError, match="2 seeds for 3 rows"):
+        generate(model, cond, seeds=[0, 1])

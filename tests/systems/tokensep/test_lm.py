@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from lm_dummies import ENTRIES, HOP, DummyCodec, tiny_config
+from tokensep.lm import Decoder, KVCache, TokenLM
+
+KINDS = ("interleaved-delay", "grouped-delay", "depth")
+
+
+def example(kind: str, batch: int = 2, frames: int = 6):
+    torch.manual_seed(3)
+    model = TokenLM(tiny_config(kind)).eval()
+    codes = torch.randint(0, ENTRIES, (batch, 4, 5, frames))
+    wave = torch.randn(batch, frames * HOP) * 0.1
+    codec = DummyCodec()
+    cond = model.condition(wave, codec.latents(codec.encode(wave)))
+    return model, codes, cond
+
+
+@pytest.mark.parity
+def test_the_decoder_is_transformers_llama():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    ours = Decoder(64, 3, 4, 96, 1e-6, 10_000.0, 0.0).eval()
+    config = transformers.LlamaConfig(
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        rms_norm_eps=1e-6,
+        vocab_size=8,
+    )
+    theirs = transformers.LlamaModel(config).eval()
+    for block in ours.blocks:
+        torch.nn.init.normal_(block.norm1.weight, 1.0, 0.1)
+        torch.nn.init.normal_(block.norm2.weight, 1.0, 0.1)
+    with torch.no_grad():
+        for mine, layer in zip(ours.blocks, theirs.layers, strict=True):
+            q, k, v = mine.qkv.weight.chunk(3)
+            layer.self_attn.q_proj.weight.copy_(q)
+            layer.self_attn.k_proj.weight.copy_(k)
+            layer.self_attn.v_proj.weight.copy_(v)
+            layer.self_attn.o_proj.weight.copy_(mine.out.weight)
+            gate, up = mine.gate_up.weight.chunk(2)
+            layer.mlp.gate_proj.weight.copy_(gate)
+            layer.mlp.up_proj.weight.copy_(up)
+            layer.mlp.down_proj.weight.copy_(mine.down.weight)
+            layer.input_layernorm.weight.copy_(mine.norm1.weight)
+            layer.post_attention_layernorm.weight.copy_(mine.norm2.weight)
+        x, positions = torch.randn(2, 17, 64), torch.arange(17)
+        mine = ours(x, *ours.rope(positions))
+        expected = theirs(inputs_embeds=x, position_ids=positions[None]).last_hidden_state
+    torch.testing.assert_close(mine, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_cached_equals_uncached():
+    torch.manual_seed(1)
+    decoder = Decoder(32, 2, 2, 48, 1e-5, 10_000.0, 0.0).eval()
+    x = torch.randn(3, 11, 32)
+    cos, sin = decoder.rope(torch.arange(11))
+    with torch.no_grad():
+        whole = decoder(x, cos, sin)
+        cache = KVCache.empty(2, 3, 2, 11, 16, x)
+        parts = [decoder(x[:, :4], cos[:4], sin[:4], cache)]
+        for n in range(4, 11):
+            parts.append(decoder(x[:, n : n + 1], cos[n : n + 1], sin[n : n + 1], cache))
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shapes_and_that_a_batch_equals_its_rows(kind):
+    model, codes, cond = example(kind)
+    with torch.no_grad():
+        logits, grid = model(codes, cond)
+        alone, _ = model(codes[1:], cond[1:])
+    assert logits.shape == (*grid.shape, ENTRIES)
+    torch.testing.assert_close(logits[1:], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("parallel", [False, True])
+def test_no_step_sees_itself_or_later_ones(kind, parallel):
+    """Changing a token moves no logit of its own or an earlier step (depth: earlier layers)."""
+    model, codes, cond = example(kind, batch=1)
+    layout = model.layout
+    changed = codes.clone()
+    stem, layer, frame = 1, 2, 3
+    changed[0, stem, layer, frame] = (changed[0, stem, layer, frame] + 1) % ENTRIES
+    step = layout.stride * frame + layout.offsets[layer]
+    with torch.no_grad():
+        before, _ = model(codes, cond, parallel=parallel)
+        after, _ = model(changed, cond, parallel=parallel)
+    moved = (before - after).abs().amax((0, -1)) > 1e-6  # [S, N, K]
+    assert not moved[:stem].any()
+    assert not moved[stem, :step].any()
+    assert not moved[stem, step, : layer + 1].any()
+    assert moved[stem, step + 1].any()
+    assert moved[stem + 1].any() != parallel
+
+
+def test_the_condition_reaches_every_stem():
+    model, codes, cond = example("grouped-delay")
+    with torch.no_grad():
+        a, _ = model(codes, cond)
+        b, _ = model(codes, torch.zeros_like(cond))
+    assert ((a - b).abs().amax((0, 2, 3, 4)) > 1e-4).all()
+
+
+def test_tables_start_from_codebooks():
+    model = TokenLM(tiny_config())
+    books = torch.randn(5, ENTRIES, 12) * 3 + 1
+    model.start_from_codebooks(books)
+    mine, theirs = torch.cdist(model.tables, model.tables), torch.cdist(books, books)
+    for k in range(5):
+        correlation = torch.corrcoef(torch.stack([mine[k].flatten(), theirs[k].flatten()]))[0, 1]
+        assert correlation > 0.9  # 12 dimensions projected to 8 keep the neighbourhoods
