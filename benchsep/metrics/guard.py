@@ -1,0 +1,65 @@
+"""Whether an estimate can be compared with its reference at all.
+
+Goal: one wording and one order of checks for every metric, so that the same fault has the same
+status in every column.
+
+Conventions
+-----------
+A guard returns a *status* (see :mod:`benchsep.metrics.metric`), empty when all is well. It never
+raises for what the audio holds: an absent, broken or silent estimate is a row with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from benchsep.audio import Audio
+    from benchsep.metrics.metric import References
+
+
+def absent(references: References, estimates: dict[str, Audio], stem: str) -> str:
+    """Status when the stem has no reference or no estimate, else empty."""
+    if stem not in references.stems:
+        return f"unavailable: the track has no reference for {stem}"
+    if stem not in estimates:
+        return f"unavailable: the system gives no {stem}"
+    return ""
+
+
+def broken(role: str, audio: Audio) -> str:
+    """Status when a sample is NaN or infinite, else empty."""
+    # A sum is NaN or infinite as soon as one sample is, and needs no array of booleans.
+    with np.errstate(invalid="ignore"):
+        total = audio.samples.sum(dtype=np.float64)
+    return "" if np.isfinite(total) else f"failed: {role} holds NaN or infinite samples"
+
+
+def mismatch(reference: Audio, estimate: Audio) -> str:
+    """Status when the two do not share rate, channels and length, or hold a NaN, else empty."""
+    if reference.rate != estimate.rate:
+        return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
+    if reference.channels != estimate.channels:
+        return (
+            f"failed: estimate has {estimate.channels} channel(s), reference {reference.channels}"
+        )
+    if reference.frames != estimate.frames:
+        return f"failed: estimate has {estimate.frames} samples, reference {reference.frames}"
+    return broken("reference", reference) or broken("estimate", estimate)
+
+
+def pairing(references: References, estimates: dict[str, Audio], stem: str) -> tuple[str, Audio]:
+    """What every intrusive metric asks first: status, and the estimate in the reference's channels.
+
+    A mono estimate of a stereo stem is repeated, a stereo one of a mono stem averaged. With a
+    status that is not empty the second item is meaningless.
+    """
+    if status := absent(references, estimates, stem):
+        return status, next(iter((references.stems | estimates).values()))
+    reference, estimate = references.stems[stem], estimates[stem]
+    if status := broken("estimate", estimate):
+        return status, estimate
+    estimate = estimate.to_channels(reference.channels)
+    return mismatch(reference, estimate), estimate
