@@ -12,7 +12,7 @@ tolerance the largest difference that passes. Three sources, the first found win
 values    rounded to six decimals in the baseline; a cell without a value holds its status
 
 The gate never passes for want of measuring: zero comparisons, missing or extra cells, another
-edition, changed reference audio, metric version or checkpoint are failures, each named.
+edition, changed mixtures or references, metric version or checkpoint are failures, each named.
 
 Functions
 ---------
@@ -79,6 +79,12 @@ DECLARED: dict[str, Tolerance] = {
     ),
     "usdr": Tolerance(0.02, 0.01, "energies only: other kernels move < 0.01 dB", "declared"),
     "sisdr": Tolerance(0.02, 0.01, "energies only: other kernels move < 0.01 dB", "declared"),
+    "logwmse": Tolerance(0.02, 0.01, "energies of filtered signals", "declared"),
+    "leakage": Tolerance(0.10, 0.03, "solves for gains, as bsseval does", "declared"),
+    "consistency": Tolerance(0.10, 0.03, "a small residual on a log scale", "declared"),
+    "bleedless": Tolerance(0.10, 0.05, "a scale of 0 to 100", "declared"),
+    "lsd": Tolerance(0.02, 0.01, "log spectra near silence", "declared"),
+    "mrstft": Tolerance(0.005, 0.002, "a scale where systems differ by 0.1", "declared"),
     "visqol": Tolerance(
         0.02, 0.01, "a patch alignment can flip on a rounding and move one patch", "declared"
     ),
@@ -220,7 +226,7 @@ def write_baseline(
     frame
         The long table of the run to hold on to.
     manifest
-        The run's manifest; ``seed`` and ``git`` are recorded when it has them.
+        The run's manifest; its code revision and seed are recorded.
     traits
         Traits by metric column (direction decides what an improvement is).
     tolerances
@@ -252,7 +258,7 @@ def write_baseline(
     content = _facts(frame, kept)
     content = {
         "format": FORMAT,
-        "run": {key: manifest[key] for key in ("seed", "git") if key in manifest},
+        "run": _run_facts(manifest),
         **content,
         "directions": {name: traits[name].direction for name in sorted({c[4] for c in kept})},
         "tolerances": {k: _plain(t) for k, t in sorted((tolerances or {}).items())},
@@ -297,14 +303,22 @@ def _facts(frame: pd.DataFrame, kept: Mapping[Cell, Any]) -> dict[str, Any]:
     metrics = {cell[4] for cell in kept}
     frame = frame[frame["metric"].isin(metrics)]
     references: dict[str, dict[str, str]] = {}
-    for (track, stem), sha in _unique(frame, ["track", "stem"], "reference_sha").items():
+    for (track, stem), sha in _unique(frame, ["track", "stem"], "reference_sha256").items():
         references.setdefault(track, {})[stem] = sha
     return {
         "edition": editions[0],
         "metric_versions": _unique(frame, ["metric"], "metric_version"),
         "checkpoints": _unique(frame, ["system"], "checkpoint_sha256"),
+        "mixtures": _unique(frame, ["track"], "mixture_sha256"),
         "references": references,
     }
+
+
+def _run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of the baseline wants to know; none of it fails a check."""
+    suite = manifest.get("suite", {})
+    facts = {"code": manifest.get("code"), "seed": suite.get("seed"), "draws": suite.get("draws")}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _unique(frame: pd.DataFrame, by: list[str], column: str) -> dict[Any, str]:
@@ -342,9 +356,9 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         if key in ("noise", "cells") and value:
             lines = ",\n    ".join(_dump(row) for row in value)
             parts.append(f"  {_dump(key)}: [\n    {lines}\n  ]")
-        elif key == "references":
+        elif key in ("mixtures", "references"):
             lines = ",\n    ".join(f"{_dump(k)}: {_dump(v)}" for k, v in value.items())
-            parts.append(f'  "references": {{\n    {lines}\n  }}')
+            parts.append(f"  {_dump(key)}: {{\n    {lines}\n  }}")
         else:
             parts.append(f"  {_dump(key)}: {_dump(value)}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -443,12 +457,19 @@ def _changed_facts(
             now = facts[key].get(name, before)
             if now != before and (key != "metric_versions" or wanted is None or name in wanted):
                 reasons.append(f"{what} of {name} changed: {_short(before)} -> {_short(now)}")
+    for track, sha in content["mixtures"].items():
+        if facts["mixtures"].get(track, sha) != sha:
+            reasons.append(f"mixture of {track!r} changed")
     for track, stems in content["references"].items():
         now = facts["references"].get(track, {})
         if odd := [stem for stem, sha in stems.items() if now.get(stem, sha) != sha]:
             reasons.append(f"reference audio of {track!r} changed: {', '.join(odd)}")
-    before, seed = content["run"].get("seed"), manifest.get("seed")
-    notes = [f"seed {before} -> {seed}"] if before != seed else []
+    before, after = content["run"], _run_facts(manifest)
+    notes = [
+        f"{key} {before.get(key)} -> {after.get(key)}"
+        for key in ("seed", "draws")
+        if before.get(key) != after.get(key)
+    ]
     return reasons, notes
 
 

@@ -19,7 +19,7 @@ TRAITS = {
     "visqol": ValueTraits("", +1, "MOS", 1, 5),
     "leak": ValueTraits("", -1, "dB", None, None),
 }
-MANIFEST = {"seed": 0, "git": {"sha": "abc", "dirty": False}}
+MANIFEST = {"suite": {"seed": 0, "draws": 1}, "code": {"sha": "abc", "dirty": False}}
 
 
 def a_run(
@@ -41,7 +41,8 @@ def a_run(
             "frames": None,
             "seconds": 0.1,
             "key": "k",
-            "reference_sha": f"sha-{song}-{stem}",
+            "reference_sha256": f"sha-{song}-{stem}",
+            "mixture_sha256": f"mix-{song}",
             "estimate_id": "e",
             "metric_version": "1",
             "checkpoint_sha256": "c" * 64,
@@ -172,8 +173,20 @@ def test_changed_identity_fails_though_values_agree(baseline, column, value, wor
 
 def test_changed_reference_audio_is_named(baseline):
     frame = a_run()
-    frame.loc[(frame["track"] == "Song – 2") & (frame["stem"] == "drums"), "reference_sha"] = "x"
+    frame.loc[(frame["track"] == "Song – 2") & (frame["stem"] == "drums"), "reference_sha256"] = "x"
     assert check(frame, baseline).reasons == ("reference audio of 'Song – 2' changed: drums",)
+
+
+def test_a_changed_mixture_is_named(baseline):
+    frame = a_run()
+    frame.loc[frame["track"] == "Song – 2", "mixture_sha256"] = "x"
+    assert check(frame, baseline).reasons == ("mixture of 'Song – 2' changed",)
+
+
+def test_another_seed_is_a_note(baseline):
+    report = drift.check(a_run(), {"suite": {"seed": 3, "draws": 1}}, baseline)
+    assert not report.failed
+    assert report.notes == ("seed 0 -> 3",)
 
 
 def test_a_changed_status_fails(baseline):
