@@ -33,11 +33,14 @@ from benchsep.metrics.guard import broken
 from benchsep.metrics.metric import References, Score, ValueTraits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
 
     Samples = NDArray[np.float32]
+    Real = NDArray[np.float64]
 
 DELTA = 1e-7
 """Added to both energies of uSDR, as the challenges do."""
@@ -46,17 +49,33 @@ PERFECT_DB = 140.0
 """24 bits of float32 mantissa are 144 dB: a higher ratio measures rounding."""
 
 
-def dot(a: Samples, b: Samples) -> float:
-    """Inner product over all channels and frames, in float64 without a float64 copy of either."""
-    return float(np.einsum("ct,ct->", a, b, dtype=np.float64, casting="same_kind"))
+_CHUNK = 16384
 
 
-def error_energy(reference: Samples, estimate: Samples, gain: float = 1.0) -> float:
-    """``|estimate - gain * reference|^2``, subtracted in float64: small errors keep digits."""
-    total = 0.0
-    for ref, est in zip(reference, estimate, strict=True):
-        error = est.astype(np.float64) - gain * ref.astype(np.float64)
-        total += float(np.dot(error, error))
+def chunks(signals: list[Samples]) -> Iterator[Real]:
+    """Equal shapes ``[channels, frames]``, a piece at a time as float64 ``[signals, n]``.
+
+    Why: a float64 copy of a song is 170 MB, and making one costs more than the sums over it.
+    """
+    for channel in range(signals[0].shape[0]):
+        for start in range(0, signals[0].shape[1], _CHUNK):
+            yield np.array([s[channel, start : start + _CHUNK] for s in signals], np.float64)
+
+
+def energies(weights: Real, signals: list[Samples]) -> Real:
+    """``|sum_k weights[i, k] signals[k]|^2`` for each row of weights, free of cancellation."""
+    total = np.zeros(len(weights))
+    for piece in chunks(signals):
+        mixed = weights @ piece
+        total += np.einsum("in,in->i", mixed, mixed)
+    return total
+
+
+def inner_products(left: list[Samples], right: list[Samples]) -> Real:
+    """``[left, right]`` inner products over all channels and frames."""
+    total = np.zeros((len(left), len(right)))
+    for piece in chunks([*left, *right]):
+        total += piece[: len(left)] @ piece[len(left) :].T
     return total
 
 
@@ -72,22 +91,27 @@ def usdr(reference: Samples, estimate: Samples, delta: float = DELTA) -> float:
     -------
     dB; 0 for a silent estimate, about -5 for the mixture.
     """
-    error = error_energy(reference, estimate)
-    return float(10.0 * np.log10((dot(reference, reference) + delta) / (error + delta)))
+    above, below = energies(np.array([[1.0, 0.0], [1.0, -1.0]]), [reference, estimate])
+    return float(10.0 * np.log10((above + delta) / (below + delta)))
 
 
 def sisdr(reference: Samples, estimate: Samples) -> float:
-    """SI-SDR in dB; infinite when the estimate is the reference times a positive or negative gain.
+    """SI-SDR in dB, all channels under one gain.
 
-    ``-inf`` when the two are orthogonal (a silent estimate included).
+    Returns
+    -------
+    dB; infinite (or above :data:`PERFECT_DB`) for the reference times any gain, ``-inf`` for an
+    estimate orthogonal to it (a silent one included).
     """
-    energy = dot(reference, reference)
-    gain = dot(reference, estimate) / energy
-    return ratio_db(gain * gain * energy, error_energy(reference, estimate, gain))
+    energy, product = inner_products([reference], [reference, estimate])[0]
+    above, below = energies(
+        np.array([[product / energy, 0.0], [-product / energy, 1.0]]), [reference, estimate]
+    )
+    return ratio_db(float(above), float(below))
 
 
 def sisdr_parts(
-    stem: str, references: dict[str, Samples], matrix: NDArray[np.float64], estimate: Samples
+    own: int, references: list[Samples], gram: Real, estimate: Samples
 ) -> tuple[float, float, float]:
     """SI-SDR, SI-SIR and SI-SAR: ``10^(-SDR/10) = 10^(-SIR/10) + 10^(-SAR/10)``.
 
@@ -95,44 +119,21 @@ def sisdr_parts(
 
     Parameters
     ----------
+    own
+        which of the references the estimate is of.
     references
         every stem of the track that is not silent, ``[channels, frames]`` each.
-    matrix
-        their inner products, see :func:`inner_products`.
+    gram
+        their inner products.
     """
-    names = list(references)
-    own = references[stem]
-    sides = np.array([dot(references[name], estimate) for name in names])
-    index = names.index(stem)
-    energy = float(matrix[index, index])
-    gain = float(sides[index]) / energy
-    target = gain * gain * energy
+    sides = inner_products(references, [estimate])[:, 0]
+    target = np.zeros(len(references))
+    target[own] = sides[own] / gram[own, own]
     # lstsq because stems may be copies of each other; it then shares the gain between them.
-    gains = np.linalg.lstsq(matrix, sides, rcond=None)[0]
-    interference, artefacts = 0.0, 0.0
-    for channel, heard in enumerate(estimate):
-        span = np.zeros(len(heard))
-        for name, weight in zip(names, gains, strict=True):
-            span += weight * references[name][channel].astype(np.float64)
-        leak = span - gain * own[channel].astype(np.float64)
-        rest = heard.astype(np.float64) - span
-        interference += float(np.dot(leak, leak))
-        artefacts += float(np.dot(rest, rest))
-    return (
-        ratio_db(target, error_energy(own, estimate, gain)),
-        ratio_db(target, interference),
-        ratio_db(target, artefacts),
-    )
-
-
-def inner_products(references: dict[str, Samples]) -> NDArray[np.float64]:
-    """``[stems, stems]`` inner products of the references: theirs alone, so once per track."""
-    names = list(references)
-    matrix = np.empty((len(names), len(names)))
-    for i, a in enumerate(names):
-        for j, b in enumerate(names[: i + 1]):
-            matrix[i, j] = matrix[j, i] = dot(references[a], references[b])
-    return matrix
+    span = np.linalg.lstsq(gram, sides, rcond=None)[0]
+    weights = np.array([[*target, 0.0], [*-target, 1.0], [*(span - target), 0.0], [*-span, 1.0]])
+    above, distortion, leak, rest = energies(weights, [*references, estimate]).tolist()
+    return ratio_db(above, distortion), ratio_db(above, leak), ratio_db(above, rest)
 
 
 def ratio_db(above: float, below: float) -> float:
@@ -209,10 +210,10 @@ class SISDR(_Ratio):
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
         """SI-SDR under the empty name, ``sir`` and ``sar`` beside it."""
-        span, matrix = _span(references)
+        names, span, gram = _span(references)
 
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-            sdr, sir, sar = sisdr_parts(stem, span, matrix, estimate.samples)
+            sdr, sir, sar = sisdr_parts(names.index(stem), span, gram, estimate.samples)
             return {"": finite(sdr), "sir": finite(sir), "sar": finite(sar)}
 
         return score_pairs(
@@ -220,8 +221,8 @@ class SISDR(_Ratio):
         )
 
 
-def _span(references: References) -> tuple[dict[str, Samples], NDArray[np.float64]]:
-    """References that span something, and their inner products; once per track."""
+def _span(references: References) -> tuple[list[str], list[Samples], Real]:
+    """Names and samples of references that span something, and their inner products."""
     key = ("sisdr", "span")
     if key not in references.cache:
         usable = {
@@ -229,6 +230,8 @@ def _span(references: References) -> tuple[dict[str, Samples], NDArray[np.float6
             for name, audio in references.stems.items()
             if not audio.silent and not broken("reference", audio)
         }
-        references.cache[key] = usable, inner_products(usable)
-    span: tuple[dict[str, Samples], NDArray[np.float64]] = references.cache[key]
-    return span
+        span = list(usable.values())
+        gram = inner_products(span, span) if span else np.zeros((0, 0))
+        references.cache[key] = list(usable), span, gram
+    found: tuple[list[str], list[Samples], Real] = references.cache[key]
+    return found
