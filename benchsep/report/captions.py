@@ -162,7 +162,7 @@ def _failing(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     )
     return (
         f"{names} cannot compare generative with discriminative systems{measured}: waveforms are "
-        "matched, and generated audio is not sample-aligned. Read within a family; bold is per family."
+        "matched, and generated audio is not sample-aligned. Read within a family; so is bold."
     )
 
 

@@ -289,6 +289,7 @@ def _all_terminal(tables: Sequence[Table]) -> str:
 
 def _print_table(console: Any, table: Table) -> None:
     from rich import box
+    from rich.measure import Measurement
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -302,7 +303,11 @@ def _print_table(console: Any, table: Table) -> None:
         for row in rows:
             cells = [_text_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
             grid.add_row(Text("  " + escape.visible(row.system)), *cells)
+    # A number cut short by a narrow window would be a wrong number: let the window wrap instead.
+    usual, console.width = console.width, 10_000
+    console.width = max(usual, Measurement.get(console, console.options, grid).maximum)
     console.print(grid)
+    console.width = usual
     for warning in table.warnings:
         console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
     console.print(Text(escape.visible(" ".join(table.caption)), style="dim"))

@@ -217,7 +217,9 @@ def _overview(run: _Run, columns: Sequence[str]) -> Table:
     chosen = [c for c in columns if OVERVIEW.get(badges.stem_of(c), c) == c]
     specs = [_spec(run, c, run.stems(c), _overview_head(run, c)) for c in chosen]
     title = "Overview: mean over stems"
-    return _table(run, title, specs, chosen, average=True, costs=(RTF, MEMORY))
+    # Gains would double a table that is wide already: they stand in the tables of the metrics.
+    plain = replace(run, improvement=False)
+    return _table(plain, title, specs, chosen, average=True, costs=(RTF, MEMORY))
 
 
 def _overview_head(run: _Run, column: str) -> str:

@@ -1,0 +1,381 @@
+"""Figures: spectrograms side by side, spreads, differences, cost, disagreement.
+
+Conventions
+-----------
+spectrogram  Hann 2048 / hop 512, mean power over channels, in dB relative to the loudest bin of
+             mixture and reference together, clipped to -80..0: the same scale for all panels, so
+             that louder is brighter across panels too
+colours      the map ``cividis`` and the Okabe-Ito hues: safe for the colour-blind, monotone in
+             grey; a family has a marker as well as a hue
+files        PNG and PDF with embedded TrueType fonts (type 42), no date inside: the same input
+             gives the same bytes
+back end     figures are made without pyplot, hence without a display and without global state
+
+Functions
+---------
+spectrogram_figure   mixture, reference and systems for one stem of one track
+distribution_figure  the songs of each system, one metric and stem
+forest_figure        paired differences with their intervals
+cost_figure          quality against real-time factor and memory
+disagreement_figure  two metrics against each other, song by song
+save                 PNG and PDF of a figure
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.errors import UsageError
+from benchsep.report.escape import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+
+N_FFT, HOP = 2048, 512
+FLOOR_DB = -80.0
+COLUMNS = 1800
+"""At most so many spectrogram columns are drawn; longer excerpts keep the maximum of neighbours,
+so that a click stays visible."""
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.hashsalt": "benchsep",
+    "text.parse_math": False,  # a song called "$x^$" is just a song
+}
+
+HUES = {
+    "generative": "#D55E00",
+    "discriminative": "#0072B2",
+    "unknown": "#CC79A7",
+    "mixture": "#7F7F7F",
+    "oracle": "#2B2B2B",
+}
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = {"generative": "D", "discriminative": "o", "unknown": "s", "mixture": "x", "oracle": "^"}
+
+
+def _figure(width: float, height: float, rows: int, columns: int, **options: Any) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def _styled() -> Any:
+    """A context in which the style holds, whatever the user's matplotlibrc says."""
+    import matplotlib
+
+    defaults: Any = matplotlib.rcParamsDefault
+    return matplotlib.rc_context({**defaults, **STYLE, "backend": "agg"})
+
+
+def spectrogram_db(audio: Audio) -> NDArray[np.float64]:
+    """Power in dB ``[bins, frames]`` where a full-scale sine has 0 dB; -inf for silence."""
+    from scipy.signal import get_window
+
+    window = get_window("hann", N_FFT)
+    # Mirrored, not zero-padded: an excerpt cut from a song would show a click at either end.
+    padded = np.pad(audio.samples, ((0, 0), (N_FFT // 2, N_FFT // 2)), mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]
+    power: NDArray[np.float64] = np.zeros((N_FFT // 2 + 1, frames.shape[1]))
+    for channel in frames:  # one channel at a time: a song of minutes would fill the memory twice
+        power += np.abs(np.fft.rfft(channel * window, axis=1).T) ** 2
+    power /= audio.channels * (window.sum() / 2) ** 2
+    with np.errstate(divide="ignore"):
+        db: NDArray[np.float64] = 10 * np.log10(power)
+    return _thinned(db)
+
+
+def _thinned(db: NDArray[np.float64]) -> NDArray[np.float64]:
+    step = -(-db.shape[1] // COLUMNS)
+    if step == 1:
+        return db
+    padded = np.pad(db, ((0, 0), (0, -db.shape[1] % step)), constant_values=-np.inf)
+    thinned: NDArray[np.float64] = padded.reshape(db.shape[0], -1, step).max(2)
+    return thinned
+
+
+def spectrogram_figure(
+    mixture: Audio, reference: Audio, estimates: Mapping[str, Audio], *, title: str
+) -> Figure:
+    """Mixture, reference and each system, on one scale.
+
+    Parameters
+    ----------
+    mixture, reference
+        The signals the systems are seen against, at one rate.
+    estimates
+        Label to the estimate of the same stem, in the order of the panels.
+    title
+        Over the figure; any text.
+
+    Raises
+    ------
+    UsageError
+        if the rates differ.
+    """
+    panels = {"mixture": mixture, "reference": reference, **estimates}
+    if len({audio.rate for audio in panels.values()}) > 1:
+        rates = ", ".join(f"{label}: {audio.rate} Hz" for label, audio in panels.items())
+        raise UsageError(f"spectrograms at several rates ({rates}), expected one: resample first")
+    spectra = {label: spectrogram_db(audio) for label, audio in panels.items()}
+    top = max(spectra["mixture"].max(), spectra["reference"].max())
+    top = top if np.isfinite(top) else 0.0
+    columns = min(3, len(panels)) if len(panels) > 4 else 2
+    rows = -(-len(panels) // columns)
+    with _styled():
+        figure, axes = _figure(
+            2.6 * columns + 0.9, 1.75 * rows + 0.5, rows, columns, sharex=True, sharey=True
+        )
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for axis, (label, db) in zip(axes.flat, spectra.items(), strict=False):
+            image = _panel(axis, label, db - top, panels[label])
+        _label_outer(axes, len(panels))
+        bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02, aspect=30)
+        bar.set_label("dB below the loudest bin of mixture and reference")
+        figure.suptitle(visible(title), fontsize=9)
+    return figure  # type: ignore[no-any-return]
+
+
+def _panel(axis: Axes, label: str, db: NDArray[np.float64], audio: Audio) -> Any:
+    image = axis.imshow(
+        np.clip(db, FLOOR_DB, 0.0),
+        origin="lower",
+        aspect="auto",
+        cmap="cividis",
+        vmin=FLOOR_DB,
+        vmax=0.0,
+        extent=(0.0, audio.seconds, 0.0, audio.rate / 2000),
+        interpolation="nearest",
+        rasterized=True,
+    )
+    axis.set_title(visible(label), loc="left")
+    return image
+
+
+def _label_outer(axes: NDArray[Any], panels: int) -> None:
+    rows, columns = axes.shape
+    for index in range(panels):
+        row, column = divmod(index, columns)
+        if column == 0:
+            axes[row, column].set_ylabel("frequency (kHz)")
+        if row == rows - 1 or index + columns >= panels:
+            axes[row, column].set_xlabel("time (s)")
+            axes[row, column].tick_params(labelbottom=True)
+
+
+def distribution_figure(
+    values: Mapping[str, Sequence[float]],
+    families: Mapping[str, str],
+    *,
+    label: str,
+    title: str,
+) -> Figure:
+    """A row for each system: its songs as points, quartiles as a box behind them.
+
+    ``values`` maps system labels to one value a song; order of rows is that of the mapping.
+    """
+    with _styled():
+        figure, axes = _figure(6.0, 0.42 * len(values) + 1.1, 1, 1)
+        axis = axes[0, 0]
+        for row, (system, songs) in enumerate(values.items()):
+            _spread(axis, row, np.asarray(songs, float), families.get(system, "unknown"))
+        axis.set_yticks(range(len(values)), [visible(label) for label in values])
+        axis.invert_yaxis()
+        axis.set_xlabel(label)
+        axis.grid(axis="x", color="0.9", zorder=0)
+        figure.suptitle(visible(title), fontsize=9)
+    return figure  # type: ignore[no-any-return]
+
+
+def _spread(axis: Axes, row: int, songs: NDArray[np.float64], family: str) -> None:
+    songs = np.sort(songs[np.isfinite(songs)])
+    if not len(songs):
+        axis.annotate("no value", (0.02, row), xycoords=("axes fraction", "data"), va="center")
+        return
+    low, middle, high = np.quantile(songs, (0.25, 0.5, 0.75))
+    axis.barh(row, high - low, left=low, height=0.55, color="0.88", zorder=1)
+    axis.plot([middle, middle], [row - 0.28, row + 0.28], color="0.1", lw=1.6, zorder=3)
+    # Points are spread by rank, not at random: the same songs give the same figure.
+    offset = ((np.arange(len(songs)) * 0.618) % 1 - 0.5) * 0.4
+    axis.scatter(
+        songs, row + offset, s=11, color=HUES[family], marker=MARKS[family], lw=0.8, zorder=2
+    )
+
+
+def forest_figure(
+    differences: Sequence[tuple[str, float, float, float]], *, label: str, title: str
+) -> Figure:
+    """Paired differences with their intervals.
+
+    Parameters
+    ----------
+    differences
+        ``(name of the pair, difference, low, high)``, in the order of the rows. The interval is
+        whatever the caller computed; name it in ``label``.
+    """
+    with _styled():
+        figure, axes = _figure(6.0, 0.32 * len(differences) + 1.1, 1, 1)
+        axis = axes[0, 0]
+        axis.axvline(0, color="0.4", lw=0.8, ls="--")
+        for row, (_, middle, low, high) in enumerate(differences):
+            clear = low > 0 or high < 0
+            axis.plot([low, high], [row, row], color="0.1", lw=1.4)
+            axis.plot(
+                middle, row, "o", color="0.1", mfc="#0072B2" if clear else "white", ms=5, zorder=3
+            )
+        axis.set_yticks(range(len(differences)), [visible(name) for name, *_ in differences])
+        axis.set_ylim(len(differences) - 0.5, -0.5)
+        axis.set_xlabel(label)
+        axis.grid(axis="x", color="0.9")
+        figure.suptitle(visible(title), fontsize=9)
+    return figure  # type: ignore[no-any-return]
+
+
+def cost_figure(
+    points: Mapping[str, tuple[float, float, float]],
+    families: Mapping[str, str],
+    *,
+    label: str,
+    title: str,
+    rulers: Mapping[str, float] | None = None,
+) -> Figure:
+    """Quality against real-time factor and against peak memory.
+
+    Parameters
+    ----------
+    points
+        System to ``(quality, real-time factor, peak memory in MB)``; NaN where unknown.
+    rulers
+        Yardsticks drawn as level lines: name to quality.
+    """
+    with _styled():
+        figure, axes = _figure(7.2, 3.2, 1, 2, sharey=True)
+        for axis, index, name in (
+            (axes[0, 0], 1, "real-time factor (s of work per s of audio)"),
+            (axes[0, 1], 2, "peak memory (MB)"),
+        ):
+            _scatter_cost(axis, points, families, index)
+            for ruler, level in (rulers or {}).items():
+                axis.axhline(level, color="0.6", lw=0.8, ls=":")
+                axis.annotate(
+                    visible(ruler), (0.99, level), xycoords=("axes fraction", "data"), ha="right",
+                    va="bottom", fontsize=7, color="0.35",
+                )  # fmt: skip
+            axis.set_xlabel(name)
+            axis.grid(color="0.92")
+        axes[0, 0].set_ylabel(label)
+        figure.suptitle(visible(title), fontsize=9)
+    return figure  # type: ignore[no-any-return]
+
+
+def _scatter_cost(
+    axis: Axes,
+    points: Mapping[str, tuple[float, float, float]],
+    families: Mapping[str, str],
+    index: int,
+) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    drawn = {
+        k: (v[index], v[0]) for k, v in points.items() if np.isfinite(v[index]) and v[index] > 0
+    }
+    for system, (cost, quality) in drawn.items():
+        family = families.get(system, "unknown")
+        axis.scatter(cost, quality, color=HUES[family], marker=MARKS[family], s=32, zorder=3)
+        axis.annotate(
+            visible(system), (cost, quality), xytext=(5, 4), textcoords="offset points", fontsize=7
+        )
+    if drawn:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        costs = [cost for cost, _ in drawn.values()]
+        axis.set_xlim(min(costs) / 2, max(costs) * 4)
+
+
+def disagreement_figure(
+    values: Mapping[str, Mapping[str, tuple[float, float]]],
+    families: Mapping[str, str],
+    *,
+    labels: tuple[str, str],
+    title: str,
+    named: int = 5,
+) -> Figure:
+    """Two metrics against each other; the songs they rank most differently are named.
+
+    Parameters
+    ----------
+    values
+        System to ``{song: (first metric, second metric)}``.
+    named
+        How many of the largest differences in rank carry the song's name.
+    """
+    points = [(s, song, x, y) for s, songs in values.items() for song, (x, y) in songs.items()]
+    with _styled():
+        figure, axes = _figure(6.2, 4.2, 1, 1)
+        axis = axes[0, 0]
+        for index, (system, songs) in enumerate(values.items()):
+            mark = MARKS[families.get(system, "unknown")]
+            pairs = np.asarray(list(songs.values()), float).reshape(-1, 2)
+            hue = CYCLE[index % len(CYCLE)]
+            axis.scatter(
+                pairs[:, 0], pairs[:, 1], s=16, color=hue, marker=mark, label=visible(system)
+            )
+        for index in _most_split(points)[:named]:
+            system, song, x, y = points[index]
+            axis.annotate(
+                visible(f"{song} ({system})"),
+                (x, y),
+                xytext=(5, 3),
+                textcoords="offset points",
+                fontsize=6,
+            )
+        axis.set_xlabel(labels[0])
+        axis.set_ylabel(labels[1])
+        axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        figure.suptitle(visible(title), fontsize=9)
+    return figure  # type: ignore[no-any-return]
+
+
+def _most_split(points: Sequence[tuple[str, str, float, float]]) -> list[int]:
+    """Indices by falling difference of the two ranks (each in 0..1)."""
+    if len(points) < 3:
+        return []
+    ranks = [np.argsort(np.argsort([p[k] for p in points], kind="stable")) for k in (2, 3)]
+    return list(np.argsort(-np.abs(ranks[0] - ranks[1]), kind="stable"))
+
+
+def save(figure: Figure, path_stem: str | Path) -> list[Path]:
+    """Write ``<path_stem>.png`` (200 dpi) and ``<path_stem>.pdf``; the same bytes each time."""
+    stem = Path(path_stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
+    with _styled(), warnings.catch_warnings():
+        # A title in a script that the font lacks shows boxes in the figure; the data is the same.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(png, dpi=200, metadata={"Software": None})
+        figure.savefig(
+            pdf, dpi=200, metadata={"CreationDate": None, "Producer": None, "Creator": None}
+        )
+    return [png, pdf]
