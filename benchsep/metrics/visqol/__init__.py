@@ -116,7 +116,8 @@ class Visqol:
 
 
 def _mono_48k(audio: Audio) -> NDArray[np.float32]:
-    return audio.mono().resampled(RATE).samples[0]
+    samples: NDArray[np.float32] = audio.mono().resampled(RATE).samples[0]
+    return samples
 
 
 metric = Visqol()

@@ -25,7 +25,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -109,7 +109,7 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floa
 def levels_at(
     signal: NDArray[np.float32], starts: NDArray[np.int64], scale: float = 1.0
 ) -> NDArray[np.float64]:
-    """Levels ``[bands, len(starts)]`` of the windows of ``scale * signal`` that begin at ``starts``.
+    """Levels ``[bands, len(starts)]`` of the windows of ``scale * signal`` at ``starts``.
 
     Every window must lie within the signal.
     """
@@ -124,12 +124,13 @@ def spectrogram(signal: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.f
     return levels_at(signal, HOP * np.arange(frame_count(len(signal)), dtype=np.int64), scale)
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _cascade(typing_context: Any, frame: Any, coefficients: Any, group: Any, energy: Any) -> Any:
+def _type_cascade(
+    typing_context: Any, frame: Any, coefficients: Any, group: Any, energy: Any
+) -> Any:
     """``energy[group * LANES :][:LANES]`` = energy of ``frame`` behind four biquads per lane.
 
     Written as vector instructions since numba's compiler keeps sixteen filter states in
-    registers only when told to: through memory the same loop takes about twice as long.
+    registers only when told to: through memory the same loop takes more than twice as long.
     """
     signature = types.void(frame, coefficients, group, energy)
 
@@ -139,13 +140,17 @@ def _cascade(typing_context: Any, frame: Any, coefficients: Any, group: Any, ene
             for kind, value in zip(signature.args, arguments, strict=True)
             if isinstance(kind, types.Array)
         ]
-        _emit_cascade(builder, *arrays, arguments[2])
+        _emit_cascade(builder, arrays, arguments[2])
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _emit_cascade(builder: Any, frame: Any, coefficients: Any, energy: Any, group: Any) -> None:
+_cascade: Any = intrinsic(_type_cascade)
+
+
+def _emit_cascade(builder: Any, arrays: list[Any], group: Any) -> None:
+    frame, coefficients, energy = arrays
     double, word = ir.DoubleType(), ir.IntType(64)
     vector = ir.VectorType(double, LANES)
     at = ir.Constant(word, 6 * LANES)

@@ -5,6 +5,8 @@ Conventions
 - no ``parallel=True``: benchsep runs in threads and in processes, and numba's thread layers
   abort the process when two threads enter them; a track is the unit of parallel work
 - ``nogil=True``: threads that score different tracks run side by side
+- a kernel calls kernels of its own module only: numba's cache notices a change of the file that
+  a kernel is in, and not of the files of the kernels it calls
 - ``contract`` is the only fast-math flag: it allows a fused multiply-add and nothing that
   reorders a sum
 """
@@ -18,7 +20,7 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
 def kernel(function: Function) -> Function:

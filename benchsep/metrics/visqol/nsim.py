@@ -66,7 +66,7 @@ def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> 
 
     Nine products of weight and value, those of replicated edges gathered at the value that was
     replicated, so that the convolution with ``reference * degraded`` reads no edge twice; then
-    the local mean and the local variance.
+    the local mean and the local standard deviation.
     """
     bands, frames = patch.shape
     taps = np.zeros((bands, frames, 11))
@@ -83,13 +83,13 @@ def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> 
                     mean += weights[i, j] * value
                     square += weights[i, j] * (value * value)
             taps[band, frame, 9] = mean
-            taps[band, frame, 10] = square - mean * mean
+            taps[band, frame, 10] = np.sqrt(max(square - mean * mean, 0.0))
     return taps
 
 
 @kernel
 def local_moments(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Local mean and variance of every frame, ``[3, 2, bands, frames]``.
+    """Local mean and standard deviation of every frame, ``[3, 2, bands, frames]``.
 
     The first axis tells where in a patch the frame stands: first (its left neighbour is itself),
     within, last (its right neighbour is itself).
@@ -111,7 +111,7 @@ def local_moments(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> 
                         mean += weights[i, j] * value
                         square += weights[i, j] * (value * value)
                 moments[place, 0, band, frame] = mean
-                moments[place, 1, band, frame] = square - mean * mean
+                moments[place, 1, band, frame] = np.sqrt(max(square - mean * mean, 0.0))
     return moments
 
 
@@ -163,19 +163,17 @@ def _add_point(
     same: NDArray[np.float64],
     below: NDArray[np.float64],
     mean: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    deviation: NDArray[np.float64],
     sums: NDArray[np.float64],
 ) -> None:
     t0, t1, t2, t3, t4, t5, t6, t7, t8 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]
-    mu_r, var_r = t[9], t[10]
+    mu_r, sigma_r = t[9], t[10]
     for n in range(BLOCK):
         cross = t0 * above[n] + t1 * above[n + 1] + t2 * above[n + 2]
         cross += t3 * same[n] + t4 * same[n + 1] + t5 * same[n + 2]
         cross += t6 * below[n] + t7 * below[n + 1] + t8 * below[n + 2]
         mu_d = mean[n]
         product = mu_r * mu_d
-        variances = var_r * variance[n]
-        spread = np.sqrt(variances if variances > 0.0 else 0.0) + C3
         sums[n] += ((2 * product + C1) * (cross - product + C3)) / (
-            (mu_r * mu_r + mu_d * mu_d + C1) * spread
+            (mu_r * mu_r + mu_d * mu_d + C1) * (sigma_r * deviation[n] + C3)
         )

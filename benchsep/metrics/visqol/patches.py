@@ -62,44 +62,47 @@ def match(
     padded = np.zeros((len(estimate), 1 + frames + WIDTH + nsim.BLOCK + 1))
     padded[:, 1 : frames + 1] = estimate
     moments = nsim.local_moments(padded, nsim.WEIGHTS)
-    totals, origins = _programme(reference, padded, moments, starts[:count], frames, nsim.WEIGHTS)
+    totals = np.zeros((count, frames))
+    origins = np.zeros((count, frames), dtype=np.int32)
+    for patch, start in enumerate(starts[:count]):
+        low, high = max(0, start - SEARCH), min(frames - 1, start + SEARCH)
+        taps = nsim.reference_taps(reference[:, start : start + WIDTH], nsim.WEIGHTS)
+        profile = np.empty(high - low + 1)
+        nsim.similarity_profile(taps, padded, moments, low + 1, profile)
+        if patch == 0:
+            totals[0, low : high + 1], origins[0, low : high + 1] = profile, -1
+            continue
+        behind = max(0, starts[patch - 1] - SEARCH)
+        _extend(totals[patch - 1], profile, low, behind, totals[patch], origins[patch])
     return _trace(totals, origins, starts[:count], frames)
 
 
 @kernel
-def _programme(
-    reference: NDArray[np.float64],
-    padded: NDArray[np.float64],
-    moments: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    frames: int,
-    weights: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Highest total up to each (patch, offset), and the offset of the patch before."""
-    totals = np.zeros((starts.shape[0], frames))
-    origins = np.zeros((starts.shape[0], frames), dtype=np.int32)
-    profile = np.empty(frames)
-    for patch in range(starts.shape[0]):
-        start = starts[patch]
-        low, high = max(0, start - SEARCH), min(frames - 1, start + SEARCH)
-        taps = nsim.reference_taps(reference[:, start : start + WIDTH], weights)
-        nsim.similarity_profile(taps, padded, moments, low + 1, profile[: high - low + 1])
-        best, best_at = -np.inf, -1
-        behind = 0 if patch == 0 else max(0, starts[patch - 1] - SEARCH)
-        for offset in range(low, high + 1):
-            total, origin = profile[offset - low], -1
-            if patch > 0:
-                # Of equal totals the latest offset wins.
-                while behind < offset:
-                    if totals[patch - 1, behind] >= best:
-                        best, best_at = totals[patch - 1, behind], behind
-                    behind += 1
-                total, origin = total + best, best_at
-                if totals[patch - 1, offset] > total:
-                    total, origin = totals[patch - 1, offset], offset
-            totals[patch, offset] = total
-            origins[patch, offset] = origin
-    return totals, origins
+def _extend(
+    before: NDArray[np.float64],
+    profile: NDArray[np.float64],
+    low: int,
+    behind: int,
+    totals: NDArray[np.float64],
+    origins: NDArray[np.int32],
+) -> None:
+    """One step of the programme: highest total up to each offset, and the offset it came from.
+
+    ``before`` holds the totals of the patch before, whose window began at ``behind``. An origin
+    that is the offset itself means that the patch is lost.
+    """
+    best, best_at = -np.inf, -1
+    for offset in range(low, low + profile.shape[0]):
+        while behind < offset:
+            # Of equal totals the latest offset wins.
+            if before[behind] >= best:
+                best, best_at = before[behind], behind
+            behind += 1
+        total, origin = profile[offset - low] + best, best_at
+        if before[offset] > total:
+            total, origin = before[offset], offset
+        totals[offset] = total
+        origins[offset] = origin
 
 
 @kernel

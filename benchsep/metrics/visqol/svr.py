@@ -36,7 +36,7 @@ SOURCE_SHA256 = "1e8246ed33bf36dc5c859351f7110f2cd31f98661989715c0fcf974ec48d3e2
 
 @dataclass(frozen=True)
 class Model:
-    """``vectors`` ``[317, 32]``, ``weights`` ``[317]``, the kernel's ``gamma``, the offset ``rho``."""
+    """``vectors`` ``[317, 32]``, ``weights`` ``[317]``, the kernel's ``gamma``, offset ``rho``."""
 
     vectors: NDArray[np.float64]
     weights: NDArray[np.float64]
