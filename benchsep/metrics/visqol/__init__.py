@@ -4,7 +4,8 @@ Conventions
 -----------
 input      mono (mean of the channels) at 48 kHz (soxr HQ); a different level or a constant delay
            of the estimate costs nothing
-value      MOS-LQO, 1 (bad) to 4.732 (equal), mean over tracks; higher is better
+value      MOS-LQO, 1 (bad) to 4.732 (equal), mean over tracks; higher is better; the regression
+           is not quite monotone and has its maximum, 4.738, beside equality
 silence    a silent reference has no value (``ref_silent``; Google's program would give a perfect
            4.732); a silent estimate scores 1, the lowest, and counts: a system must not gain by
            being dropped where it failed
@@ -22,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep.audio import STEMS
+from benchsep.metrics import guard
 from benchsep.metrics.metric import References, Score, ValueTraits
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from benchsep.metrics.visqol.engine import Reference
 
 RATE = 48_000
-LOWEST, HIGHEST = 1.0, 4.7321012530423
-"""Scores of unrelated and of equal signals."""
+LOWEST, HIGHEST = 1.0, 4.738
+"""The lowest score, and the highest that the regression gives; equal signals have 4.732."""
 
 MODEL_SHA256 = "1e8246ed33bf36dc5c859351f7110f2cd31f98661989715c0fcf974ec48d3e2e"
 """Of Google's published model, whose numbers the package carries."""
@@ -91,15 +93,14 @@ class Visqol:
     def _score(self, references: References, estimates: dict[str, Audio], stem: str) -> Score:
         from benchsep.metrics.visqol.engine import TooShort
 
-        if stem not in references.stems:
-            return Score.missing("unavailable: the track has no such stem")
-        if stem not in estimates:
-            return Score.missing("unavailable: the system gives no such stem")
+        status, estimate = guard.pairing(references, estimates, stem)
+        if status:
+            return Score.missing(status)
         try:
             reference = self._reference(references, stem)
             if reference is None:
                 return Score.missing("ref_silent")
-            return Score(reference.compare(_mono_48k(estimates[stem])).score)
+            return Score(reference.compare(_mono_48k(estimate)).score)
         except TooShort:
             return Score.missing("too_short")
 
@@ -118,7 +119,3 @@ class Visqol:
 def _mono_48k(audio: Audio) -> NDArray[np.float32]:
     samples: NDArray[np.float32] = audio.mono().resampled(RATE).samples[0]
     return samples
-
-
-metric = Visqol()
-"""The instance that the entry point ``visqol = "benchsep.metrics.visqol:metric"`` names."""

@@ -3,7 +3,7 @@
 Conventions
 -----------
 signals     float32 ``[samples]``, mono, 48 kHz, finite; the lengths may differ
-score       MOS-LQO, 1 (bad) to 4.732 (equal); higher is better
+score       MOS-LQO, 1 (bad) to 4.732 (equal signals); higher is better
 levels      ``[bands, frames]``, see :mod:`benchsep.metrics.visqol.gammatone`
 
 Steps (google/visqol 3.3.3, ``visqol_manager.cc`` and ``visqol.cc``):
