@@ -8,7 +8,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test lint train-mini reports clean
+.PHONY: help demo test lint train-mini wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,15 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/tokensep train hubert --data "$(MUSDB_7S)" --out work/hubert
 	$(BIN)/tokensep train codec --data "$(MUSDB_7S)" --hubert work/hubert --out work/codec
 	$(BIN)/tokensep train lm --data "$(MUSDB_7S)" --codec work/codec --out work/lm
+
+wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	for v in 3.12 3.13; do \
+	  $(BIN)/python -m pip install -q --dry-run --ignore-installed --only-binary :all: \
+	    --python-version $$v --implementation cp --platform manylinux_2_28_x86_64 \
+	    --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
+	    --target dist/none dist/benchsep-*.whl && echo "Python $$v: every dependency has a wheel"; \
+	done
 
 clean: ## remove runs and the virtual environment
 	rm -rf runs $(VENV)
