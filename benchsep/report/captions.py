@@ -39,6 +39,7 @@ def caption(
     tracks: int,
     draws: int,
     gains: bool,
+    intervals: bool,
     average: bool,
 ) -> list[str]:
     """Sentences, each of which stands alone."""
@@ -48,6 +49,11 @@ def caption(
         lines.append(f"Mean over {draws} draws of systems that sample.")
     if gains:
         lines.append("Δ: gain over the mixture, paired by song; positive is better.")
+    if intervals:
+        lines.append(
+            "[ ]: 95 % interval, songs resampled (bootstrap). Systems that share a letter cannot "
+            "be told apart (paired sign-flip test, Holm over all pairs, .05)."
+        )
     lines.append(_versions(columns, manifest))
     return [line for line in lines if line]
 
@@ -55,8 +61,8 @@ def caption(
 def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str]:
     """How to read the marks; the same for every table, but for the metrics' badges."""
     lines = [
-        "Bold: best of the ranked systems (ties at the printed precision together); none where "
-        "systems cover different songs. n/N: songs with a value, where fewer than all. "
+        "Bold: best of the ranked systems (ties at the printed precision together). n/N: the songs "
+        "that all ranked systems have, where fewer than all; values are over these. "
         "†: ill-conditioned on some song, kept but not ranked.",
         LADDER_NOTE,
     ]
@@ -93,7 +99,7 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], aver
         how if len(groups) == 1 else f"{', '.join(names)}: {how}" for how, names in groups.items()
     ]
     text = "Aggregation: " + "; ".join(parts)
-    return text + ("; average: mean over stems." if average else ".")
+    return text + ("; average: the song's mean over stems, aggregated alike." if average else ".")
 
 
 def _versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:

@@ -84,7 +84,8 @@ def _styled() -> Any:
     import matplotlib
 
     defaults: Any = matplotlib.rcParamsDefault
-    return matplotlib.rc_context({**defaults, **STYLE, "backend": "agg"})
+    style: Any = {**defaults, **STYLE, "backend": "agg"}
+    return matplotlib.rc_context(style)
 
 
 def spectrogram_db(audio: Audio) -> NDArray[np.float64]:

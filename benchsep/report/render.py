@@ -22,6 +22,7 @@ from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
 from benchsep.report import escape
 from benchsep.report.model import Cell, Column, Table, format_value
+from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,12 +62,18 @@ def head(column: Column) -> str:
     return f"{column.head}{unit} {arrow}".rstrip()
 
 
-def suffix(cell: Cell) -> str:
-    """What follows the number: a dagger, and ``n/N`` where songs are missing."""
+def suffix(cell: Cell, column: Column) -> str:
+    """What follows the number: dagger, letters, the interval of an average, ``n/N``."""
     dagger = "†" if cell.ill_conditioned else ""
     letters = f" {cell.letters}" if cell.letters else ""
+    digits = column.digits
+    spread = (
+        f" [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
+        if column.stem == AVERAGE and cell.low is not None and cell.high is not None
+        else ""
+    )
     coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
-    return dagger + letters + coverage
+    return dagger + letters + spread + coverage
 
 
 # -- Markdown -----------------------------------------------------------------------------------
@@ -103,7 +110,7 @@ def _markdown(table: Table) -> str:
 
 def _markdown_cell(cell: Cell, column: Column) -> str:
     text = escape.markdown(format_value(cell, column))
-    return (f"**{text}**" if cell.best else text) + escape.markdown(suffix(cell))
+    return (f"**{text}**" if cell.best else text) + escape.markdown(suffix(cell, column))
 
 
 # -- LaTeX --------------------------------------------------------------------------------------
@@ -176,7 +183,7 @@ def _latex_cell(cell: Cell, column: Column) -> str:
     if cell.value is None:
         return f"{{{escape.latex(text)}}}"
     bold = r"\bfseries " if cell.best else ""
-    after = suffix(cell).strip()
+    after = suffix(cell, column).strip()
     return f"{bold}{text}" + (rf"{{\,\scriptsize {escape.latex(after)}}}" if after else "")
 
 
@@ -321,4 +328,4 @@ def _text_cell(cell: Cell, column: Column) -> Any:
     text = Text()
     mark = "*" if cell.best else ""
     text.append(mark + escape.visible(format_value(cell, column)), "bold" if cell.best else "")
-    return text.append(escape.visible(suffix(cell)), "dim")
+    return text.append(escape.visible(suffix(cell, column)), "dim")

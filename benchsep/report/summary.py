@@ -1,134 +1,190 @@
-"""The one door through which the report gets aggregated numbers.
+"""The one door through which the report gets aggregated numbers; the rules are those of
+:mod:`benchsep.stats`, and a test holds the two together.
 
 Conventions
 -----------
-track value   mean over draws; a track on which any draw has no value counts as missing, so that
-              a lucky draw never enters a table
-coverage      ``n`` tracks with a value of ``total`` tracks of the edition
-gain          paired by song: ``direction * (system - mixture)`` on the tracks that both have,
-              so that more is always better
+song value  mean over draws; a song on which any draw has no value is missing
+average     pseudo stem: the song's mean over all stems, where all have a value
+common      a column is aggregated over the songs that every ranked system with any value has
+gain        paired by song: ``direction * (system - mixture)``: more is always better
+intervals   optional, since resampling a large run takes half a minute: ``benchsep show`` prints
+            values at once, ``benchsep report`` adds the intervals and letters
 
 Functions
 ---------
-summarise   one system, stem and metric to a :class:`Summary`
-paired_gain the same for the gain over the mixture
-combine     the mean over stems
+summaries  ``(system, stem, metric)`` to :class:`Summary`
+gains      the same for gains over the mixture
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from benchsep import stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
-USABLE = ("ok", "ill_conditioned")
+    from benchsep.metrics.metric import ValueTraits
+
+Key = tuple[str, str, str]
+Songs = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """An aggregate over tracks and what it stands on."""
+    """An aggregate over songs and what it stands on."""
 
     value: float | None
-    n: int
+    songs: frozenset[str]
     total: int
-    tracks: frozenset[object]
+    ranked: bool = False
     ill_conditioned: bool = False
     note: str = ""
+    low: float | None = None
+    high: float | None = None
+    letters: str = ""
+
+    @property
+    def n(self) -> int:
+        return len(self.songs)
 
 
-@dataclass(frozen=True)
-class Series:
-    """Track to value for one (system, stem, metric), with the statuses of the rest."""
-
-    values: Mapping[str, float]
-    ill_conditioned: bool
-    statuses: Mapping[str, int]
-
-
-def track_series(frame: pd.DataFrame) -> dict[tuple[str, str, str], Series]:
-    """``(system, stem, metric)`` to its :class:`Series`; ``frame`` holds one edition."""
-    found: dict[tuple[str, str, str], dict[str, list[tuple[float, str]]]] = {}
-    columns = ("system", "stem", "metric", "track", "value", "status")
-    for system, stem, metric, track, value, status in zip(
-        *(frame[c] for c in columns), strict=True
-    ):
-        cells = found.setdefault((system, stem, metric), {}).setdefault(track, [])
-        cells.append((float(value), str(status)))
-    return {key: _series(tracks) for key, tracks in found.items()}
-
-
-def _series(tracks: Mapping[str, list[tuple[float, str]]]) -> Series:
-    values, statuses, ill = {}, Counter[str](), False
-    for track in sorted(tracks):
-        cells = tracks[track]
-        bad = [status for value, status in cells if not _usable(value, status)]
-        if bad:
-            statuses.update([min(bad)])
-            continue
-        values[track] = fmean(value for value, _ in cells)
-        ill = ill or any(status == "ill_conditioned" for _, status in cells)
-    return Series(values, ill, statuses)
-
-
-def _usable(value: float, status: str) -> bool:
-    return status in USABLE and value == value
-
-
-def summarise(series: Series | None, total: int, how: str) -> Summary:
-    """Aggregate by ``how`` (``mean`` or ``median``) over tracks."""
-    if series is None:
-        return Summary(None, 0, total, frozenset())
-    if not series.values:
-        return Summary(None, 0, total, frozenset(), note=_reason(series.statuses))
-    return Summary(
-        _aggregate(series.values.values(), how),
-        len(series.values),
-        total,
-        frozenset(series.values),
-        series.ill_conditioned,
-    )
-
-
-def paired_gain(
-    system: Series | None, mixture: Series | None, total: int, how: str, direction: int
-) -> Summary:
-    """The gain over the mixture on the songs that both have."""
-    if system is None or mixture is None:
-        return Summary(None, 0, total, frozenset())
-    sign = -1 if direction < 0 else 1
-    gains = {
-        t: sign * (v - mixture.values[t]) for t, v in system.values.items() if t in mixture.values
+def summaries(
+    frame: pd.DataFrame, traits: Mapping[str, ValueTraits], *, intervals: bool = False
+) -> dict[Key, Summary]:
+    """Every (system, stem, metric) of one edition, with the pseudo stem ``average``."""
+    sound = with_averages(stats.song_values(frame), frame)
+    shown = with_averages(stats.song_values(frame, ill_conditioned=True), frame)
+    made = _aggregated(sound, shown, _families(frame), _songs(frame), traits)
+    notes = _reasons(frame)
+    made = {
+        key: s if s.value is not None else replace(s, note=notes.get(key, ""))
+        for key, s in made.items()
     }
-    ill = system.ill_conditioned or mixture.ill_conditioned
-    return summarise(Series(gains, ill, {}), total, how)
+    return _with_intervals(made, frame, traits) if intervals else made
 
 
-def combine(parts: list[Summary]) -> Summary:
-    """Mean over stems; no value unless every stem has one."""
-    n, total = sum(p.n for p in parts), sum(p.total for p in parts)
-    tracks: frozenset[object] = frozenset((i, t) for i, p in enumerate(parts) for t in p.tracks)
-    values = [p.value for p in parts if p.value is not None]
-    if not parts or len(values) < len(parts):
-        notes = {p.note for p in parts if p.value is None}
-        # One reason for all stems is worth naming; a stem that the system lacks is not a failure.
-        return Summary(None, n, total, tracks, note=notes.pop() if len(notes) == 1 else "")
-    ill = any(p.ill_conditioned for p in parts)
-    return Summary(fmean(values), n, total, tracks, ill)
+def gains(
+    frame: pd.DataFrame, traits: Mapping[str, ValueTraits], mixture: str
+) -> dict[Key, Summary]:
+    """Gains over the system called ``mixture``, which itself has none."""
+    values = with_averages(stats.song_values(frame), frame)
+    gained = {}
+    for (system, stem, metric), songs in values.items():
+        start = values.get((mixture, stem, metric), {})
+        sign = -1 if traits[metric].direction < 0 else 1
+        if system != mixture:
+            paired = {t: sign * (v - start[t]) for t, v in songs.items() if t in start}
+            gained[system, stem, metric] = paired
+    return _aggregated(gained, gained, _families(frame), _songs(frame), traits)
+
+
+def with_averages(values: Mapping[Key, Songs], frame: pd.DataFrame) -> dict[Key, Songs]:
+    """Song values with the pseudo stem ``average`` for metrics of several stems."""
+    stems: dict[str, set[str]] = {}
+    for metric, stem in zip(frame["metric"], frame["stem"], strict=True):
+        stems.setdefault(metric, set()).add(stem)
+    made = dict(values)
+    for system, metric in sorted({(s, m) for s, _, m in values}):
+        wanted = sorted(stems[metric])
+        parts = [values.get((system, stem, metric), {}) for stem in wanted]
+        if len(parts) > 1:
+            common = sorted(set(parts[0]).intersection(*parts[1:]))
+            made[system, stats.AVERAGE, metric] = {t: fmean(p[t] for p in parts) for t in common}
+    return made
+
+
+def _aggregated(
+    sound: Mapping[Key, Songs],
+    shown: Mapping[Key, Songs],
+    families: Mapping[str, str],
+    songs: Mapping[str, int],
+    traits: Mapping[str, ValueTraits],
+) -> dict[Key, Summary]:
+    made = {}
+    for stem, metric in sorted({(stem, metric) for _, stem, metric in sound}):
+        column = {s: sound[s, t, m] for s, t, m in sound if (t, m) == (stem, metric)}
+        common = _common(column, families)
+        for system, own in column.items():
+            kept = {t: v for t, v in own.items() if t in common}
+            ill = not kept and bool(shown.get((system, stem, metric)))
+            kept = kept or shown.get((system, stem, metric), {})
+            made[system, stem, metric] = Summary(
+                _aggregate(kept.values(), traits[metric].aggregate) if kept else None,
+                frozenset(kept),
+                songs[metric],
+                ranked=bool(kept) and not ill and families[system] not in stats.YARDSTICKS,
+                ill_conditioned=ill,
+            )
+    return made
+
+
+def _common(column: Mapping[str, Songs], families: Mapping[str, str]) -> set[str]:
+    """Songs of every ranked system with any value; of every system if none is ranked."""
+    ranked = [set(v) for s, v in column.items() if v and families[s] not in stats.YARDSTICKS]
+    ranked = ranked or [set(v) for v in column.values() if v]
+    return set.intersection(*ranked) if ranked else set()
 
 
 def _aggregate(values: Iterable[float], how: str) -> float:
     return median(values) if how == "median" else fmean(values)
 
 
-def _reason(statuses: Mapping[str, int]) -> str:
-    """The commonest status, its first words."""
-    if not statuses:
-        return ""
-    status = min(statuses, key=lambda s: (-statuses[s], s))
-    return status.split(":", 1)[0].replace("_", " ")
+def _families(frame: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(frame["system"], frame["family"], strict=True))
+
+
+def _songs(frame: pd.DataFrame) -> dict[str, int]:
+    """Songs of the run for each metric, scored or not."""
+    found: dict[str, set[str]] = {}
+    for metric, track in zip(frame["metric"], frame["track"], strict=True):
+        found.setdefault(metric, set()).add(track)
+    return {metric: len(tracks) for metric, tracks in found.items()}
+
+
+def _reasons(frame: pd.DataFrame) -> dict[Key, str]:
+    """The commonest status other than ``ok``, its first words."""
+    bad = frame[frame["status"] != "ok"]
+    counts: dict[Any, Counter[str]] = {}
+    for system, stem, metric, status in zip(
+        bad["system"], bad["stem"], bad["metric"], bad["status"], strict=True
+    ):
+        word = str(status).split(":", 1)[0].replace("_", " ")
+        for key in ((system, stem, metric), (system, stats.AVERAGE, metric)):
+            counts.setdefault(key, Counter())[word] += 1
+    return {key: min(c, key=lambda w: (-c[w], w)) for key, c in counts.items()}
+
+
+def _with_intervals(
+    made: Mapping[Key, Summary], frame: pd.DataFrame, traits: Mapping[str, ValueTraits]
+) -> dict[Key, Summary]:
+    whole = stats.with_average(frame)
+    aggregated = stats.aggregate(whole, traits)
+    letters = stats.groups(stats.compare(whole, traits), aggregated)
+    shared = {(r.system, r.stem, r.metric): str(r.letters) for r in letters.itertuples()}
+    bounds = {(r.system, r.stem, r.metric): (r.low, r.high) for r in aggregated.itertuples()}
+    # One letter for all says nothing that the intervals do not say already.
+    telling = {
+        (stem, metric)
+        for stem, metric in {(s, m) for _, s, m in shared}
+        if len({v for (_, s, m), v in shared.items() if (s, m) == (stem, metric)}) > 1
+    }
+    return {
+        key: replace(
+            s,
+            low=_finite(bounds.get(key, (None, None))[0]),
+            high=_finite(bounds.get(key, (None, None))[1]),
+            letters=shared.get(key, "") if key[1:] in telling else "",
+        )
+        for key, s in made.items()
+    }
+
+
+def _finite(value: Any) -> float | None:
+    return None if value is None or value != value else float(value)

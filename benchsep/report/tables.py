@@ -6,9 +6,11 @@ order      an overview first, then a table for each metric; metrics that tolerat
            come first, so that no dB value heads a report that mixes families
 rows       generative, discriminative, undeclared, then the yardsticks: mixture, reference,
            oracles. Within a group by label
+songs      a column is aggregated over the songs that all its ranked systems have; ``n/N`` in
+           the cell where that is fewer than all
 best       bold, per column, among ranked systems; ties at the printed precision together;
-           nowhere over ill-conditioned values, nor where ranked systems cover different songs,
-           nor where only one ranked system has a value
+           never an ill-conditioned value, nor where only one ranked system has a value; within
+           each family where the metric is known to mislead across families
 editions   never share a table
 output     a function of the run alone: the same bytes each time
 
@@ -27,14 +29,8 @@ from benchsep.audio import STEMS
 from benchsep.report import badges, captions
 from benchsep.report.model import GROUPS, Cell, Column, Row, Table, group_of
 from benchsep.report.render import render
-from benchsep.report.summary import (
-    Series,
-    Summary,
-    combine,
-    paired_gain,
-    summarise,
-    track_series,
-)
+from benchsep.report.summary import Key, Summary, gains, summaries
+from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,14 +59,15 @@ class _Run:
     """One edition of a run, indexed."""
 
     edition: str
-    series: Mapping[tuple[str, str, str], Series]
+    scores: Mapping[Key, Summary]
+    gains: Mapping[Key, Summary]
     families: Mapping[str, str]
     tracks: tuple[str, ...]
     draws: int
     traits: Mapping[str, ValueTraits]
     costs: Mapping[str, tuple[float | None, float | None, int]]
     manifest: Mapping[str, Any]
-    improvement: bool
+    intervals: bool
 
     @property
     def systems(self) -> list[str]:
@@ -83,12 +80,8 @@ class _Run:
         return group, rank, label
 
     def stems(self, metric: str) -> tuple[str, ...]:
-        found = {stem for _, stem, name in self.series if name == metric}
+        found = {stem for _, stem, name in self.scores if name == metric} - {AVERAGE}
         return (*(s for s in STEMS if s in found), *sorted(found - set(STEMS)))
-
-    @property
-    def mixture(self) -> str | None:
-        return next((s for s in self.systems if self.families[s] == "mixture"), None)
 
 
 def tables(
@@ -98,6 +91,7 @@ def tables(
     traits: Mapping[str, ValueTraits],
     *,
     improvement: bool = False,
+    intervals: bool = False,
 ) -> list[Table]:
     """All tables of a run.
 
@@ -111,6 +105,9 @@ def tables(
         Column name to how its value is read.
     improvement
         Add, beside each value, the gain over the mixture, paired by song.
+    intervals
+        Add 95 % intervals and the letters of systems that cannot be told apart (slow on a
+        large run).
 
     Returns
     -------
@@ -120,7 +117,7 @@ def tables(
     made: list[Table] = []
     for edition in sorted(map(str, frame["edition"].unique())):
         rows = frame[frame["edition"].astype(str) == edition]
-        run = _index(rows, costs, manifest, traits, edition, improvement)
+        run = _index(rows, costs, manifest, traits, edition, improvement, intervals)
         for build in _plan(run):
             made.append(_numbered(build(run), len(made) + 1))
     return made
@@ -133,18 +130,22 @@ def _index(
     traits: Mapping[str, ValueTraits],
     edition: str,
     improvement: bool,
+    intervals: bool,
 ) -> _Run:
     families = dict(zip(frame["system"], frame["family"], strict=True))
+    frame = frame[frame["metric"].isin(list(traits))]
+    mixture = min((s for s, f in families.items() if f == "mixture"), default=None)
     return _Run(
         edition=edition,
-        series=track_series(frame),
+        scores=summaries(frame, traits, intervals=intervals),
+        gains=gains(frame, traits, mixture) if improvement and mixture else {},
         families=families,
         tracks=tuple(sorted(map(str, frame["track"].unique()))),
         draws=int(frame["draw"].nunique()) if "draw" in frame else 1,
         traits=traits,
         costs=_costs(costs, set(families)),
         manifest=manifest,
-        improvement=improvement,
+        intervals=intervals,
     )
 
 
@@ -182,7 +183,7 @@ def ordered(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[s
 
 
 def _plan(run: _Run) -> list[Callable[[_Run], Table]]:
-    columns = ordered({m for _, _, m in run.series if m in run.traits}, run.traits)
+    columns = ordered({m for _, _, m in run.scores}, run.traits)
     if not columns:
         return []
     plans: list[Callable[[_Run], Table]] = [lambda r: _overview(r, columns)]
@@ -209,16 +210,13 @@ def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
 
 # -- the three shapes ---------------------------------------------------------------------------
 
-Spec = tuple[Column, "tuple[str, ...]"]
-"""A column and the stems it averages over."""
-
 
 def _overview(run: _Run, columns: Sequence[str]) -> Table:
     chosen = [c for c in columns if OVERVIEW.get(badges.stem_of(c), c) == c]
-    specs = [_spec(run, c, run.stems(c), _overview_head(run, c)) for c in chosen]
+    specs = [_column(run, c, _only(run, c), _overview_head(run, c)) for c in chosen]
     title = "Overview: mean over stems"
     # Gains would double a table that is wide already: they stand in the tables of the metrics.
-    plain = replace(run, improvement=False)
+    plain = replace(run, gains={})
     return _table(plain, title, specs, chosen, average=True, costs=(RTF, MEMORY))
 
 
@@ -230,15 +228,14 @@ def _overview_head(run: _Run, column: str) -> str:
 
 def _per_stem(run: _Run, column: str) -> Table:
     stems = run.stems(column)
-    specs = [_spec(run, column, (stem,), stem, in_title=True) for stem in stems]
-    if len(stems) > 1:
-        specs.append(_spec(run, column, stems, "average", in_title=True))
+    shown_stems = (*stems, AVERAGE) if len(stems) > 1 else stems
+    specs = [_column(run, column, stem, stem, in_title=True) for stem in shown_stems]
     shown = [column]
     beside = _beside(run, column)
     if beside:
         shown.append(beside)
         head = f"{captions.display(beside, run.traits)} (average)"
-        specs.append(_spec(run, beside, run.stems(beside), head))
+        specs.append(_column(run, beside, _only(run, beside), head))
     return _table(run, _title(run, column), specs, shown, average=len(stems) > 1, costs=(RTF,))
 
 
@@ -264,19 +261,21 @@ def _beside(run: _Run, column: str) -> str | None:
 
 def _one_stem(run: _Run, columns: Sequence[str]) -> Table:
     stems = run.stems(columns[0])
-    specs = [_spec(run, c, stems, captions.display(c, run.traits)) for c in columns]
+    specs = [_column(run, c, stems[0], captions.display(c, run.traits)) for c in columns]
     names = [n for n in ("DNSMOS", "NISQA") if any(c.startswith(n.lower()) for c in columns)]
     title = f"{' and '.join(names)} on {stems[0]}"
     return _table(run, title, specs, columns, average=False, costs=())
 
 
-def _spec(
-    run: _Run, metric: str, stems: tuple[str, ...], head: str, *, in_title: bool = False
-) -> Spec:
+def _only(run: _Run, metric: str) -> str:
+    """The single stem of a metric, or the average over its stems."""
+    stems = run.stems(metric)
+    return stems[0] if len(stems) == 1 else AVERAGE
+
+
+def _column(run: _Run, metric: str, stem: str, head: str, *, in_title: bool = False) -> Column:
     t = run.traits[metric]
-    stem = stems[0] if len(stems) == 1 else "average"
-    column = Column(metric, stem, head, t.unit, t.digits, t.direction, in_title=in_title)
-    return column, stems
+    return Column(metric, stem, head, t.unit, t.digits, t.direction, in_title=in_title)
 
 
 # -- filling in ---------------------------------------------------------------------------------
@@ -285,14 +284,13 @@ def _spec(
 def _table(
     run: _Run,
     title: str,
-    specs: Sequence[Spec],
+    specs: Sequence[Column],
     metrics: Sequence[str],
     *,
     average: bool,
     costs: tuple[Column, ...],
 ) -> Table:
-    gains = run.improvement and run.mixture is not None
-    filled = [pair for spec in specs for pair in _filled(run, spec, gains)]
+    filled = [pair for column in specs for pair in _filled(run, column)]
     rankable = _rankable(run, metrics)
     marked = [_marked(run, column, column_cells, rankable) for column, column_cells in filled]
     marked += [(column, _cost_cells(run, column)) for column in costs if run.costs]
@@ -321,7 +319,8 @@ def _table(
                 edition=run.edition,
                 tracks=len(run.tracks),
                 draws=run.draws,
-                gains=gains,
+                gains=bool(run.gains),
+                intervals=run.intervals,
                 average=average,
             )
         ),
@@ -346,46 +345,25 @@ def _rankable(run: _Run, metrics: Sequence[str]) -> bool:
     return any(map(captions.is_reference, run.families))
 
 
-def _filled(run: _Run, spec: Spec, gains: bool) -> list[tuple[Column, dict[str, Summary]]]:
-    column, stems = spec
-    traits = run.traits[column.metric]
-    total = len(run.tracks)
+def _filled(run: _Run, column: Column) -> list[tuple[Column, dict[str, Summary]]]:
+    """The column, and the one of its gains where they were asked for."""
+    nothing = Summary(None, frozenset(), len(run.tracks))
 
-    def score(label: str) -> Summary:
-        parts = [
-            summarise(run.series.get((label, stem, column.metric)), total, traits.aggregate)
-            for stem in stems
-        ]
-        return parts[0] if len(parts) == 1 else combine(parts)
+    def of(summaries: Mapping[Key, Summary]) -> dict[str, Summary]:
+        key = (column.stem, column.metric)
+        return {label: summaries.get((label, *key), nothing) for label in run.systems}
 
-    def gain(label: str) -> Summary:
-        parts = [
-            paired_gain(
-                run.series.get((label, stem, column.metric)),
-                run.series.get((run.mixture or "", stem, column.metric)),
-                total,
-                traits.aggregate,
-                traits.direction,
-            )
-            for stem in stems
-        ]
-        return parts[0] if len(parts) == 1 else combine(parts)
-
-    filled = [(column, {label: score(label) for label in run.systems})]
-    if gains and traits.direction:
+    filled = [(column, of(run.scores))]
+    if run.gains and column.direction:
         head = replace(column, head=f"Δ {column.head}", kind="gain", direction=1)
-        filled.append((head, {label: gain(label) for label in run.systems}))
+        filled.append((head, of(run.gains)))
     return filled
 
 
 def _marked(
     run: _Run, column: Column, summaries: Mapping[str, Summary], rankable: bool
 ) -> tuple[Column, dict[str, Cell]]:
-    ranked = {
-        label: s
-        for label, s in summaries.items()
-        if group_of(run.families[label]) != "yardstick" and s.value is not None
-    }
+    ranked = {label: s for label, s in summaries.items() if s.ranked}
     best: frozenset[str] = frozenset()
     for pool in _pools(run, column, ranked) if rankable else ():
         best |= _best(pool, column)
@@ -398,6 +376,9 @@ def _marked(
             note=s.note,
             best=label in best,
             ill_conditioned=s.ill_conditioned,
+            low=s.low,
+            high=s.high,
+            letters=s.letters,
         )
         for label, s in summaries.items()
     }
@@ -416,14 +397,11 @@ def _pools(run: _Run, column: Column, ranked: dict[str, Summary]) -> list[dict[s
 
 def _best(ranked: Mapping[str, Summary], column: Column) -> frozenset[str]:
     """Labels of the best at the printed precision, or none where ranking would mislead."""
-    if len(ranked) < 2 or column.direction == 0:
+    # Over different songs nobody is best. Columns are aggregated over common songs, so this
+    # can only differ where a value is shown for want of a sound one.
+    if len(ranked) < 2 or not column.direction or len({s.songs for s in ranked.values()}) > 1:
         return frozenset()
-    if len({s.tracks for s in ranked.values()}) > 1:
-        return frozenset()
-    sound = {k: s for k, s in ranked.items() if not s.ill_conditioned}
-    if len(sound) < len(ranked):
-        return frozenset()
-    printed = {k: round(s.value, column.digits) for k, s in sound.items() if s.value is not None}
+    printed = {k: round(s.value, column.digits) for k, s in ranked.items() if s.value is not None}
     top = max(printed.values(), key=lambda v: v * column.direction)
     return frozenset(k for k, v in printed.items() if v == top)
 

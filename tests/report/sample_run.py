@@ -33,11 +33,13 @@ TRACKS = ("Al & Co - A", "Be - <img onerror=alert(1)>", "Ci - C")
 
 
 def make_rows(
-    systems: dict[str, str] | None = None, metrics: tuple[str, ...] = tuple(TRAITS)
+    systems: dict[str, str] | None = None,
+    metrics: tuple[str, ...] = tuple(TRAITS),
+    tracks: tuple[str, ...] = TRACKS,
 ) -> list[dict[str, Any]]:
     rows = []
     for system, family in (systems or SYSTEMS).items():
-        for t, track in enumerate(TRACKS):
+        for t, track in enumerate(tracks):
             for s, stem in enumerate(STEMS):
                 for metric in metrics:
                     if metric.split(".")[0] in ("dnsmos", "nisqa") and stem != "vocals":

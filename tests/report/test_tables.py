@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 from sample_run import SYSTEMS, TRACKS, make_rows
 
+from benchsep import stats
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report.model import Table
 from benchsep.report.render import latex_document
+from benchsep.report.summary import gains, summaries
 from benchsep.report.tables import render, tables
 
 Traits = dict[str, ValueTraits]
@@ -105,17 +107,64 @@ def _lose(frame: pd.DataFrame, system: str, status: str = "failed: boom") -> pd.
     return frame
 
 
-def test_missing_songs_show_and_stop_the_ranking(
+def test_a_missing_song_leaves_the_comparison_for_everybody_and_shows(
     frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
 ) -> None:
     found = tables(_lose(frame, "bs_roformer@mini"), costs, manifest, traits)
     table = titled(found, "ViSQOL")
-    drums = table.cell("bs_roformer@mini", "visqol", "drums")
-    assert drums is not None and (drums.n, drums.total) == (2, 3)
-    assert not any(r.cells[1].best for r in table.rows), "different songs are not ranked"
-    assert any(r.cells[0].best for r in table.rows), "other columns still are"
+    part = frame[(frame.metric == "visqol") & (frame.stem == "drums") & (frame.track != TRACKS[0])]
+    for system in SYSTEMS:
+        drums = table.cell(system, "visqol", "drums")
+        assert drums is not None and (drums.n, drums.total) == (2, 3), system
+        assert drums.value == pytest.approx(part[part.system == system]["value"].mean())
+    assert any(r.cells[1].best for r in table.rows), "over the same songs, ranking is fair"
     assert " 2/3" in render(found, "md") and "2/3" in render(found, "tex")
-    assert not any(r.cells[4].best for r in table.rows), "nor is the average over them"
+
+
+def test_a_yardstick_with_a_gap_costs_the_others_nothing(
+    frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    table = titled(tables(_lose(frame, "oracle-irm"), costs, manifest, traits), "ViSQOL")
+    cell = table.cell("htdemucs@mini", "visqol", "drums")
+    assert cell is not None and cell.n == 3
+
+
+@pytest.mark.parametrize("gap", ["", "bs_roformer@mini", "oracle-irm", "everything"])
+def test_values_are_those_of_the_statistics(
+    gap: str, frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    for system in SYSTEMS if gap == "everything" else [gap] if gap else []:
+        frame = _lose(frame, system, "ref_silent")
+    made = summaries(frame, traits)
+    expected = stats.aggregate(stats.with_average(frame), traits)
+    assert len(made) == len(expected)
+    for row in expected.itertuples():
+        summary = made[row.system, row.stem, row.metric]
+        assert (summary.n, summary.total) == (row.n, row.total)
+        assert summary.value == pytest.approx(row.value, abs=1e-9)
+        assert summary.ranked == (row.rank == row.rank)
+    gained = gains(frame, traits, "mixture")
+    whole = stats.improvement(stats.with_average(frame), traits)
+    for row in stats.aggregate(whole, traits).itertuples():
+        if row.n:
+            assert gained[row.system, row.stem, row.metric].value == pytest.approx(row.value)
+
+
+def test_intervals_and_letters_are_added_on_request(
+    costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    songs = tuple(f"song {i:02d}" for i in range(12))
+    rows = pd.DataFrame(make_rows(metrics=("visqol", "usdr"), tracks=songs))
+    plain = tables(rows, costs, manifest, traits)
+    full = tables(rows, costs, manifest, traits, intervals=True)
+    cell = titled(full, "ViSQOL").cell("htdemucs@mini", "visqol", "average")
+    assert cell is not None and cell.value is not None
+    assert cell.low is not None and cell.high is not None and cell.low < cell.value < cell.high
+    assert cell.letters in ("a", "b", "ab")
+    assert "95 % interval" in " ".join(titled(full, "ViSQOL").caption)
+    assert titled(plain, "ViSQOL").cell("htdemucs@mini", "visqol", "average").value == cell.value
+    for format in FORMATS:
+        assert render(full, format)
 
 
 def test_songs_that_nobody_can_score_do_not_stop_the_ranking(
@@ -135,7 +184,8 @@ def test_ill_conditioned_values_are_kept_and_not_ranked(
     table = titled(tables(frame, costs, manifest, traits), "ViSQOL")
     cell = table.cell("bs_roformer@mini", "visqol", "bass")
     assert cell is not None and cell.value is not None and cell.ill_conditioned and not cell.best
-    assert not any(r.cells[2].best for r in table.rows)
+    assert "†" in render([table], "md")
+    assert [r.system for r in table.rows if r.cells[2].best] == ["htdemucs@mini"]
 
 
 def test_a_lucky_draw_does_not_enter(
