@@ -98,7 +98,7 @@ def bootstrap(
     n = len(values)
     if n < FEWEST:
         return Interval(estimate, None, None, n, "too few songs")
-    replicates = function(values[_indices(n, resamples, seed)])
+    replicates = _replicates(values, function, resamples, seed)
     z = _tail(n, level, expand)
     if chosen == "bca":
         probabilities = _bca(values, estimate, replicates, function, z)
@@ -131,9 +131,17 @@ def _checked(x: Sequence[float] | Array) -> Array:
     return values
 
 
-def _indices(n: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """Songs drawn with replacement, ``[resamples, n]``."""
-    return np.random.default_rng(seed).integers(0, n, (resamples, n))
+def _replicates(
+    values: Array, function: Callable[[Array], Array], resamples: int, seed: int
+) -> Array:
+    """The statistic of songs drawn with replacement, ``[resamples]``, in blocks of 16 MB."""
+    rng, n = np.random.default_rng(seed), len(values)
+    block = max(1, 2_000_000 // n)
+    parts = []
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        parts.append(function(values[rng.integers(0, n, (rows, n), dtype=np.int32)]))
+    return np.concatenate(parts)
 
 
 def _tail(n: int, level: float, expand: bool) -> float:

@@ -17,11 +17,12 @@ SKEWED = np.random.default_rng(3).gamma(1.5, 1.0, 40) - 1.0
 
 
 class TestBootstrap:
-    @pytest.mark.parametrize("statistic", ["mean", "median"])
-    @pytest.mark.parametrize("method", ["percentile", "bca"])
+    @pytest.mark.parametrize(
+        ("statistic", "method"),
+        # no BCa of a median: its jackknife is degenerate, in SciPy as well
+        [("mean", "percentile"), ("mean", "bca"), ("median", "percentile")],
+    )
     def test_limits_equal_scipy_within_monte_carlo_error(self, statistic, method):
-        if (statistic, method) == ("median", "bca"):
-            pytest.skip("a jackknifed median makes BCa meaningless, in SciPy as well")
         ours = inf.bootstrap(
             SKEWED, statistic=statistic, method=method, expand=False, resamples=20_000
         )
