@@ -16,6 +16,7 @@ from dataclasses import dataclass
 YARDSTICKS = ("mixture", "oracle")
 
 GROUPS = {
+    "published": "Published elsewhere (not ranked)",
     "generative": "Generative",
     "discriminative": "Discriminative",
     "unknown": "Undeclared family",
@@ -70,7 +71,7 @@ class Row:
 
     @property
     def ranked(self) -> bool:
-        return self.group != "yardstick"
+        return self.group not in ("yardstick", "published")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The listening page: a static site that works from disk, without a network."""

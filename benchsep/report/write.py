@@ -1,0 +1,306 @@
+"""``benchsep report``: all of a run's tables, figures and its listening page in one folder.
+
+Conventions
+-----------
+files   ``tables.{md,tex,csv,json,html}``, ``tables-standalone.tex``, ``figures/*.{png,pdf}``,
+        ``figures/<song>/<stem>.{png,pdf}``, ``index.html`` with ``page/`` beside it
+again   the same run gives the same bytes; what cannot be made is said on stderr, and the rest
+        is written
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep.report import badges, captions, figures, listen
+from benchsep.report.model import group_of
+from benchsep.report.paper import published_table
+from benchsep.report.render import latex_document, render
+from benchsep.report.tables import ordered, tables
+from benchsep.stats import AVERAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+    from benchsep.report.listen import Song
+    from benchsep.report.model import Table
+
+FORMATS = ("md", "tex", "csv", "json", "html")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A run, read once."""
+
+    frame: pd.DataFrame
+    costs: pd.DataFrame
+    manifest: dict[str, Any]
+    traits: dict[str, ValueTraits]
+    tables: list[Table]
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Label to family, in table order."""
+        return {row.system: row.family for table in self.tables[:1] for row in table.rows}
+
+    @property
+    def metrics(self) -> list[str]:
+        return ordered(set(self.frame["metric"]) & set(self.traits), self.traits)
+
+
+def load(folder: Path, *, improvement: bool = False, intervals: bool = True) -> Loaded:
+    """Cells, costs, manifest and tables of a run folder."""
+    from benchsep.frame import load_costs, load_run
+    from benchsep.store import Store
+    from benchsep.traits import traits_in
+
+    frame, manifest = load_run(folder), Store(folder).manifest()
+    costs, traits = load_costs(folder), traits_in(frame, manifest)
+    made = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)
+    for edition in dict.fromkeys(table.edition for table in made):
+        published = published_table(made, edition)
+        if published:
+            made.append(published)
+    return Loaded(frame, costs, manifest, traits, made)
+
+
+def write_report(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    max_songs: int = 3,
+    page: bool = True,
+    root: str | None = None,
+    improvement: bool = False,
+) -> list[Path]:
+    """Write everything; see the module.
+
+    Parameters
+    ----------
+    max_songs
+        Songs with spectrograms and, on the page, with audio: those on which the metrics
+        disagree most. 0 writes none and needs no data set.
+    page
+        Whether to write the listening page.
+    root
+        Where the data set lies, if not where ``MUSDB_PATH`` says.
+
+    Returns
+    -------
+    list of Path
+        The files written, the tables first.
+
+    Raises
+    ------
+    StoreError
+        if ``folder`` is no run.
+    """
+    from benchsep.store import Store
+
+    folder, out = Path(folder), Path(out)
+    run = load(folder, improvement=improvement)
+    written = write_tables(run.tables, out)
+    written += _summary_figures(run, out / "figures")
+    source = listen.Source(Store(folder), root, say=_say)
+    names = _songs(run, max_songs)
+    songs = list(source.songs(names, listen.audible(run.families))) if names else []
+    for song in songs:
+        written += _spectrograms(song, out / "figures")
+    if page:
+        from benchsep.report.site.build import write_site
+
+        written += write_site(run, songs, out)
+    return written
+
+
+def _say(line: str) -> None:
+    from benchsep.report.escape import visible
+
+    print(f"benchsep: {visible(line)}", file=sys.stderr)
+
+
+def write_tables(made: Sequence[Table], out: Path) -> list[Path]:
+    """``tables.*`` in every format, and a LaTeX document of its own."""
+    texts = {f"tables.{format}": render(made, format) for format in FORMATS}
+    texts["tables-standalone.tex"] = latex_document(made)
+    return [_text(out / name, text) for name, text in texts.items()]
+
+
+def _text(path: Path, text: str) -> Path:
+    from benchsep.store import write_atomically
+
+    write_atomically(path, text if text.endswith("\n") else f"{text}\n")
+    return path
+
+
+# -- figures ------------------------------------------------------------------------------------
+
+
+def _songs(run: Loaded, most: int) -> list[str]:
+    tracks = sorted(set(map(str, run.frame["track"])))
+    pair = opposed(run)
+    apart = listen.disagreement(run.frame, *pair[:2], pair[2]) if pair else {}
+    return listen.chosen(tracks, apart, most)
+
+
+def opposed(run: Loaded) -> tuple[str, str, int] | None:
+    """The two metrics whose disagreement is shown: the first that tolerates misalignment and the
+    first that does not, with the product of their directions.
+    """
+    tolerant = [m for m in run.metrics if not badges.fails_across(m, run.traits[m])]
+    strict = [m for m in run.metrics if m not in tolerant]
+    pair = (tolerant[:1] + strict[:1]) if tolerant and strict else tolerant[:2]
+    if len(pair) < 2:
+        return None
+    return pair[0], pair[1], run.traits[pair[0]].direction * run.traits[pair[1]].direction
+
+
+def _spectrograms(song: Song, folder: Path) -> list[Path]:
+    written = []
+    for stem, reference in song.references.items():
+        estimates = {s: found[stem] for s, found in song.estimates.items() if stem in found}
+        figure = figures.spectrogram_figure(
+            song.mixture, reference, estimates, title=f"{song.name}: {stem}"
+        )
+        written += figures.save(figure, listen.to_folder(folder, song.name) / stem)
+    return written
+
+
+def _summary_figures(run: Loaded, folder: Path) -> list[Path]:
+    written = []
+    for metric in run.metrics:
+        made = _distribution(run, metric)
+        if made is not None:
+            written += figures.save(made, folder / f"songs-{metric}")
+    for name, made in (
+        ("differences", _forest(run)),
+        ("cost", _cost(run)),
+        ("disagreement", _disagreement(run)),
+    ):
+        if made is not None:
+            written += figures.save(made, folder / name)
+    return written
+
+
+def _song_values(run: Loaded) -> Mapping[tuple[str, str, str], Mapping[str, float]]:
+    from benchsep import stats
+    from benchsep.report.summary import with_averages
+
+    # Figures show the edition of the first table: editions never share one.
+    edition = run.tables[0].edition if run.tables else ""
+    frame = run.frame[run.frame["edition"].astype(str) == edition]
+    frame = frame[frame["metric"].isin(run.metrics)]
+    return with_averages(stats.song_values(frame), frame)
+
+
+def _headline_stem(run: Loaded, metric: str) -> str:
+    stems = sorted(set(run.frame.loc[run.frame["metric"] == metric, "stem"]))
+    return stems[0] if len(stems) == 1 else AVERAGE
+
+
+def _axis(run: Loaded, metric: str) -> str:
+    traits = run.traits[metric]
+    unit = f" ({traits.unit})" if traits.unit else ""
+    better = {1: ", higher is better", -1: ", lower is better"}.get(traits.direction, "")
+    return f"{captions.display(metric, run.traits)}{unit}{better}"
+
+
+def _distribution(run: Loaded, metric: str) -> Any:
+    stem = _headline_stem(run, metric)
+    values = _song_values(run)
+    songs = {s: list(values.get((s, stem, metric), {}).values()) for s in run.families}
+    most = max(map(len, songs.values()), default=0)
+    if most < 2:
+        return None
+    title = f"{captions.display(metric, run.traits)}, {stem}: {most} songs"
+    return figures.distribution_figure(songs, run.families, label=_axis(run, metric), title=title)
+
+
+def _forest(run: Loaded) -> Any:
+    from benchsep import stats
+
+    if not run.metrics:
+        return None
+    metric = run.metrics[0]
+    edition = run.tables[0].edition
+    part = run.frame[
+        (run.frame["edition"].astype(str) == edition) & (run.frame["metric"] == metric)
+    ]
+    compared = stats.compare(stats.with_average(part), run.traits)
+    compared = compared[compared["stem"] == _headline_stem(run, metric)].dropna(
+        subset=["difference", "low", "high"]
+    )
+    records: list[Any] = compared.to_dict("records")
+    rows = [(f"{r['a']} − {r['b']}", r["difference"], r["low"], r["high"]) for r in records]
+    if not rows:
+        return None
+    label = f"paired difference in {captions.display(metric, run.traits)} (95 % bootstrap interval)"
+    title = f"Differences on the same songs, {_headline_stem(run, metric)}"
+    return figures.forest_figure(rows, label=label, title=title)
+
+
+def _cost(run: Loaded) -> Any:
+    if not run.metrics or not run.tables:
+        return None
+    metric = run.metrics[0]
+    stem = _headline_stem(run, metric)
+    points, rulers = {}, {}
+    for row in run.tables[0].rows:
+        found = [
+            run.tables[0].cell(row.system, *key, kind=kind)
+            for key, kind in (
+                ((metric, stem), "score"),
+                (("rtf", ""), "cost"),
+                (("peak_memory_mb", ""), "cost"),
+            )
+        ]
+        quality, rtf, memory = (
+            float("nan") if c is None or c.value is None else c.value for c in found
+        )
+        if quality != quality:
+            continue
+        if group_of(row.family) == "yardstick":
+            rulers[row.system] = quality
+        else:
+            points[row.system] = (quality, rtf, memory)
+    if not any(rtf == rtf for _, rtf, _ in points.values()):
+        return None
+    title = f"Quality against cost, {stem}"
+    return figures.cost_figure(
+        points, run.families, label=_axis(run, metric), title=title, rulers=rulers
+    )
+
+
+def _disagreement(run: Loaded) -> Any:
+    pair = opposed(run)
+    if pair is None:
+        return None
+    one, other, _ = pair
+    stem = next((s for s in (AVERAGE, "vocals") if _has(run, one, s) and _has(run, other, s)), None)
+    if stem is None:
+        return None
+    values = _song_values(run)
+    points = {}
+    for system, family in run.families.items():
+        if group_of(family) == "yardstick":
+            continue
+        x, y = (values.get((system, stem, m), {}) for m in (one, other))
+        points[system] = {t: (x[t], y[t]) for t in sorted(x.keys() & y.keys())}
+    if sum(map(len, points.values())) < 3:
+        return None
+    return figures.disagreement_figure(
+        points,
+        run.families,
+        labels=(_axis(run, one), _axis(run, other)),
+        title=f"Where the metrics disagree, {stem}",
+    )
+
+
+def _has(run: Loaded, metric: str, stem: str) -> bool:
+    return any((s, m) == (stem, metric) for _, s, m in _song_values(run))
