@@ -33,11 +33,11 @@ Decoding = Literal["sequential", "parallel"]
 
 @dataclass
 class Generated:
-    """Codes ``[R, S, K, F]`` and, if asked for, each token's whole distribution and chosen log p."""
+    """Codes ``[R, S, K, F]``, their mean log likelihood, and expected latents if asked for."""
 
     codes: Tensor
-    posterior: Tensor | None = None
-    """``[R, S, K, F, V]`` float16, of the distribution before truncation and temperature."""
+    latents: Tensor | None = None
+    """``[R, S, F, D]``: expected codec latents, the mean over each token's distribution."""
     log_likelihood: Tensor | None = None
     """``[R]``: mean log probability of the chosen tokens."""
 
@@ -161,7 +161,7 @@ def generate(
     decoding: Decoding = "sequential",
     seeds: Sequence[int] | None = None,
     prompt: Tensor | None = None,
-    posterior: bool = False,
+    books: Tensor | None = None,
 ) -> Generated:
     """Draw the tokens of every stem.
 
@@ -172,7 +172,7 @@ def generate(
     sampling : greedy by default.
     seeds : one per row; default 0 … R-1.
     prompt : ``[R, S, K, P]`` known tokens of the first P frames (the previous window's).
-    posterior : also return every token's distribution.
+    books : the codec's entries ``[K, V, D]``: also return the expected latents under them.
 
     Raises
     ------
@@ -212,19 +212,25 @@ def generate(
         cells.append(token)
         chosen = logits.log_softmax(-1).gather(-1, token.clamp_max(logits.shape[-1] - 1)[..., None])
         likelihood.append((chosen[..., 0] * held[position]).sum(-1))
-        if posterior:
-            scores.append(logits.softmax(-1).half())
+        if books is not None:
+            scores.append(_expected(logits, forced[:, position], books))
     shape = (rows, stems, layout.steps(frames))
     grid = torch.stack(cells, 1).reshape(*shape, -1)
     mean = torch.stack(likelihood, 1).reshape(rows, -1).sum(1) / (
         held.sum() * (stems if apart else 1)
     )
-    spread = None
-    if posterior:
-        spread = _posterior(
-            layout, torch.stack(scores, 1).reshape(*shape, layout.layers, -1), frames
-        )
-    return Generated(layout.to_codes(grid), spread, mean)
+    latents = None
+    if books is not None:
+        latents = _per_frame(layout, torch.stack(scores, 1).reshape(*shape, *scores[0].shape[1:]))
+    return Generated(layout.to_codes(grid), latents, mean)
+
+
+def _expected(logits: Tensor, forced: Tensor, books: Tensor) -> Tensor:
+    """Mean entry per layer ``[R, K, D]``; a known token is its own."""
+    share = logits.softmax(-1)
+    known = torch.nn.functional.one_hot(forced.clamp_min(0), share.shape[-1]).to(share)
+    share = torch.where(forced[..., None] >= 0, known, share)
+    return torch.einsum("rkv,kvd->rkd", share, books)
 
 
 def _forced(
@@ -244,9 +250,9 @@ def _forced(
     return grid.masked_fill(grid == model.layout.pad, -1)
 
 
-def _posterior(layout: Layout, grid: Tensor, frames: int) -> Tensor:
-    """``[R, S, N, K, V]`` → ``[R, S, K, F, V]``, the same gather as for codes."""
+def _per_frame(layout: Layout, cells: Tensor) -> Tensor:
+    """``[R, S, N, K, D]`` → sum over layers at each frame ``[R, S, F, D]``, as ``to_codes`` gathers."""
+    frames = (cells.shape[2] - layout.span - 1) // layout.stride + 1
     offsets = torch.tensor(layout.offsets)
-    step = layout.stride * torch.arange(frames)[None] + offsets[:, None]
-    layer = torch.arange(len(offsets))[:, None].expand_as(step)
-    return grid[:, :, step, layer]
+    step = layout.stride * torch.arange(frames)[:, None] + offsets
+    return cells[:, :, step, torch.arange(len(offsets))].sum(3)

@@ -85,6 +85,42 @@ class LMConfig(Strict):
     depth_heads: int = 4
 
 
+class SamplingConfig(Strict):
+    """How tokens are drawn.
+
+    ``temperature`` 0 is greedy. Only the ``sampled_layers`` first layers (semantic first) are drawn,
+    the rest taken greedily; None: all are drawn. ``cfg`` 1 is off.
+    """
+
+    temperature: float = Field(0.0, ge=0)
+    top_k: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, gt=0, le=1)
+    cfg: float = Field(1.0, ge=0)
+    sampled_layers: int | None = Field(None, ge=0)
+
+
+class InferenceConfig(Strict):
+    """How a song is separated; the shipped values were chosen on the validation songs.
+
+    ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
+    (what is undecided then adds little instead of noise). ``refine="mask"``: the stems' magnitudes
+    become soft masks on the mixture. ``draws`` > 1: that many seeds per window, the one that adds up
+    to the mixture best is kept.
+    """
+
+    sampling: SamplingConfig = SamplingConfig()
+    decoding: Literal["sequential", "parallel"] = "sequential"
+    render: Literal["tokens", "mean"] = "tokens"
+    refine: Literal["none", "mask"] = "none"
+    stereo: Literal["panning", "mid-side", "mono"] = "panning"
+    draws: int = Field(1, ge=1, le=64)
+    overlap_frames: int = Field(8, ge=0)
+    prime: bool = False
+    """Give each window the previous one's last tokens (then windows are not a batch)."""
+    batch: int = Field(8, ge=1)
+    """Windows decoded together."""
+
+
 class TokenSepConfig(Strict):
     """The separator: conditioner + layout + LM, and the codec facts they were built for."""
 
@@ -101,6 +137,7 @@ class TokenSepConfig(Strict):
     """Token frames per window at training and at inference."""
     loudness: float = -20.0
     """RMS in dBFS to which a song's mixture is brought before anything else."""
+    inference: InferenceConfig = InferenceConfig()
 
     @property
     def layers(self) -> int:
@@ -126,6 +163,11 @@ class TokenSepConfig(Strict):
         ):
             if width % heads or (width // heads) % 2:
                 raise ValueError(f"{name}: {width} does not split into {heads} heads of even width")
+        if self.inference.overlap_frames * 2 > self.window_frames:
+            raise ValueError(
+                f"overlap_frames {self.inference.overlap_frames} is more than half of "
+                f"window_frames {self.window_frames}"
+            )
         if self.frame_hop % self.encoder.frames_per_token:
             raise ValueError(
                 f"frame_hop {self.frame_hop} is no multiple of frames_per_token "
@@ -134,23 +176,12 @@ class TokenSepConfig(Strict):
         return self
 
 
-class SamplingConfig(Strict):
-    """How tokens are drawn.
-
-    ``temperature`` 0 is greedy. ``sampled_layers`` first layers (semantic first) are drawn, the rest
-    taken greedily; None: all are drawn. ``cfg`` 1 is off.
-    """
-
-    temperature: float = Field(0.0, ge=0)
-    top_k: int | None = Field(None, ge=1)
-    top_p: float | None = Field(None, gt=0, le=1)
-    cfg: float = Field(1.0, ge=0)
-    sampled_layers: int | None = Field(None, ge=0)
-
-
 class LMTrainConfig(Strict):
-    """How the LM is trained. Progress is steps over ``max_steps`` or CPU time over ``cpu_minutes``,
-    whichever is further; the learning rate follows it, so either may end the run.
+    """How the LM is trained.
+
+    Progress is steps over ``max_steps``, CPU time over ``cpu_minutes`` or wall time over
+    ``wall_minutes``, whichever is furthest; the learning rate follows it, so any may end the run.
+    Only a run bounded by steps alone is the same on every machine.
     """
 
     seed: int = 0
@@ -165,6 +196,7 @@ class LMTrainConfig(Strict):
     accumulate: int = 1
     precision: Literal["no", "bf16"] = "no"
     cpu_minutes: float | None = None
+    wall_minutes: float | None = None
     max_steps: int = 1_000_000
     eval_every: int = 200
     save_every: int = 100
@@ -184,13 +216,11 @@ class LMTrainConfig(Strict):
     """Augmented encodings per training excerpt."""
 
 
-PAPER_SAMPLING = SamplingConfig()
-
 PRESETS: dict[str, TokenSepConfig] = {
     "mini": TokenSepConfig(
         lm=LMConfig(dim=256, layers=4, heads=4, ffn=512, prefix_pool=4),
         encoder=EncoderConfig(dim=192, layers=3, ffn_mult=2),
-        layout=LayoutConfig(delays=(0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4)),
+        layout=LayoutConfig(delays=(0, 1, 1, 1, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5)),
     ),
     "small": TokenSepConfig(
         rate=48_000,

@@ -15,6 +15,7 @@ import csv
 import json
 import math
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ import torch
 from torch import Tensor, nn
 
 from tokensep import losses
+from tokensep.codebooks import codebooks
+from tokensep.encoder import SSLEncoder
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig, TokenSepConfig
 from tokensep.train import checkpoint
+from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.lm_data import Crop, TokenBank, stacked
 from tokensep.weights_io import save_lm
 
@@ -70,10 +74,19 @@ def learning_rate(train: LMTrainConfig, step: int, progress: float) -> float:
     return train.lr * warm * (train.lr_min_ratio + (1 - train.lr_min_ratio) * fall)
 
 
-def progress_of(train: LMTrainConfig, step: int, cpu_seconds: float) -> float:
-    """How far the run is, 0 to 1: by steps or by CPU time, whichever is further."""
-    by_time = cpu_seconds / (60 * train.cpu_minutes) if train.cpu_minutes else 0.0
-    return max(step / train.max_steps, by_time)
+@dataclass
+class Clock:
+    """Time spent training, over all resumptions."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+
+
+def progress_of(train: LMTrainConfig, step: int, clock: Clock) -> float:
+    """How far the run is, 0 to 1: by steps, CPU time or wall time, whichever is furthest."""
+    by_cpu = clock.cpu / (60 * train.cpu_minutes) if train.cpu_minutes else 0.0
+    by_wall = clock.wall / (60 * train.wall_minutes) if train.wall_minutes else 0.0
+    return max(step / train.max_steps, by_cpu, by_wall)
 
 
 def masks(
@@ -169,7 +182,7 @@ class Trainer:
         )
         self.model = model
         self.optimizer = make_optimizer(model, train)
-        self.step, self.cpu_seconds, self.best = 0, 0.0, math.inf
+        self.step, self.clock, self.best = 0, Clock(), math.inf
         self.ema = checkpoint.Ema(model, train.ema)
         self.resume()
         self.objective, self.optimizer = self.accelerator.prepare(
@@ -185,7 +198,7 @@ class Trainer:
         self.model.load_state_dict(parts["model"])
         checkpoint.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
         self.ema.shadow = parts["ema"]
-        self.step, self.cpu_seconds, self.best = state["step"], state["cpu_seconds"], state["best"]
+        self.step, self.clock, self.best = state["step"], Clock(**state["clock"]), state["best"]
 
     def save(self) -> None:
         """Write ``step-N``; only the main process does."""
@@ -194,7 +207,7 @@ class Trainer:
         inner = getattr(self.optimizer, "optimizer", self.optimizer)
         tensors, meta = checkpoint.optimizer_tensors(inner)
         parts = {"model": self.model.state_dict(), "optimizer": tensors, "ema": self.ema.shadow}
-        state = {"optimizer": meta, "cpu_seconds": self.cpu_seconds, "best": self.best}
+        state = {"optimizer": meta, "clock": asdict(self.clock), "best": self.best}
         checkpoint.save(self.folder, self.step, parts, state)
 
     def micro_batches(self) -> list[range]:
@@ -207,7 +220,7 @@ class Trainer:
     def update(self) -> tuple[float, float]:
         """One optimiser step: loss and gradient norm."""
         train, total = self.train, 0.0
-        rate = learning_rate(train, self.step, progress_of(train, self.step, self.cpu_seconds))
+        rate = learning_rate(train, self.step, progress_of(train, self.step, self.clock))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed((train.seed << 20) + self.step * 64 + self.accelerator.process_index)
@@ -246,8 +259,9 @@ class Trainer:
     def run(self, *, stop_after: int | None = None) -> dict[str, Any]:
         """Train to the end of the budget (or ``stop_after`` more steps) and export ``final``."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        last, started, result = time.process_time(), self.step, {}
-        while progress_of(self.train, self.step, self.cpu_seconds) < 1:
+        started, result = self.step, {}
+        last = time.process_time(), time.monotonic()
+        while progress_of(self.train, self.step, self.clock) < 1:
             if stop_after is not None and self.step - started >= stop_after:
                 self.save()
                 return result
@@ -255,8 +269,10 @@ class Trainer:
             self._log(loss, norm)
             if self.step % self.train.eval_every == 0:
                 result = self.evaluate()
-            now = time.process_time()
-            self.cpu_seconds, last = self.cpu_seconds + now - last, now
+            now = time.process_time(), time.monotonic()
+            self.clock.cpu += now[0] - last[0]
+            self.clock.wall += now[1] - last[1]
+            last = now
             if self.step % self.train.save_every == 0:
                 self.save()
         result = self.evaluate()
@@ -275,11 +291,11 @@ class Trainer:
             writer = csv.writer(handle)
             if new:
                 writer.writerow(["step", "cpu_seconds", "loss", "grad_norm", "lr"])
-            row = [f"{self.cpu_seconds:.1f}", f"{loss:.5f}", f"{norm:.3f}", f"{rate:.2e}"]
+            row = [f"{self.clock.cpu:.1f}", f"{loss:.5f}", f"{norm:.3f}", f"{rate:.2e}"]
             writer.writerow([self.step, *row])
         if self.step % 20 == 0:
             print(
-                f"step {self.step} cpu {self.cpu_seconds:.0f}s loss {loss:.4f} lr {rate:.2e}",
+                f"step {self.step} cpu {self.clock.cpu:.0f}s loss {loss:.4f} lr {rate:.2e}",
                 flush=True,
             )
 
@@ -291,9 +307,7 @@ class Trainer:
         result = {"step": self.step, **validate(bare, self.valid, self.codec)}
         if self.accelerator.is_main_process:
             with (self.folder / "valid.jsonl").open("a") as handle:
-                handle.write(
-                    json.dumps({"cpu_seconds": round(self.cpu_seconds, 1), **result}) + "\n"
-                )
+                handle.write(json.dumps({"cpu_seconds": round(self.clock.cpu, 1), **result}) + "\n")
             print(
                 f"valid {result['step']}: nll {result['nll']} acc {result['accuracy']}", flush=True
             )
@@ -313,3 +327,63 @@ class Trainer:
         with torch.no_grad():
             for key, parameter in self.model.named_parameters():
                 parameter.copy_(kept[key])
+
+
+def fit_config(config: TokenSepConfig, codec: Any) -> TokenSepConfig:
+    """The configuration with the codec's facts; the delays must have been made for its layers."""
+    width = codec.latents(codec.encode(torch.zeros(1, codec.frame_hop))).shape[-1]
+    return TokenSepConfig.model_validate(
+        {
+            **config.model_dump(),
+            "rate": codec.rate,
+            "frame_hop": codec.frame_hop,
+            "codebook_size": codec.codebook_size,
+            "semantic_layers": codec.semantic_layers,
+            "acoustic_layers": codec.acoustic_layers,
+            "encoder": {**config.encoder.model_dump(), "latent_dim": width},
+        }
+    )
+
+
+def banks(
+    store: StemStore, codec: Any, config: TokenSepConfig, train: LMTrainConfig, folder: Path
+) -> tuple[TokenBank, TokenBank]:
+    """Training and validation banks, encoded once into ``folder``."""
+    held_out = set(validation_songs())
+    songs = set(store.songs())
+    result = []
+    for name, names, variants in (
+        ("bank-valid", songs & held_out, 1),
+        ("bank-train", songs - held_out, train.variants),
+    ):
+        if not (folder / name / "index.json").exists():
+            bank = TokenBank.build(
+                store, codec, config, variants=variants, seed=train.seed, songs=names
+            )
+            bank.save(folder / name)
+        result.append(TokenBank.load(folder / name, config))
+    return result[1], result[0]
+
+
+def train_lm(
+    folder: Path,
+    *,
+    codec: Any,
+    store: StemStore,
+    config: TokenSepConfig,
+    train: LMTrainConfig,
+    stop_after: int | None = None,
+) -> dict[str, Any]:
+    """Train (or continue) the LM in ``folder`` on the songs of ``store``; returns the last scores.
+
+    ``store`` holds training and validation songs; the latter are told by their names.
+    """
+    config = fit_config(config, codec)
+    bank, held_out = banks(store, codec, config, train, folder)
+    torch.manual_seed(train.seed)
+    model = TokenLM(config)
+    model.start_from_codebooks(codebooks(codec))
+    if isinstance(model.encoder, SSLEncoder):
+        model.encoder.attach(codec.teacher)
+    trainer = Trainer(folder, model, codec, bank, held_out.windows(3), train)
+    return trainer.run(stop_after=stop_after)

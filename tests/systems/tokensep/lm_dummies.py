@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 from tokensep.codec.interface import Codes
-from tokensep.lm_config import EncoderConfig, LayoutConfig, LMConfig, TokenSepConfig
+from tokensep.lm_config import (
+    EncoderConfig,
+    InferenceConfig,
+    LayoutConfig,
+    LMConfig,
+    TokenSepConfig,
+)
 from torch import Tensor
 
 RATE, HOP, ENTRIES, SEMANTIC, ACOUSTIC = 8000, 320, 16, 2, 3
@@ -62,5 +68,6 @@ def tiny_config(kind: str = "grouped-delay", **overrides: object) -> TokenSepCon
             depth_heads=2,
         ),
         "window_frames": 12,
+        "inference": InferenceConfig(overlap_frames=2),
     }
     return TokenSepConfig(**{**values, **overrides})

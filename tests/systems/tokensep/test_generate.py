@@ -77,13 +77,17 @@ def test_cfg_of_zero_forgets_the_mixture():
     assert torch.equal(a, b)
 
 
-def test_posterior_and_likelihood_belong_to_the_codes():
+def test_likelihood_and_expected_latents_belong_to_the_distribution():
+    """With one-hot books the expected latents are the probabilities themselves."""
     model, cond = model_and_cond("grouped-delay")
-    result = generate(model, cond, posterior=True)
-    assert result.posterior is not None and result.log_likelihood is not None
-    assert torch.equal(result.posterior.float().argmax(-1), result.codes)
-    picked = result.posterior.float().gather(-1, result.codes[..., None]).log().mean((1, 2, 3, 4))
-    torch.testing.assert_close(picked, result.log_likelihood, atol=2e-3, rtol=1e-3)
+    books = torch.eye(5 * ENTRIES).view(5, ENTRIES, -1)
+    result = generate(model, cond, books=books)
+    assert result.latents is not None and result.log_likelihood is not None
+    share = result.latents.unflatten(-1, (5, ENTRIES)).transpose(2, 3)  # [R, S, K, F, V]
+    torch.testing.assert_close(share.sum(-1), torch.ones(3, 4, 5, 5), atol=1e-4, rtol=0)
+    assert torch.equal(share.argmax(-1), result.codes)
+    picked = share.gather(-1, result.codes[..., None]).log().mean((1, 2, 3, 4))
+    torch.testing.assert_close(picked, result.log_likelihood, atol=1e-4, rtol=1e-4)
 
 
 def test_only_the_first_layers_are_drawn_when_asked():

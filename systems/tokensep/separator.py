@@ -1,0 +1,415 @@
+"""From a song to its stems: levels, windows, stereo, refinement.
+
+Conventions
+-----------
+audio     float32 ``[channels, T]`` at any rate; the stems come back with the same shape and rate
+core      mono at the codec's rate, as in the paper; what is stereo is recovered afterwards
+level     the mono mixture is brought to one RMS before, and the stems back after
+windows   of the length the LM was trained on, overlapping, decoded as a batch (or one by one, each
+          primed by its predecessor's tokens), cross-faded linearly. Memory grows with the batch of
+          windows, not with the song.
+
+Three ways to more than one channel: ``panning`` (level of each stem in each channel per band, read off
+the mixture through soft masks), ``mid-side`` (the side signal is separated as a second song),
+``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from tokensep.codec.interface import Codes
+from tokensep.errors import AudioError, CheckpointError
+from tokensep.generate import generate
+from tokensep.lm import TokenLM
+from tokensep.lm_config import InferenceConfig
+
+Samples = NDArray[np.float32]
+SILENT = 1e-6
+"""RMS below which a signal is silence: nothing is generated for it."""
+MASK_FFT, MASK_HOP = 2048, 512
+
+
+def checked(audio: ArrayLike, rate: int) -> Samples:
+    """``[channels, T]`` float32.
+
+    Raises
+    ------
+    AudioError
+        no samples, more than two dimensions, NaN or infinite samples, an absurd rate.
+    """
+    samples = np.asarray(audio, dtype=np.float32)
+    samples = samples[None] if samples.ndim == 1 else samples
+    if samples.ndim != 2 or 0 in samples.shape:
+        raise AudioError(
+            f"audio of shape {np.shape(audio)}; expected [channels, samples], at least one of each"
+        )
+    if samples.shape[0] > 64:
+        raise AudioError(
+            f"{samples.shape[0]} channels of {samples.shape[1]} samples: the axes look swapped, "
+            "expected [channels, samples]"
+        )
+    if not np.isfinite(samples).all():
+        bad = int(samples.size - np.isfinite(samples).sum())
+        raise AudioError(f"{bad} of {samples.size} samples are NaN or infinite; clean them first")
+    if not 1000 <= int(rate) <= 768_000:
+        raise AudioError(f"sample rate {rate} Hz; expected 1,000 to 768,000")
+    return samples
+
+
+def resampled(samples: Samples, source: int, target: int, length: int | None = None) -> Samples:
+    """``[C, T]`` at another rate (soxr HQ), cut or padded to ``length``."""
+    if source != target:
+        import soxr
+
+        samples = soxr.resample(samples.T, source, target, quality="HQ").T
+    if length is not None:
+        samples = samples[:, :length]
+        samples = np.pad(samples, ((0, 0), (0, length - samples.shape[1])))
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def rms(samples: Samples) -> float:
+    """Root mean square over everything."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def window_starts(length: int, window: int, overlap: int) -> list[int]:
+    """Starts of windows that cover ``length``, in steps of ``window - overlap``."""
+    step = window - overlap
+    count = max(1, -(-(length - overlap) // step))
+    return [i * step for i in range(count)]
+
+
+def fade(window: int, overlap: int, first: bool, last: bool) -> Tensor:
+    """Weights of one window; those of overlapping windows add up to 1."""
+    weights = torch.ones(window)
+    if overlap:
+        ramp = (torch.arange(overlap) + 0.5) / overlap
+        if not first:
+            weights[:overlap] = ramp
+        if not last:
+            weights[-overlap:] = 1 - ramp
+    return weights
+
+
+def _stft(wave: Tensor) -> Tensor:
+    return torch.stft(
+        wave, MASK_FFT, MASK_HOP, window=torch.hann_window(MASK_FFT), return_complex=True
+    )
+
+
+def _istft(spectrum: Tensor, length: int) -> Tensor:
+    return torch.istft(
+        spectrum, MASK_FFT, MASK_HOP, window=torch.hann_window(MASK_FFT), length=length
+    )
+
+
+def soft_masks(stems: Tensor, power: float) -> Tensor:
+    """Spectra ``[S, bins, frames]`` → shares of the energy, adding up to 1 in every bin."""
+    level = stems.abs() ** power
+    floor = 1e-3 * level.mean((1, 2), keepdim=True) + 1e-12
+    return (level + floor) / (level + floor).sum(0)
+
+
+def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArray[np.float32]:
+    """Soft masks from mono ``stems [S, T]`` on every channel of ``mixture [C, T]``: ``[S, C, T]``.
+
+    The result adds up to the mixture exactly, and has its phase.
+    """
+    length = mixture.shape[1]
+    pad = max(0, MASK_FFT - length)
+    mixed = _stft(torch.nn.functional.pad(torch.from_numpy(mixture), (0, pad)))
+    masks = soft_masks(
+        _stft(torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(stems)), (0, pad))),
+        power,
+    )
+    parts = [_istft(mask * mixed, length + pad)[:, :length] for mask in masks]
+    return torch.stack(parts).numpy()
+
+
+def pan(mixture: Samples, stems: Samples, bands: int = 24) -> NDArray[np.float32]:
+    """Mono ``stems [S, T]`` placed in the channels of ``mixture [C, T]``: ``[S, C, T]``.
+
+    Through each stem's soft mask the energy of every channel is compared with the mono
+    mixture's, per band over the whole signal; that ratio is the stem's gain in the channel.
+    """
+    length, channels = mixture.shape[1], mixture.shape[0]
+    pad = max(0, MASK_FFT - length)
+    mixed = _stft(torch.nn.functional.pad(torch.from_numpy(mixture), (0, pad)))
+    spectra = _stft(
+        torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(stems)), (0, pad))
+    )
+    share = soft_masks(spectra, 2.0)
+    edges = torch.unique((MASK_FFT // 2 * torch.linspace(0, 1, bands + 1) ** 2.5).round().long())
+    edges[-1] += 1
+    out = torch.empty(len(stems), channels, length)
+    mono = mixed.mean(0).abs() ** 2
+    for s, spectrum in enumerate(spectra):
+        gains = torch.ones(channels, spectrum.shape[0])
+        for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            weight = share[s, low:high]
+            reference = (weight * mono[low:high]).sum()
+            for c in range(channels):
+                energy = (weight * mixed[c, low:high].abs() ** 2).sum()
+                ratio = torch.sqrt((energy + 1e-9) / (reference + 1e-9))
+                gains[c, low:high] = ratio.clamp(0.0, 2.0)
+        out[s] = _istft(gains[:, :, None] * spectrum, length + pad)[:, :length]
+    return out.numpy()
+
+
+def log_mel_distance(a: Tensor, b: Tensor, features: Any) -> Tensor:
+    """Mean absolute log-mel difference per row: how well stems add up to the mixture."""
+    return (features(a) - features(b)).abs().mean((1, 2))
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights came from."""
+
+    name: str
+    sha256: str
+
+
+class TokenSep:
+    """The token-generative separator.
+
+    >>> stems = TokenSep.from_checkpoint("mini").separate(audio, 44_100)  # doctest: +SKIP
+
+    Parameters
+    ----------
+    lm : conditioner and language model.
+    codec : a :class:`tokensep.codec.interface.Codec`, frozen.
+    provenance : name and hash of the weights.
+
+    Raises
+    ------
+    CheckpointError
+        the LM was made for another codec.
+    """
+
+    def __init__(self, lm: TokenLM, codec: Any, provenance: Provenance | None = None) -> None:
+        config = lm.config
+        for field in (
+            "rate",
+            "frame_hop",
+            "codebook_size",
+            "semantic_layers",
+            "acoustic_layers",
+        ):
+            if getattr(config, field) != getattr(codec, field):
+                raise CheckpointError(
+                    f"the LM was made for a codec with {field} {getattr(config, field)}, this codec "
+                    f"has {getattr(codec, field)}; use the two that were trained together"
+                )
+        self.lm, self.codec, self.config = lm.eval(), codec, config
+        self.provenance = provenance or Provenance("unnamed", "")
+        self._books: Tensor | None = None
+
+    @classmethod
+    def from_checkpoint(cls, source: str | Path = "mini", device: str = "cpu") -> TokenSep:
+        """Load a folder with codec and LM; ``"mini"`` is the one that ships with the package.
+
+        Raises
+        ------
+        CheckpointError
+            A file is missing, corrupt, or made for another model.
+        """
+        from tokensep.codec.model import HCodec
+        from tokensep.weights_io import WEIGHTS, load_lm, sha256
+
+        folder = Path(source)
+        if str(source) == "mini":
+            folder = Path(__file__).parent / "weights" / "mini"
+        if not folder.is_dir():
+            raise CheckpointError(
+                f"{source}: no such folder; expected 'mini' or a folder with codec.safetensors, "
+                "config.json, lm.safetensors and lm.json"
+            )
+        lm, codec = load_lm(folder), HCodec.from_checkpoint(folder)
+        if lm.config.encoder.kind == "ssl":
+            lm.encoder.attach(codec.teacher)  # type: ignore[union-attr, arg-type]
+        digest = sha256(folder / WEIGHTS)
+        name = "mini" if str(source) == "mini" else folder.name
+        return cls(lm.to(device), codec.to(device), Provenance(name, digest))
+
+    def separate(
+        self,
+        audio: ArrayLike,
+        rate: int,
+        *,
+        seed: int = 0,
+        options: InferenceConfig | None = None,
+    ) -> dict[str, Samples]:
+        """Stems of ``audio [channels, T]`` (or ``[T]``), each of the same shape and rate.
+
+        Parameters
+        ----------
+        audio : the mixture, any level; not changed.
+        rate : Hz.
+        seed : of every draw; the same seed gives the same stems, whatever the batch.
+        options : default: those of the checkpoint.
+
+        Raises
+        ------
+        AudioError
+            No samples, NaN or infinite samples, or a shape that is not ``[channels, T]``.
+        """
+        options = options or self.config.inference
+        mixture = checked(audio, rate)
+        stems = self.separate_mono(mixture.mean(0), rate, seed=seed, options=options)
+        channels = mixture.shape[0]
+        if rms(mixture) < SILENT:
+            placed = np.zeros((len(stems), *mixture.shape), np.float32)
+        elif options.refine == "mask":
+            placed = mask_mixture(mixture, stems)
+        elif channels == 1 or options.stereo == "mono":
+            placed = np.repeat(stems[:, None], channels, 1)
+        elif options.stereo == "mid-side" and channels == 2:
+            side = 0.5 * (mixture[0] - mixture[1])
+            sides = self.separate_mono(side, rate, seed=seed + 1, options=options)
+            placed = np.stack([stems + sides, stems - sides], 1)
+        else:
+            placed = pan(mixture, stems)
+        out = {s: np.ascontiguousarray(p) for s, p in zip(self.config.stems, placed, strict=True)}
+        return {s: p[0] for s, p in out.items()} if np.ndim(audio) == 1 else out
+
+    def separate_mono(
+        self, mono: Samples, rate: int, *, seed: int, options: InferenceConfig
+    ) -> NDArray[np.float32]:
+        """``[T]`` → ``[S, T]`` at the same rate."""
+        config, length = self.config, len(mono)
+        level = rms(mono)
+        if level < SILENT:
+            return np.zeros((len(config.stems), length), np.float32)
+        gain = 10 ** (config.loudness / 20) / level
+        core = resampled(gain * mono[None], rate, config.rate)[0]
+        stems = self._windows(torch.from_numpy(core), seed, options)
+        back = resampled(stems.numpy(), config.rate, rate, length)
+        return back / np.float32(gain)
+
+    @torch.no_grad()
+    def _windows(self, core: Tensor, seed: int, options: InferenceConfig) -> Tensor:
+        """``[T]`` at the codec's rate → ``[S, T]``."""
+        hop, length = self.config.frame_hop, len(core)
+        window = self.config.window_frames * hop
+        overlap = min(options.overlap_frames, self.config.window_frames // 2) * hop
+        starts = window_starts(length, window, overlap)
+        padded = torch.nn.functional.pad(core, (0, starts[-1] + window - length))
+        out = torch.zeros(len(self.config.stems), len(padded))
+        batch, prompt = (1 if options.prime else options.batch), None
+        for at in range(0, len(starts), batch):
+            chosen = starts[at : at + batch]
+            waves = torch.stack([padded[s : s + window] for s in chosen])
+            seeds = [(seed * 1_000_003 + at + i) * 64 for i in range(len(chosen))]
+            stems, codes = self._decode(waves, seeds, options, prompt)
+            if options.prime and options.overlap_frames:
+                prompt = codes[..., -options.overlap_frames :]
+            for i, start in enumerate(chosen):
+                weights = fade(window, overlap, start == 0, start == starts[-1])
+                out[:, start : start + window] += weights * stems[i]
+        return out[:, :length]
+
+    def _decode(
+        self, waves: Tensor, seeds: list[int], options: InferenceConfig, prompt: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Windows ``[W, T]`` → stems ``[W, S, T]`` and codes ``[W, S, K, F]``, best of the draws."""
+        loud = waves.square().mean(1).sqrt() > SILENT
+        cond = self.lm.condition(waves, self._latents(waves))
+        best: tuple[Tensor, Tensor] | None = None
+        score = torch.full((len(waves),), torch.inf)
+        for draw in range(options.draws):
+            result = generate(
+                self.lm,
+                cond,
+                sampling=options.sampling,
+                decoding=options.decoding,
+                seeds=[s + draw for s in seeds],
+                prompt=prompt,
+                books=self.books if options.render == "mean" else None,
+            )
+            stems = self._render(result.codes, result.latents) * loud[:, None, None]
+            if best is None and options.draws == 1:
+                return stems, result.codes
+            now = log_mel_distance(stems.sum(1), waves, self._features)
+            better = now < score
+            score = torch.where(better, now, score)
+            if best is None:
+                best = stems, result.codes
+            else:
+                pick = better[:, None, None]
+                best = (
+                    torch.where(pick, stems, best[0]),
+                    torch.where(pick[..., None], result.codes, best[1]),
+                )
+        assert best is not None
+        return best
+
+    def _features(self, wave: Tensor) -> Tensor:
+        from tokensep.encoder import LogMel
+
+        if not hasattr(self, "_mel"):
+            self._mel = LogMel(self.config.rate, 2048, 512, 80)
+        return self._mel(wave)
+
+    def _latents(self, waves: Tensor) -> Tensor | None:
+        encoder = self.config.encoder
+        if encoder.kind != "conformer" or not encoder.codec_latents:
+            return None
+        return self.codec.latents(self.codec.encode(waves))
+
+    @property
+    def books(self) -> Tensor:
+        """The codec's entries ``[K, V, D]``, semantic first."""
+        if self._books is None:
+            from tokensep.codebooks import codebooks
+
+            self._books = codebooks(self.codec)
+        return self._books
+
+    def _render(self, codes: Tensor, latents: Tensor | None) -> Tensor:
+        """Codes ``[W, S, K, F]`` (or expected latents ``[W, S, F, D]``) → ``[W, S, T]``."""
+        shape = codes.shape[:2]
+        if latents is None:
+            flat = Codes.unstack(codes.flatten(0, 1), self.config.semantic_layers)
+            return self.codec.decode(flat).unflatten(0, shape)
+        return self.codec.decoder(latents.flatten(0, 1)).unflatten(0, shape)
+
+    def oracle(self, stem: ArrayLike, rate: int, *, level: float | None = None) -> Samples:
+        """A true stem through the codec and back: what perfect tokens would give.
+
+        ``level`` is the RMS of the mono mixture, which sets the gain as in :meth:`separate` (default:
+        the stem's own). Channels are coded one by one.
+        """
+        samples = checked(stem, rate)
+        level = rms(samples) if level is None else level
+        if min(level, rms(samples)) < SILENT:
+            return np.zeros_like(samples)
+        gain = 10 ** (self.config.loudness / 20) / level
+        core = torch.from_numpy(resampled(gain * samples, rate, self.config.rate))
+        with torch.no_grad():
+            back = torch.cat([self._through(channel) for channel in core])
+        return resampled(back.numpy(), self.config.rate, rate, samples.shape[1]) / np.float32(gain)
+
+    def _through(self, wave: Tensor, seconds: float = 20.0) -> Tensor:
+        """``[T]`` → ``[1, T]`` through the codec, in cross-faded pieces to bound memory."""
+        hop = self.config.frame_hop
+        window = max(1, round(seconds * self.config.frame_rate)) * hop
+        overlap = min(window // 2, hop * 8)
+        starts = window_starts(len(wave), window, overlap)
+        if len(starts) == 1:
+            return self.codec.decode(self.codec.encode(wave[None]))[:, : len(wave)]
+        padded = torch.nn.functional.pad(wave, (0, starts[-1] + window - len(wave)))
+        out = torch.zeros(1, len(padded))
+        for start in starts:
+            weights = fade(window, overlap, start == 0, start == starts[-1])
+            piece = self.codec.decode(self.codec.encode(padded[None, start : start + window]))
+            out[:, start : start + window] += weights * piece
+        return out[:, : len(wave)]

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from lm_dummies import HOP, RATE, DummyCodec, tiny_config
+from tokensep.codebooks import codebooks
+from tokensep.codec.interface import Codes
+from tokensep.errors import AudioError, CheckpointError, ConfigError
+from tokensep.lm import TokenLM
+from tokensep.lm_config import STEMS, InferenceConfig, SamplingConfig
+from tokensep.separator import TokenSep, fade, mask_mixture, pan, window_starts
+from tokensep.weights_io import CONFIG, WEIGHTS, load_lm, save_lm
+
+DRAW = SamplingConfig(temperature=1.0)
+QUICK = InferenceConfig(overlap_frames=2, sampling=DRAW)
+
+
+@pytest.fixture(scope="module")
+def system() -> TokenSep:
+    torch.manual_seed(0)
+    return TokenSep(TokenLM(tiny_config()), DummyCodec())
+
+
+def noise(channels: int, samples: int, seed: int = 0, level: float = 0.1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, level, (channels, samples)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("stereo", ["panning", "mid-side", "mono"])
+def test_shape_and_rate_are_the_mixtures(system, rate, channels, stereo):
+    audio = noise(channels, rate + 17)
+    kept = audio.copy()
+    stems = system.separate(audio, rate, options=QUICK.model_copy(update={"stereo": stereo}))
+    assert tuple(stems) == STEMS
+    for stem in stems.values():
+        assert stem.shape == audio.shape and stem.dtype == np.float32 and np.isfinite(stem).all()
+    assert np.array_equal(audio, kept)
+
+
+def test_a_vector_gives_vectors(system):
+    assert system.separate(noise(1, 900)[0], RATE)["bass"].shape == (900,)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 800])
+def test_very_short_songs(system, samples):
+    for refine in ("none", "mask"):
+        options = QUICK.model_copy(update={"refine": refine})
+        stems = system.separate(noise(2, samples), RATE, options=options)
+        assert all(s.shape == (2, samples) and np.isfinite(s).all() for s in stems.values())
+
+
+def test_silence_gives_silence(system):
+    stems = system.separate(np.zeros((2, 3000)), RATE)
+    assert all(not s.any() for s in stems.values())
+
+
+def test_a_silent_window_of_a_song_stays_silent(system):
+    audio = noise(1, 40 * HOP)
+    audio[:, 14 * HOP :] = 0
+    stems = system.separate(audio, RATE, options=QUICK)
+    assert all(not s[:, 24 * HOP :].any() for s in stems.values())
+
+
+def test_clipped_and_loud_audio_is_separated(system):
+    audio = np.clip(noise(2, 4000, level=3.0), -1, 1)
+    assert all(np.isfinite(s).all() for s in system.separate(audio, RATE).values())
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.full((2, 100), np.nan), "NaN or infinite"),
+        (np.zeros((2, 0)), "expected \\[channels, samples\\]"),
+        (np.zeros((2, 3, 4)), "expected \\[channels, samples\\]"),
+        (np.zeros((4000, 2)), "axes look swapped"),
+    ],
+)
+def test_bad_audio_is_refused_in_words(system, audio, message):
+    with pytest.raises(AudioError, match=message):
+        system.separate(audio, RATE)
+    with pytest.raises(AudioError, match="sample rate 3 Hz"):
+        system.separate(np.zeros((1, 10)), 3)
+
+
+def test_the_level_of_the_mixture_does_not_matter(system):
+    """Loudness is normalised once and undone: twice as loud in, twice as loud out."""
+    audio = noise(1, 5000)
+    quiet = system.separate(audio, RATE, options=QUICK)
+    loud = system.separate(8 * audio, RATE, options=QUICK)
+    for stem in STEMS:
+        np.testing.assert_allclose(loud[stem], 8 * quiet[stem], rtol=1e-3, atol=1e-5)
+
+
+def test_the_seed_decides_and_the_batch_does_not(system):
+    audio = noise(1, 45 * HOP)
+    a = system.separate(audio, RATE, seed=1, options=QUICK.model_copy(update={"batch": 1}))
+    b = system.separate(audio, RATE, seed=1, options=QUICK.model_copy(update={"batch": 4}))
+    c = system.separate(audio, RATE, seed=2, options=QUICK)
+    for stem in STEMS:
+        np.testing.assert_allclose(a[stem], b[stem], atol=1e-5)
+    assert any(not np.allclose(a[s], c[s]) for s in STEMS)
+
+
+def test_priming_continues_the_previous_window(system, monkeypatch):
+    import tokensep.separator as module
+
+    seen = []
+    real = module.generate
+
+    def spy(*args, **kwargs):
+        result = real(*args, **kwargs)
+        seen.append((kwargs["prompt"], result.codes))
+        return result
+
+    monkeypatch.setattr(module, "generate", spy)
+    options = QUICK.model_copy(update={"prime": True})
+    system.separate(noise(1, 30 * HOP), RATE, options=options)
+    assert seen[0][0] is None and len(seen) == 3
+    for (_, before), (prompt, after) in zip(seen, seen[1:], strict=False):
+        assert torch.equal(prompt, before[..., -2:])
+        assert torch.equal(after[..., :2], prompt)
+
+
+def test_more_draws_never_add_up_worse(system):
+    """Reranking keeps the draw whose stems add up to the mixture best."""
+    from tokensep.encoder import LogMel
+    from tokensep.separator import log_mel_distance
+
+    audio = noise(1, 12 * HOP)
+    mel = LogMel(RATE, 2048, 512, 80)
+
+    def distance(draws: int) -> float:
+        options = QUICK.model_copy(update={"draws": draws})
+        stems = system.separate(audio, RATE, seed=3, options=options)
+        total = torch.from_numpy(np.sum(list(stems.values()), axis=0))
+        gain = 0.1 / float(np.sqrt((audio**2).mean()))
+        return float(log_mel_distance(gain * total, gain * torch.from_numpy(audio), mel))
+
+    one, eight = distance(1), distance(8)
+    assert eight < one
+
+
+def test_windows_cover_and_weights_add_up():
+    for length in (1, 10, 11, 95, 100, 101, 5000):
+        starts = window_starts(length, 100, 20)
+        total = torch.zeros(starts[-1] + 100)
+        for s in starts:
+            total[s : s + 100] += fade(100, 20, s == 0, s == starts[-1])
+        assert len(total) >= length
+        torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_masked_stems_add_up_to_the_mixture():
+    mixture = noise(2, 9000)
+    stems = noise(4, 9000, seed=1)
+    masked = mask_mixture(mixture, stems)
+    assert masked.shape == (4, 2, 9000)
+    np.testing.assert_allclose(masked.sum(0), mixture, atol=1e-5)
+
+
+def test_masks_from_the_true_stems_separate_them():
+    """With true magnitudes the mask is the ideal ratio mask: far better than the mixture."""
+    time = np.arange(16000) / RATE
+    true = np.stack([0.2 * np.sin(2 * np.pi * f * time) for f in (200, 700, 1500, 3000)])
+    mixture = true.sum(0, keepdims=True).astype(np.float32)
+    masked = mask_mixture(mixture, true.astype(np.float32))[:, 0]
+    error = ((masked - true) ** 2).sum(1) / (true**2).sum(1)
+    assert (10 * np.log10(error) < -20).all()
+
+
+def test_panning_finds_where_a_stem_is():
+    time = np.arange(16000) / RATE
+    true = np.stack([0.2 * np.sin(2 * np.pi * f * time) for f in (200, 700, 1500, 3000)])
+    true = true.astype(np.float32)
+    gains = np.array([[1.0, 1.0], [1.6, 0.4], [0.2, 1.8], [1.0, 1.0]], np.float32)
+    mixture = np.einsum("sc,st->ct", gains, true)
+    placed = pan(mixture, true)
+    found = np.sqrt((placed**2).mean(-1)) / np.sqrt((true**2).mean(-1))[:, None]
+    np.testing.assert_allclose(found, gains, atol=0.1)
+
+
+def test_codebooks_add_up_to_the_latents():
+    codec = DummyCodec()
+    books = codebooks(codec)
+    codes = torch.randint(0, 16, (1, 5, 9))
+    total = sum(books[k][codes[0, k]] for k in range(5))
+    torch.testing.assert_close(total, codec.latents(Codes.unstack(codes, 2))[0])
+
+
+def test_oracle_is_the_codec(system):
+    stem = noise(2, 11 * HOP + 5)
+    back = system.oracle(stem, RATE, level=0.1)
+    assert back.shape == stem.shape
+    codec = DummyCodec()
+    wave = torch.from_numpy(stem)
+    expected = codec.decode(codec.encode(wave))[:, : stem.shape[1]].numpy()
+    np.testing.assert_allclose(back, expected, atol=0.02)
+    assert not system.oracle(np.zeros((1, 100)), RATE, level=0.1).any()
+
+
+def test_an_lm_for_another_codec_is_refused():
+    other = DummyCodec()
+    other.frame_hop = 640
+    with pytest.raises(CheckpointError, match="frame_hop 320, this codec has 640"):
+        TokenSep(TokenLM(tiny_config()), other)
+
+
+def test_weights_round_trip_and_bad_files_are_named(tmp_path):
+    torch.manual_seed(1)
+    model = TokenLM(tiny_config())
+    save_lm(tmp_path, model, half=False)
+    again = load_lm(tmp_path)
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+
+    whole = (tmp_path / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_lm(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(whole)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps({**config, "surprise": 1}))
+    with pytest.raises(ConfigError, match="surprise"):
+        load_lm(tmp_path)
+    wider = {**config, "lm": {**config["lm"], "dim": 64}}
+    (tmp_path / CONFIG).write_text(json.dumps(wider))
+    with pytest.raises(CheckpointError, match="another model"):
+        load_lm(tmp_path)
+    (tmp_path / CONFIG).write_text("{")
+    with pytest.raises(CheckpointError, match="not JSON"):
+        load_lm(tmp_path)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        TokenSep.from_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"no lm\.json"):
+        load_lm(tmp_path / "nowhere")
+
+
+def test_weights_with_nan_are_refused(tmp_path):
+    model = TokenLM(tiny_config())
+    with torch.no_grad():
+        model.stem[0, 0] = float("nan")
+    save_lm(tmp_path, model)
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_lm(tmp_path)
+
+
+def test_the_package_imports_without_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, tokensep; assert 'torch' not in sys.modules; tokensep.TokenSep"
+    subprocess.run([sys.executable, "-c", code], check=True)
