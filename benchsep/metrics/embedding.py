@@ -1,0 +1,352 @@
+"""Distances between embeddings of the true stem and of the estimate, for any embedding.
+
+Conventions
+-----------
+embedding  a callable of a mono signal ``[frames]`` at its own rate: rows ``[steps, dims]``,
+           one each step of time
+channels   the mean over channels
+direction  lower is better, 0 for identical signals
+silence    silent reference: no value (``ref_silent``); silent estimate: its distance
+
+Values
+------
+mse  mean squared difference of the rows, step by step (gensvs_eval's song-to-song MSE)
+fad  Fréchet distance of the two songs' rows, as Gaussians (song-to-song FAD): blind to the
+     order in time
+
+On the ratings of gensvs_eval (WASPAA 2025) both, on MERT or CLAP, follow listeners across
+generative and discriminative systems better than SDR does (|SRCC| .60 to .74 against .23).
+
+Metrics
+-------
+emb-mert   MERT-v1-95M, layer 12, 24 kHz: needs ``transformers`` and its weights (CC BY-NC 4.0)
+emb-clap   LAION CLAP for music, 48 kHz, 10 s each second: same (Apache-2.0)
+emb-voice  the 64 pooled activations of DNSMOS' P.835 network, 16 kHz, 9 s each second. Made for
+           speech; its weights come with benchsep, so that it runs anywhere
+
+Yours: ``EmbeddingDistance(my_embedding)``, registered under ``benchsep.metrics``.
+
+No code of strangers is run: MERT is loaded into transformers' own Hubert, whose architecture
+it has, and refused if a weight is missing; only safetensors files are read.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from benchsep.audio import STEMS
+from benchsep.errors import MetricError, Unavailable
+from benchsep.metrics._stems import every, score_pairs
+from benchsep.metrics.metric import Score, ValueTraits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+    from benchsep.metrics._stems import Channels
+    from benchsep.metrics.metric import Domain, References
+
+    Rows = NDArray[np.float64]
+
+
+class Embedding(Protocol):
+    """What :class:`EmbeddingDistance` needs; calling it may load a model the first time."""
+
+    name: str
+    rate: int
+    shortest: int
+    """Fewest samples that it takes."""
+    identity: str
+    """Changes whenever a row may change (weights, layer, window): part of each cell's key."""
+    domain: Domain
+    licence: str
+    source: str
+
+    def available(self) -> str: ...
+
+    def __call__(self, signal: NDArray[np.float32]) -> Rows: ...
+
+
+def mse(reference: Rows, estimate: Rows) -> float:
+    """Mean squared difference of ``[steps, dims]`` rows; surplus steps of one are left out.
+
+    Raises
+    ------
+    MetricError
+        if the dimensions differ or there is no row.
+    """
+    _checked(reference, estimate)
+    steps = min(len(reference), len(estimate))
+    return float(np.square(reference[:steps] - estimate[:steps]).mean())
+
+
+def frechet(reference: Rows, estimate: Rows) -> float:
+    """Fréchet distance of two sets of rows ``[steps, dims]``, each taken as a Gaussian::
+
+        |m1 - m2|² + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2)
+
+    With ``C = A Aᵀ`` the last trace is the nuclear norm of ``A1ᵀ A2``: exact for fewer rows
+    than dimensions, where a matrix square root fails, and never complex.
+    """
+    _checked(reference, estimate)
+    centred = [rows - rows.mean(0) for rows in (reference, estimate)]
+    a, b = (rows / np.sqrt(max(1, len(rows) - 1)) for rows in centred)
+    shift = float(np.square(reference.mean(0) - estimate.mean(0)).sum())
+    spread = float(np.square(a).sum() + np.square(b).sum())
+    shared = float(np.linalg.svd(a @ b.T, compute_uv=False).sum())
+    return max(0.0, shift + spread - 2 * shared)
+
+
+def _checked(reference: Rows, estimate: Rows) -> None:
+    if not len(reference) or not len(estimate) or reference.shape[1:] != estimate.shape[1:]:
+        raise MetricError(
+            f"embeddings {reference.shape} and {estimate.shape}: expected rows of one dimension"
+        )
+
+
+class EmbeddingDistance:
+    """The metric ``emb-<name>`` over an :class:`Embedding`: see the module."""
+
+    version = "1"
+    values: tuple[ValueTraits, ...] = (
+        ValueTraits("mse", -1, "", 0.0, None, 4, display="Embedding MSE"),
+        ValueTraits("fad", -1, "", 0.0, None, 3, display="Song-to-song FAD"),
+    )
+    needs_reference = True
+    channels: Channels = "mono"
+    silence = "silent reference: no value (ref_silent); silent estimate: its distance"
+
+    def __init__(self, embedding: Embedding) -> None:
+        self.embedding = embedding
+        self.name = f"emb-{embedding.name}"
+        self.rate: int | None = embedding.rate
+        self.domain: Domain = embedding.domain
+        self.default_stems: tuple[str, ...] = ("vocals",) if embedding.domain == "speech" else STEMS
+        self.licence = embedding.licence
+        self.source = embedding.source
+
+    def settings(self) -> dict[str, Any]:
+        return {"embedding": self.embedding.identity}
+
+    def available(self) -> str:
+        return self.embedding.available()
+
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
+            truth, found = (
+                audio.mono().resampled(self.embedding.rate).samples[0]
+                for audio in (reference, estimate)
+            )
+            if len(truth) < self.embedding.shortest:
+                return every(self.values, "too_short")
+            key = (self.name, stem)
+            try:
+                if key not in references.cache:
+                    references.cache[key] = self.embedding(truth)
+                rows = self.embedding(found)
+            except Unavailable as error:
+                return every(self.values, f"unavailable: {error}")
+            expected = references.cache[key]
+            return {"mse": Score(mse(expected, rows)), "fad": Score(frechet(expected, rows))}
+
+        return score_pairs(self.values, references, estimates, stems, score)
+
+
+class VoiceEmbedding:
+    """The P.835 network's pooled activations (:func:`benchsep.metrics.dnsmos.dnsmos_embedding`)."""
+
+    name = "voice"
+    rate = 16_000
+    shortest = 320
+    identity = "p835-269fbebdb513"
+    domain: Domain = "speech"
+    licence = "network CC BY 4.0 (microsoft/DNS-Challenge, through speechmos)"
+    source = "activations before the dense layers of DNSMOS P.835"
+
+    def available(self) -> str:
+        from benchsep.metrics.dnsmos import DNSMOS
+
+        return DNSMOS().available()
+
+    def __call__(self, signal: NDArray[np.float32]) -> Rows:
+        from benchsep.metrics.dnsmos import dnsmos_embedding
+
+        return dnsmos_embedding(np.clip(signal, -1, 1))
+
+
+class _Transformers:
+    """Weights through ``transformers``, from a folder or from the hub's cache or network."""
+
+    name: str
+    checkpoint: str
+
+    def __init__(self, checkpoint: str = "", *, device: str = "cpu") -> None:
+        self.checkpoint = checkpoint or self.checkpoint
+        self._device = device
+        self._loaded: Any = None
+
+    def available(self) -> str:
+        """Looks at this machine only; a download is left to the first score."""
+        if importlib.util.find_spec("transformers") is None:
+            return f"emb-{self.name} needs transformers: pip install 'benchsep[embeddings]'"
+        if self._cached() or not self._offline():
+            return ""
+        return self._absent("the machine is offline (BENCHSEP_OFFLINE or HF_HUB_OFFLINE)")
+
+    def _absent(self, reason: str) -> str:
+        return (
+            f"no weights of {self.checkpoint}, {reason}: where there is a network, "
+            f"hf download {self.checkpoint}"
+        )
+
+    def _cached(self) -> bool:
+        if Path(self.checkpoint).is_dir():
+            return True
+        from huggingface_hub import try_to_load_from_cache
+
+        return isinstance(try_to_load_from_cache(self.checkpoint, "config.json"), str)
+
+    @staticmethod
+    def _offline() -> bool:
+        return bool(os.environ.get("BENCHSEP_OFFLINE") or os.environ.get("HF_HUB_OFFLINE"))
+
+    def _model(self) -> Any:
+        if self._loaded is None:
+            reason = self.available()
+            if reason:
+                raise Unavailable(reason)
+            from transformers.utils import logging as quiet
+
+            chatter: Any = quiet
+            chatter.disable_progress_bar()  # the run has its own
+            try:
+                self._loaded = self._load(local_files_only=self._offline() or self._cached())
+            except (OSError, ValueError) as error:
+                first = str(error).split("\n")[0][:200]
+                raise Unavailable(self._absent(f"loading failed ({first})")) from error
+        return self._loaded
+
+    def _load(self, *, local_files_only: bool) -> Any:
+        raise NotImplementedError
+
+
+class MertEmbedding(_Transformers):
+    """MERT's hidden states, layer 12, 75 a second: ``[steps, 768]``."""
+
+    name = "mert"
+    checkpoint = "m-a-p/MERT-v1-95M"
+    rate = 24_000
+    shortest = 2400
+    domain: Domain = "music"
+    licence = "weights CC BY-NC 4.0, fetched by the user"
+    source = "Li et al., MERT, ICLR 2024 (arXiv 2306.00107); layer as in gensvs_eval"
+
+    def __init__(self, checkpoint: str = "", *, layer: int = 12, device: str = "cpu") -> None:
+        super().__init__(checkpoint, device=device)
+        self.layer = layer
+        self.identity = f"{self.checkpoint}:{layer}"
+
+    def _load(self, *, local_files_only: bool) -> Any:
+        from transformers import HubertConfig, HubertModel
+
+        raw, _ = HubertConfig.get_config_dict(self.checkpoint, local_files_only=local_files_only)
+        unusual = [
+            key
+            for key, plain in (("deepnorm", False), ("feature_extractor_cqt", False))
+            if raw.get(key, plain) != plain
+        ]
+        if unusual or raw.get("attention_relax", -1) > 0:
+            raise ValueError(f"{', '.join(unusual) or 'attention_relax'}: not a plain Hubert")
+        known = set(HubertConfig().to_dict()) - {"model_type", "architectures"}
+        config = HubertConfig(**{key: value for key, value in raw.items() if key in known})
+        loader: Any = HubertModel
+        model, report = loader.from_pretrained(
+            self.checkpoint,
+            config=config,
+            output_loading_info=True,
+            local_files_only=local_files_only,
+            use_safetensors=True,
+        )
+        lacking = [k for k in report["missing_keys"] if not k.endswith("masked_spec_embed")]
+        if lacking:
+            raise ValueError(f"{len(lacking)} weights are missing, e.g. {sorted(lacking)[0]}")
+        return model.eval().to(self._device)
+
+    def __call__(self, signal: NDArray[np.float32]) -> Rows:
+        import torch
+
+        model = self._model()
+        # Its processor only normalises to zero mean and unit variance.
+        scaled = (signal - signal.mean()) / np.sqrt(signal.var() + 1e-7)
+        inputs = torch.from_numpy(np.asarray(scaled, dtype=np.float32))[None].to(self._device)
+        with torch.no_grad():
+            states = model(inputs, output_hidden_states=True).hidden_states
+        if not -len(states) <= self.layer < len(states):
+            raise MetricError(f"layer {self.layer} of a network with {len(states) - 1} layers")
+        return np.asarray(states[self.layer][0].cpu().numpy(), dtype=np.float64)
+
+
+class ClapEmbedding(_Transformers):
+    """CLAP's audio embedding of 10 s windows each second: ``[steps, 512]``."""
+
+    name = "clap"
+    checkpoint = "laion/larger_clap_music"
+    rate = 48_000
+    shortest = 4800
+    domain: Domain = "music"
+    licence = "weights Apache-2.0, fetched by the user"
+    source = "Wu et al., LAION-CLAP, ICASSP 2023; windows as in fadtk"
+    seconds = 10
+
+    def __init__(self, checkpoint: str = "", *, device: str = "cpu") -> None:
+        super().__init__(checkpoint, device=device)
+        self.identity = f"{self.checkpoint}:{self.seconds}"
+
+    def _load(self, *, local_files_only: bool) -> Any:
+        from transformers import ClapFeatureExtractor, ClapModel
+
+        loader: Any = ClapModel
+        model = loader.from_pretrained(
+            self.checkpoint, local_files_only=local_files_only, use_safetensors=True
+        )
+        features = ClapFeatureExtractor.from_pretrained(
+            self.checkpoint, local_files_only=local_files_only
+        )
+        return model.eval().to(self._device), features
+
+    def __call__(self, signal: NDArray[np.float32]) -> Rows:
+        import torch
+
+        model, features = self._model()
+        last = max(0, len(signal) - self.seconds * self.rate)
+        starts = range(0, last + 1, self.rate)
+        windows = [signal[start : start + self.seconds * self.rate] for start in starts]
+        rows = []
+        for window in windows:
+            inputs = features(window, sampling_rate=self.rate, return_tensors="pt")
+            with torch.no_grad():
+                found = model.get_audio_features(**inputs.to(self._device))
+            rows.append(getattr(found, "pooler_output", found)[0].cpu().numpy())
+        return np.asarray(rows, dtype=np.float64)
+
+
+def voice() -> EmbeddingDistance:
+    """The entry point ``emb-voice``."""
+    return EmbeddingDistance(VoiceEmbedding())
+
+
+def mert() -> EmbeddingDistance:
+    """The entry point ``emb-mert``."""
+    return EmbeddingDistance(MertEmbedding())
+
+
+def clap() -> EmbeddingDistance:
+    """The entry point ``emb-clap``."""
+    return EmbeddingDistance(ClapEmbedding())
