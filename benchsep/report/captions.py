@@ -66,12 +66,12 @@ def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str
         "†: ill-conditioned on some song, kept but not ranked.",
         LADDER_NOTE,
     ]
-    shares = [f"{display(c, traits)} {badges.badge(c)}" for c in columns if badges.badge(c)]
-    if shares:
-        lines.append(
-            "Share of same-song pairs of systems ordered as listeners do (.50 is a coin): "
-            f"{'; '.join(shares)} ({badges.SOURCE})."
-        )
+    lines += [
+        f"{display(c, traits)} orders same-song pairs of systems as listeners do (.50 is a coin): "
+        f"{badges.badge(c)} ({badges.SOURCE})."
+        for c in columns
+        if badges.badge(c)
+    ]
     return lines
 
 

@@ -57,7 +57,7 @@ def head(column: Column) -> str:
     """``vocals ↑`` with the unit where there is one."""
     if column.in_title:
         return column.head
-    unit = f" [{column.unit}]" if column.unit else ""
+    unit = f" [{column.unit}]" if column.unit not in ("", "MOS") else ""
     arrow = ARROWS[column.direction] if column.kind == "score" else ""
     return f"{column.head}{unit} {arrow}".rstrip()
 
