@@ -12,10 +12,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tokensep.errors import ConfigError
-
 
 T = TypeVar("T", bound="Strict")
 
@@ -29,8 +28,8 @@ class Strict(BaseModel):
 class TeacherConfig(Strict):
     """The frozen self-supervised teacher of the semantic branch.
 
-    ``kind="mini"`` is :class:`tokensep.hubert.HubertMini` (its sizes are below); ``kind="hf"`` loads a
-    ``transformers`` HuBERT named by ``name`` (hub id or local folder).
+    ``kind="mini"``: :class:`tokensep.hubert.HubertMini` (its sizes are below); ``kind="hf"``: a
+    ``transformers`` HuBERT, named by ``name`` (hub id or local folder).
     """
 
     kind: Literal["mini", "hf"] = "mini"
@@ -61,6 +60,7 @@ class CodecConfig(Strict):
     mels: int = 128
     """Log-mel bands given to the encoder beside the STFT (0: none)."""
     phase_input: bool = True
+    entry_kernel: int = 3
     input_bins: int | None = None
     """STFT bins that the encoder sees (lowest first); None: all."""
     dim: int = 256
@@ -82,8 +82,8 @@ class CodecConfig(Strict):
     semantic_strides: tuple[int, ...] = (1, 2)
     quantizer_dropout: float = 0.0
     ema_decay: float = 0.99
-    dead_threshold: float = 1.0
-    """An entry used fewer times than this (running average per step) is replaced by a batch vector."""
+    dead_threshold: float = 0.05
+    """An entry whose running use per step is lower is replaced by a vector of the batch."""
     teacher: TeacherConfig = TeacherConfig()
 
     @property
@@ -109,16 +109,15 @@ class LossConfig(Strict):
     """Weights of the codec's training losses (0 switches a term off)."""
 
     mel: float = 1.0
-    mel_windows: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
-    mel_bands: tuple[int, ...] = (12, 24, 40, 64, 96, 128)
-    linear_mel: float = 0.0
-    erb: float = 0.0
-    """Gammatone-like bands × 20 ms energies, the picture that ViSQOL looks at."""
-    bass: float = 0.0
+    mel_windows: tuple[int, ...] = (256, 1024, 2048, 4096)
+    mel_bands: tuple[int, ...] = (24, 64, 96, 128)
+    erb: float = 0.5
+    """Log energies of 32 gammatone-shaped bands, 80 ms windows every 20 ms."""
+    bass: float = 0.1
     """Complex STFT distance below ``bass_hz``."""
     bass_hz: float = 250.0
     commit: float = 0.25
-    semantic: float = 0.5
+    semantic: float = 0.2
     adversarial: float = 0.0
     feature_match: float = 0.0
     discriminator_start: int = 0

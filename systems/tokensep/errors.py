@@ -1,4 +1,4 @@
-"""The errors that tokensep raises on purpose (the package stands alone; the plugin translates them).
+"""The errors that tokensep raises on purpose (it stands alone; the plugin translates them).
 
 Each message says what was found, what was expected, and how to mend it.
 """

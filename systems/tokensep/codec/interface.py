@@ -25,7 +25,7 @@ class Codes:
     Attributes
     ----------
     acoustic : int64 ``[B, Ka, F]``, entries in ``[0, codebook_size)``.
-    semantic : int64 ``[B, Ks, F]``, entries in ``[0, codebook_size)``; ``Ks`` may differ from ``Ka``.
+    semantic : int64 ``[B, Ks, F]``, entries in the same range; ``Ks`` may differ from ``Ka``.
     """
 
     acoustic: Tensor
@@ -44,9 +44,8 @@ class Codes:
 class Codec(Protocol):
     """The part of :class:`tokensep.codec.model.HCodec` that others may rely on.
 
-    ``HCodec.from_checkpoint(folder)`` reads ``config.json``, ``codec.safetensors`` and (mini teacher)
-    ``hubert.safetensors``; ``save_checkpoint(folder)`` writes them. Both are in eval mode and frozen
-    afterwards / unchanged respectively.
+    ``HCodec.from_checkpoint(folder)`` reads ``config.json``, ``codec.safetensors`` and, for the mini
+    teacher, ``hubert.safetensors``, and returns a frozen model in eval mode.
     """
 
     rate: int

@@ -1,0 +1,373 @@
+"""H-Codec, dual path: a mono wave into acoustic and semantic tokens, and back.
+
+The design of HCodec-2.0 (arXiv 2512.20151; facts in the project's notes): STFT → ConvNeXt →
+transformer → strided convolution → RVQ for the acoustic stream; a frozen self-supervised teacher →
+strided encoder → its own RVQ for the semantic stream; both joined → transformer → ConvNeXt →
+inverse STFT. What is added for small models: log-mel bands beside the STFT at the input, and an
+output bias that starts at a given mean spectrum.
+
+Conventions
+-----------
+See :mod:`tokensep.codec.interface`. ``[B, F, C]`` inside. Training goes through ``forward``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tokensep.codec.interface import Codes
+from tokensep.codec.layers import (
+    Conv,
+    ConvNeXt,
+    ResNet,
+    TransformerLayer,
+    UpConv,
+    mel_filters,
+    same_istft,
+    same_stft,
+)
+from tokensep.codec.rvq import ResidualVQ
+from tokensep.config import CodecConfig, load
+from tokensep.errors import AudioError, CheckpointError, ConfigError
+from tokensep.ssl import make_teacher
+
+
+class AcousticEncoder(nn.Module):
+    """Log-magnitude and phase (and log-mel) → token-rate latents ``[B, F / stride, latent]``."""
+
+    def __init__(self, c: CodecConfig) -> None:
+        super().__init__()
+        self.config = c
+        self.bins = c.input_bins or c.n_fft // 2 + 1
+        self.register_buffer("window", torch.hann_window(c.n_fft), persistent=False)
+        if c.mels:
+            filters = mel_filters(c.rate, c.n_fft, c.mels)
+            self.register_buffer("filters", filters, persistent=False)
+        width = self.bins * (2 if c.phase_input else 1) + c.mels
+        self.entry = Conv(width, c.dim, c.entry_kernel)
+        self.norm = nn.LayerNorm(c.dim)
+        self.blocks = nn.ModuleList(
+            ConvNeXt(c.dim, c.ffn, c.kernel, 1 / max(1, c.encoder_blocks))
+            for _ in range(c.encoder_blocks)
+        )
+        self.transformers = nn.ModuleList(
+            TransformerLayer(c.dim, c.heads, c.transformer_ffn)
+            for _ in range(c.encoder_transformers)
+        )
+        self.exit_norm = nn.LayerNorm(c.dim)
+        self.exit = Conv(c.dim, c.latent_dim, 2 * c.stride + 1 if c.stride > 2 else 4, c.stride)
+
+    def features(self, spec: Tensor) -> Tensor:
+        """Network input from the complex STFT ``[B, F, bins]``."""
+        magnitude = spec.abs()
+        low = magnitude[..., : self.bins]
+        parts = [torch.log(low.clamp_min(1e-5)) / 4]
+        if self.config.phase_input:
+            parts.append(torch.angle(spec[..., : self.bins]) / torch.pi)
+        if self.config.mels:
+            parts.append(torch.log(magnitude**2 @ self.filters + 1e-8) / 4)
+        return torch.cat(parts, -1)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        c = self.config
+        x = self.norm(self.entry(self.features(same_stft(wave, c.n_fft, c.hop, self.window))))
+        for block in self.blocks:
+            x = block(x)
+        for layer in self.transformers:
+            x = layer(x)
+        return self.exit(self.exit_norm(x))
+
+
+class ResidualUnit(nn.Module):
+    """ELU, k3, ELU, k1 around a residual (semantic branch)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.act = Conv(dim, dim, 3), Conv(dim, dim, 1), nn.ELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(self.act(self.conv1(self.act(x))))
+
+
+class SemanticEncoder(nn.Module):
+    """Teacher features → token-rate latents."""
+
+    def __init__(self, c: CodecConfig, teacher_dim: int) -> None:
+        super().__init__()
+        dim = c.semantic_dim
+        parts: list[nn.Module] = [Conv(teacher_dim, dim, 3)]
+        for stride in c.semantic_strides:
+            parts += [ResidualUnit(dim), ResidualUnit(dim)]
+            parts.append(Conv(dim, dim, 2 * stride if stride > 1 else 3, stride))
+        self.layers = nn.Sequential(*parts, Conv(dim, c.latent_dim, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class SemanticDecoder(nn.Module):
+    """Semantic latents → teacher features; only the training loss uses it."""
+
+    def __init__(self, c: CodecConfig, teacher_dim: int) -> None:
+        super().__init__()
+        dim = c.semantic_dim
+        parts: list[nn.Module] = [Conv(c.latent_dim, dim, 3)]
+        for stride in reversed(c.semantic_strides):
+            parts += [UpConv(dim, dim, stride) if stride > 1 else Conv(dim, dim, 3)]
+            parts += [ResidualUnit(dim), ResidualUnit(dim)]
+        self.layers = nn.Sequential(*parts, Conv(dim, teacher_dim, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Decoder(nn.Module):
+    """Joined latents → wave, by predicted log-magnitude and phase (Vocos head)."""
+
+    def __init__(self, c: CodecConfig) -> None:
+        super().__init__()
+        self.config = c
+        self.register_buffer("window", torch.hann_window(c.n_fft), persistent=False)
+        self.entry = UpConv(2 * c.latent_dim, c.dim, c.stride)
+        self.resnets = nn.ModuleList(ResNet(c.dim, c.dropout) for _ in range(c.decoder_resnets))
+        self.transformers = nn.ModuleList(
+            TransformerLayer(c.dim, c.heads, c.transformer_ffn)
+            for _ in range(c.decoder_transformers)
+        )
+        self.norm = nn.LayerNorm(c.dim)
+        self.blocks = nn.ModuleList(
+            ConvNeXt(c.dim, c.ffn, c.kernel, 1 / max(1, c.decoder_blocks))
+            for _ in range(c.decoder_blocks)
+        )
+        self.exit_norm = nn.LayerNorm(c.dim)
+        self.head = nn.Linear(c.dim, 2 * (c.n_fft // 2 + 1))
+
+    def start_at(self, log_magnitude: Tensor) -> None:
+        """Start the output at a mean log-magnitude spectrum ``[bins]``, phases spread by the net."""
+        bins = log_magnitude.shape[0]
+        with torch.no_grad():
+            self.head.weight.mul_(0.5)
+            self.head.bias[:bins] = log_magnitude
+            self.head.bias[bins:] = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = self.config
+        x = self.entry(x)
+        half = len(self.resnets) // 2
+        for block in self.resnets[:half]:
+            x = block(x)
+        for layer in self.transformers:
+            x = layer(x)
+        for block in self.resnets[half:]:
+            x = block(x)
+        x = self.norm(x)
+        for block in self.blocks:
+            x = block(x)
+        log_magnitude, phase = self.head(self.exit_norm(x)).float().chunk(2, -1)
+        # exp(4.6) = 100: the clip of Vocos and HCodec; a full-scale sine reaches n_fft / 4.
+        magnitude = torch.exp(log_magnitude.clamp(-14.0, 6.1))
+        return same_istft(torch.polar(magnitude, phase), c.n_fft, c.hop, self.window)
+
+
+@dataclass
+class Pass:
+    """What one training pass yields."""
+
+    wave: Tensor
+    commit: Tensor
+    semantic: Tensor
+    codes: Codes | None
+
+
+class HCodec(nn.Module):
+    """The codec.
+
+    Parameters
+    ----------
+    config : see :class:`tokensep.config.CodecConfig`.
+    teacher : a ready teacher; by default the one that ``config.teacher`` names (``hf`` teachers are
+        fetched or read from a folder here).
+    """
+
+    def __init__(self, config: CodecConfig, teacher: nn.Module | None = None) -> None:
+        super().__init__()
+        c = self.config = config
+        strides = 1
+        for s in c.semantic_strides:
+            strides *= s
+        if strides != c.stride:
+            raise ConfigError(
+                f"semantic_strides {c.semantic_strides} multiply to {strides}; stride is {c.stride}"
+            )
+        self.teacher = teacher or make_teacher(c.teacher, c.rate, c.hop)
+        dim = int(self.teacher.dim)
+        self.encoder = AcousticEncoder(c)
+        self.semantic_encoder = SemanticEncoder(c, dim)
+        self.semantic_decoder = SemanticDecoder(c, dim)
+        self.acoustic_rvq, self.semantic_rvq = (
+            ResidualVQ(
+                c.latent_dim,
+                c.codebook_size,
+                layers,
+                c.ema_decay,
+                c.dead_threshold,
+                c.quantizer_dropout,
+            )
+            for layers in (c.acoustic_layers, c.semantic_layers)
+        )
+        self.decoder = Decoder(c)
+
+    rate = property(lambda self: self.config.rate)
+    frame_hop = property(lambda self: self.config.frame_hop)
+    frame_rate = property(lambda self: self.config.frame_rate)
+    codebook_size = property(lambda self: self.config.codebook_size)
+    acoustic_layers = property(lambda self: self.config.acoustic_layers)
+    semantic_layers = property(lambda self: self.config.semantic_layers)
+
+    def train(self, mode: bool = True) -> HCodec:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, wave: Tensor, quantise: bool = True) -> Pass:
+        """One training pass over ``[B, F * frame_hop]``; ``quantise=False`` skips the RVQs."""
+        acoustic = self.encoder(wave)
+        target = self.teacher(wave)
+        semantic = self.semantic_encoder(target)
+        commit, codes = wave.new_zeros(()), None
+        if quantise:
+            acoustic, a_codes, a_loss = self.acoustic_rvq(acoustic)
+            semantic, s_codes, s_loss = self.semantic_rvq(semantic)
+            commit, codes = a_loss + s_loss, Codes(a_codes, s_codes)
+        distance = (self.semantic_decoder(semantic) - target).pow(2).mean()
+        return Pass(self.decoder(torch.cat([acoustic, semantic], -1)), commit, distance, codes)
+
+    @torch.no_grad()
+    def encode(self, wave: Tensor) -> Codes:
+        """Codes of ``[B, T]``, padded on the right to whole frames.
+
+        Raises
+        ------
+        AudioError
+            Wrong shape, no samples, or samples that are not finite.
+        """
+        if wave.ndim != 2 or not wave.shape[-1]:
+            raise AudioError(f"expected a wave [batch, samples], got shape {tuple(wave.shape)}")
+        if not torch.isfinite(wave).all():
+            raise AudioError("the wave holds NaN or infinite samples: clean it first")
+        wave = torch.nn.functional.pad(wave, (0, -wave.shape[-1] % self.frame_hop))
+        was = self.training
+        self.eval()
+        _, acoustic, _ = self.acoustic_rvq(self.encoder(wave))
+        _, semantic, _ = self.semantic_rvq(self.semantic_encoder(self.teacher(wave)))
+        self.train(was)
+        return Codes(acoustic, semantic)
+
+    @torch.no_grad()
+    def latents(self, codes: Codes) -> Tensor:
+        """Summed codebook vectors of both streams, ``[B, F, 2 * latent_dim]``."""
+        acoustic = self.acoustic_rvq.decode(codes.acoustic)
+        return torch.cat([acoustic, self.semantic_rvq.decode(codes.semantic)], -1)
+
+    @torch.no_grad()
+    def decode(self, codes: Codes) -> Tensor:
+        """Wave ``[B, F * frame_hop]`` of codes."""
+        return self.decoder(self.latents(codes))
+
+    def save_checkpoint(self, folder: Path, extra: dict[str, Any] | None = None) -> None:
+        """Write ``config.json``, ``codec.safetensors`` (fp16) and the mini teacher's weights.
+
+        Entry counts and sums of the codebooks are left out: inference does not need them.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            k: (v.half() if v.is_floating_point() else v).contiguous()
+            for k, v in self.state_dict().items()
+            if not k.endswith((".counts", ".sums"))
+        }
+        parts = {"codec": {k: v for k, v in state.items() if not k.startswith("teacher.")}}
+        if self.config.teacher.kind == "mini":
+            prefix = "teacher.model."
+            parts["hubert"] = {
+                k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)
+            }
+        for name, tensors in parts.items():
+            save_file(tensors, folder / f"{name}.safetensors")
+        data = {"codec": self.config.model_dump(mode="json"), **(extra or {})}
+        (folder / "config.json").write_text(json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def from_checkpoint(cls, folder: Path | str) -> HCodec:
+        """A frozen codec in eval mode.
+
+        Raises
+        ------
+        CheckpointError
+            A file is missing, corrupt, or made for another configuration.
+        ConfigError
+            ``config.json`` has an unknown key.
+        """
+        folder = Path(folder)
+        path = folder / "config.json"
+        if not path.is_file():
+            raise CheckpointError(f"{path} does not exist: expected a codec checkpoint folder")
+        try:
+            data = json.loads(path.read_text())["codec"]
+        except (ValueError, KeyError, TypeError) as e:
+            raise CheckpointError(f"{path} is not a codec configuration: {e!r}") from e
+        codec = cls(load(CodecConfig, data))
+        tensors = read_tensors(folder / "codec.safetensors")
+        if codec.config.teacher.kind == "mini":
+            hubert = read_tensors(folder / "hubert.safetensors")
+            tensors |= {f"teacher.model.{k}": v for k, v in hubert.items()}
+            ignore: tuple[str, ...] = ()
+        else:
+            ignore = ("teacher.",)
+        fill(codec, tensors, folder, ignore)
+        return codec.eval().requires_grad_(False)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file as float32 (integers and booleans as they are).
+
+    Raises
+    ------
+    CheckpointError
+        Missing or corrupt.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: the checkpoint is incomplete")
+    try:
+        tensors = load_file(path)
+    except Exception as e:
+        raise CheckpointError(f"{path} is corrupt ({e}); fetch it again") from e
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def fill(
+    module: nn.Module, tensors: dict[str, Tensor], source: Path, ignore: tuple[str, ...]
+) -> None:
+    """Strict load, but for codebook statistics and the prefixes in ``ignore``."""
+    expected = {
+        k: v
+        for k, v in module.state_dict().items()
+        if not k.endswith((".counts", ".sums")) and not (ignore and k.startswith(ignore))
+    }
+    missing = sorted(set(expected) - set(tensors))
+    unknown = sorted(set(tensors) - set(expected))
+    shapes = [k for k in expected if k in tensors and expected[k].shape != tensors[k].shape]
+    if missing or unknown or shapes:
+        first = "; ".join(
+            f"{what}: {keys[0]} (of {len(keys)})"
+            for what, keys in (("missing", missing), ("unknown", unknown), ("shape", shapes))
+            if keys
+        )
+        raise CheckpointError(f"{source} does not fit its config.json: {first}")
+    module.load_state_dict(tensors, strict=False)

@@ -1,0 +1,147 @@
+"""Residual vector quantisation: EMA codebooks, k-means start, dead-code revival.
+
+Follows SoundStream (Zeghidour et al. 2021, arXiv 2107.03312) and the behaviour of
+``vector_quantize_pytorch.ResidualVQ``: the same codebooks give the same indices (tested).
+
+Conventions
+-----------
+``[B, F, D]`` vectors, int64 ``[B, K, F]`` codes; distance Euclidean; layer 0 first. Codebooks are
+buffers: the optimizer never sees them. Several processes average their statistics.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from tokensep.codec.kmeans import kmeans, nearest
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(x)
+    return x
+
+
+class Codebook(nn.Module):
+    """One layer: ``size`` entries of ``dim``, moved by exponential averages of what they are given."""
+
+    entries: Tensor
+    counts: Tensor
+    sums: Tensor
+    ready: Tensor
+
+    def __init__(self, size: int, dim: int, decay: float, dead: float) -> None:
+        super().__init__()
+        self.size, self.decay, self.dead = size, decay, dead
+        self.register_buffer("entries", torch.randn(size, dim))
+        self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("sums", torch.zeros(size, dim))
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def start(self, vectors: Tensor, per_step: int | None = None) -> None:
+        """Place the entries by k-means (process 0's, sent to the others).
+
+        ``per_step``: vectors that a training step will bring, if not as many as are given here.
+        """
+        centres, sizes = kmeans(vectors, self.size, 12)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(centres, 0)
+            torch.distributed.broadcast(sizes, 0)
+        self.entries.copy_(centres)
+        self.counts.copy_(sizes.clamp_min(1) * ((per_step or len(vectors)) / len(vectors)))
+        self.sums.copy_(centres * self.counts[:, None])
+        self.ready.fill_(True)
+
+    @torch.no_grad()
+    def update(self, vectors: Tensor, index: Tensor) -> None:
+        """Move the entries towards the vectors they were chosen for; revive the dead."""
+        counts = torch.bincount(index, minlength=self.size).to(vectors.dtype)
+        sums = torch.zeros_like(self.sums).index_add_(0, index, vectors)
+        counts, sums = _sum_over_processes(counts), _sum_over_processes(sums)
+        self.counts.mul_(self.decay).add_(counts, alpha=1 - self.decay)
+        self.sums.mul_(self.decay).add_(sums, alpha=1 - self.decay)
+        self.entries.copy_(self.sums / self.counts.clamp_min(1e-4)[:, None])
+        dead = self.counts < self.dead
+        number = int(dead.sum())
+        if number:
+            pick = torch.randint(len(vectors), (number,), device=vectors.device)
+            fresh = vectors[pick]
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.broadcast(fresh, 0)
+            self.entries[dead] = fresh
+            self.counts[dead] = self.dead * 2
+            self.sums[dead] = fresh * (self.dead * 2)
+
+
+class ResidualVQ(nn.Module):
+    """``layers`` codebooks, each coding what the ones before it left.
+
+    Parameters
+    ----------
+    dim, size, layers : codebook geometry.
+    decay : of the running averages.
+    dead : running use per step below which an entry is replaced.
+    dropout : probability (per training step) of stopping after a random layer.
+    """
+
+    def __init__(
+        self, dim: int, size: int, layers: int, decay: float, dead: float, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.books = nn.ModuleList(Codebook(size, dim, decay, dead) for _ in range(layers))
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantised vectors (gradient passed straight through), codes, commitment loss.
+
+        The loss is the mean over layers of the squared distance between a layer's input and the
+        entry chosen for it.
+        """
+        flat = x.reshape(-1, x.shape[-1])
+        last = len(self.books)
+        if self.training and self.dropout and torch.rand(()) < self.dropout:
+            last = int(torch.randint(1, len(self.books) + 1, ()))
+        residual, total = flat, torch.zeros_like(flat)
+        codes, losses = [], []
+        for book in self.books[:last]:
+            given = residual.detach()
+            if self.training and not book.ready:
+                book.start(given)
+            index = nearest(given, book.entries)
+            chosen = book.entries[index]
+            losses.append(fn.mse_loss(residual, chosen))
+            if self.training:
+                book.update(given, index)
+            residual = residual - chosen
+            total = total + chosen
+            codes.append(index)
+        quantised = (flat + (total - flat).detach()).reshape(x.shape)
+        stacked = torch.stack(codes, 0).reshape(len(codes), x.shape[0], -1).transpose(0, 1)
+        return quantised, stacked, torch.stack(losses).mean()
+
+    @torch.no_grad()
+    def start(self, vectors: Tensor, per_step: int) -> None:
+        """Start every layer by k-means on what the layers before it leave of ``[N, D]``."""
+        residual = vectors
+        for book in self.books:
+            book.start(residual, per_step)
+            residual = residual - book.entries[nearest(residual, book.entries)]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Sum of the entries: ``[B, K, F]`` → ``[B, F, D]`` (``K`` may be fewer than all layers)."""
+        books = list(self.books)[: codes.shape[1]]
+        vectors = [fn.embedding(codes[:, i], book.entries) for i, book in enumerate(books)]
+        return torch.stack(vectors).sum(0)
+
+
+def perplexity(codes: Tensor, size: int) -> Tensor:
+    """Effective number of entries used per layer: ``[B, K, F]`` → ``[K]``, between 1 and ``size``."""
+    out = []
+    for layer in range(codes.shape[1]):
+        share = torch.bincount(codes[:, layer].flatten(), minlength=size).double()
+        share = share / share.sum()
+        out.append(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
+    return torch.stack(out)

@@ -1,0 +1,125 @@
+"""Saving and resuming a training run: tensors in safetensors, everything else in JSON, no pickle.
+
+Conventions
+-----------
+A checkpoint is a folder ``step-N`` with ``tensors.safetensors`` (names ``part/key``) and
+``state.json``. It is written under another name and renamed, so a kill leaves a whole one; the
+newest whole one is resumed. Two are kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tokensep.errors import CheckpointError
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state split into tensors and JSON."""
+    state = optimizer.state_dict()
+    tensors = {f"{i}.{k}": v for i, entry in state["state"].items() for k, v in entry.items()}
+    return tensors, {"groups": state["param_groups"]}
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], meta: dict[str, Any]
+) -> None:
+    """Inverse of :func:`optimizer_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else g for g in meta["groups"]]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def rng_state(rng: np.random.Generator) -> dict[str, Any]:
+    """Torch's and numpy's random state as JSON."""
+    raw = torch.get_rng_state().numpy().tobytes()
+    return {"torch": base64.b64encode(raw).decode(), "numpy": rng.bit_generator.state}
+
+
+def load_rng(state: dict[str, Any], rng: np.random.Generator) -> None:
+    """Inverse of :func:`rng_state`."""
+    raw = np.frombuffer(base64.b64decode(state["torch"]), np.uint8).copy()
+    torch.set_rng_state(torch.from_numpy(raw))
+    rng.bit_generator.state = state["numpy"]
+
+
+def save(
+    folder: Path, step: int, parts: dict[str, dict[str, Tensor]], state: dict[str, Any]
+) -> Path:
+    """Write ``folder/step-N`` whole or not at all, and drop all but the two newest."""
+    target, temporary = folder / f"step-{step}", folder / f".step-{step}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    flat = {
+        f"{part}/{key}": value.detach().contiguous().clone()
+        for part, tensors in parts.items()
+        for key, value in tensors.items()
+    }
+    save_file(flat, temporary / "tensors.safetensors")
+    (temporary / "state.json").write_text(json.dumps({"step": step, **state}))
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    for old in checkpoints(folder)[:-2]:
+        shutil.rmtree(old)
+    return target
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    found = [p for p in folder.glob("step-*") if (p / "state.json").exists()]
+    return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
+
+
+def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Parts and state of one checkpoint folder.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or corrupt.
+    """
+    try:
+        flat = load_file(path / "tensors.safetensors")
+        state = json.loads((path / "state.json").read_text())
+    except Exception as e:
+        raise CheckpointError(
+            f"{path} is not a whole training checkpoint ({e}); delete it to resume an older one"
+        ) from e
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        part, key = name.split("/", 1)
+        parts.setdefault(part, {})[key] = value
+    return parts, state
+
+
+class Ema:
+    """Exponential moving average of a module's parameters; buffers are copied as they are."""
+
+    def __init__(self, module: torch.nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.shadow = {k: v.detach().clone() for k, v in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: torch.nn.Module, step: int) -> None:
+        """Move towards the module, faster at the start (``(1 + step) / (10 + step)``)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in module.named_parameters():
+            self.shadow[name].lerp_(value.detach(), 1 - decay)
+
+    def copy_to(self, module: torch.nn.Module) -> None:
+        """Overwrite the module's parameters with the average."""
+        with torch.no_grad():
+            for name, value in module.named_parameters():
+                value.copy_(self.shadow[name])

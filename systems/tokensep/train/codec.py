@@ -1,0 +1,312 @@
+"""Train the codec: a time budget in CPU minutes or a number of steps, killed and resumed at will.
+
+Run: ``python -m tokensep.train.codec --config configs/tokensep/mini.yaml --musdb FOLDER --work DIR
+--hubert DIR --out WEIGHTS``. Start it again with the same arguments to continue.
+
+Conventions
+-----------
+Progress (for the learning rate) is the larger of steps and CPU seconds over their budgets; with a
+step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by k-means after
+``continuous_steps`` without quantisation. The shipped weights are the running average (EMA).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tokensep.codec.losses import SpectralLoss
+from tokensep.codec.model import HCodec
+from tokensep.codec.rvq import perplexity
+from tokensep.config import CodecConfig, CodecTrainConfig, load
+from tokensep.errors import CheckpointError
+from tokensep.train import checkpoint as ck
+from tokensep.train.data import (
+    Augment,
+    StemStore,
+    codec_batch,
+    loose_files,
+    musdb_files,
+    validation_songs,
+)
+
+
+@dataclass
+class Run:
+    """Everything that changes during training and that a checkpoint holds."""
+
+    codec: HCodec
+    config: CodecTrainConfig
+    store: StemStore
+    valid: StemStore | None
+    work: Path
+    augment: Augment = field(default_factory=Augment)
+    step: int = 0
+    cpu_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(self.config.seed)
+        self.rng = np.random.default_rng(self.config.seed)
+        self.loss = SpectralLoss(self.config.losses, self.codec.rate)
+        self.parameters = [p for p in self.codec.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=self.config.lr,
+            betas=self.config.betas,
+            weight_decay=self.config.weight_decay,
+        )
+        self.ema = ck.Ema(self.codec, self.config.ema)
+        frames = round(self.config.crop_seconds * self.codec.frame_rate)
+        self.length = frames * self.codec.frame_hop
+        self.began = time.process_time()
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds spent on this run, earlier processes included."""
+        return self.cpu_before + time.process_time() - self.began
+
+    def progress(self) -> float:
+        """Share of the budget that is spent."""
+        done = self.step / self.config.max_steps
+        if self.config.cpu_minutes:
+            done = max(done, self.cpu_seconds() / (60 * self.config.cpu_minutes))
+        return min(done, 1.0)
+
+    def batch(self) -> Tensor:
+        """The next training batch ``[B, T]``."""
+        return torch.from_numpy(
+            codec_batch(self.store, self.config.batch, self.length, self.rng, self.augment)
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint into the work folder."""
+        tensors, meta = ck.optimizer_tensors(self.optimizer)
+        state = {
+            "optimizer": meta,
+            "rng": ck.rng_state(self.rng),
+            "cpu_seconds": self.cpu_seconds(),
+        }
+        parts = {"model": self.codec.state_dict(), "ema": self.ema.shadow, "optimizer": tensors}
+        ck.save(self.work / "checkpoints", self.step, parts, state)
+
+    def resume(self) -> bool:
+        """Continue from the newest checkpoint, if there is one."""
+        found = ck.checkpoints(self.work / "checkpoints")
+        if not found:
+            return False
+        parts, state = ck.load(found[-1])
+        try:
+            self.codec.load_state_dict(parts["model"])
+        except RuntimeError as e:
+            raise CheckpointError(
+                f"{found[-1]} was made with another configuration ({str(e)[:200]}); "
+                "use another --work folder"
+            ) from e
+        self.ema.shadow = parts["ema"]
+        ck.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
+        ck.load_rng(state["rng"], self.rng)
+        self.step, self.cpu_before = state["step"], state["cpu_seconds"]
+        self.began = time.process_time()
+        return True
+
+
+def prepare(run: Run, batches: int = 8) -> None:
+    """Start the output at the training data's mean log spectrum."""
+    from tokensep.codec.layers import same_stft
+
+    decoder, c = run.codec.decoder, run.codec.config
+    waves = torch.cat([run.batch() for _ in range(batches)])
+    spec = same_stft(waves, c.n_fft, c.hop, decoder.window)
+    decoder.start_at(torch.log(spec.abs().clamp_min(1e-5)).mean((0, 1)))
+    run.ema = ck.Ema(run.codec, run.config.ema)
+
+
+@torch.no_grad()
+def start_codebooks(run: Run, batches: int = 20) -> None:
+    """K-means over the latents of ``batches`` batches."""
+    codec = run.codec
+    acoustic, semantic = [], []
+    for _ in range(batches):
+        wave = run.batch()
+        acoustic.append(codec.encoder(wave).flatten(0, 1))
+        semantic.append(codec.semantic_encoder(codec.teacher(wave)).flatten(0, 1))
+    per_step = len(acoustic[0])
+    codec.acoustic_rvq.start(torch.cat(acoustic), per_step)
+    codec.semantic_rvq.start(torch.cat(semantic), per_step)
+
+
+def train_step(run: Run) -> dict[str, float]:
+    """One optimizer step; returns the loss terms."""
+    config = run.config
+    if run.step == config.continuous_steps:
+        start_codebooks(run)
+    progress = run.progress()
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    rate = config.lr_min + (config.lr - config.lr_min) * cosine
+    run.optimizer.param_groups[0]["lr"] = rate * min(1, (run.step + 1) / config.warmup)
+    logs: dict[str, float] = {}
+    for _ in range(config.accumulate):
+        wave = run.batch()
+        out = run.codec(wave, quantise=run.step >= config.continuous_steps)
+        terms = run.loss(out.wave, wave)
+        total = run.loss.total(terms)
+        total = total + config.losses.commit * out.commit + config.losses.semantic * out.semantic
+        (total / config.accumulate).backward()
+        terms |= {"commit": out.commit, "semantic": out.semantic, "total": total}
+        for name, value in terms.items():
+            logs[name] = logs.get(name, 0.0) + float(value.detach()) / config.accumulate
+    norm = torch.nn.utils.clip_grad_norm_(run.parameters, config.clip)
+    if torch.isfinite(norm):
+        run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.step += 1
+    run.ema.update(run.codec, run.step)
+    return logs | {"grad": float(norm), "lr": rate}
+
+
+@torch.no_grad()
+def validate(run: Run, seconds: float = 3.0) -> dict[str, float]:
+    """Loss terms and codebook use of the averaged model over one crop of each validation stem."""
+    assert run.valid is not None
+    codec = run.codec
+    kept = {k: v.detach().clone() for k, v in codec.named_parameters()}
+    run.ema.copy_to(codec)
+    codec.eval()
+    length = round(seconds * codec.frame_rate) * codec.frame_hop
+    sums: dict[str, float] = {}
+    codes: dict[str, list[Tensor]] = {"acoustic": [], "semantic": []}
+    for source in run.valid.sources:
+        start = max(0, (source.audio.shape[1] - length) // 2)
+        piece = source.audio[:, start : start + length].astype(np.float32).mean(0) / 32768
+        wave = torch.from_numpy(piece)[None]
+        found = codec.encode(wave)
+        for name in codes:
+            codes[name].append(getattr(found, name)[0])
+        terms = run.loss(codec.decode(found), wave)
+        for name, value in terms.items():
+            for key in (name, f"{name}_{source.stem}"):
+                sums[key] = sums.get(key, 0.0) + float(value)
+    count = len(run.valid.sources)
+    stems = len({s.stem for s in run.valid.sources})
+    result = {k: v / (count / stems if k.count("_") else count) for k, v in sums.items()}
+    for name, found_codes in codes.items():
+        use = perplexity(torch.cat(found_codes, 1)[None], codec.codebook_size)
+        result |= {f"perplexity_{name}_{i}": float(v) for i, v in enumerate(use)}
+    with torch.no_grad():
+        for name, parameter in codec.named_parameters():
+            parameter.copy_(kept[name])
+    codec.train()
+    return result
+
+
+class Log:
+    """Two CSV files in the work folder: ``train.csv`` and ``valid.csv``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str, row: dict[str, Any]) -> None:
+        """Append one row; the first row of a file fixes its columns."""
+        path = self.folder / f"{name}.csv"
+        new = not path.exists()
+        fields = list(row) if new else path.open().readline().strip().split(",")
+        with path.open("a") as handle:
+            writer = csv.DictWriter(handle, fields, restval="", extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def finish(run: Run, out: Path, hubert_note: dict[str, Any] | None = None) -> None:
+    """Put the averaged weights into the codec and write the checkpoint that is shipped."""
+    run.ema.copy_to(run.codec)
+    note = {"steps": run.step, "cpu_seconds": round(run.cpu_seconds()), **(hubert_note or {})}
+    run.codec.eval().save_checkpoint(out, {"training": note})
+
+
+def train(run: Run, out: Path) -> None:
+    """Train until the budget is spent, resuming if the work folder holds a checkpoint."""
+    log = Log(run.work)
+    if not run.resume():
+        prepare(run)
+    run.codec.train()
+    sums: dict[str, float] = {}
+    count = 0
+    while run.progress() < 1:
+        for name, value in train_step(run).items():
+            sums[name] = sums.get(name, 0.0) + value
+        count += 1
+        if run.step % 20 == 0:
+            row = {"step": run.step, "cpu_seconds": run.cpu_seconds()}
+            row |= {k: v / count for k, v in sums.items()}
+            log.write("train", row)
+            print(" ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+            sums, count = {}, 0
+        if run.step % run.config.save_every == 0:
+            run.save()
+        if run.valid and run.step % run.config.eval_every == 0:
+            row = {"step": run.step, "cpu_seconds": run.cpu_seconds(), **validate(run)}
+            log.write("valid", row)
+            print("VALID", *(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+    run.save()
+    if run.valid:
+        log.write("valid", {"step": run.step, "cpu_seconds": run.cpu_seconds(), **validate(run)})
+    finish(run, out)
+
+
+def load_hubert(codec: HCodec, folder: Path) -> None:
+    """Give the codec's mini teacher its trained weights."""
+    path = folder / "hubert.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: train it first (tokensep.train.hubert)")
+    tensors = {k: v.float() for k, v in load_file(path).items()}
+    codec.teacher.model.load_state_dict(tensors)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--musdb", type=Path, required=True, help="MUSDB train folder")
+    parser.add_argument("--extra", type=Path, help="folder of other recordings (free licences)")
+    parser.add_argument("--work", type=Path, required=True, help="checkpoints, logs, audio cache")
+    parser.add_argument("--hubert", type=Path, help="folder with hubert.safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the shipped weights")
+    parser.add_argument("--cpu-minutes", type=float)
+    parser.add_argument("--max-steps", type=int)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    data = yaml.safe_load(args.config.read_text())
+    settings = load(CodecTrainConfig, data.get("codec_train", {}))
+    changes = {"cpu_minutes": args.cpu_minutes, "max_steps": args.max_steps}
+    settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    codec = HCodec(load(CodecConfig, data["codec"]))
+    if args.hubert:
+        load_hubert(codec, args.hubert)
+    held_out = set(validation_songs())
+    rate = codec.rate
+    files = list(musdb_files(args.musdb, None, held_out))
+    name = "audio-train"
+    if args.extra:
+        files += list(loose_files(args.extra))
+        name = "audio-train-extra"
+    store = StemStore.build(args.work / name, files, rate)
+    valid = StemStore.build(
+        args.work / "audio-valid", musdb_files(args.musdb, held_out, set()), rate
+    )
+    train(Run(codec, settings, store, valid, args.work), args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Stems for training: reading them once, and cropping, remixing and augmenting them for ever.
+
+Conventions
+-----------
+Sources are kept as int16 ``[channels, T]`` in one flat ``.npy`` file that is mapped, not read, so a
+second process or a resumed run costs nothing. A crop is float32 mono. Every random choice comes
+from the generator that is passed in: same seed, same crops.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from tokensep.errors import DataError
+
+STEMS = ("vocals", "drums", "bass", "other")
+_MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
+
+
+def validation_songs() -> list[str]:
+    """The 14 songs that the ``musdb`` package keeps out of training (its configs/mus.yaml).
+
+    Raises
+    ------
+    DataError
+        ``musdb`` is not installed.
+    """
+    spec = util.find_spec("musdb")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError("the musdb package, which names the validation songs, is not installed")
+    import yaml
+
+    path = Path(next(iter(spec.submodule_search_locations))) / "configs" / "mus.yaml"
+    return list(yaml.safe_load(path.read_text())["validation_tracks"])
+
+
+def decode(path: Path, stream: int = 0, rate: int = 44100) -> NDArray[np.int16]:
+    """One audio stream of a file as int16 ``[channels, T]`` at ``rate``."""
+    import av
+
+    with av.open(str(path)) as container:
+        streams = container.streams.audio
+        if stream >= len(streams):
+            raise DataError(f"{path}: {len(streams)} audio streams, expected at least {stream + 1}")
+        resampler = av.AudioResampler(format="s16p", rate=rate)
+        pieces = []
+        for frame in container.decode(streams[stream]):
+            pieces += [f.to_ndarray() for f in resampler.resample(frame)]
+        pieces += [f.to_ndarray() for f in resampler.resample(None)]
+    if not pieces:
+        raise DataError(f"{path}: stream {stream} holds no audio")
+    return np.concatenate(pieces, axis=1)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One stem of one song, or one recording that is a stem by itself (``stem="other"`` …)."""
+
+    song: str
+    stem: str
+    audio: NDArray[np.int16]
+
+
+def musdb_files(
+    root: Path, names: set[str] | None, exclude: set[str]
+) -> Iterator[tuple[str, str, Path, int]]:
+    """(song, stem, file, stream) of a MUSDB folder: ``*.stem.mp4`` files or HQ song folders."""
+    for entry in sorted(root.iterdir()):
+        song = entry.name.removesuffix(".stem.mp4")
+        if song in exclude or (names is not None and song not in names):
+            continue
+        if entry.name.endswith(".stem.mp4"):
+            for stem in STEMS:
+                yield song, stem, entry, _MP4_STREAMS[stem]
+        elif entry.is_dir() and (entry / "vocals.wav").exists():
+            for stem in STEMS:
+                yield song, stem, entry / f"{stem}.wav", 0
+
+
+def loose_files(root: Path) -> Iterator[tuple[str, str, Path, int]]:
+    """Every recording below ``root``, the stem guessed from its name (``other`` if it says nothing)."""
+    words = {"vocadito": "vocals", "voc": "vocals", "drum": "drums", "bass": "bass"}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in {".wav", ".flac", ".mp3", ".ogg"}:
+            low = str(path.relative_to(root)).lower()
+            stem = next((s for w, s in words.items() if w in low), "other")
+            yield path.stem, stem, path, 0
+
+
+class StemStore:
+    """All sources of a training or validation set, decoded once into ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = json.loads((folder / "index.json").read_text())
+        flat = np.load(folder / "audio.npy", mmap_mode="r")
+        self.rate: int = index["rate"]
+        self.sources = [
+            Source(e["song"], e["stem"], flat[e["at"] : e["at"] + 2 * e["length"]].reshape(2, -1))
+            for e in index["sources"]
+        ]
+
+    @classmethod
+    def build(
+        cls, folder: Path, files: Iterable[tuple[str, str, Path, int]], rate: int
+    ) -> StemStore:
+        """Decode ``files`` to stereo int16 and write the folder (kept if it is complete)."""
+        if (folder / "index.json").exists():
+            return cls(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        entries, pieces, at = [], [], 0
+        for song, stem, path, stream in files:
+            audio = decode(path, stream, rate)
+            audio = np.repeat(audio, 2, 0) if audio.shape[0] == 1 else audio[:2]
+            entries.append({"song": song, "stem": stem, "at": at, "length": audio.shape[1]})
+            pieces.append(audio.ravel())
+            at += audio.size
+        if not entries:
+            raise DataError(f"no recordings to put into {folder}: expected MUSDB files or audio")
+        np.save(folder / "audio.npy", np.concatenate(pieces))
+        (folder / "index.json").write_text(json.dumps({"rate": rate, "sources": entries}))
+        return cls(folder)
+
+    def of(self, stem: str) -> list[Source]:
+        """The sources of one stem."""
+        return [s for s in self.sources if s.stem == stem]
+
+    def songs(self) -> list[str]:
+        """Names of the songs, each once, in order."""
+        return list(dict.fromkeys(s.song for s in self.sources))
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Which changes a crop may suffer; probabilities and ranges."""
+
+    gain_db: tuple[float, float] = (-12.0, 6.0)
+    polarity: float = 0.5
+    speed: float = 0.5
+    speed_range: tuple[float, float] = (0.9, 1.1)
+    eq: float = 0.3
+    eq_db: float = 6.0
+    sum_two: float = 0.15
+    silence: float = 0.02
+
+
+def speed(wave: NDArray[np.float32], ratio: float, length: int) -> NDArray[np.float32]:
+    """Play ``wave`` ``ratio`` times as fast (pitch moves along), cut to ``length`` samples."""
+    import soxr
+
+    out = soxr.resample(wave, 44100 * ratio, 44100, quality="MQ")
+    if len(out) < length:
+        out = np.pad(out, (0, length - len(out)))
+    return out[:length].astype(np.float32)
+
+
+def parametric_eq(
+    wave: NDArray[np.float32], rate: int, hz: float, gain_db: float, q: float
+) -> NDArray[np.float32]:
+    """One peaking biquad (RBJ cookbook): ``gain_db`` at ``hz``, width ``hz / q``."""
+    from scipy.signal import lfilter
+
+    a = 10 ** (gain_db / 40)
+    w = 2 * np.pi * hz / rate
+    alpha = np.sin(w) / (2 * q)
+    b = np.array([1 + alpha * a, -2 * np.cos(w), 1 - alpha * a])
+    den = np.array([1 + alpha / a, -2 * np.cos(w), 1 - alpha / a])
+    return lfilter(b / den[0], den / den[0], wave, axis=-1).astype(np.float32)
+
+
+def crop(
+    source: Source, length: int, rng: Generator, augment: Augment, rate: int
+) -> NDArray[np.float32]:
+    """A random mono crop of one source: random channel mix, speed, EQ, polarity, gain."""
+    ratio = 1.0
+    if rng.random() < augment.speed:
+        ratio = float(rng.uniform(*augment.speed_range))
+    need = min(int(np.ceil(length * ratio)) + 64, source.audio.shape[1])
+    start = int(rng.integers(0, source.audio.shape[1] - need + 1))
+    piece = source.audio[:, start : start + need].astype(np.float32) / 32768
+    side = float(rng.choice([0.5, 0.5, 0.0, 1.0]))
+    wave = side * piece[0] + (1 - side) * piece[1]
+    wave = speed(wave, ratio, length) if ratio != 1.0 else wave[:length]
+    if len(wave) < length:
+        wave = np.pad(wave, (0, length - len(wave)))
+    if rng.random() < augment.eq:
+        hz = float(np.exp(rng.uniform(np.log(60), np.log(10000))))
+        wave = parametric_eq(
+            wave,
+            rate,
+            hz,
+            float(rng.uniform(-augment.eq_db, augment.eq_db)),
+            float(rng.uniform(0.5, 2)),
+        )
+    if rng.random() < augment.polarity:
+        wave = -wave
+    gain = 10 ** (float(rng.uniform(*augment.gain_db)) / 20)
+    peak = float(np.abs(wave).max())
+    return wave * min(gain, 0.99 / max(peak, 1e-9))
+
+
+def codec_batch(
+    store: StemStore, batch: int, length: int, rng: Generator, augment: Augment
+) -> NDArray[np.float32]:
+    """``[batch, length]``: single stems, sometimes two of them, sometimes nothing."""
+    out = np.zeros((batch, length), np.float32)
+    by_stem = [store.of(s) for s in STEMS]
+    for i in range(batch):
+        if rng.random() < augment.silence:
+            continue
+        count = 2 if rng.random() < augment.sum_two else 1
+        for _ in range(count):
+            pool = by_stem[int(rng.integers(len(by_stem)))] or store.sources
+            source = pool[int(rng.integers(len(pool)))]
+            out[i] += crop(source, length, rng, augment, store.rate)
+        peak = float(np.abs(out[i]).max())
+        if peak > 0.99:
+            out[i] *= 0.99 / peak
+    return out
