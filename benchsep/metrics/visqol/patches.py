@@ -44,7 +44,10 @@ def patch_starts(frames: int) -> NDArray[np.int64]:
 
 
 def match(
-    reference: NDArray[np.float64], estimate: NDArray[np.float64], starts: NDArray[np.int64]
+    reference: NDArray[np.float64],
+    estimate: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    search: int = SEARCH,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The offset in the estimate of each reference patch, and whether the patch is lost.
 
@@ -65,16 +68,16 @@ def match(
     totals = np.zeros((count, frames))
     origins = np.zeros((count, frames), dtype=np.int32)
     for patch, start in enumerate(starts[:count]):
-        low, high = max(0, start - SEARCH), min(frames - 1, start + SEARCH)
+        low, high = max(0, start - search), min(frames - 1, start + search)
         taps = nsim.reference_taps(reference[:, start : start + WIDTH], nsim.WEIGHTS)
         profile = np.empty(high - low + 1)
         nsim.similarity_profile(taps, padded, moments, low + 1, profile)
         if patch == 0:
             totals[0, low : high + 1], origins[0, low : high + 1] = profile, -1
             continue
-        behind = max(0, starts[patch - 1] - SEARCH)
+        behind = max(0, starts[patch - 1] - search)
         _extend(totals[patch - 1], profile, low, behind, totals[patch], origins[patch])
-    return _trace(totals, origins, starts[:count], frames)
+    return _trace(totals, origins, low, high)
 
 
 @kernel
@@ -107,13 +110,10 @@ def _extend(
 
 @kernel
 def _trace(
-    totals: NDArray[np.float64],
-    origins: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    frames: int,
+    totals: NDArray[np.float64], origins: NDArray[np.int32], low: int, high: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    last = starts.shape[0] - 1
-    low, high = max(0, starts[last] - SEARCH), min(frames - 1, starts[last] + SEARCH)
+    """Back from the best offset of the last patch, whose window is ``low`` to ``high``."""
+    last = totals.shape[0] - 1
     offset = low + int(np.argmax(totals[last, low : high + 1]))
     offsets = np.empty(last + 1, dtype=np.int64)
     lost = np.zeros(last + 1, dtype=np.bool_)
