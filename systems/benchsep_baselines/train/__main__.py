@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from benchsep_baselines.train import data, loop
+    from benchsep_baselines.train import data, export, loop
     from benchsep_baselines.train.minis import MINIS
 
     torch.set_num_threads(given.threads)
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         given.cpu_minutes * 60, given.steps, validate_every=given.validate_minutes * 60
     )
     training.run(train, valid, limits)
+    export.export(training, valid, songs=len(train), budget=given.cpu_minutes)
     return 0
 
 

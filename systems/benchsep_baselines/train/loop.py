@@ -28,7 +28,7 @@ from benchsep_baselines.train.minis import Mini, build
 
 @dataclass
 class Limits:
-    """When to stop, and how often to look."""
+    """When to stop, and how often to look (CPU seconds)."""
 
     seconds: float
     steps: int | None = None

@@ -55,19 +55,27 @@ MINIS = {
     ),
     "htdemucs": Mini(
         arguments={
-            "channels": 16,
+            # Magnitudes with the mixture's phase: the estimate of a spectrogram is then learnt
+            # as a gate on it, in hundreds of steps where complex regression takes thousands.
+            "cac": False,
+            "wiener_iters": -1,
+            "end_iters": -1,
+            # Wide at the top, where a gate for each bin, channel and stem has to fit.
+            "channels": 48,
+            "growth": 1,
+            "rewrite": True,
+            "context": 0,
+            "dconv_mode": 0,
+            "bottom_channels": 128,
             "t_layers": 2,
             "t_heads": 4,
             "t_hidden_scale": 2.0,
-            "context": 0,
-            "rewrite": False,
-            "dconv_mode": 0,
-            "bottom_channels": 192,
             "segment": 3,
         },
         seconds=1.5,
         batch=4,
-        rate=2e-3,
+        rate=3e-3,
+        warmup=40,
     ),
 }
 

@@ -1,0 +1,331 @@
+"""BS-RoFormer and SCNet: chunking equals upstream's, checkpoints load strictly and safely."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from benchsep_baselines import checkpoints, msst
+from benchsep_baselines.bs_roformer import BSRoformer
+from benchsep_baselines.chunking import demix
+from benchsep_baselines.scnet import SCNet
+
+from benchsep.audio import STEMS, Audio
+from benchsep.errors import CheckpointError, UsageError
+from benchsep.system import checked_estimates
+
+SOURCES = ["drums", "bass", "other", "vocals"]
+ROFORMER = {
+    "dim": 8,
+    "depth": 1,
+    "heads": 1,
+    "dim_head": 8,
+    "stereo": True,
+    "num_stems": 4,
+    "time_transformer_depth": 1,
+    "freq_transformer_depth": 1,
+    "freqs_per_bands": (64, 65),
+    "stft_n_fft": 256,
+    "stft_hop_length": 128,
+    "stft_win_length": 256,
+    "mask_estimator_depth": 1,
+    "mlp_expansion_factor": 1,
+}
+SCNET = {"sources": SOURCES, "dims": [4, 8, 8, 8], "num_dplayer": 2, "nfft": 512, "hop_size": 128,
+         "win_size": 512}  # fmt: skip
+
+
+def config_of(model, **inference):
+    return {
+        "audio": {"chunk_size": 4410},
+        "model": dict(model),
+        "training": {"instruments": SOURCES, "target_instrument": None},
+        "inference": {"num_overlap": 2, **inference},
+    }
+
+
+def write_pair(folder, model, arguments, config, *, under=None, name="model"):
+    torch.manual_seed(0)
+    state = model(**arguments).state_dict()
+    weights = folder / f"{name}.ckpt"
+    torch.save({under: state} if under else state, weights)
+    # PyYAML's full dumper writes !!python/tuple, as the public configurations have it.
+    weights.with_suffix(".yaml").write_text(yaml.dump(config), encoding="utf-8")
+    return weights
+
+
+def roformer_class():
+    from pymss_core.modules.bs_roformer.bs_roformer import BSRoformer as Model
+
+    return Model
+
+
+def scnet_class():
+    from pymss_core.modules.scnet import SCNet as Model
+
+    return Model
+
+
+@pytest.fixture
+def roformer(tmp_path):
+    return write_pair(tmp_path, roformer_class(), ROFORMER, config_of(ROFORMER))
+
+
+@pytest.fixture
+def scnet(tmp_path):
+    return write_pair(tmp_path, scnet_class(), SCNET, config_of(SCNET), name="scnet")
+
+
+@pytest.fixture(scope="module")
+def piece(clip):
+    return Audio(clip.mixture.samples[:, 20000:42001], clip.mixture.rate)
+
+
+# --- chunking --------------------------------------------------------------------------------
+
+
+def naive_demix(model, mix, chunk, overlap, stems):
+    """Upstream's ``demix`` at batch size 1, in torch and in its own order of steps."""
+    mix = torch.from_numpy(mix)
+    fade, step = chunk // 10, chunk // overlap
+    border, length = chunk - step, mix.shape[-1]
+    if length > 2 * border and border > 0:
+        mix = torch.nn.functional.pad(mix, (border, border), mode="reflect")
+    window = torch.ones(chunk)
+    window[-fade:] = torch.linspace(1, 0, fade)
+    window[:fade] = torch.linspace(0, 1, fade)
+    result = torch.zeros(stems, 2, mix.shape[-1])
+    counter = torch.zeros(stems, 2, mix.shape[-1])
+    i = 0
+    while i < mix.shape[1]:
+        part = mix[:, i : i + chunk]
+        size = part.shape[-1]
+        mode = "reflect" if size > chunk // 2 else "constant"
+        part = torch.nn.functional.pad(part, (0, chunk - size), mode=mode)
+        start = i
+        i += step
+        w = window.clone()
+        if start == 0:
+            w[:fade] = 1
+        elif i >= mix.shape[1]:
+            w[-fade:] = 1
+        out = torch.from_numpy(model(part.numpy()))
+        result[..., start : start + size] += out[..., :size] * w[:size]
+        counter[..., start : start + size] += w[:size]
+    estimated = np.nan_to_num((result / counter).numpy(), nan=0.0)
+    return estimated[..., border:-border] if length > 2 * border and border > 0 else estimated
+
+
+def position_dependent(stems):
+    """A model whose output depends on where in the chunk a sample is: it shows every window."""
+
+    def model(part):
+        ramp = np.linspace(0.1, 1, part.shape[1], dtype=np.float32)
+        return np.stack([part * ramp ** (k + 1) for k in range(stems)])
+
+    return model
+
+
+@pytest.mark.parametrize("overlap", [1, 2, 3, 4])
+@pytest.mark.parametrize("frames", [120, 1000, 1501, 2000, 2999, 5000])
+def test_chunking_equals_upstreams(frames, overlap):
+    mix = np.random.default_rng(frames).normal(size=(2, frames)).astype(np.float32)
+    model = position_dependent(3)
+    ours = demix(model, mix, chunk=1000, overlap=overlap, stems=3)
+    theirs = naive_demix(model, mix, 1000, overlap, 3)
+    if frames == 1000 and overlap == 1:  # the documented deviation: 0/0 at the very end
+        assert theirs[..., -1].max() == 0
+        ours, theirs = ours[..., :-1], theirs[..., :-1]
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 99, 500, 501, 1000, 1001, 12345])
+@pytest.mark.parametrize("overlap", [2, 4])
+def test_a_model_that_does_nothing_gives_the_mixture_back(frames, overlap):
+    mix = np.random.default_rng(1).normal(size=(2, frames)).astype(np.float32)
+    out = demix(lambda part: part[None], mix, chunk=1000, overlap=overlap, stems=1)
+    np.testing.assert_allclose(out[0], mix, rtol=2e-6, atol=1e-6)
+
+
+def test_chunks_without_a_step_are_refused():
+    with pytest.raises(UsageError, match="leave no step"):
+        demix(lambda part: part[None], np.ones((2, 9), np.float32), chunk=4, overlap=5, stems=1)
+
+
+# --- loading ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("under", [None, "state", "state_dict", "model_state_dict"])
+def test_a_checkpoint_gives_the_upstream_models_output(tmp_path, piece, under):
+    path = write_pair(tmp_path, roformer_class(), ROFORMER, config_of(ROFORMER), under=under)
+    system = BSRoformer(checkpoint=str(path))
+    torch.manual_seed(0)
+    model = roformer_class()(**ROFORMER, zero_dc=True).eval()
+
+    def forward(part):
+        with torch.inference_mode():
+            return model(torch.from_numpy(part)[None])[0].numpy()
+
+    theirs = naive_demix(forward, piece.samples, 4410, 2, 4)
+    ours = checked_estimates(system.separate(piece, seed=0), system.info, piece)
+    for stem, expected in zip(SOURCES, theirs, strict=True):
+        np.testing.assert_allclose(ours[stem].samples, expected, atol=1e-6)
+    assert list(ours) == list(STEMS)
+
+
+def test_the_lowest_bin_is_a_declared_choice(roformer, piece):
+    default = BSRoformer(checkpoint=str(roformer))
+    without = BSRoformer(checkpoint=str(roformer), zero_dc="false")
+    assert default.info.options["zero_dc"] is True
+    assert without.info.options["zero_dc"] is False
+    a, b = (s.separate(piece, seed=0)["vocals"].samples for s in (default, without))
+    assert not np.array_equal(a, b)
+
+
+def test_scnet_loads_and_follows_its_configuration(scnet, tmp_path, piece):
+    plain = SCNet(checkpoint=str(scnet))
+    normal = tmp_path / "n"
+    normal.mkdir()
+    path = write_pair(normal, scnet_class(), SCNET, config_of(SCNET, normalize=True))
+    scaled = SCNet(checkpoint=str(path))
+    assert (plain.info.options["normalize"], scaled.info.options["normalize"]) == (False, True)
+    estimates = checked_estimates(scaled.separate(piece, seed=0), scaled.info, piece)
+    mono = piece.samples.mean(0)
+    mean, deviation = float(mono.mean()), float(mono.std())
+    inside = Audio((piece.samples - mean) / deviation, piece.rate)
+    for stem, audio in plain.separate(inside, seed=0).items():
+        expected = audio.samples * deviation + mean
+        np.testing.assert_allclose(estimates[stem].samples, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("system", [BSRoformer, SCNet])
+def test_silence_gives_silence_even_from_a_model_that_regresses(system, roformer, scnet):
+    path = roformer if system is BSRoformer else scnet
+    silence = Audio(np.zeros((2, 3000), np.float32), 44100)
+    assert all(a.silent for a in system(checkpoint=str(path)).separate(silence, seed=0).values())
+
+
+@pytest.mark.parametrize(("rate", "channels", "frames"), [(48000, 1, 9000), (44100, 2, 1)])
+@pytest.mark.parametrize("system", [BSRoformer, SCNet])
+def test_odd_shapes_come_back(system, rate, channels, frames, roformer, scnet, clip):
+    path = roformer if system is BSRoformer else scnet
+    mixture = Audio(clip.mixture.samples[:channels, 40000 : 40000 + frames], rate)
+    loaded = system(checkpoint=str(path))
+    estimates = checked_estimates(loaded.separate(mixture, seed=0), loaded.info, mixture)
+    assert all(audio.channels == channels for audio in estimates.values())
+
+
+def test_keys_that_do_not_fit_are_named(roformer):
+    state = torch.load(roformer, weights_only=True)
+    first, *_ = state
+    state["layers.9.stranger"] = state.pop(first)
+    torch.save(state, roformer)
+    with pytest.raises(CheckpointError, match=rf"1 absent: {first}; 1 unexpected: layers\.9\.str"):
+        BSRoformer(checkpoint=str(roformer))
+
+
+def test_a_shape_that_does_not_fit_is_named(roformer):
+    config = config_of(ROFORMER | {"dim": 16})
+    roformer.with_suffix(".yaml").write_text(yaml.dump(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"of another shape: .*\(8,\) for \(16,\)"):
+        BSRoformer(checkpoint=str(roformer))
+
+
+def test_configurations_cannot_run_code(roformer):
+    bad = roformer.with_suffix(".yaml")
+    text = bad.read_text(encoding="utf-8")
+    assert "!!python/tuple" in text
+    bad.write_text(text + "\nx: !!python/object/apply:os.system ['true']\n", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="not a usable configuration"):
+        BSRoformer(checkpoint=str(roformer))
+
+
+class Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('the checkpoint ran code')",))
+
+
+def test_checkpoints_cannot_run_code(roformer):
+    torch.save({"state_dict": {"a": Bomb()}}, roformer)
+    with pytest.raises(CheckpointError, match=r"refers to .*exec"):
+        BSRoformer(checkpoint=str(roformer))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {**ROFORMER, "nonsense": 1}}, "does not configure|nonsense"),
+        ({"model": {**ROFORMER, "freqs_per_bands": [1, 2]}}, "does not configure"),
+        ({"audio": {}, "inference": {}}, "chunk_size"),
+        ({"training": {"instruments": ["speech"]}}, "expected at least one of|another shape"),
+    ],
+)
+def test_a_bad_configuration_is_an_answer(roformer, change, message):
+    config = config_of(ROFORMER) | change
+    roformer.with_suffix(".yaml").write_text(yaml.dump(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        BSRoformer(checkpoint=str(roformer))
+
+
+def test_a_missing_configuration_says_what_to_add(roformer, tmp_path):
+    roformer.with_suffix(".yaml").unlink()
+    with pytest.raises(CheckpointError, match=r"add config=PATH\.yaml"):
+        BSRoformer(checkpoint=str(roformer))
+    with pytest.raises(CheckpointError, match="nor a file"):
+        BSRoformer(checkpoint=str(roformer), config=str(tmp_path / "no.yaml"))
+
+
+def test_official_files_are_looked_for_and_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("BENCHSEP_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"scnet_checkpoint_musdb18\.ckpt .*v\.1\.0\.6"):
+        SCNet()
+    with pytest.raises(CheckpointError, match=r"no mini .*config_musdb18_scnet\.yaml"):
+        SCNet(checkpoint="mini")
+    with pytest.raises(CheckpointError, match=r"config_bs_roformer_384_8_2_485100\.yaml"):
+        BSRoformer(checkpoint="official")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    write_pair(folder, scnet_class(), SCNET, config_of(SCNET), name="scnet_checkpoint_musdb18")
+    (folder / "scnet_checkpoint_musdb18.yaml").rename(folder / "config_musdb18_scnet.yaml")
+    system = SCNet()
+    assert system.info.label == "scnet@official"
+    assert checkpoints.availability()["scnet"]["official"].startswith("ready: ")
+    assert capsys.readouterr().err == ""
+
+
+def test_one_file_may_hold_weights_and_configuration(tmp_path, piece):
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    state = {k: v.half() for k, v in roformer_class()(**ROFORMER).state_dict().items()}
+    path = tmp_path / "one.safetensors"
+    save_file(state, str(path), {"config": json.dumps(config_of(ROFORMER))})
+    info = BSRoformer(checkpoint=str(path)).info
+    assert info.label == "bs_roformer@one" and info.options["chunk"] == 4410
+    save_file(state, str(path))
+    with pytest.raises(CheckpointError, match="holds no configuration"):
+        BSRoformer(checkpoint=str(path))
+
+
+def test_the_public_configuration_has_the_published_size():
+    """1,355 keys and 131,704,164 parameters, as the published file has (baselines.md)."""
+    bands = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)
+    arguments = {
+        "dim": 384, "depth": 8, "stereo": True, "num_stems": 4, "time_transformer_depth": 1,
+        "freq_transformer_depth": 1, "freqs_per_bands": bands, "dim_head": 64, "heads": 8,
+        "stft_n_fft": 2048, "stft_hop_length": 441, "stft_win_length": 2048,
+        "mask_estimator_depth": 2, "mlp_expansion_factor": 2,
+    }  # fmt: skip
+    model = roformer_class()(**arguments)
+    assert len(model.state_dict()) == 1355
+    assert sum(p.numel() for p in model.parameters()) == 131_704_164
+    assert math.isclose(4 * 131_704_164, 527_385_512, rel_tol=2e-3)
+
+
+def test_settings_name_the_missing_section(tmp_path):
+    with pytest.raises(CheckpointError, match="expected the sections model"):
+        msst.settings_of({"model": {}}, tmp_path / "x.yaml")
