@@ -14,6 +14,7 @@ RoPE on some heads after UniSE (paper.md §3.1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -33,8 +34,8 @@ def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
     A band narrower than an FFT bin would be empty: each filter is at least one bin wide on both
     sides, so that no feature is constant.
     """
-    top = 2595.0 * torch.log10(torch.tensor(1.0 + rate / 2 / 700.0))
-    edges = 700.0 * (10 ** (torch.linspace(0, float(top), bands + 2) / 2595.0) - 1.0)
+    top = 2595.0 * math.log10(1.0 + rate / 2 / 700.0)
+    edges = 700.0 * (10 ** (torch.linspace(0, top, bands + 2) / 2595.0) - 1.0)
     bins = torch.linspace(0, rate / 2, n_fft // 2 + 1)
     width = rate / n_fft
     left = torch.minimum(edges[:-2], edges[1:-1] - width)[:, None]

@@ -15,12 +15,14 @@ import csv
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tokensep import losses
@@ -28,9 +30,9 @@ from tokensep.codebooks import codebooks
 from tokensep.encoder import SSLEncoder
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig, TokenSepConfig
-from tokensep.train import checkpoint
+from tokensep.train import checkpoint, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
-from tokensep.train.lm_data import Crop, TokenBank, stacked
+from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
 from tokensep.weights_io import save_lm
 
 
@@ -301,6 +303,8 @@ class Trainer:
 
     def evaluate(self) -> dict[str, Any]:
         """Validate the EMA weights; keep them as ``best`` when they are."""
+        if not self.valid:
+            return {"step": self.step}
         kept = {k: v.detach().clone() for k, v in self.model.named_parameters()}
         self.ema.copy_to(self.model)
         bare = Objective(self.model, self.train).to(self.accelerator.device)
@@ -346,44 +350,62 @@ def fit_config(config: TokenSepConfig, codec: Any) -> TokenSepConfig:
 
 
 def banks(
-    store: StemStore, codec: Any, config: TokenSepConfig, train: LMTrainConfig, folder: Path
-) -> tuple[TokenBank, TokenBank]:
-    """Training and validation banks, encoded once into ``folder``."""
-    held_out = set(validation_songs())
-    songs = set(store.songs())
-    result = []
-    for name, names, variants in (
-        ("bank-valid", songs & held_out, 1),
-        ("bank-train", songs - held_out, train.variants),
-    ):
+    store: StemStore | None,
+    shards: list[Path],
+    codec: Any,
+    config: TokenSepConfig,
+    train: LMTrainConfig,
+    folder: Path,
+) -> tuple[TokenBank, TokenBank | None]:
+    """Training and validation banks, encoded once into ``folder``.
+
+    The validation songs are told by their names and only ever come from ``store``.
+    """
+    held_out = set(validation_songs()) if store is not None else set()
+    names = set(store.songs()) if store is not None else set()
+
+    def songs(wanted: set[str]) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+        if store is not None:
+            yield from store_songs(store, wanted)
+
+    def training() -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+        yield from songs(names - held_out)
+        yield from pseudo_labels.songs(shards, config.rate)
+
+    def made(name: str, source: Any, variants: int) -> TokenBank:
         if not (folder / name / "index.json").exists():
-            bank = TokenBank.build(
-                store, codec, config, variants=variants, seed=train.seed, songs=names
-            )
+            bank = TokenBank.build(source, codec, config, variants=variants, seed=train.seed)
             bank.save(folder / name)
-        result.append(TokenBank.load(folder / name, config))
-    return result[1], result[0]
+        return TokenBank.load(folder / name, config)
+
+    valid = made("bank-valid", songs(names & held_out), 1) if names & held_out else None
+    return made("bank-train", training(), train.variants), valid
 
 
 def train_lm(
     folder: Path,
     *,
     codec: Any,
-    store: StemStore,
+    store: StemStore | None,
     config: TokenSepConfig,
     train: LMTrainConfig,
+    shards: list[Path] | None = None,
     stop_after: int | None = None,
 ) -> dict[str, Any]:
-    """Train (or continue) the LM in ``folder`` on the songs of ``store``; returns the last scores.
+    """Train (or continue) the LM in ``folder``; returns the last scores.
 
-    ``store`` holds training and validation songs; the latter are told by their names.
+    Parameters
+    ----------
+    store : songs with stems, training and validation ones (told apart by name); None: shards only.
+    shards : pseudo-labels (:mod:`tokensep.train.pseudo_labels`).
+    stop_after : steps of this call; the run can be continued.
     """
     config = fit_config(config, codec)
-    bank, held_out = banks(store, codec, config, train, folder)
+    bank, held_out = banks(store, shards or [], codec, config, train, folder)
     torch.manual_seed(train.seed)
     model = TokenLM(config)
     model.start_from_codebooks(codebooks(codec))
     if isinstance(model.encoder, SSLEncoder):
         model.encoder.attach(codec.teacher)
-    trainer = Trainer(folder, model, codec, bank, held_out.windows(3), train)
-    return trainer.run(stop_after=stop_after)
+    valid = held_out.windows(3) if held_out is not None else []
+    return Trainer(folder, model, codec, bank, valid, train).run(stop_after=stop_after)

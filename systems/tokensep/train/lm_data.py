@@ -18,6 +18,7 @@ share of a batch alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,15 @@ def song_variants(
     return versions
 
 
+def store_songs(
+    store: StemStore, names: set[str]
+) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+    """Mono stems of the songs ``names`` of a store, in its order."""
+    for song in store.songs():
+        if song in names:
+            yield song, {s.stem: _mono(s.audio) for s in store.sources if s.song == song}
+
+
 class TokenBank:
     """Encoded stems of many songs, and the crops made of them."""
 
@@ -117,21 +127,16 @@ class TokenBank:
     @classmethod
     def build(
         cls,
-        store: StemStore,
+        songs: Iterable[tuple[str, dict[str, NDArray[np.float32]]]],
         codec: Any,
         config: TokenSepConfig,
         *,
         variants: int = 1,
         seed: int = 0,
-        songs: set[str] | None = None,
     ) -> TokenBank:
-        """Encode every stem of ``store`` in ``variants`` versions."""
-        by_song: dict[str, dict[str, NDArray[np.float32]]] = {}
-        for source in store.sources:
-            if songs is None or source.song in songs:
-                by_song.setdefault(source.song, {})[source.stem] = _mono(source.audio)
+        """Encode every stem of ``songs`` (name, mono stems) in ``variants`` versions."""
         clips: list[Clip] = []
-        for number, (song, stems) in enumerate(by_song.items()):
+        for number, (song, stems) in enumerate(songs):
             for v, version in enumerate(song_variants(stems, variants, config, [seed, number])):
                 clips += _encode(song, v, version, codec, config)
         return cls(clips, config, silence_codes(codec, config))

@@ -11,7 +11,7 @@ from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig
 from tokensep.train import lm as training
 from tokensep.train.data import STEMS
-from tokensep.train.lm_data import TokenBank, silence_codes, song_variants
+from tokensep.train.lm_data import TokenBank, silence_codes, song_variants, store_songs
 from tokensep.weights_io import load_lm
 
 
@@ -33,10 +33,15 @@ class Store:
                 audio = np.repeat((wave * 32767).astype(np.int16)[None], 2, 0)
                 self.sources.append(Source(song, stem, audio))
 
+    def songs(self) -> list[str]:
+        return ["one", "two"]
+
 
 @pytest.fixture(scope="module")
 def bank() -> TokenBank:
-    return TokenBank.build(Store(), DummyCodec(), tiny_config(), variants=2)
+    return TokenBank.build(
+        store_songs(Store(), {"one", "two"}), DummyCodec(), tiny_config(), variants=2
+    )
 
 
 def new_model() -> TokenLM:
@@ -153,7 +158,8 @@ def test_pad_cells_do_not_count():
 
 def test_the_lm_memorises_two_excerpts(tmp_path):
     """The pipeline learns: token accuracy above 99 % on what it saw (teacher forcing)."""
-    bank = TokenBank.build(Store(12 * HOP / RATE + 0.001), DummyCodec(), tiny_config(), variants=1)
+    songs = store_songs(Store(12 * HOP / RATE + 0.001), {"one", "two"})
+    bank = TokenBank.build(songs, DummyCodec(), tiny_config(), variants=1)
     train = LMTrainConfig(
         batch=2,
         lr=4e-3,

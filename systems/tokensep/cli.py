@@ -1,0 +1,259 @@
+"""``tokensep``: separate a song, look at a configuration, train, make pseudo-labels.
+
+Exit codes: 0 good, 1 the work could not be done, 2 the call was wrong. Results go to stdout,
+progress to stderr. Torch is imported by the commands that need it, so ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokensep.errors import ConfigError, TokenSepError, Unavailable
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Music source separation by a language model over codec tokens.",
+    pretty_exceptions_enable=False,
+)
+train_app = typer.Typer(no_args_is_help=True, help="Train the codec, its teacher, or the LM.")
+app.add_typer(train_app, name="train")
+FROM_MODULE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def _override(base: Any, pairs: list[str]) -> Any:
+    """``key=value`` texts onto a pydantic model; ``sampling.`` reaches inside."""
+    data = base.model_dump()
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"{pair!r}: expected key=value")
+        target = data
+        *outer, last = key.split(".")
+        for name in outer:
+            target = target.setdefault(name, {})
+        target[last] = None if value == "none" else value
+    from tokensep import config
+
+    return config.load(type(base), data)
+
+
+@app.command()
+def separate(
+    songs: Annotated[list[Path], typer.Argument(help="Audio files (wav, flac, ogg, mp3).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of <song>/<stem>.wav.")] = Path(
+        "separated"
+    ),
+    checkpoint: Annotated[str, typer.Option(help="'mini' or a folder.")] = "mini",
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-O", help="Inference option, e.g. refine=mask, sampling.temperature=0.7."),
+    ] = None,
+) -> None:
+    """Write the four stems of each song as float wav files of its rate and length."""
+    import soundfile
+
+    from tokensep.separator import TokenSep
+
+    model = TokenSep.from_checkpoint(checkpoint)
+    options = _override(model.config.inference, option or [])
+    for song in songs:
+        audio, rate = _read(song)
+        folder = out / song.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        for stem, samples in model.separate(audio, rate, seed=seed, options=options).items():
+            soundfile.write(str(folder / f"{stem}.wav"), samples.T, rate, subtype="FLOAT")
+        typer.echo(str(folder))
+
+
+def _read(path: Path) -> tuple[Any, int]:
+    import soundfile
+
+    from tokensep.errors import AudioError
+
+    if not path.is_file():
+        raise AudioError(f"{path}: no such file")
+    try:
+        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (RuntimeError, OSError) as error:
+        raise AudioError(f"{path}: not readable as audio ({error})") from error
+    return audio.T, rate
+
+
+@app.command()
+def info(
+    config: Annotated[
+        str, typer.Option(help="paper, small, mini, a checkpoint folder or a JSON/YAML file.")
+    ] = "mini",
+    seconds: Annotated[float, typer.Option(help="Length the costs are given for.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Parameters per part, tokens per second, LM steps per layout, cache bytes, FLOPs."""
+    from tokensep import describe
+
+    separator, codec = _configs(config)
+    facts = describe.describe(separator, seconds)
+    if codec is not None:
+        facts["codec_parameters"] = describe.codec_counts(codec)
+        facts["codec_parameters"]["total"] = sum(facts["codec_parameters"].values())
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            typer.echo(f"{key}:")
+            for name, number in value.items():
+                typer.echo(f"  {name:<22} {number:>16,}")
+        else:
+            text = f"{value:>16,.2f}" if isinstance(value, float) else f"{value:>16}"
+            typer.echo(f"{key:<24} {text}")
+
+
+def _configs(name: str) -> tuple[Any, Any]:
+    """Separator and codec configurations of a preset, a checkpoint folder, or a file."""
+    from tokensep import config as configs
+    from tokensep.lm_config import PRESETS, TokenSepConfig
+    from tokensep.weights_io import CONFIG
+
+    if name in PRESETS:
+        known = getattr(configs, "PRESETS", {})
+        return PRESETS[name], known.get(name)
+    path = Path(name)
+    if path.is_dir():
+        codec = json.loads((path / "config.json").read_text())["codec"]
+        return (
+            configs.load(TokenSepConfig, path / CONFIG),
+            configs.load(configs.CodecConfig, codec),
+        )
+    if not path.is_file():
+        raise ConfigError(f"{name!r}: expected one of {', '.join(PRESETS)}, a folder or a file")
+    return configs.load(TokenSepConfig, path), None
+
+
+@train_app.command("codec", context_settings=FROM_MODULE)
+def train_codec(context: typer.Context) -> None:
+    """Train the codec (options: tokensep train codec --help)."""
+    from tokensep.train import codec
+
+    codec.main(context.args)
+
+
+@train_app.command("hubert", context_settings=FROM_MODULE)
+def train_hubert(context: typer.Context) -> None:
+    """Train hubert-mini, the semantic teacher (options: tokensep train hubert --help)."""
+    from tokensep.train import hubert
+
+    hubert.main(context.args)
+
+
+@train_app.command("lm")
+def train_lm(
+    codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    musdb: Annotated[
+        list[Path] | None, typer.Option(help="MUSDB train folder (HQ wav or stem.mp4).")
+    ] = None,
+    shards: Annotated[
+        list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
+    ] = None,
+    config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
+    option: Annotated[
+        list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
+    ] = None,
+) -> None:
+    """Train the LM and its conditioner on the codec's tokens of stems."""
+    from tokensep.codec.model import HCodec
+    from tokensep.lm_config import LMTrainConfig
+    from tokensep.train.data import StemStore, musdb_files
+    from tokensep.train.lm import train_lm as run
+
+    if not musdb and not shards:
+        raise ConfigError("nothing to train on: pass --musdb FOLDER or --shards FOLDER")
+    frozen = HCodec.from_checkpoint(codec)
+    store = None
+    if musdb:
+        files = (entry for root in musdb for entry in musdb_files(root, None, set()))
+        store = StemStore.build(out / "audio", files, frozen.rate)
+    separator, _ = _configs(config)
+    train = _override(LMTrainConfig(), option or [])
+    result = run(
+        out,
+        codec=frozen,
+        store=store,
+        config=separator,
+        train=train,
+        shards=[path for root in shards or [] for path in sorted(root.glob("*.tar"))],
+    )
+    typer.echo(json.dumps(result))
+
+
+@app.command("pseudo-label")
+def pseudo_label(
+    audio: Annotated[Path, typer.Argument(help="Folder of recordings without stems.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of shards.")],
+    teacher: Annotated[str, typer.Option(help="Any benchsep system, e.g. bs_roformer.")],
+    shard_minutes: Annotated[float, typer.Option(help="Music per shard.")] = 30.0,
+    rank: Annotated[int, typer.Option(help="This process of --world.")] = 0,
+    world: Annotated[int, typer.Option(help="Processes that share the folder.")] = 1,
+    min_residual_db: Annotated[
+        float, typer.Option(help="Drop pieces whose stems miss the mixture by more than this.")
+    ] = 10.0,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
+    device: Annotated[str, typer.Option()] = "cpu",
+) -> None:
+    """Label recordings with a teacher's stems, as tar shards of FLAC; run again to continue."""
+    from tokensep.train import pseudo_labels
+
+    try:
+        from tokensep.plugin import teacher as load
+    except ImportError as error:
+        raise Unavailable(
+            f"the teacher comes from benchsep, which is not installed ({error}): pip install benchsep"
+        ) from error
+    settings = pseudo_labels.Settings(
+        shard_seconds=60 * shard_minutes, min_residual_db=min_residual_db, rank=rank, world=world
+    )
+    summary = pseudo_labels.run(
+        audio, out, lambda: load(teacher, device), teacher, settings, plan_only=plan_only
+    )
+    typer.echo(json.dumps(summary))
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder that gets <song>/<stem>.wav.")],
+    songs: Annotated[int, typer.Option(help="How many.")] = 10,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Write synthetic songs with exact stems (needs Debian's mma and fluidsynth)."""
+    try:
+        from tokensep.train import synth as module
+    except ImportError as error:
+        raise Unavailable("synthetic songs are not part of this version of tokensep") from error
+    module.write_songs(out, songs, seed)
+
+
+def main() -> None:
+    """Entry point: tokensep's and benchsep's own errors end in one line, not a traceback."""
+    import sys
+
+    try:
+        app()
+    except TokenSepError as error:
+        typer.echo(f"tokensep: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except Exception as error:
+        # benchsep's errors reach here through the plugin; the name tells them without an import
+        if any(base.__name__ == "BenchsepError" for base in type(error).__mro__):
+            typer.echo(f"tokensep: {error}", err=True)
+            sys.exit(2 if type(error).__name__ == "UsageError" else 1)
+        raise
+
+
+if __name__ == "__main__":
+    main()

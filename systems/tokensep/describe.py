@@ -1,0 +1,80 @@
+"""What a configuration costs, by arithmetic on the networks themselves: ``tokensep info``.
+
+Conventions
+-----------
+Parameters are counted on meta tensors (nothing is allocated). FLOPs count a multiply-add as two,
+matrix products only. A step is one position of the LM for one stem; all four stems are counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tokensep import layout as layouts
+from tokensep.lm import TokenLM
+from tokensep.lm_config import LayoutConfig, TokenSepConfig
+
+
+def count(module: torch.nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def codec_counts(config: Any) -> dict[str, int]:
+    """Parameters per part of the codec, its codebooks included, the teacher apart."""
+    from tokensep.codec.model import HCodec
+
+    with torch.device("meta"):
+        codec = HCodec(config, teacher=_Nothing(config))
+    parts = {name: count(child) for name, child in codec.named_children() if name != "teacher"}
+    books = config.codebook_size * config.latent_dim
+    parts["codebooks"] = books * (config.acoustic_layers + config.semantic_layers)
+    return {name: number for name, number in parts.items() if number}
+
+
+class _Nothing(torch.nn.Module):
+    """Stands for the frozen teacher, which is not part of the codec's size."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.dim = config.teacher.dim if config.teacher.kind == "mini" else 768
+
+
+def steps_of(config: TokenSepConfig, kind: str, seconds: float) -> int:
+    """LM steps for all stems of ``seconds`` of music under one layout."""
+    delays = config.layout.delays if kind == "grouped-delay" else None
+    other = config.model_copy(update={"layout": LayoutConfig(kind=kind, delays=delays)})  # type: ignore[arg-type]
+    frames = round(seconds * config.frame_rate)
+    return layouts.build(other).steps(frames) * len(config.stems)
+
+
+def describe(config: TokenSepConfig, seconds: float = 10.0) -> dict[str, Any]:
+    """Sizes and costs of one separator for ``seconds`` of music."""
+    with torch.device("meta"):
+        model = TokenLM(config)
+    lm, layers = config.lm, config.layers
+    frames = round(seconds * config.frame_rate)
+    steps = model.layout.steps(frames) * len(config.stems)
+    prefix = -(-frames // lm.prefix_pool) if lm.prefix else 0
+    decoder = count(model.decoder)
+    per_step = decoder + layers * lm.code_dim * (2 * lm.dim + config.codebook_size)
+    context = 2 * lm.layers * lm.dim  # multiply-adds per attended position
+    attention = context * sum(range(prefix, prefix + steps))
+    return {
+        "parameters": {**model.parameter_counts(), "total": count(model)},
+        "layout": config.layout.kind,
+        "tokens_per_second": config.frame_rate * layers * len(config.stems),
+        "bits_per_second_per_stem": config.frame_rate
+        * layers
+        * (config.codebook_size - 1).bit_length(),
+        "lm_steps": {
+            kind: steps_of(config, kind, seconds)
+            for kind in ("interleaved-delay", "grouped-delay", "depth")
+        },
+        "prefix_positions": prefix,
+        "cache_bytes_fp32": 2 * lm.layers * lm.dim * (prefix + steps) * 4,
+        "lm_gflop": 2 * (per_step * (prefix + steps) + attention) / 1e9,
+        "weights_bytes_per_step_fp32": 4 * per_step,
+    }

@@ -1,0 +1,201 @@
+"""tokensep as a benchsep system: the only module of the package that knows benchsep.
+
+Options of a spec string (all text)
+-----------------------------------
+checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
+mode          ``generate``, or ``oracle-tokens``: the true stems through the codec and back, the
+              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short)
+decoding      ``sequential`` | ``parallel``
+temperature, top_k, top_p, cfg, draws, render, refine, stereo, prime
+              see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
+
+The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
+``tokensep-parallel``, ``tokensep-oracle-tokens``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchsep.audio import STEMS, Audio
+from benchsep.errors import AudioError, CheckpointError, SystemError_, UsageError
+from benchsep.system import SystemInfo
+from tokensep import errors
+from tokensep.lm_config import InferenceConfig
+
+MODES = ("generate", "oracle-tokens")
+TRAINING_DATA = (
+    "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
+)
+LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
+
+
+def load(
+    checkpoint: str = "auto",
+    mode: str = "generate",
+    decoding: str = "",
+    temperature: str = "",
+    top_k: str = "",
+    top_p: str = "",
+    cfg: str = "",
+    sampled_layers: str = "",
+    draws: str = "",
+    render: str = "",
+    refine: str = "",
+    stereo: str = "",
+    prime: str = "",
+    device: str = "cpu",
+) -> TokenSepSystem | TokenSepOracle:
+    """The factory that the entry point names.
+
+    Raises
+    ------
+    UsageError
+        an option with a value that is not allowed.
+    CheckpointError
+        weights that are missing, corrupt, or made for another model.
+    """
+    if mode not in MODES:
+        raise UsageError(f"tokensep: mode {mode!r}; expected {' or '.join(MODES)}")
+    from tokensep.separator import TokenSep
+
+    source = "mini" if checkpoint in ("auto", "mini") else checkpoint
+    model = _translated(lambda: TokenSep.from_checkpoint(source, device))
+    if mode == "oracle-tokens":
+        return TokenSepOracle(model)
+    options = _options(
+        model.config.inference,
+        {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
+        | {"stereo": stereo, "prime": prime},
+        {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
+        | {"sampled_layers": sampled_layers},
+    )
+    return TokenSepSystem(model, options)
+
+
+def _options(
+    base: InferenceConfig, outer: dict[str, str], sampling: dict[str, str]
+) -> InferenceConfig:
+    """The checkpoint's options with those given replaced; pydantic reads numbers from text."""
+    from pydantic import ValidationError
+
+    data = base.model_dump()
+    data |= {key: value for key, value in outer.items() if value}
+    data["sampling"] |= {
+        key: None if value == "none" else value for key, value in sampling.items() if value
+    }
+    try:
+        return InferenceConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"tokensep: option {first['loc'][-1]}={first['input']!r}: {first['msg']}"
+        ) from None
+
+
+def _translated(call: Callable[[], Any]) -> Any:
+    """Tokensep's errors as benchsep's, message kept."""
+    try:
+        return call()
+    except (errors.CheckpointError, errors.ConfigError) as error:
+        raise CheckpointError(f"tokensep: {error}") from error
+    except errors.AudioError as error:
+        raise AudioError(f"tokensep: {error}") from error
+    except errors.TokenSepError as error:
+        raise SystemError_(f"tokensep: {error}") from error
+
+
+def _name(options: InferenceConfig) -> str:
+    name = "tokensep"
+    if options.decoding == "parallel":
+        name += "-parallel"
+    if options.refine == "mask":
+        name += "+mask"
+    return name
+
+
+class TokenSepSystem:
+    """Generates the stems."""
+
+    def __init__(self, model: Any, options: InferenceConfig) -> None:
+        self.model, self.options = model, options
+        self.info = SystemInfo(
+            name=_name(options),
+            family="generative",
+            rate=model.config.rate,
+            checkpoint=model.provenance.name,
+            checkpoint_sha256=model.provenance.sha256,
+            training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
+            licence=LICENCE,
+            # the same seed gives the same stems; greedy decoding does not even need the seed
+            deterministic=options.sampling.temperature == 0 and options.draws == 1,
+            options=_flat(options),
+        )
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        stems = _translated(
+            lambda: self.model.separate(
+                mixture.samples, mixture.rate, seed=seed, options=self.options
+            )
+        )
+        return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}
+
+
+class TokenSepOracle:
+    """The true stems, encoded and decoded: what the codec alone costs."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.info = SystemInfo(
+            name="tokensep-oracle-tokens",
+            family="oracle",
+            rate=model.config.rate,
+            checkpoint=model.provenance.name,
+            checkpoint_sha256=model.provenance.sha256,
+            training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
+            licence=LICENCE,
+            needs_references=True,
+            options={"mode": "oracle-tokens"},
+        )
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        from tokensep.separator import rms
+
+        level = rms(mixture.mono().samples)
+        return {
+            stem: Audio(
+                _translated(
+                    lambda stem=stem: self.model.oracle(
+                        references[stem].samples, mixture.rate, level=level
+                    )
+                ),
+                mixture.rate,
+            )
+            for stem in STEMS
+            if stem in references
+        }
+
+
+def _flat(options: InferenceConfig) -> dict[str, Any]:
+    data = options.model_dump(mode="json")
+    return {**data.pop("sampling"), **data}
+
+
+def teacher(spec: str, device: str = "cpu") -> Callable[[Any, int], dict[str, Any]]:
+    """Any registered benchsep system as a teacher of pseudo-labels: ``(audio, rate) → stems``."""
+    from benchsep.system import checked_estimates, load_system
+
+    system = load_system(spec, device=device)
+    if not hasattr(system, "separate") or system.info.needs_references:
+        raise UsageError(f"{spec!r} cannot label songs without stems; choose a separator")
+
+    def label(samples: Any, rate: int) -> dict[str, Any]:
+        mixture = Audio(samples, rate)
+        estimates = checked_estimates(system.separate(mixture, seed=0), system.info, mixture)
+        return {stem: audio.samples for stem, audio in estimates.items()}
+
+    label.label = system.info.label  # type: ignore[attr-defined]
+    return label
