@@ -5,7 +5,8 @@ of the audio can make impossible is settled here, so that no metric raises for i
 
 ==============================  ============================================================
 estimate or reference absent    ``unavailable: …`` naming the stem
-rate, length, channels differ   ``failed: …`` naming what was found and expected
+rate or length differ           ``failed: …`` naming what was found and expected
+NaN or infinite samples         ``failed: …``
 silent reference                ``ref_silent``, where the metric asks for it
 silent estimate                 ``est_silent``, where the metric asks for it
 ==============================  ============================================================
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from benchsep.metrics.guard import broken, mismatch, pairing
 from benchsep.metrics.metric import Score
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from benchsep.audio import Audio
     from benchsep.metrics.metric import References, ValueTraits
+
+__all__ = ["Channels", "Scores", "every", "mismatch", "score_each", "score_pairs"]
 
 Scores = dict[str, Score]
 Channels = Literal["mono", "stereo", "any"]
@@ -46,6 +50,8 @@ def score_each(
         estimate = estimates.get(stem)
         if estimate is None:
             table[stem] = every(values, f"unavailable: the system gives no {stem}")
+        elif status := broken("estimate", estimate):
+            table[stem] = every(values, status)
         elif silent_is and estimate.silent:
             table[stem] = every(values, silent_is)
         else:
@@ -70,48 +76,15 @@ def score_pairs(
     """
     table: dict[str, Scores] = {}
     for stem in stems:
-        status = absent(references, estimates, stem)
+        status, estimate = pairing(references, estimates, stem)
         if status:
             table[stem] = every(values, status)
             continue
         reference = references.stems[stem]
-        estimate = estimates[stem].to_channels(reference.channels)
-        status = mismatch(reference, estimate)
-        if status:
-            table[stem] = every(values, status)
-        elif silent_reference and reference.silent:
+        if silent_reference and reference.silent:
             table[stem] = every(values, silent_reference)
         elif silent_estimate and estimate.silent:
             table[stem] = every(values, silent_estimate)
         else:
             table[stem] = score(reference, estimate, stem)
     return table
-
-
-def absent(references: References, estimates: dict[str, Audio], stem: str) -> str:
-    """Status when the stem has no reference or no estimate, else empty."""
-    if stem not in references.stems:
-        return f"unavailable: the track has no reference for {stem}"
-    if stem not in estimates:
-        return f"unavailable: the system gives no {stem}"
-    return ""
-
-
-def mismatch(reference: Audio, estimate: Audio) -> str:
-    """Status when the two cannot be compared sample by sample, else empty."""
-    if reference.rate != estimate.rate:
-        return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
-    if reference.channels != estimate.channels:
-        return f"failed: estimate has {estimate.channels} channels, reference {reference.channels}"
-    if reference.frames != estimate.frames:
-        return f"failed: estimate has {estimate.frames} frames, reference {reference.frames}"
-    return ""
-
-
-def pair_status(references: References, estimates: dict[str, Audio], stem: str) -> str:
-    """Empty when both are there and comparable (channels made equal), else the status."""
-    status = absent(references, estimates, stem)
-    if status:
-        return status
-    reference = references.stems[stem]
-    return mismatch(reference, estimates[stem].to_channels(reference.channels))
