@@ -68,7 +68,7 @@ def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str
     ]
     lines += [
         f"{display(c, traits)} orders same-song pairs of systems as listeners do (.50 is a coin): "
-        f"{badges.badge(c)} ({badges.SOURCE})."
+        f"{badges.badge(c)} ({badges.source(c)})."
         for c in columns
         if badges.badge(c)
     ]
@@ -162,7 +162,7 @@ def warnings(
 
 def _failing(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     names = ", ".join(display(c, traits) for c in columns)
-    shares = {badges.AGREEMENTS[c].across for c in columns if c in badges.AGREEMENTS}
+    shares = {share for c in columns if (share := badges.across(c)) is not None}
     measured = (
         f" (listeners agree on {min(shares):.2f} of such pairs; .50 is a coin)" if shares else ""
     )

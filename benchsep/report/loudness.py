@@ -84,12 +84,14 @@ def _block_power(squared: NDArray[np.float64], rate: int) -> NDArray[np.float64]
     """Mean square of each block, summed over channels: ``[blocks]``."""
     block, frames = round(BLOCK_S * rate), squared.shape[1]
     if frames < block:
-        return squared.mean(1).sum(keepdims=True)
+        whole: NDArray[np.float64] = squared.mean(1).sum(keepdims=True)
+        return whole
     step = round(BLOCK_S * (1 - OVERLAP) * rate)
     running = np.concatenate([[0.0], np.cumsum(squared.sum(0))])
     starts = np.arange(0, frames - block + 1, step)
     power: NDArray[np.float64] = (running[starts + block] - running[starts]) / block
-    return np.maximum(power, 0.0)
+    floored: NDArray[np.float64] = np.maximum(power, 0.0)  # cumulative sums round below zero
+    return floored
 
 
 def _lufs(power: float) -> float:

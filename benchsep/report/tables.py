@@ -212,12 +212,17 @@ def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
 
 
 def _overview(run: _Run, columns: Sequence[str]) -> Table:
-    chosen = [c for c in columns if OVERVIEW.get(badges.stem_of(c), c) == c]
+    chosen = [c for c in columns if is_headline(c)]
     specs = [_column(run, c, _only(run, c), _overview_head(run, c)) for c in chosen]
     title = "Overview: mean over stems"
     # Gains would double a table that is wide already: they stand in the tables of the metrics.
     plain = replace(run, gains={})
     return _table(plain, title, specs, chosen, average=True, costs=(RTF, MEMORY))
+
+
+def is_headline(column: str) -> bool:
+    """Whether a column stands for its metric where there is room for one value of each."""
+    return OVERVIEW.get(badges.stem_of(column), column) == column
 
 
 def _overview_head(run: _Run, column: str) -> str:

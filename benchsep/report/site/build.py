@@ -1,12 +1,281 @@
-"""Writes the listening page."""
+"""Writes the listening page: ``index.html`` and ``page/`` beside it.
+
+Conventions
+-----------
+offline  opened from disk: no request but to files beside it, no module, no worker, no fetch
+         (a browser refuses all three for ``file:``); a content security policy holds it to that
+audio    FLAC as base64 in ``page/s<i>/<stem>.js``, loaded when a stem is opened: a script is the
+         one thing that a page on disk may load and read, and Web Audio needs the bytes to switch
+         between systems at the same sample
+names    of songs, systems and stems reach the page as JSON and as text nodes, never as HTML;
+         files are numbered
+size     ``max_songs`` songs; 16-bit FLAC; spectrograms of 192 x 600 palette pixels
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
+import json
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.report import captions, figures, listen
+from benchsep.report.escape import visible
+from benchsep.report.loudness import match_gains
+from benchsep.report.model import format_value, group_of
+from benchsep.report.render import head, shared_notes, suffix
+from benchsep.report.tables import is_headline
+from benchsep.report.templates import environment
+from benchsep.store import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+    from benchsep.report.listen import Song
+    from benchsep.report.write import Loaded
+
+SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "blind.js", "main.js")
+PICTURE_ROWS, PICTURE_COLUMNS = 192, 600
+MIXTURE, REFERENCE = "mixture", "reference"
 
 
-def write_site(run: Any, songs: Sequence[Any], out: Path) -> list[Path]:
-    """Not written yet."""
-    return []
+def write_site(run: Loaded, songs: Sequence[Song], out: Path) -> list[Path]:
+    """Write the page of a run.
+
+    Parameters
+    ----------
+    run
+        The run with its tables.
+    songs
+        The songs that can be heard, in page order; may be empty.
+    out
+        Folder of ``index.html``.
+
+    Returns
+    -------
+    list of Path
+        Every file written, ``index.html`` first.
+    """
+    written = [out / "index.html"]
+    described = []
+    for number, song in enumerate(songs):
+        entry, made = _song(run, song, out / "page" / f"s{number}", f"page/s{number}")
+        described.append(entry)
+        written += made
+    data = {
+        "title": _title(run),
+        "songs": described,
+        "systems": _systems(run),
+        "metrics": _metrics(run),
+        "overview": _all_songs(run, [song.name for song in songs]),
+        "seed": str(run.manifest.get("suite", {}).get("seed", 0)),
+    }
+    write_atomically(written[0], _page(run, data))
+    return written
+
+
+def _title(run: Loaded) -> str:
+    dataset = run.manifest.get("dataset", {})
+    name = dataset.get("name", "run") if isinstance(dataset, dict) else str(dataset)
+    return f"benchsep: {visible(str(name))}"
+
+
+def _systems(run: Loaded) -> list[dict[str, str]]:
+    fixed = [
+        {"label": MIXTURE, "family": "mixture", "group": "yardstick"},
+        {"label": REFERENCE, "family": "oracle", "group": "yardstick"},
+    ]
+    heard = listen.audible(run.families)
+    return fixed + [
+        {"label": s, "family": run.families[s], "group": group_of(run.families[s])} for s in heard
+    ]
+
+
+def _metrics(run: Loaded) -> list[dict[str, Any]]:
+    return [
+        {
+            "column": column,
+            "name": captions.display(column, run.traits),
+            "unit": run.traits[column].unit,
+            "digits": run.traits[column].digits,
+            "direction": run.traits[column].direction,
+            "headline": is_headline(column),
+        }
+        for column in run.metrics
+    ]
+
+
+# -- scores -------------------------------------------------------------------------------------
+
+
+def _scores(run: Loaded, track: str) -> dict[str, dict[str, dict[str, float]]]:
+    """``{stem: {system: {metric: mean over draws}}}`` of one song."""
+    part = run.frame[(run.frame["track"] == track) & (run.frame["status"] == "ok")]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    means = part.groupby(["stem", "system", "metric"], sort=True)["value"].mean().reset_index()
+    rows = zip(means["stem"], means["system"], means["metric"], means["value"], strict=True)
+    for stem, system, metric, value in rows:
+        found.setdefault(str(stem), {}).setdefault(str(system), {})[metric] = round(value, 6)
+    return found
+
+
+def _all_songs(run: Loaded, audible: list[str]) -> list[dict[str, Any]]:
+    """A row for each song of the run: scores by system, disagreement, whether it can be heard."""
+    from benchsep.report.write import opposed
+
+    pair = opposed(run)
+    apart = listen.disagreement(run.frame, *pair[:2], pair[2]) if pair else {}
+    tracks = sorted(set(map(str, run.frame["track"])))
+    return [
+        {
+            "name": track,
+            "apart": round(apart.get(track, 0.0), 4),
+            "heard": audible.index(track) if track in audible else None,
+            "scores": _scores(run, track),
+        }
+        for track in tracks
+    ]
+
+
+# -- one song -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stem:
+    """What is played and shown for one stem of a song."""
+
+    name: str
+    signals: dict[str, Audio]
+
+
+def _song(run: Loaded, song: Song, folder: Path, address: str) -> tuple[dict[str, Any], list[Path]]:
+    written = [_audio_file(folder, address, MIXTURE, {MIXTURE: song.mixture})]
+    stems = []
+    for name, reference in song.references.items():
+        signals = {MIXTURE: song.mixture, REFERENCE: reference}
+        signals |= {s: found[name] for s, found in song.estimates.items() if name in found}
+        own = {label: audio for label, audio in signals.items() if label != MIXTURE}
+        written.append(_audio_file(folder, address, name, own))
+        pictures, made = _pictures(_Stem(name, signals), folder, address)
+        written += made
+        gains = match_gains(signals, REFERENCE)
+        stems.append(
+            {
+                "name": name,
+                "files": [f"{address}/{MIXTURE}.js", f"{address}/{name}.js"],
+                "keys": [f"{address}/{MIXTURE}", f"{address}/{name}"],
+                "sources": [
+                    {"label": s, "gain": round(gains[s], 3), "picture": pictures[s]}
+                    for s in signals
+                ],
+            }
+        )
+    entry = {
+        "name": song.name,
+        "seconds": round(song.mixture.seconds, 4),
+        "rate": song.mixture.rate,
+        "top": song.mixture.rate / 2000,
+        "stems": stems,
+        "scores": _scores(run, song.name),
+    }
+    return entry, written
+
+
+def _audio_file(folder: Path, address: str, name: str, signals: dict[str, Audio]) -> Path:
+    encoded = {label: base64.b64encode(_flac(a)).decode() for label, a in signals.items()}
+    key = json.dumps(f"{address}/{name}")
+    # ASCII JSON is JavaScript; labels can hold anything and stay string keys.
+    body = json.dumps(encoded, ensure_ascii=True, sort_keys=True)
+    path = folder / f"{name}.js"
+    write_atomically(path, f"benchsep.audioFile({key},JSON.parse({json.dumps(body)}));\n")
+    return path
+
+
+def _flac(audio: Audio) -> bytes:
+    import soundfile
+
+    out = io.BytesIO()
+    # 16 bit with what exceeds full scale clipped, as any player would.
+    soundfile.write(out, audio.samples.T, audio.rate, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def _pictures(stem: _Stem, folder: Path, address: str) -> tuple[dict[str, str], list[Path]]:
+    spectra = {label: figures.spectrogram_db(audio) for label, audio in stem.signals.items()}
+    top = max(spectra[MIXTURE].max(), spectra[REFERENCE].max())
+    top = top if np.isfinite(top) else 0.0
+    names, written = {}, []
+    for number, (label, db) in enumerate(spectra.items()):
+        path = folder / f"{stem.name}-{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_png(db - top))
+        names[label] = f"{address}/{path.name}"
+        written.append(path)
+    return names, written
+
+
+def _png(db: NDArray[np.float64]) -> bytes:
+    """A palette picture of -80..0 dB, low frequencies at the bottom."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    level = np.clip((db - figures.FLOOR_DB) / -figures.FLOOR_DB, 0, 1)
+    small = _pooled(_pooled(level, PICTURE_ROWS, 0), PICTURE_COLUMNS, 1)
+    image = Image.fromarray(np.round(small[::-1] * 255).astype(np.uint8), mode="L")
+    palette = (colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    indexed = Image.new("P", image.size)
+    indexed.putpalette(palette.tobytes())
+    indexed.frombytes(image.tobytes())
+    out = io.BytesIO()
+    indexed.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _pooled(values: NDArray[np.float64], most: int, axis: int) -> NDArray[np.float64]:
+    """The maximum of neighbours, so that at most ``most`` remain along ``axis``."""
+    size = values.shape[axis]
+    if size <= most:
+        return values
+    starts = np.arange(most) * size // most
+    pooled: NDArray[np.float64] = np.maximum.reduceat(values, starts, axis=axis)
+    return pooled
+
+
+# -- the page -----------------------------------------------------------------------------------
+
+
+def _page(run: Loaded, data: dict[str, Any]) -> str:
+    from markupsafe import Markup
+
+    template = environment().get_template("page.html.j2")
+    return template.render(
+        title=data["title"],
+        tables=run.tables,
+        notes=shared_notes(run.tables),
+        families=sorted({group_of(f) for f in run.families.values()}),
+        stems=_stem_names(run.tables),
+        head=head,
+        suffix=suffix,
+        format_value=format_value,
+        data=data,
+        # Our own files, which hold no text from outside.
+        style=Markup(_asset("style.css")),
+        script=Markup("\n".join(map(_asset, SCRIPTS))),
+    )
+
+
+def _stem_names(tables: Iterable[Any]) -> list[str]:
+    names = [column.stem for table in tables for column in table.columns if column.stem]
+    return list(dict.fromkeys(names))
+
+
+def _asset(name: str) -> str:
+    return (files("benchsep.report.site") / "assets" / name).read_text(encoding="utf-8")
