@@ -79,7 +79,7 @@ def _metrics() -> list[tuple[str, ...]]:
         state = metric.available() or "ready"
         for value in metric.values:
             better = {1: "higher", -1: "lower"}.get(value.direction, "-")
-            span = f"{_bound(value.low)} to {_bound(value.high)}"
+            span = f"{_bound(value.low, '-∞')} to {_bound(value.high, '∞')}"
             stems = ",".join(metric.default_stems)
             rows.append(
                 (column(metric, value), better, span, metric.domain, stems, metric.licence, state)
@@ -87,5 +87,5 @@ def _metrics() -> list[tuple[str, ...]]:
     return rows
 
 
-def _bound(value: float | None) -> str:
-    return "∞" if value is None else f"{value:g}"
+def _bound(value: float | None, unbounded: str) -> str:
+    return unbounded if value is None else f"{value:g}"
