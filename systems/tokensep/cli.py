@@ -213,7 +213,7 @@ def pseudo_label(
         from tokensep.plugin import teacher as load
     except ImportError as error:
         raise Unavailable(
-            f"the teacher comes from benchsep, which is not installed ({error}): pip install benchsep"
+            f"the teacher comes from benchsep, which is not here ({error}): pip install benchsep"
         ) from error
     settings = pseudo_labels.Settings(
         shard_seconds=60 * shard_minutes, min_residual_db=min_residual_db, rank=rank, world=world

@@ -2,13 +2,14 @@
 
 Conventions
 -----------
-rows      one row per window and draw; a row's result does not depend on the other rows, and with the
-          same seed it is the same on any batch size (each row has its own noise generator)
+rows      one row per window and draw; a row does not depend on the others: with the same seed it
+          is the same in any batch (each row has its own noise generator)
 cond      ``[R, F, encoder.dim]`` from :meth:`TokenLM.condition`
 result    codes ``[R, S, K, F]``, semantic layers first
 
 ``sequential`` (the paper): stems one after the other over one cache, each seeing those before.
-``parallel`` (the ablation): every stem alone with the mixture. The length is forced to the mixture's.
+``parallel`` (the ablation): every stem alone with the mixture. The length is
+forced to the mixture's.
 
 What a step does not depend on is made before the loop: the conditions of all steps, the rotation
 tables, which cells hold a token, and the cache at its final size.
@@ -251,7 +252,7 @@ def _forced(
 
 
 def _per_frame(layout: Layout, cells: Tensor) -> Tensor:
-    """``[R, S, N, K, D]`` → sum over layers at each frame ``[R, S, F, D]``, as ``to_codes`` gathers."""
+    """``[R, S, N, K, D]`` → sum over layers at each frame ``[R, S, F, D]``."""
     frames = (cells.shape[2] - layout.span - 1) // layout.stride + 1
     offsets = torch.tensor(layout.offsets)
     step = layout.stride * torch.arange(frames)[:, None] + offsets

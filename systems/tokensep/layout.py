@@ -7,17 +7,18 @@ grid      int64 ``[..., N, K]``: ``N`` steps; a cell without a token holds ``pad
 
 Every layout is the affine map *step(layer, frame) = stride x frame + offset[layer]*:
 
-==================  ======  =========================================================================
+==================  ======  =====================================================================
 layout              stride  offsets
-==================  ======  =========================================================================
-interleaved-delay   2       semantic ``q``, acoustic ``1 + q``: S and A frames alternate in time and
-                            layer q is late by q steps (UniTok-Audio 2510.26372 §3.2; paper.md §3.2)
-grouped-delay       1       the ``delays`` of the configuration: both streams in one step, layers of
-                            a group share a delay
+==================  ======  =====================================================================
+interleaved-delay   2       semantic ``q``, acoustic ``1 + q``: S and A frames alternate in time
+                            and layer q is late by q steps (UniTok-Audio 2510.26372 §3.2)
+grouped-delay       1       the ``delays`` of the configuration: both streams in one step,
+                            layers of a group share a delay
 depth               1       0: a step is a frame; the depth transformer orders its layers
-==================  ======  =========================================================================
+==================  ======  =====================================================================
 
-So the inverse is a gather, exact for any codes, and the step count is ``stride (F - 1) + max offset + 1``.
+So the inverse is a gather, exact for any codes, and ``F`` frames take
+``stride (F - 1) + max offset + 1`` steps.
 """
 
 from __future__ import annotations

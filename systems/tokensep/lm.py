@@ -5,16 +5,16 @@ Conventions
 codes     int64 ``[B, S, K, F]``: stems, layers (semantic first), token frames
 grid      int64 ``[B, S, N, K]`` (:mod:`tokensep.layout`)
 sequence  ``[prefix | stem 0: N steps | stem 1 | …]`` over one causal attention and one KV cache.
-          The input of a position is the embedding of the previous position's tokens, plus its stem's
-          embedding, a start symbol on each stem's first step, and (``aligned``) the mixture frames
-          its cells belong to; its output predicts its own step's tokens.
+          The input of a position is the embedding of the previous position's tokens, plus its
+          stem's embedding, a start symbol on each stem's first step, and (``aligned``) the
+          mixture frames its cells belong to; its output predicts its own step's tokens.
 time      RoPE positions restart with every stem, so frame t has one phase in all stems; a prefix
           position stands at the step of the frames it averages.
 
 Each layer's table ``[V, code_dim]`` is both its embedding and its output head. They can start
-from the codec's codebooks (:meth:`TokenLM.start_from_codebooks`): neighbouring codes then share what is
-learned about them, which a small data set needs. Block and norm are those of ``transformers``'
-``LlamaModel`` (parity-tested).
+from the codec's codebooks (:meth:`TokenLM.start_from_codebooks`): neighbouring codes then share
+what is learned about them, which a small data set needs. Block and norm are those
+of ``transformers``' ``LlamaModel`` (parity-tested).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tokensep.lm_config import TokenSepConfig
 
 @dataclass
 class KVCache:
-    """Static key and value buffers ``[rows, heads, length, width]`` per block, filled to ``used``."""
+    """Static keys and values ``[rows, heads, length, width]`` per block, filled to ``used``."""
 
     keys: list[Tensor]
     values: list[Tensor]
@@ -77,7 +77,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None, index: int = 0
     ) -> Tensor:
-        """``x [R, n, dim]``; with a cache, the n positions follow the ``cache.used`` stored ones."""
+        """``x [R, n, dim]``; with a cache, these positions follow the stored ones."""
         rows, n, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(rows, n, 3, self.heads, self.width)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -221,7 +221,7 @@ class TokenLM(nn.Module):
         return scores.transpose(0, 1).reshape(*query.shape[:-1], -1)
 
     def depth_logits(self, hidden: Tensor, cells: Tensor) -> Tensor:
-        """Depth head, teacher-forced: ``[M, dim]``, tokens ``[M, j]`` → logits ``[M, j + 1, V]``."""
+        """Depth head: ``[M, dim]`` and known tokens ``[M, j]`` → logits ``[M, j + 1, V]``."""
         assert self.depth is not None
         width = self.tables.shape[-1]
         offset = torch.arange(cells.shape[1], device=cells.device) * self.tables.shape[1]
@@ -234,7 +234,7 @@ class TokenLM(nn.Module):
 
     def prefix_of(self, cond: Tensor) -> tuple[Tensor, Tensor]:
         """Prefix ``[B, P, dim]`` and its positions ``[P]`` (P = 0 without prefix)."""
-        batch, frames, _ = cond.shape
+        batch = cond.shape[0]
         if self.prefix is None:
             empty = torch.arange(0, device=cond.device)
             return cond.new_zeros(batch, 0, self.config.lm.dim), empty
@@ -245,7 +245,7 @@ class TokenLM(nn.Module):
 
     def bases_of(self, cond: Tensor) -> Tensor:
         """What every step's input adds to the previous tokens: ``[B, S, N, dim]``."""
-        batch, frames, width = cond.shape
+        batch, frames, _ = cond.shape
         steps = self.layout.steps(frames)
         base = self.stem[None, :, None].expand(batch, -1, steps, -1).clone()
         base[:, :, 0] = base[:, :, 0] + self.start

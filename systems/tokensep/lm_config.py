@@ -45,11 +45,11 @@ class EncoderConfig(Strict):
     ffn_mult: int = 2
     dropout: float = 0.0
     conv_norm: Literal["layer", "batch"] = "layer"
-    """Norm of the convolution module; ``batch`` is the original's, ``layer`` suits small batches."""
+    """Norm inside the convolution; ``batch`` is the original's, ``layer`` suits small batches."""
     rope_heads: int | None = None
     """How many heads rotate (None: all; UniSE rotates the first only)."""
     ssl_name: str = ""
-    """``transformers`` HuBERT of ``kind="ssl"`` (folder or hub id); empty: the codec's own teacher."""
+    """Name of the frozen model of ``kind="ssl"``, for the record; the codec's teacher is used."""
     ssl_dim: int = 192
     """Width of the frozen model's hidden states."""
 
@@ -88,8 +88,8 @@ class LMConfig(Strict):
 class SamplingConfig(Strict):
     """How tokens are drawn.
 
-    ``temperature`` 0 is greedy. Only the ``sampled_layers`` first layers (semantic first) are drawn,
-    the rest taken greedily; None: all are drawn. ``cfg`` 1 is off.
+    ``temperature`` 0 is greedy. Only the ``sampled_layers`` first layers (semantic first) are
+    drawn, the rest taken greedily; None: all are drawn. ``cfg`` 1 is off.
     """
 
     temperature: float = Field(0.0, ge=0)
@@ -104,8 +104,8 @@ class InferenceConfig(Strict):
 
     ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
     (what is undecided then adds little instead of noise). ``refine="mask"``: the stems' magnitudes
-    become soft masks on the mixture. ``draws`` > 1: that many seeds per window, the one that adds up
-    to the mixture best is kept.
+    become soft masks on the mixture. ``draws`` > 1: that many seeds per window, the one that
+    adds up to the mixture best is kept.
     """
 
     sampling: SamplingConfig = SamplingConfig()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def tables(positions: Tensor, width: int, theta: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Cosine and sine ``[*, width]`` for integer ``positions [*]``; angle ``p / theta^(2i/width)``."""
+    """Cosine and sine ``[*, width]`` of ``positions [*]``: angles ``p / theta^(2i/width)``."""
     exponent = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width
     angle = positions[..., None].float() * theta**-exponent
     angle = torch.cat([angle, angle], dim=-1)

@@ -9,9 +9,9 @@ windows   of the length the LM was trained on, overlapping, decoded as a batch (
           primed by its predecessor's tokens), cross-faded linearly. Memory grows with the batch of
           windows, not with the song.
 
-Three ways to more than one channel: ``panning`` (level of each stem in each channel per band, read off
-the mixture through soft masks), ``mid-side`` (the side signal is separated as a second song),
-``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them.
+Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
+read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
+song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ class TokenSep:
         ):
             if getattr(config, field) != getattr(codec, field):
                 raise CheckpointError(
-                    f"the LM was made for a codec with {field} {getattr(config, field)}, this codec "
-                    f"has {getattr(codec, field)}; use the two that were trained together"
+                    f"the LM was made for a codec with {field} {getattr(config, field)}, this "
+                    f"codec has {getattr(codec, field)}; use the two that were trained together"
                 )
         self.lm, self.codec, self.config = lm.eval(), codec, config
         self.provenance = provenance or Provenance("unnamed", "")
@@ -320,7 +320,7 @@ class TokenSep:
     def _decode(
         self, waves: Tensor, seeds: list[int], options: InferenceConfig, prompt: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Windows ``[W, T]`` → stems ``[W, S, T]`` and codes ``[W, S, K, F]``, best of the draws."""
+        """Windows ``[W, T]`` → stems ``[W, S, T]``, codes ``[W, S, K, F]``: the best draw's."""
         loud = waves.square().mean(1).sqrt() > SILENT
         cond = self.lm.condition(waves, self._latents(waves))
         best: tuple[Tensor, Tensor] | None = None
@@ -385,8 +385,8 @@ class TokenSep:
     def oracle(self, stem: ArrayLike, rate: int, *, level: float | None = None) -> Samples:
         """A true stem through the codec and back: what perfect tokens would give.
 
-        ``level`` is the RMS of the mono mixture, which sets the gain as in :meth:`separate` (default:
-        the stem's own). Channels are coded one by one.
+        ``level`` is the RMS of the mono mixture, which sets the gain as in :meth:`separate`
+        (default: the stem's own). Channels are coded one by one.
         """
         samples = checked(stem, rate)
         level = rms(samples) if level is None else level

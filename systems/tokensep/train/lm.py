@@ -1,9 +1,9 @@
 """Training the language model (and its conditioner) on a frozen codec's tokens.
 
 The same function runs on one CPU core, one GPU or many nodes: ``accelerate`` was chosen over
-``lightning-fabric`` because ``transformers`` users have it already, its launcher covers DDP and FSDP
-from one command, and the loop stays ours. Crops are functions of (seed, step, index), so a resumed run sees what
-the killed one would have seen, and N processes see together what one process would.
+``lightning-fabric`` because ``transformers`` users have it already, its launcher covers DDP and
+FSDP from one command, and the loop stays ours. Crops are functions of (seed, step, index), so a
+resumed run sees what the killed one would have seen, and N processes see together what one would.
 
 Outputs in the folder: ``step-N`` (resume), ``best`` and ``final`` (``lm.safetensors`` of the EMA
 weights in fp16 + ``config.json``), ``train.csv``, ``valid.jsonl``.
@@ -94,7 +94,7 @@ def progress_of(train: LMTrainConfig, step: int, clock: Clock) -> float:
 def masks(
     train: LMTrainConfig, step: int, indices: range, stems: int, steps: int
 ) -> tuple[Tensor, Tensor, bool]:
-    """Hidden mixtures ``[b]``, visible token steps ``[b, S, N]``, and whether stems are independent."""
+    """Hidden mixtures ``[b]``, visible token steps ``[b, S, N]``, whether stems stand alone."""
     hide, keep = [], []
     for i in indices:
         rng = np.random.default_rng([train.seed, step, i, 1])
@@ -213,7 +213,7 @@ class Trainer:
         checkpoint.save(self.folder, self.step, parts, state)
 
     def micro_batches(self) -> list[range]:
-        """This process's indices into the global batch, one range per accumulation step."""
+        """Indices of this process into the global batch, one range per accumulation step."""
         share = self.train.batch
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         starts = [(a * world + rank) * share for a in range(self.train.accumulate)]

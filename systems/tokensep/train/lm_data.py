@@ -3,16 +3,16 @@
 Conventions
 -----------
 A *bank* holds, for each source and each of ``variants`` augmented versions, the mono waveform
-(float16) and its codes (``[K, F]``, semantic first), cut to whole token frames. A crop takes F frames
-of each stem at a frame boundary: codes are sliced, waveforms are summed to the mixture. So the
-codec encodes a stem once per variant, not once per crop; the price is that a crop's codes
+(float16) and its codes (``[K, F]``, semantic first), cut to whole token frames. A crop takes F
+frames of each stem at a frame boundary: codes are sliced, waveforms are summed to the mixture. So
+the codec encodes a stem once per variant, not once per crop; the price is that a crop's codes
 were made with the audio around it in view.
 
-Variant 0 is the recording as it is; the others differ in speed (one ratio per song, so that its stems
-stay together), gain, polarity, one parametric EQ band, and in where the frame grid falls.
+Variant 0 is the recording as it is; the others differ in speed (one ratio per song, so that its
+stems stay together), gain, polarity, one parametric EQ band, and in where the frame grid falls.
 Levels: each song is brought to the configuration's loudness first (the RMS of its mono mixture).
-Every choice of a crop is a function of (seed, step, index): no state to save, and a rank can make its
-share of a batch alone.
+Every choice of a crop is a function of (seed, step, index): no state to save, and a rank can make
+its share of a batch alone.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class TokenBank:
         return crops
 
     def batch(self, seed: int, step: int, indices: range, *, remix: float) -> tuple[Tensor, Tensor]:
-        """Crops ``indices`` of the global batch of ``step``: waves ``[b, T]``, codes ``[b, S, K, F]``."""
+        """Crops ``indices`` of ``step``: waves ``[b, T]``, codes ``[b, S, K, F]``."""
         crops = [self.crop(np.random.default_rng([seed, step, i]), remix=remix) for i in indices]
         return stacked(crops)
 

@@ -3,16 +3,17 @@
 Conventions
 -----------
 shard     ``shard-000012.tar`` in WebDataset's form: the members of one sample share a key,
-          ``<key>.mixture.flac``, ``<key>.<stem>.flac`` (16 bit) and ``<key>.json`` with source file, start,
-          gain (what was multiplied to keep peaks below 1) and residual
+          ``<key>.mixture.flac``, ``<key>.<stem>.flac`` (16 bit) and ``<key>.json`` with source
+          file, start, gain (what was multiplied to keep peaks below 1) and residual
 piece     a stretch of a recording of at most ``piece_seconds``: one sample
-quality   a piece is dropped, with its reason in ``shard-000012.json``, when the mixture is near silence or
-          when the stems miss it: residual = 10 log10(|mix|^2 / |mix - sum stems|^2) below a limit
+quality   a piece is dropped, with its reason in ``shard-000012.json``, when the mixture is near
+          silence or when the stems miss it: residual =
+          10 log10(|mix|^2 / |mix - sum stems|^2) is below a limit
 
 Which pieces make which shard depends on the folder alone, so any number of processes share
-the work (shard i belongs to rank i mod world) without speaking to each other. A shard is written under
-another name and renamed: what exists is whole, and a second run skips it. Reading is a stream: one
-sample in memory at a time.
+the work (shard i belongs to rank i mod world) without speaking to each other. A shard is written
+under another name and renamed: what exists is whole, and a second run skips it. Reading is a stream:
+one sample in memory at a time.
 """
 
 from __future__ import annotations
@@ -281,7 +282,7 @@ def plan(
     out: Path,
     settings: Settings,
 ) -> dict[str, Any]:
-    """Hours, shards, bytes, and device-hours at the rate measured on the first piece that sounds."""
+    """Hours, shards, bytes, and device-hours at the rate measured on the first loud piece."""
     hours = sum(p.seconds for p in pieces) / 3600
     size = sum(p.frames for p in pieces) * 2 * 2 * (len(STEMS) + 1) * FLAC_SHARE
     done = sum(_target(out, i).exists() for i in range(len(shards)))

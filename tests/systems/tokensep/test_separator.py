@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_priming_continues_the_previous_window(system, monkeypatch):
     options = QUICK.model_copy(update={"prime": True})
     system.separate(noise(1, 30 * HOP), RATE, options=options)
     assert seen[0][0] is None and len(seen) == 3
-    for (_, before), (prompt, after) in zip(seen, seen[1:], strict=False):
+    for (_, before), (prompt, after) in pairwise(seen):
         assert torch.equal(prompt, before[..., -2:])
         assert torch.equal(after[..., :2], prompt)
 
