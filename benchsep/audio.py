@@ -178,15 +178,15 @@ def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> No
 
     ``subtype`` is libsndfile's: ``FLOAT`` (wav only), ``PCM_16``, ``PCM_24``.
     """
-    import os
-
     import soundfile
+
+    from benchsep.atomic import partial_beside
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".flac" and subtype == "FLOAT":
         subtype = "PCM_24"
-    partial = path.with_name(f".{path.stem[:100]}.{os.getpid()}.partial{path.suffix}")
+    partial = partial_beside(path, path.suffix)
     try:
         soundfile.write(str(partial), audio.samples.T, audio.rate, subtype=subtype)
         partial.replace(path)

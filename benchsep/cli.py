@@ -326,11 +326,12 @@ def check(
     format: Annotated[str, typer.Option(help="table, json or github")] = "table",
 ) -> None:
     """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
+    from benchsep.atomic import write_atomically
     from benchsep.drift import check as check_drift
     from benchsep.drift import read_baseline
     from benchsep.drift_output import render
     from benchsep.frame import load_run
-    from benchsep.store import Store, write_atomically
+    from benchsep.store import Store
 
     frame, manifest = load_run(folder), Store(folder).manifest()
     found = check_drift(frame, manifest, read_baseline(baseline), strict=strict)

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchsep.atomic import left_behind, pid_alive, write_atomically
 from benchsep.errors import StoreError
 
 FORMAT = 1
@@ -67,31 +68,6 @@ def file_name(name: str) -> str:
     return (
         f"{kept or 'unnamed'}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
     )
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write and rename.
-
-    Raises
-    ------
-    StoreError
-        naming the path when the disk is full, the folder read-only, or the file too large.
-    """
-    partial = path.with_name(f".{os.getpid()}-{time.monotonic_ns() % 10**9}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}); what was stored before is "
-            "intact, free some space or fix the permissions and run again"
-        ) from error
 
 
 def finite_or_none(value: float | None) -> float | None:
@@ -158,10 +134,10 @@ class Store:
     def claim(self, system: str, track: str) -> bool:
         """Try to be the one that works on (system, track); False if somebody else is."""
         path = self._claim_path(system, track)
-        path.parent.mkdir(parents=True, exist_ok=True)
         body = f"{socket.gethostname()} {os.getpid()}"
-        for _ in range(2):
+        for _ in range(4):
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("x", encoding="utf-8") as handle:
                     handle.write(body)
                 return True
@@ -169,6 +145,8 @@ class Store:
                 if not _abandoned(path):
                     return False
                 path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue  # the folder was swept by a process that finished just now
             except OSError as error:
                 raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
         return False
@@ -179,7 +157,7 @@ class Store:
     def sweep(self) -> None:
         """Remove what killed writers left: partial files and claims of dead processes."""
         for path in self.root.rglob(".*.partial*"):
-            if time.time() - path.stat().st_mtime > 60 or not _pid_alive(_leading_pid(path.name)):
+            if left_behind(path):
                 path.unlink(missing_ok=True)
         claims = self.root / "claims"
         for path in claims.glob("*") if claims.is_dir() else ():
@@ -192,23 +170,6 @@ class Store:
         return self.root / "claims" / digest(system, track)
 
 
-def _leading_pid(name: str) -> int:
-    found = re.search(r"\d+", name)
-    return int(found.group()) if found else -1
-
-
-def _pid_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _abandoned(path: Path) -> bool:
     try:
         host, _, pid = path.read_text(encoding="utf-8").partition(" ")
@@ -218,7 +179,7 @@ def _abandoned(path: Path) -> bool:
     if not pid.strip().isdigit():
         return age > 5  # created, not yet written: give its owner a moment
     if host == socket.gethostname():
-        return not _pid_alive(int(pid))
+        return not pid_alive(int(pid))
     return age > STALE_CLAIM_S
 
 

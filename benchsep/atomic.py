@@ -1,0 +1,68 @@
+"""Files that are there whole or not at all, and what killed writers leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+from benchsep.errors import StoreError
+
+
+def partial_beside(path: Path, suffix: str = "") -> Path:
+    """A temporary name in the same folder that says who is writing: ``.<host>-<pid>-….partial``."""
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return path.with_name(f".{host}-{os.getpid()}-{time.monotonic_ns() % 10**9}.partial{suffix}")
+
+
+def left_behind(partial: Path) -> bool:
+    """Whether the writer of a partial file is gone: its process here, or an hour elsewhere."""
+    found = re.match(r"\.([0-9a-f]{8})-(\d+)-", partial.name)
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    if found and found[1] == host:
+        return not pid_alive(int(found[2]))
+    try:
+        return time.time() - partial.stat().st_mtime > 3600
+    except FileNotFoundError:
+        return False
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write and rename.
+
+    Raises
+    ------
+    StoreError
+        naming the path when the disk is full, the folder read-only, or the file too large.
+    """
+    partial = partial_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}); what was stored before is "
+            "intact, free some space or fix the permissions and run again"
+        ) from error
+
+
+def pid_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
