@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from tokensep.errors import ConfigError
+from tokensep.fast import FastDecoder, FastTokens
 from tokensep.layout import Layout
-from tokensep.lm import KVCache, TokenLM
+from tokensep.lm import TokenLM
 from tokensep.lm_config import SamplingConfig
 
 Decoding = Literal["sequential", "parallel"]
@@ -88,45 +89,38 @@ class Sampler:
 
 
 class _State:
-    """State of one generation: conditions, cache and the tables of the loop."""
+    """State of one generation: conditions, caches and the tables of the loop."""
 
     def __init__(self, model: TokenLM, cond: Tensor, decoding: Decoding, guided: bool) -> None:
         self.model, self.guided = model, guided
         if guided:
             cond = torch.cat([cond, model.null.expand_as(cond)])
-        self.stems = len(model.config.stems)
-        self.steps = model.layout.steps(cond.shape[1])
+        stems, steps = len(model.config.stems), model.layout.steps(cond.shape[1])
         base = model.bases_of(cond)
         prefix, prefix_at = model.prefix_of(cond)
-        at = torch.arange(self.steps, device=cond.device)
+        at = torch.arange(steps, device=cond.device)
         if decoding == "parallel":
             base = base.flatten(0, 1)
-            prefix = prefix.repeat_interleave(self.stems, dim=0)
+            prefix = prefix.repeat_interleave(stems, dim=0)
         else:
-            base, at = base.flatten(1, 2), at.repeat(self.stems)
-        self.base = base
-        lm = model.config.lm
-        length = prefix.shape[1] + base.shape[1]
-        self.cache = KVCache.empty(lm.layers, len(base), lm.heads, length, lm.dim // lm.heads, base)
-        self.cos, self.sin = model.decoder.rope(torch.cat([prefix_at, at]))
-        self.previous = torch.zeros_like(base[:, 0])
+            base, at = base.flatten(1, 2), at.repeat(stems)
+        self.base = base.transpose(0, 1).contiguous()
+        self.previous = torch.zeros_like(self.base[0])
+        cos, sin = model.decoder.rope(torch.cat([prefix_at, at]))
+        self.tokens = FastTokens(model)
+        self.decoder = FastDecoder(model.decoder, len(base), len(cos), cos, sin)
         if prefix.shape[1]:
-            count = prefix.shape[1]
-            model.decoder(prefix, self.cos[:count], self.sin[:count], self.cache)
+            self.decoder.fill(model.decoder, prefix)
 
     def hidden(self, position: int) -> Tensor:
         """``[R', dim]`` of the next position."""
-        now = self.cache.used
-        x = (self.base[:, position] + self.previous)[:, None]
-        return self.model.decoder(x, self.cos[now : now + 1], self.sin[now : now + 1], self.cache)[
-            :, 0
-        ]
+        return self.decoder.step(self.base[position] + self.previous)
 
     def feed(self, cells: Tensor) -> None:
         """The tokens of the position just decoded ``[R', K]``."""
         if self.guided:
             cells = torch.cat([cells, cells])
-        self.previous = self.model.embed(cells)
+        self.previous = self.tokens.embed(cells)
 
 
 def _guide(logits: Tensor, scale: float, guided: bool) -> Tensor:
@@ -153,7 +147,7 @@ def _depth_cells(
     return cells, torch.cat(kept, dim=1)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: TokenLM,
     cond: Tensor,
@@ -163,6 +157,7 @@ def generate(
     seeds: Sequence[int] | None = None,
     prompt: Tensor | None = None,
     books: Tensor | None = None,
+    likelihood: bool = False,
 ) -> Generated:
     """Draw the tokens of every stem.
 
@@ -174,6 +169,7 @@ def generate(
     seeds : one per row; default 0 … R-1.
     prompt : ``[R, S, K, P]`` known tokens of the first P frames (the previous window's).
     books : the codec's entries ``[K, V, D]``: also return the expected latents under them.
+    likelihood : also return the mean log probability of the tokens.
 
     Raises
     ------
@@ -185,45 +181,54 @@ def generate(
     seeds = list(range(rows)) if seeds is None else list(seeds)
     if len(seeds) != rows:
         raise ConfigError(f"{len(seeds)} seeds for {rows} rows")
-    layout, stems = model.layout, len(model.config.stems)
-    guided = sampling.cfg != 1.0
+    layout, stems, scale = model.layout, len(model.config.stems), sampling.cfg
+    guided = scale != 1.0
     state = _State(model, cond, decoding, guided)
     forced = _forced(model, prompt, rows, frames, cond.device)
-    held = (layout.frame_index(frames) >= 0).to(cond.device)
-    apart = decoding == "parallel"
-    if apart:
+    empty = (layout.frame_index(frames) < 0).to(cond.device)
+    if decoding == "parallel":
         forced = forced.flatten(0, 1)
         seeds = [seed * stems + s for seed in seeds for s in range(stems)]
     else:
-        forced, held = forced.flatten(1, 2), held.repeat(stems, 1)
-    sampler = Sampler(sampling, seeds, cond.device)
-    cells, scores, likelihood = [], [], []
+        forced, empty = forced.flatten(1, 2), empty.repeat(stems, 1)
+    gaps, known = empty.any(1).tolist(), (forced >= 0).any(2).any(0).tolist()
+    draw = Sampler(sampling, seeds, cond.device)
+    cells, expected, scores = [], [], []
     for position in range(forced.shape[1]):
         hidden = state.hidden(position)
         if model.depth is None:
-            logits = _guide(model.logits(hidden), sampling.cfg, guided)
-            token = sampler(logits)
-            token = torch.where(forced[:, position] >= 0, forced[:, position], token)
+            logits = _guide(state.tokens.logits(hidden), scale, guided)
+            token = draw(logits)
+            if known[position]:
+                token = torch.where(forced[:, position] >= 0, forced[:, position], token)
         else:
-            token, logits = _depth_cells(
-                model, hidden, sampler, forced[:, position], sampling.cfg, guided
-            )
-        token = token.masked_fill(~held[position], layout.pad)
+            given = forced[:, position]
+            token, logits = _depth_cells(model, hidden, draw, given, scale, guided)
+        if gaps[position]:
+            token = token.masked_fill(empty[position], layout.pad)
         state.feed(token)
         cells.append(token)
-        chosen = logits.log_softmax(-1).gather(-1, token.clamp_max(logits.shape[-1] - 1)[..., None])
-        likelihood.append((chosen[..., 0] * held[position]).sum(-1))
         if books is not None:
-            scores.append(_expected(logits, forced[:, position], books))
+            expected.append(_expected(logits, forced[:, position], books))
+        if likelihood:
+            scores.append(_chosen(logits, token))
     shape = (rows, stems, layout.steps(frames))
     grid = torch.stack(cells, 1).reshape(*shape, -1)
-    mean = torch.stack(likelihood, 1).reshape(rows, -1).sum(1) / (
-        held.sum() * (stems if apart else 1)
-    )
-    latents = None
-    if books is not None:
-        latents = _per_frame(layout, torch.stack(scores, 1).reshape(*shape, *scores[0].shape[1:]))
+    latents = mean = None
+    if expected:
+        latents = _per_frame(layout, torch.stack(expected, 1).unflatten(1, (-1, shape[2])))
+        latents = latents.reshape(rows, stems, frames, -1)
+    if scores:
+        total = torch.stack(scores, 1).reshape(rows, -1).sum(1)
+        mean = total / (stems * layout.layers * frames)
     return Generated(layout.to_codes(grid), latents, mean)
+
+
+def _chosen(logits: Tensor, token: Tensor) -> Tensor:
+    """Sum of the log probabilities of a step's tokens ``[R']``; gaps count nothing."""
+    entries = logits.shape[-1]
+    picked = logits.log_softmax(-1).gather(-1, token.clamp_max(entries - 1)[..., None])[..., 0]
+    return (picked * (token < entries)).sum(-1)
 
 
 def _expected(logits: Tensor, forced: Tensor, books: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ shard     ``shard-000012.tar`` in WebDataset's form: the members of one sample s
 piece     a stretch of a recording of at most ``piece_seconds``: one sample
 quality   a piece is dropped, with its reason in ``shard-000012.json``, when the mixture is near
           silence or when the stems miss it: residual =
-          10 log10(|mix|^2 / |mix - sum stems|^2) is below a limit
+          10 log10(|mix|^2 / |mix - sum stems|^2) is low
 
 Which pieces make which shard depends on the folder alone, so any number of processes share
 the work (shard i belongs to rank i mod world) without speaking to each other. A shard is written

@@ -81,7 +81,7 @@ def test_likelihood_and_expected_latents_belong_to_the_distribution():
     """With one-hot books the expected latents are the probabilities themselves."""
     model, cond = model_and_cond("grouped-delay")
     books = torch.eye(5 * ENTRIES).view(5, ENTRIES, -1)
-    result = generate(model, cond, books=books)
+    result = generate(model, cond, books=books, likelihood=True)
     assert result.latents is not None and result.log_likelihood is not None
     share = result.latents.unflatten(-1, (5, ENTRIES)).transpose(2, 3)  # [R, S, K, F, V]
     torch.testing.assert_close(share.sum(-1), torch.ones(3, 4, 5, 5), atol=1e-4, rtol=0)

@@ -69,6 +69,23 @@ def test_cached_equals_uncached():
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-5)
 
 
+def test_the_fast_step_is_the_decoder():
+    from tokensep.fast import FastDecoder
+
+    torch.manual_seed(2)
+    decoder = Decoder(32, 3, 2, 48, 1e-2, 10_000.0, 0.0).eval()
+    for norm in (decoder.norm, *(n for b in decoder.blocks for n in (b.norm1, b.norm2))):
+        torch.nn.init.normal_(norm.weight, 1.0, 0.3)
+    x = torch.randn(3, 11, 32) * 0.1  # small: the norm's epsilon matters
+    cos, sin = decoder.rope(torch.arange(11))
+    with torch.inference_mode():
+        whole = decoder(x, cos, sin)
+        fast = FastDecoder(decoder, 3, 11, cos, sin)
+        fast.fill(decoder, x[:, :4])
+        steps = torch.stack([fast.step(x[:, n]) for n in range(4, 11)], 1)
+    torch.testing.assert_close(steps, whole[:, 4:], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_and_that_a_batch_equals_its_rows(kind):
     model, codes, cond = example(kind)
