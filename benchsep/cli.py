@@ -177,8 +177,8 @@ def _announce(plan: Plan, console: Any) -> None:
     )
     if name == "clip" and plan.suite.dataset is None:
         console.print(
-            "no data root is set, so the embedded 6-second clip is used; for MUSDB18 set MUSDB_PATH "
-            "or pass --root"
+            "no data root is set, so the embedded 6-second clip is used; set MUSDB_PATH "
+            "or pass --root for MUSDB18"
         )
     for metric, reason in plan.unavailable.items():
         console.print(_markup(f"{metric} is unavailable: {reason}"))

@@ -50,7 +50,7 @@ def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
     UsageError
         a run without BSSEval frames.
     """
-    from benchsep.store import write_atomically
+    from benchsep.atomic import write_atomically
 
     columns = [f"bsseval.{name.lower()}" for name in VALUES]
     here = frame[frame["metric"].isin(columns)]

@@ -133,7 +133,7 @@ def write_tables(made: Sequence[Table], out: Path) -> list[Path]:
 
 
 def _text(path: Path, text: str) -> Path:
-    from benchsep.store import write_atomically
+    from benchsep.atomic import write_atomically
 
     write_atomically(path, text if text.endswith("\n") else f"{text}\n")
     return path

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep.atomic import write_atomically
 from benchsep.report import captions, figures, listen
 from benchsep.report.escape import visible
 from benchsep.report.loudness import match_gains
@@ -31,7 +32,6 @@ from benchsep.report.model import format_value, group_of
 from benchsep.report.render import head, shared_notes, suffix
 from benchsep.report.tables import is_headline
 from benchsep.report.templates import environment
-from benchsep.store import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +107,7 @@ def _metrics(run: Loaded) -> list[dict[str, Any]]:
             "unit": run.traits[column].unit,
             "digits": run.traits[column].digits,
             "direction": run.traits[column].direction,
-            "headline": is_headline(column),
+            "headline": is_headline(column, run.traits),
         }
         for column in run.metrics
     ]
