@@ -2,27 +2,32 @@
 
 Conventions
 -----------
-Every form says: passed or failed, why, how many cells were compared, and for each group the
-minimum detectable shift. Only cells that did not pass are listed one by one.
+Every form says: passed or failed, why, and how many cells were compared. Tables list the cells
+and means that moved, and for each metric the minimum detectable shift (the widest over systems
+and stems); the JSON has every cell and every mean.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as xml
 
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
-    from benchsep.drift import DriftReport, Row
+    from benchsep.drift import DriftReport, Group, GroupRow, Noise, Row
 
 FORMS = ("table", "md", "json", "junit", "github")
 LISTED = 50
 """Cells listed one by one in a table; the JSON has them all."""
 ANNOTATED = 10
 """GitHub shows at most ten annotations of a kind per step."""
+
+FOOT = """\
+means: mean paired differences, one per system and stem; detects: smallest shift of a mean found
+with 80 % power (measured noise) or with certainty (declared tolerance)."""
 
 
 def render(report: DriftReport, form: str = "table") -> str:
@@ -67,27 +72,43 @@ def _text(report: DriftReport, *, markdown: bool) -> str:
         head = ["system", "track", "stem", "metric", "baseline", "run", "moved", "allowed", "why"]
         lines += [*_table(head, [_cells(row) for row in odd[:LISTED]], markdown)]
         lines += [f"... and {len(odd) - LISTED} more" if len(odd) > LISTED else "", ""]
+    moved = [group for group in report.groups if group.verdict != "ok"]
     head = ["system", "stem", "metric", "songs", "mean shift", "allowed", "detects", "tolerance"]
-    body = [
-        [
-            group.system,
-            group.stem,
-            group.metric,
-            str(group.songs),
-            f"{group.difference:+.4f}",
-            _number(group.tolerance),
-            _number(group.detectable),
-            group.source + (f" {group.verdict}" if group.verdict != "ok" else ""),
-        ]
-        for group in report.groups
+    lines += [*_table(head, [_group(group) for group in moved], markdown), ""] if moved else []
+    head = ["metric", "means", "largest shift", "allowed", "detects", "tolerance"]
+    lines += [*_table(head, _by_metric(report.groups), markdown), ""]
+    return "\n".join([*lines, FOOT, f"False-alarm rate: {report.alpha:g} (measured).\n"])
+
+
+def _group(group: GroupRow) -> list[str]:
+    return [
+        group.system,
+        group.stem,
+        group.metric,
+        str(group.songs),
+        f"{group.difference:+.4f}",
+        _number(group.tolerance),
+        _number(group.detectable),
+        f"{group.source}: {group.verdict}",
     ]
-    lines += [*_table(head, body, markdown), ""]
-    lines.append(
-        "detects: smallest shift of the mean found with 80 % power (measured noise) or with "
-        f"certainty (declared tolerance); false-alarm rate of the check {report.alpha:g} "
-        "where noise is measured."
-    )
-    return "\n".join(lines) + "\n"
+
+
+def _by_metric(groups: Sequence[GroupRow]) -> list[list[str]]:
+    """A line per metric and source of tolerance: the largest shift and the widest limits."""
+    parts: dict[tuple[str, str], list[GroupRow]] = {}
+    for group in groups:
+        parts.setdefault((group.metric, group.source), []).append(group)
+    return [
+        [
+            metric,
+            str(len(part)),
+            f"{max((g.difference for g in part), key=abs):+.4f}",
+            _number(max(g.tolerance for g in part)),
+            _number(max(g.detectable for g in part)),
+            source,
+        ]
+        for (metric, source), part in sorted(parts.items())
+    ]
 
 
 def _cells(row: Row) -> list[str]:
@@ -193,3 +214,14 @@ def _annotation(level: str, text: str) -> str:
     # The three characters that end or split a workflow command, as the runner expects them.
     escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return f"::{level} title=benchsep check::{escaped}"
+
+
+def render_noise(measured: Mapping[Group, Noise]) -> str:
+    """The noise of each (system, stem, metric) as a table."""
+    head = ["system", "stem", "metric", "runs", "df", "sd", "worst"]
+    body = [
+        [*group, str(found.runs), str(found.df), f"{found.sd:.3g}", f"{found.worst:.3g}"]
+        for group, found in sorted(measured.items())
+    ]
+    foot = "sd: of a cell between runs, pooled over songs; worst: largest difference of two runs"
+    return "\n".join([*_table(head, body, markdown=False), "", foot]) + "\n"
