@@ -41,22 +41,20 @@ class Limits:
         return step / self.steps if self.steps else seconds / self.seconds
 
 
-def spectral_l1(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """L1 between complex spectrograms at two resolutions, unit-power windows."""
-    total = estimate.new_zeros(())
-    flat = torch.stack([estimate, target]).reshape(-1, estimate.shape[-1])
-    for size in (4096, 1024):
-        window = torch.hann_window(size, device=flat.device)
-        spectrum = torch.stft(flat, size, size // 2, window=window, return_complex=True)
-        spectrum = spectrum / window.pow(2).sum().sqrt()
-        half = len(spectrum) // 2
-        total = total + torch.view_as_real(spectrum[:half] - spectrum[half:]).abs().mean()
-    return total / 2
+FLOOR = 0.003
+"""Of the mixture's power: below -25 dB an error, or a stem, is as good as silent."""
 
 
 def loss_of(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Waveform L1 plus spectral L1, both of order one for mixtures of unit deviation."""
-    return (estimate - target).abs().mean() + spectral_l1(estimate, target)
+    """``log10((|s - ŝ|² + e) / (|s|² + e))``, the mean over items and stems: -uSDR / 10.
+
+    Why not L1, which most separators train with: its optimum is a median, which for a weak
+    model of a quiet stem is silence. BS-RoFormer-mini stood still at 1.4 dB on ``other`` with
+    it. Squared error wants the mean, and the logarithm weighs quiet stems as much as loud ones.
+    """
+    error = (estimate - target).square().mean((-2, -1))
+    power = target.square().mean((-2, -1))
+    return ((error + FLOOR) / (power + FLOOR)).log10().mean()
 
 
 class Training:
