@@ -69,7 +69,7 @@ class References:
 
 
 class Metric(Protocol):
-    """The contract of an entry point in ``benchsep.metrics`` (an instance or a zero-argument factory).
+    """The contract of an entry point in ``benchsep.metrics``: an instance, or a factory of one.
 
     ``score_track`` gets every stem at once because some metrics need the other stems
     (BSSEval's interference, leakage). It returns ``{stem: {value name: Score}}`` for exactly
