@@ -113,7 +113,9 @@ class LossConfig(Strict):
     mel_bands: tuple[int, ...] = (24, 64, 96, 128)
     erb: float = 0.5
     """Log energies of 32 gammatone-shaped bands, 80 ms windows every 20 ms."""
-    bass: float = 0.1
+    convergence: float = 0.3
+    """Relative error of linear band magnitudes: keeps the loud parts at their level."""
+    bass: float = 0.0
     """Complex STFT distance below ``bass_hz``."""
     bass_hz: float = 250.0
     commit: float = 0.25

@@ -130,7 +130,7 @@ class HubertMini(nn.Module):
         return torch.log(power @ self.filters + 1e-5)
 
     def hidden(self, wave: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-        """Hidden states of all layers, the embedding first; ``mask`` ``[B, F]`` bool hides frames."""
+        """Hidden states, the embedding first; ``mask`` ``[B, F]`` (bool) hides frames."""
         x = self.project((self.log_mel(wave) - self.mean) / self.std)
         if mask is not None:
             x = torch.where(mask[..., None], self.mask_embedding, x)

@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-A teacher maps a mono wave ``[B, T]`` at the codec's rate to ``[B, F, dim]``, one frame per STFT hop:
-the mean of all hidden states (embedding included), compressed as ``sign(x) |x|^power``.
+A teacher maps a mono wave ``[B, T]`` at the codec's rate to ``[B, F, dim]``, one frame per STFT
+hop: the mean of all hidden states (embedding included), compressed as ``sign(x) |x|^power``.
 """
 
 from __future__ import annotations
@@ -98,12 +98,13 @@ def make_teacher(config: TeacherConfig, rate: int, hop: int) -> MiniTeacher | Hu
     """
     if config.kind == "mini" and (config.rate, config.hop) != (rate, hop):
         raise ConfigError(
-            f"teacher works at {config.rate} Hz, hop {config.hop}; the codec at {rate} Hz, hop {hop}:"
-            " make them equal"
+            f"teacher works at {config.rate} Hz, hop {config.hop}; the codec at {rate} Hz, "
+            f"hop {hop}: make them equal"
         )
     if config.kind == "hf" and (config.rate != rate or hop * 50 != rate):
         raise ConfigError(
-            f"HuBERT has 50 frames a second; the codec's hop {hop} at {rate} Hz gives {rate / hop:g}"
+            "HuBERT has 50 frames a second; "
+            f"the codec's hop {hop} at {rate} Hz gives {rate / hop:g}"
         )
     teacher = MiniTeacher(config) if config.kind == "mini" else HuggingFaceTeacher(config)
     return teacher.eval().requires_grad_(False)

@@ -11,6 +11,8 @@ discriminators returns one such pair each.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
@@ -40,9 +42,7 @@ class PeriodDiscriminator(nn.Module):
         super().__init__()
         self.period = period
         widths = [1, channels, 4 * channels, 16 * channels, 32 * channels]
-        self.layers = nn.ModuleList(
-            _conv(a, b, (5, 1), (3, 1)) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(_conv(a, b, (5, 1), (3, 1)) for a, b in pairwise(widths))
         self.layers.append(_conv(widths[-1], widths[-1], (5, 1)))
         self.judge = _conv(widths[-1], 1, (3, 1))
 

@@ -44,8 +44,8 @@ class Codes:
 class Codec(Protocol):
     """The part of :class:`tokensep.codec.model.HCodec` that others may rely on.
 
-    ``HCodec.from_checkpoint(folder)`` reads ``config.json``, ``codec.safetensors`` and, for the mini
-    teacher, ``hubert.safetensors``, and returns a frozen model in eval mode.
+    ``HCodec.from_checkpoint(folder)`` reads ``config.json``, ``codec.safetensors`` and, for the
+    mini teacher, ``hubert.safetensors``, and returns a frozen model in eval mode.
     """
 
     rate: int

@@ -89,15 +89,25 @@ class SpectralLoss(nn.Module):
         c = self.config
         terms: dict[str, Tensor] = {}
 
-        def distance(bands: nn.Module) -> Tensor:
+        def compare(bands: nn.Module) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 target = bands(reference)
-            return (bands(estimate) - target).abs().mean()
+            found = bands(estimate)
+            log_error = (found - target).abs().mean()
+            if not c.convergence:
+                return log_error, log_error.new_zeros(())
+            loud = target.exp()
+            error = (found.exp() - loud).pow(2).sum((1, 2)) / (loud.pow(2).sum((1, 2)) + 1e-6)
+            # Bounded from above per crop: a nearly silent one must not rule the step.
+            return log_error, (error + 1e-6).sqrt().clamp_max(4.0).mean()
 
         if c.mel:
-            terms["mel"] = torch.stack([distance(m) for m in self.mels]).mean()
+            pairs = [compare(m) for m in self.mels]
+            terms["mel"] = torch.stack([p[0] for p in pairs]).mean()
+            if c.convergence:
+                terms["convergence"] = torch.stack([p[1] for p in pairs]).mean()
         if c.erb:
-            terms["erb"] = distance(self.erb)
+            terms["erb"] = compare(self.erb)[0]
         if c.bass:
             terms["bass"] = self.bass(estimate, reference)
         return terms

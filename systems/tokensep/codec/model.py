@@ -150,7 +150,7 @@ class Decoder(nn.Module):
         self.head = nn.Linear(c.dim, 2 * (c.n_fft // 2 + 1))
 
     def start_at(self, log_magnitude: Tensor) -> None:
-        """Start the output at a mean log-magnitude spectrum ``[bins]``, phases spread by the net."""
+        """Start the output at a mean log-magnitude spectrum ``[bins]``."""
         bins = log_magnitude.shape[0]
         with torch.no_grad():
             self.head.weight.mul_(0.5)

@@ -25,7 +25,7 @@ def _sum_over_processes(x: Tensor) -> Tensor:
 
 
 class Codebook(nn.Module):
-    """One layer: ``size`` entries of ``dim``, moved by exponential averages of what they are given."""
+    """One layer: ``size`` entries of ``dim``, moved by averages of the vectors they stand for."""
 
     entries: Tensor
     counts: Tensor
@@ -131,14 +131,14 @@ class ResidualVQ(nn.Module):
             residual = residual - book.entries[nearest(residual, book.entries)]
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Sum of the entries: ``[B, K, F]`` → ``[B, F, D]`` (``K`` may be fewer than all layers)."""
+        """Sum of the entries: ``[B, K, F]`` → ``[B, F, D]`` (``K`` may be fewer than all)."""
         books = list(self.books)[: codes.shape[1]]
         vectors = [fn.embedding(codes[:, i], book.entries) for i, book in enumerate(books)]
         return torch.stack(vectors).sum(0)
 
 
 def perplexity(codes: Tensor, size: int) -> Tensor:
-    """Effective number of entries used per layer: ``[B, K, F]`` → ``[K]``, between 1 and ``size``."""
+    """Effective number of entries used, 1 to ``size``: ``[B, K, F]`` → ``[K]``."""
     out = []
     for layer in range(codes.shape[1]):
         share = torch.bincount(codes[:, layer].flatten(), minlength=size).double()

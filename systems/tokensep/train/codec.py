@@ -6,8 +6,8 @@ Run: ``python -m tokensep.train.codec --config configs/tokensep/mini.yaml --musd
 Conventions
 -----------
 Progress (for the learning rate) is the larger of steps and CPU seconds over their budgets; with a
-step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by k-means after
-``continuous_steps`` without quantisation. The shipped weights are the running average (EMA).
+step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by k-means
+after ``continuous_steps`` without quantisation. The shipped weights are the running average (EMA).
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tokensep.codec.discriminators import (
+    Discriminators,
+    Judgement,
+    discriminator_loss,
+    generator_losses,
+)
 from tokensep.codec.losses import SpectralLoss
 from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import perplexity
@@ -40,6 +46,7 @@ from tokensep.train.data import (
     musdb_files,
     validation_songs,
 )
+from tokensep.train.processes import Processes
 
 
 @dataclass
@@ -56,20 +63,27 @@ class Run:
     cpu_before: float = 0.0
 
     def __post_init__(self) -> None:
+        self.processes = Processes(self.config.precision)
         torch.manual_seed(self.config.seed)
-        self.rng = np.random.default_rng(self.config.seed)
-        self.loss = SpectralLoss(self.config.losses, self.codec.rate)
+        self.rng = np.random.default_rng([self.config.seed, self.processes.rank])
+        device = self.processes.device
+        self.codec.to(device)
+        self.loss = SpectralLoss(self.config.losses, self.codec.rate).to(device)
         self.parameters = [p for p in self.codec.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=self.config.lr,
-            betas=self.config.betas,
-            weight_decay=self.config.weight_decay,
-        )
+        self.model, self.optimizer = self.processes.wrap(self.codec, self._adamw(self.parameters))
+        self.judges: Discriminators | None = None
+        if self.config.losses.adversarial:
+            self.judges = Discriminators(self.config.losses).to(device)
+            adamw = self._adamw(list(self.judges.parameters()))
+            self.judges_model, self.judges_optimizer = self.processes.wrap(self.judges, adamw)
         self.ema = ck.Ema(self.codec, self.config.ema)
         frames = round(self.config.crop_seconds * self.codec.frame_rate)
         self.length = frames * self.codec.frame_hop
         self.began = time.process_time()
+
+    def _adamw(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        c = self.config
+        return torch.optim.AdamW(parameters, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay)
 
     def cpu_seconds(self) -> float:
         """CPU seconds spent on this run, earlier processes included."""
@@ -80,41 +94,62 @@ class Run:
         done = self.step / self.config.max_steps
         if self.config.cpu_minutes:
             done = max(done, self.cpu_seconds() / (60 * self.config.cpu_minutes))
-        return min(done, 1.0)
+        # One process decides for all: a step that only some of them take would wait for ever.
+        return min(self.processes.gather(done)[0], 1.0)
 
     def batch(self) -> Tensor:
-        """The next training batch ``[B, T]``."""
-        return torch.from_numpy(
-            codec_batch(self.store, self.config.batch, self.length, self.rng, self.augment)
-        )
+        """The next training batch ``[B, T]`` of this process."""
+        crops = codec_batch(self.store, self.config.batch, self.length, self.rng, self.augment)
+        return torch.from_numpy(crops).to(self.processes.device)
 
     def save(self) -> None:
-        """Write a checkpoint into the work folder."""
-        tensors, meta = ck.optimizer_tensors(self.optimizer)
-        state = {
-            "optimizer": meta,
-            "rng": ck.rng_state(self.rng),
-            "cpu_seconds": self.cpu_seconds(),
-        }
-        parts = {"model": self.codec.state_dict(), "ema": self.ema.shadow, "optimizer": tensors}
-        ck.save(self.work / "checkpoints", self.step, parts, state)
+        """Write a checkpoint into the work folder (process 0; every process must call it)."""
+        states = self.processes.gather(ck.rng_state(self.rng))
+        if self.processes.rank == 0:
+            tensors, meta = ck.optimizer_tensors(self.optimizer)
+            state = {"optimizer": meta, "rng": states, "cpu_seconds": self.cpu_seconds()}
+            parts = {"model": self.codec.state_dict(), "ema": self.ema.shadow, "optimizer": tensors}
+            if self.judges is not None:
+                tensors, meta = ck.optimizer_tensors(self.judges_optimizer)
+                parts |= {"judges": self.judges.state_dict(), "judges_optimizer": tensors}
+                state["judges_optimizer"] = meta
+            ck.save(self.work / "checkpoints", self.step, parts, state)
+        self.processes.wait()
 
     def resume(self) -> bool:
-        """Continue from the newest checkpoint, if there is one."""
+        """Continue from the newest checkpoint, if there is one.
+
+        Raises
+        ------
+        CheckpointError
+            It is corrupt, of another configuration, or of another number of processes.
+        """
         found = ck.checkpoints(self.work / "checkpoints")
         if not found:
             return False
         parts, state = ck.load(found[-1])
+        if len(state["rng"]) != self.processes.count:
+            raise CheckpointError(
+                f"{found[-1]} was written by {len(state['rng'])} processes, this run has "
+                f"{self.processes.count}: launch as many, or use another --work folder"
+            )
         try:
             self.codec.load_state_dict(parts["model"])
-        except RuntimeError as e:
+            if self.judges is not None:
+                self.judges.load_state_dict(parts["judges"])
+        except (RuntimeError, KeyError) as e:
             raise CheckpointError(
                 f"{found[-1]} was made with another configuration ({str(e)[:200]}); "
                 "use another --work folder"
             ) from e
-        self.ema.shadow = parts["ema"]
+        device = self.processes.device
+        self.ema.shadow = {k: v.to(device) for k, v in parts["ema"].items()}
         ck.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
-        ck.load_rng(state["rng"], self.rng)
+        if self.judges is not None:
+            ck.load_optimizer(
+                self.judges_optimizer, parts["judges_optimizer"], state["judges_optimizer"]
+            )
+        ck.load_rng(state["rng"][self.processes.rank], self.rng)
         self.step, self.cpu_before = state["step"], state["cpu_seconds"]
         self.began = time.process_time()
         return True
@@ -140,9 +175,54 @@ def start_codebooks(run: Run, batches: int = 20) -> None:
         wave = run.batch()
         acoustic.append(codec.encoder(wave).flatten(0, 1))
         semantic.append(codec.semantic_encoder(codec.teacher(wave)).flatten(0, 1))
-    per_step = len(acoustic[0])
+    per_step = len(acoustic[0]) * run.processes.count
     codec.acoustic_rvq.start(torch.cat(acoustic), per_step)
     codec.semantic_rvq.start(torch.cat(semantic), per_step)
+
+
+def learning_rate(run: Run) -> float:
+    """Linear warm-up, then half a cosine down to ``lr_min`` over the budget."""
+    config = run.config
+    cosine = 0.5 * (1 + math.cos(math.pi * run.progress()))
+    rate = config.lr_min + (config.lr - config.lr_min) * cosine
+    return rate * min(1, (run.step + 1) / config.warmup)
+
+
+def train_judges(run: Run, real: Tensor, fake: Tensor) -> float:
+    """One step of the discriminators; returns their loss."""
+    assert run.judges is not None
+    run.judges.requires_grad_(True)
+    # One pass over both: gradient averaging between processes allows only one pass a step.
+    judged = run.judges_model(torch.cat([real, fake.detach()]))
+    loss = discriminator_loss(*halves(judged))
+    run.processes.backward(loss)
+    torch.nn.utils.clip_grad_norm_(run.judges.parameters(), run.config.clip)
+    run.judges_optimizer.step()
+    run.judges_optimizer.zero_grad()
+    return float(loss.detach())
+
+
+def halves(judged: list[Judgement]) -> tuple[list[Judgement], list[Judgement]]:
+    """Judgements of a batch (real, fake) as two lists."""
+    real = [(x[: len(x) // 2], [f[: len(f) // 2] for f in fs]) for x, fs in judged]
+    return real, [(x[len(x) // 2 :], [f[len(f) // 2 :] for f in fs]) for x, fs in judged]
+
+
+def codec_losses(run: Run, wave: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    """Total loss of one batch, and its terms; the discriminators, if any, take their step first."""
+    losses = run.config.losses
+    out = run.model(wave, quantise=run.step >= run.config.continuous_steps)
+    terms: dict[str, Any] = run.loss(out.wave, wave)
+    total = run.loss.total(terms)
+    total = total + losses.commit * out.commit + losses.semantic * out.semantic
+    if run.judges is not None and run.step >= losses.discriminator_start:
+        terms["judges"] = train_judges(run, wave, out.wave)
+        run.judges.requires_grad_(False)
+        real, fake = halves(run.judges(torch.cat([wave, out.wave])))
+        adversarial, matching = generator_losses(real, fake)
+        total = total + losses.adversarial * adversarial + losses.feature_match * matching
+        terms |= {"adversarial": adversarial, "feature_match": matching}
+    return total, terms | {"commit": out.commit, "semantic": out.semantic, "total": total}
 
 
 def train_step(run: Run) -> dict[str, float]:
@@ -150,21 +230,17 @@ def train_step(run: Run) -> dict[str, float]:
     config = run.config
     if run.step == config.continuous_steps:
         start_codebooks(run)
-    progress = run.progress()
-    cosine = 0.5 * (1 + math.cos(math.pi * progress))
-    rate = config.lr_min + (config.lr - config.lr_min) * cosine
-    run.optimizer.param_groups[0]["lr"] = rate * min(1, (run.step + 1) / config.warmup)
+    rate = learning_rate(run)
+    run.optimizer.param_groups[0]["lr"] = rate
+    if run.judges is not None:
+        run.judges_optimizer.param_groups[0]["lr"] = rate
     logs: dict[str, float] = {}
     for _ in range(config.accumulate):
-        wave = run.batch()
-        out = run.codec(wave, quantise=run.step >= config.continuous_steps)
-        terms = run.loss(out.wave, wave)
-        total = run.loss.total(terms)
-        total = total + config.losses.commit * out.commit + config.losses.semantic * out.semantic
-        (total / config.accumulate).backward()
-        terms |= {"commit": out.commit, "semantic": out.semantic, "total": total}
+        total, terms = codec_losses(run, run.batch())
+        run.processes.backward(total / config.accumulate)
         for name, value in terms.items():
-            logs[name] = logs.get(name, 0.0) + float(value.detach()) / config.accumulate
+            number = float(value.detach()) if isinstance(value, Tensor) else value
+            logs[name] = logs.get(name, 0.0) + number / config.accumulate
     norm = torch.nn.utils.clip_grad_norm_(run.parameters, config.clip)
     if torch.isfinite(norm):
         run.optimizer.step()
@@ -188,7 +264,7 @@ def validate(run: Run, seconds: float = 3.0) -> dict[str, float]:
     for source in run.valid.sources:
         start = max(0, (source.audio.shape[1] - length) // 2)
         piece = source.audio[:, start : start + length].astype(np.float32).mean(0) / 32768
-        wave = torch.from_numpy(piece)[None]
+        wave = torch.from_numpy(piece)[None].to(run.processes.device)
         found = codec.encode(wave)
         for name in codes:
             codes[name].append(getattr(found, name)[0])
@@ -235,9 +311,19 @@ def finish(run: Run, out: Path, hubert_note: dict[str, Any] | None = None) -> No
     run.codec.eval().save_checkpoint(out, {"training": note})
 
 
+def evaluate(run: Run, log: Log) -> None:
+    """Validate and log (process 0 computes, all wait)."""
+    if run.valid is not None and run.processes.rank == 0:
+        row = {"step": run.step, "cpu_seconds": run.cpu_seconds(), **validate(run)}
+        log.write("valid", row)
+        print("VALID", *(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+    run.processes.wait()
+
+
 def train(run: Run, out: Path) -> None:
     """Train until the budget is spent, resuming if the work folder holds a checkpoint."""
     log = Log(run.work)
+    first = run.processes.rank == 0
     if not run.resume():
         prepare(run)
     run.codec.train()
@@ -250,19 +336,18 @@ def train(run: Run, out: Path) -> None:
         if run.step % 20 == 0:
             row = {"step": run.step, "cpu_seconds": run.cpu_seconds()}
             row |= {k: v / count for k, v in sums.items()}
-            log.write("train", row)
-            print(" ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
             sums, count = {}, 0
+            if first:
+                log.write("train", row)
+                print(" ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
         if run.step % run.config.save_every == 0:
             run.save()
-        if run.valid and run.step % run.config.eval_every == 0:
-            row = {"step": run.step, "cpu_seconds": run.cpu_seconds(), **validate(run)}
-            log.write("valid", row)
-            print("VALID", *(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+        if run.step % run.config.eval_every == 0:
+            evaluate(run, log)
     run.save()
-    if run.valid:
-        log.write("valid", {"step": run.step, "cpu_seconds": run.cpu_seconds(), **validate(run)})
-    finish(run, out)
+    evaluate(run, log)
+    if first:
+        finish(run, out)
 
 
 def load_hubert(codec: HCodec, folder: Path) -> None:

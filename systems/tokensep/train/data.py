@@ -86,7 +86,7 @@ def musdb_files(
 
 
 def loose_files(root: Path) -> Iterator[tuple[str, str, Path, int]]:
-    """Every recording below ``root``, the stem guessed from its name (``other`` if it says nothing)."""
+    """Every recording below ``root``; the stem is guessed from its name, else ``other``."""
     words = {"vocadito": "vocals", "voc": "vocals", "drum": "drums", "bass": "bass"}
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in {".wav", ".flac", ".mp3", ".ogg"}:
