@@ -1,0 +1,71 @@
+"""A small table of results as aligned text, Markdown, CSV or strict JSON.
+
+Conventions
+-----------
+numbers are rounded for the eye in ``table`` and ``md`` and whole in ``csv`` and ``json``;
+no value is ``-``, an empty field, or ``null``; lists of songs are joined by ``; ``
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMS = ("table", "md", "csv", "json")
+
+
+def render(frame: pd.DataFrame, form: str = "table", *, digits: int = 3) -> str:
+    """The frame without its index, in one of :data:`FORMS`, ending in a newline.
+
+    Raises
+    ------
+    UsageError
+        an unknown form.
+    """
+    if form not in FORMS:
+        raise UsageError(f"unknown format {form!r}; expected one of {', '.join(FORMS)}")
+    names = [str(c) for c in frame.columns]
+    rows = [list(row) for row in frame.itertuples(index=False, name=None)]
+    if form == "json":
+        records = [dict(zip(names, map(_json, row), strict=True)) for row in rows]
+        return json.dumps(records, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    if form == "csv":
+        text = frame.map(lambda v: "; ".join(map(str, v)) if isinstance(v, list) else v)
+        return str(text.to_csv(index=False, lineterminator="\n"))
+    return _aligned(names, [[_eye(v, digits) for v in row] for row in rows], form == "md")
+
+
+def _aligned(names: list[str], body: list[list[str]], markdown: bool) -> str:
+    if markdown:
+        body = [[cell.replace("|", "\\|") for cell in row] for row in body]
+    widths = [max(len(row[i]) for row in [names, *body]) for i in range(len(names))]
+    lines = [names, ["-" * width for width in widths], *body]
+    padded = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in lines]
+    if markdown:
+        return "".join(f"| {' | '.join(row)} |\n" for row in padded)
+    return "".join("  ".join(row).rstrip() + "\n" for row in padded)
+
+
+def _eye(value: Any, digits: int) -> str:
+    if isinstance(value, list):
+        value = "; ".join(map(str, value))
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _json(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()  # NumPy scalars
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
