@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsep import cli_stats
 from benchsep.errors import BenchsepError
 
 if TYPE_CHECKING:
@@ -230,6 +231,17 @@ def report(
         print(path)
 
 
+@app.command()
+def explain(
+    folder: RunFolder,
+    number: Annotated[str, typer.Argument(help="a number's id, as in the HTML and CSV tables")],
+) -> None:
+    """Print the songs behind a number of a table."""
+    from benchsep.report.explain import explain as explain_number
+
+    print(explain_number(folder, number))
+
+
 # -- single files -------------------------------------------------------------------------------
 
 
@@ -341,6 +353,8 @@ def check(
     if found.failed:
         raise typer.Exit(1)
 
+
+cli_stats.register(app)
 
 if __name__ == "__main__":
     main()
