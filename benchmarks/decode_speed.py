@@ -1,6 +1,6 @@
 """How near LM decoding is to the memory-bandwidth limit: ms per step over the floor, batch 1.
 
-The floor is the bytes of weights a step must read, over the read bandwidth measured in the same run.
+The floor is the bytes of weights a step must read over the read bandwidth measured in the run.
 ``transformers``' LlamaModel with a static cache does the same steps for comparison (without the
 embedding and heads that ours includes).
 

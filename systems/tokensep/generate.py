@@ -107,7 +107,7 @@ class _State:
         self.base = base.transpose(0, 1).contiguous()
         self.previous = torch.zeros_like(self.base[0])
         cos, sin = model.decoder.rope(torch.cat([prefix_at, at]))
-        self.tokens = FastTokens(model)
+        self.tokens = FastTokens(model, len(base))
         self.decoder = FastDecoder(model.decoder, len(base), len(cos), cos, sin)
         if prefix.shape[1]:
             self.decoder.fill(model.decoder, prefix)
