@@ -52,6 +52,7 @@ MINIS = {
         seconds=2.0,
         batch=4,
         rate=2e-3,
+        warmup=40,
     ),
     "htdemucs": Mini(
         arguments={

@@ -320,7 +320,8 @@ def test_the_public_configuration_has_the_published_size():
         "stft_n_fft": 2048, "stft_hop_length": 441, "stft_win_length": 2048,
         "mask_estimator_depth": 2, "mlp_expansion_factor": 2,
     }  # fmt: skip
-    model = roformer_class()(**arguments)
+    with torch.device("meta"):  # shapes only: half a gigabyte is not needed to count
+        model = roformer_class()(**arguments)
     assert len(model.state_dict()) == 1355
     assert sum(p.numel() for p in model.parameters()) == 131_704_164
     assert math.isclose(4 * 131_704_164, 527_385_512, rel_tol=2e-3)
