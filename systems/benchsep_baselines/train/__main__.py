@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", required=True, choices=["bs_roformer", "htdemucs"])
     parser.add_argument("--root", required=True, type=Path, help="root of MUSDB18-7s")
     parser.add_argument("--out", required=True, type=Path, help="working folder")
-    parser.add_argument("--cpu-minutes", type=float, default=60.0, help="budget of process time")
+    parser.add_argument("--cpu-minutes", type=float, default=14.0, help="budget of process time")
     parser.add_argument("--steps", type=int, help="a number of steps instead of a budget")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-
-from benchsep.audio import STEMS
 from benchsep_baselines import checkpoints
 from benchsep_baselines.bs_roformer import BSRoformer
 from benchsep_baselines.htdemucs import htdemucs
 from benchsep_baselines.train import data, export
+
+from benchsep.audio import STEMS
 
 FAMILIES = {"htdemucs": htdemucs, "bs_roformer": BSRoformer}
 
