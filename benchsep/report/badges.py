@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 SPEECH_MODELS = ("dnsmos", "nisqa")
-INTERFERENCE = ("bsseval.sir", "leakage", "bleed", "usdr", "bsseval.sdr", "sisdr")
+INTERFERENCE = (
+    "leakage.bleed",
+    "bsseval.sir",
+    "sisdr.sir",
+    "bleedless",
+    "usdr",
+    "bsseval.sdr",
+    "sisdr",
+)
 """What may stand beside ViSQOL to show the bleed that it does not hear, best first."""
 
 

@@ -16,6 +16,7 @@ from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
 from benchsep.report.escape import visible
 from benchsep.report.model import Cell, Column, Row, Table, format_value
+from benchsep.report.paper import SOURCE
 from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
@@ -41,15 +42,10 @@ def explain(folder: str | Path, id: str, *, improvement: bool = False) -> str:
     StoreError
         if ``folder`` is no run.
     """
-    from benchsep.frame import load_costs, load_run
-    from benchsep.report.tables import tables
-    from benchsep.store import Store
-    from benchsep.traits import traits_in
+    from benchsep.report.write import load
 
-    frame, manifest = load_run(folder), Store(Path(folder)).manifest()
-    traits = traits_in(frame, manifest)
-    made = tables(frame, load_costs(folder), manifest, traits, improvement=improvement)
-    return explained(made, frame, traits, id)
+    run = load(Path(folder), improvement=improvement, intervals=False)
+    return explained(run.tables, run.frame, run.traits, id)
 
 
 def explained(
@@ -65,6 +61,8 @@ def explained(
         + (f", {cell.n} of {cell.total} songs" if cell.total else "")
         + (f", not rounded: {cell.value!r}" if cell.value is not None else ""),
     ]
+    if row.group == "published":
+        return "\n".join([*lines, f"published in {SOURCE}, not computed here; see the caption"])
     if column.kind == "cost":
         return "\n".join([*lines, "measured while separating: see `draws` in the run's records"])
     how = traits[column.metric].aggregate

@@ -42,13 +42,17 @@ if TYPE_CHECKING:
 __all__ = ["render", "tables"]
 
 PRIORITY = (
-    "visqol", "mrstft", "lsd", "onset", "chroma", "envelope",
-    "dnsmos", "nisqa", "usdr", "bsseval", "sisdr",
+    "visqol", "mrstft", "clap", "mert", "voice", "onsets", "bleedless",
+    "dnsmos", "nisqa", "leakage", "lsd", "usdr", "bsseval", "sisdr",
 )  # fmt: skip
 """Order of metrics of the same tolerance; others follow by name."""
 
 OVERVIEW = {"dnsmos": "dnsmos.ovrl", "nisqa": "nisqa.mos", "bsseval": "bsseval.sdr"}
-"""The value that stands for a metric of several in the overview."""
+"""The value that stands for a metric of several in the overview; of others it is the first."""
+
+IN_FULL = ("bsseval",)
+"""Metrics each of whose values gets a table by stem; of others only the headline value does, and
+the rest stand together, averaged over stems."""
 
 RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
 MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
@@ -173,11 +177,12 @@ def ordered(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[s
     """Tolerant metrics first, then by :data:`PRIORITY`; values of one metric in trait order."""
     known = list(traits)
 
-    def place(column: str) -> tuple[bool, int, str, int]:
+    def place(column: str) -> tuple[bool, bool, int, str, int]:
         name = badges.stem_of(column)
         rank = PRIORITY.index(name) if name in PRIORITY else len(PRIORITY)
         strict = column not in traits or badges.fails_across(column, traits[column])
-        return strict, rank, name, known.index(column) if column in known else len(known)
+        decibels = column in traits and traits[column].unit == "dB"
+        return strict, decibels, rank, name, known.index(column) if column in known else len(known)
 
     return sorted(columns, key=place)
 
@@ -193,7 +198,9 @@ def _plan(run: _Run) -> list[Callable[[_Run], Table]]:
             continue
         group = _together(run, column, columns)
         done.update(group)
-        if len(group) > 1:
+        if is_detail(column, run.traits):
+            plans.append(lambda r, g=tuple(group): _details(r, g))  # type: ignore[misc]
+        elif len(group) > 1:
             plans.append(lambda r, g=tuple(group): _one_stem(r, g))  # type: ignore[misc]
         else:
             plans.append(lambda r, c=column: _per_stem(r, c))  # type: ignore[misc]
@@ -201,7 +208,10 @@ def _plan(run: _Run) -> list[Callable[[_Run], Table]]:
 
 
 def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
-    """Speech models scored on the same single stem share a table; anything else stands alone."""
+    """Speech models scored on one stem share a table, and so do the details of a metric."""
+    if is_detail(column, run.traits):
+        name = badges.stem_of(column)
+        return [c for c in columns if badges.stem_of(c) == name and is_detail(c, run.traits)]
     stems = run.stems(column)
     if not badges.is_speech_model(column) or len(stems) != 1:
         return [column]
@@ -212,7 +222,7 @@ def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
 
 
 def _overview(run: _Run, columns: Sequence[str]) -> Table:
-    chosen = [c for c in columns if is_headline(c)]
+    chosen = [c for c in columns if is_headline(c, run.traits)]
     specs = [_column(run, c, _only(run, c), _overview_head(run, c)) for c in chosen]
     title = "Overview: mean over stems"
     # Gains would double a table that is wide already: they stand in the tables of the metrics.
@@ -220,9 +230,26 @@ def _overview(run: _Run, columns: Sequence[str]) -> Table:
     return _table(plain, title, specs, chosen, average=True, costs=(RTF, MEMORY))
 
 
-def is_headline(column: str) -> bool:
+def is_headline(column: str, traits: Mapping[str, ValueTraits]) -> bool:
     """Whether a column stands for its metric where there is room for one value of each."""
-    return OVERVIEW.get(badges.stem_of(column), column) == column
+    name = badges.stem_of(column)
+    first = next((c for c in traits if badges.stem_of(c) == name), column)
+    named = OVERVIEW.get(name, first)
+    return column == (named if named in traits else first)
+
+
+def is_detail(column: str, traits: Mapping[str, ValueTraits]) -> bool:
+    """Whether a column stands with others of its metric in one table, averaged over stems."""
+    full = badges.stem_of(column) in IN_FULL or badges.is_speech_model(column)
+    return not full and not is_headline(column, traits)
+
+
+def _details(run: _Run, columns: Sequence[str]) -> Table:
+    """The further values of one metric."""
+    specs = [_column(run, c, _only(run, c), captions.display(c, run.traits)) for c in columns]
+    first = next(c for c in run.traits if badges.stem_of(c) == badges.stem_of(columns[0]))
+    title = f"{captions.display(first, run.traits)}: further values, average over stems"
+    return _table(run, title, specs, columns, average=True, costs=())
 
 
 def _overview_head(run: _Run, column: str) -> str:
