@@ -14,9 +14,9 @@ RoPE Transformer" (ICASSP 2024).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from benchsep_baselines import msst
+from benchsep_baselines import checkpoints, msst
 from benchsep_baselines.common import switch
 
 
@@ -34,6 +34,10 @@ class BSRoformer(msst.MsstSeparator):
     zero_dc
         By default the configuration's, else true.
     """
+
+    about: ClassVar[dict[str, Any]] = checkpoints.about(
+        "bs_roformer", "Band-Split RoPE Transformer (MSST checkpoints)", "unstated (code: MIT)"
+    )
 
     def __init__(
         self,

@@ -336,6 +336,31 @@ def availability() -> dict[str, dict[str, str]]:
     return result
 
 
+def about(name: str, what: str, licence: str) -> dict[str, Any]:
+    """What ``benchsep list`` and ``benchsep doctor`` show of a system, asked when they show it."""
+    return {
+        "family": "discriminative",
+        "licence": licence,
+        "what": what,
+        "checkpoints": lambda: _shown(name),
+        "missing": lambda: _missing(name),
+    }
+
+
+def _shown(name: str) -> str:
+    """``mini, official (absent)``: what is ready first."""
+    states = sorted(availability()[name].items(), key=lambda item: not item[1].startswith("ready"))
+    return ", ".join(k if v.startswith("ready") else f"{k} (absent)" for k, v in states)
+
+
+def _missing(name: str) -> str:
+    """Empty where some checkpoint is ready, else how to get one."""
+    states = availability()[name].values()
+    if any(state.startswith("ready") for state in states):
+        return ""
+    return next(iter(states)).removeprefix("absent: ")
+
+
 # --- reading -------------------------------------------------------------------------------
 
 

@@ -53,16 +53,21 @@ class Separator(ABC):
         if inside.frames < self.minimum_frames:
             samples = fit_length(samples, RATE)
         estimates = self._estimate(samples, seed)
-        return {stem: self._outside(estimates[stem], stem, mixture) for stem in self.info.stems}
+        return {
+            stem: self._outside(estimates[stem], inside.frames, stem, mixture)
+            for stem in self.info.stems
+        }
 
     @abstractmethod
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
         """Stems ``[2, T]`` of a mixture ``[2, T]`` at 44.1 kHz that is not silent."""
 
-    def _outside(self, samples: NDArray[np.float32], stem: str, mixture: Audio) -> Audio:
+    def _outside(
+        self, samples: NDArray[np.float32], frames: int, stem: str, mixture: Audio
+    ) -> Audio:
+        """Back at the mixture's rate, channels and length; ``frames`` is the length inside."""
         if not np.isfinite(samples).all():
             raise SystemError_(f"{self.info.label}: {stem} holds NaN or infinite samples")
-        frames = mixture.resampled(RATE).frames if mixture.rate != RATE else mixture.frames
         audio = Audio(fit_length(samples, frames), RATE).to_channels(mixture.channels)
         audio = audio.resampled(mixture.rate)
         return Audio(fit_length(audio.samples, mixture.frames), mixture.rate)

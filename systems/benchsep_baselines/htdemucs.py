@@ -51,6 +51,15 @@ TRAINING_DATA = {
 }
 """As upstream's README states. ``mdx_extra`` saw the test songs: its scores there are no test."""
 
+WHAT = {
+    "htdemucs": "Hybrid Transformer Demucs",
+    "htdemucs_ft": "the same, four models fine-tuned per stem",
+    "htdemucs_6s": "six stems; guitar and piano are added to other",
+    "hdemucs_mmi": "Hybrid Demucs v3, retrained",
+    "mdx": "the MDX 2021 bag of four",
+    "mdx_extra": "the MDX 2021 bag of four with extra songs (saw MUSDB18's test songs)",
+}
+
 MIT = "MIT (upstream states no separate terms for the weights)"
 
 
@@ -321,6 +330,7 @@ def _entry(name: str) -> Any:
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = f"The demucs model ``{name}``; options as :class:`Demucs`."
+    factory.about = checkpoints.about(name, WHAT[name], "MIT")  # type: ignore[attr-defined]
     return factory
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from benchsep.audio import STEMS, Audio
 from benchsep.system import SystemInfo
 
 
 class Mixture:
     """Returns its input four times. Every other row is read against this one."""
+
+    about: ClassVar[dict[str, str]] = {
+        "family": "mixture",
+        "licence": "none needed",
+        "what": "the mixture as every stem: what doing nothing scores",
+    }
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.info = SystemInfo(

@@ -17,7 +17,7 @@ mask         applied to the mixture, whose phase the estimate keeps
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -30,13 +30,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIZE, HOP = 2048, 512
-EPS = float(np.finfo(np.float32).eps)
+EPS = 1e-10
+"""Regularises covariances of unit trace: enough for a song with two identical channels."""
+
 BINS_AT_ONCE = 64
 """Frequency bins that the Wiener filter treats together: bounds its memory for a whole song."""
 
 
 class Reference:
     """The true stem as its own estimate."""
+
+    about: ClassVar[dict[str, str]] = {
+        "family": "oracle",
+        "licence": "none needed",
+        "what": "the true stem as its own estimate",
+    }
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.info = _oracle("reference")
@@ -50,6 +58,12 @@ class Reference:
 
 class IdealRatioMask:
     """``|S_i|^power / Σ_j |S_j|^power`` on the mixture; ``power=2`` unless told otherwise."""
+
+    about: ClassVar[dict[str, str]] = {
+        "family": "oracle",
+        "licence": "none needed",
+        "what": "ideal ratio mask on the mixture (option power)",
+    }
 
     def __init__(self, power: str | float = 2.0, *, device: str = "cpu") -> None:
         self.power = number("power", power, low=0.1, high=10)
@@ -71,6 +85,12 @@ class IdealRatioMask:
 
 class MultichannelWiener:
     """Multichannel Wiener filter with the true power spectrograms and spatial covariances."""
+
+    about: ClassVar[dict[str, str]] = {
+        "family": "oracle",
+        "licence": "none needed",
+        "what": "multichannel Wiener filter with the true covariances",
+    }
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.info = _oracle("oracle-mwf")
@@ -100,14 +120,17 @@ def wiener(mixture: NDArray[np.complex64], truth: NDArray[np.complex64]) -> NDAr
     ``P_j R_j (Σ_k P_k R_k)^-1 x``. Cost: one C×C inverse a bin and frame.
     """
     channels = mixture.shape[0]
-    identity = np.eye(channels, dtype=np.complex64)
-    weight = 1 / (EPS + (np.abs(truth) ** 2).mean(1))
+    identity = np.eye(channels)
+    mixture, truth = mixture.astype(np.complex128), truth.astype(np.complex128)
+    weight = 1 / np.maximum((np.abs(truth) ** 2).mean(1), np.finfo(np.float32).tiny)
     spatial = np.einsum("safn,sbfn,sfn->sfab", truth, truth.conj(), weight) / truth.shape[-1]
     trace = np.einsum("sfaa->sf", spatial).real
-    spatial = spatial * (channels / np.maximum(trace, EPS))[..., None, None] + EPS * identity
+    spatial = spatial * (channels / np.maximum(trace, 1e-30))[..., None, None] + EPS * identity
     inverse = np.linalg.inv(spatial)
     power = np.einsum("sfab,sbfn,safn->sfn", inverse, truth, truth.conj()).real / channels
-    total = np.einsum("sfn,sfab->fnab", power, spatial) + EPS * identity * 1e-6
+    total = np.einsum("sfn,sfab->fnab", power, spatial)
+    trace = np.einsum("fnaa->fn", total).real
+    total = total + (EPS * trace + np.finfo(np.float32).tiny)[..., None, None] * identity
     whitened = np.linalg.solve(total, np.moveaxis(mixture, 0, -1)[..., None])[..., 0]
     return np.einsum("sfn,sfab,fnb->safn", power, spatial, whitened).astype(np.complex64)
 

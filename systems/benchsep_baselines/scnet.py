@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchsep_baselines import msst
+from benchsep_baselines import checkpoints, msst
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 class SCNet(msst.MsstSeparator):
     """SCNet behind the contract; options as :class:`benchsep_baselines.bs_roformer.BSRoformer`."""
+
+    about: ClassVar[dict[str, Any]] = checkpoints.about(
+        "scnet", "Sparse Compression Network (MSST checkpoints)", "unstated (code: MIT)"
+    )
 
     def __init__(
         self,

