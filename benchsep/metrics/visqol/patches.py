@@ -65,19 +65,21 @@ def match(
     padded = np.zeros((len(estimate), 1 + frames + WIDTH + nsim.BLOCK + 1))
     padded[:, 1 : frames + 1] = estimate
     moments = nsim.local_moments(padded, nsim.WEIGHTS)
-    totals = np.zeros((count, frames))
-    origins = np.zeros((count, frames), dtype=np.int32)
+    before = np.zeros(frames)
+    lows = np.maximum(0, starts[:count] - search)
+    origins = np.zeros((count, min(frames, 2 * search + 1)), dtype=np.int32)
     for patch, start in enumerate(starts[:count]):
-        low, high = max(0, start - search), min(frames - 1, start + search)
+        low, high = lows[patch], min(frames - 1, start + search)
         taps = nsim.reference_taps(reference[:, start : start + WIDTH], nsim.WEIGHTS)
         profile = np.empty(high - low + 1)
         nsim.similarity_profile(taps, padded, moments, low + 1, profile)
+        totals = np.zeros(frames)
         if patch == 0:
-            totals[0, low : high + 1], origins[0, low : high + 1] = profile, -1
-            continue
-        behind = max(0, starts[patch - 1] - search)
-        _extend(totals[patch - 1], profile, low, behind, totals[patch], origins[patch])
-    return _trace(totals, origins, low, high)
+            totals[low : high + 1], origins[0] = profile, -1
+        else:
+            _extend(before, profile, low, lows[patch - 1], totals, origins[patch])
+        before = totals
+    return _trace(origins, lows, low + int(np.argmax(before[low : high + 1])))
 
 
 @kernel
@@ -91,8 +93,9 @@ def _extend(
 ) -> None:
     """One step of the programme: highest total up to each offset, and the offset it came from.
 
-    ``before`` holds the totals of the patch before, whose window began at ``behind``. An origin
-    that is the offset itself means that the patch is lost.
+    ``before`` and ``totals`` span all frames, zero outside of the patch's window; the patch
+    before has a window from ``behind`` on; ``origins`` begins at ``low``. An origin that is the
+    offset itself means that the patch is lost.
     """
     best, best_at = -np.inf, -1
     for offset in range(low, low + profile.shape[0]):
@@ -105,20 +108,23 @@ def _extend(
         if before[offset] > total:
             total, origin = before[offset], offset
         totals[offset] = total
-        origins[offset] = origin
+        origins[offset - low] = origin
 
 
 @kernel
 def _trace(
-    totals: NDArray[np.float64], origins: NDArray[np.int32], low: int, high: int
+    origins: NDArray[np.int32], lows: NDArray[np.int64], offset: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Back from the best offset of the last patch, whose window is ``low`` to ``high``."""
-    last = totals.shape[0] - 1
-    offset = low + int(np.argmax(totals[last, low : high + 1]))
-    offsets = np.empty(last + 1, dtype=np.int64)
-    lost = np.zeros(last + 1, dtype=np.bool_)
-    for patch in range(last, -1, -1):
+    """Back from the best offset of the last patch."""
+    count = origins.shape[0]
+    offsets = np.empty(count, dtype=np.int64)
+    lost = np.zeros(count, dtype=np.bool_)
+    for patch in range(count - 1, -1, -1):
         offsets[patch] = offset
-        lost[patch] = origins[patch, offset] == offset
-        offset = origins[patch, offset]
+        place = offset - lows[patch]
+        # Totals of dissimilar patches can fall below the zero outside of a window, and the path
+        # then runs there; the original's table of origins holds zeros at such places.
+        origin = origins[patch, place] if 0 <= place < origins.shape[1] else 0
+        lost[patch] = origin == offset
+        offset = origin
     return offsets, lost
