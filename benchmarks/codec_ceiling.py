@@ -5,8 +5,8 @@ Run: ``python benchmarks/codec_ceiling.py WEIGHTS --musdb TRAIN_FOLDER [--songs 
 
 Conventions
 -----------
-Validation songs only (musdb's configs/mus.yaml). Mono = channel mean. ViSQOL in audio mode at 48 kHz
-after soxr HQ, by visqol-python; ceiling 4.732.
+Validation songs only (musdb's configs/mus.yaml). Mono = channel mean. ViSQOL in audio mode at
+48 kHz after soxr HQ, by visqol-python; ceiling 4.732.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def main() -> None:
         codes.append(tokens)
         out = codec.decode(tokens)[0, : len(wave)].numpy()
         ref, est = (
-            soxr.resample(x.astype(np.float64), codec.rate, 48000, quality="HQ") for x in (wave, out)
+            soxr.resample(x.astype(np.float64), codec.rate, 48000, quality="HQ")
+            for x in (wave, out)
         )
         score = float(visqol.measure_from_arrays(ref, est, 48000).moslqo)
         level = 10 * np.log10((np.square(out).sum() + 1e-9) / (np.square(wave).sum() + 1e-9))

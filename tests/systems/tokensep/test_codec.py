@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,9 @@ TINY = CodecConfig(
     semantic_layers=2,
     semantic_dim=16,
     mels=24,
-    teacher=TeacherConfig(dim=32, heads=2, layers=2, ffn=48, mels=20, conv_pos_groups=4, classes=10),
+    teacher=TeacherConfig(
+        dim=32, heads=2, layers=2, ffn=48, mels=20, conv_pos_groups=4, classes=10
+    ),
 )
 
 
@@ -232,27 +233,29 @@ def test_checkpoint_round_trip_and_faults(codec: HCodec, tmp_path: Path) -> None
 
 
 def test_losses_are_zero_for_equals_and_blind_to_phase() -> None:
-    loss = SpectralLoss(LossConfig(), 44100)
+    loss = SpectralLoss(LossConfig(bass=0.1), 44100)
     torch.manual_seed(0)
-    wave = torch.randn(1, 44100) * 0.1
-    assert all(float(v) < 1e-5 for v in loss(wave, wave).values())
+    wave = torch.randn(1, 22050) * 0.1
+    # The convergence term has a floor of 1e-3 under its root.
+    assert all(float(v) < 1.1e-3 for v in loss(wave, wave).values())
     terms = loss(-wave, wave)
     assert float(terms["mel"]) < 1e-5
     assert float(terms["bass"]) > 1.0
     louder = loss(wave * 2, wave)
+    assert float(louder["convergence"]) == pytest.approx(1.0, abs=0.01)
     assert float(louder["mel"]) == pytest.approx(np.log(2), abs=0.02)
     assert float(louder["erb"]) == pytest.approx(np.log(2), abs=0.02)
 
 
 def test_discriminators_tell_noise_from_sines() -> None:
     torch.manual_seed(0)
-    config = LossConfig(mpd_periods=(2, 3), mrd_windows=(256,), discriminator_channels=2)
+    config = LossConfig(mpd_periods=(3,), mrd_windows=(128,), discriminator_channels=1)
     judges = Discriminators(config)
-    real = torch.sin(torch.arange(4096) * 0.05)[None].repeat(2, 1)
-    fake = torch.randn(2, 4096).requires_grad_()
-    optimizer = torch.optim.Adam(judges.parameters(), lr=5e-3)
+    real = torch.sin(torch.arange(1024) * 0.05)[None].repeat(2, 1)
+    fake = torch.randn(2, 1024).requires_grad_()
+    optimizer = torch.optim.Adam(judges.parameters(), lr=1e-2)
     first = float(discriminator_loss(judges(real), judges(fake)).detach())
-    for _ in range(15):
+    for _ in range(12):
         loss = discriminator_loss(judges(real), judges(fake.detach()))
         optimizer.zero_grad()
         loss.backward()
@@ -288,7 +291,7 @@ def test_shipped_weights_load_and_are_small() -> None:
     if not (folder / "codec.safetensors").exists():
         pytest.skip("weights/mini holds no codec yet: make train-mini makes it")
     for name in ("codec.safetensors", "hubert.safetensors"):
-        assert os.path.getsize(folder / name) <= 12_000_000
+        assert (folder / name).stat().st_size <= 12_000_000
     codec = HCodec.from_checkpoint(folder)
     wave = torch.randn(1, 44100) * 0.05
     assert torch.isfinite(codec.decode(codec.encode(wave))).all()
