@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from codec_dummies import TINY
 from tokensep.codec.discriminators import (
     Discriminators,
     discriminator_loss,
@@ -26,26 +27,8 @@ from tokensep.codec.layers import (
 from tokensep.codec.losses import SpectralLoss, gammatone_filters
 from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import ResidualVQ, perplexity
-from tokensep.config import CodecConfig, LossConfig, TeacherConfig, load
+from tokensep.config import CodecConfig, LossConfig, load
 from tokensep.errors import AudioError, CheckpointError, ConfigError
-
-TINY = CodecConfig(
-    dim=32,
-    ffn=48,
-    encoder_blocks=1,
-    decoder_blocks=1,
-    heads=2,
-    transformer_ffn=32,
-    latent_dim=8,
-    codebook_size=16,
-    acoustic_layers=3,
-    semantic_layers=2,
-    semantic_dim=16,
-    mels=24,
-    teacher=TeacherConfig(
-        dim=32, heads=2, layers=2, ffn=48, mels=20, conv_pos_groups=4, classes=10
-    ),
-)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from codec_dummies import TINY
 from numpy.typing import NDArray
 from tokensep.codec.model import HCodec
 from tokensep.config import CodecTrainConfig, LossConfig
@@ -31,8 +32,6 @@ from tokensep.train.data import (
 )
 from tokensep.train.hubert import span_mask
 from tokensep.train.hubert import train as train_hubert
-
-from tests.systems.tokensep.test_codec import TINY
 
 RATE = 44100
 OFF = Augment(gain_db=(0, 0), polarity=0, speed=0, eq=0, sum_two=0, silence=0)
