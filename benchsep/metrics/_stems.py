@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from benchsep.metrics.guard import broken, mismatch, pairing
+from benchsep.metrics.guard import absent, broken, mismatch, pairing
 from benchsep.metrics.metric import Score
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ def score_pairs(
     """
     table: dict[str, Scores] = {}
     for stem in stems:
+        if status := absent(references, estimates, stem):
+            table[stem] = every(values, status)
+            continue
         status, estimate = pairing(references, estimates, stem)
         if status:
             table[stem] = every(values, status)
