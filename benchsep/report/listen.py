@@ -6,6 +6,8 @@ kept       estimates that the run wrote (``keep_estimates: flac``) are read, so 
            is what was scored
 made again otherwise the system separates once more with the seed on record
 missing    a system that cannot be loaded or fails on a song is left out there, and said so
+excerpt    at most ``seconds`` of a song, the same for all its signals: where its stems are most
+           active together. Only that is held in memory, whatever the length of the song
 order      songs on which the metrics disagree most come first: the best use of an hour of
            listening; then by name
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchsep.audio import Audio, read_audio
 from benchsep.errors import BenchsepError, UsageError
@@ -38,6 +42,8 @@ class Song:
     estimates: dict[str, dict[str, Audio]]
     """System label to stem to audio, in table order; yardsticks that are mixture or reference
     themselves are left out."""
+    start: float = 0.0
+    """Where in the song the excerpt begins, in seconds."""
 
 
 @dataclass
@@ -50,6 +56,7 @@ class Source:
     store: Store
     root: str | None = None
     say: Callable[[str], None] = print
+    seconds: float = 20.0
     _systems: dict[str, Any] = field(default_factory=dict)
 
     def songs(self, names: Sequence[str], labels: Sequence[str]) -> Iterator[Song]:
@@ -64,12 +71,23 @@ class Source:
             except BenchsepError as error:
                 self.say(f"no audio for {name!r}: {error}")
                 continue
-            estimates = {}
-            for label in labels:
-                found = self._estimates(label, tracks[name], audio)
-                if found:
-                    estimates[label] = found
-            yield Song(name, audio.mixture, dict(audio.stems), estimates)
+            yield self._song(tracks[name], audio, labels)
+
+    def _song(self, track: Track, audio: TrackAudio, labels: Sequence[str]) -> Song:
+        start, frames = liveliest(audio.stems, self.seconds)
+
+        def cut(whole: Audio) -> Audio:
+            # A copy: a view would keep the whole song alive.
+            return Audio(whole.samples[:, start : start + frames].copy(), whole.rate)
+
+        estimates = {}
+        for label in labels:
+            found = self._estimates(label, track, audio)
+            if found:
+                estimates[label] = {stem: cut(signal) for stem, signal in found.items()}
+        references = {stem: cut(signal) for stem, signal in audio.stems.items()}
+        begin = start / audio.mixture.rate
+        return Song(track.name, cut(audio.mixture), references, estimates, begin)
 
     def _tracks(self) -> dict[str, Track]:
         from benchsep.datasets.load import default_dataset, load_dataset
@@ -121,6 +139,26 @@ class Source:
             device = manifest.get("suite", {}).get("device", "cpu")
             self._systems[label] = load_system(known["spec"], device=device)
         return self._systems[label]
+
+
+def liveliest(stems: Mapping[str, Audio], seconds: float) -> tuple[int, int]:
+    """First frame and length of the stretch in which the stems are most active together.
+
+    The measure is the sum over stems of the level in dB, so that one loud stem does not make up
+    for a silent one; stretches begin on whole seconds.
+    """
+    first = next(iter(stems.values()))
+    frames, rate = first.frames, first.rate
+    length = round(seconds * rate)
+    if frames <= length:
+        return 0, frames
+    starts = np.arange(0, frames - length + 1, rate)
+    total = np.zeros(len(starts))
+    for audio in stems.values():
+        running = np.concatenate([[0.0], np.cumsum((audio.samples.astype(float) ** 2).sum(0))])
+        power = (running[starts + length] - running[starts]) / length
+        total += 10 * np.log10(np.maximum(power, 1e-10))
+    return int(starts[int(total.argmax())]), length
 
 
 def audible(families: Mapping[str, str]) -> list[str]:

@@ -49,6 +49,8 @@ class Summary:
     low: float | None = None
     high: float | None = None
     letters: str = ""
+    conflicts: tuple[str, ...] = ()
+    """Systems over which this one leads in the table, though not in the paired median."""
 
     @property
     def n(self) -> int:
@@ -166,7 +168,13 @@ def _with_intervals(
 ) -> dict[Key, Summary]:
     whole = stats.with_average(frame)
     aggregated = stats.aggregate(whole, traits)
-    letters = stats.groups(stats.compare(whole, traits), aggregated)
+    compared = stats.compare(whole, traits)
+    letters = stats.groups(compared, aggregated)
+    against: dict[Any, list[str]] = {}
+    for r in compared[compared["sign_conflict"]].to_dict("records"):
+        leads = r["gap"] * traits[r["metric"]].direction > 0
+        one, other = (r["a"], r["b"]) if leads else (r["b"], r["a"])
+        against.setdefault((one, r["stem"], r["metric"]), []).append(other)
     shared = {(r.system, r.stem, r.metric): str(r.letters) for r in letters.itertuples()}
     bounds = {(r.system, r.stem, r.metric): (r.low, r.high) for r in aggregated.itertuples()}
     # One letter for all says nothing that the intervals do not say already.
@@ -181,6 +189,7 @@ def _with_intervals(
             low=_finite(bounds.get(key, (None, None))[0]),
             high=_finite(bounds.get(key, (None, None))[1]),
             letters=shared.get(key, "") if key[1:] in telling else "",
+            conflicts=tuple(sorted(against.get(key, ()))),
         )
         for key, s in made.items()
     }

@@ -364,10 +364,30 @@ def _table(
                 families=families,
                 labels=frozenset(run.families),
                 stems=stems,
+                missing=_conflicts(run, columns),
             )
         ),
         edition=run.edition,
     )
+
+
+def _conflicts(run: _Run, columns: Sequence[Column]) -> list[str]:
+    """Pairs whose order in the table contradicts the median of their paired differences."""
+    found = [
+        f"{label} over {other} ({column.head})"
+        for column in columns
+        if column.kind == "score"
+        for label in run.systems
+        if (summary := run.scores.get((label, column.stem, column.metric)))
+        for other in summary.conflicts
+    ]
+    if not found:
+        return []
+    shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
+    return [
+        f"The order contradicts the median of the paired differences for: {shown}. "
+        "Read these pairs as undecided."
+    ]
 
 
 def _rankable(run: _Run, metrics: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ again   the same run gives the same bytes; what cannot be made is said on stderr
 from __future__ import annotations
 
 import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from benchsep.report.tables import ordered, tables
 from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -75,6 +76,7 @@ def write_report(
     out: str | Path,
     *,
     max_songs: int = 3,
+    seconds: float = 20.0,
     page: bool = True,
     root: str | None = None,
     improvement: bool = False,
@@ -86,6 +88,8 @@ def write_report(
     max_songs
         Songs with spectrograms and, on the page, with audio: those on which the metrics
         disagree most. 0 writes none and needs no data set.
+    seconds
+        Of each song, at most so much is drawn and played: where its stems are most active.
     page
         Whether to write the listening page.
     root
@@ -107,16 +111,24 @@ def write_report(
     run = load(folder, improvement=improvement)
     written = write_tables(run.tables, out)
     written += _summary_figures(run, out / "figures")
-    source = listen.Source(Store(folder), root, say=_say)
+    source = listen.Source(Store(folder), root, say=_say, seconds=seconds)
     names = _songs(run, max_songs)
-    songs = list(source.songs(names, listen.audible(run.families))) if names else []
-    for song in songs:
-        written += _spectrograms(song, out / "figures")
+    songs = source.songs(names, listen.audible(run.families)) if names else iter(())
+    drawn = _drawn(songs, out / "figures", written)
     if page:
         from benchsep.report.site.build import write_site
 
-        written += write_site(run, songs, out)
+        written += write_site(run, drawn, out)
+    else:
+        deque(drawn, maxlen=0)
     return written
+
+
+def _drawn(songs: Iterable[Song], folder: Path, written: list[Path]) -> Iterator[Song]:
+    """Draws each song as it passes by, so that one song at a time is in memory."""
+    for song in songs:
+        written += _spectrograms(song, folder)
+        yield song
 
 
 def _say(line: str) -> None:
@@ -166,10 +178,14 @@ def _spectrograms(song: Song, folder: Path) -> list[Path]:
     for stem, reference in song.references.items():
         estimates = {s: found[stem] for s, found in song.estimates.items() if stem in found}
         figure = figures.spectrogram_figure(
-            song.mixture, reference, estimates, title=f"{song.name}: {stem}"
+            song.mixture, reference, estimates, title=f"{song.name}: {stem}{_from(song)}"
         )
         written += figures.save(figure, listen.to_folder(folder, song.name) / stem)
     return written
+
+
+def _from(song: Song) -> str:
+    return f", from {song.start:.0f} s" if song.start else ""
 
 
 def _summary_figures(run: Loaded, folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from sample_run import SYSTEMS, TRACKS, make_rows
@@ -249,6 +250,21 @@ def test_improvement_is_paired_by_song_and_positive_is_better(
     lower = titled(found, "MR-STFT").cell("htdemucs@mini", "mrstft", "vocals", "gain")
     assert lower is not None and lower.value is not None and lower.value > 0
     assert "Δ" in render(found, "md") and r"$\Delta$" in render(found, "tex")
+
+
+def test_a_gap_that_contradicts_the_paired_median_is_flagged(
+    costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    songs = tuple(f"song {i:02d}" for i in range(9))
+    rows = pd.DataFrame(make_rows(metrics=("visqol",), tracks=songs))
+    chosen = rows.system == "bs_roformer@mini"
+    other = rows[rows.system == "htdemucs@mini"]["value"].to_numpy()
+    # Behind on eight songs by little, ahead on one by much: the mean leads, the median does not.
+    ahead = (rows[chosen].track == songs[0]).to_numpy()
+    rows.loc[chosen, "value"] = np.where(ahead, other + 1.0, other - 0.02)
+    found = tables(rows, costs, manifest, traits, intervals=True)
+    warning = " ".join(titled(found, "ViSQOL").warnings)
+    assert "bs_roformer@mini over htdemucs@mini (vocals)" in warning
 
 
 def test_editions_never_share_a_table(

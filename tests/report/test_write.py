@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep.audio import write_audio
+from benchsep.audio import Audio, write_audio
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import StoreError, UsageError
 from benchsep.metrics.metric import ValueTraits
@@ -111,6 +112,32 @@ def test_kept_estimates_are_what_is_heard(run_folder: Path, clip: TrackAudio) ->
     song = next(listen.Source(Store(run_folder)).songs([track], ["kept@mini"]))
     difference = song.estimates["kept@mini"]["bass"].samples - clip.stems["bass"].samples
     assert abs(difference).max() < 2**-15
+
+
+def test_an_excerpt_is_taken_where_all_stems_play() -> None:
+    rate, total = 8000, 40
+    stems = {}
+    for name, (start, stop) in {"vocals": (20, 35), "drums": (0, 32), "bass": (22, 40)}.items():
+        wave = np.zeros(rate * total, np.float32)
+        wave[start * rate : stop * rate] = 0.5
+        stems[name] = Audio.of(wave, rate)
+    assert listen.liveliest(stems, 8.0) == (22 * rate, 8 * rate)
+    assert listen.liveliest(stems, 60.0) == (0, 40 * rate)
+
+
+def test_an_excerpt_is_the_same_for_every_signal(run_folder: Path, clip: TrackAudio) -> None:
+    track = Store(run_folder).records()[0]["track"]
+    source = listen.Source(Store(run_folder), seconds=2.0)
+    song = next(source.songs([track], ["kept@mini"]))
+    begin = round(song.start * 44_100)
+    assert song.mixture.seconds == pytest.approx(2.0)
+    for signal, whole in (
+        (song.mixture, clip.mixture),
+        (song.references["drums"], clip.stems["drums"]),
+        (song.estimates["kept@mini"]["drums"], clip.stems["drums"]),
+    ):
+        expected = whole.samples[:, begin : begin + signal.frames]
+        assert abs(signal.samples - expected).max() < 2**-15
 
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:

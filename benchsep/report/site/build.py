@@ -34,7 +34,7 @@ from benchsep.report.tables import is_headline
 from benchsep.report.templates import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -47,7 +47,7 @@ PICTURE_ROWS, PICTURE_COLUMNS = 192, 600
 MIXTURE, REFERENCE = "mixture", "reference"
 
 
-def write_site(run: Loaded, songs: Sequence[Song], out: Path) -> list[Path]:
+def write_site(run: Loaded, songs: Iterable[Song], out: Path) -> list[Path]:
     """Write the page of a run.
 
     Parameters
@@ -55,7 +55,7 @@ def write_site(run: Loaded, songs: Sequence[Song], out: Path) -> list[Path]:
     run
         The run with its tables.
     songs
-        The songs that can be heard, in page order; may be empty.
+        The songs that can be heard, in page order, one at a time; may be empty.
     out
         Folder of ``index.html``.
 
@@ -75,7 +75,7 @@ def write_site(run: Loaded, songs: Sequence[Song], out: Path) -> list[Path]:
         "songs": described,
         "systems": _systems(run),
         "metrics": _metrics(run),
-        "overview": _all_songs(run, [song.name for song in songs]),
+        "overview": _all_songs(run, [entry["name"] for entry in described]),
         "seed": str(run.manifest.get("suite", {}).get("seed", 0)),
     }
     write_atomically(written[0], _page(run, data))
@@ -181,6 +181,7 @@ def _song(run: Loaded, song: Song, folder: Path, address: str) -> tuple[dict[str
     entry = {
         "name": song.name,
         "seconds": round(song.mixture.seconds, 4),
+        "start": round(song.start, 3),
         "rate": song.mixture.rate,
         "top": song.mixture.rate / 2000,
         "stems": stems,

@@ -141,7 +141,8 @@ benchsep.songs = (() => {
     const sources = stem.sources.map((s, i) => sourceCard(entry, stem, s, i));
     const fields = el("fieldset", {}, el("legend", {}, `Listen to: ${stem.name}`), el("ul", { class: "sources" }, ...sources));
     document.getElementById("song-body").replaceChildren(
-      el("p", {}, el("a", { href: "#/songs" }, "All songs")),
+      el("p", {}, el("a", { href: "#/songs" }, "All songs"),
+        entry.start ? ` · an excerpt of ${entry.seconds.toFixed(0)} s from ${clock(entry.start)}` : ""),
       el("nav", { class: "row", "aria-label": "Stems" }, ...tabs), transport(), fields,
       el("p", { class: "dim" }, el("kbd", {}, "space"), " play or pause, ", el("kbd", {}, "1"), "–", el("kbd", {}, "0"), " choose, ",
         el("kbd", {}, "[ ]"), " previous, next, ", el("kbd", {}, "← →"), " one second, ", el("kbd", {}, "l"), " loop, ", el("kbd", {}, "m"),
