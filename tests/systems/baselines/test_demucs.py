@@ -212,6 +212,26 @@ def test_official_weights_are_found_where_torch_and_the_hub_keep_them(monkeypatc
     assert find_weights("htdemucs", "auto").label == "official"
 
 
+def test_a_download_is_checked_against_the_hash_in_its_name(monkeypatch, tmp_path, th, capsys):
+    """From a folder that plays upstream's server."""
+    server = tmp_path / "server" / "hybrid_transformer"
+    server.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("BENCHSEP_OFFLINE", raising=False)
+    monkeypatch.setattr(checkpoints, "DEMUCS_ROOT", server.parent.as_uri() + "/")
+    monkeypatch.setattr(checkpoints, "_reachable", lambda url: True)
+    good = checkpoints.Bag("x", (f"hybrid_transformer/{th.name}",), None, None)
+    assert checkpoints.fetch_official(good) is None, "absent on the server: no weights, no crash"
+    (server / th.name).write_bytes(th.read_bytes())
+    assert checkpoints.fetch_official(good) == [checkpoints.torch_cache() / th.name]
+    bad = checkpoints.Bag("x", ("hybrid_transformer/0a1b2c3d-00000000.th",), None, None)
+    (server / "0a1b2c3d-00000000.th").write_bytes(th.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="its name says 00000000"):
+        checkpoints.fetch_official(bad)
+    assert [p.name for p in checkpoints.torch_cache().iterdir()] == [th.name]
+    assert "fetching" in capsys.readouterr().err
+
+
 def test_a_bag_weighs_its_models_per_stem(monkeypatch, tmp_path, piece):
     """Two models, one for drums and one for the rest, as htdemucs_ft is built."""
     from benchsep_baselines import htdemucs as module
@@ -248,6 +268,14 @@ def test_rate_channels_and_length_come_back(th, clip, rate, channels, frames):
     system = htdemucs(checkpoint=str(th), shifts=0)
     estimates = checked_estimates(system.separate(mixture, seed=0), system.info, mixture)
     assert all(audio.channels == channels for audio in estimates.values())
+
+
+def test_anti_phase_stereo_stays_finite(th, piece):
+    """Its mono mean is zero, so the normalisation divides by 1e-8."""
+    left = piece.samples[:1]
+    mixture = Audio(np.concatenate([left, -left]), piece.rate)
+    estimates = htdemucs(checkpoint=str(th), shifts=0).separate(mixture, seed=0)
+    assert max(np.abs(a.samples).max() for a in estimates.values()) < 100
 
 
 def test_silence_gives_silence(th):
