@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +15,10 @@ import pytest
 
 from benchsep import drift, drift_output
 from benchsep.errors import DriftError, UsageError
+from benchsep.frame import load_run
 from benchsep.metrics.metric import ValueTraits
+from benchsep.store import Store
+from benchsep.traits import traits_in
 
 TRAITS = {
     "bsseval.sdr": ValueTraits("sdr", +1, "dB", None, None),
@@ -368,3 +374,34 @@ class TestOutput:
     def test_an_unknown_form_is_refused(self, report):
         with pytest.raises(UsageError, match="junit"):
             report.render("pdf")
+
+
+def _real_run(out: Path, threads: int) -> pd.DataFrame:
+    """A run of the real clip in a process of its own, as thread pools are sized at import."""
+    counts = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
+        str(threads),
+    )
+    options = "--dataset clip --systems oracle-irm --no-yardsticks --metrics usdr,visqol,mrstft"
+    words = ["run", *options.split(), "--stems", "vocals,bass", "-j", "1", "-o", str(out)]
+    subprocess.run(
+        [sys.executable, "-c", "from benchsep.cli import main; main()", *words],
+        check=True,
+        env={**os.environ, **counts},
+        capture_output=True,
+    )
+    return load_run(out)
+
+
+def test_real_runs_with_other_thread_counts_are_silent_and_a_real_shift_is_not(tmp_path):
+    one, two = (_real_run(tmp_path / str(n), n) for n in (1, 2))
+    manifest = Store(tmp_path / "1").manifest()
+    traits = traits_in(one, manifest)
+    drift.write_baseline(one, manifest, tmp_path / "b.json", traits)
+    report = drift.check(two, manifest, tmp_path / "b.json")
+    assert not report.failed and report.compared == len(one) == 6
+    for metric in traits:
+        (printed,) = {g.detectable for g in report.groups if g.metric == metric}
+        worse = -1.01 * printed * traits[metric].direction * (two["metric"] == metric)
+        shifted = two.assign(value=two["value"] + worse)
+        assert drift.check(shifted, manifest, tmp_path / "b.json").failed
