@@ -4,8 +4,8 @@
         [--variant NAME key=value,key=value …] …
 
 Variants are lists of inference options (``refine=mask,sampling.temperature=0.7``); always there:
-``mixture``, ``oracle-tokens`` (encode → decode of the true stems) and ``oracle-tokens+mask``. Signals
-are mono at 44.1 kHz; ViSQOL at 48 kHz (soxr HQ) by benchsep's engine; uSDR and log-mel distance
+``mixture``, ``oracle-tokens`` (encode → decode of the true stems) and ``oracle-tokens+mask``.
+Signals are mono at 44.1 kHz; ViSQOL at 48 kHz (soxr HQ) by benchsep's engine; uSDR and log-mel distance
 beside it. Writes ``scores.csv`` (a row per song, stem, variant) and prints means.
 """
 

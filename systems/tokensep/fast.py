@@ -24,8 +24,8 @@ class Matrix:
     """``x [R, in] → x W^T [R, out]``, stored as suits the number of rows.
 
     Measured on one core (AVX2, MKL): a row times a wide matrix runs at the speed of memory when
-    the matrix is stored ``[in, out]`` and at half of it as ``[out, in]``; one row times a tall one is
-    the other way round.
+    the matrix is stored ``[in, out]`` and at half of it as ``[out, in]``; with a tall one it
+    is the other way round.
     """
 
     def __init__(self, weight: Tensor, rows: int) -> None:

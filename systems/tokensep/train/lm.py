@@ -1,9 +1,8 @@
 """Training the language model (and its conditioner) on a frozen codec's tokens.
 
-The same function runs on one CPU core, one GPU or many nodes: ``accelerate`` was chosen over
-``lightning-fabric`` because ``transformers`` users have it already, its launcher covers DDP and
-FSDP from one command, and the loop stays ours. Crops are functions of (seed, step, index), so a
-resumed run sees what the killed one would have seen, and N processes see together what one would.
+The same function runs on one CPU core, one GPU or many nodes (``accelerate launch``, see
+:mod:`tokensep.train.processes`). Crops are functions of (seed, step, index), so a resumed run sees
+what the killed one would have seen, and N processes see together what one would.
 
 Outputs in the folder: ``step-N`` (resume), ``best`` and ``final`` (``lm.safetensors`` of the EMA
 weights in fp16 + ``config.json``), ``train.csv``, ``valid.jsonl``.
@@ -16,6 +15,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tokensep.lm_config import LMTrainConfig, TokenSepConfig
 from tokensep.train import checkpoint, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
+from tokensep.train.processes import Processes
 from tokensep.weights_io import save_lm
 
 
@@ -168,13 +169,7 @@ class Trainer:
         valid: list[Crop],
         train: LMTrainConfig,
     ) -> None:
-        from accelerate import Accelerator
-
-        self.accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
-            mixed_precision=train.precision,
-            gradient_accumulation_steps=1,
-        )
+        self.processes = Processes(train.precision)
         self.folder, self.codec, self.bank, self.valid, self.train = (
             folder,
             codec,
@@ -187,7 +182,7 @@ class Trainer:
         self.step, self.clock, self.best = 0, Clock(), math.inf
         self.ema = checkpoint.Ema(model, train.ema)
         self.resume()
-        self.objective, self.optimizer = self.accelerator.prepare(
+        self.objective, self.optimizer = self.processes.wrap(
             Objective(model, train), self.optimizer
         )
 
@@ -204,7 +199,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write ``step-N``; only the main process does."""
-        if not self.accelerator.is_main_process:
+        if self.processes.rank:
             return
         inner = getattr(self.optimizer, "optimizer", self.optimizer)
         tensors, meta = checkpoint.optimizer_tensors(inner)
@@ -215,7 +210,7 @@ class Trainer:
     def micro_batches(self) -> list[range]:
         """Indices of this process into the global batch, one range per accumulation step."""
         share = self.train.batch
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        world, rank = self.processes.count, self.processes.rank
         starts = [(a * world + rank) * share for a in range(self.train.accumulate)]
         return [range(s, s + share) for s in starts]
 
@@ -225,17 +220,17 @@ class Trainer:
         rate = learning_rate(train, self.step, progress_of(train, self.step, self.clock))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed((train.seed << 20) + self.step * 64 + self.accelerator.process_index)
+        torch.manual_seed((train.seed << 20) + self.step * 64 + self.processes.rank)
         pieces = self.micro_batches()
         for number, indices in enumerate(pieces):
-            loss = self._loss(indices) / len(pieces)
-            if number + 1 < len(pieces):
-                with self.accelerator.no_sync(self.objective):
-                    self.accelerator.backward(loss)
-            else:
-                self.accelerator.backward(loss)
+            # gradients are averaged over processes once, with the last piece
+            last = number + 1 == len(pieces)
+            quiet = nullcontext() if last else getattr(self.objective, "no_sync", nullcontext)()
+            with quiet:
+                loss = self._loss(indices) / len(pieces)
+                self.processes.backward(loss)
             total += float(loss.detach())
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), train.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -243,7 +238,7 @@ class Trainer:
         return total, float(norm)
 
     def _loss(self, indices: range) -> Tensor:
-        config, device = self.model.config, self.accelerator.device
+        config, device = self.model.config, self.processes.device
         steps = self.model.layout.steps(config.window_frames)
         wave, codes = self.bank.batch(self.train.seed, self.step, indices, remix=self.train.remix)
         hide, keep, apart = masks(self.train, self.step, indices, len(config.stems), steps)
@@ -279,12 +274,12 @@ class Trainer:
                 self.save()
         result = self.evaluate()
         self.save()
-        if self.accelerator.is_main_process:
+        if not self.processes.rank:
             self.export("final")
         return result
 
     def _log(self, loss: float, norm: float) -> None:
-        if not self.accelerator.is_main_process:
+        if self.processes.rank:
             return
         path = self.folder / "train.csv"
         new = not path.exists()
@@ -307,9 +302,9 @@ class Trainer:
             return {"step": self.step}
         kept = {k: v.detach().clone() for k, v in self.model.named_parameters()}
         self.ema.copy_to(self.model)
-        bare = Objective(self.model, self.train).to(self.accelerator.device)
+        bare = Objective(self.model, self.train).to(self.processes.device)
         result = {"step": self.step, **validate(bare, self.valid, self.codec)}
-        if self.accelerator.is_main_process:
+        if not self.processes.rank:
             with (self.folder / "valid.jsonl").open("a") as handle:
                 handle.write(json.dumps({"cpu_seconds": round(self.clock.cpu, 1), **result}) + "\n")
             print(

@@ -12,8 +12,8 @@ quality   a piece is dropped, with its reason in ``shard-000012.json``, when the
 
 Which pieces make which shard depends on the folder alone, so any number of processes share
 the work (shard i belongs to rank i mod world) without speaking to each other. A shard is written
-under another name and renamed: what exists is whole, and a second run skips it. Reading is a stream:
-one sample in memory at a time.
+under another name and renamed: what exists is whole, and a second run skips it. Reading is a
+stream: one sample in memory at a time.
 """
 
 from __future__ import annotations

@@ -181,3 +181,50 @@ def test_the_lm_memorises_two_excerpts(tmp_path):
     trainer = training.Trainer(tmp_path, model, DummyCodec(), bank, bank.windows(1), train)
     result = trainer.run()
     assert result["accuracy"] > 0.99
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+sys.path.insert(0, sys.argv[2])
+from lm_dummies import DummyCodec
+from test_lm_training import Store, TRAIN, new_model
+from lm_dummies import tiny_config
+from tokensep.train import lm as training
+from tokensep.train.lm_data import TokenBank, store_songs
+songs = store_songs(Store(), {"one", "two"})
+bank = TokenBank.build(songs, DummyCodec(), tiny_config(), variants=2)
+share = 4 // int(sys.argv[3])
+train = TRAIN.model_copy(update={"batch": share, "parallel_fraction": 0.0, "clip": 1e9})
+trainer = training.Trainer(Path(sys.argv[1] + ".run"), new_model(), DummyCodec(), bank, [], train)
+loss = trainer._loss(trainer.micro_batches()[0])
+trainer.processes.backward(loss)
+if not trainer.processes.rank:
+    gradients = {k: p.grad for k, p in trainer.model.named_parameters() if p.grad is not None}
+    torch.save(gradients, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_gradients_of_one(tmp_path):
+    import socket
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    pytest.importorskip("accelerate")
+    script, here = tmp_path / "script.py", str(Path(__file__).parent)
+    script.write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
+    for extra, name, count in (([], "one", "1"), (launch, "two", "2")):
+        command = [sys.executable, *extra, str(script), str(tmp_path / name), here, count]
+        subprocess.run(command, check=True, timeout=200)
+    one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, gradient in one.items():
+        torch.testing.assert_close(gradient, two[name], atol=1e-6, rtol=1e-3, msg=name)
