@@ -3,10 +3,10 @@
     python benchmarks/tokensep_mini.py CHECKPOINT --musdb TRAIN_FOLDER [--songs 14] [--out FOLDER]
         [--variant NAME key=value,key=value …] …
 
-Variants are lists of inference options (``refine=mask,sampling.temperature=0.7``); always there:
-``mixture``, ``oracle-tokens`` (encode → decode of the true stems) and ``oracle-tokens+mask``.
-Signals are mono at 44.1 kHz; ViSQOL at 48 kHz (soxr HQ) by benchsep's engine; uSDR and log-mel distance
-beside it. Writes ``scores.csv`` (a row per song, stem, variant) and prints means.
+Variants are lists of inference options (``refine=mask,sampling.temperature=0.7``). Always there:
+``mixture``, ``oracle-tokens`` (encode → decode of the true stems), ``oracle-tokens+mask``. Signals are
+mono at 44.1 kHz; ViSQOL at 48 kHz (soxr HQ) by benchsep's engine, uSDR beside it. Writes
+``scores.csv`` (a row per song, stem and variant) and prints means.
 """
 
 from __future__ import annotations
