@@ -4,8 +4,8 @@
         [--variant NAME key=value,key=value …] …
 
 Variants are lists of inference options (``refine=mask,sampling.temperature=0.7``). Always there:
-``mixture``, ``oracle-tokens`` (encode → decode of the true stems), ``oracle-tokens+mask``. Signals are
-mono at 44.1 kHz; ViSQOL at 48 kHz (soxr HQ) by benchsep's engine, uSDR beside it. Writes
+``mixture``, ``oracle-tokens`` (encode → decode of the true stems), ``oracle-tokens+mask``. Signals
+are mono at 44.1 kHz; ViSQOL at 48 kHz (soxr HQ) by benchsep's engine, uSDR beside it. Writes
 ``scores.csv`` (a row per song, stem and variant) and prints means.
 """
 
