@@ -296,7 +296,7 @@ class Log:
         """Append one row; the first row of a file fixes its columns."""
         path = self.folder / f"{name}.csv"
         new = not path.exists()
-        fields = list(row) if new else path.open().readline().strip().split(",")
+        fields = list(row) if new else path.read_text().split("\n", 1)[0].split(",")
         with path.open("a") as handle:
             writer = csv.DictWriter(handle, fields, restval="", extrasaction="ignore")
             if new:
