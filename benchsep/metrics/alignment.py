@@ -1,0 +1,264 @@
+"""The alignment ladder: an estimate's score once delay, level, polarity or phase is mended.
+
+Goal
+----
+A waveform measure cannot tell a bad separation from a good one that a vocoder delayed by five
+samples. Here the estimate is mended step by step, each step including the last; the gap between two
+rungs is the price of that one fault.
+
+==============  =================================================================================
+``sdr``         as it is: ``|s|^2 / |s - e|^2`` of the whole song
+``delay``       after the best integer delay, at most :data:`MAX_DELAY_S` either way
+``gain``        and the best positive gain
+``polarity``    and the best gain of either sign
+``fir``         and the best filter of :data:`FIR_TAPS` taps instead of the gain
+``magnitude``   on STFT magnitudes, after the best of those delays and gain: blind to phase
+``lag``         the delay of ``polarity``, in ms; positive where the estimate is late
+``level``       level of the estimate over that of the stem, in dB; 0 when right
+==============  =================================================================================
+
+A system with ``sdr`` low and ``delay`` high has latency; ``gain`` adds level; ``polarity`` a
+flipped sign; ``fir`` a linear response (an equaliser, a fraction of a sample); and where ``fir``
+stays low while ``magnitude`` is high, the phases were made anew, as vocoders do.
+
+Conventions
+-----------
+arrays     ``[channels, frames]`` float32 in, sums in float64
+channels   all share one delay, one gain, one filter
+region     ``delay`` and the rungs after it compare what is left of both signals when the delay is
+           taken out, so no sample is invented; with no delay that is the whole song
+direction  higher is better, in dB, for all but ``lag`` and ``level``, which have no better side
+order      ``sdr <= delay <= gain <= polarity <= fir`` always, since each rung may leave things be
+silence    a silent reference or estimate has no ladder (``ref_silent``, ``est_silent``)
+
+Source: the ladder is benchsep's; scale and delay as in SI-SDR (Le Roux et al., ICASSP 2019) and
+CI-SDR (Boeddeker et al., ICASSP 2021: SDR after a filter).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchsep.audio import STEMS
+from benchsep.metrics._stems import score_pairs
+from benchsep.metrics.bsseval import lagged_correlations
+from benchsep.metrics.metric import References, Score, ValueTraits
+from benchsep.metrics.sdr import PERFECT_DB, energies, inner_products, ratio_db
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+
+    Samples = NDArray[np.float32]
+    Real = NDArray[np.float64]
+
+MAX_DELAY_S = 0.1
+FIR_TAPS = 64
+STFT_SIZE, STFT_HOP = 2048, 512
+_FFT = 32768
+RUNGS = ("sdr", "delay", "gain", "polarity", "fir", "magnitude")
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs in dB (infinite when perfect), the lag in samples and the level in dB."""
+
+    sdr: float
+    delay: float
+    gain: float
+    polarity: float
+    fir: float
+    magnitude: float
+    lag: int
+    level: float
+
+
+def ladder(reference: Samples, estimate: Samples, rate: int) -> Ladder:
+    """All rungs for one stem.
+
+    Parameters
+    ----------
+    reference, estimate
+        ``[channels, frames]``, equal shapes, neither silent.
+    rate
+        Hz; sets how many samples :data:`MAX_DELAY_S` is.
+
+    Returns
+    -------
+    Ladder
+    """
+    lags = candidate_lags(reference, estimate, rate)
+    pairs = {lag: shifted(reference, estimate, lag) for lag in lags}
+    plain = {lag: _sums(*pair) for lag, pair in pairs.items()}
+    as_is = plain[0].sdr(1.0)
+    # Every rung may fall back on the one before, whatever lag that one chose.
+    delay = max(as_is, *(s.sdr(1.0) for s in plain.values()))
+    gain = max(delay, *(s.sdr(max(s.gain, 0.0)) for s in plain.values()))
+    best = max(plain, key=lambda lag: plain[lag].sdr(plain[lag].gain))
+    polarity = max(gain, plain[best].sdr(plain[best].gain))
+    fir = max(polarity, filtered_sdr(*pairs[best]))
+    magnitude = max(magnitude_sdr(*pair) for pair in pairs.values())
+    level = ratio_db(plain[best].estimate, plain[best].reference)
+    return Ladder(as_is, delay, gain, polarity, fir, magnitude, best, level)
+
+
+def candidate_lags(reference: Samples, estimate: Samples, rate: int) -> tuple[int, ...]:
+    """0, the lag of the largest correlation, and that of the largest in absolute value.
+
+    A lag is how many samples the estimate is late.
+    """
+    reach = int(min(MAX_DELAY_S * rate, reference.shape[1] - 1, _FFT // 4))
+    total = np.zeros(2 * reach + 1)
+    for ref, est in zip(reference, estimate, strict=True):
+        total += lagged_correlations([ref], [est], reach + 1, fft=_FFT)[0, 0]
+    return tuple(sorted({0, int(np.argmax(total)) - reach, int(np.argmax(np.abs(total))) - reach}))
+
+
+def shifted(reference: Samples, estimate: Samples, lag: int) -> tuple[Samples, Samples]:
+    """Both signals with the delay taken out, cut to what they share."""
+    frames = reference.shape[1]
+    if lag >= 0:
+        return reference[:, : frames - lag], estimate[:, lag:]
+    return reference[:, -lag:], estimate[:, : frames + lag]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Energies and inner product of a pair, from which each gain's SDR follows."""
+
+    reference: float
+    estimate: float
+    product: float
+    pair: tuple[Samples, Samples]
+
+    @property
+    def gain(self) -> float:
+        """The gain on the estimate that leaves the least error."""
+        return self.product / self.estimate if self.estimate > 0 else 0.0
+
+    def sdr(self, gain: float) -> float:
+        """SDR of ``gain * estimate``; explicit where cancellation would eat the digits."""
+        error = self.reference - 2 * gain * self.product + gain * gain * self.estimate
+        if error < 1e-6 * self.reference:
+            error = float(energies(np.array([[1.0, -gain]]), list(self.pair))[0])
+        return ratio_db(self.reference, error)
+
+
+def _sums(reference: Samples, estimate: Samples) -> _Sums:
+    gram = inner_products([reference, estimate], [reference, estimate])
+    return _Sums(gram[0, 0], gram[1, 1], gram[0, 1], (reference, estimate))
+
+
+def filtered_sdr(reference: Samples, estimate: Samples, taps: int = FIR_TAPS) -> float:
+    """SDR after the filter of ``taps`` taps, centred on no delay, that leaves the least error.
+
+    Least squares on autocorrelations (a Toeplitz system); the estimate counts as zero outside.
+    """
+    from scipy.linalg import solve, toeplitz
+
+    half = taps // 2
+    auto, cross, energy = np.zeros(taps), np.zeros(taps), 0.0
+    for ref, est in zip(reference, estimate, strict=True):
+        auto += lagged_correlations([est], [est], taps)[0, 0, taps - 1 :]
+        # cross[i] = sum_t s(t) e(t - (i - half))
+        both = lagged_correlations([est], [ref], taps)[0, 0]
+        cross += both[taps - 1 - half : 2 * taps - 1 - half]
+        energy += float(np.dot(ref.astype(np.float64), ref.astype(np.float64)))
+    ridge = np.zeros(taps)
+    ridge[0] = 1e-12 * auto[0]
+    weights = solve(toeplitz(auto + ridge), cross, assume_a="sym", check_finite=False)
+    return ratio_db(energy, max(energy - float(weights @ cross), 0.0))
+
+
+def magnitude_sdr(reference: Samples, estimate: Samples) -> float:
+    """``|S|^2 / (|S| - g |E|)^2`` over all bins of all channels, ``g`` the best gain.
+
+    Hann window of :data:`STFT_SIZE` samples, hop :data:`STFT_HOP`, centred frames.
+    """
+    above = below = product = 0.0
+    for ref, est in zip(reference, estimate, strict=True):
+        for mine, theirs in zip(_magnitudes(ref), _magnitudes(est), strict=True):
+            above += float(np.vdot(mine, mine))
+            below += float(np.vdot(theirs, theirs))
+            product += float(np.vdot(mine, theirs))
+    error = above - product * product / below if below > 0 else above
+    return ratio_db(above, max(error, 0.0))
+
+
+def _magnitudes(signal: NDArray[np.float32]) -> Iterator[Real]:
+    """STFT magnitudes ``[frames, bins]``, a few hundred frames at a time."""
+    from scipy.fft import rfft
+
+    padded = np.pad(signal.astype(np.float64), STFT_SIZE // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, STFT_SIZE)[::STFT_HOP]
+    window = np.hanning(STFT_SIZE + 1)[:-1]
+    for start in range(0, len(frames), 256):
+        yield np.abs(rfft(frames[start : start + 256] * window, axis=1))
+
+
+def _rung(name: str, display: str) -> ValueTraits:
+    return ValueTraits(name, +1, "dB", None, None, alignment_tolerant=False, display=display)
+
+
+class Alignment:
+    """The alignment ladder; see the module for the rungs."""
+
+    name = "alignment"
+    version = "1"
+    values = (
+        _rung("sdr", "SDR as it is"),
+        _rung("delay", "SDR after delay"),
+        _rung("gain", "SDR after delay, gain"),
+        _rung("polarity", "SDR after delay, gain, polarity"),
+        _rung("fir", "SDR after a short filter"),
+        _rung("magnitude", "SDR of magnitudes"),
+        ValueTraits("lag", 0, "ms", None, None, aggregate="median", display="lag"),
+        ValueTraits("level", 0, "dB", None, None, aggregate="median", display="level"),
+    )
+    needs_reference = True
+    rate = None
+    channels: Literal["any"] = "any"
+    domain: Literal["any"] = "any"
+    default_stems = STEMS
+    licence = "MIT"
+    source = "benchsep's own ladder; gain as SI-SDR (Le Roux 2019), filter as CI-SDR (2021)"
+    silence = "A silent reference is ref_silent, a silent estimate est_silent."
+
+    def settings(self) -> dict[str, Any]:
+        """Largest delay, filter length, STFT."""
+        return {
+            "max_delay_s": MAX_DELAY_S,
+            "fir_taps": FIR_TAPS,
+            "stft": [STFT_SIZE, STFT_HOP],
+        }
+
+    def available(self) -> str:
+        """Always: numpy and scipy are all it needs."""
+        return ""
+
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        """One ladder a stem."""
+
+        def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
+            found = ladder(reference.samples, estimate.samples, reference.rate)
+            return {
+                **{rung: _finite(getattr(found, rung)) for rung in RUNGS},
+                "lag": Score(1000.0 * found.lag / reference.rate),
+                "level": Score(found.level),
+            }
+
+        return score_pairs(
+            self.values, references, estimates, stems, one, silent_estimate="est_silent"
+        )
+
+
+def _finite(value: float) -> Score:
+    return Score(value) if abs(value) <= PERFECT_DB else Score.missing("not_finite")
