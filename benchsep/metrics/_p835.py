@@ -14,8 +14,8 @@ reach four frames. So:
 - windows start on even frames (the hop is 100), so the pool of the song is the pool of each
   window, and the rest (3 %) runs window by window: its pools would see two phases.
 
-Nothing is approximated: measured differences to whole windows are below 1e-6. Memory for activations is
-that of nine seconds, however long the song.
+Nothing is approximated: measured differences to whole windows are below 1e-6. Memory
+for activations is that of nine seconds, however long the song.
 """
 
 from __future__ import annotations
