@@ -85,6 +85,9 @@ def run(
         float | None, typer.Option(help="exit 1 when more than this share of jobs failed")
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="seconds per system and track")] = None,
+    nisqa_weights: Annotated[
+        Path | None, typer.Option(help="NISQA's nisqa.tar (CC BY-NC-SA 4.0, not shipped)")
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="run folder")] = None,
     improvement: Annotated[
         bool, typer.Option("--improvement", help="add the gain over the mixture")
@@ -95,6 +98,7 @@ def run(
     from benchsep.runner import run as run_suite
     from benchsep.suite import load_suite, split_specs
 
+    _use_nisqa_weights(nisqa_weights)
     resolved = load_suite(
         suite,
         systems=split_specs(systems) if systems is not None else None,
@@ -130,6 +134,16 @@ def run(
     )
     if result.too_many_failures:
         raise typer.Exit(1)
+
+
+def _use_nisqa_weights(path: Path | None) -> None:
+    from benchsep.errors import UsageError
+
+    if path is None:
+        return
+    if not path.is_file():
+        raise UsageError(f"--nisqa-weights {path}: no such file; expected NISQA's nisqa.tar")
+    os.environ["BENCHSEP_NISQA_WEIGHTS"] = str(path.resolve())  # workers inherit it
 
 
 @contextmanager
