@@ -19,7 +19,8 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 def main() -> None:
     work, ceiling, out = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-    train, valid = pd.read_csv(work / "train.csv"), pd.read_csv(work / "valid.csv")
+    train = pd.read_csv(work / "train.csv").drop_duplicates("step", keep="last")
+    train, valid = train.sort_values("step"), pd.read_csv(work / "valid.csv")
     hubert = pd.read_csv(work / "hubert" / "hubert.csv")
     fig, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for column, colour in (("mel", "tab:blue"), ("erb", "tab:orange")):
