@@ -24,6 +24,14 @@ def mean_usdr(clip, estimates) -> float:
     return float(np.mean([usdr(clip.stems[s], estimates[s]) for s in STEMS]))
 
 
+@pytest.fixture(scope="module")
+def second(clip):
+    """One second of the clip: enough where only shapes and sums are looked at."""
+    stems = {s: Audio(a.samples[:, 60000:104100], a.rate) for s, a in clip.stems.items()}
+    mixture = Audio(np.sum([a.samples for a in stems.values()], axis=0), clip.mixture.rate)
+    return mixture, stems
+
+
 def test_the_mixture_row_is_the_mixture(clip):
     estimates = Mixture().separate(clip.mixture, seed=0)
     assert set(estimates) == set(STEMS)
@@ -31,11 +39,12 @@ def test_the_mixture_row_is_the_mixture(clip):
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
-def test_an_oracle_keeps_the_contract_and_says_that_it_needs_the_truth(clip, oracle):
+def test_an_oracle_keeps_the_contract_and_says_that_it_needs_the_truth(second, oracle):
+    mixture, stems = second
     system = oracle()
     assert system.info.family == "oracle" and system.info.needs_references
-    estimates = system.separate(clip.mixture, seed=0, references=clip.stems)
-    assert set(checked_estimates(estimates, system.info, clip.mixture)) == set(STEMS)
+    estimates = system.separate(mixture, seed=0, references=stems)
+    assert set(checked_estimates(estimates, system.info, mixture)) == set(STEMS)
 
 
 def test_on_real_music_the_oracles_rank_as_published(clip):
@@ -56,9 +65,9 @@ def test_on_real_music_the_oracles_rank_as_published(clip):
 
 
 @pytest.mark.parametrize("oracle", [IdealRatioMask, MultichannelWiener])
-def test_the_estimates_sum_to_the_mixture(clip, oracle):
-    mixture = Audio(np.sum([clip.stems[s].samples for s in STEMS], axis=0), clip.mixture.rate)
-    estimates = oracle().separate(mixture, seed=0, references=clip.stems)
+def test_the_estimates_sum_to_the_mixture(second, oracle):
+    mixture, stems = second
+    estimates = oracle().separate(mixture, seed=0, references=stems)
     total = np.sum([estimates[s].samples for s in STEMS], axis=0)
     assert np.abs(total - mixture.samples).max() < 2e-4
 
