@@ -105,6 +105,60 @@ class CodecConfig(Strict):
         return self
 
 
+PRESETS: dict[str, CodecConfig] = {
+    "mini": CodecConfig(
+        encoder_blocks=3,
+        decoder_blocks=7,
+        ffn=512,
+        entry_kernel=1,
+        transformer_ffn=256,
+        semantic_dim=96,
+    ),
+    "small": CodecConfig(
+        dim=512,
+        ffn=1536,
+        encoder_blocks=8,
+        decoder_blocks=12,
+        encoder_transformers=2,
+        decoder_transformers=2,
+        heads=8,
+        transformer_ffn=1408,
+        latent_dim=128,
+        codebook_size=1024,
+        acoustic_layers=8,
+        semantic_layers=8,
+        semantic_dim=384,
+        quantizer_dropout=0.25,
+        teacher=TeacherConfig(dim=384, heads=6, layers=8, ffn=1536, classes=500),
+    ),
+    "paper": CodecConfig(
+        rate=48000,
+        n_fft=1920,
+        hop=960,
+        stride=4,
+        mels=0,
+        dim=1536,
+        ffn=4608,
+        encoder_blocks=24,
+        encoder_transformers=2,
+        decoder_blocks=32,
+        decoder_transformers=2,
+        decoder_resnets=4,
+        heads=24,
+        dropout=0.1,
+        transformer_ffn=4096,
+        latent_dim=512,
+        codebook_size=1024,
+        acoustic_layers=16,
+        semantic_layers=16,
+        semantic_dim=1536,
+        semantic_strides=(2, 1, 2),
+        teacher=TeacherConfig(kind="hf", name="facebook/hubert-base-ls960", rate=48000),
+    ),
+}
+"""The codecs of configs/tokensep/*-codec.yaml (a test keeps the two equal)."""
+
+
 class LossConfig(Strict):
     """Weights of the codec's training losses (0 switches a term off)."""
 

@@ -10,6 +10,7 @@ so a wave of ``F * hop`` samples has exactly ``F`` frames (HCodec-2.0, Vocos).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,9 +70,11 @@ def mel_filters(rate: int, n_fft: int, bands: int, low: float = 0.0) -> Tensor:
     def to_mel(hz: float) -> float:
         return 2595 * math.log10(1 + hz / 700)
 
-    edges = torch.linspace(to_mel(low), to_mel(rate / 2), bands + 2, dtype=torch.float64)
+    # On the CPU whatever the default device: sizes are counted on "meta", which has no values.
+    place: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+    edges = torch.linspace(to_mel(low), to_mel(rate / 2), bands + 2, **place)
     hz = 700 * (10 ** (edges / 2595) - 1)
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
+    bins = torch.arange(n_fft // 2 + 1, **place) * rate / n_fft
     up = (bins[:, None] - hz[None, :-2]) / (hz[1:-1] - hz[:-2])
     down = (hz[None, 2:] - bins[:, None]) / (hz[2:] - hz[1:-1])
     weights = torch.minimum(up, down).clamp_min(0)

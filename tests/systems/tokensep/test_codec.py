@@ -27,7 +27,7 @@ from tokensep.codec.layers import (
 from tokensep.codec.losses import SpectralLoss, gammatone_filters
 from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import ResidualVQ, perplexity
-from tokensep.config import CodecConfig, LossConfig, load
+from tokensep.config import PRESETS, CodecConfig, CodecTrainConfig, LossConfig, load
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 
 
@@ -265,6 +265,16 @@ def test_paper_configuration_is_the_papers_size() -> None:
         codec = HCodec(config, Stub())
     count = sum(p.numel() for p in codec.parameters())
     assert 1.0e9 < count < 1.35e9, f"{count / 1e9:.2f} B"
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_presets_are_the_training_files(name: str) -> None:
+    import yaml
+
+    path = Path(__file__).parents[3] / "configs" / "tokensep" / f"{name}-codec.yaml"
+    data = yaml.safe_load(path.read_text())
+    assert load(CodecConfig, data["codec"]) == PRESETS[name]
+    load(CodecTrainConfig, data["codec_train"])
 
 
 def test_shipped_weights_load_and_are_small() -> None:
