@@ -77,7 +77,13 @@ class HuggingFaceTeacher(nn.Module):
                 raise Unavailable(
                     "teacher kind 'hf' needs transformers: pip install 'benchsep[train]'"
                 ) from e
-            model = HubertModel.from_pretrained(config.name)
+            try:
+                model = HubertModel.from_pretrained(config.name)
+            except OSError as e:
+                raise Unavailable(
+                    f"no HuBERT at {config.name!r} ({str(e)[:120]}): give teacher.name a local folder "
+                    "or a hub id that this machine can reach, or use teacher.kind 'mini'"
+                ) from e
         self.model = model.eval()
         self.dim = int(model.config.hidden_size)
 

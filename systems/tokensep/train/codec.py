@@ -7,7 +7,8 @@ Conventions
 -----------
 Progress (for the learning rate) is the larger of steps and CPU seconds over their budgets; with a
 step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by k-means
-after ``continuous_steps`` without quantisation. The shipped weights are the running average (EMA).
+after ``continuous_steps`` without quantisation. What is shipped is the running average (EMA) at the
+validation with the lowest spectral loss.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import shutil
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
+from tqdm import tqdm
 
 from tokensep.codec.discriminators import (
     Discriminators,
@@ -47,6 +51,9 @@ from tokensep.train.data import (
     validation_songs,
 )
 from tokensep.train.processes import Processes
+
+TERMS = ("mel", "convergence", "erb", "bass")
+"""Names of the spectral terms in a validation row (its other columns are per stem)."""
 
 
 @dataclass
@@ -304,19 +311,41 @@ class Log:
             writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
-def finish(run: Run, out: Path, hubert_note: dict[str, Any] | None = None) -> None:
-    """Put the averaged weights into the codec and write the checkpoint that is shipped."""
-    run.ema.copy_to(run.codec)
-    note = {"steps": run.step, "cpu_seconds": round(run.cpu_seconds()), **(hubert_note or {})}
+def keep_best(run: Run, result: dict[str, float]) -> None:
+    """Keep the averaged model if its spectral loss on the validation stems is the lowest so far."""
+    score = float(run.loss.total({k: torch.tensor(v) for k, v in result.items() if k in TERMS}))
+    folder = run.work / "best"
+    found = ck.checkpoints(folder)
+    if found and ck.load(found[-1])[1]["score"] <= score:
+        return
+    parts = {"model": run.codec.state_dict(), "ema": run.ema.shadow}
+    kept = ck.save(folder, run.step, parts, {"score": score})
+    for old in ck.checkpoints(folder):
+        if old != kept:
+            shutil.rmtree(old)
+
+
+def finish(run: Run, out: Path) -> None:
+    """Write the checkpoint that is shipped: the best average by validation, else the last one."""
+    step, found = run.step, ck.checkpoints(run.work / "best")
+    if found:
+        parts, state = ck.load(found[-1])
+        run.codec.load_state_dict(parts["model"] | parts["ema"])
+        step = state["step"]
+    else:
+        run.ema.copy_to(run.codec)
+    note = {"steps": step, "cpu_seconds": round(run.cpu_seconds())}
     run.codec.eval().save_checkpoint(out, {"training": note})
 
 
 def evaluate(run: Run, log: Log) -> None:
-    """Validate and log (process 0 computes, all wait)."""
+    """Validate, log, keep the best (process 0 computes, all wait)."""
     if run.valid is not None and run.processes.rank == 0:
-        row = {"step": run.step, "cpu_seconds": run.cpu_seconds(), **validate(run)}
+        result = validate(run)
+        row = {"step": run.step, "cpu_seconds": run.cpu_seconds(), **result}
         log.write("valid", row)
         print("VALID", *(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+        keep_best(run, result)
     run.processes.wait()
 
 
@@ -329,7 +358,9 @@ def train(run: Run, out: Path) -> None:
     run.codec.train()
     sums: dict[str, float] = {}
     count = 0
-    while run.progress() < 1:
+    bar = tqdm(total=100, unit="%", disable=not (first and sys.stderr.isatty()))
+    while (done := run.progress()) < 1:
+        bar.update(round(100 * done) - bar.n)
         for name, value in train_step(run).items():
             sums[name] = sums.get(name, 0.0) + value
         count += 1
@@ -344,6 +375,7 @@ def train(run: Run, out: Path) -> None:
             run.save()
         if run.step % run.config.eval_every == 0:
             evaluate(run, log)
+    bar.close()
     run.save()
     evaluate(run, log)
     if first:
