@@ -81,7 +81,8 @@ class HuggingFaceTeacher(nn.Module):
                 model = HubertModel.from_pretrained(config.name)
             except OSError as e:
                 raise Unavailable(
-                    f"no HuBERT at {config.name!r} ({str(e)[:120]}): give teacher.name a local folder "
+                    f"no HuBERT at {config.name!r} ({str(e)[:120]}): "
+                    "give teacher.name a local folder "
                     "or a hub id that this machine can reach, or use teacher.kind 'mini'"
                 ) from e
         self.model = model.eval()
