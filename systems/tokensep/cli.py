@@ -156,7 +156,8 @@ def train_lm(
     codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
     musdb: Annotated[
-        list[Path] | None, typer.Option(help="MUSDB train folder (HQ wav or stem.mp4).")
+        list[Path] | None,
+        typer.Option("--musdb", "--data", help="MUSDB train folder (HQ wav or stem.mp4)."),
     ] = None,
     shards: Annotated[
         list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")

@@ -118,25 +118,57 @@ class FastDecoder:
 
 
 class FastTokens:
-    """Token tables as a lookup with a zero row for padding, and as heads."""
+    """Token tables as a lookup with a zero row for padding, and as heads.
+
+    Anchored heads also need what is known of each frame: the entries of the last steps, from which
+    one product makes every layer's sum.
+    """
 
     def __init__(self, model: TokenLM, rows: int) -> None:
         layers, entries, width = model.tables.shape
-        padded = F.pad(model.tables, (0, 0, 0, 1)).reshape(-1, width)
-        self.table, self.mix = padded, Matrix(model.embed_in.weight, rows)
-        self.offset = torch.arange(layers, device=padded.device) * (entries + 1)
-        self.books = model.tables.transpose(1, 2)
-        self.bias = model.bias[:, None]
-        self.head = None if model.head is None else Matrix(model.head.weight, rows)
-        self.layers = layers
+        self.table = F.pad(model.tables, (0, 0, 0, 1)).reshape(-1, width)
+        self.mix = Matrix(model.embed_in.weight, rows)
+        self.offset = torch.arange(layers, device=self.table.device) * (entries + 1)
+        self.layers, self.width, self.anchored = layers, width, model.anchored
+        self.books, self.bias = model.tables.transpose(1, 2), model.bias[:, None]
+        self.latents: Tensor | None = None
+        if model.anchored is not None:
+            head, self.pick = model.anchored, model.anchored.pick
+            self.head: Matrix | None = Matrix(head.out.weight, rows)
+            self.head_bias = head.out.bias
+            precision = head.precision()[..., None]
+            self.books = self.books * precision
+            self.bias = (model.bias - 0.5 * (model.tables.square() @ precision)[..., 0])[:, None]
+            self._history(model, rows)
+        else:
+            self.head = None if model.head is None else Matrix(model.head.weight, rows)
+
+    def _history(self, model: TokenLM, rows: int) -> None:
+        """``sums [K, span x K]``: which entry of which earlier step belongs to a layer's frame."""
+        assert model.anchored is not None
+        offsets, span = model.layout.offsets, max(1, model.layout.span)
+        sums = torch.zeros(self.layers, span, self.layers)
+        for k, j in model.anchored.known.nonzero().tolist():
+            sums[k, offsets[k] - offsets[j] - 1, j] = 1.0
+        self.sums = sums.flatten(1).to(self.table)
+        self.recent = self.table.new_zeros(span, self.layers, rows, self.width)
 
     def embed(self, cells: Tensor) -> Tensor:
         """``[R, K]`` → ``[R, dim]``."""
         flat = F.embedding(cells + self.offset, self.table)
+        if self.anchored is not None:
+            self.recent = torch.cat([flat.transpose(0, 1)[None], self.recent[:-1]])
         return self.mix(flat.view(len(cells), -1))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``[R, dim]`` → ``[R, K, V]``."""
         assert self.head is not None
-        query = self.head(hidden).reshape(len(hidden), self.layers, -1)
-        return torch.baddbmm(self.bias, query.transpose(0, 1), self.books).transpose(0, 1)
+        rows = len(hidden)
+        if self.anchored is None:
+            query = self.head(hidden).view(rows, self.layers, -1).transpose(0, 1)
+        else:
+            self.latents = (self.head(hidden) + self.head_bias).view(rows, -1, self.width)
+            known = torch.mm(self.sums, self.recent.view(self.sums.shape[1], -1))
+            query = self.latents[:, self.pick].transpose(0, 1)
+            query = query - known.view(self.layers, rows, self.width)
+        return torch.baddbmm(self.bias, query, self.books).transpose(0, 1)

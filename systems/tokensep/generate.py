@@ -27,7 +27,7 @@ from torch import Tensor
 from tokensep.errors import ConfigError
 from tokensep.fast import FastDecoder, FastTokens
 from tokensep.layout import Layout
-from tokensep.lm import TokenLM
+from tokensep.lm import AnchoredHead, TokenLM
 from tokensep.lm_config import SamplingConfig
 
 Decoding = Literal["sequential", "parallel"]
@@ -208,7 +208,11 @@ def generate(
             token = token.masked_fill(empty[position], layout.pad)
         state.feed(token)
         cells.append(token)
-        if books is not None:
+        if books is not None and model.anchored is not None:
+            estimate = state.tokens.latents
+            assert estimate is not None
+            expected.append(estimate[: len(token), model.anchored.final])
+        elif books is not None:
             expected.append(_expected(logits, forced[:, position], books))
         if likelihood:
             scores.append(_chosen(logits, token))
@@ -216,7 +220,11 @@ def generate(
     grid = torch.stack(cells, 1).reshape(*shape, -1)
     latents = mean = None
     if expected:
-        latents = _per_frame(layout, torch.stack(expected, 1).unflatten(1, (-1, shape[2])))
+        steps = torch.stack(expected, 1).unflatten(1, (-1, shape[2]))
+        if model.anchored is not None:
+            latents = _estimated(model.anchored, layout, steps, frames)
+        else:
+            latents = _per_frame(layout, steps)
         latents = latents.reshape(rows, stems, frames, -1)
     if scores:
         total = torch.stack(scores, 1).reshape(rows, -1).sum(1)
@@ -254,6 +262,14 @@ def _forced(
         known[..., : prompt.shape[3]] = prompt
     grid = model.layout.to_grid(known)
     return grid.masked_fill(grid == model.layout.pad, -1)
+
+
+def _estimated(head: AnchoredHead, layout: Layout, steps: Tensor, frames: int) -> Tensor:
+    """Anchored estimates ``[R, S, N, 2, w]``, each stream's latest → ``[R, S, F, D]``."""
+    lags = [head.lags[int(i) // 2] for i in head.final]
+    step = layout.stride * (torch.arange(frames)[:, None] + torch.tensor(lags))
+    step = step.clamp_max(steps.shape[2] - 1)
+    return head.denormalised(steps[:, :, step, torch.arange(len(lags))])
 
 
 def _per_frame(layout: Layout, cells: Tensor) -> Tensor:

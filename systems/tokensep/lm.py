@@ -19,6 +19,7 @@ of ``transformers``' ``LlamaModel`` (parity-tested).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -147,6 +148,59 @@ class DepthHead(nn.Module):
         return self.out(self.decoder(x, cos, sin))
 
 
+class AnchoredHead(nn.Module):
+    """Heads that estimate latents: logits are distances in the codec's own space.
+
+    From the hidden state of a step, the latent of both streams is estimated for each frame whose
+    cells the step holds. What the layers already known leave of it is compared with the entries:
+    ``logit_k(v) = sum_d b_kd (q_d c_kvd - c_kvd^2 / 2) + bias_kv`` with ``q = z - sum of known entries``:
+    the log likelihood of a Gaussian error with diagonal precision ``b_k`` (learned). Two things
+    follow: a regression loss teaches all layers at once, and the estimate itself can be decoded.
+    """
+
+    SPEED = 4.0
+    """Precisions must move by factors: their logarithm is this times the parameter."""
+
+    def __init__(self, config: TokenSepConfig, layout: layouts.Layout) -> None:
+        super().__init__()
+        width, layers = config.lm.code_dim, config.layers
+        self.lags = layout.groups
+        self.out = nn.Linear(config.lm.dim, len(self.lags) * 2 * width)
+        # a hint at first, since the codebook's density is a prior already
+        self.log_precision = nn.Parameter(torch.full((layers, width), math.log(0.03) / self.SPEED))
+        stream = [0] * config.semantic_layers + [1] * config.acoustic_layers
+        lag = [offset // layout.stride for offset in layout.offsets]
+        pick = [self.lags.index(g) * 2 + s for g, s in zip(lag, stream, strict=True)]
+        known = [
+            [
+                stream[j] == stream[k] and layout.offsets[j] < layout.offsets[k]
+                for j in range(layers)
+            ]
+            for k in range(layers)
+        ]
+        newest = [max(p for p, s in zip(pick, stream, strict=True) if s == i) for i in set(stream)]
+        self.register_buffer("pick", torch.tensor(pick), persistent=False)
+        self.register_buffer("known", torch.tensor(known).float(), persistent=False)
+        self.register_buffer("stream", torch.tensor(stream), persistent=False)
+        self.register_buffer("final", torch.tensor(newest), persistent=False)
+        self.register_buffer("basis", torch.zeros(2, width, 2 * width))
+        self.register_buffer("mean", torch.zeros(2, width))
+        self.register_buffer("scale", torch.ones(2))
+
+    def precision(self) -> Tensor:
+        """Of each layer and dimension ``[K, width]``."""
+        return (self.SPEED * self.log_precision).exp()
+
+    def estimates(self, hidden: Tensor) -> Tensor:
+        """``[..., dim] → [..., lags x 2, width]``: latents by frame lag and stream."""
+        return self.out(hidden).unflatten(-1, (2 * len(self.lags), -1))
+
+    def denormalised(self, latents: Tensor) -> Tensor:
+        """Estimates ``[..., 2, width]`` → the codec's latents ``[..., D]``."""
+        value = latents * self.scale[:, None] + self.mean
+        return torch.einsum("...sw,swd->...d", value, self.basis)
+
+
 class TokenLM(nn.Module):
     """Conditioner, token tables, decoder and heads: everything that is trained with the LM."""
 
@@ -170,7 +224,10 @@ class TokenLM(nn.Module):
         )
         depth = config.layout.kind == "depth"
         self.depth = DepthHead(config) if depth else None
-        self.head = None if depth else nn.Linear(lm.dim, layers * lm.code_dim, bias=False)
+        self.anchored = AnchoredHead(config, self.layout) if lm.anchored else None
+        plain = not depth and not lm.anchored
+        self.head = nn.Linear(lm.dim, layers * lm.code_dim, bias=False) if plain else None
+        self.tables.requires_grad_(not lm.anchored)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -182,6 +239,33 @@ class TokenLM(nn.Module):
                     nn.init.normal_(linear.weight, std=linear.in_features**-0.5 * 0.5)
                 for linear in (block.out, block.down):
                     nn.init.normal_(linear.weight, std=linear.in_features**-0.5 * 0.5 * shrink)
+
+    @torch.no_grad()
+    def anchor_to(self, codebooks: Tensor, codes: Tensor) -> None:
+        """Fix the tables of anchored heads to the codec's entries.
+
+        Parameters
+        ----------
+        codebooks : ``[K, V, D]``, semantic first; sums over layers are latents.
+        codes : int64 ``[n, K]``, tokens of training frames: they set the latents' mean and scale.
+        """
+        head, width = self.anchored, self.tables.shape[-1]
+        assert head is not None
+        basis = head.basis.new_zeros(2, width, codebooks.shape[-1])
+        for s in range(2):
+            layers = (head.stream == s).nonzero()[:, 0].tolist()
+            if not layers:
+                continue
+            flat = codebooks[layers].flatten(0, 1)
+            axes = torch.linalg.svd(flat, full_matrices=False)[2][:width]
+            basis[s, : len(axes)] = axes
+            inside = codebooks[layers] @ basis[s].T
+            total = sum(inside[i][codes[:, k]] for i, k in enumerate(layers))
+            head.mean[s] = total.mean(0)
+            head.scale[s] = (total - head.mean[s]).square().mean().sqrt().clamp_min(1e-8)
+            self.tables[layers] = inside / head.scale[s]
+            self.tables[layers[0]] -= head.mean[s] / head.scale[s]
+        head.basis = basis
 
     @torch.no_grad()
     def start_from_codebooks(self, codebooks: Tensor) -> None:
@@ -201,17 +285,58 @@ class TokenLM(nn.Module):
 
     def embed(self, cells: Tensor) -> Tensor:
         """Tokens of steps ``[..., K]`` (``pad`` where empty) → ``[..., dim]``."""
-        layers, entries, width = self.tables.shape
-        offset = torch.arange(layers, device=cells.device) * entries
-        held = cells < entries
-        flat = F.embedding(cells.clamp_max(entries - 1) + offset, self.tables.view(-1, width))
-        return self.embed_in((flat * held[..., None]).flatten(-2))
+        return self.embed_in(self.entries(cells).flatten(-2))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Parallel heads: ``[..., dim] → [..., K, V]``."""
         assert self.head is not None
         query = self.head(hidden).unflatten(-1, (self.tables.shape[0], -1))
         return self._score(query)
+
+    def entries(self, codes: Tensor) -> Tensor:
+        """Table rows of codes ``[..., K]`` → ``[..., K, code_dim]``; pads are zero."""
+        layers, entries, width = self.tables.shape
+        offset = torch.arange(layers, device=codes.device) * entries
+        flat = F.embedding(codes.clamp_max(entries - 1) + offset, self.tables.view(-1, width))
+        return flat * (codes < entries)[..., None]
+
+    def anchored_logits(self, hidden: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher-forced logits ``[B, S, N, K, V]`` and the mean squared error of the latents.
+
+        ``hidden [B, S, N, dim]``, ``codes [B, S, K, F]``.
+        """
+        head, layout = self.anchored, self.layout
+        assert head is not None
+        rows = self.entries(codes.transpose(-1, -2))  # [B, S, F, K, w]
+        index = layout.frame_index(codes.shape[-1]).to(codes.device)
+        layer = torch.arange(layout.layers, device=codes.device)
+        left = torch.einsum("kj,bsfjw->bsfkw", head.known, rows)[:, :, index.clamp_min(0), layer]
+        latents = head.estimates(hidden)
+        logits = self._distances(latents[..., head.pick, :] - left)
+        streams = torch.nn.functional.one_hot(head.stream, 2).to(rows)
+        true = torch.einsum("kt,bsfkw->bsftw", streams, rows)
+        error = self._latent_error(latents.unflatten(-2, (len(head.lags), 2)), true)
+        return logits, error
+
+    def _latent_error(self, latents: Tensor, true: Tensor) -> Tensor:
+        """Squared error of ``[B, S, N, lags, 2, w]`` where the lag's frame exists."""
+        assert self.anchored is not None
+        frames, steps = true.shape[2], latents.shape[2]
+        step = torch.arange(steps, device=true.device)[:, None]
+        frame = torch.div(step, self.layout.stride, rounding_mode="floor")
+        frame = frame - torch.tensor(self.anchored.lags, device=true.device)
+        exists = ((frame >= 0) & (frame < frames)).to(true)
+        error = (latents - true[:, :, frame.clamp(0, frames - 1)]).square().mean((-1, -2))
+        return (error * exists).sum() / (exists.sum() * true.shape[0] * true.shape[1])
+
+    def _distances(self, query: Tensor) -> Tensor:
+        """``[..., K, w]`` against the tables: Gaussian log likelihoods up to a constant."""
+        assert self.anchored is not None
+        precision = self.anchored.precision()
+        flat = query.reshape(-1, *query.shape[-2:]).transpose(0, 1) * precision[:, None]
+        offset = self.bias - 0.5 * (self.tables.square() @ precision[..., None])[..., 0]
+        scores = torch.baddbmm(offset[:, None], flat, self.tables.transpose(1, 2))
+        return scores.transpose(0, 1).reshape(*query.shape[:-1], -1)
 
     def _score(self, query: Tensor) -> Tensor:
         """``[..., K', code_dim]`` against the tables of the first K' layers."""
@@ -301,11 +426,24 @@ class TokenLM(nn.Module):
         """
         grid = self.layout.to_grid(codes)
         hidden = self.hidden(grid, cond, parallel=parallel, keep=keep)
+        if self.anchored is not None:
+            return self.anchored_logits(hidden, codes)[0], grid
         if self.depth is None:
             return self.logits(hidden), grid
-        shape = grid.shape
         flat = self.depth_logits(hidden.flatten(0, 2), grid.flatten(0, 2)[:, :-1])
-        return flat.view(*shape, -1), grid
+        return flat.view(*grid.shape, -1), grid
+
+    def with_error(
+        self, codes: Tensor, cond: Tensor, *, parallel: bool, keep: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`forward`, and the latents' squared error (0 without anchored heads)."""
+        if self.anchored is None:
+            logits, grid = self(codes, cond, parallel=parallel, keep=keep)
+            return logits, grid, logits.new_zeros(())
+        grid = self.layout.to_grid(codes)
+        hidden = self.hidden(grid, cond, parallel=parallel, keep=keep)
+        logits, error = self.anchored_logits(hidden, codes)
+        return logits, grid, error
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters per part."""

@@ -74,6 +74,9 @@ class LMConfig(Strict):
     dropout: float = 0.0
     code_dim: int = 64
     """Rank of the token tables; each layer's table is both its embedding and its output head."""
+    anchored: bool = False
+    """Heads regress the frame's codec latent; a layer's logits are distances of its entries to what
+    that estimate leaves after the layers already known. Tables are then the codec's, frozen."""
     aligned: bool = True
     """Add the mixture's frame to every target step (paper.md §4 #3)."""
     prefix: bool = True
@@ -156,6 +159,8 @@ class TokenSepConfig(Strict):
                 f"{len(self.layout.delays)} delays for {self.layers} layers "
                 f"({self.semantic_layers} semantic + {self.acoustic_layers} acoustic)"
             )
+        if self.lm.anchored and self.layout.kind == "depth":
+            raise ValueError("lm.anchored needs a delay layout; a depth head orders layers itself")
         for name, width, heads in (
             ("lm", self.lm.dim, self.lm.heads),
             ("lm.depth", self.lm.depth_dim, self.lm.depth_heads),
@@ -204,6 +209,8 @@ class LMTrainConfig(Strict):
     loss_factor: float = 0.9
     """Weight of the first layer (``first_heavy``) or ratio between layers (``geometric``)."""
     label_smoothing: float = 0.0
+    regression: float = 1.0
+    """Weight of the squared error of the latents that anchored heads estimate."""
     condition_dropout: float = 0.1
     """Chance that a crop's mixture is hidden, for classifier-free guidance."""
     token_dropout: float = 0.3
@@ -218,7 +225,7 @@ class LMTrainConfig(Strict):
 
 PRESETS: dict[str, TokenSepConfig] = {
     "mini": TokenSepConfig(
-        lm=LMConfig(dim=256, layers=4, heads=4, ffn=512, prefix_pool=4),
+        lm=LMConfig(dim=256, layers=4, heads=4, ffn=512, prefix_pool=4, anchored=True),
         encoder=EncoderConfig(dim=192, layers=3, ffn_mult=2),
         layout=LayoutConfig(delays=(0, 1, 1, 1, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5)),
     ),

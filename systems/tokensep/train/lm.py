@@ -64,10 +64,14 @@ class Objective(nn.Module):
         cond = self.model.condition(wave, latents)
         if hide is not None:
             cond = torch.where(hide[:, None, None], self.model.null.expand_as(cond), cond)
-        logits, grid = self.model(codes, cond, parallel=parallel, keep=keep)
+        logits, grid, error = self.model.with_error(codes, cond, parallel=parallel, keep=keep)
         smoothing = self.train_config.label_smoothing if self.training else 0.0
         nll, accuracy = losses.token_nll(logits, grid, label_smoothing=smoothing)
-        return losses.weighted_nll(nll, self.weights), nll.detach(), accuracy
+        loss = losses.weighted_nll(nll, self.weights)
+        if self.training:
+            loss = loss + self.train_config.regression * error
+        self.error = float(error.detach())
+        return loss, nll.detach(), accuracy
 
 
 def learning_rate(train: LMTrainConfig, step: int, progress: float) -> float:
@@ -119,7 +123,7 @@ def mixture_latents(codec: Any, wave: Tensor, config: TokenSepConfig) -> Tensor 
 def validate(objective: Objective, crops: list[Crop], codec: Any, batch: int = 6) -> dict[str, Any]:
     """Teacher-forced NLL and accuracy over fixed crops: weighted, per layer, per stem."""
     objective.eval()
-    config, total = objective.model.config, 0
+    config, total, error = objective.model.config, 0, 0.0
     nll = torch.zeros(len(config.stems), config.layers)
     accuracy = torch.zeros_like(nll)
     device = objective.weights.device
@@ -128,10 +132,12 @@ def validate(objective: Objective, crops: list[Crop], codec: Any, batch: int = 6
         _, part, hits = objective(wave, codes, mixture_latents(codec, wave, config))
         nll += part.cpu() * len(wave)
         accuracy += hits.cpu() * len(wave)
+        error += objective.error * len(wave)
         total += len(wave)
     objective.train()
     nll, accuracy = nll / total, accuracy / total
     return {
+        "latent_error": round(error / total, 4),
         "loss": float(losses.weighted_nll(nll, objective.weights.cpu())),
         "nll": round(float(nll.mean()), 4),
         "accuracy": round(float(accuracy.mean()), 4),
@@ -399,7 +405,11 @@ def train_lm(
     bank, held_out = banks(store, shards or [], codec, config, train, folder)
     torch.manual_seed(train.seed)
     model = TokenLM(config)
-    model.start_from_codebooks(codebooks(codec))
+    if config.lm.anchored:
+        sample = [torch.from_numpy(c.codes.astype(np.int64)).T for c in bank.clips[::7]]
+        model.anchor_to(codebooks(codec), torch.cat(sample))
+    else:
+        model.start_from_codebooks(codebooks(codec))
     if isinstance(model.encoder, SSLEncoder):
         model.encoder.attach(codec.teacher)
     valid = held_out.windows(3) if held_out is not None else []

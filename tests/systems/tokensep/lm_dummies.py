@@ -46,6 +46,8 @@ class DummyCodec:
 
 
 def tiny_config(kind: str = "grouped-delay", **overrides: object) -> TokenSepConfig:
+    anchored = kind == "anchored"
+    kind = "grouped-delay" if anchored else kind
     delays = (0, 1, 1, 2, 2) if kind == "grouped-delay" else None
     values: dict[str, object] = {
         "rate": RATE,
@@ -66,6 +68,7 @@ def tiny_config(kind: str = "grouped-delay", **overrides: object) -> TokenSepCon
             prefix_pool=2,
             depth_dim=16,
             depth_heads=2,
+            anchored=anchored,
         ),
         "window_frames": 12,
         "inference": InferenceConfig(overlap_frames=2),

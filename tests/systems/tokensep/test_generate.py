@@ -3,18 +3,21 @@ from __future__ import annotations
 import pytest
 import torch
 from lm_dummies import ENTRIES, HOP, DummyCodec, tiny_config
+from tokensep.codebooks import codebooks
 from tokensep.errors import ConfigError
 from tokensep.generate import filtered, generate
 from tokensep.lm import TokenLM
 from tokensep.lm_config import SamplingConfig
 
-KINDS = ("interleaved-delay", "grouped-delay", "depth")
+KINDS = ("interleaved-delay", "grouped-delay", "depth", "anchored")
 DRAW = SamplingConfig(temperature=1.0, top_k=8, top_p=0.95)
 
 
 def model_and_cond(kind: str, rows: int = 3, frames: int = 5):
     torch.manual_seed(5)
     model = TokenLM(tiny_config(kind)).eval()
+    if model.anchored is not None:
+        model.anchor_to(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (200, 5)))
     with torch.no_grad():
         model.null.normal_()
     wave = torch.randn(rows, frames * HOP) * 0.3
