@@ -153,7 +153,7 @@ class AnchoredHead(nn.Module):
 
     From the hidden state of a step, the latent of both streams is estimated for each frame whose
     cells the step holds. What the layers already known leave of it is compared with the entries:
-    ``logit_k(v) = sum_d b_kd (q_d c_kvd - c_kvd^2 / 2) + bias_kv`` with ``q = z - sum of known entries``:
+    ``logit_k(v) = sum_d b_kd (q_d c_kvd - c_kvd^2 / 2) + bias_kv`` with ``q = z - known entries``:
     the log likelihood of a Gaussian error with diagonal precision ``b_k`` (learned). Two things
     follow: a regression loss teaches all layers at once, and the estimate itself can be decoded.
     """

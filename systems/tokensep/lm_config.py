@@ -115,6 +115,8 @@ class InferenceConfig(Strict):
     decoding: Literal["sequential", "parallel"] = "sequential"
     render: Literal["tokens", "mean"] = "tokens"
     refine: Literal["none", "mask"] = "none"
+    mask_power: float = Field(1.0, gt=0)
+    """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
     stereo: Literal["panning", "mid-side", "mono"] = "panning"
     draws: int = Field(1, ge=1, le=64)
     overlap_frames: int = Field(8, ge=0)

@@ -6,7 +6,7 @@ checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
 mode          ``generate``, or ``oracle-tokens``: the true stems through the codec and back, the
               ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short)
 decoding      ``sequential`` | ``parallel``
-temperature, top_k, top_p, cfg, draws, render, refine, stereo, prime
+temperature, top_k, top_p, cfg, sampled_layers, draws, render, refine, mask_power, stereo, prime
               see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
@@ -43,6 +43,7 @@ def load(
     draws: str = "",
     render: str = "",
     refine: str = "",
+    mask_power: str = "",
     stereo: str = "",
     prime: str = "",
     device: str = "cpu",
@@ -67,7 +68,7 @@ def load(
     options = _options(
         model.config.inference,
         {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
-        | {"stereo": stereo, "prime": prime},
+        | {"stereo": stereo, "prime": prime, "mask_power": mask_power},
         {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
         | {"sampled_layers": sampled_layers},
     )

@@ -269,7 +269,7 @@ class TokenSep:
         if rms(mixture) < SILENT:
             placed = np.zeros((len(stems), *mixture.shape), np.float32)
         elif options.refine == "mask":
-            placed = mask_mixture(mixture, stems)
+            placed = mask_mixture(mixture, stems, options.mask_power)
         elif channels == 1 or options.stereo == "mono":
             placed = np.repeat(stems[:, None], channels, 1)
         elif options.stereo == "mid-side" and channels == 2:
