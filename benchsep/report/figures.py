@@ -276,12 +276,8 @@ def cost_figure(
             (axes[0, 1], 2, "peak memory (MB)"),
         ):
             _scatter_cost(axis, points, families, index)
-            for ruler, level in (rulers or {}).items():
-                axis.axhline(level, color="0.6", lw=0.8, ls=":")
-                axis.annotate(
-                    visible(ruler), (0.99, level), xycoords=("axes fraction", "data"), ha="right",
-                    va="bottom", fontsize=7, color="0.35",
-                )  # fmt: skip
+            _rulers(axis, rulers or {})
+            _label_points(axis, {k: (v[index], v[0]) for k, v in points.items() if v[index] > 0})
             axis.set_xlabel(name)
             axis.grid(color="0.92")
         axes[0, 0].set_ylabel(label)
@@ -303,16 +299,46 @@ def _scatter_cost(
     for system, (cost, quality) in drawn.items():
         family = families.get(system, "unknown")
         axis.scatter(cost, quality, color=HUES[family], marker=MARKS[family], s=32, zorder=3)
-        axis.annotate(
-            visible(system), (cost, quality), xytext=(5, 4), textcoords="offset points", fontsize=7
-        )
     if drawn:
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         costs = [cost for cost, _ in drawn.values()]
-        axis.set_xlim(min(costs) / 2, max(costs) * 4)
+        axis.set_xlim(min(costs) / 2, max(costs) * 8)
+
+
+def _label_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Names beside points; a name that would cover the one below it is lifted above it."""
+    height_pt = 170.0  # of the axes of this figure, near enough to keep lines of 9 pt apart
+    bottom, top = axis.get_ylim()
+    line = 9.0 / height_pt * (top - bottom)
+    taken = -np.inf
+    for name, (x, y) in sorted(points.items(), key=lambda item: (item[1][1], item[0])):
+        level = max(y, taken + line)
+        taken = level
+        lift = (level - y) / (top - bottom) * height_pt
+        axis.annotate(
+            visible(name), (x, y), xytext=(6, lift), textcoords="offset points", fontsize=7,
+            va="center",
+        )  # fmt: skip
+
+
+def _rulers(axis: Axes, rulers: Mapping[str, float]) -> None:
+    """Yardsticks as level lines; those that nearly coincide share one name."""
+    span = max(rulers.values(), default=0.0) - min(rulers.values(), default=0.0)
+    names: list[tuple[float, list[str]]] = []
+    for name, level in sorted(rulers.items(), key=lambda item: (item[1], item[0])):
+        axis.axhline(level, color="0.6", lw=0.8, ls=":")
+        if names and level - names[-1][0] < 0.06 * span:
+            names[-1][1].append(name)
+        else:
+            names.append((level, [name]))
+    for level, together in names:
+        axis.annotate(
+            visible(", ".join(together)), (0.99, level), xycoords=("axes fraction", "data"),
+            ha="right", va="bottom", fontsize=7, color="0.35",
+        )  # fmt: skip
 
 
 def disagreement_figure(
@@ -334,7 +360,7 @@ def disagreement_figure(
     """
     points = [(s, song, x, y) for s, songs in values.items() for song, (x, y) in songs.items()]
     with _styled():
-        figure, axes = _figure(6.2, 4.2, 1, 1)
+        figure, axes = _figure(7.4, 4.2, 1, 1)
         axis = axes[0, 0]
         for index, (system, songs) in enumerate(values.items()):
             mark = MARKS[families.get(system, "unknown")]
@@ -343,20 +369,28 @@ def disagreement_figure(
             axis.scatter(
                 pairs[:, 0], pairs[:, 1], s=16, color=hue, marker=mark, label=visible(system)
             )
-        for index in _most_split(points)[:named]:
+        legend = []
+        for number, index in enumerate(_most_split(points)[:named], 1):
             system, song, x, y = points[index]
+            # Numbers in the plot, names beside it: names would lie over each other.
             axis.annotate(
-                visible(f"{song} ({system})"),
-                (x, y),
-                xytext=(5, 3),
-                textcoords="offset points",
-                fontsize=6,
+                str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7
             )
+            legend.append(f"{number}  {song} ({system})")
         axis.set_xlabel(labels[0])
         axis.set_ylabel(labels[1])
-        axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        axis.annotate(
+            visible_lines(["largest differences of rank:", *legend]) if legend else "",
+            (1.02, 0.0), xycoords="axes fraction", fontsize=6.5, va="bottom",
+        )  # fmt: skip
         figure.suptitle(visible(title), fontsize=9)
     return figure  # type: ignore[no-any-return]
+
+
+def visible_lines(lines: Sequence[str]) -> str:
+    """Lines of text from outside, each made visible and kept short."""
+    return "\n".join(f"{text[:59]}…" if len(text) > 60 else text for text in map(visible, lines))
 
 
 def _most_split(points: Sequence[tuple[str, str, float, float]]) -> list[int]:

@@ -20,7 +20,7 @@ from benchsep.report import badges, captions, figures, listen
 from benchsep.report.model import group_of
 from benchsep.report.paper import published_table
 from benchsep.report.render import latex_document, render
-from benchsep.report.tables import ordered, tables
+from benchsep.report.tables import is_headline, ordered, tables
 from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _from(song: Song) -> str:
 
 def _summary_figures(run: Loaded, folder: Path) -> list[Path]:
     written = []
-    for metric in run.metrics:
+    for metric in filter(lambda m: is_headline(m, run.traits), run.metrics):
         made = _distribution(run, metric)
         if made is not None:
             written += figures.save(made, folder / f"songs-{metric}")
@@ -307,7 +307,9 @@ def _disagreement(run: Loaded) -> Any:
         if group_of(family) == "yardstick":
             continue
         x, y = (values.get((system, stem, m), {}) for m in (one, other))
-        points[system] = {t: (x[t], y[t]) for t in sorted(x.keys() & y.keys())}
+        both = {t: (x[t], y[t]) for t in sorted(x.keys() & y.keys())}
+        if both:
+            points[system] = both
     if sum(map(len, points.values())) < 3:
         return None
     return figures.disagreement_figure(

@@ -29,7 +29,7 @@ from benchsep.report import captions, figures, listen
 from benchsep.report.escape import visible
 from benchsep.report.loudness import match_gains
 from benchsep.report.model import format_value, group_of
-from benchsep.report.render import head, shared_notes, suffix
+from benchsep.report.render import head, shared_notes
 from benchsep.report.tables import is_headline
 from benchsep.report.templates import environment
 
@@ -264,7 +264,6 @@ def _page(run: Loaded, data: dict[str, Any]) -> str:
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
         head=head,
-        suffix=suffix,
         format_value=format_value,
         data=data,
         # Our own files, which hold no text from outside.
