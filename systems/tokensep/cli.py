@@ -163,12 +163,16 @@ def train_lm(
         list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
     ] = None,
     config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
+    settings: Annotated[
+        Path | None, typer.Option(help="Training settings, e.g. configs/tokensep/mini-lm.yaml.")
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
     ] = None,
 ) -> None:
     """Train the LM and its conditioner on the codec's tokens of stems."""
     from tokensep.codec.model import HCodec
+    from tokensep.config import load
     from tokensep.lm_config import LMTrainConfig
     from tokensep.train.data import StemStore, musdb_files
     from tokensep.train.lm import train_lm as run
@@ -181,7 +185,8 @@ def train_lm(
         files = (entry for root in musdb for entry in musdb_files(root, None, set()))
         store = StemStore.build(out / "audio", files, frozen.rate)
     separator, _ = _configs(config)
-    train = _override(LMTrainConfig(), option or [])
+    base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
+    train = _override(base, option or [])
     result = run(
         out,
         codec=frozen,
