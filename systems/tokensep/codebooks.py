@@ -19,9 +19,10 @@ def codebooks(codec: Any) -> Tensor:
     layer makes sums over layers exact: ``latents(codes) = sum_k books[k, codes[k]]``.
     """
     layers, entries = codec.semantic_layers + codec.acoustic_layers, codec.codebook_size
-    codes = torch.zeros(1, layers, layers * entries + 1, dtype=torch.long)
+    device = next((p.device for p in getattr(codec, "parameters", list)()), torch.device("cpu"))
+    codes = torch.zeros(1, layers, layers * entries + 1, dtype=torch.long, device=device)
     for k in range(layers):
-        codes[0, k, k * entries : (k + 1) * entries] = torch.arange(entries)
+        codes[0, k, k * entries : (k + 1) * entries] = torch.arange(entries, device=device)
     latents = codec.latents(Codes.unstack(codes, codec.semantic_layers))[0]
     books = (latents[:-1] - latents[-1]).unflatten(0, (layers, entries)).clone()
     books[0] += latents[-1]

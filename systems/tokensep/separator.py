@@ -307,14 +307,14 @@ class TokenSep:
         batch, prompt = (1 if options.prime else options.batch), None
         for at in range(0, len(starts), batch):
             chosen = starts[at : at + batch]
-            waves = torch.stack([padded[s : s + window] for s in chosen])
+            waves = torch.stack([padded[s : s + window] for s in chosen]).to(self.device)
             seeds = [(seed * 1_000_003 + at + i) * 64 for i in range(len(chosen))]
             stems, codes = self._decode(waves, seeds, options, prompt)
             if options.prime and options.overlap_frames:
                 prompt = codes[..., -options.overlap_frames :]
             for i, start in enumerate(chosen):
                 weights = fade(window, overlap, start == 0, start == starts[-1])
-                out[:, start : start + window] += weights * stems[i]
+                out[:, start : start + window] += weights * stems[i].cpu()
         return out[:, :length]
 
     def _decode(
@@ -324,7 +324,7 @@ class TokenSep:
         loud = waves.square().mean(1).sqrt() > SILENT
         cond = self.lm.condition(waves, self._latents(waves))
         best: tuple[Tensor, Tensor] | None = None
-        score = torch.full((len(waves),), torch.inf)
+        score = torch.full((len(waves),), torch.inf, device=waves.device)
         for draw in range(options.draws):
             result = generate(
                 self.lm,
@@ -356,7 +356,7 @@ class TokenSep:
         from tokensep.encoder import LogMel
 
         if not hasattr(self, "_mel"):
-            self._mel = LogMel(self.config.rate, 2048, 512, 80)
+            self._mel = LogMel(self.config.rate, 2048, 512, 80).to(wave.device)
         return self._mel(wave)
 
     def _latents(self, waves: Tensor) -> Tensor | None:
@@ -364,6 +364,11 @@ class TokenSep:
         if encoder.kind != "conformer" or not encoder.codec_latents:
             return None
         return self.codec.latents(self.codec.encode(waves))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.lm.tables.device
 
     @property
     def books(self) -> Tensor:
@@ -405,11 +410,14 @@ class TokenSep:
         overlap = min(window // 2, hop * 8)
         starts = window_starts(len(wave), window, overlap)
         if len(starts) == 1:
-            return self.codec.decode(self.codec.encode(wave[None]))[:, : len(wave)]
+            whole = self.codec.decode(self.codec.encode(wave[None].to(self.device)))
+            return whole[:, : len(wave)].cpu()
         padded = torch.nn.functional.pad(wave, (0, starts[-1] + window - len(wave)))
         out = torch.zeros(1, len(padded))
         for start in starts:
             weights = fade(window, overlap, start == 0, start == starts[-1])
-            piece = self.codec.decode(self.codec.encode(padded[None, start : start + window]))
-            out[:, start : start + window] += weights * piece
+            given = padded[None, start : start + window].to(self.device)
+            out[:, start : start + window] += (
+                weights * self.codec.decode(self.codec.encode(given)).cpu()
+            )
         return out[:, : len(wave)]
