@@ -331,15 +331,19 @@ def doctor() -> None:
 def baseline(
     folder: RunFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="baseline file (JSON)")],
+    repeat: Annotated[
+        list[Path] | None, typer.Option(help="a repeat of the run, to measure the noise from")
+    ] = None,
 ) -> None:
     """Write the baseline that `check` compares with."""
-    from benchsep.drift import write_baseline
+    from benchsep.drift import noise, write_baseline
     from benchsep.frame import load_run
     from benchsep.store import Store
     from benchsep.traits import traits_in
 
     frame, manifest = load_run(folder), Store(folder).manifest()
-    write_baseline(frame, manifest, out, traits=traits_in(frame, manifest))
+    measured = noise([frame, *map(load_run, repeat)]) if repeat else None
+    write_baseline(frame, manifest, out, traits=traits_in(frame, manifest), measured=measured)
     print(out)
 
 
@@ -348,8 +352,9 @@ def check(
     folder: RunFolder,
     baseline: Annotated[Path, typer.Option(help="a file that `benchsep baseline` wrote")],
     strict: Annotated[bool, typer.Option(help="an improvement fails too")] = False,
+    metrics: Annotated[str | None, typer.Option(help="only these, comma separated")] = None,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML here")] = None,
-    format: Annotated[str, typer.Option(help="table, json or github")] = "table",
+    format: Annotated[str, typer.Option(help="table, md, json, junit, github")] = "table",
 ) -> None:
     """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
     from benchsep.atomic import write_atomically
@@ -360,7 +365,9 @@ def check(
     from benchsep.store import Store
 
     frame, manifest = load_run(folder), Store(folder).manifest()
-    found = check_drift(frame, manifest, read_baseline(baseline), strict=strict)
+    found = check_drift(
+        frame, manifest, read_baseline(baseline), strict=strict, metrics=_split(metrics)
+    )
     print(render(found, format))
     if junit:
         write_atomically(junit, render(found, "junit"))
