@@ -110,7 +110,8 @@ def write_report(
     folder, out = Path(folder), Path(out)
     run = load(folder, improvement=improvement)
     written = write_tables(run.tables, out)
-    written += _summary_figures(run, out / "figures")
+    summary = _summary_figures(run, out / "figures")
+    written += summary
     source = listen.Source(Store(folder), root, say=_say, seconds=seconds)
     names = _songs(run, max_songs)
     songs = source.songs(names, listen.audible(run.families)) if names else iter(())
@@ -118,7 +119,8 @@ def write_report(
     if page:
         from benchsep.report.site.build import write_site
 
-        written += write_site(run, drawn, out)
+        pictures = [path for path in summary if path.suffix == ".png"]
+        written += write_site(run, drawn, out, pictures=pictures)
     else:
         deque(drawn, maxlen=0)
     return written

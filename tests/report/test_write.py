@@ -84,6 +84,8 @@ def test_a_report_is_whole_and_the_same_bytes_again(run_folder: Path, tmp_path: 
     assert "index.html" in names and "figures/cost.png" in names
     assert sum(name.endswith("vocals.pdf") for name in names) == 1
     assert "page/s0/vocals.js" in names and all(p.stat().st_size for p in written)
+    page = (tmp_path / "a" / "index.html").read_text()
+    assert 'src="figures/cost.png"' in page and 'src="/' not in page
     json.loads((tmp_path / "a" / "tables.json").read_text())
     again = write_report(run_folder, tmp_path / "b")
     assert digests(written, tmp_path / "a") == digests(again, tmp_path / "b")

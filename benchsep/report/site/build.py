@@ -34,7 +34,7 @@ from benchsep.report.tables import is_headline
 from benchsep.report.templates import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,9 +45,17 @@ if TYPE_CHECKING:
 SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "blind.js", "main.js")
 PICTURE_ROWS, PICTURE_COLUMNS = 192, 600
 MIXTURE, REFERENCE = "mixture", "reference"
+PICTURES = {
+    "differences": "Paired differences between systems, with 95 % intervals",
+    "cost": "Quality against real-time factor and memory",
+    "disagreement": "Songs on which the metrics disagree",
+}
+"""Texts for those who cannot see the figures; the tables hold their numbers."""
 
 
-def write_site(run: Loaded, songs: Iterable[Song], out: Path) -> list[Path]:
+def write_site(
+    run: Loaded, songs: Iterable[Song], out: Path, *, pictures: Sequence[Path] = ()
+) -> list[Path]:
     """Write the page of a run.
 
     Parameters
@@ -58,6 +66,8 @@ def write_site(run: Loaded, songs: Iterable[Song], out: Path) -> list[Path]:
         The songs that can be heard, in page order, one at a time; may be empty.
     out
         Folder of ``index.html``.
+    pictures
+        PNG figures inside ``out`` to show below the tables.
 
     Returns
     -------
@@ -78,7 +88,8 @@ def write_site(run: Loaded, songs: Iterable[Song], out: Path) -> list[Path]:
         "overview": _all_songs(run, [entry["name"] for entry in described]),
         "seed": str(run.manifest.get("suite", {}).get("seed", 0)),
     }
-    write_atomically(written[0], _page(run, data))
+    shown = [(p.relative_to(out).as_posix(), p.stem) for p in pictures]
+    write_atomically(written[0], _page(run, data, shown))
     return written
 
 
@@ -253,7 +264,7 @@ def _pooled(values: NDArray[np.float64], most: int, axis: int) -> NDArray[np.flo
 # -- the page -----------------------------------------------------------------------------------
 
 
-def _page(run: Loaded, data: dict[str, Any]) -> str:
+def _page(run: Loaded, data: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
     from markupsafe import Markup
 
     template = environment().get_template("page.html.j2")
@@ -266,6 +277,7 @@ def _page(run: Loaded, data: dict[str, Any]) -> str:
         head=head,
         format_value=format_value,
         data=data,
+        pictures=[(address, PICTURES.get(name, name)) for address, name in pictures],
         # Our own files, which hold no text from outside.
         style=Markup(_asset("style.css")),
         script=Markup("\n".join(map(_asset, SCRIPTS))),
