@@ -36,9 +36,9 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
 	$(BIN)/python -m benchsep_baselines.train --model bs_roformer --root "$(MUSDB_7S)" --out work/bs_roformer
 	$(BIN)/python -m benchsep_baselines.train --model htdemucs --root "$(MUSDB_7S)" --out work/htdemucs
-	$(BIN)/tokensep train hubert --data "$(MUSDB_7S)" --out work/hubert
-	$(BIN)/tokensep train codec --data "$(MUSDB_7S)" --hubert work/hubert --out work/codec
-	$(BIN)/tokensep train lm --data "$(MUSDB_7S)" --codec work/codec --out work/lm
+	$(BIN)/python -m tokensep.train.hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
+	$(BIN)/python -m tokensep.train.codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
+	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm
 
 wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

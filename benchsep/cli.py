@@ -237,11 +237,18 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figures")],
     max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
+    root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
+    improvement: Annotated[
+        bool, typer.Option("--improvement", help="add the gain over the mixture")
+    ] = False,
 ) -> None:
     """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
     from benchsep.report.write import write_report
 
-    for path in write_report(folder, out, max_songs=max_songs, page=page):
+    written = write_report(
+        folder, out, max_songs=max_songs, page=page, root=root, improvement=improvement
+    )
+    for path in written:
         print(path)
 
 

@@ -109,8 +109,6 @@ def _same_edition(store: Store, plan: Plan) -> None:
 
 
 def _execute(plan: Plan, store: Store, progress: Callable[[Plan], Any] | None) -> Iterator[Outcome]:
-    if not plan.jobs:
-        return
     if progress is None:
         yield from _until_all_done(plan, store)
         return

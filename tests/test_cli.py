@@ -1,0 +1,116 @@
+"""The command line: quick to start, exit codes, results on stdout, files as promised."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchsep.audio import STEMS, Audio, read_audio, write_audio
+from benchsep.cli import app
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for stem in STEMS:
+        samples = rng.normal(0, 0.1, (2, 44_100)).astype(np.float32)
+        write_audio(tmp_path / "songs" / "one" / f"{stem}.wav", Audio(samples, 44_100))
+    return tmp_path / "songs"
+
+
+def _main(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from benchsep.cli import main; main()", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "call", ["import benchsep.cli", "from benchsep.inventory import table_of; table_of('systems')"]
+)
+def test_help_and_list_import_nothing_heavy(call):
+    heavy = "{'torch', 'pandas', 'scipy', 'numba', 'librosa', 'matplotlib', 'onnxruntime'}"
+    code = f"{call}; import sys; found = {heavy} & set(sys.modules); assert not found, found"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_run_prints_tables_and_continues(songs, tmp_path):
+    words = ["run", "--dataset", f"folder:{songs}", "--systems", f"dir:{songs}", "-j", "1"]
+    words += ["--metrics", "usdr", "-o", str(tmp_path / "run"), "--format", "md"]
+    first = CliRunner().invoke(app, words)
+    assert first.exit_code == 0, first.output
+    assert "| mixture |" in first.stdout and "dir:songs" in first.stdout
+    second = CliRunner().invoke(app, words)
+    assert second.stdout == first.stdout
+    assert "0 jobs to do, 5 done already" in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--systems", "htdemux"], "did you mean 'htdemucs'"),
+        (["run", "--systems", "mixture", "--metrics", "visqoll"], "did you mean 'visqol'"),
+        (["run", "--systems", "mixture", "--dataset", "folder:/no/such"], "no such folder"),
+        (["run", "--systems", "mixture:gain=2"], "no option 'gain'"),
+        (["run", "--systems", "mixture", "--tracks", "nope"], "no track 'nope'"),
+        (["show", "/no/such/run"], "not a run folder"),
+        (["list", "planets"], "cannot list"),
+        (["separate", "/no/such.wav", "--system", "mixture", "-o", "x"], "no such file"),
+    ],
+)
+def test_wrong_calls_end_with_code_2_and_an_answer(words, message):
+    done = _main(*words)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_failures_end_with_code_1_unless_tolerated(songs, tmp_path):
+    (songs / "one" / "bass.wav").write_bytes(b"broken")
+    words = ["run", "--dataset", f"folder:{songs}", "--systems", "mixture", "-j", "1"]
+    words += ["--metrics", "usdr", "-o", str(tmp_path / "run")]
+    assert CliRunner().invoke(app, words).exit_code == 1
+    assert CliRunner().invoke(app, [*words, "--fail-on-error", "1"]).exit_code == 0
+
+
+def test_separate_writes_a_file_per_stem(songs, tmp_path):
+    done = CliRunner().invoke(
+        app,
+        [
+            "separate",
+            str(songs / "one" / "bass.wav"),
+            "--system",
+            "mixture",
+            "-o",
+            str(tmp_path / "out"),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    assert read_audio(tmp_path / "out" / "vocals.wav").frames == 44_100
+
+
+def test_score_takes_files_and_folders(songs):
+    one = songs / "one"
+    pair = [str(one / "bass.wav"), str(one / "drums.wav")]
+    done = CliRunner().invoke(app, ["score", *pair, "--metrics", "usdr", "--format", "json"])
+    rows = json.loads(done.stdout)
+    assert rows[0]["stem"] == "signal" and -4 < rows[0]["value"] < -2
+    done = CliRunner().invoke(
+        app, ["score", str(one), str(one), "--metrics", "usdr", "--format", "csv"]
+    )
+    assert done.stdout.count("\n") == 5
+
+
+def test_the_gate_passes_on_itself_and_fails_on_a_missing_cell(songs, tmp_path):
+    run, baseline = tmp_path / "run", tmp_path / "baseline.json"
+    words = ["run", "--dataset", f"folder:{songs}", "--systems", "mixture", "-j", "1"]
+    CliRunner().invoke(app, [*words, "--metrics", "usdr", "-o", str(run)])
+    assert CliRunner().invoke(app, ["baseline", str(run), "-o", str(baseline)]).exit_code == 0
+    assert CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline)]).exit_code == 0
+    next((run / "cells").glob("mixture*/*.json")).unlink()
+    done = CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline)])
+    assert done.exit_code == 1 and "missing" in done.stdout
