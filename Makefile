@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-STAMP = $(VENV)/.installed
+BASE = $(VENV)/.installed
+STAMP = $(VENV)/.installed-for-development
 # Scores are made with one thread per process: the same bytes on every machine.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
@@ -13,13 +14,17 @@ export NUMBA_NUM_THREADS = 1
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml constraints.txt
+$(BASE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter]'
+	@touch $@
+
+$(STAMP): $(BASE)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter,test,dev,parity,cluster,train]'
 	@touch $@
 
-demo: $(STAMP) ## run configs/demo.yaml on the embedded real clip and write reports/demo/
+demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write reports/demo/
 	$(BIN)/benchsep run configs/demo.yaml -o runs/demo
 	$(BIN)/benchsep report runs/demo -o reports/demo
 	$(BIN)/benchsep show runs/demo --format md
