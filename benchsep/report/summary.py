@@ -106,7 +106,7 @@ def _aggregated(
     sound: Mapping[Key, Songs],
     shown: Mapping[Key, Songs],
     families: Mapping[str, str],
-    songs: Mapping[str, int],
+    songs: int,
     traits: Mapping[str, ValueTraits],
 ) -> dict[Key, Summary]:
     made = {}
@@ -120,7 +120,7 @@ def _aggregated(
             made[system, stem, metric] = Summary(
                 _aggregate(kept.values(), traits[metric].aggregate) if kept else None,
                 frozenset(kept),
-                songs[metric],
+                songs,
                 ranked=bool(kept) and not ill and families[system] not in stats.YARDSTICKS,
                 ill_conditioned=ill,
             )
@@ -142,12 +142,11 @@ def _families(frame: pd.DataFrame) -> dict[str, str]:
     return dict(zip(frame["system"], frame["family"], strict=True))
 
 
-def _songs(frame: pd.DataFrame) -> dict[str, int]:
-    """Songs of the run for each metric, scored or not."""
-    found: dict[str, set[str]] = {}
-    for metric, track in zip(frame["metric"], frame["track"], strict=True):
-        found.setdefault(metric, set()).add(track)
-    return {metric: len(tracks) for metric, tracks in found.items()}
+def _songs(frame: pd.DataFrame) -> int:
+    """Songs of the run, whether this metric has cells on them or not: a run that stopped half way
+    shows it.
+    """
+    return int(frame["track"].nunique())
 
 
 def _reasons(frame: pd.DataFrame) -> dict[Key, str]:

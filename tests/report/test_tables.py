@@ -168,6 +168,14 @@ def test_intervals_and_letters_are_added_on_request(
         assert render(full, format)
 
 
+def test_songs_without_any_cell_of_a_metric_count_as_missing(
+    frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    part = frame[(frame.metric != "visqol") | (frame.track != TRACKS[0])]
+    cell = titled(tables(part, costs, manifest, traits), "ViSQOL").rows[0].cells[0]
+    assert (cell.n, cell.total) == (2, 3)
+
+
 def test_songs_that_nobody_can_score_do_not_stop_the_ranking(
     frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
 ) -> None:
