@@ -1,4 +1,4 @@
-"""Write the demo's tables into README.md: ``python benchmarks/readme_table.py`` (``make readme``)."""
+"""Write the demo's tables into README.md: ``python benchmarks/readme_table.py``."""
 
 from __future__ import annotations
 
