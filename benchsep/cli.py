@@ -237,6 +237,7 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figures")],
     max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
+    seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 20.0,
     root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
     improvement: Annotated[
         bool, typer.Option("--improvement", help="add the gain over the mixture")
@@ -246,7 +247,13 @@ def report(
     from benchsep.report.write import write_report
 
     written = write_report(
-        folder, out, max_songs=max_songs, page=page, root=root, improvement=improvement
+        folder,
+        out,
+        max_songs=max_songs,
+        seconds=seconds,
+        page=page,
+        root=root,
+        improvement=improvement,
     )
     for path in written:
         print(path)
