@@ -49,8 +49,9 @@ def loss_of(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """``log10((|s - ŝ|² + e) / (|s|² + e))``, the mean over items and stems: -uSDR / 10.
 
     Why not L1, which most separators train with: its optimum is a median, which for a weak
-    model of a quiet stem is silence. BS-RoFormer-mini stood still at 1.4 dB on ``other`` with
-    it. Squared error wants the mean, and the logarithm weighs quiet stems as much as loud ones.
+    model of a quiet stem is silence. Squared error wants the mean, and the logarithm weighs
+    quiet stems as much as loud ones: it is the measure itself. The two were not compared with
+    all else equal; what was tried is in the model cards.
     """
     error = (estimate - target).square().mean((-2, -1))
     power = target.square().mean((-2, -1))
