@@ -114,11 +114,8 @@ def _versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:
     ]
     packages = manifest.get("packages") or manifest.get("versions") or {}
     ours = packages.get("benchsep") if isinstance(packages, dict) else None
-    code = manifest.get("code") or {}
-    sha = str(code.get("sha", ""))[:7] if isinstance(code, dict) else ""
-    dirty = "+changes" if sha and code.get("dirty") else ""
-    words = [f"benchsep {ours}" if ours else "", f"({sha}{dirty})" if sha else ""]
-    text = " ".join(w for w in words if w)
+    # The commit is in the manifest: in a caption it would make equal tables differ.
+    text = f"benchsep {ours}" if ours else ""
     parts = [p for p in (text, f"metric versions: {', '.join(metrics)}" if metrics else "") if p]
     return f"Versions: {'; '.join(parts)}." if parts else ""
 
