@@ -230,20 +230,6 @@ def pseudo_label(
     typer.echo(json.dumps(summary))
 
 
-@app.command()
-def synth(
-    out: Annotated[Path, typer.Argument(help="Folder that gets <song>/<stem>.wav.")],
-    songs: Annotated[int, typer.Option(help="How many.")] = 10,
-    seed: Annotated[int, typer.Option()] = 0,
-) -> None:
-    """Write synthetic songs with exact stems (needs Debian's mma and fluidsynth)."""
-    try:
-        from tokensep.train import synth as module
-    except ImportError as error:
-        raise Unavailable("synthetic songs are not part of this version of tokensep") from error
-    module.write_songs(out, songs, seed)
-
-
 def main() -> None:
     """Entry point: tokensep's and benchsep's own errors end in one line, not a traceback."""
     import sys
