@@ -287,7 +287,7 @@ def test_editions_never_share_a_table(
 def test_caption_says_what_the_numbers_stand_on(made: list[Table]) -> None:
     text = " ".join(titled(made, "ViSQOL").caption)
     for part in ("n = 3 songs", "7-second", "rounded to 16 bit", "mean over songs",
-                 "benchsep 0.1.0", "visqol 1", "0123456"):  # fmt: skip
+                 "benchsep 0.1.0", "visqol 1"):  # fmt: skip
         assert part in text, part
 
 
