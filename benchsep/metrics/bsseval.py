@@ -60,7 +60,7 @@ MAX_CONDITION = 3e12
 """Above it ISR, SIR and SAR are ``ill_conditioned``.
 
 The 25 test excerpts of MUSDB18's AAC edition measure 7e10 to 6e11 rounded to 16 bit; decoded to
-float they are at 2e13 and above. See ``docs/metrics/bsseval.md``.
+float the worst single stem alone has 8e12 to 8e15. See ``docs/metrics/bsseval.md``.
 """
 
 PERFECT_DB = 150.0
