@@ -9,7 +9,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test lint train-mini wheels clean
+.PHONY: help demo test lint train-mini readme wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/python -m tokensep.train.hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
 	$(BIN)/python -m tokensep.train.codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm
+
+readme: ## put the demo's tables into README.md
+	$(PYTHON) benchmarks/readme_table.py
 
 wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
