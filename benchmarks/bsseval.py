@@ -3,8 +3,8 @@
     python benchmarks/bsseval.py FOLDER [--seconds 7] [--systems 1] [--skip-museval]
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts (the 7-second edition); as many as needed are joined to
-``--seconds`` of four stereo stems. Set OMP_NUM_THREADS=OPENBLAS_NUM_THREADS=1 for a fair ratio: it is
-of process CPU time. Each engine runs in a process of its own, so that peak memory is its own;
+``--seconds`` of four stereo stems. Set OMP_NUM_THREADS=OPENBLAS_NUM_THREADS=1 for a fair ratio:
+it is of process CPU time. Each engine runs in a process of its own, so that peak memory is its own;
 the memory of the audio and the imports is taken off. museval needs ffmpeg on PATH.
 """
 
@@ -123,28 +123,17 @@ def main() -> None:
         audio = Path(scratch) / "truth.npy"
         np.save(audio, joined(options.folder, options.seconds))
         ours = child("ours", audio, options.systems)
-        print(
-            f"benchsep: {ours['cpu']:.2f} CPU s ({ours['references']:.2f} of it for the references), "
-            f"{ours['mb']:.0f} MB over the audio"
-        )
+        shared = f"{ours['references']:.2f} of it for the references"
+        print(f"benchsep: {ours['cpu']:.2f} CPU s ({shared}), {ours['mb']:.0f} MB over the audio")
         if options.skip_museval:
             return
         theirs = child("museval", audio, options.systems)
     print(f"museval:  {theirs['cpu']:.2f} CPU s, {theirs['mb']:.0f} MB over the audio")
-    print(
-        f"ratio:    {theirs['cpu'] / ours['cpu']:.1f}x CPU, {theirs['mb'] / ours['mb']:.1f}x memory"
-    )
-    gaps = [
-        np.nanmax(
-            [np.abs(np.subtract(ours["frames"][s][i], theirs["frames"][s][i])) for s in STEMS]
-        )
-        for i in range(4)
-    ]
-    print(
-        "largest difference on a frame, dB: SDR {:.1e} ISR {:.1e} SIR {:.1e} SAR {:.1e}".format(
-            *gaps
-        )
-    )
+    cpu, memory = theirs["cpu"] / ours["cpu"], theirs["mb"] / ours["mb"]
+    print(f"ratio:    {cpu:.1f}x CPU, {memory:.1f}x memory")
+    for row, value in enumerate(("SDR", "ISR", "SIR", "SAR")):
+        gaps = [np.subtract(ours["frames"][s][row], theirs["frames"][s][row]) for s in STEMS]
+        print(f"{value}: largest difference on a frame {np.nanmax(np.abs(gaps)):.1e} dB")
 
 
 if __name__ == "__main__":
