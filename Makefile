@@ -43,7 +43,7 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/python -m benchsep_baselines.train --model htdemucs --root "$(MUSDB_7S)" --out work/htdemucs
 	$(BIN)/python -m tokensep.train.hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
 	$(BIN)/python -m tokensep.train.codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
-	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm
+	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm --settings configs/tokensep/mini-lm.yaml
 
 readme: ## put the demo's tables into README.md
 	$(PYTHON) benchmarks/readme_table.py
