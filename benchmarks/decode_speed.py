@@ -91,7 +91,8 @@ def main() -> None:
     mini = PRESETS["mini"]
     lm = mini.lm.model_copy(update={"dim": args.dim, "layers": args.layers, "ffn": 3 * args.dim})
     model = TokenLM(mini.model_copy(update={"lm": lm})).eval()
-    parts = [model.decoder, model.head, model.embed_in]
+    head = model.head or model.anchored.out
+    parts = [model.decoder, head, model.embed_in]
     weights = sum(p.numel() for part in parts for p in part.parameters()) + model.tables.numel()
     megabytes = max(1, weights * 4 // 2**20)
     before = bandwidth(megabytes)
