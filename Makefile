@@ -29,8 +29,8 @@ demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write repor
 	$(BIN)/benchsep report runs/demo -o reports/demo
 	$(BIN)/benchsep show runs/demo --format md
 
-test: $(STAMP) ## run the tests; what failed is run once more alone (two-process tests starve on busy cores)
-	$(BIN)/python -m pytest || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -n 0
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -176,6 +176,7 @@ def train_lm(
     from tokensep.lm_config import LMTrainConfig
     from tokensep.train.data import StemStore, musdb_files
     from tokensep.train.lm import train_lm as run
+    from tokensep.train.processes import leave_group
 
     if not musdb and not shards:
         raise ConfigError("nothing to train on: pass --musdb FOLDER or --shards FOLDER")
@@ -195,6 +196,7 @@ def train_lm(
         train=train,
         shards=[path for root in shards or [] for path in sorted(root.glob("*.tar"))],
     )
+    leave_group()
     typer.echo(json.dumps(result))
 
 

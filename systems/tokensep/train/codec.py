@@ -50,7 +50,7 @@ from tokensep.train.data import (
     musdb_files,
     validation_songs,
 )
-from tokensep.train.processes import Processes
+from tokensep.train.processes import Processes, leave_group
 
 TERMS = ("mel", "convergence", "erb", "bass")
 """Names of the spectral terms in a validation row (its other columns are per stem)."""
@@ -423,6 +423,7 @@ def main(argv: list[str] | None = None) -> None:
         args.work / "audio-valid", musdb_files(args.musdb, held_out, set()), rate
     )
     train(Run(codec, settings, store, valid, args.work), args.out)
+    leave_group()
 
 
 if __name__ == "__main__":

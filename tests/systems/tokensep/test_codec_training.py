@@ -306,6 +306,8 @@ run.processes.backward(total)
 if run.processes.rank == 0:
     torch.save({"grad": [p.grad for p in run.parameters],
                 "books": [b.entries for b in codec.acoustic_rvq.books]}, sys.argv[2])
+from tokensep.train.processes import leave_group
+leave_group()
 """
 
 

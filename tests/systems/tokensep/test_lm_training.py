@@ -204,6 +204,8 @@ trainer.processes.backward(loss)
 if not trainer.processes.rank:
     gradients = {k: p.grad for k, p in trainer.model.named_parameters() if p.grad is not None}
     torch.save(gradients, sys.argv[1])
+from tokensep.train.processes import leave_group
+leave_group()
 """
 
 
