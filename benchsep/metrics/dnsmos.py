@@ -43,6 +43,7 @@ import numpy as np
 from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics._p835 import shared_outputs, split_graph
 from benchsep.metrics._stems import every, score_each
+from benchsep.metrics.librosa_once import mel_filters
 from benchsep.metrics.metric import Score, ValueTraits
 
 if TYPE_CHECKING:
@@ -214,14 +215,8 @@ def _mel(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def _mel_constants() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The periodic Hann window and librosa's Slaney filters, ``[321]`` and ``[161, 120]``."""
-    import warnings
-
-    import librosa
-
-    with warnings.catch_warnings():
-        # 120 bands over 161 bins: some low bands hold no bin. It was so in training too.
-        warnings.filterwarnings("ignore", message="Empty filters detected")
-        filters = librosa.filters.mel(sr=RATE, n_fft=MEL_FRAME, n_mels=MEL_BANDS)
+    # 120 bands over 161 bins: some low bands hold no bin. It was so in training too.
+    filters = mel_filters(RATE, MEL_FRAME, MEL_BANDS)
     phase = 2 * np.pi * np.arange(MEL_FRAME) / MEL_FRAME
     window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
     return window, np.ascontiguousarray(filters.T, dtype=np.float32)

@@ -46,6 +46,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics._stems import every, mismatch, score_pairs
+from benchsep.metrics.librosa_once import mel_filters
 from benchsep.metrics.metric import Score, ValueTraits
 
 if TYPE_CHECKING:
@@ -190,24 +191,14 @@ def _hop_energies(samples: Array) -> Powers:
 @lru_cache(maxsize=4)
 def _bands(rate: int) -> Array:
     """Mel filters with unit sums, ``[bins, bands]``; bands without a bin are left out."""
-    filters = _mel(rate, SIZE, BANDS)
+    filters = mel_filters(rate, SIZE, BANDS)
     filters = filters[filters.sum(1) > 0]
     return np.ascontiguousarray((filters / filters.sum(1, keepdims=True)).T, dtype=np.float32)
 
 
 @lru_cache(maxsize=4)
 def _msst_bands(rate: int) -> Array:
-    return np.ascontiguousarray(_mel(rate, MSST_SIZE, MSST_BANDS).T, dtype=np.float32)
-
-
-def _mel(rate: int, size: int, bands: int) -> Array:
-    import warnings
-
-    import librosa
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Empty filters detected")
-        return np.asarray(librosa.filters.mel(sr=rate, n_fft=size, n_mels=bands))
+    return np.ascontiguousarray(mel_filters(rate, MSST_SIZE, MSST_BANDS).T, dtype=np.float32)
 
 
 class _Traits:

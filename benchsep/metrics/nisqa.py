@@ -48,6 +48,7 @@ import numpy as np
 
 from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics._stems import every, score_each
+from benchsep.metrics.librosa_once import import_librosa
 from benchsep.metrics.metric import Score, ValueTraits
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float6
         raise AudioError(
             f"shape {signal.shape}: expected a mono signal of {SHORTEST} samples or more"
         )
+    import_librosa()
     upstream, model, options = _model(Path(weights))
     rows = []
     for window in split(signal):

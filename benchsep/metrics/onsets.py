@@ -33,6 +33,7 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics._stems import every, score_pairs
+from benchsep.metrics.librosa_once import mel_filters
 from benchsep.metrics.metric import Score, ValueTraits
 
 if TYPE_CHECKING:
@@ -115,14 +116,7 @@ def onset_flux(signal: Vector, rate: int) -> Vector:
 
 @lru_cache(maxsize=4)
 def _filters(rate: int, size: int) -> NDArray[np.float32]:
-    import warnings
-
-    import librosa
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Empty filters detected")
-        mel = librosa.filters.mel(sr=rate, n_fft=size, n_mels=BANDS)
-    return np.ascontiguousarray(mel.T, dtype=np.float32)
+    return np.ascontiguousarray(mel_filters(rate, size, BANDS).T, dtype=np.float32)
 
 
 def match(
