@@ -169,6 +169,9 @@ def train_lm(
     option: Annotated[
         list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Folder of an exported LM to start from (its shape too).")
+    ] = None,
 ) -> None:
     """Train the LM and its conditioner on the codec's tokens of stems."""
     from tokensep.codec.model import HCodec
@@ -185,7 +188,7 @@ def train_lm(
     if musdb:
         files = (entry for root in musdb for entry in musdb_files(root, None, set()))
         store = StemStore.build(out / "audio", files, frozen.rate)
-    separator, _ = _configs(config)
+    separator, _ = _configs(str(init) if init else config)
     base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
     train = _override(base, option or [])
     result = run(
@@ -195,6 +198,7 @@ def train_lm(
         config=separator,
         train=train,
         shards=[path for root in shards or [] for path in sorted(root.glob("*.tar"))],
+        init=init,
     )
     leave_group()
     typer.echo(json.dumps(result))

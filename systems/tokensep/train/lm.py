@@ -28,13 +28,14 @@ from torch import Tensor, nn
 from tokensep import losses
 from tokensep.codebooks import codebooks
 from tokensep.encoder import SSLEncoder
+from tokensep.errors import CheckpointError
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig, TokenSepConfig
 from tokensep.train import checkpoint, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
 from tokensep.train.processes import Processes
-from tokensep.weights_io import save_lm
+from tokensep.weights_io import load_lm, save_lm
 
 
 class Objective(nn.Module):
@@ -383,6 +384,20 @@ def banks(
     return made("bank-train", training(), train.variants), valid
 
 
+def start_from(model: TokenLM, folder: Path) -> None:
+    """Copy the weights of the LM exported to ``folder``."""
+    given = load_lm(folder)
+    if any(
+        getattr(given.config, part) != getattr(model.config, part)
+        for part in ("lm", "encoder", "layout", "codebook_size", "stems")
+    ):
+        raise CheckpointError(
+            f"{folder}: an LM of another shape (encoder, layout or lm differ); start from one that "
+            "was trained with this configuration, or from nothing"
+        )
+    model.load_state_dict(given.state_dict())
+
+
 def train_lm(
     folder: Path,
     *,
@@ -392,6 +407,7 @@ def train_lm(
     train: LMTrainConfig,
     shards: list[Path] | None = None,
     stop_after: int | None = None,
+    init: Path | None = None,
 ) -> dict[str, Any]:
     """Train (or continue) the LM in ``folder``; returns the last scores.
 
@@ -400,6 +416,13 @@ def train_lm(
     store : songs with stems, training and validation ones (told apart by name); None: shards only.
     shards : pseudo-labels (:mod:`tokensep.train.pseudo_labels`).
     stop_after : steps of this call; the run can be continued.
+    init : folder of an exported LM of the same shape to start a new run from (new optimiser and
+        schedule); a run that is continued ignores it.
+
+    Raises
+    ------
+    CheckpointError
+        ``init`` holds an LM of another shape.
     """
     config = fit_config(config, codec)
     bank, held_out = banks(store, shards or [], codec, config, train, folder)
@@ -410,6 +433,8 @@ def train_lm(
         model.anchor_to(codebooks(codec), torch.cat(sample))
     else:
         model.start_from_codebooks(codebooks(codec))
+    if init is not None:
+        start_from(model, init)
     if isinstance(model.encoder, SSLEncoder):
         model.encoder.attach(codec.teacher)
     valid = held_out.windows(3) if held_out is not None else []
