@@ -70,6 +70,19 @@ class LoadedTrack:
         self.references = References(stems, self.audio.mixture if self.audio else None)
 
 
+@dataclass(frozen=True)
+class Separated:
+    """What one draw of a job gave, on its way from who separates to who scores.
+
+    ``estimates`` is ``None`` where the store holds every cell of the draw already.
+    """
+
+    identity: str
+    estimates: dict[str, Audio] | None
+    cost: dict[str, Any]
+    """Seconds, peak memory, and the error that stands in for missing estimates."""
+
+
 def load_track(track: Track) -> LoadedTrack:
     """Decode; an unreadable track is remembered, not raised."""
     try:
@@ -90,13 +103,27 @@ def drawn_seed(job: Job, draw: int) -> int:
     return int(digest(job.seed, draw, job.track.name)[:8], 16)
 
 
-def run_job(job: Job, loaded: LoadedTrack, store: Store) -> Outcome:
-    """Separate, score and store; cells that are there already and still true are kept."""
+def separate_job(job: Job, loaded: LoadedTrack, store: Store) -> dict[int, Separated]:
+    """The first half of :func:`run_job`, for a worker that separates and does not score."""
+    record = _record(job, loaded)
+    known = _known(job, store.read(job.label, job.track.name))
+    return {draw: _separate(job, loaded, store, record, known, draw) for draw in _draws(job)}
+
+
+def run_job(
+    job: Job, loaded: LoadedTrack, store: Store, separated: dict[int, Separated] | None = None
+) -> Outcome:
+    """Separate, score and store; cells that are there already and still true are kept.
+
+    What :func:`separate_job` has done, here or on another machine, is not done again.
+    """
     record = _record(job, loaded)
     old = store.read(job.label, job.track.name)
-    known = {} if job.fresh or old is None else {c["key"]: c for c in old["cells"]}
-    for draw in range(job.draws if not job.info.deterministic else 1):
-        _run_draw(job, loaded, store, record, known, draw)
+    known = _known(job, old)
+    for draw in _draws(job):
+        done = (separated or {}).get(draw)
+        done = done or _separate(job, loaded, store, record, known, draw)
+        _score_draw(job, loaded, record, known, draw, done)
     if old is not None and not job.fresh:
         _carry_over(record, old)
     record["cells"].sort(key=lambda c: (c["metric"], c["stem"], c["draw"]))
@@ -151,30 +178,51 @@ def _carry_over(record: dict[str, Any], old: dict[str, Any]) -> None:
     record["draws"] = {**old["draws"], **record["draws"]}
 
 
-def _run_draw(
+def _draws(job: Job) -> range:
+    return range(job.draws if not job.info.deterministic else 1)
+
+
+def _known(job: Job, old: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """The stored cells that may be kept, by key."""
+    return {} if job.fresh or old is None else {c["key"]: c for c in old["cells"]}
+
+
+def _separate(
     job: Job,
     loaded: LoadedTrack,
     store: Store,
     record: dict[str, Any],
     known: dict[str, dict[str, Any]],
     draw: int,
-) -> None:
+) -> Separated:
+    """One draw's estimates, unless the store holds all that would be made of them."""
     seed = drawn_seed(job, draw)
     identity = _estimate_id(job, record, seed)
+    kept = (_kept(c, known, identity, record, draw) for c in _wanted(job))
+    if identity and all(cells is not None for cells in kept):
+        return Separated(identity, None, {})
+    estimates, cost = _estimates(job, loaded, store, seed, draw)
+    return Separated(identity or _audio_id(estimates), estimates, cost)
+
+
+def _score_draw(
+    job: Job,
+    loaded: LoadedTrack,
+    record: dict[str, Any],
+    known: dict[str, dict[str, Any]],
+    draw: int,
+    done: Separated,
+) -> None:
     wanted = _wanted(job)
-    kept = [_kept(c, known, job, identity, record, draw) for c in wanted]
-    if identity and all(k is not None for k in kept):
+    kept = [_kept(c, known, done.identity, record, draw) for c in wanted]
+    if done.estimates is None:
         for cells in kept:
             record["cells"] += cells or []
         return
-    estimates, cost = _estimates(job, loaded, store, seed, draw)
-    identity = identity or _audio_id(estimates)
-    record["draws"][str(draw)] = {"seed": seed, "estimate_id": identity, **cost}
+    seed = drawn_seed(job, draw)
+    record["draws"][str(draw)] = {"seed": seed, "estimate_id": done.identity, **done.cost}
     for (metric, stems), cells in zip(wanted, kept, strict=True):
-        again = cells or _kept((metric, stems), known, job, identity, record, draw)
-        record["cells"] += again or _score(
-            metric, stems, job, loaded, estimates, record, draw, cost
-        )
+        record["cells"] += cells or _score(metric, stems, loaded, record, draw, done)
 
 
 def _wanted(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
@@ -224,7 +272,6 @@ def _cell_key(metric: Metric, value: str, stem: str, identity: str, record: dict
 def _kept(
     wanted: tuple[Metric, tuple[str, ...]],
     known: dict[str, dict[str, Any]],
-    job: Job,
     identity: str,
     record: dict[str, Any],
     draw: int,
@@ -293,16 +340,13 @@ def _written(job: Job, estimates: dict[str, Audio], store: Store, draw: int) -> 
 def _score(
     metric: Metric,
     stems: tuple[str, ...],
-    job: Job,
     loaded: LoadedTrack,
-    estimates: dict[str, Audio],
     record: dict[str, Any],
     draw: int,
-    cost: dict[str, Any],
+    done: Separated,
 ) -> list[dict[str, Any]]:
-    identity = record["draws"][str(draw)]["estimate_id"]
     started = time.perf_counter()
-    scores = _scores(metric, stems, job, loaded, estimates, cost)
+    scores = _scores(metric, stems, loaded, done)
     seconds = time.perf_counter() - started
     return [
         {
@@ -313,7 +357,7 @@ def _score(
             "draw": draw,
             **_as_json(scores[stem].get(value.name, Score.missing("failed: not returned"))),
             "seconds": seconds / len(stems),
-            "key": _cell_key(metric, value.name, stem, identity, record),
+            "key": _cell_key(metric, value.name, stem, done.identity, record),
         }
         for stem in stems
         for value in metric.values
@@ -330,18 +374,14 @@ def _as_json(score: Score) -> dict[str, Any]:
 
 
 def _scores(
-    metric: Metric,
-    stems: tuple[str, ...],
-    job: Job,
-    loaded: LoadedTrack,
-    estimates: dict[str, Audio],
-    cost: dict[str, Any],
+    metric: Metric, stems: tuple[str, ...], loaded: LoadedTrack, done: Separated
 ) -> dict[str, dict[str, Score]]:
     def everywhere(status: str, of: tuple[str, ...] = stems) -> dict[str, dict[str, Score]]:
         return {s: {v.name: Score.missing(status) for v in metric.values} for s in of}
 
-    if cost["error"]:
-        return everywhere(f"failed: {cost['error']}")
+    estimates = done.estimates or {}
+    if done.cost["error"]:
+        return everywhere(f"failed: {done.cost['error']}")
     reason = metric.available()
     if reason:
         return everywhere(f"unavailable: {reason}")
