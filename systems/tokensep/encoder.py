@@ -214,6 +214,19 @@ class SSLEncoder(nn.Module):
         return self.project(pooled)
 
 
+def shuffled(embedding: Tensor, training: bool) -> Tensor:
+    """Frames ``[B, F, dim]`` in random order, each row its own; outside training always the same.
+
+    In training the order follows torch's global generator, so that no fixed permutation can be
+    learned.
+    """
+    batch, frames, _ = embedding.shape
+    generator = None if training else torch.Generator().manual_seed(frames)
+    rows = 1 if generator else batch
+    order = torch.rand(rows, frames, generator=generator).argsort(1).expand(batch, frames)
+    return embedding.gather(1, order.to(embedding.device)[..., None].expand_as(embedding))
+
+
 def build(config: TokenSepConfig) -> ConformerEncoder | SSLEncoder:
     """The encoder that a configuration names."""
     return SSLEncoder(config) if config.encoder.kind == "ssl" else ConformerEncoder(config)

@@ -9,7 +9,7 @@ result    codes ``[R, S, K, F]``, semantic layers first
 
 ``sequential`` (the paper): stems one after the other over one cache, each seeing those before.
 ``parallel`` (the ablation): every stem alone with the mixture. The length is
-forced to the mixture's.
+forced to the mixture's. ``order`` changes which stem comes first; the result does not move.
 
 What a step does not depend on is made before the loop: the conditions of all steps, the rotation
 tables, which cells hold a token, and the cache at its final size.
@@ -91,12 +91,14 @@ class Sampler:
 class _State:
     """State of one generation: conditions, caches and the tables of the loop."""
 
-    def __init__(self, model: TokenLM, cond: Tensor, decoding: Decoding, guided: bool) -> None:
+    def __init__(
+        self, model: TokenLM, cond: Tensor, decoding: Decoding, guided: bool, order: list[int]
+    ) -> None:
         self.model, self.guided = model, guided
         if guided:
             cond = torch.cat([cond, model.null.expand_as(cond)])
         stems, steps = len(model.config.stems), model.layout.steps(cond.shape[1])
-        base = model.bases_of(cond)
+        base = model.bases_of(cond)[:, order]
         prefix, prefix_at = model.prefix_of(cond)
         at = torch.arange(steps, device=cond.device)
         if decoding == "parallel":
@@ -156,6 +158,8 @@ def generate(
     decoding: Decoding = "sequential",
     seeds: Sequence[int] | None = None,
     prompt: Tensor | None = None,
+    known: Tensor | None = None,
+    order: Sequence[int] | None = None,
     books: Tensor | None = None,
     likelihood: bool = False,
 ) -> Generated:
@@ -168,13 +172,15 @@ def generate(
     sampling : greedy by default.
     seeds : one per row; default 0 … R-1.
     prompt : ``[R, S, K, P]`` known tokens of the first P frames (the previous window's).
+    known : ``[R, S, K, F]`` tokens that are not drawn, -1 where one is.
+    order : indices of the stems in the order they are drawn (``sequential``).
     books : the codec's entries ``[K, V, D]``: also return the expected latents under them.
     likelihood : also return the mean log probability of the tokens.
 
     Raises
     ------
     ConfigError
-        if seeds or prompt do not fit the rows.
+        if seeds, prompt or known do not fit the rows, or order is no order of the stems.
     """
     sampling = sampling or SamplingConfig()
     rows, frames = cond.shape[:2]
@@ -183,15 +189,18 @@ def generate(
         raise ConfigError(f"{len(seeds)} seeds for {rows} rows")
     layout, stems, scale = model.layout, len(model.config.stems), sampling.cfg
     guided = scale != 1.0
-    state = _State(model, cond, decoding, guided)
-    forced = _forced(model, prompt, rows, frames, cond.device)
+    order = list(range(stems)) if order is None else list(order)
+    if sorted(order) != list(range(stems)):
+        raise ConfigError(f"order {order} is no order of {stems} stems")
+    state = _State(model, cond, decoding, guided, order)
+    forced = _forced(model, prompt, known, rows, frames, cond.device)[:, order]
     empty = (layout.frame_index(frames) < 0).to(cond.device)
     if decoding == "parallel":
         forced = forced.flatten(0, 1)
         seeds = [seed * stems + s for seed in seeds for s in range(stems)]
     else:
         forced, empty = forced.flatten(1, 2), empty.repeat(stems, 1)
-    gaps, known = empty.any(1).tolist(), (forced >= 0).any(2).any(0).tolist()
+    gaps, given_at = empty.any(1).tolist(), (forced >= 0).any(2).any(0).tolist()
     draw = Sampler(sampling, seeds, cond.device)
     cells, expected, scores = [], [], []
     for position in range(forced.shape[1]):
@@ -199,7 +208,7 @@ def generate(
         if model.depth is None:
             logits = _guide(state.tokens.logits(hidden), scale, guided)
             token = draw(logits)
-            if known[position]:
+            if given_at[position]:
                 token = torch.where(forced[:, position] >= 0, forced[:, position], token)
         else:
             given = forced[:, position]
@@ -217,7 +226,8 @@ def generate(
         if likelihood:
             scores.append(_chosen(logits, token))
     shape = (rows, stems, layout.steps(frames))
-    grid = torch.stack(cells, 1).reshape(*shape, -1)
+    place = torch.tensor(order).argsort().to(cond.device)
+    grid = torch.stack(cells, 1).reshape(*shape, -1)[:, place]
     latents = mean = None
     if expected:
         steps = torch.stack(expected, 1).unflatten(1, (-1, shape[2]))
@@ -225,7 +235,7 @@ def generate(
             latents = _estimated(model.anchored, layout, steps, frames)
         else:
             latents = _per_frame(layout, steps)
-        latents = latents.reshape(rows, stems, frames, -1)
+        latents = latents.reshape(rows, stems, frames, -1)[:, place]
     if scores:
         total = torch.stack(scores, 1).reshape(rows, -1).sum(1)
         mean = total / (stems * layout.layers * frames)
@@ -248,11 +258,22 @@ def _expected(logits: Tensor, forced: Tensor, books: Tensor) -> Tensor:
 
 
 def _forced(
-    model: TokenLM, prompt: Tensor | None, rows: int, frames: int, device: torch.device
+    model: TokenLM,
+    prompt: Tensor | None,
+    given: Tensor | None,
+    rows: int,
+    frames: int,
+    device: torch.device,
 ) -> Tensor:
     """Known cells as a grid ``[R, S, N, K]``, -1 where a token is to be drawn."""
     stems, layers = len(model.config.stems), model.layout.layers
     known = torch.full((rows, stems, layers, frames), -1, dtype=torch.long, device=device)
+    if given is not None:
+        if given.shape != known.shape:
+            raise ConfigError(
+                f"known tokens of shape {tuple(given.shape)}; expected {tuple(known.shape)}"
+            )
+        known.copy_(given)
     if prompt is not None:
         if prompt.shape[:3] != known.shape[:3] or prompt.shape[3] > frames:
             raise ConfigError(

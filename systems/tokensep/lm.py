@@ -355,7 +355,10 @@ class TokenLM(nn.Module):
 
     def condition(self, wave: Tensor, latents: Tensor | None = None) -> Tensor:
         """Mixture ``[B, F x frame_hop]`` → ``[B, F, encoder.dim]``."""
-        return self.encoder(wave, latents)
+        embedding = self.encoder(wave, latents)
+        if self.config.encoder.shuffled:
+            embedding = encoders.shuffled(embedding, self.training)
+        return embedding
 
     def prefix_of(self, cond: Tensor) -> tuple[Tensor, Tensor]:
         """Prefix ``[B, P, dim]`` and its positions ``[P]`` (P = 0 without prefix)."""

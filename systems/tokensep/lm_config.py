@@ -52,6 +52,9 @@ class EncoderConfig(Strict):
     """Name of the frozen model of ``kind="ssl"``, for the record; the codec's teacher is used."""
     ssl_dim: int = 192
     """Width of the frozen model's hidden states."""
+    shuffled: bool = False
+    """Put the frames in a random order: a condition that says what sounds and not when. The
+    control of the encoder ablation; a table that cannot tell it from the real one shows nothing."""
 
 
 class LayoutConfig(Strict):
@@ -113,6 +116,8 @@ class InferenceConfig(Strict):
 
     sampling: SamplingConfig = SamplingConfig()
     decoding: Literal["sequential", "parallel"] = "sequential"
+    order: tuple[str, ...] | None = None
+    """Stems in the order they are drawn (None: that of the configuration)."""
     render: Literal["tokens", "mean"] = "tokens"
     refine: Literal["none", "mask"] = "none"
     mask_power: float = Field(1.0, gt=0)

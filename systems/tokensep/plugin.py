@@ -3,19 +3,22 @@
 Options of a spec string (all text)
 -----------------------------------
 checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
-mode          ``generate``, or ``oracle-tokens``: the true stems through the codec and back, the
-              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short)
+mode          ``generate``; ``oracle-tokens``: the true stems through the codec and back, the
+              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short);
+              ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel``
+order         stems in the order they are drawn, ``other+bass+drums+vocals``
 temperature, top_k, top_p, cfg, sampled_layers, draws, render, refine, mask_power, stereo, prime
               see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
-``tokensep-parallel``, ``tokensep-oracle-tokens``.
+``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from benchsep.audio import STEMS, Audio
@@ -24,7 +27,7 @@ from benchsep.system import SystemInfo
 from tokensep import errors
 from tokensep.lm_config import InferenceConfig
 
-MODES = ("generate", "oracle-tokens")
+MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
 )
@@ -35,6 +38,7 @@ def load(
     checkpoint: str = "auto",
     mode: str = "generate",
     decoding: str = "",
+    order: str = "",
     temperature: str = "",
     top_k: str = "",
     top_p: str = "",
@@ -47,7 +51,7 @@ def load(
     stereo: str = "",
     prime: str = "",
     device: str = "cpu",
-) -> TokenSepSystem | TokenSepOracle:
+) -> TokenSepSystem | TokenSepOracle | TokenSepInContext:
     """The factory that the entry point names.
 
     Raises
@@ -58,7 +62,7 @@ def load(
         weights that are missing, corrupt, or made for another model.
     """
     if mode not in MODES:
-        raise UsageError(f"tokensep: mode {mode!r}; expected {' or '.join(MODES)}")
+        raise UsageError(f"tokensep: mode {mode!r}; expected {', '.join(MODES)}")
     from tokensep.separator import TokenSep
 
     source = "mini" if checkpoint in ("auto", "mini") else checkpoint
@@ -68,15 +72,26 @@ def load(
     options = _options(
         model.config.inference,
         {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
-        | {"stereo": stereo, "prime": prime, "mask_power": mask_power},
+        | {"stereo": stereo, "prime": prime, "mask_power": mask_power}
+        | {"order": _order(order, model.config.stems)},
         {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
         | {"sampled_layers": sampled_layers},
     )
+    if mode == "oracle-context":
+        return TokenSepInContext(model, options)
     return TokenSepSystem(model, options)
 
 
+def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
+    """``other+bass+…`` as stems, all of them once; empty for none."""
+    order = tuple(text.split("+")) if text else ()
+    if order and sorted(order) != sorted(stems):
+        raise UsageError(f"tokensep: order={text}; expected all of {'+'.join(stems)} in some order")
+    return order
+
+
 def _options(
-    base: InferenceConfig, outer: dict[str, str], sampling: dict[str, str]
+    base: InferenceConfig, outer: dict[str, Any], sampling: dict[str, str]
 ) -> InferenceConfig:
     """The checkpoint's options with those given replaced; pydantic reads numbers from text."""
     from pydantic import ValidationError
@@ -138,6 +153,34 @@ class TokenSepSystem:
         stems = _translated(
             lambda: self.model.separate(
                 mixture.samples, mixture.rate, seed=seed, options=self.options
+            )
+        )
+        return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}
+
+
+class TokenSepInContext:
+    """Generates each stem behind the true tokens of those before it: no error is carried over."""
+
+    def __init__(self, model: Any, options: InferenceConfig) -> None:
+        self.model, self.options = model, options
+        self.info = replace(
+            TokenSepSystem(model, options).info,
+            name="tokensep-oracle-context" + ("+mask" if options.refine == "mask" else ""),
+            family="oracle",
+            needs_references=True,
+            options={"mode": "oracle-context", **_flat(options)},
+        )
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        stems = _translated(
+            lambda: self.model.separate(
+                mixture.samples,
+                mixture.rate,
+                seed=seed,
+                options=self.options,
+                truth={stem: audio.samples for stem, audio in references.items()},
             )
         )
         return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}

@@ -26,8 +26,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tokensep.codec.interface import Codes
-from tokensep.errors import AudioError, CheckpointError
-from tokensep.generate import generate
+from tokensep.errors import AudioError, CheckpointError, ConfigError
+from tokensep.generate import Generated, generate
 from tokensep.lm import TokenLM
 from tokensep.lm_config import InferenceConfig
 
@@ -247,6 +247,7 @@ class TokenSep:
         *,
         seed: int = 0,
         options: InferenceConfig | None = None,
+        truth: dict[str, Samples] | None = None,
     ) -> dict[str, Samples]:
         """Stems of ``audio [channels, T]`` (or ``[T]``), each of the same shape and rate.
 
@@ -256,15 +257,21 @@ class TokenSep:
         rate : Hz.
         seed : of every draw; the same seed gives the same stems, whatever the batch.
         options : default: those of the checkpoint.
+        truth : the true stems, each as ``audio``: a stem then follows the true tokens of those
+            before it and not the generated ones, which shows how much error is carried over.
 
         Raises
         ------
         AudioError
             No samples, NaN or infinite samples, or a shape that is not ``[channels, T]``.
+        ConfigError
+            ``truth`` with parallel decoding (nothing is carried over), mid-side stereo (two songs
+            are separated) or ``prime``.
         """
         options = options or self.config.inference
         mixture = checked(audio, rate)
-        stems = self.separate_mono(mixture.mean(0), rate, seed=seed, options=options)
+        told = self._told(truth, rate, mixture, options) if truth is not None else None
+        stems = self.separate_mono(mixture.mean(0), rate, seed=seed, options=options, truth=told)
         channels = mixture.shape[0]
         if rms(mixture) < SILENT:
             placed = np.zeros((len(stems), *mixture.shape), np.float32)
@@ -281,23 +288,52 @@ class TokenSep:
         out = {s: np.ascontiguousarray(p) for s, p in zip(self.config.stems, placed, strict=True)}
         return {s: p[0] for s, p in out.items()} if np.ndim(audio) == 1 else out
 
+    def _told(
+        self, truth: dict[str, Samples], rate: int, mixture: Samples, options: InferenceConfig
+    ) -> Samples:
+        """The true stems as mono ``[S, T]``, in the LM's order."""
+        if options.decoding != "sequential" or options.stereo == "mid-side" or options.prime:
+            raise ConfigError(
+                "true stems are shown in sequential decoding only, without mid-side stereo or prime"
+            )
+        missing = [stem for stem in self.config.stems if stem not in truth]
+        if missing:
+            raise AudioError(f"no true {', '.join(missing)}; all of the LM's stems are needed")
+        told = np.stack([checked(truth[stem], rate).mean(0) for stem in self.config.stems])
+        if told.shape[1] != mixture.shape[1]:
+            raise AudioError(
+                f"true stems of {told.shape[1]} samples for a mixture of {mixture.shape[1]}"
+            )
+        return told
+
     def separate_mono(
-        self, mono: Samples, rate: int, *, seed: int, options: InferenceConfig
+        self,
+        mono: Samples,
+        rate: int,
+        *,
+        seed: int,
+        options: InferenceConfig,
+        truth: Samples | None = None,
     ) -> NDArray[np.float32]:
-        """``[T]`` → ``[S, T]`` at the same rate."""
+        """``[T]`` (and ``truth [S, T]``) → ``[S, T]`` at the same rate."""
         config, length = self.config, len(mono)
         level = rms(mono)
         if level < SILENT:
             return np.zeros((len(config.stems), length), np.float32)
         gain = 10 ** (config.loudness / 20) / level
         core = resampled(gain * mono[None], rate, config.rate)[0]
-        stems = self._windows(torch.from_numpy(core), seed, options)
+        told = None
+        if truth is not None:
+            told = torch.from_numpy(resampled(gain * truth, rate, config.rate))
+        stems = self._windows(torch.from_numpy(core), seed, options, told)
         back = resampled(stems.numpy(), config.rate, rate, length)
         return back / np.float32(gain)
 
     @torch.no_grad()
-    def _windows(self, core: Tensor, seed: int, options: InferenceConfig) -> Tensor:
-        """``[T]`` at the codec's rate → ``[S, T]``."""
+    def _windows(
+        self, core: Tensor, seed: int, options: InferenceConfig, told: Tensor | None = None
+    ) -> Tensor:
+        """``[T]`` (and true stems ``[S, T]``) at the codec's rate → ``[S, T]``."""
         hop, length = self.config.frame_hop, len(core)
         window = self.config.window_frames * hop
         overlap = min(options.overlap_frames, self.config.window_frames // 2) * hop
@@ -309,7 +345,10 @@ class TokenSep:
             chosen = starts[at : at + batch]
             waves = torch.stack([padded[s : s + window] for s in chosen]).to(self.device)
             seeds = [(seed * 1_000_003 + at + i) * 64 for i in range(len(chosen))]
-            stems, codes = self._decode(waves, seeds, options, prompt)
+            true = None
+            if told is not None:
+                true = torch.stack([self._true_codes(told, s, window) for s in chosen])
+            stems, codes = self._decode(waves, seeds, options, prompt, true)
             if options.prime and options.overlap_frames:
                 prompt = codes[..., -options.overlap_frames :]
             for i, start in enumerate(chosen):
@@ -317,8 +356,56 @@ class TokenSep:
                 out[:, start : start + window] += weights * stems[i].cpu()
         return out[:, :length]
 
+    def _true_codes(self, told: Tensor, start: int, window: int) -> Tensor:
+        """Codes ``[S, K, F]`` of one window of the true stems."""
+        cut = told[:, start : start + window]
+        padded = torch.nn.functional.pad(cut, (0, window - cut.shape[1]))
+        return self.codec.encode(padded.to(self.device)).stack()
+
+    def _generate(
+        self,
+        cond: Tensor,
+        seeds: list[int],
+        options: InferenceConfig,
+        prompt: Tensor | None,
+        known: Tensor | None = None,
+    ) -> Generated:
+        order = options.order
+        return generate(
+            self.lm,
+            cond,
+            sampling=options.sampling,
+            decoding=options.decoding,
+            seeds=seeds,
+            prompt=prompt,
+            known=known,
+            order=None if order is None else [self.config.stems.index(s) for s in order],
+            books=self.books if options.render == "mean" else None,
+        )
+
+    def _in_true_context(
+        self, cond: Tensor, seeds: list[int], options: InferenceConfig, true: Tensor
+    ) -> Generated:
+        """Each stem drawn behind the true tokens ``[W, S, K, F]`` of those before it."""
+        order = [self.config.stems.index(s) for s in options.order or self.config.stems]
+        codes, latents = torch.empty_like(true), None
+        for place, stem in enumerate(order):
+            known = torch.full_like(true, -1)
+            known[:, order[:place]] = true[:, order[:place]]
+            drawn = self._generate(cond, seeds, options, None, known)
+            codes[:, stem] = drawn.codes[:, stem]
+            if drawn.latents is not None:
+                latents = torch.empty_like(drawn.latents) if latents is None else latents
+                latents[:, stem] = drawn.latents[:, stem]
+        return Generated(codes, latents)
+
     def _decode(
-        self, waves: Tensor, seeds: list[int], options: InferenceConfig, prompt: Tensor | None
+        self,
+        waves: Tensor,
+        seeds: list[int],
+        options: InferenceConfig,
+        prompt: Tensor | None,
+        true: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Windows ``[W, T]`` → stems ``[W, S, T]``, codes ``[W, S, K, F]``: the best draw's."""
         loud = waves.square().mean(1).sqrt() > SILENT
@@ -326,15 +413,11 @@ class TokenSep:
         best: tuple[Tensor, Tensor] | None = None
         score = torch.full((len(waves),), torch.inf, device=waves.device)
         for draw in range(options.draws):
-            result = generate(
-                self.lm,
-                cond,
-                sampling=options.sampling,
-                decoding=options.decoding,
-                seeds=[s + draw for s in seeds],
-                prompt=prompt,
-                books=self.books if options.render == "mean" else None,
-            )
+            drawn = [s + draw for s in seeds]
+            if true is None:
+                result = self._generate(cond, drawn, options, prompt)
+            else:
+                result = self._in_true_context(cond, drawn, options, true)
             stems = self._render(result.codes, result.latents) * loud[:, None, None]
             if best is None and options.draws == 1:
                 return stems, result.codes

@@ -101,3 +101,17 @@ def test_ssl_features_are_brought_to_the_token_rate():
         encoder(torch.zeros(1, 3 * HOP))
     encoder.attach(lambda wave: torch.ones(len(wave), 13, 9))
     assert encoder(torch.zeros(2, 3 * HOP)).shape == (2, 3, 32)
+
+
+def test_shuffled_frames_are_the_same_frames_in_another_order():
+    from tokensep.encoder import shuffled
+
+    x = torch.randn(3, 20, 4)
+    torch.manual_seed(0)
+    for training in (True, False):
+        y = shuffled(x, training)
+        order = (y[:, :, None] == x[:, None]).all(-1).int().argmax(-1)
+        assert [sorted(row) for row in order.tolist()] == [list(range(20))] * 3
+        assert (order[0] != torch.arange(20)).any()
+    assert torch.equal(shuffled(x, False), shuffled(x, False))
+    assert not torch.equal(shuffled(x, True), shuffled(x, True))

@@ -72,6 +72,31 @@ def test_a_prompt_is_kept_and_continued(kind):
         generate(model, cond, prompt=torch.zeros(3, 4, 5, 6, dtype=torch.long))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stem_drawn_first_sees_no_other(kind):
+    model, cond = model_and_cond(kind)
+    alone = generate(model, cond, decoding="parallel").codes
+    usual, reverse = (generate(model, cond, order=o).codes for o in (None, [3, 2, 1, 0]))
+    assert torch.equal(usual[:, 0], alone[:, 0]) and torch.equal(reverse[:, 3], alone[:, 3])
+    assert not torch.equal(usual, reverse)
+    with pytest.raises(ConfigError, match="no order of 4 stems"):
+        generate(model, cond, order=[0, 1, 1, 2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_known_tokens_are_kept_and_what_follows_depends_on_them(kind):
+    model, cond = model_and_cond(kind)
+    plain = generate(model, cond).codes
+    known = torch.full_like(plain, -1)
+    known[:, :2] = plain[:, :2]
+    assert torch.equal(generate(model, cond, known=known).codes, plain)
+    known[:, :2] = (plain[:, :2] + 5) % ENTRIES
+    other = generate(model, cond, known=known).codes
+    assert torch.equal(other[:, :2], known[:, :2]) and not torch.equal(other[:, 2:], plain[:, 2:])
+    with pytest.raises(ConfigError, match="known tokens of shape"):
+        generate(model, cond, known=known[:, :1])
+
+
 def test_cfg_of_zero_forgets_the_mixture():
     model, cond = model_and_cond("grouped-delay")
     blind = SamplingConfig(cfg=0.0)

@@ -46,6 +46,17 @@ def test_the_short_spec_is_the_oracle(small):
     checked_estimates(stems, oracle.info, mixture)
 
 
+def test_true_context_is_an_oracle_of_its_own(small):
+    system = plugin.load(mode="oracle-context", order="other+bass+drums+vocals")
+    assert system.info.needs_references and system.info.family == "oracle"
+    assert system.info.label == "tokensep-oracle-context@mini"
+    mixture = song()
+    stems = system.separate(mixture, seed=0, references={s: mixture for s in STEMS})
+    checked_estimates(stems, system.info, mixture)
+    with pytest.raises(UsageError, match="expected all of vocals"):
+        plugin.load(order="bass+drums")
+
+
 def test_variants_have_their_own_names_and_options(small):
     masked = plugin.load(
         refine="mask", temperature="0.7", top_k="20", draws="2", decoding="parallel"

@@ -145,6 +145,25 @@ def test_more_draws_never_add_up_worse(system):
     assert eight < one
 
 
+def test_true_context_changes_what_comes_after_the_first_stem(system):
+    mixture, rng = noise(1, 9000), np.random.default_rng(3)
+    truth = {s: rng.normal(0, 0.1, (1, 9000)).astype(np.float32) for s in STEMS}
+    greedy = InferenceConfig(overlap_frames=2, stereo="mono")
+    plain = system.separate(mixture, RATE, options=greedy)
+    told = system.separate(mixture, RATE, options=greedy, truth=truth)
+    assert np.array_equal(plain["vocals"], told["vocals"])
+    assert not np.array_equal(plain["other"], told["other"])
+    turned = greedy.model_copy(update={"order": STEMS[::-1]})
+    backwards = system.separate(mixture, RATE, options=turned, truth=truth)
+    alone = system.separate(mixture, RATE, options=turned)
+    assert np.array_equal(backwards["other"], alone["other"])
+    with pytest.raises(ConfigError, match="sequential"):
+        parallel = greedy.model_copy(update={"decoding": "parallel"})
+        system.separate(mixture, RATE, options=parallel, truth=truth)
+    with pytest.raises(AudioError, match="no true bass"):
+        system.separate(mixture, RATE, truth={k: v for k, v in truth.items() if k != "bass"})
+
+
 def test_windows_cover_and_weights_add_up():
     for length in (1, 10, 11, 95, 100, 101, 5000):
         starts = window_starts(length, 100, 20)
