@@ -14,17 +14,19 @@ from benchsep.errors import StoreError
 
 
 def partial_beside(path: Path, suffix: str = "") -> Path:
-    """A temporary name in the same folder that says who is writing: ``.<host>-<pid>-….partial``."""
+    """A temporary name in the same folder that says who writes: ``.<host>-<pid>-<start>-….partial``."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    return path.with_name(f".{host}-{os.getpid()}-{time.monotonic_ns() % 10**9}.partial{suffix}")
+    pid = os.getpid()
+    unique = time.monotonic_ns() % 10**9
+    return path.with_name(f".{host}-{pid}-{start_of(pid)}-{unique}.partial{suffix}")
 
 
 def left_behind(partial: Path) -> bool:
     """Whether the writer of a partial file is gone: its process here, or an hour elsewhere."""
-    found = re.match(r"\.([0-9a-f]{8})-(\d+)-", partial.name)
+    found = re.match(r"\.([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     if found and found[1] == host:
-        return not pid_alive(int(found[2]))
+        return not still_there(int(found[2]), int(found[3]))
     try:
         return time.time() - partial.stat().st_mtime > 3600
     except FileNotFoundError:
@@ -54,6 +56,25 @@ def write_atomically(path: Path, text: str) -> None:
             f"{path}: cannot be written ({error.strerror or error}); what was stored before is "
             "intact, free some space or fix the permissions and run again"
         ) from error
+
+
+def start_of(pid: int) -> int:
+    """When a process began, in the kernel's ticks since boot; 0 where that cannot be known.
+
+    A number in a file is not a process: numbers are given again, and in a container whose name
+    stays the program has the same number after every restart.
+    """
+    try:
+        # The name in parentheses may hold spaces; the start is the 20th field after it.
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(text.rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def still_there(pid: int, start: int) -> bool:
+    """Whether the process of that number that began at ``start`` is alive (0: any start)."""
+    return pid_alive(pid) and start in (0, start_of(pid))
 
 
 def pid_alive(pid: int) -> bool:

@@ -27,12 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchsep.atomic import left_behind, pid_alive, write_atomically
+from benchsep.atomic import left_behind, start_of, still_there, write_atomically
 from benchsep.errors import StoreError
 
 FORMAT = 1
 STALE_CLAIM_S = 900.0
 """A claim from another host counts as abandoned when it has not been touched for so long."""
+UNWRITTEN_CLAIM_S = 5.0
+"""A claim without its owner's name: whoever made it died before, or in, its first write."""
 
 
 def canonical(value: Any) -> str:
@@ -134,7 +136,7 @@ class Store:
     def claim(self, system: str, track: str) -> bool:
         """Try to be the one that works on (system, track); False if somebody else is."""
         path = self._claim_path(system, track)
-        body = f"{socket.gethostname()} {os.getpid()}"
+        body = f"{socket.gethostname()} {os.getpid()} {start_of(os.getpid())}\n"
         for _ in range(4):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +146,7 @@ class Store:
             except FileExistsError:
                 if not _abandoned(path):
                     return False
-                path.unlink(missing_ok=True)
+                _clear(path)
             except FileNotFoundError:
                 continue  # the folder was swept by a process that finished just now
             except OSError as error:
@@ -153,6 +155,11 @@ class Store:
 
     def release(self, system: str, track: str) -> None:
         self._claim_path(system, track).unlink(missing_ok=True)
+
+    def refresh(self, system: str, track: str) -> None:
+        """Say that the owner of a claim is alive, to those on other machines."""
+        with contextlib.suppress(OSError):
+            os.utime(self._claim_path(system, track))
 
     def sweep(self) -> None:
         """Remove what killed writers left: partial files and claims of dead processes."""
@@ -172,15 +179,30 @@ class Store:
 
 def _abandoned(path: Path) -> bool:
     try:
-        host, _, pid = path.read_text(encoding="utf-8").partition(" ")
+        text = path.read_text(encoding="utf-8", errors="replace")
         age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return True
-    if not pid.strip().isdigit():
-        return age > 5  # created, not yet written: give its owner a moment
-    if host == socket.gethostname():
-        return not pid_alive(int(pid))
+    found = re.fullmatch(r"(\S+) (\d+) (\d+)\n", text)
+    if found is None:
+        return age > UNWRITTEN_CLAIM_S  # created, not yet written: give its owner a moment
+    if found[1] == socket.gethostname():
+        return not still_there(int(found[2]), int(found[3]))
     return age > STALE_CLAIM_S
+
+
+def _clear(path: Path) -> None:
+    """Remove an abandoned claim; of several who try, none removes the claim that follows it."""
+    tomb = path.with_name(f"{path.name}-{os.getpid()}-{time.monotonic_ns()}")
+    try:
+        path.rename(tomb)
+    except FileNotFoundError:
+        return
+    if not _abandoned(tomb):
+        # Somebody was quicker: this is their new claim, and they must get it back.
+        with contextlib.suppress(OSError):
+            os.link(tomb, path)
+    tomb.unlink(missing_ok=True)
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

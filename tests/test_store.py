@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchsep.atomic import partial_beside
 from benchsep.errors import StoreError
 from benchsep.store import Store, canonical, file_name
 
@@ -43,8 +45,39 @@ def test_a_claim_is_exclusive_and_a_dead_owner_loses_it(tmp_path):
         os._exit(0)
     os.waitpid(dead, 0)
     host = path.read_text().split()[0]
-    path.write_text(f"{host} {dead}")
+    path.write_text(f"{host} {dead} 0\n")
     assert Store(tmp_path).claim("s", "t")
+
+
+def test_a_claim_whose_owners_number_was_given_again_is_abandoned(tmp_path):
+    """As in a container that restarts: same host name, same process number, another process."""
+    assert Store(tmp_path).claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    host, pid, start = path.read_text().split()
+    assert not Store(tmp_path).claim("s", "t")
+    path.write_text(f"{host} {pid} {int(start) + 1}\n")
+    assert Store(tmp_path).claim("s", "t")
+
+
+def test_a_torn_claim_holds_nobody_up_for_long(tmp_path):
+    assert Store(tmp_path).claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    path.write_text(path.read_text()[:-2])
+    assert not Store(tmp_path).claim("s", "t")
+    os.utime(path, (1, 1))
+    assert Store(tmp_path).claim("s", "t")
+
+
+def test_a_partial_file_of_a_process_that_is_gone_is_swept(tmp_path):
+    store = Store(tmp_path)
+    store.write_manifest({})
+    mine = partial_beside(tmp_path / "cells")
+    pid = str(os.getpid())
+    left = mine.with_name(re.sub(rf"-{pid}-(\d+)-", rf"-{pid}-1\1-", mine.name))
+    for path in (mine, left):
+        path.touch()
+    store.sweep()
+    assert mine.exists() and not left.exists()
 
 
 def test_writing_where_one_may_not_names_the_path(tmp_path):
