@@ -20,7 +20,8 @@ listening  conditions that are not systems (hidden reference, anchors) make no p
 
 Functions
 ---------
-read_ratings, agreement, rating_differences, attach_metrics; badge, warning (the built-in table)
+read_ratings, clips, agreement, rating_differences, attach_metrics; of the built-in table: badge,
+fails_across, warning
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
 
 FAMILIES = ("discriminative", "generative")
 SCOPES = (*FAMILIES, "across")
@@ -373,6 +376,11 @@ class Share:
     low: float
     high: float
 
+    @property
+    def short(self) -> str:
+        """``.84``."""
+        return _short(self.share)
+
     def __str__(self) -> str:
         return _share(self.share, self.low, self.high)
 
@@ -417,18 +425,33 @@ def badge(column: str) -> Badge | None:
     return badges().get(column)
 
 
-def warning(column: str, families: Iterable[str]) -> str:
-    """The line that a table needs which compares families by a metric that fails across them.
+def fails_across(column: str, traits: ValueTraits) -> bool:
+    """Whether comparing families by this metric is known to mislead, or is built to.
 
-    Empty where the table holds one family, or the metric holds or is unjudged.
+    Listening data decide where there are any; elsewhere a metric that matches waveforms counts
+    as failing, since generated audio is not sample-aligned.
     """
     found = badge(column)
-    if found is None or found.verdict != "fails" or not set(FAMILIES) <= set(families):
+    return found.verdict == "fails" if found else not traits.alignment_tolerant
+
+
+def warning(
+    columns: Sequence[str], traits: Mapping[str, ValueTraits], families: Iterable[str]
+) -> str:
+    """The line that a table needs which compares families by metrics that fail across them.
+
+    Empty where the table holds one family, or every metric holds or is unjudged.
+    """
+    failing = [c for c in columns if c in traits and fails_across(c, traits[c])]
+    if not failing or not set(FAMILIES) <= set(families):
         return ""
+    names = ", ".join(traits[c].display or c for c in failing)
+    shares = sorted({_short(found.across.share) for c in failing if (found := badge(c))})
+    span = " to ".join(dict.fromkeys((shares[0], shares[-1]))) if shares else ""
+    measured = f" (listeners agree on {span} of such pairs; .50 is a coin)" if span else ""
     return (
-        f"{column} orders a generative and a discriminative system as listeners do in "
-        f"{found.across} of the pairs, worse than a coin ({found.source}): "
-        "read it within a family only"
+        f"{names} cannot compare generative with discriminative systems{measured}: waveforms are "
+        "matched, and generated audio is not sample-aligned. Read within a family; so is bold."
     )
 
 

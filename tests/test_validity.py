@@ -11,6 +11,7 @@ import pytest
 
 from benchsep import validity
 from benchsep.errors import UsageError
+from benchsep.metrics.catalog import traits_of
 
 FAMILY = {"d1": "discriminative", "d2": "discriminative", "g1": "generative", "g2": "generative"}
 
@@ -180,9 +181,20 @@ class TestBadges:
 
     def test_only_a_mixed_table_is_warned_of(self):
         mixed = ["generative", "discriminative", "oracle"]
-        assert ".35 [.29, .41]" in validity.warning("bsseval.sdr", mixed)
-        assert validity.warning("bsseval.sdr", ["generative", "oracle"]) == ""
-        assert validity.warning("visqol", mixed) == ""
+        sdr, visqol = traits_of(("bsseval",)), traits_of(("visqol",))
+        assert "agree on .35 of" in validity.warning(["bsseval.sdr"], sdr, mixed)
+        assert "agree on .35 to .39 of" in validity.warning(
+            ["bsseval.sdr", "bsseval.isr"], sdr, mixed
+        )
+        assert validity.warning(["bsseval.sdr"], sdr, ["generative", "oracle"]) == ""
+        assert validity.warning(["visqol"], visqol, mixed) == ""
+
+    def test_a_metric_that_nobody_judged_is_trusted_as_it_is_built(self):
+        usdr = traits_of(("usdr",))
+        assert validity.badge("usdr") is None and validity.fails_across("usdr", usdr["usdr"])
+        assert "coin" not in validity.warning(["usdr"], usdr, ["generative", "discriminative"])
+        lsd = traits_of(("lsd",))["lsd"]
+        assert validity.badge("lsd") is None and not validity.fails_across("lsd", lsd)
 
 
 def test_the_terminal_table(tmp_path):

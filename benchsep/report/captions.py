@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchsep.report import badges
+from benchsep import validity
+from benchsep.report.columns import interference, is_speech_model, metric_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,39 +41,68 @@ def caption(
     draws: int,
     gains: bool,
     intervals: bool,
+    letters: bool,
     average: bool,
 ) -> list[str]:
-    """Sentences, each of which stands alone."""
-    lines = [f"n = {tracks} {'song' if tracks == 1 else 'songs'}; {_data(manifest, edition)}."]
+    """Sentences, each of which stands alone.
+
+    ``intervals`` and ``letters`` tell whether the table shows any: five songs are too few for an
+    interval, and one letter for all is left out.
+    """
+    lines = [basis(manifest, edition, tracks)]
     lines += [_aggregation(columns, traits, average)]
     if draws > 1:
         lines.append(f"Mean over {draws} draws of systems that sample.")
     if gains:
         lines.append("Δ: gain over the mixture, paired by song; positive is better.")
     if intervals:
+        hows = {traits[c].aggregate for c in columns if c in traits}
+        names = {"mean": "BCa of a mean", "median": "percentile of a median"}
+        how = ", ".join(text for key, text in names.items() if key in hows)
         lines.append(
-            "[ ]: 95 % interval, songs resampled (bootstrap). Systems that share a letter cannot "
-            "be told apart (paired sign-flip test, Holm over all pairs, .05)."
+            f"[ ]: 95 % bootstrap interval over songs ({how}; tails widened for few songs)."
         )
-    lines.append(_versions(columns, manifest))
+    if letters:
+        lines.append(
+            "Systems that share a letter cannot be told apart (paired sign-flip test, Holm over "
+            "all pairs, stems and metrics of the run, .05)."
+        )
+    lines += [agreement(columns, traits), versions(columns, manifest)]
     return [line for line in lines if line]
 
 
 def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str]:
-    """How to read the marks; the same for every table, but for the metrics' badges."""
-    lines = [
+    """How to read the marks; the same for every table."""
+    return [
         "Bold: best of the ranked systems (ties at the printed precision together). n/N: the songs "
         "that all ranked systems have, where fewer than all; values are over these. "
         "†: ill-conditioned on some song, kept but not ranked.",
         LADDER_NOTE,
+        "Listeners: the share of pairs of systems on the same song that a metric puts in the order "
+        "in which listeners put them; .50 is a coin. [ ]: 95 % song bootstrap. A metric without "
+        "listening data behind it is not trusted across families if it matches waveforms.",
     ]
-    lines += [
-        f"{display(c, traits)} orders same-song pairs of systems as listeners do (.50 is a coin): "
-        f"{badges.badge(c)} ({badges.source(c)})."
-        for c in columns
-        if badges.badge(c)
+
+
+def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
+    """The badges of the columns' metrics, with their source; empty where none was judged."""
+    known = {c: found for c in columns if (found := validity.badge(c))}
+    if not known:
+        return ""
+    parts = [
+        f"{display(c, traits)} {b.discriminative.short} / {b.generative.short} / {b.across}"
+        for c, b in known.items()
     ]
-    return lines
+    sources = "; ".join(dict.fromkeys(b.source for b in known.values()))
+    return (
+        "Agreement with listeners, within discriminative / within generative / across: "
+        f"{'; '.join(parts)} ({sources})."
+    )
+
+
+def basis(manifest: Mapping[str, Any], edition: str, tracks: int) -> str:
+    """What was measured: number of songs, data, split."""
+    return f"n = {tracks} {'song' if tracks == 1 else 'songs'}; {_data(manifest, edition)}."
 
 
 def _data(manifest: Mapping[str, Any], edition: str) -> str:
@@ -90,7 +120,7 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], aver
     for column in columns:
         if column in traits:
             how = traits[column].aggregate
-            if badges.stem_of(column) == "bsseval":
+            if metric_of(column) == "bsseval":
                 how_text = f"{how} over songs of the median over 1-s frames"
             else:
                 how_text = f"{how} over songs"
@@ -102,9 +132,10 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], aver
     return text + ("; average: the song's mean over stems, aggregated alike." if average else ".")
 
 
-def _versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:
+def versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:
+    """Benchsep's version and those of the columns' metrics."""
     known = manifest.get("metrics") or {}
-    names = list(dict.fromkeys(map(badges.stem_of, columns)))
+    names = list(dict.fromkeys(map(metric_of, columns)))
     metrics = [
         f"{name} {known[name]['version']}"
         for name in names
@@ -130,12 +161,9 @@ def warnings(
     missing: Sequence[str] = (),
 ) -> list[str]:
     """What a reader must know before the numbers; empty when nothing stands in the way."""
-    lines = []
-    mixed = {"generative", "discriminative"} <= families
-    failing = [c for c in columns if c in traits and badges.fails_across(c, traits[c])]
-    if mixed and failing:
-        lines.append(_failing(failing, traits))
-    speech = list(dict.fromkeys(display(c, traits) for c in columns if badges.is_speech_model(c)))
+    across = validity.warning(columns, traits, families)
+    lines = [across] if across else []
+    speech = list(dict.fromkeys(display(c, traits) for c in columns if is_speech_model(c)))
     if speech:
         lines.append(
             f"{', '.join(speech)}: speech model, out of domain for music"
@@ -147,7 +175,7 @@ def warnings(
                 "No row of the true vocals: without it these values cannot be read. "
                 "Add the system 'reference'. Nothing is ranked."
             )
-    if "visqol" in columns and not any(_interference(c) for c in columns):
+    if "visqol" in columns and interference(columns) is None:
         lines.append(
             "ViSQOL likes bandwidth more than isolation, and no interference measure was run: "
             "add 'usdr' or 'bsseval' to see bleed."
@@ -155,22 +183,6 @@ def warnings(
     if not any(label.split("@")[0] == "mixture" for label in labels):
         lines.append("No mixture row: what doing nothing scores is not known. Add 'mixture'.")
     return lines + list(missing)
-
-
-def _failing(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
-    names = ", ".join(display(c, traits) for c in columns)
-    shares = {share for c in columns if (share := badges.across(c)) is not None}
-    measured = (
-        f" (listeners agree on {min(shares):.2f} of such pairs; .50 is a coin)" if shares else ""
-    )
-    return (
-        f"{names} cannot compare generative with discriminative systems{measured}: waveforms are "
-        "matched, and generated audio is not sample-aligned. Read within a family; so is bold."
-    )
-
-
-def _interference(column: str) -> bool:
-    return any(column == known or badges.stem_of(column) == known for known in badges.INTERFERENCE)
 
 
 def is_reference(label: str) -> bool:

@@ -2,13 +2,14 @@
 
 Conventions
 -----------
-id    ``t2.r3c4`` as in the tables' CSV and HTML, or ``system/metric/stem``
+id    ``t2.r3c4`` (a gain: ``t2.r3c4g``) as in the tables' CSV and HTML, or ``system/metric/stem``
 text  the aggregate first, then a line for each cell behind it, songs by name
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,8 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 
-def explain(folder: str | Path, id: str, *, improvement: bool = False) -> str:
-    """The cells behind the number ``id`` of a run's tables.
-
-    Parameters
-    ----------
-    improvement
-        Whether the tables that the id was read from had columns of gains.
+def explain(folder: str | Path, id: str) -> str:
+    """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
 
     Raises
     ------
@@ -44,7 +40,7 @@ def explain(folder: str | Path, id: str, *, improvement: bool = False) -> str:
     """
     from benchsep.report.write import load
 
-    run = load(Path(folder), improvement=improvement, intervals=False)
+    run = load(Path(folder), improvement=True, intervals=False)
     return explained(run.tables, run.frame, run.traits, id)
 
 
@@ -53,6 +49,8 @@ def explained(
 ) -> str:
     """:func:`explain` for tables and a frame at hand."""
     table, row, column, cell = find(made, id)
+    if row.metric:
+        column = replace(column, metric=row.metric)
     lines = [
         f"{cell.id}  {visible(table.title)}",
         f"system {visible(row.system)} ({row.family}), column {visible(column.head)}, "
@@ -65,13 +63,23 @@ def explained(
         return "\n".join([*lines, f"published in {SOURCE}, not computed here; see the caption"])
     if column.kind == "cost":
         return "\n".join([*lines, "measured while separating: see `draws` in the run's records"])
-    how = traits[column.metric].aggregate
-    lines.append(
-        f"{how} over the songs that every ranked system has, mean over draws"
+    lines.append(_how(column, traits[column.metric].aggregate))
+    return "\n".join([*lines, "", *_cells(frame, table, row, column)])
+
+
+def _how(column: Column, aggregate: str) -> str:
+    """In words, what was done with the cells below."""
+    over = {
+        "tail": "mean over the 5 % worst of the system's songs, each the mean over draws",
+        "failures": "percent of the system's songs beyond the limit, each the mean over draws",
+        "draws": "see the caption; over songs that have a value for every draw",
+        "text": "the songs named in this row; each the mean over draws",
+    }.get(column.kind, f"{aggregate} over the songs that every ranked system has, mean over draws")
+    return (
+        over
         + (", mean over stems" if column.stem == AVERAGE else "")
         + (", minus the mixture on the same song" if column.kind == "gain" else "")
     )
-    return "\n".join([*lines, "", *_cells(frame, table, row, column)])
 
 
 def find(made: Sequence[Table], id: str) -> tuple[Table, Row, Column, Cell]:
@@ -80,20 +88,23 @@ def find(made: Sequence[Table], id: str) -> tuple[Table, Row, Column, Cell]:
     for table in made:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
-                named = f"{row.system}/{column.metric}/{column.stem}"
+                named = f"{row.system}/{row.metric or column.metric}/{column.stem}"
                 if text in (cell.id, named):
                     return table, row, column, cell
     raise UsageError(f"no number {visible(id)!r}{_what_there_is(made, text)}")
 
 
 def _what_there_is(made: Sequence[Table], text: str) -> str:
-    found = re.fullmatch(r"(t\d+)(\.r\d+c\d+)?", text)
+    found = re.fullmatch(r"(t\d+)(\.r\d+c\d+g?)?", text)
     if found and any(t.id == found[1] for t in made):
         table = next(t for t in made if t.id == found[1])
         return f"; {table.id} has rows 1 to {len(table.rows)}, columns 1 to {len(table.columns)}"
     if found or not made:
         return f"; the tables are {', '.join(t.id for t in made) or 'none'}"
-    names = [f"{r.system}/{c.metric}/{c.stem}" for t in made for r in t.rows for c in t.columns]
+    names = [
+        f"{r.system}/{r.metric or c.metric}/{c.stem}"
+        for t in made for r in t.rows for c in t.columns
+    ]  # fmt: skip
     return did_you_mean(text, list(dict.fromkeys(names)))
 
 

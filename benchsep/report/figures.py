@@ -252,6 +252,42 @@ def forest_figure(
     return figure  # type: ignore[no-any-return]
 
 
+def grouped_forest_figure(
+    differences: Sequence[tuple[str, str, float, float, float]], *, label: str, title: str
+) -> Figure:
+    """Paired differences in one panel per group, on one scale.
+
+    Parameters
+    ----------
+    differences
+        ``(row, group, difference, low, high)``; rows and groups in the order they first appear. A
+        filled point is one whose interval leaves out 0.
+    """
+    rows = list(dict.fromkeys(row for row, *_ in differences))
+    panels = list(dict.fromkeys(group for _, group, *_ in differences))
+    with _styled():
+        figure, axes = _figure(
+            1.5 * len(panels) + 1.8, 0.3 * len(rows) + 1.2, 1, len(panels), sharex=True, sharey=True
+        )
+        for axis, panel in zip(axes[0], panels, strict=True):
+            axis.axvline(0, color="0.4", lw=0.8, ls="--")
+            for name, group, middle, low, high in differences:
+                if group != panel:
+                    continue
+                y, clear = rows.index(name), low > 0 or high < 0
+                axis.plot([low, high], [y, y], color="0.1", lw=1.4)
+                axis.plot(
+                    middle, y, "o", color="0.1", mfc="#0072B2" if clear else "white", ms=5, zorder=3
+                )
+            axis.set_title(visible(panel))
+            axis.grid(axis="x", color="0.9")
+        axes[0, 0].set_yticks(range(len(rows)), [visible(name) for name in rows])
+        axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+        figure.supxlabel(visible(label), fontsize=8)
+        figure.suptitle(visible(title), fontsize=9)
+    return figure  # type: ignore[no-any-return]
+
+
 def cost_figure(
     points: Mapping[str, tuple[float, float, float]],
     families: Mapping[str, str],

@@ -3,15 +3,16 @@
 Conventions
 -----------
 ids      a table is ``t1``, ``t2`` …; a cell is ``t2.r3c4``, rows and columns from 1 in the order
-         of the output. The same run gives the same ids; ``benchsep explain RUN t2.r3c4`` prints
-         the songs behind one.
+         of the output; a gain over the mixture has the id of the value it belongs to and a ``g``,
+         so that asking for gains moves no id. The same run gives the same ids;
+         ``benchsep explain RUN t2.r3c4`` prints the songs behind one.
 ranked   yardsticks (mixture, reference, oracles) stand apart and are never best
 values   float or ``None``; a cell without a value says why in ``note``
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 YARDSTICKS = ("mixture", "oracle")
 
@@ -20,6 +21,8 @@ GROUPS = {
     "generative": "Generative",
     "discriminative": "Discriminative",
     "unknown": "Undeclared family",
+    "variant": "Variants",
+    "control": "Control (must come out worse)",
     "yardstick": "Yardsticks (not ranked)",
 }
 """Groups of rows in their order, with headings."""
@@ -36,9 +39,12 @@ class Column:
     digits: int
     direction: int
     kind: str = "score"
-    """``score``, ``gain`` (over the mixture) or ``cost``."""
+    """``score``, ``gain`` (over the mixture), ``cost``; ``draws``, ``tail``, ``failures`` of
+    :mod:`benchsep.report.spread`; or ``text``, whose cells hold words in ``note``."""
     in_title: bool = False
     """Whether the table's title says unit and direction already."""
+    spread: bool = False
+    """Whether the interval is printed beside the value; machine formats always have it."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
+    """A system's cells. ``label`` and ``metric`` where a system has a row for each metric."""
+
     system: str
     family: str
     group: str
     cells: tuple[Cell, ...]
+    label: str = ""
+    metric: str = ""
+
+    @property
+    def head(self) -> str:
+        """What stands at the left of the row."""
+        return self.label or self.system
 
     @property
     def ranked(self) -> bool:
@@ -118,8 +133,27 @@ def group_of(family: str) -> str:
 def format_value(cell: Cell, column: Column) -> str:
     """The number as printed, with a true minus nowhere: an ASCII hyphen, so it can be copied."""
     if cell.value is None:
-        return cell.note or "–"
+        return cell.note or ("" if column.kind == "text" else "–")
     sign = "+" if column.kind == "gain" and cell.value >= 0 else ""
     text = f"{cell.value:.{column.digits}f}"
     zero = f"{0:.{column.digits}f}"
     return sign + (zero if text == f"-{zero}" else text)
+
+
+def numbered(table: Table, number: int) -> Table:
+    """The table as ``t<number>``, its cells with their ids."""
+    name, count, names = f"t{number}", 0, []
+    for column in table.columns:
+        count += column.kind != "gain"
+        names.append(f"c{count}{'g' if column.kind == 'gain' else ''}")
+    rows = tuple(
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, id=f"{name}.r{r}{c}")
+                for c, cell in zip(names, row.cells, strict=True)
+            ),
+        )
+        for r, row in enumerate(table.rows, 1)
+    )
+    return replace(table, id=name, rows=rows)

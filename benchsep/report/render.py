@@ -22,12 +22,11 @@ from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
 from benchsep.report import escape
 from benchsep.report.model import Cell, Column, Table, format_value
-from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PREAMBLE = r"\usepackage{booktabs,siunitx,textcomp}"
+PREAMBLE = r"\usepackage{array,booktabs,siunitx,textcomp}"
 
 ARROWS = {1: "↑", -1: "↓", 0: ""}
 
@@ -69,7 +68,7 @@ def suffix(cell: Cell, column: Column) -> str:
     digits = column.digits
     spread = (
         f" [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
-        if column.stem == AVERAGE and cell.low is not None and cell.high is not None
+        if column.spread and cell.low is not None and cell.high is not None
         else ""
     )
     coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
@@ -98,12 +97,13 @@ def _markdown(table: Table) -> str:
     lines = [f"### {esc(table.title)}", ""]
     lines += [f"> **Warning.** {esc(w)}\n" for w in table.warnings]
     lines.append("| system | " + " | ".join(esc(head(c)) for c in table.columns) + " |")
-    lines.append("|:--|" + "--:|" * len(table.columns))
+    sides = [":--|" if column.kind == "text" else "--:|" for column in table.columns]
+    lines.append("|:--|" + "".join(sides))
     for title, rows in table.groups():
         lines.append(f"| *{esc(title)}* |" + " |" * len(table.columns))
         for row in rows:
             cells = [_markdown_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
-            lines.append(f"| {esc(row.system)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {esc(row.head)} | " + " | ".join(cells) + " |")
     lines += ["", f"*Table {table.id[1:]}.* {esc(' '.join(table.caption))}", ""]
     return "\n".join(lines)
 
@@ -161,7 +161,7 @@ def _latex(table: Table) -> str:
         )
         for row in rows:
             cells = [_latex_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
-            lines.append(rf"{esc(row.system)} & " + " & ".join(cells) + r" \\")
+            lines.append(rf"{esc(row.head)} & " + " & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize", esc(" ".join(table.notes))]
     lines += [r"\end{minipage}", r"\end{table}", ""]
@@ -170,6 +170,8 @@ def _latex(table: Table) -> str:
 
 def _latex_column(table: Table, index: int) -> str:
     column = table.columns[index]
+    if column.kind == "text":
+        return r">{\raggedright\arraybackslash}p{62mm}"
     values = [row.cells[index].value for row in table.rows]
     texts = [f"{abs(v):.{column.digits}f}" for v in values if v is not None] or ["0"]
     whole = max(len(text.split(".")[0]) for text in texts)
@@ -180,6 +182,8 @@ def _latex_column(table: Table, index: int) -> str:
 
 def _latex_cell(cell: Cell, column: Column) -> str:
     text = format_value(cell, column)
+    if column.kind == "text":
+        return escape.latex(text)
     if cell.value is None:
         return f"{{{escape.latex(text)}}}"
     bold = r"\bfseries " if cell.best else ""
@@ -203,7 +207,7 @@ def _records(table: Table) -> list[dict[str, Any]]:
             "edition": table.edition,
             "system": row.system,
             "family": row.family,
-            "metric": column.metric,
+            "metric": row.metric or column.metric,
             "stem": column.stem,
             "kind": column.kind,
             "unit": column.unit,
@@ -304,12 +308,16 @@ def _print_table(console: Any, table: Table) -> None:
     grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("system", no_wrap=True)
     for column in table.columns:
-        grid.add_column(Text(escape.visible(head(column))), justify="right")
+        title = Text(escape.visible(head(column)))
+        if column.kind == "text":
+            grid.add_column(title, justify="left", max_width=60)
+        else:
+            grid.add_column(title, justify="right")
     for group, rows in table.groups():
         grid.add_row(Text(escape.visible(group), style="italic dim"))
         for row in rows:
             cells = [_text_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
-            grid.add_row(Text("  " + escape.visible(row.system)), *cells)
+            grid.add_row(Text("  " + escape.visible(row.head)), *cells)
     # A number cut short by a narrow window would be a wrong number: let the window wrap instead.
     usual, console.width = console.width, 10_000
     console.width = max(usual, Measurement.get(console, console.options, grid).maximum)

@@ -25,9 +25,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchsep.audio import STEMS
-from benchsep.report import badges, captions
-from benchsep.report.model import GROUPS, Cell, Column, Row, Table, group_of
+from benchsep import validity
+from benchsep.report import captions
+from benchsep.report.columns import interference, is_speech_model, metric_of, stem_order
+from benchsep.report.model import GROUPS, Cell, Column, Row, Table, group_of, numbered
 from benchsep.report.render import render
 from benchsep.report.summary import Key, Summary, gains, summaries
 from benchsep.stats import AVERAGE
@@ -71,7 +72,6 @@ class _Run:
     traits: Mapping[str, ValueTraits]
     costs: Mapping[str, tuple[float | None, float | None, int]]
     manifest: Mapping[str, Any]
-    intervals: bool
 
     @property
     def systems(self) -> list[str]:
@@ -84,8 +84,7 @@ class _Run:
         return group, rank, label
 
     def stems(self, metric: str) -> tuple[str, ...]:
-        found = {stem for _, stem, name in self.scores if name == metric} - {AVERAGE}
-        return (*(s for s in STEMS if s in found), *sorted(found - set(STEMS)))
+        return stem_order({s for _, s, name in self.scores if name == metric} - {AVERAGE})
 
 
 def tables(
@@ -123,7 +122,7 @@ def tables(
         rows = frame[frame["edition"].astype(str) == edition]
         run = _index(rows, costs, manifest, traits, edition, improvement, intervals)
         for build in _plan(run):
-            made.append(_numbered(build(run), len(made) + 1))
+            made.append(numbered(build(run), len(made) + 1))
     return made
 
 
@@ -149,7 +148,6 @@ def _index(
         traits=traits,
         costs=_costs(costs, set(families)),
         manifest=manifest,
-        intervals=intervals,
     )
 
 
@@ -178,9 +176,9 @@ def ordered(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[s
     known = list(traits)
 
     def place(column: str) -> tuple[bool, bool, int, str, int]:
-        name = badges.stem_of(column)
+        name = metric_of(column)
         rank = PRIORITY.index(name) if name in PRIORITY else len(PRIORITY)
-        strict = column not in traits or badges.fails_across(column, traits[column])
+        strict = column not in traits or validity.fails_across(column, traits[column])
         decibels = column in traits and traits[column].unit == "dB"
         return strict, decibels, rank, name, known.index(column) if column in known else len(known)
 
@@ -210,12 +208,12 @@ def _plan(run: _Run) -> list[Callable[[_Run], Table]]:
 def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
     """Speech models scored on one stem share a table, and so do the details of a metric."""
     if is_detail(column, run.traits):
-        name = badges.stem_of(column)
-        return [c for c in columns if badges.stem_of(c) == name and is_detail(c, run.traits)]
+        name = metric_of(column)
+        return [c for c in columns if metric_of(c) == name and is_detail(c, run.traits)]
     stems = run.stems(column)
-    if not badges.is_speech_model(column) or len(stems) != 1:
+    if not is_speech_model(column) or len(stems) != 1:
         return [column]
-    return [c for c in columns if badges.is_speech_model(c) and run.stems(c) == stems]
+    return [c for c in columns if is_speech_model(c) and run.stems(c) == stems]
 
 
 # -- the three shapes ---------------------------------------------------------------------------
@@ -232,22 +230,22 @@ def _overview(run: _Run, columns: Sequence[str]) -> Table:
 
 def is_headline(column: str, traits: Mapping[str, ValueTraits]) -> bool:
     """Whether a column stands for its metric where there is room for one value of each."""
-    name = badges.stem_of(column)
-    first = next((c for c in traits if badges.stem_of(c) == name), column)
+    name = metric_of(column)
+    first = next((c for c in traits if metric_of(c) == name), column)
     named = OVERVIEW.get(name, first)
     return column == (named if named in traits else first)
 
 
 def is_detail(column: str, traits: Mapping[str, ValueTraits]) -> bool:
     """Whether a column stands with others of its metric in one table, averaged over stems."""
-    full = badges.stem_of(column) in IN_FULL or badges.is_speech_model(column)
+    full = metric_of(column) in IN_FULL or is_speech_model(column)
     return not full and not is_headline(column, traits)
 
 
 def _details(run: _Run, columns: Sequence[str]) -> Table:
     """The further values of one metric."""
     specs = [_column(run, c, _only(run, c), captions.display(c, run.traits)) for c in columns]
-    first = next(c for c in run.traits if badges.stem_of(c) == badges.stem_of(columns[0]))
+    first = next(c for c in run.traits if metric_of(c) == metric_of(columns[0]))
     title = f"{captions.display(first, run.traits)}: further values, average over stems"
     return _table(run, title, specs, columns, average=True, costs=())
 
@@ -283,12 +281,7 @@ def _beside(run: _Run, column: str) -> str | None:
     """The interference measure that must stand beside ViSQOL."""
     if column != "visqol":
         return None
-    measured = [m for m in run.traits if run.stems(m)]
-    for known in badges.INTERFERENCE:
-        found = [m for m in measured if m == known or badges.stem_of(m) == known]
-        if found:
-            return found[0]
-    return None
+    return interference(m for m in run.traits if run.stems(m))
 
 
 def _one_stem(run: _Run, columns: Sequence[str]) -> Table:
@@ -307,7 +300,11 @@ def _only(run: _Run, metric: str) -> str:
 
 def _column(run: _Run, metric: str, stem: str, head: str, *, in_title: bool = False) -> Column:
     t = run.traits[metric]
-    return Column(metric, stem, head, t.unit, t.digits, t.direction, in_title=in_title)
+    # Intervals beside every value would drown them: the averages and headlines have theirs.
+    spread = stem == AVERAGE or (len(run.stems(metric)) == 1 and is_headline(metric, run.traits))
+    return Column(
+        metric, stem, head, t.unit, t.digits, t.direction, in_title=in_title, spread=spread
+    )
 
 
 # -- filling in ---------------------------------------------------------------------------------
@@ -337,7 +334,7 @@ def _table(
         for label in run.systems
     )
     families = frozenset(run.families.values())
-    stems = frozenset(s for m in metrics for s in run.stems(m) if badges.is_speech_model(m))
+    stems = frozenset(s for m in metrics for s in run.stems(m) if is_speech_model(m))
     return Table(
         id="",
         title=title,
@@ -352,7 +349,12 @@ def _table(
                 tracks=len(run.tracks),
                 draws=run.draws,
                 gains=bool(run.gains),
-                intervals=run.intervals,
+                intervals=any(
+                    column.spread and cell.low is not None
+                    for row in rows
+                    for column, cell in zip(columns, row.cells, strict=True)
+                ),
+                letters=any(cell.letters for row in rows for cell in row.cells),
                 average=average,
             )
         ),
@@ -392,7 +394,7 @@ def _conflicts(run: _Run, columns: Sequence[Column]) -> list[str]:
 
 def _rankable(run: _Run, metrics: Sequence[str]) -> bool:
     """Speech-model values are not ranked without the true vocals' row."""
-    if not all(badges.is_speech_model(m) for m in metrics):
+    if not all(is_speech_model(m) for m in metrics):
         return True
     return any(map(captions.is_reference, run.families))
 
@@ -439,7 +441,7 @@ def _marked(
 
 def _pools(run: _Run, column: Column, ranked: dict[str, Summary]) -> list[dict[str, Summary]]:
     """Who competes with whom: all ranked systems, or each family where the metric demands it."""
-    if not badges.fails_across(column.metric, run.traits[column.metric]):
+    if not validity.fails_across(column.metric, run.traits[column.metric]):
         return [ranked]
     groups: dict[str, dict[str, Summary]] = {}
     for label, summary in ranked.items():
@@ -468,17 +470,3 @@ def _cost_cells(run: _Run, column: Column) -> dict[str, Cell]:
         value = measured[which] if measured is not None and real else None
         cells[label] = Cell(id="", value=value, n=0, total=0)
     return cells
-
-
-def _numbered(table: Table, number: int) -> Table:
-    name = f"t{number}"
-    rows = tuple(
-        replace(
-            row,
-            cells=tuple(
-                replace(cell, id=f"{name}.r{r}c{c}") for c, cell in enumerate(row.cells, 1)
-            ),
-        )
-        for r, row in enumerate(table.rows, 1)
-    )
-    return replace(table, id=name, rows=rows)

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchsep.report import badges, captions, figures, listen
+from benchsep import validity
+from benchsep.atomic import sweep
+from benchsep.report import captions, figures, listen
 from benchsep.report.model import group_of
 from benchsep.report.paper import published_table
 from benchsep.report.render import latex_document, render
+from benchsep.report.spread import Spread, spread_tables
 from benchsep.report.tables import is_headline, ordered, tables
 from benchsep.stats import AVERAGE
 
@@ -64,11 +67,29 @@ def load(folder: Path, *, improvement: bool = False, intervals: bool = True) -> 
     frame, manifest = load_run(folder), Store(folder).manifest()
     costs, traits = load_costs(folder), traits_in(frame, manifest)
     made = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)
+    made = with_spread(made, frame, manifest, traits)
     for edition in dict.fromkeys(table.edition for table in made):
         published = published_table(made, edition)
         if published:
             made.append(published)
     return Loaded(frame, costs, manifest, traits, made)
+
+
+def with_spread(
+    made: Sequence[Table],
+    frame: pd.DataFrame,
+    manifest: dict[str, Any],
+    traits: dict[str, ValueTraits],
+) -> list[Table]:
+    """The tables, and after them those of draws and tails of each edition."""
+    whole = list(made)
+    for edition in dict.fromkeys(table.edition for table in made):
+        first = next(table for table in made if table.edition == edition)
+        part = frame[(frame["edition"].astype(str) == edition) & frame["metric"].isin(list(traits))]
+        headlines = [column.metric for column in first.columns if column.kind == "score"]
+        spread = Spread(part, traits, manifest, edition, first.rows, headlines)
+        whole += spread_tables(spread, first=len(whole) + 1)
+    return whole
 
 
 def write_report(
@@ -123,6 +144,7 @@ def write_report(
         written += write_site(run, drawn, out, pictures=pictures)
     else:
         deque(drawn, maxlen=0)
+    sweep([out, *(path.parent for path in written)])
     return written
 
 
@@ -167,7 +189,7 @@ def opposed(run: Loaded) -> tuple[str, str, int] | None:
     """The two metrics whose disagreement is shown: the first that tolerates misalignment and the
     first that does not, with the product of their directions.
     """
-    tolerant = [m for m in run.metrics if not badges.fails_across(m, run.traits[m])]
+    tolerant = [m for m in run.metrics if not validity.fails_across(m, run.traits[m])]
     strict = [m for m in run.metrics if m not in tolerant]
     pair = (tolerant[:1] + strict[:1]) if tolerant and strict else tolerant[:2]
     if len(pair) < 2:
