@@ -8,13 +8,14 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchsep.errors import StoreError
 
 
 def partial_beside(path: Path, suffix: str = "") -> Path:
-    """A temporary name in the same folder that says who writes: ``.<host>-<pid>-<start>-….partial``."""
+    """A temporary name in the same folder: ``.<host>-<pid>-<start>-<unique>.partial``."""
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     pid = os.getpid()
     unique = time.monotonic_ns() % 10**9
@@ -31,6 +32,14 @@ def left_behind(partial: Path) -> bool:
         return time.time() - partial.stat().st_mtime > 3600
     except FileNotFoundError:
         return False
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Remove from these folders (not from those below) what writers left that are gone."""
+    for folder in set(folders):
+        for path in folder.glob(".*.partial*"):
+            if left_behind(path):
+                path.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

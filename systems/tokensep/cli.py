@@ -58,6 +58,7 @@ def separate(
     """Write the four stems of each song as float wav files of its rate and length."""
     import soundfile
 
+    from tokensep.files import replacing
     from tokensep.separator import TokenSep
 
     model = TokenSep.from_checkpoint(checkpoint)
@@ -67,7 +68,8 @@ def separate(
         folder = out / song.stem
         folder.mkdir(parents=True, exist_ok=True)
         for stem, samples in model.separate(audio, rate, seed=seed, options=options).items():
-            soundfile.write(str(folder / f"{stem}.wav"), samples.T, rate, subtype="FLOAT")
+            with replacing(folder / f"{stem}.wav") as partial:
+                soundfile.write(str(partial), samples.T, rate, subtype="FLOAT")
         typer.echo(str(folder))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tokensep import config as configs
 from tokensep.errors import CheckpointError
+from tokensep.files import replacing, write_text
 from tokensep.lm import TokenLM
 from tokensep.lm_config import TokenSepConfig
 
@@ -26,12 +27,9 @@ def save_lm(folder: Path, model: TokenLM, *, half: bool = True) -> None:
         name: (value.half() if half and value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    partial = folder / f".{WEIGHTS}.partial"
-    save_file(tensors, partial)
-    partial.replace(folder / WEIGHTS)
-    partial = folder / f".{CONFIG}.partial"
-    partial.write_text(json.dumps(model.config.model_dump(mode="json"), indent=1) + "\n")
-    partial.replace(folder / CONFIG)
+    with replacing(folder / WEIGHTS) as partial:
+        save_file(tensors, partial)
+    write_text(folder / CONFIG, json.dumps(model.config.model_dump(mode="json"), indent=1) + "\n")
 
 
 def load_lm(folder: Path) -> TokenLM:

@@ -36,6 +36,7 @@ from tokensep.codec.layers import (
 from tokensep.codec.rvq import ResidualVQ
 from tokensep.config import CodecConfig, load
 from tokensep.errors import AudioError, CheckpointError, ConfigError
+from tokensep.files import replacing, write_text
 from tokensep.ssl import make_teacher
 
 
@@ -299,9 +300,10 @@ class HCodec(nn.Module):
                 k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)
             }
         for name, tensors in parts.items():
-            save_file(tensors, folder / f"{name}.safetensors")
+            with replacing(folder / f"{name}.safetensors") as partial:
+                save_file(tensors, partial)
         data = {"codec": self.config.model_dump(mode="json"), **(extra or {})}
-        (folder / "config.json").write_text(json.dumps(data, indent=1) + "\n")
+        write_text(folder / "config.json", json.dumps(data, indent=1) + "\n")
 
     @classmethod
     def from_checkpoint(cls, folder: Path | str) -> HCodec:

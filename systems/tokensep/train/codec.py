@@ -41,6 +41,7 @@ from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import perplexity
 from tokensep.config import CodecConfig, CodecTrainConfig, load
 from tokensep.errors import CheckpointError
+from tokensep.files import cut_log
 from tokensep.train import checkpoint as ck
 from tokensep.train.data import (
     Augment,
@@ -299,6 +300,11 @@ class Log:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
+    def cut(self, step: int) -> None:
+        """Forget what was logged after ``step``: a resumed run does it again."""
+        for name in ("train", "valid"):
+            cut_log(self.folder / f"{name}.csv", step)
+
     def write(self, name: str, row: dict[str, Any]) -> None:
         """Append one row; the first row of a file fixes its columns."""
         path = self.folder / f"{name}.csv"
@@ -355,6 +361,8 @@ def train(run: Run, out: Path) -> None:
     first = run.processes.rank == 0
     if not run.resume():
         prepare(run)
+    if first:
+        log.cut(run.step)
     run.codec.train()
     sums: dict[str, float] = {}
     count = 0

@@ -20,6 +20,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tokensep.errors import DataError
+from tokensep.files import write_text
 
 STEMS = ("vocals", "drums", "bass", "other")
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
@@ -126,7 +127,8 @@ class StemStore:
         if not entries:
             raise DataError(f"no recordings to put into {folder}: expected MUSDB files or audio")
         np.save(folder / "audio.npy", np.concatenate(pieces))
-        (folder / "index.json").write_text(json.dumps({"rate": rate, "sources": entries}))
+        # Last and whole: a folder with an index is complete.
+        write_text(folder / "index.json", json.dumps({"rate": rate, "sources": entries}))
         return cls(folder)
 
     def of(self, stem: str) -> list[Source]:

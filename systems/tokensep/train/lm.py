@@ -29,6 +29,7 @@ from tokensep import losses
 from tokensep.codebooks import codebooks
 from tokensep.encoder import SSLEncoder
 from tokensep.errors import CheckpointError
+from tokensep.files import cut_log, write_text
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig, TokenSepConfig
 from tokensep.train import checkpoint, pseudo_labels
@@ -203,6 +204,18 @@ class Trainer:
         checkpoint.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
         self.ema.shadow = parts["ema"]
         self.step, self.clock, self.best = state["step"], Clock(**state["clock"]), state["best"]
+        if not self.processes.rank:
+            self._cut_logs()
+
+    def _cut_logs(self) -> None:
+        """Forget what was logged after the checkpoint: those steps are done again."""
+        cut_log(self.folder / "train.csv", self.step)
+        path = self.folder / "valid.jsonl"
+        if path.exists():
+            lines = [
+                line for line in path.read_text().splitlines(keepends=True) if line[-1] == "\n"
+            ]
+            write_text(path, "".join(x for x in lines if json.loads(x)["step"] <= self.step))
 
     def save(self) -> None:
         """Write ``step-N``; only the main process does."""
@@ -408,6 +421,7 @@ def train_lm(
     shards: list[Path] | None = None,
     stop_after: int | None = None,
     init: Path | None = None,
+    bank_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train (or continue) the LM in ``folder``; returns the last scores.
 
@@ -418,6 +432,8 @@ def train_lm(
     stop_after : steps of this call; the run can be continued.
     init : folder of an exported LM of the same shape to start a new run from (new optimiser and
         schedule); a run that is continued ignores it.
+    bank_folder : where the encoded songs are kept (default: ``folder``); several runs on the same
+        data, codec, seed and variants may share it.
 
     Raises
     ------
@@ -425,7 +441,7 @@ def train_lm(
         ``init`` holds an LM of another shape.
     """
     config = fit_config(config, codec)
-    bank, held_out = banks(store, shards or [], codec, config, train, folder)
+    bank, held_out = banks(store, shards or [], codec, config, train, bank_folder or folder)
     torch.manual_seed(train.seed)
     model = TokenLM(config)
     if config.lm.anchored:

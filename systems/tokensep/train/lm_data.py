@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokensep.errors import DataError
+from tokensep.files import write_text
 from tokensep.lm_config import TokenSepConfig
 from tokensep.train.data import StemStore, parametric_eq, speed
 
@@ -148,7 +149,8 @@ class TokenBank:
         np.save(folder / "codes.npy", np.concatenate([c.codes.ravel() for c in self.clips]))
         np.save(folder / "silence.npy", self.silence)
         entries = [[c.song, c.stem, c.variant, c.frames] for c in self.clips]
-        (folder / "index.json").write_text(json.dumps(entries))
+        # Last and whole: a folder with an index is complete.
+        write_text(folder / "index.json", json.dumps(entries))
 
     @classmethod
     def load(cls, folder: Path, config: TokenSepConfig) -> TokenBank:

@@ -11,19 +11,22 @@ quality   a piece is dropped, with its reason in ``shard-000012.json``, when the
           10 log10(|mix|^2 / |mix - sum stems|^2) is low
 
 Which pieces make which shard depends on the folder alone, so any number of processes share
-the work (shard i belongs to rank i mod world) without speaking to each other. A shard is written
-under another name and renamed: what exists is whole, and a second run skips it. Reading is a
-stream: one sample in memory at a time.
+the work (shard i belongs to rank i mod world) without speaking to each other; a second process of
+the same rank is refused while the first is at work. A shard is written under another name and
+renamed: what exists is whole, and a second run skips it. Reading is a stream: one sample in memory
+at a time.
 """
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokensep.errors import DataError
+from tokensep.files import write_text
 from tokensep.lm_config import STEMS
 
 Label = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
@@ -193,7 +197,7 @@ def write_shard(
         "dropped": dropped,
         "wall_seconds": round(time.monotonic() - began, 2),
     }
-    target.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_text(target.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     partial.replace(target)
     return facts
 
@@ -336,7 +340,44 @@ def run(
         )
     shards = into_shards(pieces, settings.shard_seconds)
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, pieces, folder, teacher, settings)
+    with _alone(out, settings.rank):
+        _claim(out, pieces, folder, teacher, settings)
+        return _work(
+            folder, out, load_teacher, teacher, settings, pieces, shards, unreadable, plan_only
+        )
+
+
+@contextmanager
+def _alone(out: Path, rank: int) -> Iterator[None]:
+    """One process for each rank: two would write the same partial shard."""
+    path = out / f".rank-{rank}.lock"
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"{out}: another process is at work as rank {rank}; wait for it, or share the "
+                "folder with --rank and --world"
+            ) from None
+        except OSError as error:  # a file system without locks: go on as before there were any
+            print(f"{path}: cannot be locked ({error})", file=sys.stderr)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _work(
+    folder: Path,
+    out: Path,
+    load_teacher: Callable[[], Label],
+    teacher: str,
+    settings: Settings,
+    pieces: list[Piece],
+    shards: list[list[Piece]],
+    unreadable: list[str],
+    plan_only: bool,
+) -> dict[str, Any]:
     label = load_teacher()
     facts = plan(pieces, shards, label, out, settings)
     for line in (f"plan: {json.dumps(facts)}", *(f"unreadable: {u}" for u in unreadable)):
@@ -366,9 +407,7 @@ def _claim(out: Path, pieces: list[Piece], folder: Path, teacher: str, settings:
     }
     path = out / "job.json"
     if not path.exists():
-        partial = out / f".job.{settings.rank}.partial"
-        partial.write_text(json.dumps(job))
-        partial.replace(path)
+        write_text(path, json.dumps(job))
     elif json.loads(path.read_text()) != job:
         raise DataError(
             f"{out} was begun with another teacher, other settings or other recordings; choose "

@@ -1,0 +1,123 @@
+"""The fault campaign: short by default, long with ``BENCHSEP_FAULTS=long`` (``make faults``).
+
+Every test has one body for both forms; ``sizes`` says how much of it is done. What a test
+measured goes to ``figures``; the long form writes them all into ``reports/reliability.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchsep.audio import STEMS, Audio, write_audio
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LONG = os.environ.get("BENCHSEP_FAULTS") == "long"
+FIGURES: dict[str, dict[str, Any]] = {}
+ENVIRONMENT = {
+    **dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+    ),
+    "BENCHSEP_OFFLINE": "1",
+    "COLUMNS": "200",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "campaign: only in the long form of the fault campaign")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if LONG:
+        return
+    skip = pytest.mark.skip(reason="the long form of the fault campaign: make faults")
+    for item in items:
+        if "campaign" in item.keywords:
+            item.add_marker(skip)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if LONG and FIGURES and not hasattr(session.config, "workerinput"):
+        from reliability import write_report
+
+        write_report(FIGURES, ROOT / "reports" / "reliability.md", passed=exitstatus == 0)
+
+
+@pytest.fixture(scope="session")
+def sizes() -> Callable[[int, int], int]:
+    """``sizes(short, long)``: how many, in this form of the campaign."""
+    return lambda short, long: long if LONG else short
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a test measured, by name; ends in the report of the long form."""
+    return FIGURES.setdefault(request.node.name, {})
+
+
+class Zygote:
+    """See :mod:`zygote`; one process for the whole session."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        paths = [str(HERE), str(ROOT), str(ROOT / "systems"), os.environ.get("PYTHONPATH", "")]
+        self.environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        self.log = work / "log"
+
+    def __call__(self, *argv: str | Path, **request: Any) -> dict[str, Any]:
+        """Run a program to its end, or to its death."""
+        line = {"argv": list(map(str, argv)), "log": str(self.log), **request}
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(line) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def said(self) -> str:
+        """What the last run printed."""
+        return self.log.read_text(errors="replace")
+
+    def ok(self, *argv: str | Path, **request: Any) -> dict[str, Any]:
+        reply = self(*argv, **request)
+        assert reply["code"] == 0, self.said()
+        return reply
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    made = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield made
+    assert made.process.stdin and made.process.stdout
+    made.process.stdin.close()
+    made.process.wait(30)
+    made.process.stdout.close()
+
+
+def noise_songs(root: Path, names: tuple[str, ...], seconds: float = 0.5, rate: int = 8000) -> Path:
+    """A folder data set of seeded noise."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        for stem in STEMS:
+            samples = rng.normal(0, 0.1, (2, round(seconds * rate))).astype(np.float32)
+            write_audio(root / name / f"{stem}.wav", Audio(samples, rate))
+    return root
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return noise_songs(tmp_path_factory.mktemp("songs") / "songs", ("one", "two", "Drei & 4"))
