@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchsep import cli_stats
+from benchsep import cli_ablate, cli_listen, cli_stats
 from benchsep.errors import BenchsepError
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ def run(
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps")] = None,
     jobs: Annotated[int | None, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="a Dask cluster: tcp://HOST:PORT, file:SCHEDULER.json or local:N"),
+    ] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     draws: Annotated[int | None, typer.Option(help="seeds per track, where it matters")] = None,
     keep_estimates: Annotated[str | None, typer.Option(help="none or flac")] = None,
@@ -113,6 +117,7 @@ def run(
         yardsticks=False if no_yardsticks else None,
         device=device,
         jobs=jobs,
+        cluster=cluster,
         seed=seed,
         draws=draws,
         keep_estimates=keep_estimates,
@@ -390,6 +395,8 @@ def check(
 
 
 cli_stats.register(app)
+cli_listen.register(app)
+cli_ablate.register(app, _progress)
 
 if __name__ == "__main__":
     main()

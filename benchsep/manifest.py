@@ -41,7 +41,11 @@ def describe(plan: Plan) -> dict[str, Any]:
     suite = plan.suite
     return {
         "format": 1,
-        "suite": {k: v for k, v in suite.model_dump(mode="json").items() if k != "root"},
+        "suite": {
+            key: value
+            for key, value in suite.model_dump(mode="json").items()
+            if key not in ("root", "cluster")  # they say where, not what
+        },
         "dataset": {
             "name": plan.dataset.name,
             "edition": plan.dataset.edition,

@@ -6,7 +6,6 @@ stay and are shown, as long as they are of the same edition of the data.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import UsageError
+from benchsep.executors import Executor, executor_for
 from benchsep.job import Job, Outcome
 from benchsep.manifest import command_line, describe
 from benchsep.plan import Plan, make_plan
 from benchsep.store import Store
 from benchsep.suite import Suite, load_suite
-from benchsep.workers import run_inline, run_pool, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,21 +108,22 @@ def _same_edition(store: Store, plan: Plan) -> None:
 
 
 def _execute(plan: Plan, store: Store, progress: Callable[[Plan], Any] | None) -> Iterator[Outcome]:
-    if progress is None:
-        yield from _until_all_done(plan, store)
-        return
-    with progress(plan) as listener:
-        for outcome in _until_all_done(plan, store):
-            listener(outcome)
-            yield outcome
+    with executor_for(plan.suite, len(plan.jobs)) as executor:
+        if progress is None:
+            yield from _until_all_done(executor, plan, store)
+            return
+        with progress(plan) as listener:
+            for outcome in _until_all_done(executor, plan, store):
+                listener(outcome)
+                yield outcome
 
 
-def _until_all_done(plan: Plan, store: Store) -> Iterator[Outcome]:
+def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Outcome]:
     """Do every job that nobody else is doing; wait for the others', take over if they die."""
     todo, told = plan.jobs, False
     while todo:
         claimed: list[Job] = []
-        for outcome in _once(todo, plan, store):
+        for outcome in executor.run(todo, store.root):
             if isinstance(outcome, Job):
                 claimed.append(outcome)
             else:
@@ -144,11 +144,3 @@ def _done_by_others(job: Job, store: Store, plan: Plan) -> bool:
     from benchsep.plan import _is_done
 
     return _is_done(job, store, plan.suite)
-
-
-def _once(jobs: list[Job], plan: Plan, store: Store) -> Iterator[Outcome | Job]:
-    workers = plan.suite.jobs or os.cpu_count() or 1
-    units = units_of(jobs, workers)
-    if (workers == 1 or len(jobs) == 1) and plan.suite.timeout is None:
-        return run_inline(units, store.root)
-    return run_pool(units, store.root, workers, plan.suite.timeout)

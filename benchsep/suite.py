@@ -46,6 +46,8 @@ class Suite(BaseModel):
     device: str = "cpu"
     jobs: int = Field(default=0, ge=0)
     """Worker processes; 0 means one for each core."""
+    cluster: str | None = None
+    """A Dask cluster instead: ``tcp://host:port``, ``file:scheduler.json``, ``local:4``."""
     keep_estimates: Literal["none", "flac"] = "none"
     overwrite: Literal["never", "missing", "always"] = "missing"
     fail_on_error: float | None = Field(default=None, ge=0, le=1)
@@ -59,6 +61,16 @@ class Suite(BaseModel):
             if stem not in STEMS:
                 raise ValueError(f"unknown stem {stem!r}{did_you_mean(stem, list(STEMS))}")
         return tuple(s for s in STEMS if s in stems)
+
+    @field_validator("cluster")
+    @classmethod
+    def _an_address(cls, cluster: str | None) -> str | None:
+        if cluster and not re.fullmatch(r"local(:[1-9]\d*)?|file:.+|[a-z]+://\S+", cluster):
+            raise ValueError(
+                f"{cluster!r} is no cluster; expected tcp://HOST:PORT of a Dask scheduler, "
+                "file:SCHEDULER.json, or local:N for N processes here"
+            )
+        return cluster
 
     @property
     def all_systems(self) -> tuple[str, ...]:
@@ -75,7 +87,7 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
     UsageError
         no such file, not a mapping, an unknown key (with a suggestion), a bad value.
     """
-    values = _read_yaml(Path(path)) if path else {}
+    values = read_yaml(Path(path)) if path else {}
     known = list(Suite.model_fields)
     for key in values:
         if key not in known:
@@ -88,7 +100,14 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
         raise UsageError(f"{path or 'the command line'}: " + "; ".join(lines)) from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises
+    ------
+    UsageError
+        no such file, not YAML, or not a mapping.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -95,13 +95,18 @@ def do_one(job: Job, root: Path) -> Outcome | Job:
     if not store.claim(job.label, job.track.name):
         return job
     try:
-        key = f"{root}\n{job.track.name}\n{job.track.paths}\n{job.stamp}"
-        if key not in _last_track:
-            _last_track.clear()
-            _last_track[key] = load_track(job.track)
-        return run_job(job, _last_track[key], store)
+        return run_job(job, loaded_track(job, root), store)
     finally:
         store.release(job.label, job.track.name)
+
+
+def loaded_track(job: Job, root: Path) -> LoadedTrack:
+    """The job's track; the last one stays decoded."""
+    key = f"{root}\n{job.track.name}\n{job.track.paths}\n{job.stamp}"
+    if key not in _last_track:
+        _last_track.clear()
+        _last_track[key] = load_track(job.track)
+    return _last_track[key]
 
 
 # -- local processes ---------------------------------------------------------------------------
