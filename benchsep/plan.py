@@ -54,18 +54,29 @@ def make_plan(suite: Suite, store: Store) -> Plan:
     if not suite.all_systems:
         raise UsageError("no systems: name at least one, as in --systems htdemucs")
     metrics = {name: get_metric(name) for name in suite.metrics}
+    dataset, tracks = dataset_of(suite)
+    systems = _systems(suite, store)
+    jobs = [_job(suite, t, label, *systems[label]) for t in tracks for label in systems]
+    todo = [j for j in jobs if suite.overwrite == "always" or not _is_done(j, store, suite)]
+    missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
+    return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
+
+
+def dataset_of(suite: Suite) -> tuple[Dataset, list[Track]]:
+    """The dataset of a suite and the tracks that the suite wants of it.
+
+    Raises
+    ------
+    UsageError, DatasetError
+        no such dataset or track, or a root that does not hold it.
+    """
     dataset = load_dataset(
         suite.dataset or default_dataset(suite.root),
         root=suite.root,
         split=suite.split,
         mixture=suite.mixture,
     )
-    tracks = _chosen(dataset.tracks(), suite)
-    systems = _systems(suite, store)
-    jobs = [_job(suite, t, label, *systems[label]) for t in tracks for label in systems]
-    todo = [j for j in jobs if suite.overwrite == "always" or not _is_done(j, store, suite)]
-    missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
-    return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
+    return dataset, _chosen(dataset.tracks(), suite)
 
 
 def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:

@@ -1,9 +1,10 @@
 """A lazy registry over entry points.
 
 A name resolves to an entry point of one of the groups ``benchsep.systems``,
-``benchsep.datasets`` and ``benchsep.metrics``; benchsep's own are registered exactly as a
-third party's would be. Nothing is imported until it is asked for, a plugin that fails to
-import is reported and does not break the others, and an unknown name gets a suggestion.
+``benchsep.datasets``, ``benchsep.metrics`` and ``benchsep.trainers``; benchsep's own are
+registered exactly as a third party's would be. Nothing is imported until it is asked for, a
+plugin that fails to import is reported and does not break the others, and an unknown name gets
+a suggestion.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ GROUPS = {
     "system": "benchsep.systems",
     "dataset": "benchsep.datasets",
     "metric": "benchsep.metrics",
+    "trainer": "benchsep.trainers",
 }
 
 _local: dict[str, dict[str, Any]] = {kind: {} for kind in GROUPS}

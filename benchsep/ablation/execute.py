@@ -1,0 +1,183 @@
+"""Training and running an ablation: its variants are ordinary systems in an ordinary run folder.
+
+Everything lies under one work folder, shared by all ablations: ``variants/`` (checkpoints),
+``cache/`` (decoded audio, tokens), ``run/`` (cells). Called again, only what is missing is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchsep.ablation.grid import Ablation, Variant, expand
+from benchsep.ablation.training import Task, estimate, get_trainer, tasks_of, train_all
+from benchsep.errors import UsageError
+from benchsep.suite import Suite
+from benchsep.system import Spec
+
+SECONDS_PER_SECOND = 0.6
+"""CPU seconds to separate a second of audio by the mini and to score it with ViSQOL, MR-STFT, uSDR,
+DNSMOS and NISQA on one core: what ``--dry-run`` reckons with."""
+
+
+@dataclass
+class Executed:
+    """An ablation that was run.
+
+    ``labels`` maps ``(variant, seed)`` to the row of the run; ``failed`` maps it to the reason why
+    there is none.
+    """
+
+    ablation: Ablation
+    run: Path
+    labels: dict[tuple[str, int], str] = field(default_factory=dict)
+    failed: dict[tuple[str, int], str] = field(default_factory=dict)
+    tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
+
+
+def training_data(ablation: Ablation, root: Path | None) -> Path:
+    """The folder that variants are trained on: ``--root``, or the embedded clip's.
+
+    Raises
+    ------
+    UsageError
+        no folder is given, or it is not there.
+    """
+    if ablation.suite.get("dataset") == "clip":
+        from benchsep.datasets.clip import clip_path
+
+        return clip_path().parent
+    if root is None:
+        raise UsageError("this ablation trains: pass --root, the folder of its dataset")
+    if not root.is_dir():
+        raise UsageError(f"--root {root}: no such folder")
+    inner = root / "train"
+    return inner if inner.is_dir() else root
+
+
+def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
+    """What would be done, with estimates: the answer to ``--dry-run``."""
+    variants, seeds = expand(ablation), ablation.seeds
+    lines = [f"{ablation.title}: {len(variants)} variants, {len(seeds)} seeds"]
+    total = 0.0
+    if ablation.trainer:
+        tasks = tasks_of(ablation, training_data(ablation, root), work)
+        for task in {t.identity: t for t in tasks.values()}.values():
+            seconds = 0.0 if task.facts else estimate(task)
+            total += seconds
+            state = "is trained" if task.facts else f"{seconds / 3600:.2f} CPU hours"
+            lines.append(f"  train {task.name}, seed {task.seed} ({task.identity}): {state}")
+    seconds, tracks = _audio(ablation, root)
+    rows = len(variants) * len(seeds)
+    scoring = rows * seconds * SECONDS_PER_SECOND
+    lines.append(
+        f"  run {rows} systems on {tracks} tracks ({seconds / 60:.1f} minutes): "
+        f"{scoring / 3600:.2f} CPU hours, less what is stored already"
+    )
+    lines.append(f"  together {(total + scoring) / 3600:.2f} CPU hours")
+    return lines
+
+
+def _audio(ablation: Ablation, root: Path | None) -> tuple[float, int]:
+    """Seconds of audio (from the first tracks) and number of tracks of the ablation's suite."""
+    from benchsep.plan import dataset_of
+
+    tracks = dataset_of(_suite(ablation, (), root))[1]
+    lengths = [track.load().mixture.seconds for track in tracks[:3]]
+    return len(tracks) * sum(lengths) / max(1, len(lengths)), len(tracks)
+
+
+def execute(
+    ablation: Ablation,
+    *,
+    work: Path,
+    root: Path | None = None,
+    jobs: int = 0,
+    say: Callable[[str], None] = print,
+    progress: Callable[[Any], AbstractContextManager[Any]] | None = None,
+) -> Executed:
+    """Train what is not trained, run what is not run.
+
+    Parameters
+    ----------
+    work : everything that is computed lies here.
+    root : the dataset's folder, for training (its ``train`` folder if it has one) and for running.
+    jobs : processes; 0 means one for each core.
+
+    Raises
+    ------
+    UsageError
+        what is wrong with the request; a training that fails is in the result.
+    """
+    import os
+
+    workers = jobs or os.cpu_count() or 1
+    done = Executed(ablation, work / "run")
+    if ablation.trainer:
+        specs = _trained(ablation, done, training_data(ablation, root), work, workers, say)
+    else:
+        specs = {(v.name, -1): _untrained(ablation, v) for v in expand(ablation)}
+    if not specs:
+        raise UsageError(f"no variant of {ablation.title!r} could be trained: {_first(done)}")
+    _run(ablation, done, specs, root, jobs, progress)
+    return done
+
+
+def _first(done: Executed) -> str:
+    return next(iter(done.failed.values()), "no reason is known")
+
+
+def _trained(
+    ablation: Ablation,
+    done: Executed,
+    data: Path,
+    work: Path,
+    jobs: int,
+    say: Callable[[str], None],
+) -> dict[tuple[str, int], str]:
+    done.tasks = tasks_of(ablation, data, work)
+    reasons = train_all(list(done.tasks.values()), jobs, say)
+    trainer, specs = get_trainer(ablation.trainer), {}
+    options = {v.name: v.options for v in expand(ablation)}
+    for key, task in done.tasks.items():
+        if task.identity in reasons:
+            done.failed[key] = reasons[task.identity]
+        else:
+            specs[key] = trainer.spec(task.folder, options[key[0]])
+    return specs
+
+
+def _untrained(ablation: Ablation, variant: Variant) -> str:
+    base = Spec.parse(ablation.system)
+    return str(Spec(base.name, {**base.options, **variant.options}, base.text))
+
+
+def _suite(
+    ablation: Ablation, systems: tuple[str, ...], root: Path | None, **overrides: Any
+) -> Suite:
+    """The suite of an ablation; without a trainer its seeds are draws."""
+    if not ablation.trainer:
+        overrides |= {"draws": len(ablation.seeds), "seed": ablation.seeds[0]}
+    if root is not None and ablation.suite.get("root") is None:
+        overrides["root"] = str(root)
+    return ablation.resolved_suite(systems, **overrides)
+
+
+def _run(
+    ablation: Ablation,
+    done: Executed,
+    specs: dict[tuple[str, int], str],
+    root: Path | None,
+    jobs: int,
+    progress: Callable[[Any], AbstractContextManager[Any]] | None,
+) -> None:
+    from benchsep.runner import run
+
+    suite = _suite(ablation, tuple(dict.fromkeys(specs.values())), root, jobs=jobs)
+    result = run(suite, out=done.run, progress=progress)
+    names = {spec: label for label, (spec, _) in result.plan.systems.items()}
+    for key, spec in specs.items():
+        done.labels[key] = names[str(Spec.parse(spec))]

@@ -1,0 +1,147 @@
+"""What an ablation varies: a YAML file becomes a list of variants.
+
+Conventions
+-----------
+settings   dotted keys. ``spec.KEY`` is an option of the system's spec and needs no training; every
+           other key belongs to the trainer (``model.encoder.kind``, ``train.lr``)
+axes       a product: ``axis -> level -> settings``; the first level of each axis is the base
+variants   an explicit list: ``name -> settings``; the first is the base
+control    a variant that must come out worse: a table that cannot tell it apart shows nothing
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from benchsep.errors import UsageError
+from benchsep.registry import did_you_mean
+from benchsep.suite import Suite, read_yaml
+
+Settings = dict[str, Any]
+
+
+class Published(BaseModel):
+    """A value somebody else published for a variant: shown in a column of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variant: str
+    value: float
+
+
+class Ablation(BaseModel):
+    """One ablation, as its YAML file says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    trainer: str = ""
+    """A name registered under ``benchsep.trainers``; empty: nothing is trained."""
+    system: str = ""
+    """The spec that variants of an ablation without trainer start from."""
+    base: Settings = {}
+    """Settings of every variant."""
+    axes: dict[str, dict[str, Settings]] = {}
+    variants: dict[str, Settings] = {}
+    control: str = ""
+    seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
+    """Of training; without a trainer, of the draws."""
+    headline: str = "visqol"
+    columns: tuple[str, ...] = ()
+    """``metric/stem`` columns beside the headline, e.g. ``usdr/average``, ``nisqa.mos/vocals``."""
+    suite: dict[str, Any] = {}
+    """The data and metrics: keys of a suite (:mod:`benchsep.suite`)."""
+    published: tuple[Published, ...] = ()
+    source: str = ""
+    """Where the published values stand."""
+    caveat: str = ""
+    """What must not be concluded, in a sentence or two."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Ablation:
+        if bool(self.axes) == bool(self.variants):
+            raise ValueError("give either axes (a product) or variants (a list)")
+        if bool(self.trainer) == bool(self.system):
+            raise ValueError("give either a trainer or a system (for variants without training)")
+        if any(not levels for levels in self.axes.values()):
+            raise ValueError("an axis has no levels")
+        names = [v.name for v in expand(self)]
+        for name in [self.control, *(p.variant for p in self.published)]:
+            if name and name not in names:
+                raise ValueError(f"no variant {name!r}{did_you_mean(name, names)}")
+        trained = [k for v in expand(self) for k in v.settings if not k.startswith("spec.")]
+        if self.system and trained:
+            raise ValueError(f"{trained[0]!r} needs a trainer; without one only spec.* can vary")
+        return self
+
+    def resolved_suite(self, systems: tuple[str, ...], **overrides: Any) -> Suite:
+        """The suite with the variants as its systems."""
+        values = {**self.suite, **{k: v for k, v in overrides.items() if v is not None}}
+        return Suite.model_validate({**values, "systems": systems})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A point of the grid."""
+
+    name: str
+    settings: Settings
+    levels: dict[str, str] = field(default_factory=dict)
+    """Axis to level; empty for a list."""
+
+    @property
+    def trained(self) -> Settings:
+        """What the trainer is told."""
+        return {k: v for k, v in self.settings.items() if not k.startswith("spec.")}
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options of the system's spec."""
+        return {
+            key.removeprefix("spec."): str(value)
+            for key, value in self.settings.items()
+            if key.startswith("spec.")
+        }
+
+
+def expand(ablation: Ablation) -> list[Variant]:
+    """Every variant, the base first."""
+    if ablation.variants:
+        return [Variant(n, {**ablation.base, **s}) for n, s in ablation.variants.items()]
+    found = []
+    for levels in itertools.product(*ablation.axes.values()):
+        chosen = dict(zip(ablation.axes, levels, strict=True))
+        settings = dict(ablation.base)
+        for axis, level in chosen.items():
+            settings |= ablation.axes[axis][level]
+        found.append(Variant(", ".join(levels), settings, chosen))
+    return found
+
+
+def load(path: str | Path) -> Ablation:
+    """Read a YAML file.
+
+    Raises
+    ------
+    UsageError
+        no such file, not a mapping, an unknown key (with a suggestion), a grid that says nothing.
+    """
+    values = read_yaml(Path(path))
+    known = list(Ablation.model_fields)
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(str(key), known)}")
+    for key in values.get("suite") or {}:
+        if key not in Suite.model_fields:
+            hint = did_you_mean(str(key), list(Suite.model_fields))
+            raise UsageError(f"{path}: unknown key {key!r} under suite{hint}")
+    try:
+        return Ablation.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise UsageError(f"{path}: " + "; ".join(lines)) from error

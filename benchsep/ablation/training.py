@@ -1,0 +1,206 @@
+"""Training what a grid needs, each variant once.
+
+Conventions
+-----------
+identity   sha256 of the resolved configuration (seed included) and of the data's fingerprint. The
+           folder is ``variants/NAME-sSEED-IDENTITY``; it is trained when it holds ``trained.json``
+process    one child process with one thread per training, so that a crash costs one variant; a lock
+           in the folder keeps a second command from training the same
+killed     the child's checkpoints stay: the next call continues
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchsep import registry
+from benchsep.ablation.grid import Ablation, expand
+from benchsep.ablation.trainer import Trainer
+from benchsep.atomic import write_atomically
+from benchsep.errors import BenchsepError, UsageError
+from benchsep.store import canonical
+from benchsep.workers import ONE_THREAD
+
+DONE, TASK, LOG = "trained.json", "task.json", "train.log"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: a variant's trained settings under one seed."""
+
+    trainer: str
+    name: str
+    seed: int
+    resolved: dict[str, Any]
+    data: Path
+    work: Path
+    fingerprint: str
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits."""
+        content = {"config": self.resolved, "data": self.fingerprint}
+        return hashlib.sha256(canonical(content).encode()).hexdigest()[:12]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is, or will be; another ablation may have given it its name."""
+        variants = self.work / "variants"
+        found = sorted(variants.glob(f"*-{self.identity}"))
+        slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40] or "variant"
+        return found[0] if found else variants / f"{slug}-s{self.seed}-{self.identity}"
+
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """What the training reported, if it is done."""
+        try:
+            return dict(json.loads((self.folder / DONE).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None
+
+
+def get_trainer(name: str) -> Trainer:
+    """The registered trainer.
+
+    Raises
+    ------
+    UsageError
+        if there is none of that name (with a suggestion).
+    """
+    made = registry.resolve("trainer", name)()
+    return made  # type: ignore[no-any-return]
+
+
+def fingerprint(data: Path) -> str:
+    """A hash over names, sizes and both ends of every file below ``data``.
+
+    Raises
+    ------
+    UsageError
+        if there are no files.
+    """
+    digest, count = hashlib.sha256(), 0
+    for path in sorted(p for p in data.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        count += 1
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(data).as_posix()} {size}\n".encode())
+        with path.open("rb") as handle:
+            digest.update(handle.read(65_536))
+            handle.seek(max(0, size - 65_536))
+            digest.update(handle.read())
+    if not count:
+        raise UsageError(f"{data}: no training data there; pass --root, the folder of the dataset")
+    return digest.hexdigest()
+
+
+def tasks_of(ablation: Ablation, data: Path, work: Path) -> dict[tuple[str, int], Task]:
+    """``(variant, seed)`` to its training; variants that differ in spec options share one."""
+    trainer = get_trainer(ablation.trainer)
+    mark = fingerprint(data)
+    return {
+        (variant.name, seed): Task(
+            ablation.trainer,
+            variant.name,
+            seed,
+            trainer.resolve(variant.trained, seed),
+            data,
+            work,
+            mark,
+        )
+        for variant in expand(ablation)
+        for seed in ablation.seeds
+    }
+
+
+def estimate(task: Task) -> float:
+    """CPU seconds that a training will take."""
+    return get_trainer(task.trainer).cpu_seconds(task.resolved)
+
+
+def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[str, str]:
+    """Train what is not trained yet; returns ``identity -> reason`` of those that failed."""
+    todo = {t.identity: t for t in reversed(tasks) if t.facts is None}
+    failed: dict[str, str] = {}
+    if not todo:
+        return failed
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        running = {pool.submit(_train_apart, t): t for t in reversed(list(todo.values()))}
+        for number, future in enumerate(as_completed(running), 1):
+            task, reason = running[future], future.result()
+            if reason:
+                failed[task.identity] = reason
+                say(f"{task.name}, seed {task.seed}: {reason}")
+            else:
+                minutes = (task.facts or {}).get("cpu_seconds", 0) / 60
+                say(
+                    f"trained {number}/{len(todo)}: {task.name}, seed {task.seed} "
+                    f"({minutes:.1f} CPU minutes)"
+                )
+    return failed
+
+
+def _train_apart(task: Task) -> str:
+    """Train in a child process; the reason if it failed, else nothing."""
+    folder = task.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        folder / TASK,
+        canonical(
+            {
+                "trainer": task.trainer,
+                "name": task.name,
+                "seed": task.seed,
+                "config": task.resolved,
+                "data_sha256": task.fingerprint,
+            }
+        ),
+    )
+    command = [sys.executable, "-m", "benchsep.ablation.training", str(folder), str(task.data)]
+    with (folder / LOG).open("ab") as log:
+        done = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD}
+        )
+    if done.returncode == 0:
+        return ""
+    lines = (folder / LOG).read_text(errors="replace").strip().splitlines() or ["no output"]
+    return f"training failed ({done.returncode}): {lines[-1][:200]}; see {folder / LOG}"
+
+
+def _train_here(folder: Path, data: Path) -> None:
+    """The child: hold the folder's lock, train, record."""
+    from filelock import FileLock
+
+    task = json.loads((folder / TASK).read_text(encoding="utf-8"))
+    with FileLock(folder / ".lock"):
+        if (folder / DONE).exists():  # another command was faster
+            return
+        started = time.process_time()
+        trainer = get_trainer(task["trainer"])
+        cache = folder.parent.parent / "cache"
+        facts = trainer.train(task["config"], data, folder, cache)
+        facts.setdefault("cpu_seconds", time.process_time() - started)
+        write_atomically(folder / DONE, canonical(facts))
+
+
+def main() -> None:
+    """``python -m benchsep.ablation.training FOLDER DATA``: the child process."""
+    try:
+        _train_here(Path(sys.argv[1]), Path(sys.argv[2]))
+    except BenchsepError as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Effects are what they were made to be, and are judged against the spread of the seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchsep.ablation.effects import Effects, factor_effects, spread
+from benchsep.ablation.execute import Executed
+from benchsep.ablation.grid import Ablation, expand
+from benchsep.ablation.write import differences_table, sentences, values_table, write
+from benchsep.metrics.catalog import traits_of
+from benchsep.stats import compare, with_average
+
+STEMS = ("vocals", "drums", "bass", "other")
+LISTED = Ablation.model_validate(
+    {
+        "title": "Encoder",
+        "trainer": "tokensep",
+        "variants": {"base": {}, "worse": {"train.lr": 1}, "control": {"train.lr": 2}},
+        "control": "control",
+        "published": [{"variant": "base", "value": 3.55}],
+        "source": "a paper",
+        "caveat": "small",
+    }
+)
+
+
+def cells(values, songs: int = 12, seeds=(0, 1), noise: float = 0.05) -> pd.DataFrame:
+    """``values``: variant to (level, shift of seed 1)."""
+    rng = np.random.default_rng(0)
+    hardness = rng.normal(0, 0.3, songs)
+    rows = [
+        {
+            "system": name,
+            "family": "generative",
+            "edition": "7s",
+            "metric": "visqol",
+            "stem": stem,
+            "track": f"song {song}",
+            "draw": seed,
+            "value": level + hardness[song] + seed * shift + rng.normal(0, noise),
+            "status": "ok",
+        }
+        for name, (level, shift) in values.items()
+        for stem in STEMS
+        for song in range(songs)
+        for seed in seeds
+    ]
+    return with_average(pd.DataFrame(rows))
+
+
+def effects(ablation: Ablation, frame: pd.DataFrame) -> Effects:
+    traits = traits_of(("visqol",))
+    base = expand(ablation)[0].name
+    found = compare(frame, traits, against=base, yardsticks=True)
+    found = found.rename(columns={"a": "variant", "b": "base"})
+    found["spread"] = [spread(frame, r.variant, r.stem, r.metric) for r in found.itertuples()]
+    return Effects(ablation, frame, found, factor_effects(frame, ablation), traits, "7s")
+
+
+def test_a_real_loss_is_worse_and_the_control_is_detected():
+    made = effects(LISTED, cells({"base": (3.5, 0), "worse": (3.3, 0), "control": (2.9, 0)}))
+    done = Executed(LISTED, run=None)
+    worse, control = sentences(done, made)
+    assert "“worse” is worse than “base” (-0.2" in worse
+    assert "the table does detect a broken condition" in control
+    table = differences_table(made)
+    average = table.cell("worse", "visqol", "average", "gain")
+    assert average.value == pytest.approx(-0.2, abs=0.03) and average.letters == "*"
+    assert average.low < average.value < average.high
+    values = values_table(done, made)
+    assert values.cell("base", "visqol", "published", "cost").value == 3.55
+    assert values.cell("base", "visqol", "average").value == pytest.approx(3.5, abs=0.2)
+
+
+def test_a_difference_no_larger_than_that_of_two_seeds_proves_nothing():
+    made = effects(LISTED, cells({"base": (3.5, 0.0), "worse": (3.3, 0.5), "control": (3.5, 0)}))
+    worse, control = sentences(Executed(LISTED, run=None), made)
+    assert "no conclusion about the choice itself" in worse
+    assert "cannot detect a broken condition" in control
+
+
+def test_a_variant_without_result_says_why(tmp_path):
+    made = effects(LISTED, cells({"base": (3.5, 0.0), "worse": (3.3, 0.0)}))
+    done = Executed(LISTED, run=None, failed={("control", 0): "training failed (1): | <b>"})
+    assert "has no result: training failed" in sentences(done, made)[1]
+    assert values_table(done, made).cell("control", "visqol", "average").note == "not trained"
+    write("encoder", done, made, tmp_path)
+    text = (tmp_path / "encoder.md").read_text()
+    assert "<b>" not in text and "published (other data)" in text
+    assert (tmp_path / "encoder.png").exists() and (tmp_path / "encoder.pdf").exists()
+    assert "tabular" in (tmp_path / "encoder.tex").read_text()
+    assert len(pd.read_csv(tmp_path / "encoder.csv")) == 5
+
+
+def test_main_effects_and_interactions_are_those_that_were_put_in():
+    grid = Ablation.model_validate(
+        {
+            "title": "t",
+            "system": "tokensep",
+            "axes": {"a": {"a0": {}, "a1": {}}, "b": {"b0": {}, "b1": {}}},
+        }
+    )
+    levels = {"a0, b0": 3.0, "a0, b1": 3.2, "a1, b0": 3.5, "a1, b1": 3.4}
+    frame = cells({name: (level, 0) for name, level in levels.items()}, noise=0)
+    found = factor_effects(frame, grid).set_index("effect")["difference"]
+    assert found["a: a1 − a0"] == pytest.approx(0.35)  # (0.5 + 0.2) / 2
+    assert found["b: b1 − b0"] == pytest.approx(0.05)  # (0.2 - 0.1) / 2
+    assert found["a1 × b1"] == pytest.approx(-0.3)  # 0.2 - 0.5
+
+
+def test_spread_is_the_distance_of_the_seeds_means():
+    frame = cells({"base": (3.0, 0.25)}, noise=0)
+    assert spread(frame, "base", "average", "visqol") == pytest.approx(0.25)
+    assert np.isnan(spread(frame[frame["draw"] == 0], "base", "average", "visqol"))

@@ -1,0 +1,117 @@
+"""From YAML to variants, and from variants to trainings with an identity."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchsep.ablation.grid import Ablation, expand, load
+from benchsep.ablation.training import fingerprint, tasks_of
+from benchsep.errors import UsageError
+
+PRODUCT = {
+    "title": "t",
+    "system": "tokensep:checkpoint=mini",
+    "base": {"spec.temperature": 0.9},
+    "axes": {
+        "decoding": {"sequential": {}, "parallel": {"spec.decoding": "parallel"}},
+        "output": {"generated": {}, "masks": {"spec.refine": "mask"}},
+    },
+}
+TRAINED = {
+    "title": "t",
+    "trainer": "tokensep",
+    "base": {"train.max_steps": 5},
+    "variants": {
+        "Conformer": {},
+        "HuBERT": {"model.encoder.kind": "ssl"},
+        "guided": {"spec.cfg": 1.5},
+    },
+}
+
+
+def test_a_product_has_every_combination_and_the_base_first():
+    variants = expand(Ablation.model_validate(PRODUCT))
+    assert [v.name for v in variants] == [
+        "sequential, generated",
+        "sequential, masks",
+        "parallel, generated",
+        "parallel, masks",
+    ]
+    assert variants[3].options == {"temperature": "0.9", "decoding": "parallel", "refine": "mask"}
+    assert variants[3].levels == {"decoding": "parallel", "output": "masks"}
+    assert not any(v.trained for v in variants)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axes": {}}, "either axes"),
+        ({"variants": {"a": {}}}, "either axes"),
+        ({"trainer": "tokensep"}, "either a trainer or a system"),
+        ({"control": "sequentail, masks"}, "did you mean 'sequential, masks'"),
+        ({"base": {"model.lm.dim": 8}}, "needs a trainer"),
+        ({"axes": {"decoding": {}}}, "no levels"),
+        ({"colour": 1}, "unknown key 'colour'"),
+        ({"suite": {"metric": ["visqol"]}}, "did you mean 'metrics'"),
+    ],
+)
+def test_a_grid_that_says_nothing_is_refused(tmp_path, change, message):
+    import yaml
+
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({**PRODUCT, **change}))
+    with pytest.raises(UsageError, match=message):
+        load(path)
+
+
+def test_the_shipped_grids_can_be_read():
+    from pathlib import Path
+
+    folder = Path(__file__).resolve().parents[2] / "configs" / "ablations"
+    names = {path.stem for path in folder.glob("*.yaml")}
+    assert names >= {"encoder", "loss-weighting", "decoding", "mixture-frame", "layout", "refine"}
+    for path in folder.glob("*.yaml"):
+        assert load(path).caveat
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "song.wav").write_bytes(b"RIFF" + bytes(100))
+    return folder
+
+
+def test_identities_follow_configuration_seed_and_data_alone(tmp_path, data):
+    ablation = Ablation.model_validate(TRAINED)
+    tasks = tasks_of(ablation, data, tmp_path / "work")
+    ids = {key: task.identity for key, task in tasks.items()}
+    assert ids["Conformer", 0] == ids["guided", 0], "an option of the spec needs no training"
+    assert len(set(ids.values())) == 4  # two configurations, two seeds
+    more = Ablation.model_validate({**TRAINED, "base": {"train.max_steps": 6}})
+    assert tasks_of(more, data, tmp_path)["Conformer", 0].identity != ids["Conformer", 0]
+    moved = data.rename(tmp_path / "elsewhere")
+    assert tasks_of(ablation, moved, tmp_path)["Conformer", 0].identity == ids["Conformer", 0]
+    (moved / "song.wav").write_bytes(b"RIFF" + bytes(99) + b"x")
+    assert tasks_of(ablation, moved, tmp_path)["Conformer", 0].identity != ids["Conformer", 0]
+    (moved / "song.wav").unlink()
+    with pytest.raises(UsageError, match="no training data"):
+        fingerprint(moved)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"modle.lm.dim": 64}, "setting 'modle.lm.dim'"),
+        ({"model.lm.dmi": 64}, "dmi"),
+        ({"train.cpu_minutes": 3}, "bound train by max_steps"),
+        ({"preset": "minni"}, "did you mean 'mini'"),
+        ({"codec": "nowhere"}, "no codec.safetensors"),
+        ({"model.lm.dim.x": 1}, "holds no settings"),
+    ],
+)
+def test_settings_that_no_trainer_knows_are_refused_before_anything_runs(settings, message):
+    from tokensep.ablation import TokenSepTrainer
+
+    with pytest.raises(UsageError, match=message):
+        TokenSepTrainer().resolve(settings, 0)
