@@ -49,8 +49,10 @@ REFRESH_S = 60.0
 """How often held claims are touched: well under the age at which they count as abandoned."""
 MAY_LOSE = 3
 """Workers that one job may lose; Dask's own bound for work that the client does not pin."""
-GRACE_S = 3.0
-"""Between a worker's word that a job took too long, and its end: time to take the job back."""
+GRACE_S = 1.0
+"""Between a worker's word that a job took too long, and its end: time for the word to leave."""
+LEAVING_S = 30.0
+"""How long a worker that has given its word gets no job; later, its address is another's."""
 GPU = "GPU"
 """The resource that a worker with a GPU declares: ``dask worker … --resources GPU=1``."""
 
@@ -258,10 +260,11 @@ class _Drive:
         self.waiting: deque[_Chain] = deque()
         self.active: list[_Chain] = []
         self.claimed: set[tuple[str, str]] = set()
-        self.overdue: set[str] = set()
-        """Keys of tasks that took too long."""
+        self.overdue: dict[str, str] = {}
+        """Tasks that took too long, and their workers."""
         self.ending: dict[str, float] = {}
         """Workers that have said that they are about to end themselves, and when."""
+        self.present: set[str] = set()
         self.news = threading.Event()
         self.refreshed = time.monotonic()
         self.told = ""
@@ -270,7 +273,7 @@ class _Drive:
 
     def _note_overdue(self, event: Any) -> None:
         self.ending[event[1]["worker"]] = time.monotonic()
-        self.overdue.add(event[1]["key"])
+        self.overdue[event[1]["key"]] = event[1]["worker"]
         self.news.set()
 
     def all_of(self, jobs: list[Job]) -> Iterator[Outcome | Job]:
@@ -300,14 +303,18 @@ class _Drive:
         """Addresses of workers with a GPU and of those without."""
         if self.client.status != "running":
             raise self._gone()
-        leaving = time.monotonic() - 10 * GRACE_S  # later, its address is another worker's
         gpu: set[str] = set()
         rest: set[str] = set()
-        for address, worker in self.client.scheduler_info().get("workers", {}).items():
-            if self.ending.get(address, -math.inf) < leaving:
+        workers = self.client.scheduler_info().get("workers", {})
+        self.present = set(workers)
+        for address, worker in workers.items():
+            if not self._is_ending(address):
                 (gpu if worker.get("resources", {}).get(GPU) else rest).add(address)
         self._tell(gpu, rest)
         return gpu, rest
+
+    def _is_ending(self, address: str) -> bool:
+        return time.monotonic() - self.ending.get(address, -math.inf) < LEAVING_S
 
     def _tell(self, gpu: set[str], rest: set[str]) -> None:
         """Say what is waited for, once."""
@@ -417,7 +424,10 @@ class _Drive:
     def _take_back(self, workers: set[str]) -> Iterator[Outcome]:
         """Jobs of workers that are gone, and jobs that took too long."""
         for chain in list(self.active):
-            if any(future.key in self.overdue for future in chain.futures):
+            late = {self.overdue[f.key] for f in chain.futures if f.key in self.overdue}
+            if late:
+                if any(w in self.present and self._is_ending(w) for w in late):
+                    continue  # until it has ended it might still finish the job, and write
                 yield from self._failed(chain, f"took more than {self.order.timeout:g} s")
             elif chain.worker not in workers and not chain.futures[-1].done():
                 chain.lost += 1
