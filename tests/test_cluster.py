@@ -22,7 +22,7 @@ from benchsep.suite import Suite
 
 distributed = pytest.importorskip("distributed", reason="pip install 'benchsep[cluster]'")
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a test waits for processes to come up on a loaded machine."""
 
 SLOW = """\
@@ -219,16 +219,17 @@ def test_two_clients_on_one_folder_do_each_job_once(songs, tmp_path, dask, slow)
 
 def test_a_job_that_takes_too_long_is_a_row_and_its_worker_comes_back(songs, tmp_path, dask, slow):
     spec, marks = slow
+    options = {"metrics": ("usdr",), "cluster": f"file:{dask.file}"}
+    # The first job in a process pays for its imports; the limit here is shorter than those.
+    _run(songs, tmp_path / "warm", systems=("mixture",), **options)
     (marks / "hold").touch()
     before = _workers(dask)
-    result = _run(
-        songs, tmp_path / "run", systems=(spec, "mixture"), limit=1, metrics=("usdr",),
-        cluster=f"file:{dask.file}", timeout=1.0,
-    )  # fmt: skip
+    systems = (spec, "mixture")
+    result = _run(songs, tmp_path / "run", systems=systems, limit=1, timeout=2.0, **options)
     (marks / "hold").unlink()
     status = result.frame().set_index("system")["status"]
     assert (status["mixture"] == "ok").all()
-    assert status[status.index != "mixture"].str.contains("took more than 1 s").all()
+    assert status[status.index != "mixture"].str.contains("took more than 2 s").all()
     _until(lambda: len(_workers(dask)) == 2 and _workers(dask) != before)
 
 
