@@ -131,33 +131,69 @@ def noise(
 def validity(
     ratings: Annotated[Path, typer.Argument(help="CSV of ratings", metavar="RATINGS.csv")],
     run: Annotated[Path | None, typer.Option(help="take the metrics from this run")] = None,
+    key: Annotated[Path | None, typer.Option(help="webMUSHRA results: conditions.csv")] = None,
+    screen: Annotated[
+        bool, typer.Option("--screen/--no-screen", help="BS.1534 post-screening of raters")
+    ] = True,
     metrics: Metrics = None,
     direction: Annotated[list[str] | None, typer.Option(help="COLUMN=+1 or -1")] = None,
     seed: Annotated[int, typer.Option()] = 0,
     format: Format = "table",
 ) -> None:
-    """How often each metric orders two systems on a song as listeners do."""
+    """How often each metric orders two systems on a song as listeners do.
+
+    Reads any CSV with a song, a system, a family and a rating; the CSV of the listening page's
+    MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra` wrote.
+    """
     from benchsep import validity as judge
 
     families = None
     if run is not None:
         frame, _ = _load(run, metrics)
         families = dict(zip(frame["system"], frame["family"], strict=True))
-    table = judge.read_ratings(ratings, families=families)
+    table = _ratings(ratings, key, families, screen=screen)
     if run is not None:
         table = judge.attach_metrics(table, frame)
-    found = judge.agreement(
-        table,
-        metrics=None if metrics is None or run is not None else _split(metrics),
-        directions={k: int(v) for k, v in _pairs_of(direction or ()).items()},
-        seed=seed,
-    )
-    if format == "table":
-        print(judge.render(found))
-        _print(judge.rating_differences(table, seed=seed), format)
-        print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap")
+    directions = {k: int(v) for k, v in _pairs_of(direction or ()).items()}
+    chosen = None if metrics is None or run is not None else _split(metrics)
+    if format == "table" and chosen is None and not judge.judged(table, directions):
+        print("no metric stands beside the ratings: give --run RUN to judge some", file=sys.stderr)
     else:
-        _print(found, format)
+        found = judge.agreement(table, metrics=chosen, directions=directions, seed=seed)
+        if format != "table":
+            return _print(found, format)
+        print(judge.render(found))
+    _print(judge.rating_differences(table, seed=seed), format)
+    print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap")
+
+
+def _ratings(
+    path: Path, key: Path | None, families: dict[str, str] | None, *, screen: bool
+) -> pd.DataFrame:
+    """Ratings by clip, of a listening test after its post-screening."""
+    from benchsep import validity as judge
+    from benchsep.report import mushra
+
+    if not mushra.is_listening_test(path):
+        if key is not None:
+            raise UsageError(f"{path} is no result of a MUSHRA test: --key has no use")
+        return judge.read_ratings(path, families=families)
+    table = mushra.read_ratings(path, key)
+    return judge.clips(screened(table, path) if screen else table, path)
+
+
+def screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Ratings of the raters who pass post-screening; the others are named on stderr."""
+    from benchsep.report import mushra
+    from benchsep.report.escape import visible
+
+    kept, out = mushra.screen(table)
+    raters = table["rater"].nunique()
+    names = f": left out {', '.join(map(visible, out))}" if out else ""
+    print(f"post-screening kept {raters - len(out)} of {raters} raters{names}", file=sys.stderr)
+    if kept.empty:
+        raise UsageError(f"{path}: no rater passes post-screening; --no-screen keeps them all")
+    return kept
 
 
 def export_museval(

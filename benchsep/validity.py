@@ -112,7 +112,7 @@ def read_ratings(path: str | Path, *, families: Mapping[str, str] | None = None)
         table["rating"] = table["rating"].astype(float)
     except ValueError as error:
         raise UsageError(f"{path}: a rating is not a number: {error}") from error
-    return _per_clip(table.dropna(subset=["rating"]), path)
+    return clips(table.dropna(subset=["rating"]), path)
 
 
 def _found(raw: pd.DataFrame, role: str, path: str | Path) -> str:
@@ -125,8 +125,22 @@ def _found(raw: pd.DataFrame, role: str, path: str | Path) -> str:
     )
 
 
-def _per_clip(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Raters averaged; a system must have one family."""
+def clips(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """One row per clip: raters averaged.
+
+    Parameters
+    ----------
+    table
+        ``song system family rating``, optionally ``stem`` and metric columns; a row per rating.
+    path
+        Where it came from, for messages.
+
+    Raises
+    ------
+    UsageError
+        a system with two families.
+    """
+    table = table.copy()
     keys = ["song", *(["stem"] if "stem" in table.columns else []), "system"]
     for key in (*keys, "family"):
         table[key] = table[key].astype(str)
@@ -211,9 +225,14 @@ def agreement(
     """
     import pandas as pd
 
-    known = {**DIRECTIONS, **_registered(ratings.columns), **(directions or {})}
+    known = _directions(ratings, directions)
     numeric = [c for c in ratings.select_dtypes("number").columns if c != "rating"]
-    chosen = list(metrics) if metrics is not None else [c for c in numeric if c in known]
+    chosen = list(metrics) if metrics is not None else judged(ratings, directions)
+    if not chosen:
+        raise UsageError(
+            "no metric stands beside the ratings; give the run that they belong to (--run RUN), or "
+            "a direction for a numeric column (--direction COLUMN=+1)"
+        )
     for name in chosen:
         if name not in numeric or known.get(name) not in (1, -1):
             state = "has no known direction" if name in numeric else "is not a numeric column"
@@ -230,6 +249,17 @@ def agreement(
     found = found.sort_values(["across", "metric"], ascending=[False, True], ignore_index=True)
     found.attrs["skipped"] = [c for c in numeric if c not in known] if metrics is None else []
     return found
+
+
+def judged(ratings: pd.DataFrame, directions: Mapping[str, int] | None = None) -> list[str]:
+    """Numeric columns of the ratings with a known direction: what :func:`agreement` judges."""
+    known = _directions(ratings, directions)
+    numeric = ratings.select_dtypes("number").columns
+    return [c for c in numeric if c != "rating" and c in known]
+
+
+def _directions(ratings: pd.DataFrame, given: Mapping[str, int] | None) -> dict[str, int]:
+    return {**DIRECTIONS, **_registered(ratings.columns), **(given or {})}
 
 
 def _registered(columns: Iterable[str]) -> dict[str, int]:

@@ -6,7 +6,8 @@ export  a folder to lay beside a webMUSHRA installation: ``<name>.yaml`` and 16-
         level-matched (BS.1770) to the reference; webMUSHRA itself makes the 3.5 and 7 kHz
         anchors. Conditions are ``C1``, ``C2`` … in the YAML, so that nobody reads a system's
         name in the browser; ``conditions.csv`` is the key
-import  the CSV of the page's own MUSHRA test, or webMUSHRA's ``mushra.csv`` with the key
+import  the CSV of the page's own MUSHRA test, or webMUSHRA's ``mushra.csv`` with the key; a rater
+        is named by the first column found of :data:`RATERS`
 screen  post-screening of BS.1534-3, 4.1.2: a rater who rates the hidden reference below 90 in
         more than 15 % of the trials is left out, and named
 table   ``rater, trial, song, stem, system, family, kind, rating``: what ``benchsep validity``
@@ -14,9 +15,12 @@ table   ``rater, trial, song, stem, system, family, kind, rating``: what ``bench
 
 Functions
 ---------
-export_webmushra   write the folder
+export_run         the folder from a run: its most telling songs, its systems' estimates
+export_webmushra   the folder from songs at hand
+is_listening_test  whether a CSV holds the ratings of such a test
 read_ratings       ratings from a CSV of either kind
 screen             ratings of the raters who pass, and the names of those who do not
+ratings_csv        the table as a CSV that `benchsep validity` reads
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from benchsep.report.captions import is_reference
 from benchsep.report.loudness import match_gains
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -41,13 +45,65 @@ if TYPE_CHECKING:
 COLUMNS = ("rater", "trial", "song", "stem", "system", "family", "kind", "rating")
 KEY_COLUMNS = ("trial", "condition", "song", "stem", "system", "family", "kind")
 HIDDEN = "hidden_reference"
+_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 LEAST_RATING, MOST_MISSES = 90.0, 0.15
+MOST_SIGNALS, MOST_SECONDS = 12, 12.0
+"""Of BS.1534-3, 5.3 and 5.2.3; webMUSHRA checks both. The reference and two anchors count."""
+RATERS = ("session_uuid", "rater", "name", "email")
 WEBMUSHRA_ANCHORS = {"anchor35": "anchor", "anchor70": "anchor", "reference": HIDDEN}
 """What webMUSHRA calls the conditions that it adds by itself."""
 
 
+def export_run(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    stem: str = "vocals",
+    max_songs: int = 8,
+    seconds: float = 10.0,
+    systems: Sequence[str] | None = None,
+    name: str = "benchsep",
+    root: str | None = None,
+) -> list[Path]:
+    """A test from a run: the songs on which its metrics disagree most.
+
+    Parameters
+    ----------
+    systems
+        Labels that are judged; ``None`` takes every system and oracle with audio.
+    seconds
+        Of each song, at most so much, where its stems are most active; BS.1534 advises ten.
+    root
+        Where the data set lies, if not where ``MUSDB_PATH`` says.
+
+    Raises
+    ------
+    UsageError
+        a name that cannot be a file's, a system that the run has not, or no song to judge.
+    StoreError
+        if ``folder`` is no run.
+    """
+    from benchsep.report import listen, write
+    from benchsep.store import Store
+
+    if not 0 < seconds <= MOST_SECONDS:
+        raise UsageError(
+            f"--seconds {seconds:g}: a MUSHRA signal is at most {MOST_SECONDS:g} s long"
+        )
+    if not re.fullmatch(r"[\w-]+", name):
+        raise UsageError(f"--name {name!r}: expected letters, digits, - and _ only")
+    run = write.load(Path(folder), intervals=False)
+    heard = listen.audible(run.families)
+    if unknown := [s for s in systems or () if s not in heard]:
+        raise UsageError(f"no system {', '.join(unknown)} to hear in the run; there are: {heard}")
+    source = listen.Source(Store(Path(folder)), root, say=write.say, seconds=seconds)
+    songs = source.songs(write.telling_songs(run, max_songs), list(systems or heard))
+    address = f"configs/resources/{name}"
+    return export_webmushra(songs, run.families, out, stem=stem, name=name, address=address)
+
+
 def export_webmushra(
-    songs: Sequence[Song],
+    songs: Iterable[Song],
     families: Mapping[str, str],
     out: str | Path,
     *,
@@ -82,6 +138,11 @@ def export_webmushra(
         signals = {s: audio for s, audio in signals.items() if not is_reference(s)}
         if stem not in song.references or not signals:
             continue
+        if len(signals) + 3 > MOST_SIGNALS:
+            raise UsageError(
+                f"{len(signals)} systems, the reference and two anchors are more than the "
+                f"{MOST_SIGNALS} signals of a MUSHRA trial; choose with --systems"
+            )
         trial = f"trial{len(pages)}"
         page, rows, made = _trial(song, stem, trial, signals, families, out, address)
         pages.append(page)
@@ -115,6 +176,8 @@ def _farewell() -> dict[str, Any]:
         "content": "Send your ratings.",
         "showResults": False,
         "writeResults": True,
+        # Not every webMUSHRA writes a session's number: without this, raters cannot be told apart.
+        "questionnaire": [{"type": "text", "label": "Your name or number", "name": "rater"}],
     }
 
 
@@ -171,6 +234,21 @@ def _write_key(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 # -- back in ------------------------------------------------------------------------------------
 
 
+_WEBMUSHRA = {"trial_id", "rating_stimulus", "rating_score"}
+
+
+def is_listening_test(path: str | Path) -> bool:
+    """Whether a CSV holds the ratings of the page's MUSHRA test, or of webMUSHRA's.
+
+    Raises
+    ------
+    UsageError
+        a file that cannot be read as CSV.
+    """
+    rows = _rows(Path(path))
+    return bool(rows) and (rows[0].keys() >= _WEBMUSHRA or rows[0].keys() >= set(COLUMNS))
+
+
 def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFrame:
     """Ratings of the page's own CSV, or of webMUSHRA's with the ``conditions.csv`` of the export.
 
@@ -181,9 +259,11 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
         that the key does not know.
     """
     rows = _rows(Path(path))
-    if rows and {"rating_stimulus", "rating_score", "trial_id"} <= rows[0].keys():
+    if rows and rows[0].keys() >= _WEBMUSHRA:
         if key is None:
-            raise UsageError(f"{path}: webMUSHRA's ratings need the conditions.csv of the export")
+            raise UsageError(
+                f"{path}: webMUSHRA's ratings need the conditions.csv of the export (--key)"
+            )
         rows = [_named(row, _known(Path(key)), path) for row in rows]
     missing = [c for c in COLUMNS if rows and c not in rows[0]]
     if not rows or missing:
@@ -206,7 +286,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _plain(text: str) -> str:
     """A cell without the apostrophe that the page puts before what looks like a formula."""
-    return text[1:] if re.match(r"'\s*[=+\-@\t\r]", text) else text
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def _known(path: Path) -> dict[tuple[str, str], dict[str, str]]:
@@ -229,7 +309,12 @@ def _named(
         raise UsageError(
             f"{path}: the key knows no condition {row['rating_stimulus']!r} of {row['trial_id']!r}"
         )
-    rater = row.get("session_uuid") or row.get("name") or row.get("email") or "unnamed"
+    rater = next((row[name] for name in RATERS if row.get(name)), None)
+    if rater is None:
+        raise UsageError(
+            f"{path}: a rating without a rater, so nobody can be screened; expected one of the "
+            f"columns {', '.join(RATERS)}, filled in; found {', '.join(row)}"
+        )
     return {**condition, "rater": rater, "rating": row["rating_score"]}
 
 
@@ -253,3 +338,9 @@ def screen(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     passed = {str(rater) for rater, share in misses.items() if share <= MOST_MISSES}
     out = sorted(set(map(str, ratings["rater"])) - passed)
     return ratings[ratings["rater"].isin(passed)].reset_index(drop=True), out
+
+
+def ratings_csv(ratings: pd.DataFrame) -> str:
+    """The table as CSV; what looks like a formula gets an apostrophe, which the reader drops."""
+    safe = ratings.map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
+    return str(safe.to_csv(index=False, lineterminator="\n"))

@@ -4,10 +4,12 @@ Conventions
 -----------
 source  "Discrete Token Modeling for Multi-Stem Music Source Separation with Language Models"
         (Lyu et al., v2, 17 April 2026), as far as its tables could be recovered: ``first`` from
-        the authors' own text, ``second`` from a summary of it. What was not seen is blank;
+        the authors' own text, ``second`` from a summary of it. What was not seen says so;
         nothing has been filled in by guess
 data    MUSDB18-HQ, 50 test songs, the authors' tools; no intervals were published. Ours differ
         in data, training budget or both, so that the two are never ranked together
+beside  ViSQOL never stands alone: our rows have the interference measure of the ViSQOL table in
+        a last column, which the paper does not report
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchsep.report.model import Cell, Column, Row, Table
+from benchsep.report import captions
+from benchsep.report.model import Cell, Column, Row, Table, numbered
 from benchsep.stats import AVERAGE
 
 if TYPE_CHECKING:
@@ -79,25 +82,45 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
     mine = [Row(s, f, g, tuple(_mine(ours, s, *c) for c in _COLUMNS)) for s, f, g in systems]
     if not any(cell.value is not None for row in mine for cell in row.cells):
         return None
-    number = len(tables) + 1
-    rows = [_with_ids(row, f"t{number}", i) for i, row in enumerate([*rows, *mine], 1)]
-    return Table(
-        id=f"t{number}",
+    columns = [_head(*key) for key in _COLUMNS]
+    beside = _beside(ours)
+    if beside is not None:
+        columns.append(beside)
+        rows = [_with(row, Cell("", None, 0, 0, "not reported")) for row in rows]
+        mine = [_with(r, _mine(ours, r.system, beside.metric, beside.stem)) for r in mine]
+    table = Table(
+        id="",
         title=f"Beside the published values of {SOURCE}",
-        columns=tuple(_head(metric, stem) for metric, stem in _COLUMNS),
-        rows=tuple(rows),
+        columns=tuple(columns),
+        rows=(*rows, *mine),
         caption=(
-            f"Published rows: {SOURCE}, MUSDB18-HQ, 50 songs, no intervals published; drums of "
-            "the baselines are given as one range. Values from a second-hand summary, except "
-            "that 'best NISQA' is first-party; what was not seen is blank.",
-            f"Our rows: {edition}, as in the tables above; trained on other data at another scale.",
+            f"Published rows: {SOURCE}, MUSDB18-HQ, 50 songs, no intervals published; of the "
+            "baselines' drums only the range over all of them is known. Values from a second-hand "
+            "summary, except that 'best NISQA' is first-party; 'not seen': in the paper, but in "
+            "no text at hand; 'not reported': not in the paper.",
+            f"Our rows: {captions.EDITIONS.get(edition, edition)}, as in the tables above; the "
+            "label names the weights. Which tools and excerpts the paper scored with is not known.",
         ),
         warnings=(
-            "Other data and other tools: compare the order and the distances within the "
-            "published rows with those within ours, not the values across.",
+            "Other data, other tools and other training: compare the order and the distances "
+            "within the published rows with those within ours, not the values across.",
         ),
         edition=edition,
     )
+    return numbered(table, len(tables) + 1)
+
+
+def _beside(tables: Sequence[Table]) -> Column | None:
+    """The interference column of the run's ViSQOL table, if it has one."""
+    for table in tables:
+        scores = [column for column in table.columns if column.kind == "score"]
+        if scores and scores[0].metric == "visqol" and scores[0].in_title:
+            return next((column for column in scores if column.metric != "visqol"), None)
+    return None
+
+
+def _with(row: Row, cell: Cell) -> Row:
+    return replace(row, cells=(*row.cells, cell))
 
 
 def _row(system: str) -> Row:
@@ -123,8 +146,3 @@ def _mine(tables: Sequence[Table], system: str, metric: str, stem: str) -> Cell:
 def _head(metric: str, stem: str) -> Column:
     name = "NISQA MOS" if metric == "nisqa.mos" else "ViSQOL"
     return Column(metric, stem, f"{name}, {stem}", "", 2, 1)
-
-
-def _with_ids(row: Row, table: str, number: int) -> Row:
-    cells = (replace(c, id=f"{table}.r{number}c{i}") for i, c in enumerate(row.cells, 1))
-    return replace(row, cells=tuple(cells))

@@ -133,8 +133,8 @@ def write_report(
     written = write_tables(run.tables, out)
     summary = _summary_figures(run, out / "figures")
     written += summary
-    source = listen.Source(Store(folder), root, say=_say, seconds=seconds)
-    names = _songs(run, max_songs)
+    source = listen.Source(Store(folder), root, say=say, seconds=seconds)
+    names = telling_songs(run, max_songs)
     songs = source.songs(names, listen.audible(run.families)) if names else iter(())
     drawn = _drawn(songs, out / "figures", written)
     if page:
@@ -155,7 +155,8 @@ def _drawn(songs: Iterable[Song], folder: Path, written: list[Path]) -> Iterator
         yield song
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """A line for the user about what is left out."""
     from benchsep.report.escape import visible
 
     print(f"benchsep: {visible(line)}", file=sys.stderr)
@@ -178,7 +179,8 @@ def _text(path: Path, text: str) -> Path:
 # -- figures ------------------------------------------------------------------------------------
 
 
-def _songs(run: Loaded, most: int) -> list[str]:
+def telling_songs(run: Loaded, most: int) -> list[str]:
+    """At most ``most`` songs, those first on which the metrics disagree most."""
     tracks = sorted(set(map(str, run.frame["track"])))
     pair = opposed(run)
     apart = listen.disagreement(run.frame, *pair[:2], pair[2]) if pair else {}

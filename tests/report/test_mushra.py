@@ -44,6 +44,7 @@ def test_the_yaml_is_a_mushra_test_that_names_no_system(exported: list[Path]) ->
     config = yaml.safe_load(text)
     kind, *trials = config["pages"][1]
     assert kind == "random" and [t["type"] for t in trials] == ["mushra", "mushra"]
+    assert config["pages"][-1]["questionnaire"][0]["name"] in mushra.RATERS
     assert trials[1]["createAnchor35"] and trials[1]["createAnchor70"]
     assert list(trials[1]["stimuli"]) == ["C1", "C2"]
     for trial in trials:
@@ -108,6 +109,38 @@ def test_an_unknown_condition_is_refused(exported: list[Path], tmp_path: Path) -
     path.write_text("rating_stimulus,rating_score,trial_id\nC9,3,trial1\n")
     with pytest.raises(UsageError, match="C9"):
         mushra.read_ratings(path, exported[1])
+
+
+def test_raters_that_cannot_be_told_apart_are_refused(exported: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("session_test_id,trial_id,rating_stimulus,rating_score\nx,trial1,C1,50\n")
+    with pytest.raises(UsageError, match="without a rater"):
+        mushra.read_ratings(path, exported[1])
+    # What the shipped write.php makes of the questionnaire.
+    path.write_text(
+        "session_test_id,rater,trial_id,rating_stimulus,rating_score\nx,9,trial1,C1,50\n"
+    )
+    assert list(mushra.read_ratings(path, exported[1])["rater"]) == ["9"]
+
+
+def test_a_trial_has_no_more_signals_than_the_recommendation(tmp_path: Path) -> None:
+    sounds = {f"s{i}": {"vocals": tone(0.2)} for i in range(10)}
+    songs = [Song("x", tone(0.5), {"vocals": tone(0.1)}, sounds)]
+    with pytest.raises(UsageError, match="--systems"):
+        mushra.export_webmushra(songs, {}, tmp_path)
+    with pytest.raises(UsageError, match="12 s"):
+        mushra.export_run(tmp_path, tmp_path / "out", seconds=13)
+
+
+def test_screened_ratings_come_back_from_the_csv_that_they_go_into(
+    exported: list[Path], tmp_path: Path
+) -> None:
+    _webmushra(tmp_path / "mushra.csv", "=r1", 95)
+    table = mushra.read_ratings(tmp_path / "mushra.csv", exported[1])
+    text = mushra.ratings_csv(table)
+    assert "\n=" not in text and ",=" not in text
+    (tmp_path / "ratings.csv").write_text(text)
+    pd.testing.assert_frame_equal(mushra.read_ratings(tmp_path / "ratings.csv"), table)
 
 
 def test_nothing_to_export_is_said(tmp_path: Path) -> None:

@@ -204,6 +204,10 @@ def test_published_values_stand_apart_and_are_never_best(
     assert published["proposed"].cells[1].value == 3.44
     assert published["HTDemucs"].cells[0].note == "not seen"
     assert not any(c.best for r in table.rows for c in r.cells)
+    # ViSQOL never stands without an interference measure.
+    assert table.columns[-1].metric in ("bsseval.sdr", "usdr")
+    assert published["proposed"].cells[-1].note == "not reported"
+    assert ours["htdemucs@mini"].cells[-1].value is not None
     mine = made[1].cell("htdemucs@mini", "visqol", "average")
     assert mine is not None and ours["htdemucs@mini"].cells[4].value == mine.value
     text = render([table], "md")
