@@ -206,6 +206,42 @@ def train_lm(
     typer.echo(json.dumps(result))
 
 
+@train_app.command("decoder")
+def train_decoder(
+    model: Annotated[Path, typer.Option(help="Folder with the codec and the trained LM.")],
+    musdb: Annotated[Path, typer.Option("--musdb", help="MUSDB train folder.")],
+    work: Annotated[Path, typer.Option(help="Run folder; used again, it resumes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the tuned codec.")],
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="Training settings, e.g. configs/tokensep/mini-decoder.yaml."),
+    ] = None,
+    option: Annotated[list[str] | None, typer.Option("-O", help="e.g. max_steps=500.")] = None,
+) -> None:
+    """Tune the codec's decoder on what the LM generates; encoder and tokens stay."""
+    from tokensep.codec.model import HCodec
+    from tokensep.config import DecoderTrainConfig, load
+    from tokensep.lm_config import LMTrainConfig
+    from tokensep.train.data import StemStore, musdb_files
+    from tokensep.train.decoder import tune_decoder
+    from tokensep.train.lm import banks
+    from tokensep.weights_io import load_lm
+
+    codec, lm = HCodec.from_checkpoint(model), load_lm(model).eval()
+    base = load(DecoderTrainConfig, settings) if settings else DecoderTrainConfig()
+    train = _override(base, option or [])
+    store = StemStore.build(work / "audio", musdb_files(musdb, None, set()), codec.rate)
+    plain = LMTrainConfig(seed=train.seed, variants=2)
+    bank, held_out = banks(store, [], codec, lm.config, plain, work)
+    about = {
+        k: v for k, v in json.loads((model / "config.json").read_text()).items() if k != "codec"
+    }
+    result = tune_decoder(
+        work, out, codec=codec, lm=lm, bank=bank, valid=held_out, train=train, about=about
+    )
+    typer.echo(json.dumps(result))
+
+
 @app.command("pseudo-label")
 def pseudo_label(
     audio: Annotated[Path, typer.Argument(help="Folder of recordings without stems.")],

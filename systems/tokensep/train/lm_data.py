@@ -52,10 +52,15 @@ class Clip:
 
 @dataclass(frozen=True)
 class Crop:
-    """``wave [F x hop]`` is the mixture, ``codes [S, K, F]`` its stems."""
+    """``stems [S, F x hop]`` as waves and as ``codes [S, K, F]``."""
 
-    wave: NDArray[np.float32]
+    stems: NDArray[np.float32]
     codes: NDArray[np.int64]
+
+    @property
+    def wave(self) -> NDArray[np.float32]:
+        """The mixture ``[F x hop]``."""
+        return np.asarray(self.stems.sum(0), dtype=np.float32)
 
 
 def loudness_gain(mono: NDArray[np.float32], target_db: float) -> float:
@@ -167,12 +172,10 @@ class TokenBank:
 
     def crop(self, rng: Generator, *, remix: float, silent: float = 0.04) -> Crop:
         """One random crop: from one song, or (``remix``) each stem from its own song and place."""
-        frames = self.config.window_frames
         together = bool(self.songs) and rng.random() >= remix
         song = self.songs[int(rng.integers(len(self.songs)))] if together else {}
         shared = float(rng.random())
-        wave = np.zeros(frames * self.config.frame_hop, np.float32)
-        codes = np.empty((len(self.config.stems), self.config.layers, frames), np.int64)
+        waves, codes = self._empty()
         for s, stem in enumerate(self.config.stems):
             pool = self.pools[stem]
             clip = song[stem] if together else pool[int(rng.integers(len(pool)))]
@@ -180,17 +183,22 @@ class TokenBank:
             if rng.random() < silent:
                 codes[s] = self.silence[:, None]
                 continue
-            self._paste(clip, place, wave, codes[s])
-        return Crop(wave, codes)
+            self._paste(clip, place, waves[s], codes[s])
+        return Crop(waves, codes)
+
+    def _empty(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        frames, stems = self.config.window_frames, len(self.config.stems)
+        waves = np.zeros((stems, frames * self.config.frame_hop), np.float32)
+        return waves, np.empty((stems, self.config.layers, frames), np.int64)
 
     def _paste(
         self, clip: Clip, place: float, wave: NDArray[np.float32], codes: NDArray[np.int64]
     ) -> None:
-        """Add ``clip`` from relative ``place`` on; what it is too short for stays silent."""
+        """Put ``clip`` from relative ``place`` on; what it is too short for stays silent."""
         frames, hop = codes.shape[1], self.config.frame_hop
         start = int(place * (max(clip.frames - frames, 0) + 1))
         held = min(frames, clip.frames - start)
-        wave[: held * hop] += clip.wave[start * hop : (start + held) * hop]
+        wave[: held * hop] = clip.wave[start * hop : (start + held) * hop]
         codes[:, :held] = clip.codes[:, start : start + held]
         codes[:, held:] = self.silence[:, None]
 
@@ -201,12 +209,10 @@ class TokenBank:
             if next(iter(song.values())).variant:
                 continue
             for place in np.linspace(0, 0.999, per_song):
-                wave = np.zeros(self.config.window_frames * self.config.frame_hop, np.float32)
-                shape = (len(self.config.stems), self.config.layers, self.config.window_frames)
-                codes = np.empty(shape, np.int64)
+                waves, codes = self._empty()
                 for s, stem in enumerate(self.config.stems):
-                    self._paste(song[stem], float(place), wave, codes[s])
-                crops.append(Crop(wave, codes))
+                    self._paste(song[stem], float(place), waves[s], codes[s])
+                crops.append(Crop(waves, codes))
         return crops
 
     def batch(self, seed: int, step: int, indices: range, *, remix: float) -> tuple[Tensor, Tensor]:
