@@ -9,7 +9,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test lint train-mini readme wheels clean
+.PHONY: help demo test lint ablations train-mini readme wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,13 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Trained variants first; decoding and refine vary options of the shipped checkpoint.
+ABLATIONS ?= encoder loss-weighting mixture-frame layout decoding refine
+
+ablations: $(STAMP) ## train and run the ablations (MUSDB_7S=folder), write reports/ablations/
+	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
+	$(BIN)/benchsep ablate $(ABLATIONS:%=configs/ablations/%.yaml) --root "$(MUSDB_7S)" --work runs/ablations -o reports/ablations
 
 train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folder of the 7-second edition)
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
