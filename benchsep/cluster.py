@@ -32,6 +32,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -236,6 +237,17 @@ def _connected(address: str, stack: contextlib.ExitStack) -> Any:
         ) from error
 
 
+def _workers_of(client: Any) -> dict[str, bool]:
+    """Whether each worker declares a GPU; raises where the scheduler does not answer.
+
+    ``Client.scheduler_info`` would return an old or an empty list then.
+    """
+    scheduler: Any = import_module("distributed").Scheduler
+    limited = "n_workers" in signature(scheduler.identity).parameters  # since 2025
+    found = client.sync(client.scheduler.identity, **({"n_workers": -1} if limited else {}))
+    return {a: bool(w.get("resources", {}).get(GPU)) for a, w in found["workers"].items()}
+
+
 @dataclass(eq=False)
 class _Chain:
     """Jobs on one track, the first of which is under way."""
@@ -264,7 +276,8 @@ class _Drive:
         """Tasks that took too long, and their workers."""
         self.ending: dict[str, float] = {}
         """Workers that have said that they are about to end themselves, and when."""
-        self.present: set[str] = set()
+        self.present: dict[str, bool] = {}
+        """Addresses of workers, and whether they declare a GPU."""
         self.news = threading.Event()
         self.refreshed = time.monotonic()
         self.told = ""
@@ -300,16 +313,15 @@ class _Drive:
     # -- who is there ----------------------------------------------------------------------------
 
     def _workers(self) -> tuple[set[str], set[str]]:
-        """Addresses of workers with a GPU and of those without."""
+        """Addresses of workers with a GPU and of those without, as last heard."""
         if self.client.status != "running":
             raise self._gone()
-        gpu: set[str] = set()
-        rest: set[str] = set()
-        workers = self.client.scheduler_info().get("workers", {})
-        self.present = set(workers)
-        for address, worker in workers.items():
-            if not self._is_ending(address):
-                (gpu if worker.get("resources", {}).get(GPU) else rest).add(address)
+        # No answer from a busy scheduler says nothing of its workers: what was heard last holds.
+        with contextlib.suppress(OSError, TimeoutError):
+            self.present = _workers_of(self.client)
+        free = {a: has_gpu for a, has_gpu in self.present.items() if not self._is_ending(a)}
+        gpu = {address for address, has_gpu in free.items() if has_gpu}
+        rest = set(free) - gpu
         self._tell(gpu, rest)
         return gpu, rest
 
