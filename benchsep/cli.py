@@ -125,7 +125,7 @@ def run(
         fail_on_error=fail_on_error,
         timeout=timeout,
     )
-    folder = out or Path("runs") / (suite.stem if suite else "latest")
+    folder = out or _run_folder(suite)
     result = run_suite(resolved, out=folder, progress=_progress)
     _print_tables(folder, format, improvement=improvement)
     for outcome in result.failed:
@@ -139,6 +139,55 @@ def run(
     )
     if result.too_many_failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    suite: Annotated[Path | None, typer.Argument(help="a suite in YAML")] = None,
+    systems: Annotated[str | None, typer.Option(help="specs, comma separated")] = None,
+    dataset: Annotated[str | None, typer.Option(help="e.g. musdb18hq, folder:PATH, clip")] = None,
+    root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
+    split: Annotated[str | None, typer.Option(help="test, train, valid or all")] = None,
+    limit: Annotated[int | None, typer.Option(help="only the first N tracks")] = None,
+    metrics: Annotated[str | None, typer.Option(help="comma separated")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps")] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = None,
+    draws: Annotated[int | None, typer.Option(help="seeds per track, where it matters")] = None,
+    keep_estimates: Annotated[str | None, typer.Option(help="none or flac")] = None,
+    no_yardsticks: Annotated[bool, typer.Option("--no-yardsticks", help="as for run")] = False,
+    rates: Annotated[
+        Path | None, typer.Option(help="a run folder whose own costs to reckon with")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="the run's folder")] = None,
+    format: Annotated[str, typer.Option("--format", help="terminal, md or json")] = "terminal",
+) -> None:
+    """Say what a run would cost: jobs, CPU and GPU hours, disk. Nothing is computed."""
+    from benchsep.forecast import forecast, own_rates, rates_of_run, render
+    from benchsep.plan import make_plan
+    from benchsep.store import Store
+    from benchsep.suite import load_suite, split_specs
+
+    resolved = load_suite(
+        suite,
+        systems=split_specs(systems) if systems is not None else None,
+        dataset=dataset,
+        root=root,
+        split=split,
+        limit=limit,
+        metrics=_split(metrics),
+        yardsticks=False if no_yardsticks else None,
+        device=device,
+        jobs=jobs,
+        draws=draws,
+        keep_estimates=keep_estimates,
+    )
+    planned = make_plan(resolved, Store(out or _run_folder(suite)))
+    found = forecast(planned, rates_of_run(rates) if rates else own_rates())
+    print(render(found, resolved.jobs or os.cpu_count() or 1, format))
+
+
+def _run_folder(suite: Path | None) -> Path:
+    return Path("runs") / (suite.stem if suite else "latest")
 
 
 def _use_nisqa_weights(path: Path | None) -> None:
@@ -351,18 +400,30 @@ def baseline(
     folder: RunFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="baseline file (JSON)")],
     repeat: Annotated[
-        list[Path] | None, typer.Option(help="a repeat of the run, to measure the noise from")
+        list[Path] | None,
+        typer.Option(help="a repeat of RUN (other seed, threads, machine), to measure the noise"),
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=CELL/MEAN or 'SYSTEM METRIC=CELL/MEAN': the largest shifts"),
     ] = None,
 ) -> None:
     """Write the baseline that `check` compares with."""
-    from benchsep.drift import noise, write_baseline
+    from benchsep.drift import noise, parse_tolerance, write_baseline
     from benchsep.frame import load_run
     from benchsep.store import Store
     from benchsep.traits import traits_in
 
     frame, manifest = load_run(folder), Store(folder).manifest()
     measured = noise([frame, *map(load_run, repeat)]) if repeat else None
-    write_baseline(frame, manifest, out, traits=traits_in(frame, manifest), measured=measured)
+    write_baseline(
+        frame,
+        manifest,
+        out,
+        traits=traits_in(frame, manifest),
+        tolerances=dict(map(parse_tolerance, tolerance or ())),
+        measured=measured,
+    )
     print(out)
 
 

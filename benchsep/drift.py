@@ -6,9 +6,10 @@ cell      one number: (system, track, stem, draw, metric); ``difference`` = run 
 group     the cells of one (system, stem, metric): their mean difference, paired over songs,
           sees a small shift that no single cell shows
 gain      the difference times the metric's direction: positive is better
-tolerance the largest difference that passes. Three sources, the first found wins:
-          ``given`` by the caller, ``measured`` from repeated runs (:func:`noise`), ``declared``
-          in :data:`DECLARED`. A metric with none of them may only move by rounding
+tolerance the largest difference that passes. ``given`` by the caller wins. Otherwise the larger
+          of ``measured`` from repeated runs (:func:`noise`) and ``declared`` in
+          :data:`DECLARED`: repeats on one machine cannot see what other processors do. A metric
+          with none of them may only move by rounding
 values    rounded to six decimals in the baseline; a cell without a value holds its status
 
 The gate never passes for want of measuring: zero comparisons, missing or extra cells, another
@@ -16,7 +17,8 @@ edition, changed mixtures or references, metric version or checkpoint are failur
 
 Functions
 ---------
-noise, write_baseline, read_baseline, check. Rendering is in :mod:`benchsep.drift_output`.
+noise, parse_tolerance, write_baseline, read_baseline, check. Rendering is in
+:mod:`benchsep.drift_output`.
 The reasons and the rejected options are in ``docs/drift-gate.md``.
 """
 
@@ -95,8 +97,9 @@ DECLARED: dict[str, Tolerance] = {
 
 They hold for deterministic systems on other CPUs and thread counts. "moved by": the largest
 change when white noise 80 dB below the estimate was added (the real clip, an ideal ratio mask, 4
-stems); other kernels move samples about 20 dB less. A system that draws needs :func:`noise`,
-since only measuring tells how far its own draws lie apart.
+stems); other kernels move samples about 20 dB less. Runs of the demo under other instruction sets
+are in ``docs/drift-gate.md``. A system that draws needs :func:`noise`, since only measuring tells
+how far its own draws lie apart.
 """
 
 EXACT = Tolerance(
@@ -161,6 +164,28 @@ class DriftReport:
         from benchsep import drift_output
 
         return drift_output.render(self, form)
+
+
+def parse_tolerance(text: str) -> tuple[str, Tolerance]:
+    """``visqol=0.3/0.1`` or ``tokensep@mini visqol=0.3/0.1`` as a key and its tolerance.
+
+    Raises
+    ------
+    DriftError
+        anything else.
+    """
+    name, equals, limits = text.rpartition("=")
+    cell, _, mean = limits.partition("/")
+    try:
+        found = Tolerance(float(cell), float(mean or cell), "given on the command line")
+    except ValueError:
+        found = None
+    if not name.strip() or not equals or found is None or not 0 <= found.mean <= found.cell < 1e9:
+        raise DriftError(
+            f"tolerance {text!r}: expected METRIC=CELL/MEAN with 0 <= MEAN <= CELL, e.g. "
+            "visqol=0.3/0.1, or with a system's label in front"
+        )
+    return name.strip(), found
 
 
 # --------------------------------------------------------------------------- noise
@@ -235,7 +260,7 @@ def write_baseline(
         Overrides by metric column (``"bsseval.sdr"``) or metric (``"bsseval"``), for one
         system with its label in front (``"tokensep@mini bsseval"``).
     measured
-        Noise by group, from :func:`noise`; wins over declared tolerances.
+        Noise by group, from :func:`noise`; widens the declared tolerances.
 
     Returns
     -------
@@ -290,12 +315,81 @@ def read_baseline(path: str | Path) -> dict[str, Any]:
         raise DriftError(
             f"no baseline at {path} ({error.strerror}); write one: benchsep baseline RUN -o {path}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DriftError(f"{path} is not strict JSON: {error}; write it again") from error
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:
         raise DriftError(f"{path} has format {found!r}, expected {FORMAT!r}; write it again")
+    if problem := _problem(content):
+        raise DriftError(f"{path}: {problem}; write it again: benchsep baseline RUN -o {path}")
     return dict(content)
+
+
+SECTIONS: dict[str, type] = {
+    "run": dict, "edition": str, "metric_versions": dict, "checkpoints": dict, "mixtures": dict,
+    "references": dict, "directions": dict, "tolerances": dict, "noise": list, "cells": list,
+}  # fmt: skip
+
+
+def _problem(content: Mapping[str, Any]) -> str:
+    """What of a baseline's shape is not as :func:`write_baseline` leaves it, or an empty text."""
+    for name, kind in SECTIONS.items():
+        if not isinstance(content.get(name), kind):
+            return f"{name} is {type(content.get(name)).__name__}, expected {kind.__name__}"
+    texts = [(n, content[n]) for n in ("metric_versions", "checkpoints", "mixtures")]
+    texts += [(f"references.{k}", v) for k, v in content["references"].items()]
+    for name, part in texts:
+        if not isinstance(part, dict) or not all(isinstance(v, str) for v in part.values()):
+            return f"{name} is not an object of texts"
+    for name, direction in content["directions"].items():
+        if type(direction) is not int or direction not in (-1, 0, 1):
+            return f"directions.{name} is {direction!r}, expected -1, 0 or 1"
+    for name, entry in content["tolerances"].items():
+        if not _numbers(entry, {"cell", "mean"}, {"reason"}):
+            return f"tolerances.{name} lacks numbers cell and mean, and a reason"
+    for number, entry in enumerate(content["noise"]):
+        counts = entry if isinstance(entry, dict) else {}
+        if not _numbers(entry, {"sd", "df", "runs", "worst"}, {"system", "stem", "metric"}) or any(
+            type(counts[k]) is not int or counts[k] < 1 for k in ("df", "runs")
+        ):
+            return f"noise[{number}] is not a measured spread"
+    for number, row in enumerate(content["cells"]):
+        if not _row_is_whole(row):
+            return f"cells[{number}] is not a row of values"
+    return ""
+
+
+def _number_or_none(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and math.isfinite(value))
+
+
+def _numbers(entry: Any, numbers: set[str], texts: set[str]) -> bool:
+    """Whether an object has exactly these finite numbers, not negative, and these texts."""
+    if not isinstance(entry, dict) or set(entry) != numbers | texts:
+        return False
+    return all(isinstance(entry[key], str) for key in texts) and all(
+        type(entry[key]) in (int, float) and 0 <= entry[key] < math.inf for key in numbers
+    )
+
+
+def _row_is_whole(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("values"), dict):
+        return False
+    if type(row.get("draw")) is not int:
+        return False
+    if not all(isinstance(row.get(key), str) for key in ("system", "track", "stem")):
+        return False
+    return all(
+        isinstance(entry, str)
+        or (type(entry) in (int, float) and math.isfinite(entry))
+        or (
+            isinstance(entry, list)
+            and len(entry) == 2
+            and _number_or_none(entry[0])
+            and isinstance(entry[1], str)
+        )
+        for entry in row["values"].values()
+    )
 
 
 def _facts(frame: pd.DataFrame, kept: Mapping[Cell, Any]) -> dict[str, Any]:
@@ -495,7 +589,9 @@ class _Limits:
             (r["system"], r["stem"], r["metric"]): Noise(r["sd"], r["df"], r["runs"], r["worst"])
             for r in content["noise"]
         }
-        tests = [_group(c) for c in set(old) & set(new) if _group(c) in measured]
+        # A group that never moved is held to its declared tolerance: that is no test.
+        noisy = {group for group, found in measured.items() if found.sd > 0}
+        tests = [_group(c) for c in set(old) & set(new) if _group(c) in noisy]
         count = len(tests) + len(set(tests))
         given = {k: Tolerance(**v) for k, v in content["tolerances"].items()}
         return cls(given, measured, content["directions"], alpha / max(count, 1))
@@ -507,21 +603,24 @@ class _Limits:
         for key in (*(f"{group[0]} {name}" for name in names), *names):
             if key in self.given:
                 return replace(self.given[key], source="given")
+        declared = DECLARED.get(metric) or DECLARED.get(metric.split(".")[0])
         if group in self.measured:
-            return self._from_noise(self.measured[group], songs)
-        return DECLARED.get(metric) or DECLARED.get(metric.split(".")[0]) or EXACT
+            return self._from_noise(self.measured[group], songs, declared)
+        return declared or EXACT
 
-    def _from_noise(self, found: Noise, songs: int) -> Tolerance:
+    def _from_noise(self, found: Noise, songs: int, declared: Tolerance | None) -> Tolerance:
         # A difference of two runs has variance 2 sd^2; sd itself is an estimate, hence t.
         from scipy.stats import t
 
         width = float(t.ppf(1 - self.level / 2, found.df)) * math.sqrt(2) * found.sd
         # Songs are not equally noisy, so the normal law has no last word on a single cell.
+        cell, mean = max(width, found.worst), width / math.sqrt(songs)
+        floor = declared or EXACT
         return Tolerance(
-            max(width, found.worst, ROUNDING),
-            max(width / math.sqrt(songs), ROUNDING),
+            max(cell, floor.cell),
+            max(mean, floor.mean),
             f"{found.runs} runs, sd {found.sd:.3g}",
-            "measured",
+            "measured" if mean > floor.mean else floor.source if declared else "measured",
         )
 
     def detectable(self, group: Group, songs: int, tolerance: Tolerance) -> float:

@@ -266,6 +266,53 @@ def test_given_tolerances_win_over_measured_over_declared(tmp_path):
     assert sources == {"bsseval.sdr": "given", "visqol": "measured", "leak": "measured"}
 
 
+def test_repeats_that_never_moved_leave_the_declared_tolerance(tmp_path):
+    """Repeats on one machine agree to the bit; another processor must still pass."""
+    measured = drift.noise([a_run(), a_run()])
+    path = tmp_path / "b.json"
+    drift.write_baseline(a_run(), MANIFEST, path, TRAITS, measured=measured)
+    moved = a_run()
+    moved.loc[moved["metric"] == "visqol", "value"] -= 0.9 * drift.DECLARED["visqol"].mean
+    report = check(moved, path)
+    assert not report.failed
+    assert {g.source for g in report.groups if g.metric == "visqol"} == {"declared"}
+    moved.loc[moved["metric"] == "visqol", "value"] -= 0.2 * drift.DECLARED["visqol"].mean
+    assert check(moved, path).failed
+
+
+def test_measured_noise_widens_the_declared_tolerance_and_never_narrows_it(tmp_path):
+    path = tmp_path / "b.json"
+    for noise, source in ((1e-4, "declared"), (0.1, "measured")):
+        measured = drift.noise([a_run(seed, noise=noise) for seed in range(4)])
+        drift.write_baseline(a_run(), MANIFEST, path, TRAITS, measured=measured)
+        for group in check(a_run(), path).groups:
+            declared = drift.DECLARED.get(group.metric.split(".")[0])
+            if declared is not None:
+                assert group.tolerance >= declared.mean and group.source == source
+
+
+def test_a_tolerance_on_the_command_line_is_checked():
+    name, found = drift.parse_tolerance("tokensep@mini visqol=0.3/0.1")
+    assert (name, found.cell, found.mean, found.source) == (
+        "tokensep@mini visqol",
+        0.3,
+        0.1,
+        "given",
+    )
+    assert drift.parse_tolerance("usdr=0.2")[1].mean == 0.2
+    for bad in (
+        "visqol",
+        "visqol=x",
+        "=1",
+        "visqol=0.1/0.3",
+        "visqol=-1",
+        "visqol=nan",
+        "visqol=inf",
+    ):
+        with pytest.raises(DriftError, match="METRIC=CELL/MEAN"):
+            drift.parse_tolerance(bad)
+
+
 def test_noise_equals_the_pooled_standard_deviation():
     frames = [a_run(seed, noise=0.1) for seed in range(3)]
     found = drift.noise(frames)["two", "drums", "visqol"]
