@@ -126,10 +126,17 @@ class Store:
             raise StoreError(f"{path}: cannot be read ({error})") from error
         if not isinstance(loaded, dict):
             raise StoreError(f"{path}: expected an object, found {type(loaded).__name__}")
-        return loaded
+        body = {key: value for key, value in loaded.items() if key != "checksum"}
+        problem = _manifest_problem(body)
+        if "checksum" in loaded and loaded["checksum"] != digest(body):
+            problem = "its checksum does not hold"
+        if problem:
+            raise StoreError(f"{path}: damaged ({problem}); run the suite again to write it anew")
+        return body
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_atomically(self.root / "manifest.json", canonical(manifest) + "\n")
+        text = canonical({**manifest, "checksum": digest(manifest)})
+        write_atomically(self.root / "manifest.json", text + "\n")
 
     # -- claims ---------------------------------------------------------------------------
 
@@ -214,15 +221,71 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, UnicodeDecodeError):
         _set_aside(path, "unreadable")
         return None
+    why = "damaged (its checksum does not hold)"
     try:
         record = json.loads(text)
         body = {key: value for key, value in record.items() if key != "checksum"}
-        if record["checksum"] == digest(body) and body["format"] == FORMAT:
-            return dict(record)
+        if record["checksum"] == digest(body):
+            if _well_formed(body):
+                return dict(record)
+            why = f"not a record of format {FORMAT}"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError):
         pass
-    _set_aside(path, "damaged (its checksum does not hold)")
+    _set_aside(path, why)
     return None
+
+
+RECORD: dict[str, Any] = {
+    **dict.fromkeys(("system", "family", "system_id", "checkpoint_sha256", "track"), str),
+    **dict.fromkeys(("split", "edition", "stamp", "mixture_source", "mixture_sha256"), str),
+    "reference_sha256": dict,
+    "audio_seconds": (int, float, type(None)),
+    "draws": dict,
+    "cells": list,
+}
+CELL: dict[str, Any] = {
+    **dict.fromkeys(("metric", "metric_version", "metric_id", "stem", "status", "key"), str),
+    "draw": int,
+    "value": (int, float, type(None)),
+    "seconds": (int, float, type(None)),
+    "frames": (list, type(None)),
+}
+"""Types of what every reader of a record relies on. A checksum can be made for anything, by hand
+or by another version, so it says only that nothing changed since."""
+
+
+def _well_formed(record: dict[str, Any]) -> bool:
+    if record.get("format") != FORMAT or not _has(record, RECORD):
+        return False
+    draws, hashes = record["draws"].values(), record["reference_sha256"].values()
+    number = (int, float, type(None))
+    return (
+        all(isinstance(cell, dict) and _has(cell, CELL) for cell in record["cells"])
+        and all(isinstance(found, str) for found in hashes)
+        and all(isinstance(x, number) for c in record["cells"] for x in c["frames"] or ())
+        and all(isinstance(d, dict) and isinstance(d.get("seconds"), number) for d in draws)
+        and all(isinstance(d.get("peak_memory_mb"), number) for d in draws)
+        and all(re.fullmatch(r"\d{1,9}", key) for key in record["draws"])
+    )
+
+
+def _has(entry: dict[str, Any], types: dict[str, Any]) -> bool:
+    return all(key in entry and isinstance(entry[key], kind) for key, kind in types.items())
+
+
+def _manifest_problem(manifest: dict[str, Any]) -> str:
+    """What is wrong with the sections that readers rely on, or an empty text."""
+    for name in ("suite", "dataset", "systems", "metrics", "packages"):
+        if not isinstance(manifest.get(name, {}), dict):
+            return f"{name} is {type(manifest[name]).__name__}, expected an object"
+    for name in ("systems", "metrics"):
+        for key, entry in manifest.get(name, {}).items():
+            if not isinstance(entry, dict):
+                return f"{name}.{key} is {type(entry).__name__}, expected an object"
+    notes = manifest.get("dataset", {}).get("notes", [])
+    if not isinstance(notes, list):
+        return f"dataset.notes is {type(notes).__name__}, expected a list"
+    return ""
 
 
 def _set_aside(path: Path, why: str) -> None:

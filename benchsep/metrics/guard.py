@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchsep.audio import Audio
+
 if TYPE_CHECKING:
-    from benchsep.audio import Audio
     from benchsep.metrics.metric import References
+
+
+NOTHING = Audio(np.zeros((1, 1), np.float32), 44_100)
+"""What stands beside a status where there is no audio at all."""
 
 
 def absent(references: References, estimates: dict[str, Audio], stem: str) -> str:
@@ -57,7 +62,8 @@ def pairing(references: References, estimates: dict[str, Audio], stem: str) -> t
     status that is not empty the second item is meaningless.
     """
     if status := absent(references, estimates, stem):
-        return status, next(iter((references.stems | estimates).values()))
+        present = references.stems | estimates
+        return status, present.get(stem) or next(iter(present.values()), NOTHING)
     reference, estimate = references.stems[stem], estimates[stem]
     if status := broken("estimate", estimate):
         return status, estimate

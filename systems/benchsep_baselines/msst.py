@@ -241,7 +241,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a usable configuration ({error})") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping")

@@ -228,6 +228,16 @@ class DecoderTrainConfig(Strict):
     losses: LossConfig = LossConfig()
 
 
+def _read(path: Path) -> Any:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as e:
+        raise ConfigError(f"{path} cannot be read as a configuration ({e})") from e
+
+
 def load(model: type[T], source: Path | dict[str, Any]) -> T:
     """A validated configuration from a dict, a JSON or a YAML file.
 
@@ -238,13 +248,7 @@ def load(model: type[T], source: Path | dict[str, Any]) -> T:
     """
     data = source
     if isinstance(source, Path):
-        text = source.read_text()
-        if source.suffix == ".json":
-            data = json.loads(text)
-        else:
-            import yaml
-
-            data = yaml.safe_load(text)
+        data = _read(source)
     try:
         return model.model_validate(data)
     except ValidationError as e:

@@ -50,7 +50,7 @@ def load_lm(folder: Path) -> TokenLM:
             )
     try:
         data = json.loads((folder / CONFIG).read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON ({error})") from error
     model = TokenLM(configs.load(TokenSepConfig, data))
     _load_state(model, folder / WEIGHTS)

@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-
-from benchsep.audio import STEMS, Audio, write_audio
+from noise import noise_songs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -106,16 +104,6 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     made.process.stdin.close()
     made.process.wait(30)
     made.process.stdout.close()
-
-
-def noise_songs(root: Path, names: tuple[str, ...], seconds: float = 0.5, rate: int = 8000) -> Path:
-    """A folder data set of seeded noise."""
-    rng = np.random.default_rng(0)
-    for name in names:
-        for stem in STEMS:
-            samples = rng.normal(0, 0.1, (2, round(seconds * rate))).astype(np.float32)
-            write_audio(root / name / f"{stem}.wav", Audio(samples, rate))
-    return root
 
 
 @pytest.fixture(scope="session")

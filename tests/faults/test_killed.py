@@ -13,7 +13,7 @@ import random
 from pathlib import Path
 
 import pytest
-from conftest import noise_songs
+from noise import noise_songs
 
 import benchsep
 

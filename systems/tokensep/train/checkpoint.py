@@ -93,15 +93,15 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     try:
         flat = load_file(path / "tensors.safetensors")
         state = json.loads((path / "state.json").read_text())
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, value in flat.items():
+            part, key = name.split("/", 1)
+            parts.setdefault(part, {})[key] = value
+        return parts, dict(state)
     except Exception as e:
         raise CheckpointError(
             f"{path} is not a whole training checkpoint ({e}); delete it to resume an older one"
         ) from e
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, value in flat.items():
-        part, key = name.split("/", 1)
-        parts.setdefault(part, {})[key] = value
-    return parts, state
 
 
 class Ema:

@@ -44,7 +44,22 @@ def validation_songs() -> list[str]:
 
 
 def decode(path: Path, stream: int = 0, rate: int = 44100) -> NDArray[np.int16]:
-    """One audio stream of a file as int16 ``[channels, T]`` at ``rate``."""
+    """One audio stream of a file as int16 ``[channels, T]`` at ``rate``.
+
+    Raises
+    ------
+    DataError
+        the file cannot be decoded, or has no such stream.
+    """
+    import av
+
+    try:
+        return _decoded(path, stream, rate)
+    except (av.FFmpegError, ValueError, OSError, MemoryError) as error:
+        raise DataError(f"{path}: not readable as audio ({error})") from error
+
+
+def _decoded(path: Path, stream: int, rate: int) -> NDArray[np.int16]:
     import av
 
     with av.open(str(path)) as container:

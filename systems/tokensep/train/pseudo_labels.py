@@ -95,7 +95,8 @@ def find_pieces(folder: Path, settings: Settings) -> tuple[list[Piece], list[str
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         try:
             facts = soundfile.info(str(path))
-        except (RuntimeError, OSError) as error:
+            _refuse_absurd(facts, path.stat().st_size)
+        except (RuntimeError, OSError, DataError) as error:
             unreadable.append(f"{path.relative_to(folder)}: {error}")
             continue
         step = int(settings.piece_seconds * facts.samplerate)
@@ -104,6 +105,14 @@ def find_pieces(folder: Path, settings: Settings) -> tuple[list[Piece], list[str
             if piece.seconds >= settings.min_seconds:
                 pieces.append(piece)
     return pieces, unreadable
+
+
+def _refuse_absurd(facts: Any, size: int) -> None:
+    """A damaged header may claim years of music, and a piece each is planned for all of them."""
+    if facts.frames * facts.channels > max(size, 1) * 10_000:
+        raise DataError(f"its header claims {facts.frames} frames in {size} bytes")
+    if not 1_000 <= facts.samplerate <= 768_000:
+        raise DataError(f"sample rate {facts.samplerate} Hz")
 
 
 def into_shards(pieces: list[Piece], seconds: float) -> list[list[Piece]]:
@@ -120,12 +129,23 @@ def into_shards(pieces: list[Piece], seconds: float) -> list[list[Piece]]:
 
 
 def read_piece(piece: Piece) -> NDArray[np.float32]:
-    """``[channels, T]``, mono made stereo, more channels cut to two."""
+    """``[channels, T]``, mono made stereo, more channels cut to two.
+
+    Raises
+    ------
+    DataError
+        a file that cannot be decoded here, or ends before the piece does.
+    """
     import soundfile
 
-    samples, _ = soundfile.read(
-        str(piece.path), frames=piece.frames, start=piece.start, dtype="float32", always_2d=True
-    )
+    try:
+        samples, _ = soundfile.read(
+            str(piece.path), frames=piece.frames, start=piece.start, dtype="float32", always_2d=True
+        )
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"unreadable: {error}") from error
+    if len(samples) < piece.frames:
+        raise DataError(f"cut short: {len(samples)} frames of {piece.frames}")
     samples = samples.T[:2]
     return np.ascontiguousarray(np.repeat(samples, 2, 0) if len(samples) == 1 else samples)
 
@@ -181,7 +201,11 @@ def write_shard(
     with tarfile.open(partial, "w") as tar:
         for number, piece in enumerate(pieces):
             where = {"file": str(piece.path.relative_to(root)), "start": piece.start}
-            mixture = read_piece(piece)
+            try:
+                mixture = read_piece(piece)
+            except DataError as error:
+                dropped.append({**where, "reason": str(error)})
+                continue
             reason, stems = refusal(mixture, None, settings), None
             if not reason:
                 stems = label(mixture, piece.rate)
@@ -298,18 +322,28 @@ def plan(
         "bytes": int(size),
         "processes": settings.world,
     }
-    if label is not None and pieces:
-        for piece in pieces:
-            mixture = read_piece(piece)[:, : int(10 * piece.rate)]
-            if not refusal(mixture, None, settings):
-                break
+    loud = _first_loud(pieces, settings) if label is not None else None
+    if label is not None and loud is not None:
+        mixture, rate = loud
         began = time.monotonic()
-        label(mixture, piece.rate)
-        factor = (time.monotonic() - began) / (mixture.shape[1] / piece.rate)
+        label(mixture, rate)
+        factor = (time.monotonic() - began) / (mixture.shape[1] / rate)
         left = hours * (1 - done / len(shards))
         facts["seconds_per_second"] = round(factor, 3)
         facts["device_hours_left"] = round(left * factor, 4)
     return facts
+
+
+def _first_loud(pieces: list[Piece], settings: Settings) -> tuple[NDArray[np.float32], int] | None:
+    """Ten seconds at most of the first piece that would be labelled, and its rate."""
+    for piece in pieces:
+        try:
+            mixture = read_piece(piece)[:, : int(10 * piece.rate)]
+        except DataError:
+            continue
+        if not refusal(mixture, None, settings):
+            return mixture, piece.rate
+    return None
 
 
 def _target(out: Path, index: int) -> Path:
