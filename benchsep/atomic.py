@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchsep.errors import StoreError
@@ -42,29 +42,44 @@ def sweep(folders: Iterable[Path]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write and rename.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A partial file (same suffix) to write inside the ``with``; at its end it becomes ``path``.
 
     Raises
     ------
     StoreError
         naming the path when the disk is full, the folder read-only, or the file too large.
     """
-    partial = partial_beside(path)
+    partial = partial_beside(path, path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
+        yield partial
+        _reach_the_disk(partial)
         partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}); what was stored before is "
             "intact, free some space or fix the permissions and run again"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _reach_the_disk(path: Path) -> None:
+    """Some file systems say that they are full only now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text and rename; raises as :func:`replacing` does."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
 
 
 def start_of(pid: int) -> int:

@@ -177,20 +177,37 @@ def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> No
     """Write atomically; the suffix chooses the container (``.wav`` or ``.flac``).
 
     ``subtype`` is libsndfile's: ``FLOAT`` (wav only), ``PCM_16``, ``PCM_24``.
+
+    Raises
+    ------
+    AudioError
+        naming the path; what was there before is intact.
     """
     import soundfile
 
-    from benchsep.atomic import partial_beside
+    from benchsep.atomic import replacing
+    from benchsep.errors import StoreError
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".flac" and subtype == "FLOAT":
         subtype = "PCM_24"
-    partial = partial_beside(path, path.suffix)
     try:
-        soundfile.write(str(partial), audio.samples.T, audio.rate, subtype=subtype)
-        partial.replace(path)
-    except (RuntimeError, OSError) as error:
-        raise AudioError(f"{path}: cannot be written ({error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with replacing(path) as partial:
+            soundfile.write(str(partial), audio.samples.T, audio.rate, subtype=subtype)
+            _check_written(partial, audio.frames)
+    except StoreError as error:
+        raise AudioError(str(error)) from error
+    except (RuntimeError, AssertionError) as error:
+        # libsndfile says "System error" for a full disk; soundfile asserts that all was written.
+        raise AudioError(
+            f"{path}: cannot be written ({error or 'samples were refused'}); is the disk full?"
+        ) from error
+
+
+def _check_written(path: Path, frames: int) -> None:
+    """Libsndfile does not say when a full disk swallowed the end of a FLAC file: look."""
+    import soundfile
+
+    with soundfile.SoundFile(str(path)) as handle:
+        if handle.frames != frames or handle.seek(frames - 1) < 0 or len(handle.read(1)) != 1:
+            raise RuntimeError("the end of the file is missing")

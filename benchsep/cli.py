@@ -44,6 +44,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:  # whatever could not be read or written: the path is the answer
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"benchsep: {_plain(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _plain(text: str) -> str:

@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep.atomic import write_atomically
 from benchsep.errors import DriftError
 
 if TYPE_CHECKING:
@@ -459,10 +459,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
             parts.append(f"  {_dump(key)}: {{\n    {lines}\n  }}")
         else:
             parts.append(f"  {_dump(key)}: {_dump(value)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("{\n" + ",\n".join(parts) + "\n}\n", "utf-8")
-    temporary.replace(path)
+    write_atomically(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def _dump(value: Any) -> str:

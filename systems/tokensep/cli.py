@@ -56,9 +56,6 @@ def separate(
     ] = None,
 ) -> None:
     """Write the four stems of each song as float wav files of its rate and length."""
-    import soundfile
-
-    from tokensep.files import replacing
     from tokensep.separator import TokenSep
 
     model = TokenSep.from_checkpoint(checkpoint)
@@ -68,9 +65,21 @@ def separate(
         folder = out / song.stem
         folder.mkdir(parents=True, exist_ok=True)
         for stem, samples in model.separate(audio, rate, seed=seed, options=options).items():
-            with replacing(folder / f"{stem}.wav") as partial:
-                soundfile.write(str(partial), samples.T, rate, subtype="FLOAT")
+            _write(folder / f"{stem}.wav", samples, rate)
         typer.echo(str(folder))
+
+
+def _write(path: Path, samples: Any, rate: int) -> None:
+    import soundfile
+
+    from tokensep.errors import AudioError
+    from tokensep.files import replacing
+
+    try:
+        with replacing(path) as partial:
+            soundfile.write(str(partial), samples.T, rate, subtype="FLOAT")
+    except (RuntimeError, OSError, AssertionError) as error:
+        raise AudioError(f"{path}: cannot be written ({error})") from error
 
 
 def _read(path: Path) -> tuple[Any, int]:
@@ -283,6 +292,10 @@ def main() -> None:
     except TokenSepError as error:
         typer.echo(f"tokensep: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"tokensep: {where}{error.strerror or error}", err=True)
+        sys.exit(1)
     except Exception as error:
         # benchsep's errors reach here through the plugin; the name tells them without an import
         if any(base.__name__ == "BenchsepError" for base in type(error).__mro__):

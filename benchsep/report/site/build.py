@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.atomic import write_atomically
+from benchsep.atomic import replacing, write_atomically
 from benchsep.report import captions, figures, listen
 from benchsep.report.escape import visible
 from benchsep.report.loudness import match_gains
@@ -227,8 +227,8 @@ def _pictures(stem: _Stem, folder: Path, address: str) -> tuple[dict[str, str], 
     names, written = {}, []
     for number, (label, db) in enumerate(spectra.items()):
         path = folder / f"{stem.name}-{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_png(db - top))
+        with replacing(path) as partial:
+            partial.write_bytes(_png(db - top))
         names[label] = f"{address}/{path.name}"
         written.append(path)
     return names, written

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -61,16 +62,23 @@ def save(
     """Write ``folder/step-N`` whole or not at all, and drop all but the two newest."""
     target, temporary = folder / f"step-{step}", folder / f".step-{step}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     flat = {
         f"{part}/{key}": value.detach().contiguous().clone()
         for part, tensors in parts.items()
         for key, value in tensors.items()
     }
-    save_file(flat, temporary / "tensors.safetensors")
-    (temporary / "state.json").write_text(json.dumps({"step": step, **state}))
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    try:
+        temporary.mkdir(parents=True)
+        save_file(flat, temporary / "tensors.safetensors")
+        (temporary / "state.json").write_text(json.dumps({"step": step, **state}))
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except (OSError, SafetensorError) as e:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(
+            f"{target}: cannot be written ({e}); the checkpoint before it is whole: free some "
+            "space and run again to continue from there"
+        ) from e
     for old in checkpoints(folder)[:-2]:
         shutil.rmtree(old)
     return target

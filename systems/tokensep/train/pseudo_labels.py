@@ -197,6 +197,25 @@ def write_shard(
 ) -> dict[str, Any]:
     """Label the pieces of one shard; whole or not there at all. Returns its facts."""
     partial = target.with_suffix(".tar.partial")
+    try:
+        return _write_shard(target, partial, pieces, root, label, settings, teacher)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"{target}: cannot be written ({error.strerror or error}); the shards before it are "
+            "whole: free some space and run again to continue"
+        ) from error
+
+
+def _write_shard(
+    target: Path,
+    partial: Path,
+    pieces: list[Piece],
+    root: Path,
+    label: Label,
+    settings: Settings,
+    teacher: str,
+) -> dict[str, Any]:
     kept, dropped, began = 0.0, [], time.monotonic()
     with tarfile.open(partial, "w") as tar:
         for number, piece in enumerate(pieces):
