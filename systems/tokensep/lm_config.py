@@ -110,8 +110,10 @@ class InferenceConfig(Strict):
 
     ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
     (what is undecided then adds little instead of noise). ``refine="mask"``: the stems' magnitudes
-    become soft masks on the mixture. ``draws`` > 1: that many seeds per window, the one that
-    adds up to the mixture best is kept.
+    become soft masks on the mixture; ``"blend"``: the geometric mean of a generated magnitude and
+    that of the masked mixture, with the mixture's phase, so that what either of the two lacks is
+    gone. ``draws`` > 1: that many seeds per window, the one that adds up to the mixture best is
+    kept.
     """
 
     sampling: SamplingConfig = SamplingConfig()
@@ -119,7 +121,7 @@ class InferenceConfig(Strict):
     order: tuple[str, ...] | None = None
     """Stems in the order they are drawn (None: that of the configuration)."""
     render: Literal["tokens", "mean"] = "tokens"
-    refine: Literal["none", "mask"] = "none"
+    refine: Literal["none", "mask", "blend"] = "none"
     mask_power: float = Field(1.0, gt=0)
     """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
     stereo: Literal["panning", "mid-side", "mono"] = "panning"

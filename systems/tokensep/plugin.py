@@ -11,7 +11,7 @@ order         stems in the order they are drawn, ``other+bass+drums+vocals``
 temperature, top_k, top_p, cfg, sampled_layers, draws, render, refine, mask_power, stereo, prime
               see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
 
-The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
+The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``, ``tokensep+blend``,
 ``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
 """
 
@@ -126,8 +126,8 @@ def _name(options: InferenceConfig) -> str:
     name = "tokensep"
     if options.decoding == "parallel":
         name += "-parallel"
-    if options.refine == "mask":
-        name += "+mask"
+    if options.refine != "none":
+        name += f"+{options.refine}"
     return name
 
 
@@ -165,7 +165,7 @@ class TokenSepInContext:
         self.model, self.options = model, options
         self.info = replace(
             TokenSepSystem(model, options).info,
-            name="tokensep-oracle-context" + ("+mask" if options.refine == "mask" else ""),
+            name=_name(options).replace("tokensep", "tokensep-oracle-context", 1),
             family="oracle",
             needs_references=True,
             options={"mode": "oracle-context", **_flat(options)},

@@ -11,7 +11,8 @@ windows   of the length the LM was trained on, overlapping, decoded as a batch (
 
 Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
 read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
-song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them.
+song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them,
+``refine="blend"`` always pans.
 """
 
 from __future__ import annotations
@@ -133,6 +134,29 @@ def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArra
     )
     parts = [_istft(mask * mixed, length + pad)[:, :length] for mask in masks]
     return torch.stack(parts).numpy()
+
+
+def blend_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArray[np.float32]:
+    """Geometric mean of the magnitudes of :func:`pan` and :func:`mask_mixture`, ``[S, C, T]``.
+
+    The phase is the mixture's. In decibels it is the mean of two views of a stem: what was
+    generated, which knows no leak, and what the mixture has there, which knows the timing.
+    """
+    length = mixture.shape[1]
+    pad = max(0, MASK_FFT - length)
+
+    def spectrum(wave: NDArray[np.float32]) -> Tensor:
+        return _stft(torch.nn.functional.pad(torch.from_numpy(wave), (0, pad)))
+
+    mixed = spectrum(mixture)
+    phase = mixed / mixed.abs().clamp_min(1e-9)
+    out = []
+    for generated, masked in zip(
+        pan(mixture, stems), mask_mixture(mixture, stems, power), strict=True
+    ):
+        level = (spectrum(generated).abs() * spectrum(masked).abs()).sqrt()
+        out.append(_istft(level * phase, length + pad)[:, :length])
+    return torch.stack(out).numpy()
 
 
 def pan(mixture: Samples, stems: Samples, bands: int = 24) -> NDArray[np.float32]:
@@ -277,6 +301,8 @@ class TokenSep:
             placed = np.zeros((len(stems), *mixture.shape), np.float32)
         elif options.refine == "mask":
             placed = mask_mixture(mixture, stems, options.mask_power)
+        elif options.refine == "blend":
+            placed = blend_mixture(mixture, stems, options.mask_power)
         elif channels == 1 or options.stereo == "mono":
             placed = np.repeat(stems[:, None], channels, 1)
         elif options.stereo == "mid-side" and channels == 2:

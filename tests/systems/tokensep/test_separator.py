@@ -182,6 +182,25 @@ def test_masked_stems_add_up_to_the_mixture():
     np.testing.assert_allclose(masked.sum(0), mixture, atol=1e-5)
 
 
+def test_a_blend_lies_between_generated_and_masked_in_every_bin():
+    """With generated stems equal to the masked mixture the blend is that; else it is in between."""
+    from tokensep.separator import _stft, blend_mixture
+
+    rng = np.random.default_rng(4)
+    stems = rng.normal(0, 0.1, (4, 9000)).astype(np.float32)
+    mixture = stems.sum(0, keepdims=True)
+    masked = mask_mixture(mixture, stems)[:, 0]
+    blended = blend_mixture(mixture, stems)[:, 0]
+    assert blended.shape == stems.shape and np.isfinite(blended).all()
+    own, other, both = (
+        np.sqrt(np.mean(np.abs(_stft(torch.from_numpy(x.copy())).numpy()) ** 2, axis=(1, 2)))
+        for x in (stems, masked, blended)
+    )
+    assert (both < np.maximum(own, other) * 1.02).all() and (both > 0.3 * other).all()
+    quiet = blend_mixture(mixture, stems * np.array([[1], [0], [1], [1]], np.float32))
+    assert np.abs(quiet[1]).max() < 0.1 * np.abs(blended[1]).max()
+
+
 def test_masks_from_the_true_stems_separate_them():
     """With true magnitudes the mask is the ideal ratio mask: far better than the mixture."""
     time = np.arange(16000) / RATE
