@@ -11,8 +11,8 @@ order         stems in the order they are drawn, ``other+bass+drums+vocals``
 temperature, top_k, top_p, cfg, sampled_layers, draws, render, refine, mask_power, stereo, prime
               see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
 
-The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``, ``tokensep+blend``,
-``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
+The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
+``tokensep+blend``, ``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
 """
 
 from __future__ import annotations
