@@ -157,6 +157,9 @@ class Store:
             except FileNotFoundError:
                 continue  # the folder was swept by a process that finished just now
             except OSError as error:
+                # Made and not written: it would hold up the next run for nobody.
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
                 raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
         return False
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from benchsep.errors import StoreError
 from benchsep.job import Job, LoadedTrack, Outcome, load_track, run_job
 from benchsep.store import Store
 
@@ -122,7 +123,11 @@ def _serve(pipe: Connection, root: Path) -> None:
                 return
             if unit is None:
                 return
-            do_unit(unit, root, lambda kind, what: pipe.send((kind, what)))
+            try:
+                do_unit(unit, root, lambda kind, what: pipe.send((kind, what)))
+            except StoreError as error:  # no room for results: the whole run must know
+                pipe.send(("no room", str(error)))
+                return
             pipe.send(("free", None))
 
 
@@ -209,6 +214,8 @@ def _hear(
         yield what
     elif kind == "claimed":
         yield worker.unit[what]
+    elif kind == "no room":
+        raise StoreError(str(what))
     elif kind == "free":
         worker.unit, worker.current = [], -1
 

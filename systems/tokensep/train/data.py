@@ -141,9 +141,12 @@ class StemStore:
             at += audio.size
         if not entries:
             raise DataError(f"no recordings to put into {folder}: expected MUSDB files or audio")
-        np.save(folder / "audio.npy", np.concatenate(pieces))
-        # Last and whole: a folder with an index is complete.
-        write_text(folder / "index.json", json.dumps({"rate": rate, "sources": entries}))
+        try:
+            np.save(folder / "audio.npy", np.concatenate(pieces))
+            # Last and whole: a folder with an index is complete.
+            write_text(folder / "index.json", json.dumps({"rate": rate, "sources": entries}))
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
         return cls(folder)
 
     def of(self, stem: str) -> list[Source]:

@@ -148,7 +148,19 @@ class TokenBank:
         return cls(clips, config, silence_codes(codec, config))
 
     def save(self, folder: Path) -> None:
-        """Waves and codes in two flat arrays and an index."""
+        """Waves and codes in two flat arrays and an index.
+
+        Raises
+        ------
+        DataError
+            naming the folder when there is no room in it.
+        """
+        try:
+            self._save(folder)
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
+
+    def _save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "waves.npy", np.concatenate([c.wave for c in self.clips]))
         np.save(folder / "codes.npy", np.concatenate([c.codes.ravel() for c in self.clips]))
