@@ -85,18 +85,20 @@ def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str
 
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
-    """The badges of the columns' metrics, with their source; empty where none was judged."""
+    """The badges of the columns' metrics, with their source, and which have none."""
     known = {c: found for c in columns if (found := validity.badge(c))}
     if not known:
-        return ""
+        return "No listening data judge what stands in this table." if columns else ""
     parts = [
         f"{display(c, traits)} {b.discriminative.short} / {b.generative.short} / {b.across}"
         for c, b in known.items()
     ]
     sources = "; ".join(dict.fromkeys(b.source for b in known.values()))
+    others = dict.fromkeys(display(c, traits) for c in columns if c not in known)
+    unjudged = f" No listening data: {', '.join(others)}." if others else ""
     return (
         "Agreement with listeners, within discriminative / within generative / across: "
-        f"{'; '.join(parts)} ({sources})."
+        f"{'; '.join(parts)} ({sources}).{unjudged}"
     )
 
 

@@ -11,6 +11,9 @@ files        PNG and PDF with embedded TrueType fonts (type 42), no date inside:
              gives the same bytes
 back end     figures are made without pyplot, hence without a display and without global state
 
+reading      every figure says in its own legend what its marks are: it will be seen without its
+             page
+
 Functions
 ---------
 spectrogram_figure   mixture, reference and systems for one stem of one track
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep.atomic import replacing
 from benchsep.errors import UsageError
 from benchsep.report.escape import visible
 
@@ -66,7 +70,12 @@ HUES = {
     "mixture": "#7F7F7F",
     "oracle": "#2B2B2B",
 }
-CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SHADES = {
+    "generative": ("#D55E00", "#E69F00", "#7A3300", "#F4B183"),
+    "discriminative": ("#0072B2", "#56B4E9", "#003355", "#009E73"),
+    "unknown": ("#CC79A7", "#7A3F63"),
+}
+"""Systems of a family, told apart by lightness, so that they stay apart in grey."""
 MARKS = {"generative": "D", "discriminative": "o", "unknown": "s", "mixture": "x", "oracle": "^"}
 
 
@@ -152,7 +161,7 @@ def spectrogram_figure(
             image = _panel(axis, label, db - top, panels[label])
         _label_outer(axes, len(panels))
         bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02, aspect=30)
-        bar.set_label("dB below the loudest bin of mixture and reference")
+        bar.set_label("dB re the loudest bin of mixture and reference")
         figure.suptitle(visible(title), fontsize=9)
     return figure  # type: ignore[no-any-return]
 
@@ -190,29 +199,37 @@ def distribution_figure(
     *,
     label: str,
     title: str,
+    notes: Mapping[str, str] | None = None,
 ) -> Figure:
     """A row for each system: its songs as points, quartiles as a box behind them.
 
     ``values`` maps system labels to one value a song; order of rows is that of the mapping.
+    ``notes`` says why a system has none.
     """
     with _styled():
-        figure, axes = _figure(6.0, 0.42 * len(values) + 1.1, 1, 1)
+        figure, axes = _figure(6.0, 0.42 * len(values) + 1.5, 1, 1)
         axis = axes[0, 0]
+        axis.use_sticky_edges = False  # a box at the edge must not hide the points beyond it
         for row, (system, songs) in enumerate(values.items()):
-            _spread(axis, row, np.asarray(songs, float), families.get(system, "unknown"))
+            drawn = _spread(axis, row, np.asarray(songs, float), families.get(system, "unknown"))
+            if not drawn:
+                why = visible((notes or {}).get(system) or "no value")
+                at = ((0.02, row), ("axes fraction", "data"))
+                axis.annotate(why, at[0], xycoords=at[1], va="center", color="0.35")
+        axis.margins(x=0.04)
         axis.set_yticks(range(len(values)), [visible(label) for label in values])
-        axis.invert_yaxis()
+        axis.set_ylim(len(values) - 0.5, -0.5)
         axis.set_xlabel(label)
         axis.grid(axis="x", color="0.9", zorder=0)
+        _legend(figure, [families.get(s, "unknown") for s in values], _box_handles())
         figure.suptitle(visible(title), fontsize=9)
     return figure  # type: ignore[no-any-return]
 
 
-def _spread(axis: Axes, row: int, songs: NDArray[np.float64], family: str) -> None:
+def _spread(axis: Axes, row: int, songs: NDArray[np.float64], family: str) -> bool:
     songs = np.sort(songs[np.isfinite(songs)])
     if not len(songs):
-        axis.annotate("no value", (0.02, row), xycoords=("axes fraction", "data"), va="center")
-        return
+        return False
     low, middle, high = np.quantile(songs, (0.25, 0.5, 0.75))
     axis.barh(row, high - low, left=low, height=0.55, color="0.88", zorder=1)
     axis.plot([middle, middle], [row - 0.28, row + 0.28], color="0.1", lw=1.6, zorder=3)
@@ -221,6 +238,34 @@ def _spread(axis: Axes, row: int, songs: NDArray[np.float64], family: str) -> No
     axis.scatter(
         songs, row + offset, s=11, color=HUES[family], marker=MARKS[family], lw=0.8, zorder=2
     )
+    return True
+
+
+def _box_handles() -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(color="0.88", label="middle half of the songs"),
+        Line2D([], [], color="0.1", lw=1.6, label="median"),
+    ]
+
+
+def _legend(figure: Figure, families: Sequence[str], more: Sequence[Any] = ()) -> None:
+    """Under the figure: the mark of each family that is in it, and further marks."""
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], ls="", marker=MARKS[f], color=HUES[f], ms=4, label=_FAMILY_NAMES.get(f, f))
+        for f in MARKS
+        if f in families
+    ]
+    figure.legend(
+        handles=[*marks, *more], loc="outside lower center", ncols=4, frameon=False, fontsize=7
+    )
+
+
+_FAMILY_NAMES = {"unknown": "undeclared", "oracle": "oracle or truth"}
 
 
 def forest_figure(
@@ -234,22 +279,31 @@ def forest_figure(
         ``(name of the pair, difference, low, high)``, in the order of the rows. The interval is
         whatever the caller computed; name it in ``label``.
     """
+    from matplotlib.lines import Line2D
+
     with _styled():
-        figure, axes = _figure(6.0, 0.32 * len(differences) + 1.1, 1, 1)
+        figure, axes = _figure(6.4, 0.3 * len(differences) + 1.5, 1, 1)
         axis = axes[0, 0]
         axis.axvline(0, color="0.4", lw=0.8, ls="--")
         for row, (_, middle, low, high) in enumerate(differences):
             clear = low > 0 or high < 0
             axis.plot([low, high], [row, row], color="0.1", lw=1.4)
-            axis.plot(
-                middle, row, "o", color="0.1", mfc="#0072B2" if clear else "white", ms=5, zorder=3
-            )
+            axis.plot(middle, row, "o", color="0.1", mfc=_fill(clear), ms=5, zorder=3)
         axis.set_yticks(range(len(differences)), [visible(name) for name, *_ in differences])
         axis.set_ylim(len(differences) - 0.5, -0.5)
         axis.set_xlabel(label)
         axis.grid(axis="x", color="0.9")
+        marks = [
+            Line2D([], [], ls="", marker="o", color="0.1", mfc=_fill(clear), ms=5, label=text)
+            for clear, text in ((True, "interval without 0"), (False, "interval with 0"))
+        ]
+        _legend(figure, (), marks)
         figure.suptitle(visible(title), fontsize=9)
     return figure  # type: ignore[no-any-return]
+
+
+def _fill(clear: bool) -> str:
+    return "#0072B2" if clear else "white"
 
 
 def grouped_forest_figure(
@@ -306,18 +360,24 @@ def cost_figure(
         Yardsticks drawn as level lines: name to quality.
     """
     with _styled():
-        figure, axes = _figure(7.2, 3.2, 1, 2, sharey=True)
-        for axis, index, name in (
+        figure, axes = _figure(7.6, 3.7, 1, 2, sharey=True)
+        panels = (
             (axes[0, 0], 1, "real-time factor (s of work per s of audio)"),
             (axes[0, 1], 2, "peak memory (MB)"),
-        ):
+        )
+        for axis, index, name in panels:
             _scatter_cost(axis, points, families, index)
-            _rulers(axis, rulers or {})
-            _label_points(axis, {k: (v[index], v[0]) for k, v in points.items() if v[index] > 0})
             axis.set_xlabel(name)
             axis.grid(color="0.92")
+        axes[0, 0].margins(y=0.08)
         axes[0, 0].set_ylabel(label)
+        named = [_rulers(axis, rulers or {}) for axis, *_ in panels]
+        _legend(figure, [families.get(system, "unknown") for system in points])
         figure.suptitle(visible(title), fontsize=9)
+        figure.draw_without_rendering()  # the layout decides where names have room
+        for (axis, index, _), taken in zip(panels, named, strict=True):
+            drawn = {k: (v[index], v[0]) for k, v in points.items() if v[index] > 0}
+            _label_points(axis, drawn, [_box(text) for text in taken])
     return figure  # type: ignore[no-any-return]
 
 
@@ -341,40 +401,83 @@ def _scatter_cost(
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         costs = [cost for cost, _ in drawn.values()]
-        axis.set_xlim(min(costs) / 2, max(costs) * 8)
+        axis.set_xlim(min(costs) / 2.5, max(costs) * 2.5)
 
 
-def _label_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Names beside points; a name that would cover the one below it is lifted above it."""
-    height_pt = 170.0  # of the axes of this figure, near enough to keep lines of 9 pt apart
-    bottom, top = axis.get_ylim()
-    line = 9.0 / height_pt * (top - bottom)
-    taken = -np.inf
-    for name, (x, y) in sorted(points.items(), key=lambda item: (item[1][1], item[0])):
-        level = max(y, taken + line)
-        taken = level
-        lift = (level - y) / (top - bottom) * height_pt
-        axis.annotate(
-            visible(name), (x, y), xytext=(6, lift), textcoords="offset points", fontsize=7,
-            va="center",
-        )  # fmt: skip
+Box = tuple[float, float, float, float]
+"""Left, bottom, right, top in pixels."""
+
+_PLACES = tuple(
+    (side, step * rise)
+    for step in range(12)
+    for rise in ((1, -1) if step else (1,))
+    for side in ("left", "right")
+)
+"""Where a name may stand: right or left of its point, level with it, then lines above and below."""
 
 
-def _rulers(axis: Axes, rulers: Mapping[str, float]) -> None:
-    """Yardsticks as level lines; those that nearly coincide share one name."""
+def _label_points(
+    axis: Axes, points: Mapping[str, tuple[float, float]], taken: Sequence[Box]
+) -> None:
+    """Names beside their points, over no other point or name; a thin line where they are apart."""
+    scale = axis.figure.dpi / 72
+    centres = {name: axis.transData.transform(at) for name, at in points.items()}
+    boxes = [*taken, *((x - 4 * scale, y - 4 * scale, x + 4 * scale, y + 4 * scale)
+                       for x, y in centres.values())]  # fmt: skip
+    frame = axis.get_window_extent()
+    for name in sorted(centres, key=lambda name: (-centres[name][1], name)):
+        text = visible(name)
+        for side, lines in _PLACES:
+            offset = ((7 if side == "left" else -7), 8.5 * lines)
+            made = axis.annotate(
+                text, points[name], xytext=offset, textcoords="offset points", fontsize=7,
+                va="center", ha=side, zorder=4,
+                arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "0.5", "shrinkB": 3}
+                if abs(lines) > 1 else None,
+            )  # fmt: skip
+            made.set_in_layout(False)
+            box = _box(made)
+            inside = box[0] >= frame.x0 and box[2] <= frame.x1 and frame.y0 <= box[1]
+            if inside and box[3] <= frame.y1 and not any(_overlap(box, other) for other in boxes):
+                break
+            if (side, lines) != _PLACES[-1]:
+                made.remove()
+        boxes.append(box)
+
+
+def _box(text: Any) -> Box:
+    """Extent of the text alone, without the line that leads to it."""
+    from matplotlib.text import Text
+
+    renderer = text.figure.canvas.get_renderer()
+    text.update_positions(renderer)
+    found = Text.get_window_extent(text, renderer)
+    return found.x0, found.y0, found.x1, found.y1
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _rulers(axis: Axes, rulers: Mapping[str, float]) -> list[Any]:
+    """Yardsticks as level lines; those that nearly coincide share one name, above the highest."""
     span = max(rulers.values(), default=0.0) - min(rulers.values(), default=0.0)
     names: list[tuple[float, list[str]]] = []
     for name, level in sorted(rulers.items(), key=lambda item: (item[1], item[0])):
         axis.axhline(level, color="0.6", lw=0.8, ls=":")
         if names and level - names[-1][0] < 0.06 * span:
-            names[-1][1].append(name)
+            names[-1] = (level, [*names[-1][1], name])
         else:
             names.append((level, [name]))
+    made = []
     for level, together in names:
-        axis.annotate(
+        text = axis.annotate(
             visible(", ".join(together)), (0.99, level), xycoords=("axes fraction", "data"),
-            ha="right", va="bottom", fontsize=7, color="0.35",
+            ha="right", va="bottom", fontsize=6.5, color="0.35",
         )  # fmt: skip
+        text.set_in_layout(False)
+        made.append(text)
+    return made
 
 
 def disagreement_figure(
@@ -396,15 +499,16 @@ def disagreement_figure(
     """
     points = [(s, song, x, y) for s, songs in values.items() for song, (x, y) in songs.items()]
     with _styled():
-        figure, axes = _figure(7.4, 4.2, 1, 1)
+        figure, axes = _figure(8.2, 4.2, 1, 1)
         axis = axes[0, 0]
-        for index, (system, songs) in enumerate(values.items()):
+        hues = shades({system: families.get(system, "unknown") for system in values})
+        for system, songs in values.items():
             mark = MARKS[families.get(system, "unknown")]
             pairs = np.asarray(list(songs.values()), float).reshape(-1, 2)
-            hue = CYCLE[index % len(CYCLE)]
             axis.scatter(
-                pairs[:, 0], pairs[:, 1], s=16, color=hue, marker=mark, label=visible(system)
-            )
+                pairs[:, 0], pairs[:, 1], s=16, color=hues[system], marker=mark,
+                label=visible(system),
+            )  # fmt: skip
         legend = []
         for number, index in enumerate(_most_split(points)[:named], 1):
             system, song, x, y = points[index]
@@ -412,21 +516,38 @@ def disagreement_figure(
             axis.annotate(
                 str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7
             )
-            legend.append(f"{number}  {song} ({system})")
+            legend += [f"{number}  {system}:", f"    {song}"]
         axis.set_xlabel(labels[0])
         axis.set_ylabel(labels[1])
-        axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        axis.grid(color="0.93")
+        axis.set_axisbelow(True)
+        axis.legend(
+            fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0),
+            title="a mark: one song", title_fontsize=7, alignment="left",
+        )  # fmt: skip
         axis.annotate(
-            visible_lines(["largest differences of rank:", *legend]) if legend else "",
+            visible_lines(["ranked most differently:", *legend], 44) if legend else "",
             (1.02, 0.0), xycoords="axes fraction", fontsize=6.5, va="bottom",
         )  # fmt: skip
         figure.suptitle(visible(title), fontsize=9)
     return figure  # type: ignore[no-any-return]
 
 
-def visible_lines(lines: Sequence[str]) -> str:
-    """Lines of text from outside, each made visible and kept short."""
-    return "\n".join(f"{text[:59]}…" if len(text) > 60 else text for text in map(visible, lines))
+def shades(families: Mapping[str, str]) -> dict[str, str]:
+    """A colour for each system: its family's hue in another lightness."""
+    found: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for system, family in families.items():
+        cycle = SHADES.get(family, (HUES.get(family, HUES["unknown"]),))
+        found[system] = cycle[seen.get(family, 0) % len(cycle)]
+        seen[family] = seen.get(family, 0) + 1
+    return found
+
+
+def visible_lines(lines: Sequence[str], most: int = 60) -> str:
+    """Lines of text from outside, each made visible and kept to ``most`` characters."""
+    texts = map(visible, lines)
+    return "\n".join(f"{text[: most - 1]}…" if len(text) > most else text for text in texts)
 
 
 def _most_split(points: Sequence[tuple[str, str, float, float]]) -> list[int]:
@@ -440,13 +561,14 @@ def _most_split(points: Sequence[tuple[str, str, float, float]]) -> list[int]:
 def save(figure: Figure, path_stem: str | Path) -> list[Path]:
     """Write ``<path_stem>.png`` (200 dpi) and ``<path_stem>.pdf``; the same bytes each time."""
     stem = Path(path_stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
     with _styled(), warnings.catch_warnings():
         # A title in a script that the font lacks shows boxes in the figure; the data is the same.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(png, dpi=200, metadata={"Software": None})
-        figure.savefig(
-            pdf, dpi=200, metadata={"CreationDate": None, "Producer": None, "Creator": None}
-        )
+        with replacing(png) as partial:
+            figure.savefig(partial, dpi=200, metadata={"Software": None})
+        figure.set_layout_engine("none")  # settled; solving it again takes longer than drawing
+        undated = {"CreationDate": None, "Producer": None, "Creator": None}
+        with replacing(pdf) as partial:
+            figure.savefig(partial, dpi=200, metadata=undated)
     return [png, pdf]

@@ -260,31 +260,54 @@ def _distribution(run: Loaded, metric: str) -> Any:
     most = max(map(len, songs.values()), default=0)
     if most < 2:
         return None
-    title = f"{captions.display(metric, run.traits)}, {stem}: {most} songs"
-    return figures.distribution_figure(songs, run.families, label=_axis(run, metric), title=title)
+    notes = {s: _why_empty(run, s, stem, metric) for s in run.families}
+    title = f"{captions.display(metric, run.traits)}, {_over(stem)}: {most} songs"
+    return figures.distribution_figure(
+        songs, run.families, label=_axis(run, metric), title=title, notes=notes
+    )
+
+
+def _over(stem: str) -> str:
+    return "mean over stems" if stem == AVERAGE else stem
+
+
+def _why_empty(run: Loaded, system: str, stem: str, metric: str) -> str:
+    """What the first table says in place of the value: the reason, or that stems are missing."""
+    cell = run.tables[0].cell(system, metric, stem)
+    return cell.note if cell and cell.note else "not all stems" if stem == AVERAGE else ""
 
 
 def _forest(run: Loaded) -> Any:
+    """Every pair, the better first, from the clearest lead down."""
     from benchsep import stats
 
-    if not run.metrics:
+    if not run.metrics or not run.traits[run.metrics[0]].direction:
         return None
     metric = run.metrics[0]
-    edition = run.tables[0].edition
+    edition, stem = run.tables[0].edition, _headline_stem(run, metric)
     part = run.frame[
         (run.frame["edition"].astype(str) == edition) & (run.frame["metric"] == metric)
     ]
     compared = stats.compare(stats.with_average(part), run.traits)
-    compared = compared[compared["stem"] == _headline_stem(run, metric)].dropna(
-        subset=["difference", "low", "high"]
-    )
+    compared = compared[compared["stem"] == stem].dropna(subset=["difference", "low", "high"])
     records: list[Any] = compared.to_dict("records")
-    rows = [(f"{r['a']} − {r['b']}", r["difference"], r["low"], r["high"]) for r in records]
+    rows = sorted((_lead(r, run.traits[metric].direction) for r in records), key=lambda r: -r[1])
     if not rows:
         return None
-    label = f"paired difference in {captions.display(metric, run.traits)} (95 % bootstrap interval)"
-    title = f"Differences on the same songs, {_headline_stem(run, metric)}"
+    name = captions.display(metric, run.traits)
+    better = "" if run.traits[metric].direction > 0 else ", sign turned"
+    label = f"lead of the first over the second in {name}{better} (95 % bootstrap interval)"
+    title = f"Paired differences in {name}, {_over(stem)}: {max(r['n'] for r in records)} songs"
     return figures.forest_figure(rows, label=label, title=title)
+
+
+def _lead(record: Mapping[str, Any], direction: int) -> tuple[str, float, float, float]:
+    """A pair with the better one first, so that the difference is positive."""
+    middle, low, high = (direction * record[k] for k in ("difference", "low", "high"))
+    low, high = sorted((low, high))
+    if middle < 0:
+        return f"{record['b']} − {record['a']}", -middle, -high, -low
+    return f"{record['a']} − {record['b']}", middle, low, high
 
 
 def _cost(run: Loaded) -> Any:
@@ -313,7 +336,7 @@ def _cost(run: Loaded) -> Any:
             points[row.system] = (quality, rtf, memory)
     if not any(rtf == rtf for _, rtf, _ in points.values()):
         return None
-    title = f"Quality against cost, {stem}"
+    title = f"Quality against cost: {captions.display(metric, run.traits)}, {_over(stem)}"
     return figures.cost_figure(
         points, run.families, label=_axis(run, metric), title=title, rulers=rulers
     )
@@ -342,7 +365,7 @@ def _disagreement(run: Loaded) -> Any:
         points,
         run.families,
         labels=(_axis(run, one), _axis(run, other)),
-        title=f"Where the metrics disagree, {stem}",
+        title=f"Where two metrics disagree, {_over(stem)}",
     )
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep import validity
 from benchsep.atomic import replacing, write_atomically
 from benchsep.report import captions, figures, listen
 from benchsep.report.escape import visible
@@ -275,6 +276,7 @@ def _page(run: Loaded, data: dict[str, Any], pictures: list[tuple[str, str]]) ->
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
         head=head,
+        badges=validity.badge,
         format_value=format_value,
         data=data,
         pictures=[(address, PICTURES.get(name, name)) for address, name in pictures],
