@@ -334,7 +334,7 @@ def frame_scores(basis: Basis, estimates: dict[str, NDArray[np.float32]]) -> dic
         for stem, samples in estimates.items():
             estimate = samples[:, window].astype(np.float64)
             target = truth[basis.rows(stem)]
-            scores[stem][0, t] = _ratio_db(_energy(target), _energy(target - estimate))
+            scores[stem][0, t] = db(energy(target), energy(target - estimate))
             scores[stem][1:, t] = spectra.ratios(stem, shapes, spectra.transform(estimate))
     return scores
 
@@ -370,26 +370,27 @@ class _FilterSpectra:
     def ratios(self, stem: str, truth: Complex, estimate: Complex) -> tuple[float, float, float]:
         """ISR, SIR, SAR of one window from spectra of all references and of the estimate."""
         own_filters, all_filters = self.filters[stem]
-        own = _filtered(truth, self.basis.own[stem].rows, own_filters)
-        whole = _filtered(truth, self.basis.whole.rows, all_filters)
+        own = filtered(truth, self.basis.own[stem].rows, own_filters)
+        whole = filtered(truth, self.basis.whole.rows, all_filters)
         target = truth[self.basis.rows(stem)]
-        own_energy, all_energy = self.energy(own), self.energy(whole)
-        isr = _ratio_db(self.energy(target), self.energy(own - target))
-        sir = _ratio_db(own_energy, self.energy(whole - own))
-        sar = _ratio_db(all_energy, self.energy(estimate - whole))
+        own_energy, all_energy = spectral_energy(own, self.fft), spectral_energy(whole, self.fft)
+        isr = db(spectral_energy(target, self.fft), spectral_energy(own - target, self.fft))
+        sir = db(own_energy, spectral_energy(whole - own, self.fft))
+        sar = db(all_energy, spectral_energy(estimate - whole, self.fft))
         return isr, sir, sar
 
-    def energy(self, spectrum: Complex) -> float:
-        """Energy in time of what ``[channels, bins]`` transforms back to."""
-        flat = np.ascontiguousarray(spectrum).view(np.float64)
-        twice = 2.0 * float(np.vdot(flat, flat))
-        edges = _energy(np.abs(spectrum[:, 0]))
-        if self.fft % 2 == 0:
-            edges += _energy(np.abs(spectrum[:, -1]))
-        return (twice - edges) / self.fft
+
+def spectral_energy(spectrum: Complex, fft: int) -> float:
+    """Energy in time of what ``[channels, bins]`` transforms back to, by Parseval."""
+    flat = np.ascontiguousarray(spectrum).view(np.float64)
+    twice = 2.0 * float(np.vdot(flat, flat))
+    edges = energy(np.abs(spectrum[:, 0]))
+    if fft % 2 == 0:
+        edges += energy(np.abs(spectrum[:, -1]))
+    return (twice - edges) / fft
 
 
-def _filtered(truth: Complex, rows: tuple[int, ...], filters: Complex) -> Complex:
+def filtered(truth: Complex, rows: tuple[int, ...], filters: Complex) -> Complex:
     """``sum_k filters[k, c] * truth[rows[k]]``: ``[channels, bins]``."""
     out = np.zeros(filters.shape[1:], np.complex128)
     product = np.empty(filters.shape[2], np.complex128)
@@ -400,12 +401,12 @@ def _filtered(truth: Complex, rows: tuple[int, ...], filters: Complex) -> Comple
     return out
 
 
-def _energy(values: Real) -> float:
+def energy(values: Real) -> float:
     flat = np.ravel(values)
     return float(np.dot(flat, flat))
 
 
-def _ratio_db(above: float, below: float) -> float:
+def db(above: float, below: float) -> float:
     if below <= 0.0:
         return float("inf")
     if above <= 0.0:
