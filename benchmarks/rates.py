@@ -1,0 +1,157 @@
+"""The rates that ``benchsep plan`` reckons with, measured on this machine.
+
+    python benchmarks/rates.py --data FOLDER [-o benchsep/rates.json]
+
+``FOLDER`` holds ``.stem.mp4`` excerpts, joined to songs of two lengths. CPU seconds of one thread:
+of each metric on the references (once a track) and on each estimate, as straight lines through the
+two lengths; of each system that comes with weights, on the longer song; of decoding. Metrics whose
+needs are not met here (NISQA's weights) get no rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import upstream
+from upstream import RATE, STEMS, timed
+from whole_song import SYSTEMS, WARM, joined, separated
+
+SHORT, LONG = 10.0, 60.0
+TIMED_SYSTEMS = (
+    "htdemucs:checkpoint=mini",
+    "bs_roformer:checkpoint=mini",
+    "tokensep:checkpoint=mini",
+    "tokensep:checkpoint=mini,refine=mask",
+    "tokensep:checkpoint=mini,mode=oracle-tokens",
+    "spleeter",
+    "mixture",
+    "reference",
+    "oracle-irm",
+    "oracle-mwf",
+)
+NETWORK = ("emb-mert", "emb-clap")
+"""Metrics whose weights are downloaded: no rate."""
+
+
+def line(short: float, long: float) -> list[float]:
+    """Fixed part and slope through two lengths; neither below zero."""
+    slope = max(0.0, (long - short) / (LONG - SHORT))
+    return [round(max(0.0, short - slope * SHORT), 4), round(slope, 5)]
+
+
+def metric_costs(name: str, songs: list[tuple]) -> tuple[list[float], list[float]]:
+    """CPU seconds on each song: once a track, and each further estimate."""
+    from benchsep.audio import Audio
+    from benchsep.metrics.catalog import get_metric, stems_scored
+    from benchsep.metrics.metric import References
+
+    metric = get_metric(name)
+    stems = stems_scored(metric, STEMS, all_stems=False)
+
+    def audio(samples: upstream.Stems) -> dict[str, Audio]:
+        return {s: Audio(np.ascontiguousarray(x), RATE) for s, x in samples.items()}
+
+    def cut(samples: upstream.Stems) -> upstream.Stems:
+        return {s: x[:, :WARM] for s, x in samples.items()}
+
+    def references(truth: upstream.Stems) -> References:
+        return References(audio(truth), Audio(sum(truth.values()), RATE))
+
+    truth, heard = songs[0]
+    metric.score_track(references(cut(truth)), audio(cut(heard[0])), stems)
+    once, each = [], []
+    for truth, heard in songs:
+        prepared = references(truth)
+        costs = [
+            timed(lambda h=h, p=prepared: metric.score_track(p, audio(h), stems))[1] for h in heard
+        ]
+        each.append(float(np.mean(costs[1:])))
+        once.append(max(0.0, costs[0] - each[-1]))
+    return once, each
+
+
+def system_rate(spec: str, truth: upstream.Stems) -> tuple[str, float]:
+    """Label, and CPU seconds for a second of audio."""
+    from benchsep.audio import Audio
+    from benchsep.plan import _label
+    from benchsep.system import load_system
+
+    system = load_system(spec)
+    stems = {s: Audio(x, RATE) for s, x in truth.items()}
+
+    def run(seconds: float) -> None:
+        part = {s: Audio(a.samples[:, : round(seconds * RATE)], RATE) for s, a in stems.items()}
+        given = {"references": part} if system.info.needs_references else {}
+        mixture = Audio(sum(a.samples for a in part.values()), RATE)
+        system.separate(mixture, seed=0, **given)
+
+    run(2.0)
+    length = next(iter(stems.values())).seconds
+    return _label(spec, system.info), timed(lambda: run(length))[1] / length
+
+
+def loading(data: Path) -> list[float]:
+    from benchsep.datasets.musdb import load_stem_mp4
+
+    paths = sorted(data.rglob("*.stem.mp4"))[:8]
+    audio, cost = timed(lambda: [load_stem_mp4(p) for p in paths])
+    return [0.0, round(cost / sum(a.mixture.seconds for a in audio), 5)]
+
+
+def stored_bytes(heard: upstream.Stems) -> float:
+    """Of a second of one kept stem (flac)."""
+    from benchsep.audio import Audio, write_audio
+
+    sizes = []
+    with tempfile.TemporaryDirectory() as folder:
+        for stem, samples in heard.items():
+            path = Path(folder) / f"{stem}.flac"
+            write_audio(path, Audio(samples, RATE))
+            sizes.append(path.stat().st_size / (samples.shape[1] / RATE))
+    return round(float(np.mean(sizes)), 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, default=Path("benchsep/rates.json"))
+    options = parser.parse_args()
+    if any(os.environ.get(name) != "1" for name in list(upstream.THREADS)[:4]):
+        parser.error("set " + " ".join(f"{n}=1" for n in list(upstream.THREADS)[:4]))
+    from benchsep import registry
+    from benchsep.metrics.catalog import get_metric
+
+    longest = joined(options.data, LONG)
+    truths = [{s: x[:, : round(n * RATE)] for s, x in longest.items()} for n in (SHORT, LONG)]
+    truths = [{s: np.ascontiguousarray(x) for s, x in t.items()} for t in truths]
+    songs = [(t, [separated(t, spec) for spec in SYSTEMS]) for t in truths]
+    metrics = {}
+    for name in registry.names("metric"):
+        if name in NETWORK or get_metric(name).available():
+            continue
+        once, each = metric_costs(name, songs)
+        metrics[name] = {"once": line(*once), "each": line(*each)}
+        print(name, metrics[name], flush=True)
+    systems = {"dir": 0.0}
+    for spec in TIMED_SYSTEMS:
+        label, rate = system_rate(spec, truths[0])
+        systems[label] = round(rate, 5)
+        print(label, systems[label], flush=True)
+    content = {
+        "machine": upstream.machine(),
+        "command": "python benchmarks/rates.py --data FOLDER",
+        "load": loading(options.data),
+        "stored_bytes": stored_bytes(songs[1][1][0]),
+        "systems": {"cpu": systems},
+        "metrics": metrics,
+    }
+    options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
