@@ -356,11 +356,14 @@ def _problem(content: Mapping[str, Any]) -> str:
     for number, row in enumerate(content["cells"]):
         if not _row_is_whole(row):
             return f"cells[{number}] is not a row of values"
+        if unknown := sorted(set(row["values"]) - set(content["directions"])):
+            return f"directions lacks {unknown[0]}"
     return ""
 
 
-def _number_or_none(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and math.isfinite(value))
+def _finite(value: Any) -> bool:
+    # JSON's whole numbers have no limit; those beyond any float cannot be compared.
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
 def _numbers(entry: Any, numbers: set[str], texts: set[str]) -> bool:
@@ -368,7 +371,7 @@ def _numbers(entry: Any, numbers: set[str], texts: set[str]) -> bool:
     if not isinstance(entry, dict) or set(entry) != numbers | texts:
         return False
     return all(isinstance(entry[key], str) for key in texts) and all(
-        type(entry[key]) in (int, float) and 0 <= entry[key] < math.inf for key in numbers
+        _finite(entry[key]) and entry[key] >= 0 for key in numbers
     )
 
 
@@ -381,11 +384,11 @@ def _row_is_whole(row: Any) -> bool:
         return False
     return all(
         isinstance(entry, str)
-        or (type(entry) in (int, float) and math.isfinite(entry))
+        or _finite(entry)
         or (
             isinstance(entry, list)
             and len(entry) == 2
-            and _number_or_none(entry[0])
+            and (entry[0] is None or _finite(entry[0]))
             and isinstance(entry[1], str)
         )
         for entry in row["values"].values()

@@ -201,21 +201,29 @@ def _read(file: Path) -> list[dict[str, Any]]:
     """Rows of one file: a row per target and value."""
     try:
         content = json.loads(file.read_text("utf-8"))
-        targets = [(str(t["name"]), list(t["frames"])) for t in content["targets"]]
+        targets = [(_text(t["name"]), list(t["frames"])) for t in content["targets"]]
         rows = []
         for stem, frames in targets:
             for name in VALUES:
                 values = [_number(frame["metrics"].get(name)) for frame in frames]
                 rows.append(_cell(stem, name, values))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        own = content.get("benchsep")
+        track = _text(own.get("track", file.stem) if isinstance(own, dict) else file.stem)
+        version = _text(f"museval {content.get('museval_version', 'unknown')}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
+            RecursionError) as error:  # fmt: skip
         raise StoreError(
             f"{file} is not museval's JSON ({type(error).__name__}: {error}); expected "
             "targets[].frames[].metrics"
         ) from error
-    own = content.get("benchsep")
-    track = own.get("track", file.stem) if isinstance(own, dict) else file.stem
-    version = f"museval {content.get('museval_version', 'unknown')}"
-    return [{"track": str(track), "metric_version": version, **row} for row in rows]
+    return [{"track": track, "metric_version": version, **row} for row in rows]
+
+
+def _text(value: Any) -> str:
+    """As text that can be encoded: JSON may hold half of a character."""
+    text = str(value)
+    text.encode()
+    return text
 
 
 def _number(value: Any) -> float | None:

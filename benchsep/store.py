@@ -46,8 +46,10 @@ def canonical(value: Any) -> str:
         on NaN or infinity, which JSON does not know.
     """
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
-    except (ValueError, TypeError) as error:
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+        text.encode()  # a file name that is not UTF-8 reaches us with halves of characters
+        return text
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"not representable as strict JSON: {error}") from error
 
 

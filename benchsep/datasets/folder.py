@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchsep.audio import STEMS
 from benchsep.datasets.musdb import load_stem_folder
-from benchsep.datasets.track import Edition, Track, TrackAudio
+from benchsep.datasets.track import Edition, Track, TrackAudio, name_of
 from benchsep.errors import DatasetError, UsageError
 
 SUFFIXES = (".wav", ".flac")
@@ -44,7 +44,13 @@ class FolderDataset:
                 f"<track>/{{mixture,{','.join(STEMS)}}}.wav or .flac"
             )
         return [
-            Track(f.name, "test", "folder", partial(_load, f), tuple(map(str, sorted(f.iterdir()))))
+            Track(
+                name_of(f),
+                "test",
+                "folder",
+                partial(_load, f),
+                tuple(map(str, sorted(f.iterdir()))),
+            )
             for f in folders
         ]
 

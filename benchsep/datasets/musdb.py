@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 
 from benchsep.audio import STEMS, Audio, read_audio, round_to_16_bit
-from benchsep.datasets.track import Edition, Track, TrackAudio
+from benchsep.datasets.track import Edition, Track, TrackAudio, name_of
 from benchsep.errors import AudioError, DatasetError
 
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")
@@ -207,7 +207,7 @@ class MusdbDataset:
             return None
         if not hq and not entry.name.endswith(".stem.mp4"):
             return None
-        name = entry.name.removesuffix(".stem.mp4")
+        name = name_of(entry).removesuffix(".stem.mp4")
         validation = name in VALIDATION
         if (self.split == "valid" and not validation) or (self.split == "train" and validation):
             return None

@@ -10,7 +10,9 @@ mixture   ``file`` (decoded from its own file) or ``sum`` (the sum of the stems)
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class Track:
 
     def load(self) -> TrackAudio:
         return self.loader()
+
+
+def name_of(path: Path) -> str:
+    r"""A file's or folder's name as text; bytes that are not UTF-8 are written out (``\xff``)."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 class Dataset(Protocol):
