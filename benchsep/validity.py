@@ -481,7 +481,7 @@ def warning(
     measured = f" (listeners agree on {span} of such pairs; .50 is a coin)" if span else ""
     return (
         f"{names} cannot compare generative with discriminative systems{measured}: waveforms are "
-        "matched, and generated audio is not sample-aligned. Read within a family; so is bold."
+        "matched, and generated audio is not sample-aligned. Read within a family."
     )
 
 

@@ -164,7 +164,7 @@ def warnings(
 ) -> list[str]:
     """What a reader must know before the numbers; empty when nothing stands in the way."""
     across = validity.warning(columns, traits, families)
-    lines = [across] if across else []
+    lines = [f"{across} Bold is given within each family there."] if across else []
     speech = list(dict.fromkeys(display(c, traits) for c in columns if is_speech_model(c)))
     if speech:
         lines.append(

@@ -127,6 +127,7 @@ def latex_document(tables: Sequence[Table]) -> str:
         [
             r"\documentclass{article}",
             r"\usepackage[T1]{fontenc}",
+            r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}",
             r"\usepackage[a4paper,margin=15mm,landscape]{geometry}",
             PREAMBLE,
             r"\begin{document}",
@@ -139,33 +140,49 @@ def latex_document(tables: Sequence[Table]) -> str:
 
 def _latex(table: Table) -> str:
     esc = escape.latex
-    columns = "".join(_latex_column(table, i) for i in range(len(table.columns)))
-    heads = " & ".join(f"{{{esc(head(c))}}}" for c in table.columns)
+    beside = [_has_suffix(table, i) for i in range(len(table.columns))]
+    # What follows a number has a column of its own: in the number's it would run into the next.
+    columns = "".join(
+        _latex_column(table, i) + (r"@{\,}>{\SUFFIX}l" if b else "") for i, b in enumerate(beside)
+    )
+    physical = 1 + len(beside) + sum(beside)
+    heads = " & ".join(
+        rf"\multicolumn{{2}}{{c}}{{{esc(head(c))}}}" if b else f"{{{esc(head(c))}}}"
+        for c, b in zip(table.columns, beside, strict=True)
+    )
     caption = f"{esc(table.title)}. " + " ".join(
         [r"\textbf{Warning:} " + esc(w) for w in table.warnings] + [esc(c) for c in table.caption]
     )
+    roomy = physical <= 11
+    size, suffixes, gap = ("footnotesize", "scriptsize", 4) if roomy else ("scriptsize", "tiny", 2)
     lines = [
         r"\begin{table}[htbp]",
-        r"\centering\footnotesize",
-        r"\sisetup{detect-weight=true,detect-inline-weight=math,table-align-text-post=false}",
+        rf"\centering\{size}\setlength{{\tabcolsep}}{{{gap}pt}}",
+        r"\sisetup{detect-weight=true,detect-inline-weight=math}",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:benchsep-{table.id}}}",
-        rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}",
+        rf"\label{{tab:benchsep-{table.id}}}\smallskip",
+        rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}".replace("SUFFIX", suffixes),
         r"\toprule",
         rf"{{system}} & {heads} \\",
     ]
     for title, rows in table.groups():
         lines.append(r"\midrule")
-        lines.append(
-            rf"\multicolumn{{{len(table.columns) + 1}}}{{@{{}}l}}{{\itshape {esc(title)}}} \\"
-        )
+        lines.append(rf"\multicolumn{{{physical}}}{{@{{}}l}}{{\itshape {esc(title)}}} \\")
         for row in rows:
-            cells = [_latex_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
+            cells = [
+                _latex_cell(x, c, b)
+                for x, c, b in zip(row.cells, table.columns, beside, strict=True)
+            ]
             lines.append(rf"{esc(row.head)} & " + " & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize", esc(" ".join(table.notes))]
     lines += [r"\end{minipage}", r"\end{table}", ""]
     return "\n".join(lines)
+
+
+def _has_suffix(table: Table, index: int) -> bool:
+    column = table.columns[index]
+    return any(suffix(row.cells[index], column) for row in table.rows)
 
 
 def _latex_column(table: Table, index: int) -> str:
@@ -180,15 +197,13 @@ def _latex_column(table: Table, index: int) -> str:
     return f"S[table-format={sign}{whole}.{column.digits}]"
 
 
-def _latex_cell(cell: Cell, column: Column) -> str:
+def _latex_cell(cell: Cell, column: Column, beside: bool) -> str:
     text = format_value(cell, column)
     if column.kind == "text":
         return escape.latex(text)
-    if cell.value is None:
-        return f"{{{escape.latex(text)}}}"
     bold = r"\bfseries " if cell.best else ""
-    after = suffix(cell, column).strip()
-    return f"{bold}{text}" + (rf"{{\,\scriptsize {escape.latex(after)}}}" if after else "")
+    number = f"{{{escape.latex(text)}}}" if cell.value is None else f"{bold}{text}"
+    return f"{number} & {escape.latex(suffix(cell, column).strip())}" if beside else number
 
 
 # -- CSV and JSON -------------------------------------------------------------------------------

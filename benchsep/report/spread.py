@@ -59,9 +59,8 @@ class Spread:
         return int(self.frame["track"].nunique())
 
     def name(self, metric: str, *, unit: bool = True) -> str:
-        known = self.traits[metric].unit
-        text = captions.display(metric, self.traits)
-        return f"{text} [{known}]" if unit and known not in ("", "MOS") else text
+        text, known = captions.display(metric, self.traits), _unit(self, metric)
+        return f"{text} [{known}]" if unit and known else text
 
     def basis(self, metrics: Sequence[str], *sentences: str) -> tuple[str, ...]:
         first = captions.basis(self.manifest, self.edition, self.songs)
@@ -200,28 +199,37 @@ def _failed(spread: Spread, metric: str, by: Records, stems: Sequence[str]) -> T
     limits = {r["threshold"] for r in by.values() if r["threshold"] == r["threshold"]}
     if len(limits) != 1:
         return None
-    columns = [Column(metric, s, s, "%", 0, -1, "failures", in_title=True) for s in stems]
+    columns = [
+        Column(metric, s, s, "%", 0, -1, "failures", in_title=True, spread=s == stems[-1])
+        for s in stems
+    ]
     text = Column(metric, AVERAGE, "the songs, where they fail", "", 0, 0, "text")
     rows = []
     for row in spread.rows:
         records = [by.get((row.system, stem)) for stem in stems]
         if any(records):
             cells = [_rate_cell(r) for r in records]
-            rows.append(_row(row, [*cells, _text(_where(by, row.system, stems))]))
+            songs = _where(by, row.system, stems)
+            rows.append(_row(row, [*cells, _text(songs, of=spread.songs)]))
     direction = spread.traits[metric].direction
     side = "below" if direction > 0 else "above"
-    limit = f"{limits.pop():g}"
+    limit = " ".join(filter(None, (f"{limits.pop():g}", _unit(spread, metric))))
     caption = spread.basis(
         [metric],
         f"Share of the system's songs, in percent, with a value {side} {limit}; average: of the "
         "song's mean over stems. [ ]: Wilson's 95 % interval. Another limit: "
         "benchsep tails RUN --threshold METRIC=VALUE.",
     )
-    title = f"{spread.name(metric)}: share of songs {side} {limit} (%)"
+    title = f"{spread.name(metric, unit=False)}: share of songs {side} {limit} (%)"
     return Table(
         "", title, (*columns, text), tuple(rows), caption,
         warnings=_warnings(spread, metric), edition=spread.edition,
     )  # fmt: skip
+
+
+def _unit(spread: Spread, metric: str) -> str:
+    unit = spread.traits[metric].unit
+    return "" if unit == "MOS" else unit
 
 
 def _warnings(spread: Spread, metric: str) -> tuple[str, ...]:
@@ -257,9 +265,15 @@ def _where(by: Records, system: str, stems: Sequence[str]) -> list[str]:
             if stem != AVERAGE:
                 found.setdefault(song, []).append(stem)
     order = sorted(found, key=lambda song: (-len(found[song]), song))
-    return [f"{song} ({', '.join(found[song])})" for song in order]
+    every = len([stem for stem in stems if stem != AVERAGE and (system, stem) in by])
+    return [
+        f"{song} ({'every stem' if 1 < every == len(found[song]) else ', '.join(found[song])})"
+        for song in order
+    ]
 
 
-def _text(names: Sequence[str]) -> Cell:
+def _text(names: Sequence[str], *, of: int = 0) -> Cell:
+    if len(names) > NAMED and len(names) == of:
+        return Cell("", None, 0, 0, note=f"every song; first {'; '.join(names[:2])}")
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return Cell("", None, 0, 0, note="; ".join(names[:NAMED]) + more)

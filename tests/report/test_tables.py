@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,6 +23,7 @@ from benchsep.report.model import Table
 from benchsep.report.render import latex_document
 from benchsep.report.summary import gains, summaries
 from benchsep.report.tables import render, tables
+from benchsep.report.write import with_spread
 
 Traits = dict[str, ValueTraits]
 FORMATS = ("md", "tex", "csv", "json", "html", "terminal")
@@ -345,17 +347,48 @@ def test_csv_holds_full_precision(made: list[Table]) -> None:
     assert float(found["value"]) == pytest.approx(cell.value, abs=1e-9)
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(
-    tmp_path: Path, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
-) -> None:
+@pytest.fixture
+def full(costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits) -> list[Table]:
+    """Everything that a table can hold: gaps, intervals, letters, gains, a hostile label."""
+    songs = (*TRACKS, "D", "E", "F")
     systems = {**SYSTEMS, "evil_{}\\x $^ 漢 – “q”": "generative"}
-    rows = _lose(pd.DataFrame(make_rows(systems)), "bs_roformer@mini")
-    found = tables(rows, costs, manifest, traits, improvement=True)
-    (tmp_path / "t.tex").write_text(latex_document(found), encoding="utf-8")
+    rows = _lose(pd.DataFrame(make_rows(systems, tracks=songs)), "bs_roformer@mini")
+    made = tables(rows, costs, manifest, traits, improvement=True, intervals=True)
+    return with_spread(made, rows, manifest, traits)
+
+
+def test_latex_rows_have_the_columns_that_are_declared(full: list[Table]) -> None:
+    text = latex_document(full)
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(full)
+    for block in text.split(r"\begin{tabular}")[1:]:
+        spec, body = block.split("\n", 1)
+        declared = _columns(spec)
+        for line in body.split(r"\bottomrule")[0].splitlines():
+            if "&" not in line or "itshape" in line:
+                continue
+            cells = len(re.findall(r"(?<!\\)&", line)) + 1 + line.count(r"\multicolumn{2}")
+            assert cells == declared, line
+    labels = re.findall(r"\\label\{([^}]*)\}", text)
+    assert len(set(labels)) == len(labels) == len(full)
+
+
+def _columns(spec: str) -> int:
+    """Columns of a tabular preamble: without what stands in braces and brackets."""
+    plain = re.sub(r"\[[^\]]*\]", "", spec.strip()[1:-1])
+    while (shorter := re.sub(r"[@>]?\{[^{}]*\}", "", plain)) != plain:
+        plain = shorter
+    assert set(plain) <= set("lSp"), plain
+    return len(plain)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_and_no_cell_runs_into_the_next(tmp_path: Path, full: list[Table]) -> None:
+    (tmp_path / "t.tex").write_text(latex_document(full), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     log = done.stdout.decode(errors="replace")
     if "siunitx.sty' not found" in log:
         pytest.skip("the LaTeX package siunitx is not installed (Debian: texlive-science)")
     assert done.returncode == 0, log[-2000:]
+    # A table may be wider than some page; a number over its neighbour is a wrong number.
+    assert not re.findall(r"Overfull .hbox .* detected", log)
