@@ -168,7 +168,11 @@ def train_lm(
     out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
     musdb: Annotated[
         list[Path] | None,
-        typer.Option("--musdb", "--data", help="MUSDB train folder (HQ wav or stem.mp4)."),
+        typer.Option(
+            "--musdb",
+            "--data",
+            help="MUSDB train folder (HQ wav or stem.mp4), or of synth; any number.",
+        ),
     ] = None,
     shards: Annotated[
         list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
@@ -188,7 +192,7 @@ def train_lm(
     from tokensep.codec.model import HCodec
     from tokensep.config import load
     from tokensep.lm_config import LMTrainConfig
-    from tokensep.train.data import StemStore, musdb_files
+    from tokensep.train.data import StemStore, musdb_folders
     from tokensep.train.lm import train_lm as run
     from tokensep.train.processes import leave_group
 
@@ -197,8 +201,7 @@ def train_lm(
     frozen = HCodec.from_checkpoint(codec)
     store = None
     if musdb:
-        files = (entry for root in musdb for entry in musdb_files(root, None, set()))
-        store = StemStore.build(out / "audio", files, frozen.rate)
+        store = StemStore.build(out / "audio", musdb_folders(musdb), frozen.rate)
     separator, _ = _configs(str(init) if init else config)
     base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
     train = _override(base, option or [])
@@ -212,42 +215,6 @@ def train_lm(
         init=init,
     )
     leave_group()
-    typer.echo(json.dumps(result))
-
-
-@train_app.command("decoder")
-def train_decoder(
-    model: Annotated[Path, typer.Option(help="Folder with the codec and the trained LM.")],
-    musdb: Annotated[Path, typer.Option("--musdb", help="MUSDB train folder.")],
-    work: Annotated[Path, typer.Option(help="Run folder; used again, it resumes.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the tuned codec.")],
-    settings: Annotated[
-        Path | None,
-        typer.Option(help="Training settings, e.g. configs/tokensep/mini-decoder.yaml."),
-    ] = None,
-    option: Annotated[list[str] | None, typer.Option("-O", help="e.g. max_steps=500.")] = None,
-) -> None:
-    """Tune the codec's decoder on what the LM generates; encoder and tokens stay."""
-    from tokensep.codec.model import HCodec
-    from tokensep.config import DecoderTrainConfig, load
-    from tokensep.lm_config import LMTrainConfig
-    from tokensep.train.data import StemStore, musdb_files
-    from tokensep.train.decoder import tune_decoder
-    from tokensep.train.lm import banks
-    from tokensep.weights_io import load_lm
-
-    codec, lm = HCodec.from_checkpoint(model), load_lm(model).eval()
-    base = load(DecoderTrainConfig, settings) if settings else DecoderTrainConfig()
-    train = _override(base, option or [])
-    store = StemStore.build(work / "audio", musdb_files(musdb, None, set()), codec.rate)
-    plain = LMTrainConfig(seed=train.seed, variants=2)
-    bank, held_out = banks(store, [], codec, lm.config, plain, work)
-    about = {
-        k: v for k, v in json.loads((model / "config.json").read_text()).items() if k != "codec"
-    }
-    result = tune_decoder(
-        work, out, codec=codec, lm=lm, bank=bank, valid=held_out, train=train, about=about
-    )
     typer.echo(json.dumps(result))
 
 

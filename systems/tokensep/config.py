@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tokensep.errors import ConfigError
 
@@ -203,28 +203,6 @@ class CodecTrainConfig(Strict):
     max_steps: int = 1_000_000
     save_every: int = 100
     eval_every: int = 200
-    losses: LossConfig = LossConfig()
-
-
-class DecoderTrainConfig(Strict):
-    """How a codec's decoder is tuned on the LM's output; the encoder and the tokens stay."""
-
-    seed: int = 0
-    batch: int = 12
-    crop_frames: int = 25
-    windows: int = 400
-    """Mixtures that are separated once, before training."""
-    generated: float = Field(0.5, ge=0, le=1)
-    """Share of a batch that the LM made; the rest are true tokens, which keeps the ceiling."""
-    remix: float = 0.5
-    lr: float = 6e-4
-    lr_min: float = 2e-5
-    warmup: int = 50
-    clip: float = 1.0
-    ema: float = 0.99
-    max_steps: int = 2000
-    save_every: int = 100
-    eval_every: int = 250
     losses: LossConfig = LossConfig()
 
 
