@@ -218,6 +218,28 @@ def train_lm(
     typer.echo(json.dumps(result))
 
 
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder of songs, each as MUSDB18-HQ has them.")],
+    songs: Annotated[int, typer.Option(help="How many there shall be.")] = 50,
+    seconds: Annotated[float, typer.Option(help="Length of each.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Of everything; it is in the songs' names.")] = 0,
+    vocals: Annotated[
+        Path | None,
+        typer.Option(help="MUSDB train folder, or recordings of voices (default: silent vocals)."),
+    ] = None,
+    soundfont: Annotated[
+        list[Path] | None, typer.Option(help="Instead of the banks found here; any number.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Songs at once.")] = 1,
+) -> None:
+    """Make songs with exact stems (needs mma, fluidsynth, a SoundFont); run again to continue."""
+    from tokensep.train import synth as synthetic
+
+    settings = synthetic.Settings(songs, seconds, seed, jobs, vocals, tuple(soundfont or ()))
+    typer.echo(json.dumps(synthetic.run(out, settings)))
+
+
 @app.command("pseudo-label")
 def pseudo_label(
     audio: Annotated[Path, typer.Argument(help="Folder of recordings without stems.")],

@@ -101,6 +101,22 @@ def musdb_files(
                 yield song, stem, entry / f"{stem}.wav", 0
 
 
+def musdb_folders(roots: list[Path]) -> Iterator[tuple[str, str, Path, int]]:
+    """:func:`musdb_files` of several folders, e.g. MUSDB's and one of ``tokensep synth``.
+
+    Raises
+    ------
+    DataError
+        two folders hold a song of the same name: its stems would replace each other.
+    """
+    seen: dict[str, Path] = {}
+    for root in roots:
+        for entry in musdb_files(root, None, set()):
+            if seen.setdefault(entry[0], root) != root:
+                raise DataError(f"song {entry[0]!r} is in {seen[entry[0]]} and in {root}")
+            yield entry
+
+
 def loose_files(root: Path) -> Iterator[tuple[str, str, Path, int]]:
     """Every recording below ``root``; the stem is guessed from its name, else ``other``."""
     words = {"vocadito": "vocals", "voc": "vocals", "drum": "drums", "bass": "bass"}
