@@ -18,10 +18,6 @@ from benchsep.errors import UsageError
 from benchsep.suite import Suite
 from benchsep.system import Spec
 
-SECONDS_PER_SECOND = 0.6
-"""CPU seconds to separate a second of audio by the mini and to score it with ViSQOL, MR-STFT, uSDR,
-DNSMOS and NISQA on one core: what ``--dry-run`` reckons with."""
-
 
 @dataclass
 class Executed:
@@ -70,24 +66,33 @@ def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
             total += seconds
             state = "is trained" if task.facts else f"{seconds / 3600:.2f} CPU hours"
             lines.append(f"  train {task.name}, seed {task.seed} ({task.identity}): {state}")
-    seconds, tracks = _audio(ablation, root)
     rows = len(variants) * len(seeds)
-    scoring = rows * seconds * SECONDS_PER_SECOND
+    seconds, tracks, each = _running(ablation, root)
+    total += rows * each
     lines.append(
         f"  run {rows} systems on {tracks} tracks ({seconds / 60:.1f} minutes): "
-        f"{scoring / 3600:.2f} CPU hours, less what is stored already"
+        f"{rows * each / 3600:.2f} CPU hours, less what is stored already"
     )
-    lines.append(f"  together {(total + scoring) / 3600:.2f} CPU hours")
+    lines.append(f"  together {total / 3600:.2f} CPU hours")
     return lines
 
 
-def _audio(ablation: Ablation, root: Path | None) -> tuple[float, int]:
-    """Seconds of audio (from the first tracks) and number of tracks of the ablation's suite."""
+def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float]:
+    """Seconds of audio, tracks, and CPU seconds to separate and score them once.
+
+    Separation is reckoned at the rate of the shipped model of the same name, if there is one.
+    """
+    from benchsep.forecast import own_rates, seconds_of
     from benchsep.plan import dataset_of
 
-    tracks = dataset_of(_suite(ablation, (), root))[1]
-    lengths = [track.load().mixture.seconds for track in tracks[:3]]
-    return len(tracks) * sum(lengths) / max(1, len(lengths)), len(tracks)
+    suite, rates = _suite(ablation, (), root), own_rates()
+    tracks = dataset_of(suite)[1]
+    seconds = sum(map(seconds_of, tracks))
+    name = ablation.trainer or Spec.parse(ablation.system).name
+    lines = [rates.metrics[m].each for m in suite.metrics if m in rates.metrics]
+    lines.append((0.0, rates.systems["cpu"].get(f"{name}@mini", 0.0)))
+    each = sum(fixed * len(tracks) + slope * seconds for fixed, slope in lines)
+    return seconds, len(tracks), each
 
 
 def execute(
