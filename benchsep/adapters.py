@@ -42,6 +42,8 @@ class Layout:
     def files(self, track: Track) -> dict[str, Path]:
         if self.name == "audio-separator":
             return self._bracketed(track.name)
+        if track.name in ("", ".", "..") or set(track.name) & set("/\\\0"):
+            return {}  # the name of a song elsewhere, which is none of this folder's
         base = self.root / self.nested if self.nested else self.root
         if self.name == "musdb":
             base = self.root / ("train" if track.split == "valid" else track.split)
@@ -168,7 +170,10 @@ class Command:
     """
 
     def __init__(self, text: str, device: str = "cpu") -> None:
-        self.words = shlex.split(text)
+        try:
+            self.words = shlex.split(text)
+        except ValueError as error:
+            raise UsageError(f"cmd:{text!r} cannot be split into words ({error})") from error
         if not any("{mixture}" in w for w in self.words) or not any(
             "{out}" in w for w in self.words
         ):

@@ -163,7 +163,16 @@ def info_to_json(info: SystemInfo) -> dict[str, Any]:
 
 
 def info_from_json(entry: dict[str, Any]) -> SystemInfo:
-    return replace(SystemInfo(**entry), stems=tuple(entry["stems"]))
+    info = replace(SystemInfo(**entry), stems=tuple(entry["stems"]))
+    texts = (info.name, info.family, info.checkpoint, info.checkpoint_sha256, info.version)
+    flags = (info.deterministic, info.needs_references)
+    if (
+        not all(isinstance(text, str) for text in (*texts, *info.stems))
+        or not all(isinstance(flag, bool) for flag in flags)
+        or not isinstance(info.options, dict)
+    ):
+        raise TypeError("not a system's description")
+    return info
 
 
 def system_stamp(spec: str, device: str) -> str:

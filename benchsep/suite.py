@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchsep import yamlfile
 from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
@@ -109,10 +109,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         no such file, not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yamlfile.read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: not valid YAML ({error})") from error
     if values is None:
         return {}

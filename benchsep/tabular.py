@@ -3,7 +3,8 @@
 Conventions
 -----------
 numbers are rounded for the eye in ``table`` and ``md`` and whole in ``csv`` and ``json``;
-no value is ``-``, an empty field, or ``null``; lists of songs are joined by ``; ``
+no value is ``-``, an empty field, or ``null``; lists of songs are joined by ``; ``; text from
+outside is escaped for where it goes (:mod:`benchsep.report.escape`)
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import UsageError
+from benchsep.report import escape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,14 +38,18 @@ def render(frame: pd.DataFrame, form: str = "table", *, digits: int = 3) -> str:
         records = [dict(zip(names, map(_json, row), strict=True)) for row in rows]
         return json.dumps(records, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     if form == "csv":
-        text = frame.map(lambda v: "; ".join(map(str, v)) if isinstance(v, list) else v)
-        return str(text.to_csv(index=False, lineterminator="\n"))
-    return _aligned(names, [[_eye(v, digits) for v in row] for row in rows], form == "md")
+        return str(frame.map(_csv).to_csv(index=False, lineterminator="\n"))
+    shown = [[_eye(v, digits, markdown=form == "md") for v in row] for row in rows]
+    return _aligned(names, shown, form == "md")
+
+
+def _csv(value: Any) -> Any:
+    if isinstance(value, list):
+        value = "; ".join(map(str, value))
+    return escape.csv_cell(value) if isinstance(value, str) else value
 
 
 def _aligned(names: list[str], body: list[list[str]], markdown: bool) -> str:
-    if markdown:
-        body = [[cell.replace("|", "\\|") for cell in row] for row in body]
     widths = [max(len(row[i]) for row in [names, *body]) for i in range(len(names))]
     lines = [names, ["-" * width for width in widths], *body]
     padded = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in lines]
@@ -52,15 +58,16 @@ def _aligned(names: list[str], body: list[list[str]], markdown: bool) -> str:
     return "".join("  ".join(row).rstrip() + "\n" for row in padded)
 
 
-def _eye(value: Any, digits: int) -> str:
+def _eye(value: Any, digits: int, *, markdown: bool) -> str:
     if isinstance(value, list):
         value = "; ".join(map(str, value))
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-    return "".join(c if c.isprintable() else " " for c in text)
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return escape.markdown(str(value)) if markdown else escape.visible(str(value))
 
 
 def _json(value: Any) -> Any:

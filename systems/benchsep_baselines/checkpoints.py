@@ -243,9 +243,20 @@ def _reachable(url: str, seconds: float = 2.0) -> bool:
 
 
 def _download(url: str, path: Path) -> None:
-    """Stream to a temporary name, check the hash that the name carries, rename."""
+    """Stream to a temporary name, check the hash that the name carries, rename.
+
+    Raises
+    ------
+    CheckpointError
+        an address that is not TLS, a name that promises no hash, or content that is not what
+        the name promises: a proxy's error page, half a file.
+    """
     from urllib.request import urlopen
 
+    if not url.startswith("https://"):
+        raise CheckpointError(f"{url}: weights are only fetched over https")
+    if not _promised_hash(path.stem):
+        raise CheckpointError(f"{url}: its name promises no hash, so nothing could check it")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     print(f"benchsep: fetching {url}", file=sys.stderr)
@@ -267,8 +278,8 @@ def check_name_hash(path: Path, stem: str) -> None:
     CheckpointError
         on a corrupt file. A stem without a hex suffix promises nothing and passes.
     """
-    prefix = stem.rpartition("-")[2]
-    if "-" not in stem or len(prefix) != 8 or set(prefix) - set("0123456789abcdef"):
+    prefix = _promised_hash(stem)
+    if not prefix:
         return
     found = sha256_of(path)[: len(prefix)]
     if found != prefix:
@@ -276,6 +287,12 @@ def check_name_hash(path: Path, stem: str) -> None:
             f"{path}: sha256 begins with {found}, its name says {prefix}: corrupt or cut short; "
             "delete it and fetch it again"
         )
+
+
+def _promised_hash(stem: str) -> str:
+    prefix = stem.rpartition("-")[2]
+    hexadecimal = len(prefix) == 8 and not set(prefix) - set("0123456789abcdef")
+    return prefix if "-" in stem and hexadecimal else ""
 
 
 def where_to_put_demucs(bag: Bag) -> str:

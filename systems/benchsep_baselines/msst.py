@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep import yamlfile
 from benchsep.errors import CheckpointError
 from benchsep.system import SystemInfo
 from benchsep_baselines import checkpoints
@@ -240,8 +241,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
     )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
+        content = yamlfile.read_yaml(path, Loader)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a usable configuration ({error})") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping")
