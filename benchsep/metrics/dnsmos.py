@@ -125,7 +125,8 @@ def dnsmos(signal: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         )
     signal = doubled(signal)
     starts = window_starts(len(signal))
-    raw = p835_outputs(signal, starts)
+    # One window shares nothing, and sharing would recompute its edges.
+    raw = (p835_outputs if len(starts) > 1 else p835_plainly)(signal, starts)
     found = {
         name: np.asarray(np.polyval(POLYNOMIALS[name], raw[:, column]), dtype=np.float64)
         for column, name in enumerate(("sig", "bak", "ovrl"))
