@@ -198,17 +198,18 @@ class SSLEncoder(nn.Module):
         super().__init__()
         self.hop = config.frame_hop
         self.project = nn.Linear(config.encoder.ssl_dim, config.encoder.dim)
-        self._features: Callable[[Tensor], Tensor] | None = None
+        self._features: tuple[Callable[[Tensor], Tensor], ...] = ()
 
     def attach(self, features: Callable[[Tensor], Tensor]) -> None:
         """Give the frozen feature function."""
-        self._features = features
+        # In a tuple, or a frozen model would become a part of this one and of its checkpoint.
+        self._features = (features,)
 
     def forward(self, wave: Tensor, latents: Tensor | None = None) -> Tensor:
-        if self._features is None:
+        if not self._features:
             raise ConfigError("encoder.kind is 'ssl' but no frozen model was attached")
         with torch.no_grad():
-            states = self._features(wave)
+            states = self._features[0](wave)
         frames = -(-wave.shape[-1] // self.hop)
         pooled = F.adaptive_avg_pool1d(states.transpose(1, 2), frames).transpose(1, 2)
         return self.project(pooled)

@@ -26,15 +26,15 @@ def finished(tmp_path_factory) -> Path:
     work = tmp_path_factory.mktemp("ablation")
     done = ablate(GRID, "--work", work, "-o", work / "report")
     assert done.returncode == 0, done.stderr
-    assert "trained 2/2" in done.stderr, "two of the three variants share a checkpoint"
+    assert "trained 3/3" in done.stderr, "two of the four variants share a checkpoint"
     return work
 
 
 def test_nothing_is_done_twice_and_a_deleted_variant_is_made_again_alone(finished):
     report = (finished / "report" / "smoke.md").read_bytes()
     weights = {p: p.read_bytes() for p in finished.glob("variants/*/lm.safetensors")}
-    assert len(weights) == 2
-    kept, gone = sorted(weights)
+    assert len(weights) == 3
+    kept, _, gone = sorted(weights)
     before = kept.stat().st_mtime_ns
     shutil.rmtree(gone.parent)
     again = ablate(GRID, "--work", finished, "-o", finished / "report")

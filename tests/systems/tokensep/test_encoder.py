@@ -101,6 +101,8 @@ def test_ssl_features_are_brought_to_the_token_rate():
         encoder(torch.zeros(1, 3 * HOP))
     encoder.attach(lambda wave: torch.ones(len(wave), 13, 9))
     assert encoder(torch.zeros(2, 3 * HOP)).shape == (2, 3, 32)
+    encoder.attach(torch.nn.Linear(3, 9))
+    assert all(name.startswith("project.") for name in encoder.state_dict()), "frozen, not ours"
 
 
 def test_shuffled_frames_are_the_same_frames_in_another_order():
