@@ -122,12 +122,12 @@ def sisdr(truth: np.ndarray, heard: np.ndarray) -> float:
 
 
 def usdr(truth: np.ndarray, heard: np.ndarray) -> float:
-    """The SDR of the Music Demixing Challenges as the demucs package has it."""
+    """torchmetrics' SNR, all channels as one vector: uSDR without its delta of 1e-7."""
     import torch
-    from demucs.evaluate import new_sdr
+    from torchmetrics.functional.audio import signal_noise_ratio
 
-    target, estimate = (torch.from_numpy(x)[None, None].double() for x in (truth, heard))
-    return float(new_sdr(target, estimate))
+    target, estimate = (torch.from_numpy(x.ravel()).double() for x in (truth, heard))
+    return float(signal_noise_ratio(estimate, target))
 
 
 @cache
@@ -153,6 +153,35 @@ def auraloss(truth: np.ndarray, heard: np.ndarray) -> float:
         np.mean([float(_auraloss()(*(torch.from_numpy(x)[None, None] for x in p[::-1])))
                  for p in pairs])
     )  # fmt: skip
+
+
+def msst_bleedless(truth: np.ndarray, heard: np.ndarray) -> list[float]:
+    """Bleedless and fullness: the published formula, evaluated plainly with librosa and torch.
+
+    Its source, Music-Source-Separation-Training, is no package; this is its definition in our
+    words: levels in dB of a 512-band mel spectrogram, the mean excess and the mean lack.
+    """
+    import torch
+
+    from benchsep.metrics.librosa_once import mel_filters
+
+    mel = torch.from_numpy(mel_filters(RATE, 4096, 512))
+    window = torch.hann_window(4096)
+    levels = []
+    for samples in (truth, heard):
+        spectrum = torch.stft(
+            torch.from_numpy(samples),
+            4096,
+            1024,
+            window=window,
+            return_complex=True,
+            pad_mode="constant",
+        )
+        level = 20 * torch.log10((mel @ spectrum.abs()).clamp(min=1e-10))
+        levels.append(torch.maximum(level, level.max() - 80))
+    difference = levels[1] - levels[0]
+    excess, lack = difference[difference > 0], -difference[difference < 0]
+    return [100 / (1 + (float(p.mean()) if p.numel() else 0.0)) for p in (excess, lack)]
 
 
 # -- measuring -------------------------------------------------------------------------------------
