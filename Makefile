@@ -21,7 +21,7 @@ $(BASE): pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMP): $(BASE)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter,test,dev,parity,cluster,train]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter,test,dev,parity,cluster,train,board]'
 	@touch $@
 
 demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write reports/demo/

@@ -36,6 +36,7 @@ from tokensep.train import checkpoint, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
 from tokensep.train.processes import Processes
+from tokensep.train.watch import Watch
 from tokensep.weights_io import load_lm, save_lm
 
 
@@ -276,6 +277,13 @@ class Trainer:
     def run(self, *, stop_after: int | None = None) -> dict[str, Any]:
         """Train to the end of the budget (or ``stop_after`` more steps) and export ``final``."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.watch = Watch(self.folder, self.step, active=not self.processes.rank)
+        try:
+            return self._run(stop_after)
+        finally:
+            self.watch.close()
+
+    def _run(self, stop_after: int | None) -> dict[str, Any]:
         started, result = self.step, {}
         last = time.process_time(), time.monotonic()
         while progress_of(self.train, self.step, self.clock) < 1:
@@ -310,11 +318,11 @@ class Trainer:
                 writer.writerow(["step", "cpu_seconds", "loss", "grad_norm", "lr"])
             row = [f"{self.clock.cpu:.1f}", f"{loss:.5f}", f"{norm:.3f}", f"{rate:.2e}"]
             writer.writerow([self.step, *row])
-        if self.step % 20 == 0:
-            print(
-                f"step {self.step} cpu {self.clock.cpu:.0f}s loss {loss:.4f} lr {rate:.2e}",
-                flush=True,
-            )
+        self.watch.step(
+            self.step,
+            progress_of(self.train, self.step, self.clock),
+            {"loss": loss, "lr": rate, "grad_norm": norm, "cpu_seconds": self.clock.cpu},
+        )
 
     def evaluate(self) -> dict[str, Any]:
         """Validate the EMA weights; keep them as ``best`` when they are."""
@@ -327,9 +335,7 @@ class Trainer:
         if not self.processes.rank:
             with (self.folder / "valid.jsonl").open("a") as handle:
                 handle.write(json.dumps({"cpu_seconds": round(self.clock.cpu, 1), **result}) + "\n")
-            print(
-                f"valid {result['step']}: nll {result['nll']} acc {result['accuracy']}", flush=True
-            )
+            self.watch.valid(self.step, result)
             if result["loss"] < self.best:
                 self.best = result["loss"]
                 save_lm(self.folder / "best", self.model)
