@@ -23,6 +23,7 @@ import re
 import socket
 import sys
 import time
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def file_name(name: str) -> str:
     """
     kept = re.sub(r"[^\w .()&'@+-]", "_", name).strip(" .")
     kept = kept.encode()[:150].decode(errors="ignore")
-    if kept and kept == name == name.lower() and not name.startswith("."):
+    plain = unicodedata.normalize("NFC", name.casefold())
+    if kept and kept == name == plain and not name.startswith("."):
         return kept
     return (
         f"{kept or 'unnamed'}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"

@@ -200,20 +200,24 @@ def test_no_name_leaves_the_report_or_acts_in_it(hostile_run, tmp_path):
 
 
 def test_museval_files_of_hostile_names_stay_below_their_folder(tmp_path):
+    import pandas as pd
+
+    from benchsep.frame import COLUMNS
     from benchsep.museval_io import export_run, import_runs
 
-    run = tmp_path / "run"
-    registry.register("dataset", "named", Named)
-    try:
-        benchsep.run(out=run, dataset="named", systems=("mixture",), metrics=("bsseval",),
-                     yardsticks=False, jobs=1, stems=("vocals",))  # fmt: skip
-    finally:
-        registry.unregister("dataset", "named")
+    fixed = {"family": "mixture", "stem": "vocals", "draw": 0, "status": "ok", "edition": "hq",
+             "value": 1.0, "frames": [1.0], "metric_version": "1", "split": "../test"}  # fmt: skip
+    rows = [
+        {**dict.fromkeys(COLUMNS), **fixed, "system": system, "track": track, "metric": metric}
+        for system in ("../up", "fine")
+        for track in HOSTILE
+        for metric in ("bsseval.sdr", "bsseval.sir")
+    ]
     out = tmp_path / "deep" / "museval"
-    export_run(benchsep.load_run(run), out)
-    assert all(out in p.parents or p == out or p in out.parents or run in (p, *p.parents)
-               for p in tmp_path.rglob("*"))  # fmt: skip
-    assert set(import_runs(out)["track"]) == set(HOSTILE)
+    export_run(pd.DataFrame(rows), out)
+    assert everything_is_below(out, tmp_path)
+    split = next(p.name for p in (out / "fine").iterdir())
+    assert set(import_runs(out, split=split)["track"]) == set(HOSTILE)
 
 
 def test_cells_of_spreadsheets_and_terminals_do_not_act(tmp_path):

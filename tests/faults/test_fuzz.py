@@ -1,0 +1,98 @@
+"""Damaged inputs end in a result or one of our named errors: 10,000 in the long form."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from inputs import KINDS
+
+HERE = Path(__file__).parent
+
+
+def test_damaged_inputs_end_in_a_result_or_a_named_error(sizes, figures):
+    root = HERE.parents[1]
+    paths = [str(root), str(root / "systems"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, str(HERE / "fuzz.py"), "--tries", str(sizes(240, 10_000))],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert set(found) == {kind.name for kind in KINDS}
+    assert sum(kind["tries"] for kind in found.values()) >= sizes(240, 10_000) - len(KINDS)
+    failures = [(name, f) for name, kind in found.items() for f in kind["failures"]]
+    assert not failures, failures[:3]
+    # What is never refused, or never read, was not tested.
+    for name, kind in found.items():
+        assert len(kind["outcomes"]) > 1 or kind["tries"] < 30 or name in EVERY_READER, name
+    figures.update(kinds=found)
+
+
+EVERY_READER = ("safetensors", "pickles (.th, .ckpt)", "model configurations")
+"""These go through several readers, each of which answers; the try itself is always ``read``."""
+
+
+def test_the_fuzzer_sees_what_it_should(tmp_path):
+    """A reader that leaks, crashes, loops or raises a foreign error is a failure, by name."""
+    import random
+
+    from fuzz import campaign
+    from inputs import Kind
+
+    def misbehave(path: Path) -> object:
+        what = path.read_bytes()
+        if what == b"raise":
+            raise KeyError("not ours")
+        if what == b"crash":
+            os.abort()
+        if what == b"grow":
+            return len(bytearray(450 << 20).replace(b"\0", b"\1"))
+        return what
+
+    def same(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
+        return data
+
+    for content, word in ((b"raise", "KeyError"), (b"crash", "ended with -6"), (b"grow", "MB"),
+                          (b"fine", "")):  # fmt: skip
+        kind = Kind("x", 1, ".x", lambda work, c=content: [c], misbehave, same)
+        if content == b"crash":
+            kind = Kind("x", 1, ".x", lambda work: [b"crash"], misbehave, same)
+        found = campaign_quietly(campaign, kind, tmp_path)
+        assert found["tries"] == 2
+        assert len(found["failures"]) == (2 if word else 0), (content, found)
+        assert all(word in f["detail"] for f in found["failures"])
+
+
+def campaign_quietly(campaign, kind, work: Path) -> dict:
+    """In a process of its own: the fuzzer forks, and one of these crashes while warming up."""
+    into, out = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        import fuzz
+
+        os.close(into)
+        fuzz._import_readers = lambda *_: None
+        os.write(out, json.dumps(campaign(kind, [1, 2], work)).encode())
+        os._exit(0)
+    os.close(out)
+    with os.fdopen(into, "rb") as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_damage_is_repeatable(kind, tmp_path):
+    import random
+
+    if kind.suffix in (".stem.mp4", ".json", ".safetensors"):
+        pytest.skip("its seeds take longer to make than they tell")
+    seeds = kind.seeds(tmp_path)
+    one, two = (kind.damage(seeds[0], seeds, random.Random(3)) for _ in range(2))
+    assert one == two

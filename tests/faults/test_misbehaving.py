@@ -1,0 +1,163 @@
+"""Systems that raise, lie, hang, leak or die: a row with its reason, and the others go on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from noise import noise_songs
+
+import benchsep
+from benchsep.audio import STEMS, Audio
+
+MISDEEDS = {
+    "raise": "RuntimeError: the model exploded",
+    "nan": "NaN or infinite",
+    "short": "frames, the mixture",
+    "rate": "Hz, the mixture",
+    "nothing": "returned dict",
+    "list": "returned list",
+    "guitar": "returned no such stem",
+    "exit": "its worker died",
+    "kill": "its worker died",
+    "hang": "took more than",
+    "leak": "out of memory",
+}
+PLUGIN = """
+import os, resource, signal, time
+import numpy as np
+from benchsep.audio import STEMS, Audio
+from benchsep.system import SystemInfo
+
+class Bad:
+    def __init__(self, mode="fine", device="cpu"):
+        self.mode = mode
+        self.info = SystemInfo(f"bad-{mode}", "generative")
+
+    def separate(self, mixture, *, seed):
+        mode, x, rate = self.mode, mixture.samples, mixture.rate
+        good = {s: Audio(x / 4, rate) for s in STEMS}
+        if mode == "raise":
+            raise RuntimeError("the model exploded")
+        if mode == "nan":
+            return {s: Audio(x * np.nan, rate) for s in STEMS}
+        if mode == "short":
+            return {s: Audio(x[:, :-1], rate) for s in STEMS}
+        if mode == "rate":
+            return {s: Audio(x, rate * 2) for s in STEMS}
+        if mode == "nothing":
+            return {}
+        if mode == "list":
+            return list(good.values())
+        if mode == "guitar":
+            return {"guitar": good["other"]}
+        if mode == "exit":
+            os._exit(7)
+        if mode == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mode == "hang":
+            time.sleep(3600)
+        if mode == "leak":
+            here = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (here + (300 << 20),) * 2)
+            hoard = []
+            while True:
+                hoard.append(np.ones(1 << 22))
+        return good
+"""
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory) -> Path:
+    """An installed distribution that registers the system ``bad``, as a stranger's would."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "bad_plugin.py").write_text(PLUGIN)
+    info = folder / "bad_plugin-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[benchsep.systems]\nbad = bad_plugin:Bad\n")
+    return folder
+
+
+def run(plugin: Path, songs: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    paths = [str(plugin), str(root), str(root / "systems")]
+    command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}",
+               "--metrics", "usdr", "--no-yardsticks", "-o", str(out), *options]  # fmt: skip
+    return subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on(plugin, tmp_path, figures):
+    songs = noise_songs(tmp_path / "songs", ("one",))
+    systems = ",".join([*(f"bad:mode={mode}" for mode in MISDEEDS), "bad:mode=fine"])
+    out = tmp_path / "run"
+    done = run(plugin, songs, out, "--systems", systems, "--timeout", "20", "-j", "2")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    frame = benchsep.load_run(out)
+    for mode, reason in MISDEEDS.items():
+        status = set(frame[frame["system"] == f"bad-{mode}"]["status"])
+        assert len(status) == 1 and next(iter(status)).startswith("failed: "), (mode, status)
+        assert reason in next(iter(status)), (mode, status)
+    fine = frame[frame["system"] == "bad-fine"]
+    assert len(fine) == len(STEMS) and (fine["status"] == "ok").all()
+    assert not (out / "claims").exists()
+    figures.update(misdeeds=len(MISDEEDS), rows_with_a_reason=len(MISDEEDS), others_done=1)
+    # A share of 11 in 12 is allowed to fail: the same folder, another exit code.
+    allowed = ("--systems", "bad:mode=fine,bad:mode=raise", "-j", "1", "--fail-on-error")
+    assert run(plugin, songs, out, *allowed, "0.5").returncode == 0
+    assert run(plugin, songs, out, *allowed, "0.4").returncode == 1
+
+
+def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, figures):
+    """Started together on one folder; a program that logs its calls is the witness."""
+    songs = noise_songs(tmp_path / "songs", ("one", "two", "three"))
+    program = tmp_path / "slow.py"
+    program.write_text(
+        "import os, shutil, sys, time\n"
+        f"os.write(os.open({str(tmp_path / 'calls')!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "
+        "b'x')\ntime.sleep(0.4)\nshutil.copy(sys.argv[1], sys.argv[2] + '/vocals.wav')\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}",
+               "--systems", f"cmd:{sys.executable} {program} {{mixture}} {{out}}", "--metrics",
+               "usdr", "--stems", "vocals", "--no-yardsticks", "-j", "1"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'systems'}"}
+    rounds = sizes(1, 5)
+    told = 0
+    for number in range(rounds):
+        out = tmp_path / f"run-{number}"
+        (tmp_path / "calls").unlink(missing_ok=True)
+        both = [
+            subprocess.Popen([*command, "-o", str(out)], env=environment, text=True,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            for _ in range(2)
+        ]  # fmt: skip
+        said = [process.communicate()[1] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert (tmp_path / "calls").stat().st_size == 3
+        told += any("another process is at work" in text for text in said)
+        frame = benchsep.load_run(out)
+        assert len(frame) == 3 and (frame["status"] == "ok").all()
+        assert not (out / "claims").exists()
+    assert told
+    figures.update(rounds=rounds, jobs=3 * rounds, done_twice=0, told=told)
+
+
+def test_metrics_answer_when_there_is_nothing_at_all():
+    """No reference and no estimate: a status, not StopIteration."""
+    from benchsep.metrics.guard import pairing
+    from benchsep.metrics.metric import References
+
+    status, _ = pairing(References({}), {}, "vocals")
+    assert status.startswith("unavailable: the track has no reference")
+    audio = Audio.of([0.1, 0.2], 8000)
+    assert pairing(References({"vocals": audio}), {}, "vocals")[0].startswith(
+        "unavailable: the sys"
+    )
