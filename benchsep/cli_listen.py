@@ -31,8 +31,8 @@ def webmushra(
 ) -> None:
     """Write a MUSHRA test for webMUSHRA: YAML, level-matched sounds, and the key.
 
-    Songs on which the metrics disagree most come first. Lay OUT into webMUSHRA's
-    configs/resources/NAME and its YAML into configs/. Systems are C1, C2 ... in the browser;
+    Songs on which the metrics disagree most come first. Copy OUT/sounds to webMUSHRA's
+    configs/resources/NAME/ and the YAML to configs/. Systems are C1, C2 ... in the browser;
     conditions.csv is the key that `benchsep ratings` and `benchsep validity` take.
     """
     from benchsep.report.mushra import export_run

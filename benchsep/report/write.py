@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchsep import validity
@@ -261,10 +262,23 @@ def _distribution(run: Loaded, metric: str) -> Any:
     if most < 2:
         return None
     notes = {s: _why_empty(run, s, stem, metric) for s in run.families}
+    for system in filter(captions.is_reference, songs):
+        if _off_scale(songs, system):
+            notes[system] = f"off the scale: median {median(songs[system]):.1f}"
+            songs[system] = []
     title = f"{captions.display(metric, run.traits)}, {_over(stem)}: {most} songs"
     return figures.distribution_figure(
         songs, run.families, label=_axis(run, metric), title=title, notes=notes
     )
+
+
+def _off_scale(songs: Mapping[str, Sequence[float]], system: str) -> bool:
+    """Whether a system lies so far from all others that they would shrink to a line."""
+    others = [v for s, values in songs.items() if s != system for v in values]
+    if not others or not songs[system]:
+        return False
+    span = max(others) - min(others)
+    return min(songs[system]) > max(others) + span or max(songs[system]) < min(others) - span
 
 
 def _over(stem: str) -> str:

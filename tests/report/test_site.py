@@ -348,6 +348,13 @@ def test_it_fits_360_pixels_and_controls_have_names(page: Any) -> None:
         assert page.evaluate(fits), view
     open_song(page)
     assert page.evaluate(fits)
+    # No word is broken: each family and each system's name, up to its @, stands on one line.
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('.family')].filter((x) =>
+        x.getClientRects().length && x.offsetHeight > 1.7 * parseFloat(getComputedStyle(x).fontSize)
+        ).length"""
+    )
+    assert broken == 0
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('button, input, select, a')].filter((x) =>
         !(x.textContent.trim() || x.getAttribute('aria-label') || x.labels?.length)).length"""
@@ -355,6 +362,25 @@ def test_it_fits_360_pixels_and_controls_have_names(page: Any) -> None:
     assert unnamed == 0
     assert page.locator("h1:visible").count() == 1
     assert page.locator("main, nav, header").count() >= 3
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.evaluate("[...document.images].every((image) => image.alt.trim())")
+    regions = "[...document.querySelectorAll('.scroll')]"
+    assert page.evaluate(f"{regions}.every((x) => x.tabIndex === 0 && x.ariaLabel)")
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, nav a')].filter((x) => {
+        const box = x.getBoundingClientRect();
+        return box.width && (box.width < 24 || box.height < 24); }).map((x) => x.textContent)"""
+    )
+    assert small == [], "WCAG 2.2 asks for targets of 24 by 24 pixels"
+
+
+@needs_browser
+def test_each_metric_wears_its_badge(page: Any) -> None:
+    chips = page.locator("#t1 .badge").all_text_contents()
+    assert [c.split()[1] for c in chips] == [".71", ".61", ".35"]
+    assert "fails" in chips[2] and "fails" not in chips[0]
+    assert page.locator("#t2 caption .badge").count() == 1
+    assert "gensvs_eval" in str(page.locator("#t1 figcaption").text_content())
 
 
 @needs_browser

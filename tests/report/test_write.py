@@ -20,7 +20,7 @@ from benchsep.report import listen
 from benchsep.report.explain import explain, explained
 from benchsep.report.paper import PUBLISHED, published_table
 from benchsep.report.tables import render, tables
-from benchsep.report.write import write_report
+from benchsep.report.write import _lead, _off_scale, write_report
 from benchsep.store import Store
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -140,6 +140,19 @@ def test_an_excerpt_is_the_same_for_every_signal(run_folder: Path, clip: TrackAu
     ):
         expected = whole.samples[:, begin : begin + signal.frames]
         assert abs(signal.samples - expected).max() < 2**-15
+
+
+def test_the_truth_does_not_flatten_the_systems() -> None:
+    songs = {"a": [1.0, 3.0], "b": [2.0, 5.0], "reference": [104.0, 110.0]}
+    assert _off_scale(songs, "reference")
+    assert not _off_scale({**songs, "reference": [7.0, 8.0]}, "reference")
+    assert not _off_scale({"reference": [1.0]}, "reference")
+
+
+def test_a_pair_is_drawn_with_the_better_one_first() -> None:
+    record = {"a": "x", "b": "y", "difference": -2.0, "low": -3.0, "high": -1.0}
+    assert _lead(record, 1) == ("y − x", 2.0, 1.0, 3.0)
+    assert _lead(record, -1) == ("x − y", 2.0, 1.0, 3.0), "lower is better"
 
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:

@@ -279,11 +279,19 @@ def _page(run: Loaded, data: dict[str, Any], pictures: list[tuple[str, str]]) ->
         badges=validity.badge,
         format_value=format_value,
         data=data,
-        pictures=[(address, PICTURES.get(name, name)) for address, name in pictures],
+        pictures=[(address, _described(run, name)) for address, name in pictures],
         # Our own files, which hold no text from outside.
         style=Markup(_asset("style.css")),
         script=Markup("\n".join(map(_asset, SCRIPTS))),
     )
+
+
+def _described(run: Loaded, name: str) -> str:
+    """In words, what a figure shows."""
+    if name.startswith("songs-"):
+        metric = captions.display(name.removeprefix("songs-"), run.traits)
+        return f"{metric}: the songs of each system, with median and quartiles"
+    return PICTURES.get(name, name)
 
 
 def _stem_names(tables: Iterable[Any]) -> list[str]:
