@@ -386,7 +386,7 @@ class TokenLM(nn.Module):
         return base + self.aligned(seen)[:, None]
 
     def hidden(self, grid: Tensor, cond: Tensor, *, parallel: bool, keep: Tensor | None) -> Tensor:
-        """Teacher-forced hidden states ``[B, S, N, dim]``.
+        """Hidden states ``[B, S, N, dim]`` behind the tokens of ``grid``.
 
         ``parallel``: stems do not see each other. ``keep [B, S, N]``: steps whose tokens are shown.
         """
@@ -431,20 +431,48 @@ class TokenLM(nn.Module):
         hidden = self.hidden(grid, cond, parallel=parallel, keep=keep)
         if self.anchored is not None:
             return self.anchored_logits(hidden, codes)[0], grid
+        return self._free_logits(hidden, grid), grid
+
+    def _free_logits(self, hidden: Tensor, grid: Tensor) -> Tensor:
+        """Logits ``[B, S, N, K, V]`` of plain heads or of the depth head."""
         if self.depth is None:
-            return self.logits(hidden), grid
+            return self.logits(hidden)
         flat = self.depth_logits(hidden.flatten(0, 2), grid.flatten(0, 2)[:, :-1])
-        return flat.view(*grid.shape, -1), grid
+        return flat.view(*grid.shape, -1)
+
+    @torch.no_grad()
+    def own_past(
+        self, codes: Tensor, cond: Tensor, own: Tensor, *, parallel: bool, keep: Tensor | None
+    ) -> Tensor:
+        """The grid of ``codes`` with the model's draws in the steps ``own [B, S, N]``.
+
+        Each is drawn behind the true past (temperature 1, torch's global generator): one pass
+        for all steps, where drawing in turn would take as many as there are steps.
+        """
+        logits, grid, _ = self.with_error(codes, cond, parallel=parallel, keep=keep)
+        noise = torch.empty_like(logits).exponential_().clamp_min(1e-20)
+        drawn = (logits - noise.log()).argmax(-1)
+        replaced = own[..., None] & (grid != self.layout.pad)
+        return torch.where(replaced, drawn, grid)
 
     def with_error(
-        self, codes: Tensor, cond: Tensor, *, parallel: bool, keep: Tensor | None
+        self,
+        codes: Tensor,
+        cond: Tensor,
+        *,
+        parallel: bool,
+        keep: Tensor | None,
+        shown: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As :meth:`forward`, and the latents' squared error (0 without anchored heads)."""
-        if self.anchored is None:
-            logits, grid = self(codes, cond, parallel=parallel, keep=keep)
-            return logits, grid, logits.new_zeros(())
+        """As :meth:`forward`, and the latents' squared error (0 without anchored heads).
+
+        ``shown [B, S, N, K]``: what the model sees as the past instead of the true tokens.
+        """
         grid = self.layout.to_grid(codes)
-        hidden = self.hidden(grid, cond, parallel=parallel, keep=keep)
+        hidden = self.hidden(grid if shown is None else shown, cond, parallel=parallel, keep=keep)
+        if self.anchored is None:
+            logits = self._free_logits(hidden, grid)
+            return logits, grid, logits.new_zeros(())
         logits, error = self.anchored_logits(hidden, codes)
         return logits, grid, error
 

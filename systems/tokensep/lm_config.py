@@ -224,6 +224,9 @@ class LMTrainConfig(Strict):
     """Chance that a crop's mixture is hidden, for classifier-free guidance."""
     token_dropout: float = 0.3
     """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
+    self_feeding: float = Field(0.0, ge=0, le=1)
+    """Largest share of a crop's steps whose input tokens are the model's own draws instead of the
+    true ones (scheduled sampling in two passes, 1906.07651): at inference it sees no others."""
     parallel_fraction: float = 0.0
     """Share of batches in which stems do not see each other."""
     remix: float = 0.5

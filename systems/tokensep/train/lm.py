@@ -62,12 +62,18 @@ class Objective(nn.Module):
         *,
         hide: Tensor | None = None,
         keep: Tensor | None = None,
+        own: Tensor | None = None,
         parallel: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         cond = self.model.condition(wave, latents)
         if hide is not None:
             cond = torch.where(hide[:, None, None], self.model.null.expand_as(cond), cond)
-        logits, grid, error = self.model.with_error(codes, cond, parallel=parallel, keep=keep)
+        shown = None
+        if own is not None:
+            shown = self.model.own_past(codes, cond, own, parallel=parallel, keep=keep)
+        logits, grid, error = self.model.with_error(
+            codes, cond, parallel=parallel, keep=keep, shown=shown
+        )
         smoothing = self.train_config.label_smoothing if self.training else 0.0
         nll, accuracy = losses.token_nll(logits, grid, label_smoothing=smoothing)
         loss = losses.weighted_nll(nll, self.weights)
@@ -112,6 +118,18 @@ def masks(
         keep.append(rng.random((stems, steps)) >= rate)
     apart = np.random.default_rng([train.seed, step, 2]).random() < train.parallel_fraction
     return torch.tensor(hide), torch.from_numpy(np.stack(keep)), bool(apart)
+
+
+def self_fed(
+    train: LMTrainConfig, step: int, indices: range, stems: int, steps: int
+) -> Tensor | None:
+    """Steps ``[b, S, N]`` whose input tokens are the model's own; None if that is off."""
+    if not train.self_feeding:
+        return None
+    rngs = [np.random.default_rng([train.seed, step, i, 3]) for i in indices]
+    shares = [train.self_feeding * rng.random() for rng in rngs]
+    own = [rng.random((stems, steps)) < share for rng, share in zip(rngs, shares, strict=True)]
+    return torch.from_numpy(np.stack(own))
 
 
 @torch.no_grad()
@@ -263,6 +281,7 @@ class Trainer:
         steps = self.model.layout.steps(config.window_frames)
         wave, codes = self.bank.batch(self.train.seed, self.step, indices, remix=self.train.remix)
         hide, keep, apart = masks(self.train, self.step, indices, len(config.stems), steps)
+        own = self_fed(self.train, self.step, indices, len(config.stems), steps)
         wave = wave.to(device)
         latents = mixture_latents(self.codec, wave, config)
         return self.objective(
@@ -271,6 +290,7 @@ class Trainer:
             latents,
             hide=hide.to(device),
             keep=keep.to(device),
+            own=None if own is None else own.to(device),
             parallel=apart,
         )[0]
 

@@ -230,3 +230,42 @@ def test_two_processes_give_the_gradients_of_one(tmp_path):
     assert one.keys() == two.keys()
     for name, gradient in one.items():
         torch.testing.assert_close(gradient, two[name], atol=1e-6, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["grouped-delay", "interleaved-delay", "anchored", "depth"])
+def test_its_own_past_replaces_the_steps_that_were_chosen_and_no_gap(kind):
+    from tokensep.codebooks import codebooks
+
+    torch.manual_seed(0)
+    model = TokenLM(tiny_config(kind))
+    if model.anchored is not None:
+        model.anchor_to(codebooks(DummyCodec()), torch.randint(0, 16, (200, 5)))
+    codec = DummyCodec()
+    wave = torch.randn(2, 12 * HOP) * 0.2
+    cond = model.condition(wave, codec.latents(codec.encode(wave)))
+    codes = torch.randint(0, 16, (2, 4, 5, 12))
+    grid = model.layout.to_grid(codes)
+    own = torch.zeros(grid.shape[:3], dtype=torch.bool)
+    own[:, :, 3:7] = True
+    shown = model.own_past(codes, cond, own, parallel=False, keep=None)
+    gaps = grid == model.layout.pad
+    assert torch.equal(shown == model.layout.pad, gaps)
+    assert torch.equal(shown[:, :, :3], grid[:, :, :3]) and torch.equal(
+        shown[:, :, 7:], grid[:, :, 7:]
+    )
+    changed = (shown != grid)[:, :, 3:7][~gaps[:, :, 3:7]]
+    assert changed.float().mean() > 0.7, "an untrained model hits one in sixteen"
+    # what is shown is the past alone: the targets stay the true tokens
+    plain = model.with_error(codes, cond, parallel=False, keep=None, shown=grid)
+    assert torch.equal(plain[0], model.with_error(codes, cond, parallel=False, keep=None)[0])
+    assert torch.equal(plain[1], grid)
+
+
+def test_a_killed_run_that_feeds_itself_continues_on_the_same_curve(tmp_path, bank):
+    train = TRAIN.model_copy(update={"self_feeding": 1.0})
+    run(tmp_path / "whole", bank, train)
+    run(tmp_path / "cut", bank, train, stop_after=6)
+    run(tmp_path / "cut", bank, train)
+    assert losses_of(tmp_path / "whole") == losses_of(tmp_path / "cut")
+    run(tmp_path / "off", bank)
+    assert losses_of(tmp_path / "off") != losses_of(tmp_path / "whole")
