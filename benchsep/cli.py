@@ -31,6 +31,10 @@ app = typer.Typer(
 )
 
 Format = Annotated[str, typer.Option("--format", help="terminal, md, tex, csv, json or html")]
+Aggregation = Annotated[
+    str | None,
+    typer.Option(help="mean or median over songs and frames, in place of each metric's own"),
+]
 RunFolder = Annotated[Path, typer.Argument(help="a run folder", metavar="RUN")]
 
 
@@ -260,21 +264,26 @@ def _announce(plan: Plan, console: Any) -> None:
 # -- results ------------------------------------------------------------------------------------
 
 
-def _tables(folder: Path, *, improvement: bool = False) -> list[Any]:
+def _tables(
+    folder: Path, *, improvement: bool = False, aggregation: str | None = None
+) -> list[Any]:
+    from benchsep import stats
     from benchsep.frame import load_costs, load_run
     from benchsep.report.tables import tables
     from benchsep.store import Store
     from benchsep.traits import traits_in
 
     frame, manifest = load_run(folder), Store(folder).manifest()
-    traits = traits_in(frame, manifest)
+    frame, traits = stats.reaggregated(frame, traits_in(frame, manifest), aggregation)  # type: ignore[arg-type]
     return list(tables(frame, load_costs(folder), manifest, traits, improvement=improvement))
 
 
-def _print_tables(folder: Path, format: str, *, improvement: bool) -> None:
+def _print_tables(
+    folder: Path, format: str, *, improvement: bool, aggregation: str | None = None
+) -> None:
     from benchsep.report.tables import render
 
-    print(render(_tables(folder, improvement=improvement), format))
+    print(render(_tables(folder, improvement=improvement, aggregation=aggregation), format))
 
 
 @app.command()
@@ -283,10 +292,11 @@ def show(
     improvement: Annotated[
         bool, typer.Option("--improvement", help="add the gain over the mixture")
     ] = False,
+    aggregation: Aggregation = None,
     format: Format = "terminal",
 ) -> None:
     """Print the tables of a run."""
-    _print_tables(folder, format, improvement=improvement)
+    _print_tables(folder, format, improvement=improvement, aggregation=aggregation)
 
 
 @app.command()
@@ -300,6 +310,7 @@ def report(
     improvement: Annotated[
         bool, typer.Option("--improvement", help="add the gain over the mixture")
     ] = False,
+    aggregation: Aggregation = None,
 ) -> None:
     """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
     from benchsep.report.write import write_report
@@ -312,6 +323,7 @@ def report(
         page=page,
         root=root,
         improvement=improvement,
+        aggregation=aggregation,  # type: ignore[arg-type]
     )
     for path in written:
         print(path)
@@ -321,11 +333,12 @@ def report(
 def explain(
     folder: RunFolder,
     number: Annotated[str, typer.Argument(help="a number's id, as in the HTML and CSV tables")],
+    aggregation: Aggregation = None,
 ) -> None:
     """Print the songs behind a number of a table."""
     from benchsep.report.explain import explain as explain_number
 
-    print(explain_number(folder, number))
+    print(explain_number(folder, number, aggregation=aggregation))  # type: ignore[arg-type]
 
 
 # -- single files -------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ tails        the worst songs, named, and the failure rate
 power        songs needed to see an effect, from the measured spread of paired differences
 improvement  values as gains over a yardstick
 from_frames  values recomputed from their frames by another statistic
+reaggregated that, and the same statistic over songs
 
 The mathematics is in :mod:`benchsep.inference`; why these choices: ``docs/design/statistics.md``.
 """
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -156,6 +158,26 @@ def from_frames(frame: pd.DataFrame, statistic: Literal["mean", "median"]) -> pd
         kept = [x for x in stored if x is not None and math.isfinite(x)]
         values.append(float(function(kept)) if kept else value)
     return frame.assign(value=values)
+
+
+def reaggregated(
+    frame: pd.DataFrame, traits: Traits, statistic: Literal["mean", "median"] | None
+) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
+    """Frame and traits with one statistic over frames and over songs, whatever the field uses.
+
+    ``None`` changes nothing.
+
+    Raises
+    ------
+    UsageError
+        another statistic.
+    """
+    if statistic is None:
+        return frame, dict(traits)
+    if statistic not in ("mean", "median"):
+        raise UsageError(f"unknown aggregation {statistic!r}; expected mean or median")
+    changed = {column: replace(found, aggregate=statistic) for column, found in traits.items()}
+    return from_frames(frame, statistic), changed
 
 
 def improvement(frame: pd.DataFrame, traits: Traits, *, over: str = "mixture") -> pd.DataFrame:

@@ -123,7 +123,8 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], aver
         if column in traits:
             how = traits[column].aggregate
             if metric_of(column) == "bsseval":
-                how_text = f"{how} over songs of the median over 1-s frames"
+                # The field's median of medians, or what was asked for in its place.
+                how_text = f"{how} over songs of the {how} over 1-s frames"
             else:
                 how_text = f"{how} over songs"
             groups.setdefault(how_text, []).append(display(column, traits))

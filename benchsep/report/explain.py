@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 
-def explain(folder: str | Path, id: str) -> str:
+def explain(
+    folder: str | Path, id: str, *, aggregation: Literal["mean", "median"] | None = None
+) -> str:
     """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
+
+    ``aggregation`` is that of the tables which the id was read from.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def explain(folder: str | Path, id: str) -> str:
     """
     from benchsep.report.write import load
 
-    run = load(Path(folder), improvement=True, intervals=False)
+    run = load(Path(folder), improvement=True, intervals=False, aggregation=aggregation)
     return explained(run.tables, run.frame, run.traits, id)
 
 

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep import validity
 from benchsep.atomic import sweep
@@ -59,14 +59,25 @@ class Loaded:
         return ordered(set(self.frame["metric"]) & set(self.traits), self.traits)
 
 
-def load(folder: Path, *, improvement: bool = False, intervals: bool = True) -> Loaded:
-    """Cells, costs, manifest and tables of a run folder."""
+def load(
+    folder: Path,
+    *,
+    improvement: bool = False,
+    intervals: bool = True,
+    aggregation: Literal["mean", "median"] | None = None,
+) -> Loaded:
+    """Cells, costs, manifest and tables of a run folder.
+
+    ``aggregation`` replaces the statistic over songs, and over frames where they are stored.
+    """
+    from benchsep import stats
     from benchsep.frame import load_costs, load_run
     from benchsep.store import Store
     from benchsep.traits import traits_in
 
     frame, manifest = load_run(folder), Store(folder).manifest()
-    costs, traits = load_costs(folder), traits_in(frame, manifest)
+    costs = load_costs(folder)
+    frame, traits = stats.reaggregated(frame, traits_in(frame, manifest), aggregation)
     made = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)
     made = with_spread(made, frame, manifest, traits)
     for edition in dict.fromkeys(table.edition for table in made):
@@ -102,6 +113,7 @@ def write_report(
     page: bool = True,
     root: str | None = None,
     improvement: bool = False,
+    aggregation: Literal["mean", "median"] | None = None,
 ) -> list[Path]:
     """Write everything; see the module.
 
@@ -116,6 +128,8 @@ def write_report(
         Whether to write the listening page.
     root
         Where the data set lies, if not where ``MUSDB_PATH`` says.
+    aggregation
+        One statistic over songs and stored frames, in place of each metric's own.
 
     Returns
     -------
@@ -130,7 +144,7 @@ def write_report(
     from benchsep.store import Store
 
     folder, out = Path(folder), Path(out)
-    run = load(folder, improvement=improvement)
+    run = load(folder, improvement=improvement, aggregation=aggregation)
     written = write_tables(run.tables, out)
     summary = _summary_figures(run, out / "figures")
     written += summary

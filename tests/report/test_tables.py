@@ -278,6 +278,25 @@ def test_a_gap_that_contradicts_the_paired_median_is_flagged(
     assert "bs_roformer@mini over htdemucs@mini (vocals)" in warning
 
 
+def test_another_aggregation_needs_no_new_run(
+    costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    rows = pd.DataFrame(make_rows(metrics=("bsseval.sdr",)))
+    rows["frames"] = [[v - 1.0, v, None, v + 4.0] for v in rows["value"]]
+    frame, other = stats.reaggregated(rows, traits, "mean")
+    field = tables(rows, costs, manifest, traits)[1]
+    means = tables(frame, costs, manifest, other)[1]
+    one, two = (t.cell("mixture", "bsseval.sdr", "bass") for t in (field, means))
+    part = rows[(rows.system == "mixture") & (rows.stem == "bass")]["value"]
+    assert one is not None and one.value == pytest.approx(part.median())
+    assert two is not None and two.value == pytest.approx(part.mean() + 1.0)
+    assert "median over songs of the median over 1-s frames" in " ".join(field.caption)
+    assert "mean over songs of the mean over 1-s frames" in " ".join(means.caption)
+    assert stats.reaggregated(rows, traits, None)[0] is rows
+    with pytest.raises(UsageError, match="mean or median"):
+        stats.reaggregated(rows, traits, "mode")  # type: ignore[arg-type]
+
+
 def test_editions_never_share_a_table(
     frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
 ) -> None:
