@@ -21,6 +21,7 @@ from benchsep.system import SystemInfo, checked_estimates, load_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from benchsep.datasets.track import Track, TrackAudio
     from benchsep.metrics.metric import Metric
@@ -241,7 +242,8 @@ def _estimate_id(job: Job, record: dict[str, Any], seed: int) -> str:
         return ""
     if not record["mixture_sha256"]:
         return ""
-    parts = [system_id(job.info), record["mixture_sha256"], seed, job.keep_estimates]
+    kept = KEPT_AS if job.keep_estimates != "none" else "none"
+    parts = [system_id(job.info), record["mixture_sha256"], seed, kept]
     if job.info.needs_references:
         parts.append(record["reference_sha256"])
     return digest(*parts)
@@ -311,7 +313,8 @@ def _estimates(
         cost["peak_memory_mb"] = memory.peak_mb
         checked_estimates(estimates, job.info, loaded.audio.mixture)
         if job.keep_estimates != "none":
-            estimates = _written(job, estimates, store, draw)
+            folder = store.estimate_folder(job.label, job.track.name, draw)
+            estimates = keep(folder, estimates)
         return estimates, cost
     except MemoryError:
         return {}, {**cost, "error": "out of memory"}
@@ -329,12 +332,25 @@ def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audi
     return call(audio.mixture, seed=seed)
 
 
-def _written(job: Job, estimates: dict[str, Audio], store: Store, draw: int) -> dict[str, Audio]:
-    """Keep the estimates and score what was written, so that scoring again gives the same."""
-    folder = store.estimate_folder(job.label, job.track.name, draw)
+KEPT_AS = "flac; float wav above full scale"
+"""How kept estimates are written: part of their identity, as it is part of their samples."""
+
+
+def keep(folder: Path, estimates: dict[str, Audio]) -> dict[str, Audio]:
+    """Write the estimates and return them as written, so that scoring again gives the same.
+
+    24-bit FLAC; an estimate that exceeds full scale is a float WAV, for FLAC would clip it and the
+    score would be that of the clipped one (a sum of stems easily does).
+    """
+    kept = {}
     for stem, audio in estimates.items():
-        write_audio(folder / f"{stem}.flac", audio)
-    return {stem: read_audio(folder / f"{stem}.flac") for stem in estimates}
+        loud = float(abs(audio.samples).max(initial=0.0)) > 1.0
+        path, other = (folder / f"{stem}{suffix}" for suffix in (".flac", ".wav"))
+        path, other = (other, path) if loud else (path, other)
+        write_audio(path, audio)
+        other.unlink(missing_ok=True)
+        kept[stem] = read_audio(path)
+    return kept
 
 
 def _score(

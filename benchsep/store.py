@@ -97,6 +97,12 @@ class Store:
         base = self.root / "estimates" / file_name(system) / file_name(track)
         return base if draw == 0 else base / f"draw-{draw}"
 
+    def kept_estimates(self, system: str, track: str, draw: int) -> dict[str, Path]:
+        """Stem to the file of its kept estimate; see :func:`benchsep.job.keep`."""
+        folder = self.estimate_folder(system, track, draw)
+        files = sorted(path for path in folder.glob("*") if path.suffix in (".flac", ".wav"))
+        return {path.stem: path for path in files}
+
     def read(self, system: str, track: str) -> dict[str, Any] | None:
         """The record of a (system, track), or ``None`` if there is none that can be trusted."""
         return read_record(self.path(system, track))

@@ -201,6 +201,21 @@ def test_kept_estimates_are_scored_from_what_was_written(songs, tmp_path):
     assert list(first[first["track"] == "one"]["value"]) == list(second["value"])
 
 
+def test_keeping_estimates_does_not_clip_what_is_scored(songs, tmp_path):
+    """The mixture of loud stems exceeds full scale; FLAC would clip it and move its score."""
+    for path in songs.rglob("*.wav"):
+        audio = benchsep.audio.read_audio(path)
+        write_audio(path, Audio(audio.samples * (0.9 / abs(audio.samples).max()), audio.rate))
+    frames = {
+        kept: _run(songs, tmp_path / kept, systems=("mixture",), keep_estimates=kept).frame()
+        for kept in ("none", "flac")
+    }
+    assert abs(benchsep.audio.read_audio(
+        next((tmp_path / "flac" / "estimates").rglob("*.wav"))
+    ).samples).max() > 1  # fmt: skip
+    np.testing.assert_allclose(frames["none"]["value"], frames["flac"]["value"], atol=1e-4)
+
+
 def test_an_accompaniment_file_changes_nothing(songs, tmp_path):
     estimates = tmp_path / "estimates"
     for track in ("one", "two"):

@@ -112,9 +112,8 @@ class Source:
             return {}
 
     def _kept(self, label: str, track: str, audio: TrackAudio) -> dict[str, Audio]:
-        folder = self.store.estimate_folder(label, track, 0)
-        paths = {stem: folder / f"{stem}.flac" for stem in audio.stems}
-        return {stem: read_audio(path) for stem, path in paths.items() if path.is_file()}
+        paths = self.store.kept_estimates(label, track, 0)
+        return {stem: read_audio(paths[stem]) for stem in audio.stems if stem in paths}
 
     def _separated(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
         system = self._system(label)
