@@ -445,7 +445,7 @@ class _Drive:
                 chain.lost += 1
                 self._cancel(chain)
                 if chain.lost > MAY_LOSE:
-                    yield from self._failed(chain, f"{chain.lost} workers died of it")
+                    yield from self._failed(chain, f"its worker died ({chain.lost} times)")
             else:
                 continue
             self._go_on(chain)

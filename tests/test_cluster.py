@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from benchsep.suite import Suite
 
 distributed = pytest.importorskip("distributed", reason="pip install 'benchsep[cluster]'")
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds that a test waits for processes to come up on a loaded machine."""
 
 SLOW = """\
@@ -205,13 +206,14 @@ def test_the_jobs_of_a_killed_worker_run_elsewhere(songs, tmp_path, dask, slow):
 
 
 def test_two_clients_on_one_folder_do_each_job_once(songs, tmp_path, dask, slow):
+    """Each with a connection, a plan and claims of its own, as two machines have."""
     spec, marks = slow
-    command = [sys.executable, "-m", "benchsep.cli", "run", "--systems", spec, "--no-yardsticks"]
-    command += ["--metrics", "usdr", "--dataset", f"folder:{songs}", "-o", str(tmp_path / "run")]
-    command += ["--cluster", f"file:{dask.file}"]
-    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [p.wait(PATIENCE) for p in both] == [0, 0]
+    options = {"systems": (spec,), "metrics": ("usdr",), "cluster": f"file:{dask.file}"}
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(_run, songs, tmp_path / "run", **options) for _ in range(2)]
+        outcomes = [o for client in both for o in client.result(PATIENCE).outcomes]
     assert len(_pids(marks)) == 2  # one for each track
+    assert len(outcomes) == 2 and not any(o.failed for o in outcomes)
     frame = benchsep.load_run(tmp_path / "run")
     assert not frame.duplicated(["system", "track", "stem", "metric", "draw"]).any()
     assert len(frame) == 2 * 4 and set(frame["status"]) == {"ok"}
@@ -231,6 +233,16 @@ def test_a_job_that_takes_too_long_is_a_row_and_its_worker_comes_back(songs, tmp
     assert (status["mixture"] == "ok").all()
     assert status[status.index != "mixture"].str.contains("took more than 2 s").all()
     _until(lambda: len(_workers(dask)) == 2 and _workers(dask) != before)
+
+
+def test_a_job_that_kills_its_workers_is_a_row(songs, tmp_path, dask, monkeypatch):
+    monkeypatch.setattr("benchsep.cluster.MAY_LOSE", 1)
+    systems = ("mixture", "cmd:sh -c 'kill -9 $PPID' {mixture} {out}")
+    options = {"metrics": ("usdr",), "cluster": f"file:{dask.file}", "limit": 1}
+    status = _run(songs, tmp_path / "run", systems=systems, **options).frame()
+    status = status.set_index("system")["status"]
+    assert (status["mixture"] == "ok").all()
+    assert status["cmd:sh"].str.contains(r"its worker died \(2 times\)").all()
 
 
 def test_the_executor_is_chosen_by_the_suite():
