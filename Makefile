@@ -9,7 +9,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test lint ablations train-mini readme wheels clean
+.PHONY: help demo test lint faults audit ablations train-mini readme wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,13 @@ demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write repor
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
 
+faults: $(STAMP) ## the long fault campaign: kills, full disks, 10,000 damaged inputs; writes reports/reliability.md
+	BENCHSEP_FAULTS=long $(BIN)/python -m pytest -n 0 tests/faults
+
+audit: $(STAMP) ## known vulnerabilities in the pinned versions (pip-audit; asks pypi.org)
+	$(BIN)/python -m pip install -q pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,6 +58,8 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/python -m tokensep.train.hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
 	$(BIN)/python -m tokensep.train.codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm --settings configs/tokensep/mini-lm.yaml
+	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-2 --settings configs/tokensep/mini-lm-2.yaml --init work/lm/final
+	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-3 --settings configs/tokensep/mini-lm-3.yaml --init work/lm-2/final
 
 readme: ## put the demo's tables into README.md
 	$(PYTHON) benchmarks/readme_table.py

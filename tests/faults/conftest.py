@@ -30,24 +30,19 @@ ENVIRONMENT = {
 }
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "campaign: only in the long form of the fault campaign")
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test that fails has no figures."""
+    report = (yield).get_result()
+    if report.failed:
+        FIGURES.pop(item.name, None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if LONG:
-        return
-    skip = pytest.mark.skip(reason="the long form of the fault campaign: make faults")
-    for item in items:
-        if "campaign" in item.keywords:
-            item.add_marker(skip)
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     if LONG and FIGURES and not hasattr(session.config, "workerinput"):
         from reliability import write_report
 
-        write_report(FIGURES, ROOT / "reports" / "reliability.md", passed=exitstatus == 0)
+        write_report(FIGURES, ROOT / "reports")
 
 
 @pytest.fixture(scope="session")

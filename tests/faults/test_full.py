@@ -89,6 +89,25 @@ def test_a_file_size_limit_is_named_and_lifted(zygote, songs, tmp_path, limit):
     check_clean(tmp_path / "run")
 
 
+def test_a_full_disk_under_a_pool_is_one_message(tmp_path, monkeypatch):
+    """A worker that cannot write reports it and ends; the parent raises it, once."""
+    import resource
+
+    from benchsep.errors import StoreError
+
+    songs = noise_songs(tmp_path / "songs", ("one",))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_500, before[1]))
+    try:
+        with pytest.raises(StoreError, match=r"one\.json: cannot be written \(File too large"):
+            benchsep.run(
+                out=tmp_path / "run", dataset=f"folder:{songs}", systems=("mixture",),
+                metrics=("usdr", "sisdr", "lsd"), yardsticks=False, jobs=2, timeout=600,
+            )  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_pseudo_labels_and_training_say_which_file_found_no_room(zygote, tmp_path):
     music = noise_songs(tmp_path / "music", ("one",), seconds=2.5)
     out = tmp_path / "shards"

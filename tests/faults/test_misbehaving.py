@@ -97,7 +97,7 @@ def test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on(plugin, tmp
     songs = noise_songs(tmp_path / "songs", ("one",))
     systems = ",".join([*(f"bad:mode={mode}" for mode in MISDEEDS), "bad:mode=fine"])
     out = tmp_path / "run"
-    done = run(plugin, songs, out, "--systems", systems, "--timeout", "20", "-j", "2")
+    done = run(plugin, songs, out, "--systems", systems, "--timeout", "20", "-j", "1")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     frame = benchsep.load_run(out)
@@ -109,10 +109,17 @@ def test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on(plugin, tmp
     assert len(fine) == len(STEMS) and (fine["status"] == "ok").all()
     assert not (out / "claims").exists()
     figures.update(misdeeds=len(MISDEEDS), rows_with_a_reason=len(MISDEEDS), others_done=1)
-    # A share of 11 in 12 is allowed to fail: the same folder, another exit code.
-    allowed = ("--systems", "bad:mode=fine,bad:mode=raise", "-j", "1", "--fail-on-error")
-    assert run(plugin, songs, out, *allowed, "0.5").returncode == 0
-    assert run(plugin, songs, out, *allowed, "0.4").returncode == 1
+
+
+def test_the_share_of_failures_decides_the_exit_code(plugin, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(plugin))
+    songs = noise_songs(tmp_path / "songs", ("one",))
+    for share, too_many in ((None, True), (0.4, True), (0.5, False)):
+        result = benchsep.run(
+            out=tmp_path / "run", dataset=f"folder:{songs}", metrics=("usdr",), yardsticks=False,
+            systems=("bad:mode=fine", "bad:mode=raise"), jobs=1, fail_on_error=share,
+        )  # fmt: skip
+        assert result.too_many_failures == too_many, share
 
 
 def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, figures):
