@@ -2,7 +2,8 @@
 
 The floor is the bytes of weights a step must read over the read bandwidth measured in the run.
 ``transformers``' LlamaModel with a static cache does the same steps for comparison (without the
-embedding and heads that ours includes).
+embedding and heads that ours includes). ``plain``, ``compiled`` and ``int8`` are tokensep's ways to
+compute a step (``InferenceConfig.step``); the floor is fp32's for all, so int8 may be below 1.
 
     python benchmarks/decode_speed.py [--dim 256 --layers 8] [--frames 64] [--rows 1]
 
@@ -20,6 +21,8 @@ from tokensep.generate import generate
 from tokensep.lm import TokenLM
 from tokensep.lm_config import PRESETS, LMConfig
 
+STEPS = ("plain", "compiled", "int8")
+
 
 def median(call, repeats: int) -> float:
     times = []
@@ -36,12 +39,12 @@ def bandwidth(megabytes: int) -> float:
     return matrix.numel() * 4 / median(lambda: torch.mv(matrix, vector), 15)
 
 
-def ours(model: TokenLM, frames: int, rows: int, repeats: int) -> tuple[float, int]:
+def ours(model: TokenLM, frames: int, rows: int, repeats: int, step: str) -> tuple[float, int]:
     """Seconds per step and number of steps of a whole generation."""
     cond = torch.randn(rows, frames, model.config.encoder.dim)
-    generate(model, cond)
+    generate(model, cond, step=step)  # compiles, where it does
     steps = model.layout.steps(frames) * len(model.config.stems)
-    return median(lambda: generate(model, cond), repeats) / steps, steps
+    return median(lambda: generate(model, cond, step=step), repeats) / steps, steps
 
 
 def theirs(config: LMConfig, steps: int, rows: int, repeats: int) -> float | None:
@@ -96,7 +99,8 @@ def main() -> None:
     weights = sum(p.numel() for part in parts for p in part.parameters()) + model.tables.numel()
     megabytes = max(1, weights * 4 // 2**20)
     before = bandwidth(megabytes)
-    mine, steps = ours(model, args.frames, args.rows, args.repeats)
+    found = {s: ours(model, args.frames, args.rows, args.repeats, s) for s in STEPS}
+    mine, steps = {s: seconds for s, (seconds, _) in found.items()}, found["plain"][1]
     read = (before + bandwidth(megabytes)) / 2
     floor = weights * 4 / read
     other = theirs(lm, steps, args.rows, args.repeats)
@@ -106,10 +110,11 @@ def main() -> None:
                 "weights_mb": round(weights * 4 / 1e6, 2),
                 "read_gb_per_s": round(read / 1e9, 2),
                 "floor_ms": round(floor * 1e3, 3),
-                "ms_per_step": round(mine * 1e3, 3),
-                "over_floor": round(mine / floor, 2),
+                "ms_per_step": {s: round(x * 1e3, 3) for s, x in mine.items()},
+                "over_floor": {s: round(x / floor, 2) for s, x in mine.items()},
                 "transformers_static_ms": other and round(other * 1e3, 3),
-                "speed_over_transformers": other and round(other / mine, 2),
+                "speed_over_transformers": other
+                and {s: round(other / x, 2) for s, x in mine.items()},
                 "rows": args.rows,
                 "steps": steps,
             },

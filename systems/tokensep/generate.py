@@ -31,6 +31,7 @@ from tokensep.lm import AnchoredHead, TokenLM
 from tokensep.lm_config import SamplingConfig
 
 Decoding = Literal["sequential", "parallel"]
+Step = Literal["plain", "compiled", "int8"]
 
 
 @dataclass
@@ -92,7 +93,13 @@ class _State:
     """State of one generation: conditions, caches and the tables of the loop."""
 
     def __init__(
-        self, model: TokenLM, cond: Tensor, decoding: Decoding, guided: bool, order: list[int]
+        self,
+        model: TokenLM,
+        cond: Tensor,
+        decoding: Decoding,
+        guided: bool,
+        order: list[int],
+        step: Step,
     ) -> None:
         self.model, self.guided = model, guided
         if guided:
@@ -110,7 +117,13 @@ class _State:
         self.previous = torch.zeros_like(self.base[0])
         cos, sin = model.decoder.rope(torch.cat([prefix_at, at]))
         self.tokens = FastTokens(model, len(base))
-        self.decoder = FastDecoder(model.decoder, len(base), len(cos), cos, sin)
+        if step == "plain":
+            self.decoder = FastDecoder(model.decoder, len(base), len(cos), cos, sin)
+        else:
+            from tokensep.kernel import CompiledDecoder
+
+            int8 = step == "int8"
+            self.decoder = CompiledDecoder(model.decoder, len(base), len(cos), cos, sin, int8=int8)
         if prefix.shape[1]:
             self.decoder.fill(model.decoder, prefix)
 
@@ -162,6 +175,7 @@ def generate(
     order: Sequence[int] | None = None,
     books: Tensor | None = None,
     likelihood: bool = False,
+    step: Step = "plain",
 ) -> Generated:
     """Draw the tokens of every stem.
 
@@ -176,6 +190,7 @@ def generate(
     order : indices of the stems in the order they are drawn (``sequential``).
     books : the codec's entries ``[K, V, D]``: also return the expected latents under them.
     likelihood : also return the mean log probability of the tokens.
+    step : how a step is computed: by torch, or compiled with fp32 or int8 weights (on a CPU).
 
     Raises
     ------
@@ -192,7 +207,7 @@ def generate(
     order = list(range(stems)) if order is None else list(order)
     if sorted(order) != list(range(stems)):
         raise ConfigError(f"order {order} is no order of {stems} stems")
-    state = _State(model, cond, decoding, guided, order)
+    state = _State(model, cond, decoding, guided, order, step)
     forced = _forced(model, prompt, known, rows, frames, cond.device)[:, order]
     empty = (layout.frame_index(frames) < 0).to(cond.device)
     if decoding == "parallel":

@@ -131,6 +131,10 @@ class InferenceConfig(Strict):
     """Give each window the previous one's last tokens (then windows are not a batch)."""
     batch: int = Field(8, ge=1)
     """Windows decoded together."""
+    step: Literal["auto", "plain", "compiled", "int8"] = "auto"
+    """How a decoding step is computed: by torch (``plain``), or ``compiled`` by numba, in fp32 or
+    with ``int8`` weights, for which numbers change a little. ``auto``: compiled where windows are
+    decoded one by one on a CPU (``prime``, ``batch=1``) and there are enough of them."""
 
 
 class TokenSepConfig(Strict):

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from tokensep.codec.interface import Codes
 from tokensep.errors import AudioError, CheckpointError, ConfigError
-from tokensep.generate import Generated, generate
+from tokensep.generate import Generated, Step, generate
 from tokensep.lm import TokenLM
 from tokensep.lm_config import InferenceConfig
 
@@ -367,6 +367,7 @@ class TokenSep:
         padded = torch.nn.functional.pad(core, (0, starts[-1] + window - length))
         out = torch.zeros(len(self.config.stems), len(padded))
         batch, prompt = (1 if options.prime else options.batch), None
+        options = options.model_copy(update={"step": self._step(options, batch, len(starts))})
         for at in range(0, len(starts), batch):
             chosen = starts[at : at + batch]
             waves = torch.stack([padded[s : s + window] for s in chosen]).to(self.device)
@@ -381,6 +382,18 @@ class TokenSep:
                 weights = fade(window, overlap, start == 0, start == starts[-1])
                 out[:, start : start + window] += weights * stems[i].cpu()
         return out[:, :length]
+
+    def _step(self, options: InferenceConfig, batch: int, windows: int) -> Step:
+        """How steps are computed: a function of the song's length and the options alone."""
+        if options.step != "auto":
+            return options.step
+        from tokensep.kernel import worth
+
+        stems, frames = len(self.config.stems), self.config.window_frames
+        single = options.decoding == "sequential" and options.sampling.cfg == 1.0
+        steps = self.lm.layout.steps(frames) * stems * windows * options.draws
+        rows = batch if single else batch * stems
+        return "compiled" if worth(steps, rows, self.lm.stem) else "plain"
 
     def _true_codes(self, told: Tensor, start: int, window: int) -> Tensor:
         """Codes ``[S, K, F]`` of one window of the true stems."""
@@ -407,6 +420,7 @@ class TokenSep:
             known=known,
             order=None if order is None else [self.config.stems.index(s) for s in order],
             books=self.books if options.render == "mean" else None,
+            step="plain" if options.step == "auto" else options.step,
         )
 
     def _in_true_context(

@@ -39,6 +39,70 @@ def test_cached_greedy_is_what_the_uncached_model_chooses(kind, decoding):
     assert torch.equal(logits.argmax(-1)[held], grid[held])
 
 
+@pytest.mark.parametrize("kind", ["grouped-delay", "anchored"])
+@pytest.mark.parametrize("decoding", ["sequential", "parallel"])
+def test_the_compiled_step_chooses_what_the_uncached_model_does(kind, decoding):
+    model, cond = model_and_cond(kind)
+    codes = generate(model, cond, decoding=decoding, step="compiled").codes
+    with torch.no_grad():
+        logits, grid = model(codes, cond, parallel=decoding == "parallel")
+    held = grid != model.layout.pad
+    assert torch.equal(logits.argmax(-1)[held], grid[held])
+    alone = generate(model, cond[1:2], decoding=decoding, step="compiled").codes
+    assert torch.equal(alone, codes[1:2])
+
+
+@torch.no_grad()
+def decoders_outputs(int8: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs ``[steps, R, dim]`` of the plain and the compiled decoder on the same inputs."""
+    from tokensep.fast import FastDecoder
+    from tokensep.kernel import CompiledDecoder
+    from tokensep.lm import Decoder
+
+    torch.manual_seed(2)
+    decoder = Decoder(44, 3, 2, 70, 1e-5, 1e4, 0.0).eval()  # widths that no unrolled loop divides
+    for block in decoder.blocks:
+        block.norm1.weight.uniform_(0.5, 1.5)
+    cos, sin = decoder.rope(torch.arange(12))
+    pair = (FastDecoder(decoder, 2, 12, cos, sin),
+            CompiledDecoder(decoder, 2, 12, cos, sin, int8=int8))  # fmt: skip
+    prefix, inputs = torch.randn(2, 4, 44), torch.randn(8, 2, 44)
+    for one in pair:
+        one.fill(decoder, prefix)
+    plain, compiled = (torch.stack([one.step(x) for x in inputs]) for one in pair)
+    return plain, compiled
+
+
+def test_the_compiled_step_is_the_plain_one_up_to_rounding():
+    plain, compiled = decoders_outputs(int8=False)
+    torch.testing.assert_close(compiled, plain, atol=2e-5, rtol=1e-4)
+
+
+def test_int8_weights_lose_little_and_something():
+    plain, rounded = decoders_outputs(int8=True)
+    error = (plain - rounded).square().mean() / plain.square().mean()
+    assert 1e-8 < error < 1e-3
+
+
+def test_quantised_columns_are_within_half_a_step():
+    from tokensep.kernel import quantised
+
+    weight = torch.randn(2, 30, 7) * torch.logspace(-3, 3, 7)
+    weight[:, :, 3] = 0
+    whole, scale = quantised(weight)
+    assert whole.dtype == torch.int8 and bool(((whole * scale[:, None] - weight).abs()
+                                              <= scale[:, None] * 0.5001).all())  # fmt: skip
+
+
+def test_only_long_jobs_of_one_row_are_compiled():
+    from tokensep.kernel import WORTH, worth
+
+    like = torch.zeros(1)
+    assert worth(WORTH, 1, like)
+    assert not worth(WORTH - 1, 1, like) and not worth(WORTH, 2, like)
+    assert not worth(WORTH, 1, like.half()) and not worth(WORTH, 1, like.to("meta"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decoding", ["sequential", "parallel"])
 @pytest.mark.parametrize("cfg", [1.0, 2.0])
