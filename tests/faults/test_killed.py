@@ -85,7 +85,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(
 ):
     whole, expected, shown = undisturbed
     rng, kills, rounds = random.Random(8), 0, 0
-    while kills < sizes(5, 100):
+    while kills < sizes(3, 100):
         run = tmp_path / f"run-{rounds}"
         kills += kill_until_done(
             zygote, rng, whole, "benchsep", "run", suite(tmp_path, songs), "-o", run
@@ -106,14 +106,14 @@ def test_a_run_killed_at_any_file_operation_ends_in_the_same_bytes(
     assert count > 50
     moments = [(n, how) for n in range(1, count + 1) for how in HOWS]
     rng = random.Random(8)
-    for n, how in rng.sample(moments, min(sizes(6, len(moments)), len(moments))):
+    for n, how in rng.sample(moments, min(sizes(3, len(moments)), len(moments))):
         run = tmp_path / f"{how}-{n}"
         assert zygote(*command, run, kill_at=[str(run), n, how])["code"] == -9, (n, how)
         zygote.ok(*command, run)
         assert cells(run) == expected, (n, how)
         check_clean(run)
     assert tables(zygote, run) == shown
-    figures.update(kills=min(sizes(6, len(moments)), len(moments)), operations=count, different=0)
+    figures.update(kills=min(sizes(3, len(moments)), len(moments)), operations=count, different=0)
 
 
 def test_kept_estimates_and_reports_survive_a_kill(zygote, songs, tmp_path, sizes, figures):
@@ -179,7 +179,7 @@ def test_a_training_killed_at_any_file_operation_draws_the_same_curve(
     count = zygote.ok("train", tmp_path / "c", count=str(tmp_path / "c"))["operations"]
     moments = [(n, how) for n in range(1, count + 1) for how in HOWS]
     rng = random.Random(8)
-    some = rng.sample(moments, min(sizes(4, 150), len(moments)))
+    some = rng.sample(moments, min(sizes(2, 150), len(moments)))
     for n, how in some:
         folder = tmp_path / f"{how}-{n}"
         assert zygote("train", folder, kill_at=[str(folder), n, how])["code"] == -9, (n, how)
@@ -223,7 +223,7 @@ def test_pseudo_labelling_killed_at_any_file_operation_leaves_the_same_shards(
     count = zygote.ok(*command, count=str(tmp_path / "whole"))["operations"]
     shards = {k: v for k, v in digest(tmp_path / "whole").items() if k.endswith(".tar")}
     moments = [(n, how) for n in range(1, count + 1) for how in HOWS]
-    some = random.Random(8).sample(moments, min(sizes(5, 150), len(moments)))
+    some = random.Random(8).sample(moments, min(sizes(3, 150), len(moments)))
     for n, how in some:
         out = tmp_path / f"{how}-{n}"
         assert zygote(*labelling(music, out), kill_at=[str(out), n, how])["code"] == -9, (n, how)

@@ -61,7 +61,7 @@ def probe(minutes: float, folder: Path, metrics: tuple[str, ...]) -> dict[str, f
 def test_memory_grows_with_the_signal_and_no_faster(tmp_path, sizes, figures):
     """Growth per signal from the shortest to the longest, for each step and metric."""
     metrics = ("usdr", "sisdr")
-    lengths = (0.5, 3.0) if sizes(0, 1) == 0 else (1.0, 10.0, 60.0)
+    lengths = (0.25, 1.5) if sizes(0, 1) == 0 else (1.0, 10.0, 60.0)
     found = {m: probe(m, tmp_path, metrics) for m in lengths}
     short, long = found[lengths[0]], found[lengths[-1]]
     grown = long["signal_mb"] - short["signal_mb"]
