@@ -50,6 +50,33 @@ def steps_of(config: TokenSepConfig, kind: str, seconds: float) -> int:
     return layouts.build(other).steps(frames) * len(config.stems)
 
 
+def head_products(model: TokenLM) -> int:
+    """Multiply-adds of a step outside the decoder: tokens in, heads, every layer's scores."""
+    total = count(model.embed_in) + model.tables.numel()
+    if model.depth is not None:
+        # once per layer: the depth decoder runs over the layers known so far
+        layers = model.config.layers
+        return (
+            total
+            + layers * count(model.depth.join)
+            + sum(
+                known
+                * (count(model.depth.decoder) + count(model.depth.token) + count(model.depth.out))
+                for known in range(1, layers + 1)
+            )
+        )
+    head = model.head if model.anchored is None else model.anchored.out
+    assert head is not None
+    return total + count(head)
+
+
+def weights_per_step(model: TokenLM) -> int:
+    """Parameters that a step reads: decoder, embedding, heads, and all tables as output heads."""
+    head = model.depth or model.head or (model.anchored and model.anchored.out)
+    assert head is not None
+    return sum(count(part) for part in (model.decoder, model.embed_in, head)) + model.tables.numel()
+
+
 def describe(config: TokenSepConfig, seconds: float = 10.0) -> dict[str, Any]:
     """Sizes and costs of one separator for ``seconds`` of music."""
     with torch.device("meta"):
@@ -58,8 +85,8 @@ def describe(config: TokenSepConfig, seconds: float = 10.0) -> dict[str, Any]:
     frames = round(seconds * config.frame_rate)
     steps = model.layout.steps(frames) * len(config.stems)
     prefix = -(-frames // lm.prefix_pool) if lm.prefix else 0
-    decoder = count(model.decoder)
-    per_step = decoder + layers * lm.code_dim * (2 * lm.dim + config.codebook_size)
+    decoder, heads = count(model.decoder), head_products(model)
+    per_step = decoder + heads
     context = 2 * lm.layers * lm.dim  # multiply-adds per attended position
     attention = context * sum(range(prefix, prefix + steps))
     return {
@@ -75,6 +102,6 @@ def describe(config: TokenSepConfig, seconds: float = 10.0) -> dict[str, Any]:
         },
         "prefix_positions": prefix,
         "cache_bytes_fp32": 2 * lm.layers * lm.dim * (prefix + steps) * 4,
-        "lm_gflop": 2 * (per_step * (prefix + steps) + attention) / 1e9,
-        "weights_bytes_per_step_fp32": 4 * per_step,
+        "lm_gflop": 2 * (decoder * prefix + per_step * steps + attention) / 1e9,
+        "weights_bytes_per_step_fp32": 4 * weights_per_step(model),
     }

@@ -37,6 +37,40 @@ def test_info_counts_what_the_model_has():
     assert 2 * facts["parameters"]["total"] <= 12e6, "the mini LM must fit 12 MB in fp16"
 
 
+@pytest.mark.parametrize("name", ["mini", "small", "paper"])
+def test_info_is_what_counting_every_tensor_gives(name):
+    """Part by part on meta tensors, and the codec against its own list of tensors."""
+    from tokensep import config, describe
+    from tokensep.codec.model import HCodec
+    from tokensep.lm_config import PRESETS
+
+    facts = json.loads(runner.invoke(cli.app, ["info", "--config", name, "--json"]).stdout)
+    with torch.device("meta"):
+        model = TokenLM(PRESETS[name])
+        codec = HCodec(config.PRESETS[name], teacher=describe._Nothing(config.PRESETS[name]))
+    parts = facts["parameters"]
+    assert parts["encoder"] == sum(p.numel() for p in model.encoder.parameters())
+    assert parts["tables"] == model.tables.numel()
+    assert parts["total"] == sum(v for k, v in parts.items() if k != "total")
+    kept = [p.numel() for n, p in codec.named_parameters() if not n.startswith("teacher.")]
+    books = [b.numel() for n, b in codec.named_buffers() if n.endswith(".entries")]
+    assert facts["codec_parameters"]["total"] == sum(kept) + sum(books)
+    # a block by hand: attention 4 d^2, SwiGLU 3 d f, two norms
+    lm = PRESETS[name].lm
+    block = 4 * lm.dim**2 + 3 * lm.dim * lm.ffn + 2 * lm.dim
+    assert parts["decoder"] == lm.layers * block + lm.dim
+
+
+def test_info_of_the_paper_is_near_its_published_codec():
+    """paper.md: encoder 413 M, decoder 578 M, semantic branch 177 M, codebooks 17 M."""
+    parts = json.loads(runner.invoke(cli.app, ["info", "--config", "paper", "--json"]).stdout)
+    codec = parts["codec_parameters"]
+    assert codec["encoder"] == pytest.approx(413e6, rel=0.01)
+    assert codec["decoder"] == pytest.approx(578e6, rel=0.03)
+    assert codec["codebooks"] == 2 * 16 * 1024 * 512
+    assert codec["semantic_encoder"] + codec["semantic_decoder"] == pytest.approx(177e6, rel=0.06)
+
+
 def test_separate_writes_four_stems(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = TokenSep(TokenLM(tiny_config()), DummyCodec())
