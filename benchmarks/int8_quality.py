@@ -2,8 +2,8 @@
 
     python benchmarks/int8_quality.py mini --musdb MUSDB/train [--songs 3]
 
-The decoder's matrices are replaced by what their int8 form stands for (norm gains folded in first, as
-decoding does), and the same windows are scored with both.
+The decoder's matrices are replaced by what their int8 form stands for (norm gains folded in first,
+as decoding does), and the same windows are scored with both.
 """
 
 from __future__ import annotations
