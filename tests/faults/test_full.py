@@ -115,12 +115,29 @@ def test_pseudo_labels_and_training_say_which_file_found_no_room(zygote, tmp_pat
     assert "shard-000000.tar: cannot be written (File too large)" in zygote.said()
     assert not list(out.glob("*.partial"))
     zygote.ok(*labelling(music, out))
-    for limit, error in ((200_000, "DataError"), (280_000, "CheckpointError")):
-        assert zygote("train", tmp_path / "run", file_size=limit)["code"] == 99
-        last = zygote.said().splitlines()[-1]
-        assert last.startswith(f"tokensep.errors.{error}: {tmp_path}/run/"), last
-        assert "cannot be written" in last
+    assert zygote("train", tmp_path / "run", file_size=200_000)["code"] == 99
+    last = zygote.said().splitlines()[-1]
+    assert last.startswith(f"tokensep.errors.DataError: {tmp_path}/run/bank: cannot be written")
     zygote.ok("train", tmp_path / "run")
+
+
+def test_a_checkpoint_without_room_names_itself_and_keeps_the_one_before(tmp_path):
+    import resource
+
+    import torch
+    from tokensep.errors import CheckpointError
+    from tokensep.train import checkpoint
+
+    checkpoint.save(tmp_path, 1, {"model": {"w": torch.zeros(10)}}, {})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match="step-2: cannot be written"):
+            checkpoint.save(tmp_path, 2, {"model": {"w": torch.zeros(100_000)}}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-1"]
+    assert checkpoint.load(tmp_path / "step-1")[1] == {"step": 1}
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
