@@ -2,8 +2,8 @@
 
 At batch 1 the operations of a step are so small that calling them costs a third of its time. Here
 a step is one call: products read each weight once, in the order it lies in memory, and nothing else
-is allocated. No C++ compiler is needed, but the first use compiles (2.4 CPU seconds measured, and
-numba's import; kept on disk by numba), so :func:`worth` decides by the length of the job.
+is allocated. No C++ compiler is needed, but the first use in a process compiles (2.4 CPU seconds
+measured, and numba's import .2), so :func:`worth` decides by the length of the job.
 
 ``int8``: each column of a matrix is stored as 8-bit integers and one scale (weight only,
 activations stay fp32): a quarter of the memory to read.
@@ -41,7 +41,8 @@ def _compiled() -> Callable[..., None]:
 
     from numba import njit
 
-    fast = njit(cache=True, fastmath=True, inline="never", error_model="numpy")
+    # not cached on disk: two seconds a process, against a cache that processes share and may tear
+    fast = njit(nogil=True, fastmath=True, inline="never", error_model="numpy")
 
     @fast
     def product(x, weight, scale, out):  # type: ignore[no-untyped-def]
