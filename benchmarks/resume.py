@@ -1,11 +1,13 @@
 """Seconds that a finished run of 50 tracks x 5 systems x 4 stems takes when started again.
 
 ``python benchmarks/resume.py`` makes short songs, runs the yardsticks and a folder of estimates
-over them once, then times the same command twice more, in a new process each time.
+over them once, then times the same command twice more, in a new process each time. CPU seconds are
+shown beside the wall-clock time, which means something on an idle machine alone.
 """
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,9 +37,15 @@ def main() -> None:
         command += ["--systems", f"dir:{songs}", "--metrics", "usdr,sisdr,mrstft"]
         command += ["-o", str(Path(work) / "run"), "--format", "md"]
         for label in ("first", "again", "again"):
-            started = time.perf_counter()
+            started, before = time.perf_counter(), _cpu_of_children()
             subprocess.run(command, check=True, capture_output=True)
-            print(f"{label}: {time.perf_counter() - started:.1f} s")
+            wall, cpu = time.perf_counter() - started, _cpu_of_children() - before
+            print(f"{label}: {wall:.1f} s, {cpu:.1f} CPU s", flush=True)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ from benchsep.workers import loaded_track, one_thread, units_of
 POLL_S = 0.5
 REFRESH_S = 60.0
 """How often held claims are touched: well under the age at which they count as abandoned."""
+ANSWER_S = 60.0
+"""How long a finished job's answer, a few words, may take to arrive."""
 MAY_LOSE = 3
 """Workers that one job may lose; Dask's own bound for work that the client does not pin."""
 GRACE_S = 1.0
@@ -405,9 +407,13 @@ class _Drive:
     def _ended(self, chain: _Chain) -> Iterator[Outcome | Job]:
         future = chain.futures[-1]
         if future.status == "finished":
-            outcome = future.result()
-            self._done(chain)
-            yield outcome
+            try:
+                outcome = future.result(timeout=ANSWER_S)
+            except TimeoutError:  # its worker died with it; what it stored is found again
+                self._cancel(chain)
+            else:
+                self._done(chain)
+                yield outcome
         elif future.status == "error":
             yield from self._failed(chain, _why(future.exception()))
         else:
