@@ -34,7 +34,7 @@ ENVIRONMENT = {
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """A test that fails has no figures."""
     report = (yield).get_result()
-    if report.failed:
+    if report.failed and report.when == "call":
         FIGURES.pop(item.name, None)
 
 
@@ -97,7 +97,8 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     yield made
     assert made.process.stdin and made.process.stdout
     made.process.stdin.close()
-    made.process.wait(30)
+    made.process.kill()
+    made.process.wait()
     made.process.stdout.close()
 
 

@@ -38,53 +38,46 @@ EVERY_READER = ("safetensors", "pickles (.th, .ckpt)", "model configurations")
 """These go through several readers, each of which answers; the try itself is always ``read``."""
 
 
+SELF_TEST = """
+import json, os, sys, tempfile
+from pathlib import Path
+import fuzz
+from inputs import Kind
+
+def misbehave(path):
+    what = path.read_bytes()
+    if what == b"raise":
+        raise KeyError("not ours")
+    if what == b"crash":
+        os._exit(5)
+    if what == b"grow":
+        return len(bytearray(450 << 20).replace(bytes(1), bytes([1])))
+    return what
+
+fuzz._import_readers = lambda *_: None
+found = {}
+for content in ("raise", "crash", "grow", "fine"):
+    kind = Kind("x", 1, ".x", lambda work: [content.encode()], misbehave, lambda d, o, r: d)
+    found[content] = fuzz.campaign(kind, [1, 2], Path(sys.argv[1]))
+print(json.dumps(found))
+"""
+
+
 def test_the_fuzzer_sees_what_it_should(tmp_path):
-    """A reader that leaks, crashes, loops or raises a foreign error is a failure, by name."""
-    import random
-
-    from fuzz import campaign
-    from inputs import Kind
-
-    def misbehave(path: Path) -> object:
-        what = path.read_bytes()
-        if what == b"raise":
-            raise KeyError("not ours")
-        if what == b"crash":
-            os.abort()
-        if what == b"grow":
-            return len(bytearray(450 << 20).replace(b"\0", b"\1"))
-        return what
-
-    def same(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
-        return data
-
-    for content, word in ((b"raise", "KeyError"), (b"crash", "ended with -6"), (b"grow", "MB"),
-                          (b"fine", "")):  # fmt: skip
-        kind = Kind("x", 1, ".x", lambda work, c=content: [c], misbehave, same)
-        if content == b"crash":
-            kind = Kind("x", 1, ".x", lambda work: [b"crash"], misbehave, same)
-        found = campaign_quietly(campaign, kind, tmp_path)
-        assert found["tries"] == 2
-        assert len(found["failures"]) == (2 if word else 0), (content, found)
-        assert all(word in f["detail"] for f in found["failures"])
-
-
-def campaign_quietly(campaign, kind, work: Path) -> dict:
-    """In a process of its own: the fuzzer forks, and one of these crashes while warming up."""
-    into, out = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        import fuzz
-
-        os.close(into)
-        fuzz._import_readers = lambda *_: None
-        os.write(out, json.dumps(campaign(kind, [1, 2], work)).encode())
-        os._exit(0)
-    os.close(out)
-    with os.fdopen(into, "rb") as pipe:
-        text = pipe.read()
-    os.waitpid(pid, 0)
-    return json.loads(text)
+    """A reader that leaks, crashes or raises a foreign error is a failure, by name."""
+    root = HERE.parents[1]
+    paths = [str(HERE), str(root), str(root / "systems"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-c", SELF_TEST, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    for content, word in (("raise", "KeyError"), ("crash", "ended with 5"), ("grow", "MB")):
+        assert found[content]["tries"] == len(found[content]["failures"]) == 2, found[content]
+        assert all(word in f["detail"] for f in found[content]["failures"])
+    assert found["fine"]["tries"] == 2 and not found["fine"]["failures"]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
