@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     host = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
     for old in path.parent.glob(f".{glob.escape(path.stem)}.{host}-*.partial{path.suffix}"):
-        if not _alive(int(old.name.split(f".{host}-")[-1].split(".")[0])):
+        if not alive(int(old.name.split(f".{host}-")[-1].split(".")[0])):
             old.unlink(missing_ok=True)
     partial = path.with_name(f".{path.stem}.{host}-{os.getpid()}.partial{path.suffix}")
     try:
@@ -32,7 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -36,7 +37,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tokensep.errors import DataError, Unavailable
-from tokensep.files import write_text
+from tokensep.files import alive, write_text
 from tokensep.train import arrange, midi
 from tokensep.train.data import STEMS, decode, loose_files, musdb_files, validation_songs
 
@@ -399,7 +400,7 @@ def write_song(
     target = out / song_name(settings, number)
     if target.exists():
         return False
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as work:
+    with tempfile.TemporaryDirectory(prefix=f".partial-{_host()}-{os.getpid()}-", dir=out) as work:
         made = Path(work) / "made"
         made.mkdir()
         waves, facts = make_song(number, settings, tools, voices, Path(work))
@@ -413,6 +414,17 @@ def write_song(
                 return False
             raise
     return True
+
+
+def _host() -> str:
+    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+
+
+def _sweep(out: Path) -> None:
+    """Remove what killed processes of this machine left half made."""
+    for old in out.glob(f".partial-{_host()}-*"):
+        if not alive(int(old.name.split("-")[2])):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _claim(out: Path, settings: Settings, tools: Tools, voices: Iterable[tuple[Path, int]]) -> None:
@@ -454,6 +466,7 @@ def run(out: Path, settings: Settings) -> dict[str, Any]:
     voices = vocal_files(settings.vocals) if settings.vocals else []
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, settings, tools, voices)
+    _sweep(out)
     before = os.times()
     missing = [n for n in range(settings.songs) if not (out / song_name(settings, n)).exists()]
     made = 0

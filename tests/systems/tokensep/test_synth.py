@@ -226,6 +226,22 @@ def test_several_musdb_folders_are_read_and_a_song_in_two_is_refused(tmp_path):
         list(musdb_folders([tmp_path / "a", tmp_path / "c"]))
 
 
+def test_what_a_killed_process_left_is_removed_and_a_running_ones_is_not(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / f".partial-{synth._host()}-{gone.pid}-abc"
+    ours = tmp_path / f".partial-{synth._host()}-{os.getpid()}-abc"
+    elsewhere = tmp_path / f".partial-00000000x-{gone.pid}-abc"
+    for folder in (left, ours, elsewhere):
+        (folder / "made").mkdir(parents=True)
+    synth._sweep(tmp_path)
+    assert not left.exists() and ours.exists() and elsewhere.exists()
+
+
 # --- with the programs
 
 
