@@ -46,7 +46,8 @@ OTHERS = {
 HEAD = """# Reliability: what was done to benchsep, and what came of it
 
 `make faults` runs the whole campaign and writes this page; every test of it has a short form in
-`make test`. Each figure is of the newest run that passed. Everything is seeded: the same command
+`make test`. Each figure is of the newest run that
+finished. Everything is seeded: the same command
 does the same damage.
 """
 
@@ -107,6 +108,7 @@ def _fuzz(figures: dict[str, dict[str, Any]]) -> str:
         "more than 10 s of CPU time or more than 400 MB. The three kinds of weights go through "
         "several readers a try, each of which must answer; they count as read.\n\n"
         + _table(head, rows)
+        + figures.get(FUZZ, {}).get("note", "")
         + "\nOne try again: `python tests/faults/fuzz.py --kind WAV --only 1234`.\n"
     )
 
