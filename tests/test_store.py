@@ -85,3 +85,27 @@ def test_writing_where_one_may_not_names_the_path(tmp_path):
     blocked.write_text("not a folder")
     with pytest.raises(StoreError, match="file"):
         Store(blocked).write_manifest({})
+
+
+def test_clearing_an_abandoned_claim_gives_back_one_that_is_new(tmp_path):
+    """Two find a dead owner's claim; the slower one meets the quicker one's new claim."""
+    from benchsep.store import _clear
+
+    assert Store(tmp_path).claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    _clear(path)
+    assert [p.name for p in (tmp_path / "claims").iterdir()] == [path.name]
+    assert not Store(tmp_path).claim("s", "t")
+
+
+def test_a_claim_that_finds_no_room_leaves_nothing(tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            Store(tmp_path).claim("s", "t")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "claims").iterdir())
