@@ -41,7 +41,7 @@ EVERY_READER = ("safetensors", "pickles (.th, .ckpt)", "model configurations")
 SELF_TEST = """
 import json, os, sys, tempfile
 from pathlib import Path
-import fuzz
+import benchsep.memory, fuzz, tokensep.errors
 from inputs import Kind
 
 def misbehave(path):
