@@ -57,7 +57,7 @@ def resolve(kind: str, name: str) -> Any:
     point = points[name]
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"{kind} {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
         ) from error

@@ -35,6 +35,9 @@ MINIS = ("htdemucs", "bs_roformer")
 DEMUCS_MODELS = ("htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi", "mdx", "mdx_extra")
 """Names of demucs' remote models that load without diffq."""
 
+TLS = "https://"
+"""What every address that weights are fetched from begins with."""
+
 DEMUCS_ROOT = "https://dl.fbaipublicfiles.com/demucs/"
 MSST_RELEASES = "https://github.com/ZFTurbo/Music-Source-Separation-Training/releases"
 
@@ -253,7 +256,7 @@ def _download(url: str, path: Path) -> None:
     """
     from urllib.request import urlopen
 
-    if not url.startswith("https://"):
+    if not url.startswith(TLS):
         raise CheckpointError(f"{url}: weights are only fetched over https")
     if not _promised_hash(path.stem):
         raise CheckpointError(f"{url}: its name promises no hash, so nothing could check it")

@@ -16,7 +16,8 @@ reply     ``code`` (negative: the signal), ``seconds``, ``operations``
 Dying at a file operation
 -------------------------
 ``before``  kill -9 just before the operation
-``empty``   as if killed after creating a file and before writing to it
+``empty``   as if killed after opening a file and before writing to it: it is there, empty if
+            opening empties it
 ``torn``    as if killed half-way through writing: the file opened last is cut to half its length
 Python's audit events see each open-for-writing, rename, unlink, mkdir and rmdir.
 """
@@ -54,7 +55,8 @@ class Operations:
         if self.counter is not None:
             os.pwrite(self.counter, str(self.seen).encode(), 0)
         if self.seen == self.at:
-            self._die(event, path)
+            emptied = os.O_TRUNC if event == "open" and arguments[2] & os.O_TRUNC else 0
+            self._die(event, path, emptied)
         if event == "open":
             self.last = path
 
@@ -67,10 +69,10 @@ class Operations:
                 return ""
         return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
 
-    def _die(self, event: str, path: str) -> None:
+    def _die(self, event: str, path: str, emptied: int) -> None:
         self.at = -1
         if self.how == "empty" and event == "open":
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | emptied, 0o644))
         if self.how == "torn" and self.last and os.path.exists(self.last):  # noqa: PTH110
             os.truncate(self.last, os.path.getsize(self.last) // 2)  # noqa: PTH202
         os.kill(os.getpid(), signal.SIGKILL)

@@ -283,7 +283,10 @@ def stream(shards: list[Path]) -> Iterator[Sample]:
             with tarfile.open(path, "r|") as tar:
                 for entry in tar:
                     handle = tar.extractfile(entry)
-                    key, _, part = entry.name.partition(".")
+                    # WebDataset's rule: a key ends at the first dot of the last path component
+                    folder, slash, base = entry.name.rpartition("/")
+                    key, _, part = base.partition(".")
+                    key = folder + slash + key
                     held[part] = handle.read() if handle else b""
                     if part != "json":
                         continue

@@ -220,6 +220,11 @@ def test_a_download_is_checked_against_the_hash_in_its_name(monkeypatch, tmp_pat
     monkeypatch.delenv("BENCHSEP_OFFLINE", raising=False)
     monkeypatch.setattr(checkpoints, "DEMUCS_ROOT", server.parent.as_uri() + "/")
     monkeypatch.setattr(checkpoints, "_reachable", lambda url: True)
+    with pytest.raises(CheckpointError, match="only fetched over https"):
+        checkpoints.fetch_official(
+            checkpoints.Bag("x", (f"hybrid_transformer/{th.name}",), None, None)
+        )
+    monkeypatch.setattr(checkpoints, "TLS", "file://")
     good = checkpoints.Bag("x", (f"hybrid_transformer/{th.name}",), None, None)
     assert checkpoints.fetch_official(good) is None, "absent on the server: no weights, no crash"
     (server / th.name).write_bytes(th.read_bytes())

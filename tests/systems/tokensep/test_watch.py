@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from tokensep.train.watch import Watch
@@ -61,6 +62,7 @@ def test_tensorboard_holds_every_step_once_after_a_resumption(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run(Watch(tmp_path, 0, stream=io.StringIO()), range(1, 11))
+    time.sleep(1.1)  # event files are read in the order of the second in their names
     run(Watch(tmp_path, 6, stream=io.StringIO()), range(7, 13))  # killed, and back at step 6
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     losses = events.Scalars("train/loss")
