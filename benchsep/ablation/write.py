@@ -282,9 +282,8 @@ def _factor_lines(effects: Effects) -> list[str]:
 def _made_lines(done: Executed) -> list[str]:
     esc = escape.markdown
     if not done.tasks:
-        return ["Nothing was trained: the variants are options of one checkpoint.", ""] + [
-            f"- {esc(v.name)}: {esc(label)}" for (v, _), label in _by_variant(done).items()
-        ]
+        rows = [f"- {esc(name)}: `{label}`" for (name, _), label in done.labels.items()]
+        return ["Nothing was trained: the variants are options of one checkpoint.", "", *rows]
     lines = ["| variant | seed | identity | CPU minutes | validation |", "|:--|--:|:--|--:|:--|"]
     for (variant, seed), task in done.tasks.items():
         facts = task.facts or {}
@@ -294,11 +293,6 @@ def _made_lines(done: Executed) -> list[str]:
             f"| {esc(variant)} | {seed} | {task.identity} | {minutes} | {esc(str(note))} |"
         )
     return [*lines, "", "Identity: a hash of the whole configuration, the seed and the data."]
-
-
-def _by_variant(done: Executed) -> dict[tuple[Any, int], str]:
-    variants = {v.name: v for v in expand(done.ablation)}
-    return {(variants[name], seed): label for (name, seed), label in done.labels.items()}
 
 
 def _forest(effects: Effects, path: Path) -> list[Path]:

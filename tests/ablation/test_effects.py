@@ -95,6 +95,21 @@ def test_a_variant_without_result_says_why(tmp_path):
     assert len(pd.read_csv(tmp_path / "encoder.csv")) == 5
 
 
+def test_variants_without_training_are_named_by_what_was_run(tmp_path):
+    grid = Ablation.model_validate(
+        {
+            "title": "Decoding",
+            "system": "tokensep",
+            "variants": {"sequential": {}, "parallel": {"spec.decoding": "parallel"}},
+        }
+    )
+    made = effects(grid, cells({"sequential": (3.0, 0), "parallel": (2.8, 0)}))
+    done = Executed(grid, run=None, labels={("sequential", -1): "a", ("parallel", -1): "b[x=1]"})
+    write("decoding", done, made, tmp_path)
+    text = (tmp_path / "decoding.md").read_text()
+    assert "- parallel: `b[x=1]`" in text and "means over 2 draws" in text
+
+
 def test_main_effects_and_interactions_are_those_that_were_put_in():
     grid = Ablation.model_validate(
         {
