@@ -90,8 +90,15 @@ def _read(path: Path) -> tuple[Any, int]:
     if not path.is_file():
         raise AudioError(f"{path}: no such file")
     try:
-        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (RuntimeError, OSError) as error:
+        with soundfile.SoundFile(str(path)) as handle:
+            # FLAC of digital silence takes about 1 byte for 2,000 samples
+            if handle.frames * handle.channels > 10_000 * path.stat().st_size:
+                raise AudioError(
+                    f"{path}: its header claims {handle.frames} frames, more than its "
+                    f"{path.stat().st_size} bytes can hold"
+                )
+            audio, rate = handle.read(dtype="float32", always_2d=True), handle.samplerate
+    except (RuntimeError, OSError, MemoryError) as error:
         raise AudioError(f"{path}: not readable as audio ({error})") from error
     return audio.T, rate
 

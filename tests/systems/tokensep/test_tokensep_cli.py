@@ -116,3 +116,17 @@ def test_help_needs_no_torch():
         "assert not {'torch', 'scipy', 'benchsep'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_header_that_claims_more_than_the_file_can_hold_is_an_error(tmp_path):
+    """Found by the fuzzer: a small FLAC whose header asks for 512 GiB."""
+    from tokensep.errors import AudioError
+
+    path = tmp_path / "song.flac"
+    soundfile.write(path, np.zeros((4000, 2)), 44_100)
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F  # STREAMINFO's 36-bit number of samples
+    data[22:26] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="its header claims 68719476735 frames"):
+        cli._read(path)
