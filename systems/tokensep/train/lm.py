@@ -214,17 +214,17 @@ class Trainer:
         )
 
     def resume(self) -> None:
-        """Continue from the newest whole checkpoint, if there is one."""
+        """Continue from the newest whole checkpoint, if there is one; else from the start."""
         found = checkpoint.checkpoints(self.folder) if self.folder.exists() else []
-        if not found:
-            return
-        parts, state = checkpoint.load(found[-1])
-        self.model.load_state_dict(parts["model"])
-        checkpoint.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
-        self.ema.shadow = parts["ema"]
-        self.step, self.clock, self.best = state["step"], Clock(**state["clock"]), state["best"]
+        if found:
+            parts, state = checkpoint.load(found[-1])
+            self.model.load_state_dict(parts["model"])
+            checkpoint.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
+            self.ema.shadow = parts["ema"]
+            self.step, self.clock = state["step"], Clock(**state["clock"])
+            self.best = state["best"]
         if not self.processes.rank:
-            self._cut_logs()
+            self._cut_logs()  # also of a run that was killed before its first checkpoint
 
     def _cut_logs(self) -> None:
         """Forget what was logged after the checkpoint: those steps are done again."""

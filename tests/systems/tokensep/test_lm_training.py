@@ -76,6 +76,16 @@ def test_a_killed_run_continues_on_the_same_curve(tmp_path, bank):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew(tmp_path, bank):
+    run(tmp_path / "whole", bank)
+    (tmp_path / "cut").mkdir()
+    rows = (tmp_path / "whole" / "train.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "cut" / "train.csv").write_text("".join(rows[:4]))
+    run(tmp_path / "cut", bank)
+    with (tmp_path / "cut" / "train.csv").open() as handle:
+        assert [row["step"] for row in csv.DictReader(handle)] == [str(n) for n in range(1, 13)]
+
+
 def test_accumulating_gradients_is_a_bigger_batch(tmp_path, bank):
     big = TRAIN.model_copy(update={"batch": 4, "parallel_fraction": 0.0})
     pieces = TRAIN.model_copy(update={"batch": 2, "accumulate": 2, "parallel_fraction": 0.0})
