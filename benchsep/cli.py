@@ -63,18 +63,31 @@ def _split(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(p.strip() for p in text.split(",") if p.strip())
 
 
+# Options that `run` and `plan` share
+SuiteFile = Annotated[Path | None, typer.Argument(help="a suite in YAML")]
+Specs = Annotated[str | None, typer.Option(help="specs, comma separated")]
+DatasetName = Annotated[str | None, typer.Option(help="e.g. musdb18hq, folder:PATH, clip")]
+Root = Annotated[str | None, typer.Option(help="where the dataset lies")]
+Split = Annotated[str | None, typer.Option(help="test, train, valid or all")]
+Limit = Annotated[int | None, typer.Option(help="only the first N tracks")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps")]
+Jobs = Annotated[int | None, typer.Option("-j", "--jobs", help="processes; 0 = cores")]
+Draws = Annotated[int | None, typer.Option(help="seeds per track, where it matters")]
+KeepEstimates = Annotated[str | None, typer.Option(help="none or flac")]
+
+
 # -- run ----------------------------------------------------------------------------------------
 
 
 @app.command()
 def run(
-    suite: Annotated[Path | None, typer.Argument(help="a suite in YAML")] = None,
-    systems: Annotated[str | None, typer.Option(help="specs, comma separated")] = None,
-    dataset: Annotated[str | None, typer.Option(help="e.g. musdb18hq, folder:PATH, clip")] = None,
-    root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
-    split: Annotated[str | None, typer.Option(help="test, train, valid or all")] = None,
+    suite: SuiteFile = None,
+    systems: Specs = None,
+    dataset: DatasetName = None,
+    root: Root = None,
+    split: Split = None,
     tracks: Annotated[list[str] | None, typer.Option(help="one track; repeat for more")] = None,
-    limit: Annotated[int | None, typer.Option(help="only the first N tracks")] = None,
+    limit: Limit = None,
     stems: Annotated[str | None, typer.Option(help="comma separated")] = None,
     metrics: Annotated[str | None, typer.Option(help="comma separated")] = None,
     all_stems: Annotated[
@@ -83,15 +96,15 @@ def run(
     no_yardsticks: Annotated[
         bool, typer.Option("--no-yardsticks", help="leave out mixture, reference and oracles")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps")] = None,
-    jobs: Annotated[int | None, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = None,
+    device: Device = None,
+    jobs: Jobs = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="a Dask cluster: tcp://HOST:PORT, file:SCHEDULER.json or local:N"),
     ] = None,
     seed: Annotated[int | None, typer.Option()] = None,
-    draws: Annotated[int | None, typer.Option(help="seeds per track, where it matters")] = None,
-    keep_estimates: Annotated[str | None, typer.Option(help="none or flac")] = None,
+    draws: Draws = None,
+    keep_estimates: KeepEstimates = None,
     overwrite: Annotated[str | None, typer.Option(help="never, missing or always")] = None,
     fail_on_error: Annotated[
         float | None, typer.Option(help="exit 1 when more than this share of jobs failed")
@@ -151,17 +164,17 @@ def run(
 
 @app.command()
 def plan(
-    suite: Annotated[Path | None, typer.Argument(help="a suite in YAML")] = None,
-    systems: Annotated[str | None, typer.Option(help="specs, comma separated")] = None,
-    dataset: Annotated[str | None, typer.Option(help="e.g. musdb18hq, folder:PATH, clip")] = None,
-    root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
-    split: Annotated[str | None, typer.Option(help="test, train, valid or all")] = None,
-    limit: Annotated[int | None, typer.Option(help="only the first N tracks")] = None,
+    suite: SuiteFile = None,
+    systems: Specs = None,
+    dataset: DatasetName = None,
+    root: Root = None,
+    split: Split = None,
+    limit: Limit = None,
     metrics: Annotated[str | None, typer.Option(help="comma separated")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps")] = None,
-    jobs: Annotated[int | None, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = None,
-    draws: Annotated[int | None, typer.Option(help="seeds per track, where it matters")] = None,
-    keep_estimates: Annotated[str | None, typer.Option(help="none or flac")] = None,
+    device: Device = None,
+    jobs: Jobs = None,
+    draws: Draws = None,
+    keep_estimates: KeepEstimates = None,
     no_yardsticks: Annotated[bool, typer.Option("--no-yardsticks", help="as for run")] = False,
     rates: Annotated[
         Path | None, typer.Option(help="a run folder whose own costs to reckon with")
@@ -306,7 +319,7 @@ def report(
     max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
     seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 20.0,
-    root: Annotated[str | None, typer.Option(help="where the dataset lies")] = None,
+    root: Root = None,
     improvement: Annotated[
         bool, typer.Option("--improvement", help="add the gain over the mixture")
     ] = False,

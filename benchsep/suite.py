@@ -7,8 +7,9 @@ machine unless it wants to (``root``), so that it can be shared.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,6 +17,8 @@ from benchsep import yamlfile
 from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
 
 YARDSTICKS = ("mixture", "reference", "oracle-irm", "oracle-mwf")
 """What stands in every table: a score cannot be read without knowing what doing nothing and
@@ -88,16 +91,28 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
         no such file, not a mapping, an unknown key (with a suggestion), a bad value.
     """
     values = read_yaml(Path(path)) if path else {}
-    known = list(Suite.model_fields)
+    refuse_unknown(values, Suite, f"{path}")
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    return validated(Suite, values, str(path or "the command line"))
+
+
+def refuse_unknown(
+    values: Mapping[str, Any], model: type[BaseModel], source: str, where: str = ""
+) -> None:
+    """Raise UsageError for the first key that the model does not have, with a suggestion."""
+    known = list(model.model_fields)
     for key in values:
         if key not in known:
-            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(str(key), known)}")
-    values.update({key: value for key, value in overrides.items() if value is not None})
+            raise UsageError(f"{source}: unknown key {key!r}{where}{did_you_mean(str(key), known)}")
+
+
+def validated(model: type[Model], values: Mapping[str, Any], source: str, whole: str = "") -> Model:
+    """The model of ``values``; UsageError names each bad key (``whole``: what has no key)."""
     try:
-        return Suite.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise UsageError(f"{path or 'the command line'}: " + "; ".join(lines)) from error
+        lines = [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]
+        raise UsageError(f"{source}: " + "; ".join(lines)) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchsep.errors import UsageError
 from benchsep.registry import did_you_mean
-from benchsep.suite import Suite, read_yaml
+from benchsep.suite import Suite, read_yaml, refuse_unknown, validated
 
 Settings = dict[str, Any]
 
@@ -132,16 +131,6 @@ def load(path: str | Path) -> Ablation:
         no such file, not a mapping, an unknown key (with a suggestion), a grid that says nothing.
     """
     values = read_yaml(Path(path))
-    known = list(Ablation.model_fields)
-    for key in values:
-        if key not in known:
-            raise UsageError(f"{path}: unknown key {key!r}{did_you_mean(str(key), known)}")
-    for key in values.get("suite") or {}:
-        if key not in Suite.model_fields:
-            hint = did_you_mean(str(key), list(Suite.model_fields))
-            raise UsageError(f"{path}: unknown key {key!r} under suite{hint}")
-    try:
-        return Ablation.model_validate(values)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
-        raise UsageError(f"{path}: " + "; ".join(lines)) from error
+    refuse_unknown(values, Ablation, str(path))
+    refuse_unknown(values.get("suite") or {}, Suite, str(path), " under suite")
+    return validated(Ablation, values, str(path), whole="file")

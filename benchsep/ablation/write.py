@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchsep.ablation.effects import Effects, table_columns
+from benchsep.ablation.effects import Effects, spread, table_columns
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import expand
 from benchsep.atomic import write_atomically
@@ -204,9 +204,10 @@ def sentences(done: Executed, effects: Effects) -> list[str]:
 
 def _sentence(effects: Effects, variant: str, base: str, name: str, row: dict[str, Any]) -> str:
     direction = effects.traits[effects.ablation.headline].direction
-    own = _spread(row.get("spread"))
-    theirs = _spread(_difference_spread(effects, base))
-    scatter = max((s for s in (own, theirs) if s is not None), default=None)
+    spreads = [
+        spread(effects.cells, v, AVERAGE, effects.ablation.headline) for v in (variant, base)
+    ]
+    scatter = max(filter(math.isfinite, spreads), default=None)
     size = abs(row["difference"])
     measured = (
         f"{row['difference']:+.2f} {name} [{row['low']:+.2f}, {row['high']:+.2f}], "
@@ -230,16 +231,6 @@ def _sentence(effects: Effects, variant: str, base: str, name: str, row: dict[st
         if control:
             text += ": the table does detect a broken condition"
     return text + "."
-
-
-def _spread(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _difference_spread(effects: Effects, base: str) -> float:
-    from benchsep.ablation.effects import spread
-
-    return spread(effects.cells, base, AVERAGE, effects.ablation.headline)
 
 
 # -- files ----------------------------------------------------------------------------------

@@ -102,15 +102,18 @@ def fade(window: int, overlap: int, first: bool, last: bool) -> Tensor:
 
 
 def _stft(wave: Tensor) -> Tensor:
+    """Spectrum of ``[..., T]``; a wave shorter than one window is filled up with zeros."""
+    padded = torch.nn.functional.pad(wave, (0, max(0, MASK_FFT - wave.shape[-1])))
     return torch.stft(
-        wave, MASK_FFT, MASK_HOP, window=torch.hann_window(MASK_FFT), return_complex=True
+        padded, MASK_FFT, MASK_HOP, window=torch.hann_window(MASK_FFT), return_complex=True
     )
 
 
 def _istft(spectrum: Tensor, length: int) -> Tensor:
-    return torch.istft(
-        spectrum, MASK_FFT, MASK_HOP, window=torch.hann_window(MASK_FFT), length=length
-    )
+    """Inverse of :func:`_stft`, cut to ``length``."""
+    window = torch.hann_window(MASK_FFT)
+    whole = max(length, MASK_FFT)
+    return torch.istft(spectrum, MASK_FFT, MASK_HOP, window=window, length=whole)[..., :length]
 
 
 def soft_masks(stems: Tensor, power: float) -> Tensor:
@@ -125,14 +128,9 @@ def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArra
 
     The result adds up to the mixture exactly, and has its phase.
     """
-    length = mixture.shape[1]
-    pad = max(0, MASK_FFT - length)
-    mixed = _stft(torch.nn.functional.pad(torch.from_numpy(mixture), (0, pad)))
-    masks = soft_masks(
-        _stft(torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(stems)), (0, pad))),
-        power,
-    )
-    parts = [_istft(mask * mixed, length + pad)[:, :length] for mask in masks]
+    mixed = _stft(torch.from_numpy(mixture))
+    masks = soft_masks(_stft(torch.from_numpy(np.ascontiguousarray(stems))), power)
+    parts = [_istft(mask * mixed, mixture.shape[1]) for mask in masks]
     return torch.stack(parts).numpy()
 
 
@@ -142,20 +140,14 @@ def blend_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArr
     The phase is the mixture's. In decibels it is the mean of two views of a stem: what was
     generated, which knows no leak, and what the mixture has there, which knows the timing.
     """
-    length = mixture.shape[1]
-    pad = max(0, MASK_FFT - length)
-
-    def spectrum(wave: NDArray[np.float32]) -> Tensor:
-        return _stft(torch.nn.functional.pad(torch.from_numpy(wave), (0, pad)))
-
-    mixed = spectrum(mixture)
+    mixed = _stft(torch.from_numpy(mixture))
     phase = mixed / mixed.abs().clamp_min(1e-9)
     out = []
     for generated, masked in zip(
         pan(mixture, stems), mask_mixture(mixture, stems, power), strict=True
     ):
-        level = (spectrum(generated).abs() * spectrum(masked).abs()).sqrt()
-        out.append(_istft(level * phase, length + pad)[:, :length])
+        one, other = (_stft(torch.from_numpy(wave)).abs() for wave in (generated, masked))
+        out.append(_istft((one * other).sqrt() * phase, mixture.shape[1]))
     return torch.stack(out).numpy()
 
 
@@ -166,11 +158,8 @@ def pan(mixture: Samples, stems: Samples, bands: int = 24) -> NDArray[np.float32
     mixture's, per band over the whole signal; that ratio is the stem's gain in the channel.
     """
     length, channels = mixture.shape[1], mixture.shape[0]
-    pad = max(0, MASK_FFT - length)
-    mixed = _stft(torch.nn.functional.pad(torch.from_numpy(mixture), (0, pad)))
-    spectra = _stft(
-        torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(stems)), (0, pad))
-    )
+    mixed = _stft(torch.from_numpy(mixture))
+    spectra = _stft(torch.from_numpy(np.ascontiguousarray(stems)))
     share = soft_masks(spectra, 2.0)
     edges = torch.unique((MASK_FFT // 2 * torch.linspace(0, 1, bands + 1) ** 2.5).round().long())
     edges[-1] += 1
@@ -185,7 +174,7 @@ def pan(mixture: Samples, stems: Samples, bands: int = 24) -> NDArray[np.float32
                 energy = (weight * mixed[c, low:high].abs() ** 2).sum()
                 ratio = torch.sqrt((energy + 1e-9) / (reference + 1e-9))
                 gains[c, low:high] = ratio.clamp(0.0, 2.0)
-        out[s] = _istft(gains[:, :, None] * spectrum, length + pad)[:, :length]
+        out[s] = _istft(gains[:, :, None] * spectrum, length)
     return out.numpy()
 
 
