@@ -39,6 +39,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import benchsep
+from benchsep.done import begin
 from benchsep.errors import BenchsepError, StoreError, Unavailable, UsageError
 from benchsep.executors import Executor
 from benchsep.job import Job, LoadedTrack, Outcome, Separated, run_job, separate_job
@@ -369,11 +370,11 @@ class _Drive:
         return chain
 
     def _begin(self, chain: _Chain, *, parted: bool) -> Iterator[Outcome | Job]:
-        """Start the chain's next job that nobody else is doing."""
+        """Start the chain's next job that nobody else is doing or has done meanwhile."""
         while chain.jobs:
             job = chain.job
             mine = (job.label, job.track.name)
-            if mine in self.claimed or self.store.claim(*mine):
+            if mine in self.claimed or begin(job, self.store):
                 self.claimed.add(mine)
                 self._submit(chain, parted=parted and _needs_a_gpu(job))
                 self.active.append(chain)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep.audio import Audio, read_audio, write_audio
 from benchsep.errors import BenchsepError
@@ -42,9 +42,14 @@ class Job:
     draws: int = 1
     device: str = "cpu"
     keep_estimates: str = "none"
-    fresh: bool = False
-    """Compute every cell anew, whatever the store holds."""
+    overwrite: Literal["never", "missing", "always"] = "missing"
+    """What is computed anew: nothing that has a cell, what is missing or stale, everything."""
     stamp: str = ""
+
+    @property
+    def fresh(self) -> bool:
+        """Compute every cell anew, whatever the store holds."""
+        return self.overwrite == "always"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.track import Dataset, Track
+from benchsep.done import is_done
 from benchsep.errors import BenchsepError, SystemError_, UsageError
-from benchsep.job import Job, metric_id, retried, system_id
-from benchsep.metrics.catalog import get_metric, stems_scored
-from benchsep.metrics.metric import column
+from benchsep.job import Job
+from benchsep.metrics.catalog import get_metric
 from benchsep.registry import GROUPS, did_you_mean
 from benchsep.store import Store, digest
 from benchsep.suite import Suite
@@ -57,7 +57,7 @@ def make_plan(suite: Suite, store: Store) -> Plan:
     dataset, tracks = dataset_of(suite)
     systems = _systems(suite, store)
     jobs = [_job(suite, t, label, *systems[label]) for t in tracks for label in systems]
-    todo = [j for j in jobs if suite.overwrite == "always" or not _is_done(j, store, suite)]
+    todo = [job for job in jobs if job.fresh or not is_done(job, store)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
 
@@ -104,7 +104,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
         draws=suite.draws,
         device=suite.device,
         keep_estimates=suite.keep_estimates,
-        fresh=suite.overwrite == "always",
+        overwrite=suite.overwrite,
         stamp=input_stamp(track, spec),
     )
 
@@ -217,49 +217,3 @@ def input_stamp(track: Track, spec: str) -> str:
 
         parts.append(EstimatesFolder(Spec.parse(spec).text).stamp(track))
     return digest(parts)
-
-
-# -- what is done -----------------------------------------------------------------------------
-
-
-def _is_done(job: Job, store: Store, suite: Suite) -> bool:
-    record = store.read(job.label, job.track.name)
-    if record is None or record.get("stamp") != job.stamp:
-        return False
-    if record["system_id"] != system_id(job.info):
-        return False
-    cells = {(c["metric"], c["stem"], c["draw"]): c for c in record["cells"]}
-    return all(_cell_done(cells, *need, suite) for need in _needs(job))
-
-
-def _needs(job: Job) -> list[tuple[str, str, str, int]]:
-    draws = range(job.draws if not job.info.deterministic else 1)
-    needs = []
-    for name in job.metrics:
-        metric = get_metric(name)
-        stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
-        for stem in (s for s in stems if s in job.info.stems):
-            for value in metric.values:
-                needs += [(name, column(metric, value), stem, draw) for draw in draws]
-    return needs
-
-
-def _cell_done(
-    cells: dict[tuple[str, str, int], dict[str, Any]],
-    name: str,
-    value: str,
-    stem: str,
-    draw: int,
-    suite: Suite,
-) -> bool:
-    cell = cells.get((value, stem, draw))
-    if cell is None:
-        return False
-    if suite.overwrite == "never":
-        return True
-    metric = get_metric(name)
-    return bool(cell["metric_id"] == _metric_id(name)) and not retried(cell["status"], metric)
-
-
-def _metric_id(name: str) -> str:
-    return metric_id(get_metric(name))

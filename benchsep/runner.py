@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep.done import is_done
 from benchsep.errors import UsageError
 from benchsep.executors import Executor, executor_for
 from benchsep.job import Job, Outcome
@@ -128,19 +129,13 @@ def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Ou
                 claimed.append(outcome)
             else:
                 yield outcome
-        if claimed and not told:
+        todo = [job for job in claimed if not is_done(job, store)]
+        if todo and not told:
             told = True
             print(
-                f"benchsep: another process is at work on {len(claimed)} jobs of {store.root}; "
+                f"benchsep: another process is at work on {len(todo)} jobs of {store.root}; "
                 "waiting for it rather than repeating them",
                 file=sys.stderr,
             )
-        if claimed:
+        if todo:
             time.sleep(WAIT_FOR_OTHERS_S)
-        todo = [j for j in claimed if not _done_by_others(j, store, plan)]
-
-
-def _done_by_others(job: Job, store: Store, plan: Plan) -> bool:
-    from benchsep.plan import _is_done
-
-    return _is_done(job, store, plan.suite)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from benchsep.done import begin
 from benchsep.errors import StoreError
 from benchsep.job import Job, LoadedTrack, Outcome, load_track, run_job
 from benchsep.store import Store
@@ -63,13 +64,13 @@ def do_unit(unit: Unit, root: Path, say: Callable[[str, object], None]) -> None:
     """Do the jobs of a unit.
 
     ``say`` is told ``start`` with a job's index and ``done`` with its
-    :class:`Outcome` (or ``claimed`` with the index when another process is at work on it).
+    :class:`Outcome` (or ``claimed`` with the index when another process is, or was, at work on it).
     """
     store = Store(root)
     loaded: LoadedTrack | None = None
     for index, job in enumerate(unit):
         say("start", index)
-        if not store.claim(job.label, job.track.name):
+        if not begin(job, store):
             say("claimed", index)
             continue
         try:
@@ -93,7 +94,7 @@ _last_track: dict[str, LoadedTrack] = {}
 def do_one(job: Job, root: Path) -> Outcome | Job:
     """One job in this process; the last track stays decoded. The job itself if claimed."""
     store = Store(root)
-    if not store.claim(job.label, job.track.name):
+    if not begin(job, store):
         return job
     try:
         return run_job(job, loaded_track(job, root), store)

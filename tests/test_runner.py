@@ -291,6 +291,38 @@ def test_a_killed_run_resumes_to_the_same_bytes(songs, tmp_path):
     assert not list(killed.rglob("*.partial*")) and not (killed / "claims").exists()
 
 
+def test_what_another_run_did_since_the_plan_is_not_done_again(songs, tmp_path, monkeypatch):
+    """The job is free to claim: whoever did it has released it."""
+    spec = f"cmd:{sys.executable} {_counting_program(tmp_path)} {{mixture}} {{out}}"
+    plan_alone = benchsep.runner.make_plan
+
+    def overtaken(suite, store):
+        plan = plan_alone(suite, store)
+        monkeypatch.setattr("benchsep.runner.make_plan", plan_alone)
+        _run(songs, tmp_path / "run", systems=(spec,))
+        return plan
+
+    monkeypatch.setattr("benchsep.runner.make_plan", overtaken)
+    result = _run(songs, tmp_path / "run", systems=(spec,))
+    assert (tmp_path / "count").read_text() == "xx" and result.outcomes == []
+    assert not (tmp_path / "run" / "claims").exists()
+    again = _run(songs, tmp_path / "run", systems=(spec,), overwrite="always")
+    assert (tmp_path / "count").read_text() == "xxxx" and len(again.outcomes) == 2
+
+
+def _counting_program(folder: Path) -> Path:
+    """A separator that leaves a letter in ``count`` each time it runs."""
+    program = folder / "counting.py"
+    program.write_text(
+        "import pathlib, shutil, sys\n"
+        "mixture, out = map(pathlib.Path, sys.argv[1:])\n"
+        f"open({str(folder / 'count')!r}, 'a').write('x')\n"
+        "for stem in ('vocals', 'drums', 'bass', 'other'):\n"
+        "    shutil.copy(mixture, out / f'{stem}.wav')\n"
+    )
+    return program
+
+
 def test_two_processes_on_one_folder_do_each_cell_once(songs, tmp_path):
     suite = tmp_path / "suite.yaml"
     suite.write_text(SUITE.format(songs=songs))

@@ -3,7 +3,8 @@
 Conventions
 -----------
 frame      the run's cells with variants as systems and training seeds as draws, so that the
-           statistics of :mod:`benchsep.stats` apply: a song's value is the mean over seeds
+           statistics of :mod:`benchsep.stats` apply: a song's value is the mean over seeds. What a
+           trained variant drew several times for a song is averaged first
 unit       the song: intervals are bootstrapped over songs
 spread     how far the seeds' means over songs lie apart (largest minus smallest): what a
            second training changes, to hold against every difference. Without a trainer: over draws
@@ -86,9 +87,23 @@ def renamed(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
         part = frame[frame["system"] == label].copy()
         part["system"] = variant
         if seed >= 0:
-            part["draw"] = seed
+            part = _over_draws(part).assign(draw=seed)
         parts.append(part)
     return pd.concat(parts, ignore_index=True) if parts else frame.iloc[:0]
+
+
+def _over_draws(part: pd.DataFrame) -> pd.DataFrame:
+    """One cell for each song, stem and metric: the mean over draws, or the first draw's reason."""
+    import pandas as pd
+
+    keys = ["system", "family", "edition", "metric", "stem", "track"]
+    rows = []
+    for key, cells in part.sort_values("draw").groupby(keys, sort=True, dropna=False):
+        odd = [status for status in cells["status"] if status != "ok"]
+        value = math.nan if odd else math.fsum(cells["value"]) / len(cells)
+        rows.append({**dict(zip(keys, key, strict=True)), "value": value})
+        rows[-1]["status"] = odd[0] if odd else "ok"
+    return pd.DataFrame(rows, columns=[*keys, "value", "status"])
 
 
 def table_columns(ablation: Ablation) -> list[tuple[str, str]]:

@@ -1,9 +1,10 @@
-"""The report of an ablation: Markdown, LaTeX, CSV, a forest plot, and what may be concluded.
+"""The report of an ablation: Markdown, LaTeX, HTML, CSV, a forest plot, what may be concluded.
 
 Conventions
 -----------
 ``NAME.md``    both tables, the sentences, the figure
 ``NAME.tex``   the tables (booktabs, siunitx)
+``NAME.html``  the tables (a fragment)
 ``NAME.csv``   every difference at full precision, all stems and metrics
 ``NAME.pdf .png``  paired differences per stem with their intervals
 """
@@ -34,12 +35,16 @@ ALPHA = 0.05
 def write(name: str, done: Executed, effects: Effects, out: Path) -> list[Path]:
     """Write the report files of one ablation into ``out``."""
     tables = [values_table(done, effects), differences_table(effects)]
-    written = [out / f"{name}.md", out / f"{name}.tex", out / f"{name}.csv"]
     image = _forest(effects, out / name)
-    write_atomically(written[0], _markdown(name, done, effects, tables, bool(image)))
-    write_atomically(written[1], render(tables, "tex"))
-    write_atomically(written[2], _escaped(effects.differences).to_csv(index=False))
-    return [*written, *image]
+    texts = {
+        "md": _markdown(name, done, effects, tables, bool(image)),
+        "tex": render(tables, "tex"),
+        "html": render(tables, "html"),
+        "csv": _escaped(effects.differences).to_csv(index=False),
+    }
+    for format, text in texts.items():
+        write_atomically(out / f"{name}.{format}", text)
+    return [*(out / f"{name}.{format}" for format in texts), *image]
 
 
 def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
@@ -162,8 +167,10 @@ def _caption(effects: Effects, total: int) -> tuple[str, ...]:
     ablation = effects.ablation
     seeds = len(ablation.seeds)
     kind = "training seeds" if ablation.trainer else "draws"
+    draws = int(ablation.suite.get("draws", 1)) if ablation.trainer else 1
+    drawn = f", {draws} draws of each song averaged" if draws > 1 else ""
     lines = [
-        f"Means over {total} songs ({effects.edition}) of means over {seeds} {kind}; "
+        f"Means over {total} songs ({effects.edition}) of means over {seeds} {kind}{drawn}; "
         "the first row is the base."
     ]
     if ablation.published:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep.ablation.effects import Effects, factor_effects, spread
+from benchsep.ablation.effects import Effects, factor_effects, renamed, spread
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.write import differences_table, sentences, values_table, write
@@ -92,6 +92,8 @@ def test_a_variant_without_result_says_why(tmp_path):
     assert "<b>" not in text and "published (other data)" in text
     assert (tmp_path / "encoder.png").exists() and (tmp_path / "encoder.pdf").exists()
     assert "tabular" in (tmp_path / "encoder.tex").read_text()
+    page = (tmp_path / "encoder.html").read_text()
+    assert page.count("<table>") == 2 and ">not trained<" in page and "published" in page
     assert len(pd.read_csv(tmp_path / "encoder.csv")) == 5
 
 
@@ -130,3 +132,22 @@ def test_spread_is_the_distance_of_the_seeds_means():
     frame = cells({"base": (3.0, 0.25)}, noise=0)
     assert spread(frame, "base", "average", "visqol") == pytest.approx(0.25)
     assert np.isnan(spread(frame[frame["draw"] == 0], "base", "average", "visqol"))
+
+
+def test_several_draws_of_a_trained_variant_are_one_value_for_its_seed():
+    drawn = cells({"a": (3.0, 0.0)}, songs=2, seeds=(0, 1, 2), noise=0.3)
+    drawn = drawn[drawn["stem"] != "average"]
+    frame = pd.concat([drawn, drawn.assign(system="b")], ignore_index=True)
+    made = renamed(frame, Executed(LISTED, run=None, labels={("base", 0): "a", ("base", 1): "b"}))
+    assert set(made["system"]) == {"base"} and set(made["draw"]) == {0, 1}
+    assert not made.duplicated(["track", "stem", "draw"]).any() and len(made) == 2 * 4 * 2
+    one = (drawn["track"] == "song 1") & (drawn["stem"] == "bass")
+    found = made[(made["track"] == "song 1") & (made["stem"] == "bass") & (made["draw"] == 1)]
+    assert found["value"].item() == pytest.approx(drawn[one]["value"].mean())
+
+
+def test_a_draw_without_a_value_is_not_averaged_away():
+    drawn = cells({"a": (3.0, 0.0)}, songs=1).query("stem == 'bass'")
+    drawn.loc[drawn["draw"] == 1, ["value", "status"]] = np.nan, "failed: no room"
+    made = renamed(drawn, Executed(LISTED, run=None, labels={("base", 0): "a"}))
+    assert made["status"].item() == "failed: no room" and np.isnan(made["value"].item())
