@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import benchsep
-from benchsep import registry
+from benchsep import registry, runner
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.metrics.metric import References, Score, ValueTraits
 from benchsep.system import SystemInfo
@@ -294,7 +294,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(songs, tmp_path):
 def test_what_another_run_did_since_the_plan_is_not_done_again(songs, tmp_path, monkeypatch):
     """The job is free to claim: whoever did it has released it."""
     spec = f"cmd:{sys.executable} {_counting_program(tmp_path)} {{mixture}} {{out}}"
-    plan_alone = benchsep.runner.make_plan
+    plan_alone = runner.make_plan
 
     def overtaken(suite, store):
         plan = plan_alone(suite, store)
