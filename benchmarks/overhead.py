@@ -1,9 +1,11 @@
 """What benchsep adds to a model's own time: the wrapper, the contract's checks, the runner.
 
-    python benchmarks/overhead.py [--data FOLDER] [--tracks 4] [--repeats 3]
+    python benchmarks/overhead.py [--data FOLDER] [--tracks 4] [--repeats 3] [--full]
 
-``htdemucs@mini`` separates the same recordings three ways, in turn and several times over; the
-least CPU seconds of each way count, since other work on the machine can only add:
+``htdemucs@mini``, or with ``--full`` a model of the published one's size (random weights in an
+official file: they cost the same time), separates the same recordings three ways, in turn and
+several times over; the least CPU seconds of each way count, since other work on the machine can
+only add:
 
 model     demucs' own ``apply_model`` on the loaded model, audio in memory
 wrapper   ``benchsep``'s system on the same audio
@@ -21,7 +23,24 @@ from pathlib import Path
 
 import upstream
 
-SPEC = "htdemucs:checkpoint=mini"
+MINI = "htdemucs:checkpoint=mini"
+
+
+def full_size(folder: Path) -> str:
+    """The spec of an HTDemucs of the size of upstream's 955717e8 (42 M parameters)."""
+    from fractions import Fraction
+
+    import torch
+    from demucs.htdemucs import HTDemucs
+
+    torch.manual_seed(0)
+    sources = ["drums", "bass", "other", "vocals"]
+    options = {"bottom_channels": 512, "segment": Fraction(39, 5)}
+    state = HTDemucs(sources, **options).state_dict()
+    print(f"{sum(value.numel() for value in state.values()) / 1e6:.1f} M parameters")
+    package = {"klass": HTDemucs, "args": (sources,), "kwargs": options, "training_args": {}}
+    torch.save({**package, "state": {k: v.half() for k, v in state.items()}}, folder / "full.th")
+    return f"htdemucs:checkpoint={folder / 'full.th'}"
 
 
 def model_alone(system, mixtures) -> None:
@@ -46,6 +65,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with .stem.mp4 files; else the clip")
     parser.add_argument("--tracks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="a model of the published size")
     options = parser.parse_args()
     import torch
 
@@ -57,7 +77,9 @@ def main() -> None:
     dataset = musdb18_7s(str(options.data)) if options.data else ClipDataset()
     tracks = dataset.tracks()[: options.tracks]
     mixtures = [t.load().mixture for t in tracks]
-    system = benchsep.load_system(SPEC)
+    kept = tempfile.TemporaryDirectory()
+    spec = full_size(Path(kept.name)) if options.full else MINI
+    system = benchsep.load_system(spec)
 
     def run(spec: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +92,7 @@ def main() -> None:
     ways = {
         "model": lambda: model_alone(system, mixtures),
         "wrapper": lambda: [system.separate(m, seed=0) for m in mixtures],
-        "runner": lambda: run(SPEC),
+        "runner": lambda: run(spec),
         "decoding and metric": lambda: run("mixture"),
     }
     best = dict.fromkeys(ways, float("inf"))
