@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchsep.atomic import replacing, sweep, write_atomically
+from benchsep.errors import CheckpointError
 from benchsep_baselines.train import data
 from benchsep_baselines.train.minis import Mini, build
 
@@ -59,7 +61,13 @@ def loss_of(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 class Training:
-    """One model under training in a working folder."""
+    """One model under training in a working folder.
+
+    Raises
+    ------
+    CheckpointError
+        the folder holds a damaged state, or that of another model.
+    """
 
     def __init__(self, name: str, mini: Mini, folder: Path, *, seed: int = 0) -> None:
         torch.manual_seed(seed)
@@ -100,30 +108,37 @@ class Training:
     def save(self) -> None:
         """Everything that a later process needs to go on as if nothing had happened."""
         self._clock()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.state_file.with_suffix(".partial")
-        torch.save(
-            {
-                "model": self.model.state_dict(),
-                "average": self.average,
-                "optimiser": self.optimiser.state_dict(),
-                "step": self.step,
-                "seconds": self.seconds,
-                "curve": self.curve,
-                "random": torch.get_rng_state(),
-            },
-            partial,
-        )
-        partial.replace(self.state_file)
-        (self.folder / "curve.json").write_text(json.dumps(self.curve, indent=1), encoding="utf-8")
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve,
+            "random": torch.get_rng_state(),
+        }
+        with replacing(self.state_file) as partial:
+            try:
+                torch.save(state, partial)
+            except RuntimeError as error:  # how torch reports a full disk
+                raise OSError(str(error)) from error
+        write_atomically(self.folder / "curve.json", json.dumps(self.curve, indent=1))
+        sweep([self.folder])
 
     def _restore(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        torch.set_rng_state(state["random"])
+        try:
+            state = torch.load(self.state_file, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.average = state["average"]
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+            torch.set_rng_state(state["random"])
+        except Exception as error:
+            said = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.state_file} is no state of this training ({said}); use another "
+                "--out folder, or delete the file to begin again"
+            ) from error
 
     def _clock(self) -> float:
         now = time.process_time()

@@ -69,6 +69,9 @@ class Run:
     augment: Augment = field(default_factory=Augment)
     step: int = 0
     cpu_before: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    """Loss terms summed since the last row of the log, and over how many steps."""
+    summed: int = 0
 
     def __post_init__(self) -> None:
         self.processes = Processes(self.config.precision)
@@ -116,6 +119,7 @@ class Run:
         if self.processes.rank == 0:
             tensors, meta = ck.optimizer_tensors(self.optimizer)
             state = {"optimizer": meta, "rng": states, "cpu_seconds": self.cpu_seconds()}
+            state |= {"sums": self.sums, "summed": self.summed}
             parts = {"model": self.codec.state_dict(), "ema": self.ema.shadow, "optimizer": tensors}
             if self.judges is not None:
                 tensors, meta = ck.optimizer_tensors(self.judges_optimizer)
@@ -159,6 +163,7 @@ class Run:
             )
         ck.load_rng(state["rng"][self.processes.rank], self.rng)
         self.step, self.cpu_before = state["step"], state["cpu_seconds"]
+        self.sums, self.summed = state.get("sums", {}), state.get("summed", 0)
         self.began = time.process_time()
         return True
 
@@ -305,6 +310,12 @@ class Log:
         for name in ("train", "valid"):
             cut_log(self.folder / f"{name}.csv", step)
 
+    def holds(self, name: str, step: int) -> bool:
+        """Whether the newest row is of ``step``."""
+        path = self.folder / f"{name}.csv"
+        rows = path.read_text().splitlines()[1:] if path.exists() else []
+        return bool(rows) and rows[-1].split(",", 1)[0] == str(step)
+
     def write(self, name: str, row: dict[str, Any]) -> None:
         """Append one row; the first row of a file fixes its columns."""
         path = self.folder / f"{name}.csv"
@@ -345,18 +356,25 @@ def finish(run: Run, out: Path) -> None:
 
 
 def evaluate(run: Run, log: Log) -> None:
-    """Validate, log, keep the best (process 0 computes, all wait)."""
-    if run.valid is not None and run.processes.rank == 0:
+    """Validate, keep the best, log (process 0 computes, all wait); once for each step.
+
+    Logged last: a row says that all of it was done, so a run killed before does it again.
+    """
+    first = run.processes.rank == 0
+    if run.valid is not None and first and not log.holds("valid", run.step):
         result = validate(run)
+        keep_best(run, result)
         row = {"step": run.step, "cpu_seconds": run.cpu_seconds(), **result}
         log.write("valid", row)
         print("VALID", *(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
-        keep_best(run, result)
     run.processes.wait()
 
 
 def train(run: Run, out: Path) -> None:
-    """Train until the budget is spent, resuming if the work folder holds a checkpoint."""
+    """Train until the budget is spent, resuming if the work folder holds a checkpoint.
+
+    A step is validated before it is saved: what is resumed has no validation behind it to catch up.
+    """
     log = Log(run.work)
     first = run.processes.rank == 0
     if not run.resume():
@@ -364,30 +382,33 @@ def train(run: Run, out: Path) -> None:
     if first:
         log.cut(run.step)
     run.codec.train()
-    sums: dict[str, float] = {}
-    count = 0
     bar = tqdm(total=100, unit="%", disable=not (first and sys.stderr.isatty()))
     while (done := run.progress()) < 1:
         bar.update(round(100 * done) - bar.n)
         for name, value in train_step(run).items():
-            sums[name] = sums.get(name, 0.0) + value
-        count += 1
+            run.sums[name] = run.sums.get(name, 0.0) + value
+        run.summed += 1
         if run.step % 20 == 0:
-            row = {"step": run.step, "cpu_seconds": run.cpu_seconds()}
-            row |= {k: v / count for k, v in sums.items()}
-            sums, count = {}, 0
-            if first:
-                log.write("train", row)
-                print(" ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
-        if run.step % run.config.save_every == 0:
-            run.save()
+            _log_means(run, log)
         if run.step % run.config.eval_every == 0:
             evaluate(run, log)
+        if run.step % run.config.save_every == 0:
+            run.save()
     bar.close()
-    run.save()
     evaluate(run, log)
+    run.save()
     if first:
         finish(run, out)
+
+
+def _log_means(run: Run, log: Log) -> None:
+    """A row of the loss terms' means since the last one."""
+    row = {"step": run.step, "cpu_seconds": run.cpu_seconds()}
+    row |= {name: value / run.summed for name, value in run.sums.items()}
+    run.sums, run.summed = {}, 0
+    if run.processes.rank == 0:
+        log.write("train", row)
+        print(" ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
 
 
 def load_hubert(codec: HCodec, folder: Path) -> None:

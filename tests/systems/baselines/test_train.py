@@ -12,6 +12,8 @@ import torch
 from benchsep_baselines.train import data, loop
 from benchsep_baselines.train.minis import MINIS, build
 
+from benchsep.errors import CheckpointError, StoreError
+
 TINY = replace(
     MINIS["bs_roformer"],
     arguments=MINIS["bs_roformer"].arguments
@@ -73,6 +75,32 @@ def test_a_killed_run_continues_to_the_same_curve(tmp_path, songs, monkeypatch):
     assert survivor.curve[-1]["usdr"] == undisturbed.curve[-1]["usdr"]
     written = json.loads((tmp_path / "b" / "curve.json").read_text())
     assert written[-1]["step"] == 6
+
+
+def test_a_damaged_or_foreign_state_is_named(tmp_path, songs):
+    trained(tmp_path, songs, stops=[1])
+    state = tmp_path / "state.pt"
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"state\.pt .* delete the file to begin again"):
+        loop.Training("bs_roformer", TINY, tmp_path)
+    state.write_bytes(whole)
+    with pytest.raises(CheckpointError, match=r"state\.pt .* another --out"):
+        loop.Training("htdemucs", MINIS["htdemucs"], tmp_path)
+
+
+def test_a_state_without_room_leaves_the_one_before(tmp_path, songs, monkeypatch):
+    training = trained(tmp_path, songs, stops=[1])
+    before = (tmp_path / "state.pt").read_bytes()
+
+    def full(*arguments):
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(loop.torch, "save", full)
+    with pytest.raises(StoreError, match=r"state\.pt: cannot be written"):
+        training.save()
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert not list(tmp_path.glob(".*partial*"))
 
 
 def test_training_learns(tmp_path, songs):

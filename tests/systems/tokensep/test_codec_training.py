@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import socket
 import subprocess
@@ -31,7 +32,7 @@ from tokensep.train.data import (
     parametric_eq,
     speed,
 )
-from tokensep.train.hubert import span_mask
+from tokensep.train.hubert import Training, span_mask
 from tokensep.train.hubert import train as train_hubert
 
 RATE = 44100
@@ -209,6 +210,41 @@ def test_hubert_trainer_writes_weights_that_load(store: StemStore, tmp_path: Pat
         load_hubert(codec, tmp_path / "nowhere")
 
 
+def test_a_killed_hubert_training_continues_to_the_same_weights_and_curve(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"batch": 4, "seconds": 1.0, "max_steps": 45, "save_every": 4}
+
+    def go(name: str) -> None:
+        train_hubert(store, TINY.teacher, tmp_path / name, 10.0, **options)
+
+    go("whole")
+    advance = Training.advance
+
+    def dies(self: Training, progress: float) -> None:
+        if self.step == 43:  # its last checkpoint is of step 40
+            raise KeyboardInterrupt
+        advance(self, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "advance", dies)
+        with pytest.raises(KeyboardInterrupt):
+            go("killed")
+    torch.manual_seed(99)  # another process's history must not matter
+    go("killed")
+    whole, killed = (tmp_path / n / "hubert.safetensors" for n in ("whole", "killed"))
+    assert whole.read_bytes() == killed.read_bytes()
+    rows = [
+        [
+            (r["step"], r["loss"], r["masked_accuracy"])
+            for r in csv.DictReader(p.read_text().splitlines())
+        ]
+        for p in (whole.with_name("hubert.csv"), killed.with_name("hubert.csv"))
+    ]
+    assert rows[0] == rows[1] and [row[0] for row in rows[0]] == ["20", "40"]
+    assert float(rows[0][1][1]) < 10
+
+
 def make_run(store: StemStore, work: Path, **changes: object) -> Run:
     settings = CodecTrainConfig(
         batch=2,
@@ -346,8 +382,52 @@ def test_best_average_by_validation_is_shipped(store: StemStore, tmp_path: Path)
         patch.setattr("tokensep.train.codec.validate", fake)
         train(run, tmp_path / "out")
     note = json.loads((tmp_path / "out" / "config.json").read_text())["training"]
-    assert note["steps"] == 4  # second of three validations: steps 2, 4 and the final one
+    assert note["steps"] == 4  # the second of two validations, which the end does not repeat
     assert len(ck.checkpoints(tmp_path / "work" / "best")) == 1
+
+
+def test_a_codec_training_killed_anywhere_has_the_same_curves_and_best(
+    store: StemStore, tmp_path: Path
+) -> None:
+    """Between validation and checkpoint, between checkpoint and the end, within a row's steps."""
+    options = {"eval_every": 10, "save_every": 5, "max_steps": 23}
+
+    def rows(name: str, log: str) -> list[list[str]]:
+        found = list(csv.reader((tmp_path / name / f"{log}.csv").read_text().splitlines()))
+        clock = found[0].index("cpu_seconds")
+        return [row[:clock] + row[clock + 1 :] for row in found]
+
+    def go(name: str, dies_at: str = "", step: int = 0) -> None:
+        run = make_run(store, tmp_path / name, **options)
+        run.valid = store
+        with pytest.MonkeyPatch.context() as patch:
+            if dies_at:
+                patch.setattr(f"tokensep.train.codec.{dies_at}", killer(run, dies_at, step))
+            train(run, tmp_path / f"out-{name}")
+
+    def killer(run: Run, name: str, step: int) -> object:
+        from tokensep.train import codec
+
+        alive = getattr(codec, name)
+
+        def deadly(*arguments: object) -> object:
+            if run.step == step:
+                raise KeyboardInterrupt
+            return alive(*arguments)
+
+        return deadly
+
+    go("whole")
+    moments = [("keep_best", 10), ("train_step", 17), ("evaluate", 23), ("finish", 23)]
+    for dies_at, step in moments:
+        with pytest.raises(KeyboardInterrupt):
+            go("killed", dies_at, step)
+    go("killed")
+    for log in ("train", "valid"):
+        assert rows("whole", log) == rows("killed", log)
+    assert [row[0] for row in rows("killed", "valid")[1:]] == ["10", "20", "23"]
+    one, two = (tmp_path / f"out-{n}" / "codec.safetensors" for n in ("whole", "killed"))
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_validate_leaves_the_run_untouched(store: StemStore, tmp_path: Path) -> None:
