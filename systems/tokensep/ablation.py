@@ -85,6 +85,7 @@ class TokenSepTrainer:
         from tokensep.lm_config import LMTrainConfig, TokenSepConfig
         from tokensep.train import lm
         from tokensep.train.data import StemStore, musdb_files
+        from tokensep.train.prepared import mark_of
 
         torch.set_num_threads(1)
         source = codec_folder(resolved["codec"])
@@ -97,8 +98,9 @@ class TokenSepTrainer:
         config = lm.fit_config(config, codec)
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "audio.lock"):
-            audio = cache / f"audio-{_mark(str(data.resolve()), config.rate)}"
-            store = StemStore.build(audio, musdb_files(data, None, set()), config.rate)
+            files = list(musdb_files(data, None, set()))
+            audio = cache / f"audio-{_mark(mark_of(files), config.rate)}"
+            store = StemStore.build(audio, files, config.rate)
         facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
         bank = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
         with FileLock(cache / "bank.lock"):

@@ -114,7 +114,7 @@ FOUND = (
           "checkpoints, resumed exactly",
           "systems/tokensep/test_codec_training.py"
           "::test_a_killed_hubert_training_continues_to_the_same_weights_and_curve"),
-    Found("The baselines' trainer met a damaged state with a traceback and a full disk with torch's",
+    Found("The baselines' trainer met a damaged state and a full disk with a traceback",
           "one of our errors, with the path",
           "systems/baselines/test_train.py::test_a_damaged_or_foreign_state_is_named"),
     Found("A run did a job again that another run on the same folder had done since it was planned",

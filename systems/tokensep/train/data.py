@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from tokensep.errors import DataError
 from tokensep.files import write_text
+from tokensep.train import prepared
 
 STEMS = ("vocals", "drums", "bass", "other")
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
@@ -128,11 +130,15 @@ def loose_files(root: Path) -> Iterator[tuple[str, str, Path, int]]:
 
 
 class StemStore:
-    """All sources of a training or validation set, decoded once into ``folder``."""
+    """All sources of a training or validation set, decoded once into ``folder``.
+
+    ``facts`` say what it was made from.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = json.loads((folder / "index.json").read_text())
+        index = json.loads((folder / prepared.INDEX).read_text())
+        self.facts: dict[str, Any] = json.loads((folder / prepared.SOURCE).read_text())
         flat = np.load(folder / "audio.npy", mmap_mode="r")
         self.rate: int = index["rate"]
         self.sources = [
@@ -144,10 +150,18 @@ class StemStore:
     def build(
         cls, folder: Path, files: Iterable[tuple[str, str, Path, int]], rate: int
     ) -> StemStore:
-        """Decode ``files`` to stereo int16 and write the folder (kept if it is complete)."""
-        if (folder / "index.json").exists():
+        """Decode ``files`` to stereo int16 and write the folder (kept if it is complete).
+
+        Raises
+        ------
+        DataError
+            there are no files, one cannot be read, or the folder holds those of other files.
+        """
+        files = list(files)
+        facts = {"files": prepared.mark_of(list(files)), "rate": rate}
+        if prepared.is_ready(folder, facts):
             return cls(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        prepared.declare(folder, facts)
         entries, pieces, at = [], [], 0
         for song, stem, path, stream in files:
             audio = decode(path, stream, rate)
@@ -160,7 +174,7 @@ class StemStore:
         try:
             np.save(folder / "audio.npy", np.concatenate(pieces))
             # Last and whole: a folder with an index is complete.
-            write_text(folder / "index.json", json.dumps({"rate": rate, "sources": entries}))
+            write_text(folder / prepared.INDEX, json.dumps({"rate": rate, "sources": entries}))
         except OSError as error:
             raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
         return cls(folder)

@@ -11,6 +11,7 @@ weights in fp16 + ``config.json``), ``train.csv``, ``valid.jsonl``.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import time
@@ -32,7 +33,7 @@ from tokensep.errors import CheckpointError
 from tokensep.files import cut_log, write_text
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig, TokenSepConfig
-from tokensep.train import checkpoint, pseudo_labels
+from tokensep.train import checkpoint, prepared, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
 from tokensep.train.processes import Processes
@@ -401,6 +402,11 @@ def banks(
     """Training and validation banks, encoded once into ``folder``.
 
     The validation songs are told by their names and only ever come from ``store``.
+
+    Raises
+    ------
+    DataError
+        the folder holds banks of other songs, shards, codec or settings.
     """
     held_out = set(validation_songs()) if store is not None else set()
     names = set(store.songs()) if store is not None else set()
@@ -413,14 +419,29 @@ def banks(
         yield from songs(names - held_out)
         yield from pseudo_labels.songs(shards, config.rate)
 
-    def made(name: str, source: Any, variants: int) -> TokenBank:
-        if not (folder / name / "index.json").exists():
+    facts = {
+        "songs": store.facts if store is not None else None,
+        "codec": hashlib.sha256(codebooks(codec).cpu().numpy().tobytes()).hexdigest()[:16],
+        "rate": config.rate,
+        "frame_hop": config.frame_hop,
+        "loudness": config.loudness,
+    }
+
+    def made(name: str, source: Any, more: dict[str, Any]) -> TokenBank:
+        known = {**facts, **more}
+        if not prepared.is_ready(folder / name, known):
+            prepared.declare(folder / name, known)
+            variants = more["variants"]
             bank = TokenBank.build(source, codec, config, variants=variants, seed=train.seed)
             bank.save(folder / name)
         return TokenBank.load(folder / name, config)
 
-    valid = made("bank-valid", songs(names & held_out), 1) if names & held_out else None
-    return made("bank-train", training(), train.variants), valid
+    valid = None
+    if names & held_out:
+        valid = made("bank-valid", songs(names & held_out), {"variants": 1})
+    more = {"variants": train.variants, "seed": train.seed}
+    more["shards"] = prepared.mark_of([(path,) for path in shards])
+    return made("bank-train", training(), more), valid
 
 
 def start_from(model: TokenLM, folder: Path) -> None:

@@ -50,24 +50,33 @@ def peak_hz(wave: NDArray[np.float32]) -> float:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> StemStore:
-    """Two songs in MUSDB-HQ's layout, read back through the reader."""
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two songs in MUSDB-HQ's layout."""
     root = tmp_path_factory.mktemp("musdb")
     for song, hz in (("A - One", 440.0), ("B - Two", 1000.0)):
         (root / song).mkdir()
         for i, stem in enumerate(("vocals", "drums", "bass", "other")):
             wave = tone(hz * (1 + i)) + 0.01 * np.random.default_rng(i).standard_normal(2 * RATE)
             soundfile.write(root / song / f"{stem}.wav", np.stack([wave, -0.5 * wave], 1), RATE)
-    return StemStore.build(tmp_path_factory.mktemp("store"), musdb_files(root, None, set()), RATE)
+    return root
 
 
-def test_reader_finds_songs_and_stems(store: StemStore, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def store(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> StemStore:
+    """They, read back through the reader."""
+    folder = tmp_path_factory.mktemp("store")
+    return StemStore.build(folder, musdb_files(songs, None, set()), RATE)
+
+
+def test_reader_finds_songs_and_stems(store: StemStore, songs: Path, tmp_path: Path) -> None:
     assert store.songs() == ["A - One", "B - Two"]
     assert [s.song for s in store.of("bass")] == ["A - One", "B - Two"]
     left, right = store.of("vocals")[0].audio.astype(float)
     assert np.corrcoef(left, right)[0, 1] == pytest.approx(-1, abs=1e-3)
-    again = StemStore.build(store.folder, iter(()), RATE)
+    again = StemStore.build(store.folder, musdb_files(songs, None, set()), RATE)
     assert len(again.sources) == 8
+    with pytest.raises(DataError, match=r"made from other data or settings \(files differs"):
+        StemStore.build(store.folder, musdb_files(songs, {"A - One"}, set()), RATE)
     with pytest.raises(DataError, match="no recordings"):
         StemStore.build(tmp_path / "empty", iter(()), RATE)
 

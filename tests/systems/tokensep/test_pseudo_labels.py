@@ -153,12 +153,20 @@ def test_an_lm_trains_on_shards(music, tmp_path):
     from tokensep.train.lm import train_lm
 
     work(music, tmp_path / "out")
-    train_lm(
-        tmp_path / "lm",
-        codec=DummyCodec(),
-        store=None,
-        shards=sorted((tmp_path / "out").glob("*.tar")),
-        config=tiny_config(),
-        train=LMTrainConfig(batch=1, max_steps=2, variants=1),
-    )
+    shards = sorted((tmp_path / "out").glob("*.tar"))
+
+    def go(shards, steps=2):
+        train_lm(
+            tmp_path / "lm",
+            codec=DummyCodec(),
+            store=None,
+            shards=shards,
+            config=tiny_config(),
+            train=LMTrainConfig(batch=1, max_steps=steps, variants=1),
+        )
+
+    go(shards)
     assert (tmp_path / "lm" / "final" / "lm.safetensors").is_file()
+    go(shards, steps=3)
+    with pytest.raises(DataError, match=r"bank-train was made from other data .*\(shards differs"):
+        go(shards[:-1], steps=4)
