@@ -15,19 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from environment import ROOT, environment
 from noise import noise_songs
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 LONG = os.environ.get("BENCHSEP_FAULTS") == "long"
 FIGURES: dict[str, dict[str, Any]] = {}
-ENVIRONMENT = {
-    **dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-    ),
-    "BENCHSEP_OFFLINE": "1",
-    "COLUMNS": "200",
-}
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -62,8 +55,7 @@ class Zygote:
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        paths = [str(HERE), str(ROOT), str(ROOT / "systems"), os.environ.get("PYTHONPATH", "")]
-        self.environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
+        self.environment = environment(HERE)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "zygote.py")],
             stdin=subprocess.PIPE,

@@ -19,6 +19,9 @@ KILLS = {
     "test_kept_estimates_and_reports_survive_a_kill": "kept estimates and benchsep report",
     "test_a_training_killed_at_random_moments_draws_the_same_curve": "training, random moments",
     "test_a_training_killed_at_any_file_operation_draws_the_same_curve": "training, file by file",
+    "test_an_ablation_killed_at_random_moments_ends_in_the_same_report": (
+        "benchsep ablate, random moments (itself, or with all its processes)"
+    ),
     "test_pseudo_labelling_killed_at_random_moments_leaves_the_same_shards": (
         "tokensep pseudo-label, random moments"
     ),
@@ -38,8 +41,15 @@ OTHERS = {
     "test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on": (
         "Systems that raise, lie, hang, leak or die"
     ),
-    "test_two_writers_do_each_job_once_and_the_second_says_so": (
+    "test_a_run_holds_one_song_for_each_worker_however_many_there_are[1]": (
+        "Memory of a run of few and of many songs, `-j 1`"
+    ),
+    "test_a_run_holds_one_song_for_each_worker_however_many_there_are[2]": "The same, `-j 2`",
+    "test_two_writers_do_each_job_once_and_the_second_says_so[-j 1]": (
         "Two writers on one run folder, started together"
+    ),
+    "test_two_writers_do_each_job_once_and_the_second_says_so[--cluster local:2]": (
+        "The same, each with two Dask workers"
     ),
 }
 
@@ -141,7 +151,9 @@ def _others(figures: dict[str, dict[str, Any]]) -> str:
         text = "not run" if not found else ", ".join(
             f"{key.replace('_', ' ')}: {value}" for key, value in found.items())  # fmt: skip
         rows.append((what, text))
-    return "## No room, damage, misdeeds, two writers\n\n" + _table(("what", "figures"), rows)
+    return "## No room, damage, misdeeds, many songs, two writers\n\n" + _table(
+        ("what", "figures"), rows
+    )
 
 
 def _found() -> str:

@@ -7,12 +7,19 @@ torn, as a crash between two system calls does. Both against the real ``main``.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from environment import ROOT, environment
 from noise import noise_songs
 
 import benchsep
@@ -187,6 +194,67 @@ def test_a_training_killed_at_any_file_operation_draws_the_same_curve(
         assert curve(folder) == expected, (n, how)
         assert digest(folder / "final") == weights, (n, how)
     figures.update(kills=len(some), operations=count, different=0)
+
+
+# -- ablations ----------------------------------------------------------------------------------
+
+GRID = ROOT / "configs" / "ablations" / "smoke.yaml"
+
+
+def ablated(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Weights by variant, and the report without what a clock wrote."""
+    weights = {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.glob("variants/*/lm.safetensors"))
+    }
+    report = (folder / "report" / "two.md").read_text().splitlines()
+    clock = {line for line in report if line.startswith("| ") and "NLL" in line}
+    return weights, [line for line in report if line not in clock]
+
+
+def test_an_ablation_killed_at_random_moments_ends_in_the_same_report(tmp_path, sizes, figures):
+    """Half of the deaths take the command alone, whose training lives on, half take both."""
+    import yaml
+
+    grid = yaml.safe_load(GRID.read_text())
+    grid["variants"] = {n: grid["variants"][n] for n in ("Conformer", "parallel")}
+    grid |= {"control": "", "seeds": [0, 1]}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(grid))
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        words = ["ablate", tmp_path / "two.yaml", "--work", folder, "-o", folder / "report"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchsep.cli", *map(str, words), "-j", "1"],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        )
+
+    began = time.monotonic()
+    assert start(tmp_path / "whole").wait() == 0
+    whole = time.monotonic() - began
+    expected = ablated(tmp_path / "whole")
+    assert len(expected[0]) == 2
+    rng, kills, rounds = random.Random(8), 0, 0
+    while kills < sizes(2, 30):
+        folder = tmp_path / f"work-{rounds}"
+        for _ in range(4):
+            process = start(folder)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(rng.uniform(0.2, 1) * whole)
+            if process.poll() is not None:
+                assert process.returncode == 0
+                break
+            alone = rng.random() < 0.5
+            (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+        assert start(folder).wait() == 0
+        rounds += 1
+        assert ablated(folder) == expected
+        check_clean(folder / "run")
+    figures.update(kills=kills, runs=rounds, different=0)
 
 
 # -- pseudo-labels ------------------------------------------------------------------------------

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from environment import environment
+from noise import noise_songs
 
 PROBE = """
 import json, sys
@@ -45,14 +48,12 @@ print(json.dumps(found))
 """
 BOUND = {"usdr": 7.0, "sisdr": 7.0}
 """Peak memory of reading, separating and scoring, in signals (float32 stereo), at an hour."""
-ROOT = Path(__file__).parents[2]
 
 
 def probe(minutes: float, folder: Path, metrics: tuple[str, ...]) -> dict[str, float]:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'systems'}"}
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(minutes), str(folder), *metrics],
-        env=environment, capture_output=True, text=True, check=False,
+        env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1500:]
     return json.loads(done.stdout)
@@ -73,3 +74,43 @@ def test_memory_grows_with_the_signal_and_no_faster(tmp_path, sizes, figures):
         assert factor <= BOUND.get(step, 7.0), (step, factor, found)
     assert long["usdr status"] == ["ok"]
     figures.update(minutes=found, growth=growth)
+
+
+LARGEST = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
+"""Runs a command; prints its exit code and the peak [MB] of the largest of its processes."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_holds_one_song_for_each_worker_however_many_there_are(
+    tmp_path, sizes, figures, jobs
+):
+    few, many, seconds = 2, sizes(6, 30), 20.0
+    songs = noise_songs(
+        tmp_path / "songs", tuple(f"song {i}" for i in range(many)), seconds, 44_100
+    )
+    song_mb = 5 * 2 * 4 * 44_100 * seconds / 2**20  # four stems and the mixture
+
+    def largest(limit: int) -> float:
+        command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}",
+                   "--systems", "mixture,oracle-irm", "--metrics", "usdr,sisdr",
+                   "--no-yardsticks", "-j", str(jobs), "--limit", str(limit),
+                   "-o", str(tmp_path / f"run-{limit}")]  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", LARGEST, *command],
+            env=environment(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        code, peak = done.stdout.split()
+        assert code == "0", done.stderr
+        return float(peak)
+
+    peaks = {n: largest(n) for n in (few, many)}
+    assert peaks[many] - peaks[few] < song_mb, (peaks, song_mb)
+    figures.update({
+        "one song [MB]": round(song_mb),
+        **{f"largest process, {n} songs [MB]": round(peak) for n, peak in peaks.items()},
+    })  # fmt: skip

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from environment import environment
 from noise import noise_songs
 
 import benchsep
@@ -122,8 +123,11 @@ def test_the_share_of_failures_decides_the_exit_code(plugin, tmp_path, monkeypat
         assert result.too_many_failures == too_many, share
 
 
-def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, figures):
+@pytest.mark.parametrize("workers", ["-j 1", "--cluster local:2"])
+def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, figures, workers):
     """Started together on one folder; a program that logs its calls is the witness."""
+    if "cluster" in workers:
+        pytest.importorskip("distributed", reason="pip install 'benchsep[cluster]'")
     songs = noise_songs(tmp_path / "songs", ("one", "two", "three"))
     program = tmp_path / "slow.py"
     program.write_text(
@@ -131,18 +135,16 @@ def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, fi
         f"os.write(os.open({str(tmp_path / 'calls')!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "
         "b'x')\ntime.sleep(0.4)\nshutil.copy(sys.argv[1], sys.argv[2] + '/vocals.wav')\n"
     )
-    root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}",
                "--systems", f"cmd:{sys.executable} {program} {{mixture}} {{out}}", "--metrics",
-               "usdr", "--stems", "vocals", "--no-yardsticks", "-j", "1"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'systems'}"}
+               "usdr", "--stems", "vocals", "--no-yardsticks", *workers.split()]  # fmt: skip
     rounds = sizes(1, 5)
     told = 0
     for number in range(rounds):
         out = tmp_path / f"run-{number}"
         (tmp_path / "calls").unlink(missing_ok=True)
         both = [
-            subprocess.Popen([*command, "-o", str(out)], env=environment, text=True,
+            subprocess.Popen([*command, "-o", str(out)], env=environment(), text=True,
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             for _ in range(2)
         ]  # fmt: skip

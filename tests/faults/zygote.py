@@ -18,7 +18,8 @@ Dying at a file operation
 ``before``  kill -9 just before the operation
 ``empty``   as if killed after opening a file and before writing to it: it is there, empty if
             opening empties it
-``torn``    as if killed half-way through writing: the file opened last is cut to half its length
+``torn``    as if killed half-way through writing: of what was written to the file opened last, half
+            is gone (what stood there before something was appended stays)
 Python's audit events see each open-for-writing, rename, unlink, mkdir and rmdir.
 """
 
@@ -42,7 +43,7 @@ class Operations:
 
     def __init__(self, folder: str, at: int, how: str, counter: int | None) -> None:
         self.folder, self.at, self.how, self.counter = folder, at, how, counter
-        self.seen, self.last = 0, ""
+        self.seen, self.last, self.kept = 0, "", 0
         self.pid = os.getpid()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -59,6 +60,7 @@ class Operations:
             self._die(event, path, emptied)
         if event == "open":
             self.last = path
+            self.kept = _size(path) if arguments[2] & os.O_APPEND else 0
 
     @staticmethod
     def _path(event: str, arguments: tuple[Any, ...]) -> str:
@@ -74,8 +76,12 @@ class Operations:
         if self.how == "empty" and event == "open":
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | emptied, 0o644))
         if self.how == "torn" and self.last and os.path.exists(self.last):  # noqa: PTH110
-            os.truncate(self.last, os.path.getsize(self.last) // 2)  # noqa: PTH202
+            os.truncate(self.last, self.kept + (_size(self.last) - self.kept) // 2)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0  # noqa: PTH110, PTH202
 
 
 def serve() -> None:
