@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from benchsep import inference
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.metrics.metric import ValueTraits
-from benchsep.stats import compare, song_values, with_average
+from benchsep.report.captions import is_reference
+from benchsep.stats import YARDSTICKS, compare, song_values, with_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,8 @@ class Effects:
     ``cells``: the renamed cells, averages included. ``differences``: a row for each variant, stem
     and metric (:func:`benchsep.stats.compare` against the base, and ``spread``). ``factors``: main
     effects and interactions on the headline metric's average, where the grid is a product.
+    ``yardsticks``: ``(system, stem, metric)`` to the values by song of the mixture, the true stems
+    and the oracles on the same songs, as far as the run holds them.
     """
 
     ablation: Ablation
@@ -44,6 +47,7 @@ class Effects:
     factors: pd.DataFrame
     traits: Mapping[str, ValueTraits]
     edition: str
+    yardsticks: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict)
 
 
 def measure(done: Executed) -> Effects:
@@ -75,7 +79,20 @@ def measure(done: Executed) -> Effects:
         factor_effects(cells, done.ablation),
         traits,
         str(cells["edition"].iloc[0]) if len(cells) else "",
+        _yardsticks(whole, cells),
     )
+
+
+def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str, float]]:
+    """Song values of the yardsticks on the variants' songs, in the order of the tables."""
+    same = whole["track"].isin(set(cells["track"])) & whole["metric"].isin(set(cells["metric"]))
+    part = whole[whole["family"].isin(YARDSTICKS) & same]
+    if part.empty:
+        return {}
+    values = song_values(with_average(part))
+    first = {s: 0 for s, f in zip(part["system"], part["family"], strict=True) if f == "mixture"}
+    place = {s: (first.get(s, 2 - is_reference(s)), s) for s in set(part["system"])}
+    return {key: values[key] for key in sorted(values, key=lambda k: (place[k[0]], k))}
 
 
 def renamed(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:

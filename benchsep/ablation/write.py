@@ -21,12 +21,14 @@ from benchsep.ablation.grid import expand
 from benchsep.atomic import write_atomically
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report import escape, figures
-from benchsep.report.captions import display
+from benchsep.report.captions import display, warnings
 from benchsep.report.model import Cell, Column, Row, Table
 from benchsep.report.render import render
 from benchsep.stats import AVERAGE, song_values
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
 ALPHA = 0.05
@@ -56,7 +58,7 @@ def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def values_table(done: Executed, effects: Effects) -> Table:
-    """Every variant's values: the mean over songs of the mean over seeds."""
+    """Every variant's values, the mean over songs of the mean over seeds, and the yardsticks'."""
     ablation, columns = effects.ablation, table_columns(effects.ablation)
     heads = [_column(metric, stem, effects.traits) for metric, stem in columns]
     if ablation.published:
@@ -77,18 +79,36 @@ def values_table(done: Executed, effects: Effects) -> Table:
             cells.append(Cell(f"t1.r{number}c{len(cells) + 1}", value, 0, 0))
         group = "control" if variant.name == ablation.control else "variant"
         rows.append(Row(variant.name, "variant", group, tuple(cells)))
+    measures = dict.fromkeys(metric for metric, _ in columns)
+    labels = dict.fromkeys(label for label, _, _ in effects.yardsticks)
+    for number, label in enumerate(labels, len(rows) + 1):
+        cells = [
+            _mean(f"t1.r{number}c{i}", effects.yardsticks.get((label, stem, metric), {}), total, "")
+            for i, (metric, stem) in enumerate(columns, 1)
+        ]
+        if ablation.published:
+            cells.append(Cell(f"t1.r{number}c{len(cells) + 1}", None, 0, 0))
+        rows.append(Row(label, "oracle", "yardstick", tuple(cells)))
     return Table(
         "t1",
         f"{ablation.title}: values",
         tuple(heads),
         tuple(rows),
         _caption(effects, total),
-        notes=_notes(effects),
+        warnings=tuple(
+            warnings(
+                list(measures),
+                effects.traits,
+                families=frozenset(effects.cells["family"]),
+                labels=frozenset(labels),
+                stems=frozenset(stem for _, stem in columns),
+            )
+        ),
         edition=effects.edition,
     )
 
 
-def _mean(place: str, songs: dict[str, float], total: int, reason: str) -> Cell:
+def _mean(place: str, songs: Mapping[str, float], total: int, reason: str) -> Cell:
     if not songs:
         return Cell(place, None, 0, total, note="not trained" if reason else "–")
     return Cell(place, math.fsum(songs.values()) / len(songs), len(songs), total)
@@ -179,13 +199,6 @@ def _caption(effects: Effects, total: int) -> tuple[str, ...]:
             "columns must not be compared with each other, only the direction of their differences."
         )
     return tuple(lines)
-
-
-def _notes(effects: Effects) -> tuple[str, ...]:
-    speech = [m for m in ("dnsmos", "nisqa") if any(c.startswith(m) for c in effects.traits)]
-    if not speech:
-        return ()
-    return ("DNSMOS and NISQA are models of speech: on singing they are a hint, no verdict.",)
 
 
 # -- sentences ------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep.ablation.effects import Effects, factor_effects, renamed, spread
+from benchsep.ablation.effects import Effects, _yardsticks, factor_effects, renamed, spread
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.write import differences_table, sentences, values_table, write
@@ -132,6 +134,28 @@ def test_spread_is_the_distance_of_the_seeds_means():
     frame = cells({"base": (3.0, 0.25)}, noise=0)
     assert spread(frame, "base", "average", "visqol") == pytest.approx(0.25)
     assert np.isnan(spread(frame[frame["draw"] == 0], "base", "average", "visqol"))
+
+
+def test_the_yardsticks_stand_under_the_variants_and_are_missed_where_they_are_not():
+    frame = cells({"base": (3.5, 0), "worse": (3.3, 0), "control": (2.9, 0)})
+    made, done = effects(LISTED, frame), Executed(LISTED, run=None)
+    assert any("No mixture row" in line for line in values_table(done, made).warnings)
+    whole = pd.concat(
+        [
+            frame[frame["stem"] != "average"],
+            cells({"reference": (4.7, 0), "oracle-irm": (4.0, 0)}, seeds=(0,)).assign(
+                family="oracle"
+            ),
+            cells({"mixture": (3.0, 0)}, songs=20, seeds=(0,)).assign(family="mixture"),
+        ]
+    )
+    whole = whole[whole["stem"] != "average"]
+    table = values_table(done, replace(made, yardsticks=_yardsticks(whole, frame)))
+    assert [row.system for row in table.rows[3:]] == ["mixture", "reference", "oracle-irm"]
+    assert table.rows[3].group == "yardstick"
+    assert not any("No mixture row" in line for line in table.warnings)
+    cell = table.cell("mixture", "visqol", "average")
+    assert cell.n == 12 and cell.value == pytest.approx(3.0, abs=0.25)
 
 
 def test_several_draws_of_a_trained_variant_are_one_value_for_its_seed():
