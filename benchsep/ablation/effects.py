@@ -79,7 +79,7 @@ def measure(done: Executed) -> Effects:
         factor_effects(cells, done.ablation),
         traits,
         str(cells["edition"].iloc[0]) if len(cells) else "",
-        _yardsticks(whole, cells),
+        _yardsticks(whole[~whole["system"].isin(set(done.labels.values()))], cells),
     )
 
 

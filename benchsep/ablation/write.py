@@ -22,6 +22,7 @@ from benchsep.atomic import write_atomically
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report import escape, figures
 from benchsep.report.captions import display, warnings
+from benchsep.report.columns import is_speech_model
 from benchsep.report.model import Cell, Column, Row, Table
 from benchsep.report.render import render
 from benchsep.stats import AVERAGE, song_values
@@ -101,7 +102,7 @@ def values_table(done: Executed, effects: Effects) -> Table:
                 effects.traits,
                 families=frozenset(effects.cells["family"]),
                 labels=frozenset(labels),
-                stems=frozenset(stem for _, stem in columns),
+                stems=frozenset(stem for metric, stem in columns if is_speech_model(metric)),
             )
         ),
         edition=effects.edition,
