@@ -2,8 +2,10 @@
 
 Settings are dotted keys: ``preset`` (of the separator), ``codec`` (``mini`` or a folder: frozen,
 the same for all variants), ``model.…`` (:class:`tokensep.lm_config.TokenSepConfig`), ``train.…``
-(:class:`tokensep.lm_config.LMTrainConfig`). A finished folder holds codec and LM, so that
-``tokensep:checkpoint=FOLDER`` loads it. With the plugin, the only module that knows benchsep.
+(:class:`tokensep.lm_config.LMTrainConfig`), ``init`` (``mini`` or a folder: the LM to start from),
+``songs`` (a folder of more songs with stems, e.g. of ``tokensep synth``), ``shards`` (a folder of
+pseudo-labels). A finished folder holds codec and LM, so that ``tokensep:checkpoint=FOLDER`` loads
+it. With the plugin, the only module that knows benchsep.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ class TokenSepTrainer:
         from tokensep.weights_io import sha256
 
         left = dict(settings)
+        more = _more_data(left)
+        if "init" in left:
+            more |= _init(str(left.pop("init")))
         preset, codec = left.pop("preset", "mini"), str(left.pop("codec", "mini"))
         if preset not in PRESETS:
             raise UsageError(f"tokensep: preset {preset!r}{did_you_mean(preset, list(PRESETS))}")
@@ -52,7 +57,7 @@ class TokenSepTrainer:
         for key, value in left.items():
             part, _, rest = key.partition(".")
             if part not in ("model", "train") or not rest:
-                known = ["preset", "codec", "model.…", "train.…"]
+                known = ["preset", "codec", "init", "songs", "shards", "model.…", "train.…"]
                 raise UsageError(f"tokensep: setting {key!r}{did_you_mean(key, known)}")
             _put(model if part == "model" else train, rest.split("."), value)
         try:
@@ -71,6 +76,7 @@ class TokenSepTrainer:
             "codec_sha256": sha256(weights),
             "model": fitted.model_dump(mode="json"),
             "train": trained.model_dump(mode="json"),
+            **more,
         }
 
     def train(
@@ -84,7 +90,7 @@ class TokenSepTrainer:
         from tokensep.codec.model import HCodec
         from tokensep.lm_config import LMTrainConfig, TokenSepConfig
         from tokensep.train import lm
-        from tokensep.train.data import StemStore, musdb_files
+        from tokensep.train.data import StemStore, musdb_folders
         from tokensep.train.prepared import mark_of
 
         torch.set_num_threads(1)
@@ -98,19 +104,24 @@ class TokenSepTrainer:
         config = lm.fit_config(config, codec)
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "audio.lock"):
-            files = list(musdb_files(data, None, set()))
+            folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]
+            files = list(musdb_folders(folders))
             audio = cache / f"audio-{_mark(mark_of(files), config.rate)}"
             store = StemStore.build(audio, files, config.rate)
         facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
+        facts += [resolved["shards_mark"]] if "shards" in resolved else []
+        shards = sorted(Path(resolved["shards"]).glob("*.tar")) if "shards" in resolved else []
         bank = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
         with FileLock(cache / "bank.lock"):
-            lm.banks(store, [], codec, config, train, bank)
+            lm.banks(store, shards, codec, config, train, bank)
         result = lm.train_lm(
             folder / "training",
             codec=codec,
             store=store,
             config=config,
             train=train,
+            shards=shards,
+            init=codec_folder(resolved["init"]) if "init" in resolved else None,
             bank_folder=bank,
         )
         return _finish(folder, source, result)
@@ -137,6 +148,34 @@ class TokenSepTrainer:
 def codec_folder(name: str) -> Path:
     """The folder of a codec; ``mini`` ships with the package."""
     return Path(__file__).parent / "weights" / "mini" if name == "mini" else Path(name)
+
+
+def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
+    """``songs`` and ``shards``, taken out of the settings, with marks of what lies there."""
+    from tokensep.train.data import musdb_files
+    from tokensep.train.prepared import mark_of
+
+    found: dict[str, Any] = {}
+    for name in {"songs", "shards"} & settings.keys():
+        folder = Path(str(settings.pop(name)))
+        inside: list[tuple[Any, ...]] = []
+        if folder.is_dir():
+            tars = [(path,) for path in sorted(folder.glob("*.tar"))]
+            inside = tars if name == "shards" else list(musdb_files(folder, None, set()))
+        if not inside:
+            wanted = "pseudo-label shards (*.tar)" if name == "shards" else "songs with stems"
+            raise UsageError(f"tokensep: {name}: {folder} holds no {wanted}")
+        found |= {name: str(folder), f"{name}_mark": mark_of(inside)}
+    return found
+
+
+def _init(name: str) -> dict[str, Any]:
+    from tokensep.weights_io import WEIGHTS, sha256
+
+    weights = codec_folder(name) / WEIGHTS
+    if not weights.is_file():
+        raise UsageError(f"tokensep: init {name}: no {WEIGHTS} there")
+    return {"init": name, "init_sha256": sha256(weights)}
 
 
 def _put(target: dict[str, Any], path: list[str], value: Any) -> None:

@@ -107,6 +107,9 @@ def test_identities_follow_configuration_seed_and_data_alone(tmp_path, data):
         ({"train.cpu_minutes": 3}, "bound train by max_steps"),
         ({"preset": "minni"}, "did you mean 'mini'"),
         ({"codec": "nowhere"}, "no codec.safetensors"),
+        ({"init": "nowhere"}, "init nowhere: no lm.safetensors"),
+        ({"songs": "nowhere"}, "songs: nowhere holds no songs with stems"),
+        ({"shards": "nowhere"}, "shards: nowhere holds no pseudo-label shards"),
         ({"model.lm.dim.x": 1}, "holds no settings"),
     ],
 )
@@ -115,3 +118,25 @@ def test_settings_that_no_trainer_knows_are_refused_before_anything_runs(setting
 
     with pytest.raises(UsageError, match=message):
         TokenSepTrainer().resolve(settings, 0)
+
+
+def test_more_data_and_a_start_are_part_of_what_a_variant_is(tmp_path):
+    from tokensep.ablation import TokenSepTrainer
+
+    def resolved(**settings: str) -> dict:
+        return TokenSepTrainer().resolve(settings, 0)
+
+    song = tmp_path / "songs" / "one"
+    song.mkdir(parents=True)
+    for stem in ("vocals", "drums", "bass", "other"):
+        (song / f"{stem}.wav").write_bytes(b"RIFF")
+    (tmp_path / "piece-0.tar").write_bytes(b"tar")
+    plain = resolved()
+    assert not {"songs", "shards", "init"} & plain.keys(), (
+        "a variant without them stays what it was"
+    )
+    more = resolved(songs=str(tmp_path / "songs"), shards=str(tmp_path), init="mini")
+    assert {k: v for k, v in more.items() if k in plain} == plain
+    (song / "bass.wav").write_bytes(b"RIFF more")
+    again = resolved(songs=str(tmp_path / "songs"), shards=str(tmp_path), init="mini")
+    assert again["songs_mark"] != more["songs_mark"] and again["shards_mark"] == more["shards_mark"]
