@@ -67,18 +67,21 @@ def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
             state = "is trained" if task.facts else f"{seconds / 3600:.2f} CPU hours"
             lines.append(f"  train {task.name}, seed {task.seed} ({task.identity}): {state}")
     rows = len(variants) * len(seeds)
-    seconds, tracks, each = _running(ablation, root)
-    total += rows * each
+    seconds, tracks, score, separate = _running(ablation, root)
+    drawn = sum(int(variant.options.get("draws", 1)) for variant in variants)
+    draws = len(seeds) * (int(ablation.suite.get("draws", 1)) if ablation.trainer else 1)
+    running = draws * (len(variants) * score + drawn * separate)
+    total += running
     lines.append(
         f"  run {rows} systems on {tracks} tracks ({seconds / 60:.1f} minutes): "
-        f"{rows * each / 3600:.2f} CPU hours, less what is stored already"
+        f"{running / 3600:.2f} CPU hours, less what is stored already"
     )
     lines.append(f"  together {total / 3600:.2f} CPU hours")
     return lines
 
 
-def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float]:
-    """Seconds of audio, tracks, and CPU seconds to separate and score them once.
+def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float, float]:
+    """Seconds of audio, tracks, and CPU seconds to score and to separate them once.
 
     Separation is reckoned at the rate of the shipped model of the same name, if there is one.
     """
@@ -90,9 +93,9 @@ def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float]:
     seconds = sum(map(seconds_of, tracks))
     name = ablation.trainer or Spec.parse(ablation.system).name
     lines = [rates.metrics[m].each for m in suite.metrics if m in rates.metrics]
-    lines.append((0.0, rates.systems["cpu"].get(f"{name}@mini", 0.0)))
-    each = sum(fixed * len(tracks) + slope * seconds for fixed, slope in lines)
-    return seconds, len(tracks), each
+    score = sum(fixed * len(tracks) + slope * seconds for fixed, slope in lines)
+    separate = rates.systems["cpu"].get(f"{name}@mini", 0.0) * seconds
+    return seconds, len(tracks), score, separate
 
 
 def execute(

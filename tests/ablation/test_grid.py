@@ -140,3 +140,21 @@ def test_more_data_and_a_start_are_part_of_what_a_variant_is(tmp_path):
     (song / "bass.wav").write_bytes(b"RIFF more")
     again = resolved(songs=str(tmp_path / "songs"), shards=str(tmp_path), init="mini")
     assert again["songs_mark"] != more["songs_mark"] and again["shards_mark"] == more["shards_mark"]
+
+
+def test_the_plan_reckons_with_every_draw(tmp_path):
+    from benchsep.ablation.execute import plan_lines
+
+    def hours(**changes) -> float:
+        grid = {"title": "t", "system": "tokensep:checkpoint=mini", "seeds": [0]}
+        grid |= {
+            "variants": {"a": {}},
+            "suite": {"dataset": "clip", "metrics": ["usdr"]},
+            **changes,
+        }
+        last = plan_lines(Ablation.model_validate(grid), None, tmp_path)[-1]
+        return float(last.split()[1])
+
+    many = {"a": {"spec.draws": 2000}}
+    assert hours(variants=many) > 100 * max(hours(), 0.005)
+    assert hours(variants=many, seeds=[0, 1]) == pytest.approx(2 * hours(variants=many), rel=0.05)
