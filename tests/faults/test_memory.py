@@ -76,6 +76,20 @@ def test_memory_grows_with_the_signal_and_no_faster(tmp_path, sizes, figures):
     figures.update(minutes=found, growth=growth)
 
 
+WINDOWED = ("mrstft", "lsd", "logwmse", "bsseval", "visqol", "dnsmos")
+
+
+def test_metrics_that_work_in_windows_grow_with_the_signal_and_no_faster(tmp_path, sizes, figures):
+    """Measured up to four minutes: what they keep is proportional, so more only costs time."""
+    metrics = sizes(WINDOWED[:2], WINDOWED)
+    lengths = sizes((0.25, 1.0), (1.0, 4.0))
+    short, long = (probe(m, tmp_path, metrics) for m in lengths)
+    grown = long["signal_mb"] - short["signal_mb"]
+    growth = {m: round((long[m] - short[m]) / grown, 1) for m in metrics}
+    assert max(growth.values()) <= 7.0, (growth, short, long)
+    figures.update({f"{m} [signals]": factor for m, factor in growth.items()})
+
+
 LARGEST = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
