@@ -142,9 +142,9 @@ def _memory(figures: dict[str, dict[str, Any]]) -> str:
         "a song (44.1 kHz stereo, float32 in memory). The bound that the test holds: seven "
         "signals for each step.\n\n"
         + _table(("song", "the signal itself", *steps), rows)
-        + "\nHeld to it at an hour: reading, separating by chunks, uSDR, SI-SDR. What MR-STFT, LSD, "
-        "logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from one minute to "
-        "four and stands in the table below.\n"
+        + "\nHeld to it at an hour: reading, separating by chunks, uSDR, SI-SDR. What MR-STFT, "
+        "LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from one minute "
+        "to four and stands in the table below.\n"
     )
 
 
