@@ -143,8 +143,8 @@ def _memory(figures: dict[str, dict[str, Any]]) -> str:
         "signals for each step.\n\n"
         + _table(("song", "the signal itself", *steps), rows)
         + "\nHeld to it at an hour: reading, separating by chunks, uSDR, SI-SDR. What MR-STFT, "
-        "LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from one minute "
-        "to four and stands in the table below.\n"
+        "LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from one "
+        "minute to four and stands in the table below.\n"
     )
 
 
