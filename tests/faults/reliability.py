@@ -44,6 +44,9 @@ OTHERS = {
     "test_metrics_that_work_in_windows_grow_with_the_signal_and_no_faster": (
         "Memory that a metric takes for each further signal (float32 stereo), 1 to 4 minutes"
     ),
+    "test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster": (
+        "Memory that a model takes for each further signal, 1 to 4 minutes (its stems are four; the bound is 16)"
+    ),
     "test_a_run_holds_one_song_for_each_worker_however_many_there_are[1]": (
         "Memory of a run of few and of many songs, `-j 1`"
     ),
@@ -142,9 +145,9 @@ def _memory(figures: dict[str, dict[str, Any]]) -> str:
         "a song (44.1 kHz stereo, float32 in memory). The bound that the test holds: seven "
         "signals for each step.\n\n"
         + _table(("song", "the signal itself", *steps), rows)
-        + "\nHeld to it at an hour: reading, separating by chunks, uSDR, SI-SDR. What MR-STFT, "
-        "LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from one "
-        "minute to four and stands in the table below.\n"
+        + "\nHeld to it at an hour: reading, a system that copies, uSDR, SI-SDR. What models, "
+        "MR-STFT, LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from "
+        "one minute to four and stands in the table below.\n"
     )
 
 

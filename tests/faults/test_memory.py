@@ -90,6 +90,46 @@ def test_metrics_that_work_in_windows_grow_with_the_signal_and_no_faster(tmp_pat
     figures.update({f"{m} [signals]": factor for m, factor in growth.items()})
 
 
+SEPARATION = """
+import json, sys
+import numpy as np
+from benchsep.audio import Audio
+from benchsep.memory import PeakMemory
+from benchsep.system import load_system
+
+seconds = round(60 * float(sys.argv[1]))
+noise = np.random.default_rng(0).normal(0, 0.1, (2, 44_100)).astype(np.float32)
+song = Audio(np.tile(noise, seconds), 44_100)
+system = load_system(sys.argv[2])
+system.separate(Audio(song.samples[:, : 10 * 44_100], 44_100), seed=0)
+with PeakMemory() as memory:
+    system.separate(song, seed=0)
+print(json.dumps([memory.peak_mb, song.samples.nbytes / 2**20]))
+"""
+MINIS = ("htdemucs:checkpoint=mini", "bs_roformer:checkpoint=mini", "tokensep:checkpoint=mini")
+
+
+def test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster(
+    tmp_path, sizes, figures
+):
+    """Four stems are four signals; demucs holds three such sets while it shifts and overlaps."""
+
+    def peak(minutes: float, spec: str) -> tuple[float, float]:
+        done = subprocess.run(
+            [sys.executable, "-c", SEPARATION, str(minutes), spec],
+            env=environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-1500:]
+        return tuple(json.loads(done.stdout))
+
+    short, long = sizes((0.25, 0.75), (1.0, 4.0))
+    for spec in sizes(MINIS[:1], MINIS):
+        (least, small), (most, large) = peak(short, spec), peak(long, spec)
+        growth = (most - least) / (large - small)
+        assert growth <= 16, (spec, growth, least, most)
+        figures[f"{spec.split(':')[0]} [signals]"] = round(growth, 1)
+
+
 LARGEST = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
