@@ -23,7 +23,8 @@ import soxr
 import torch
 from tokensep import config as configs
 from tokensep.lm_config import STEMS, InferenceConfig
-from tokensep.separator import TokenSep, mask_mixture, rms
+from tokensep.separator import TokenSep, rms
+from tokensep.stereo import mask_mixture
 from tokensep.train.data import decode, musdb_files, validation_songs
 
 from benchsep.metrics.visqol.engine import Reference

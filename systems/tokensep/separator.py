@@ -6,8 +6,8 @@ audio     float32 ``[channels, T]`` at any rate; the stems come back with the sa
 core      mono at the codec's rate, as in the paper; what is stereo is recovered afterwards
 level     the mono mixture is brought to one RMS before, and the stems back after
 windows   of the length the LM was trained on, overlapping, decoded as a batch (or one by one, each
-          primed by its predecessor's tokens), cross-faded linearly. Memory grows with the batch of
-          windows, not with the song.
+          primed by its predecessor's tokens), cross-faded linearly. Beside the samples, memory
+          grows with the batch of windows, not with the song.
 
 Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
 read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
@@ -31,11 +31,11 @@ from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.generate import Generated, Step, generate
 from tokensep.lm import TokenLM
 from tokensep.lm_config import InferenceConfig
+from tokensep.stereo import blend_mixture, mask_mixture, pan
 
 Samples = NDArray[np.float32]
 SILENT = 1e-6
 """RMS below which a signal is silence: nothing is generated for it."""
-MASK_FFT, MASK_HOP = 2048, 512
 
 
 def checked(audio: ArrayLike, rate: int) -> Samples:
@@ -99,83 +99,6 @@ def fade(window: int, overlap: int, first: bool, last: bool) -> Tensor:
         if not last:
             weights[-overlap:] = 1 - ramp
     return weights
-
-
-def _stft(wave: Tensor) -> Tensor:
-    """Spectrum of ``[..., T]``; a wave shorter than one window is filled up with zeros."""
-    padded = torch.nn.functional.pad(wave, (0, max(0, MASK_FFT - wave.shape[-1])))
-    return torch.stft(
-        padded, MASK_FFT, MASK_HOP, window=torch.hann_window(MASK_FFT), return_complex=True
-    )
-
-
-def _istft(spectrum: Tensor, length: int) -> Tensor:
-    """Inverse of :func:`_stft`, cut to ``length``."""
-    window = torch.hann_window(MASK_FFT)
-    whole = max(length, MASK_FFT)
-    return torch.istft(spectrum, MASK_FFT, MASK_HOP, window=window, length=whole)[..., :length]
-
-
-def soft_masks(stems: Tensor, power: float) -> Tensor:
-    """Spectra ``[S, bins, frames]`` → shares of the energy, adding up to 1 in every bin."""
-    level = stems.abs() ** power
-    floor = 1e-3 * level.mean((1, 2), keepdim=True) + 1e-12
-    return (level + floor) / (level + floor).sum(0)
-
-
-def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArray[np.float32]:
-    """Soft masks from mono ``stems [S, T]`` on every channel of ``mixture [C, T]``: ``[S, C, T]``.
-
-    The result adds up to the mixture exactly, and has its phase.
-    """
-    mixed = _stft(torch.from_numpy(mixture))
-    masks = soft_masks(_stft(torch.from_numpy(np.ascontiguousarray(stems))), power)
-    parts = [_istft(mask * mixed, mixture.shape[1]) for mask in masks]
-    return torch.stack(parts).numpy()
-
-
-def blend_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> NDArray[np.float32]:
-    """Geometric mean of the magnitudes of :func:`pan` and :func:`mask_mixture`, ``[S, C, T]``.
-
-    The phase is the mixture's. In decibels it is the mean of two views of a stem: what was
-    generated, which knows no leak, and what the mixture has there, which knows the timing.
-    """
-    mixed = _stft(torch.from_numpy(mixture))
-    phase = mixed / mixed.abs().clamp_min(1e-9)
-    out = []
-    for generated, masked in zip(
-        pan(mixture, stems), mask_mixture(mixture, stems, power), strict=True
-    ):
-        one, other = (_stft(torch.from_numpy(wave)).abs() for wave in (generated, masked))
-        out.append(_istft((one * other).sqrt() * phase, mixture.shape[1]))
-    return torch.stack(out).numpy()
-
-
-def pan(mixture: Samples, stems: Samples, bands: int = 24) -> NDArray[np.float32]:
-    """Mono ``stems [S, T]`` placed in the channels of ``mixture [C, T]``: ``[S, C, T]``.
-
-    Through each stem's soft mask the energy of every channel is compared with the mono
-    mixture's, per band over the whole signal; that ratio is the stem's gain in the channel.
-    """
-    length, channels = mixture.shape[1], mixture.shape[0]
-    mixed = _stft(torch.from_numpy(mixture))
-    spectra = _stft(torch.from_numpy(np.ascontiguousarray(stems)))
-    share = soft_masks(spectra, 2.0)
-    edges = torch.unique((MASK_FFT // 2 * torch.linspace(0, 1, bands + 1) ** 2.5).round().long())
-    edges[-1] += 1
-    out = torch.empty(len(stems), channels, length)
-    mono = mixed.mean(0).abs() ** 2
-    for s, spectrum in enumerate(spectra):
-        gains = torch.ones(channels, spectrum.shape[0])
-        for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            weight = share[s, low:high]
-            reference = (weight * mono[low:high]).sum()
-            for c in range(channels):
-                energy = (weight * mixed[c, low:high].abs() ** 2).sum()
-                ratio = torch.sqrt((energy + 1e-9) / (reference + 1e-9))
-                gains[c, low:high] = ratio.clamp(0.0, 2.0)
-        out[s] = _istft(gains[:, :, None] * spectrum, length)
-    return out.numpy()
 
 
 def log_mel_distance(a: Tensor, b: Tensor, features: Any) -> Tensor:

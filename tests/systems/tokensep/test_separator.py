@@ -12,7 +12,8 @@ from tokensep.codec.interface import Codes
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.lm import TokenLM
 from tokensep.lm_config import STEMS, InferenceConfig, SamplingConfig
-from tokensep.separator import TokenSep, fade, mask_mixture, pan, window_starts
+from tokensep.separator import TokenSep, fade, window_starts
+from tokensep.stereo import mask_mixture, pan
 from tokensep.weights_io import CONFIG, WEIGHTS, load_lm, save_lm
 
 DRAW = SamplingConfig(temperature=1.0)
@@ -174,6 +175,78 @@ def test_windows_cover_and_weights_add_up():
         torch.testing.assert_close(total, torch.ones_like(total))
 
 
+def whole_stft(wave: torch.Tensor) -> torch.Tensor:
+    """All of a signal at once, by torch."""
+    return torch.stft(wave, 2048, 512, window=torch.hann_window(2048), return_complex=True)
+
+
+def whole_istft(spectrum: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.istft(spectrum, 2048, 512, window=torch.hann_window(2048), length=length)
+
+
+@pytest.mark.parametrize("length", [1, 2047, 2048, 2049, 16 * 512, 20_000])
+def test_spectra_in_blocks_are_torchs(monkeypatch, length):
+    from tokensep import spectra
+
+    monkeypatch.setattr(spectra, "BLOCK", 16)
+    wave = torch.from_numpy(noise(2, length))
+    filled = torch.nn.functional.pad(wave, (0, max(0, 2048 - length)))
+    parts = list(spectra.blocks([wave]))
+    found = torch.cat([found for _, (found,) in parts], -1)
+    assert len(parts) == -(-found.shape[-1] // 16)
+    assert torch.equal(found, whole_stft(filled))
+    out = spectra.Synthesis((3, 2), length)
+    for first, (part,) in parts:
+        out.add(first, (1,), part)
+        out.count(first, part.shape[-1])
+    made = out.finish()
+    assert made.shape == (3, 2, length) and not made[[0, 2]].any()
+    torch.testing.assert_close(made[1], wave, atol=1e-6, rtol=1e-5)
+    odd = found * torch.linspace(0, 2, 1025)[:, None]  # what no signal has as its spectrum
+    out = spectra.Synthesis((2,), length)
+    out.add(0, (), odd)
+    out.count(0, odd.shape[-1])
+    torch.testing.assert_close(
+        out.finish(), whole_istft(odd, max(length, 2048))[:, :length], atol=1e-5, rtol=1e-4
+    )
+
+
+def test_placing_in_blocks_is_placing_at_once(monkeypatch, clip):
+    """The definitions, on whole spectra of a real song."""
+    from tokensep import spectra
+    from tokensep.stereo import blend_mixture
+
+    monkeypatch.setattr(spectra, "BLOCK", 100)
+    mixture = np.ascontiguousarray(clip.mixture.samples)
+    stems = np.stack([clip.stems[s].samples.mean(0) for s in STEMS])
+    length = mixture.shape[1]
+    mixed, own = whole_stft(torch.from_numpy(mixture)), whole_stft(torch.from_numpy(stems))
+
+    def shares(power: float) -> torch.Tensor:
+        level = own.abs() ** power
+        level = level + 1e-3 * level.mean((1, 2), keepdim=True) + 1e-12
+        return level / level.sum(0)
+
+    masked = torch.stack([whole_istft(share * mixed, length) for share in shares(1.0)])
+    np.testing.assert_allclose(mask_mixture(mixture, stems), masked, atol=2e-6)
+    edges = torch.unique((1024 * torch.linspace(0, 1, 25) ** 2.5).round().long()).tolist()
+    edges[-1] += 1
+    gains = torch.ones(4, 2, 1025)
+    mono = mixed.mean(0).abs() ** 2
+    for s, share in enumerate(shares(2.0)):
+        for low, high in pairwise(edges):
+            there = (share[low:high] * mixed[:, low:high].abs() ** 2).sum((1, 2))
+            all_in_all = (share[low:high] * mono[low:high]).sum()
+            gains[s, :, low:high] = ((there + 1e-9) / (all_in_all + 1e-9)).sqrt()[:, None]
+    placed = torch.stack(
+        [whole_istft(g.clamp(0, 2)[..., None] * o, length) for g, o in zip(gains, own, strict=True)]
+    )
+    np.testing.assert_allclose(pan(mixture, stems), placed, atol=1e-5)
+    blended = blend_mixture(mixture, stems)
+    monkeypatch.setattr(spectra, "BLOCK", 100_000)
+    np.testing.assert_allclose(blended, blend_mixture(mixture, stems), atol=1e-5)
+
+
 def test_masked_stems_add_up_to_the_mixture():
     mixture = noise(2, 9000)
     stems = noise(4, 9000, seed=1)
@@ -184,7 +257,7 @@ def test_masked_stems_add_up_to_the_mixture():
 
 def test_a_blend_lies_between_generated_and_masked_in_every_bin():
     """With generated stems equal to the masked mixture the blend is that; else it is in between."""
-    from tokensep.separator import _stft, blend_mixture
+    from tokensep.stereo import blend_mixture
 
     rng = np.random.default_rng(4)
     stems = rng.normal(0, 0.1, (4, 9000)).astype(np.float32)
@@ -193,7 +266,7 @@ def test_a_blend_lies_between_generated_and_masked_in_every_bin():
     blended = blend_mixture(mixture, stems)[:, 0]
     assert blended.shape == stems.shape and np.isfinite(blended).all()
     own, other, both = (
-        np.sqrt(np.mean(np.abs(_stft(torch.from_numpy(x.copy())).numpy()) ** 2, axis=(1, 2)))
+        np.sqrt(np.mean(np.abs(whole_stft(torch.from_numpy(x.copy())).numpy()) ** 2, axis=(1, 2)))
         for x in (stems, masked, blended)
     )
     assert (both < np.maximum(own, other) * 1.02).all() and (both > 0.3 * other).all()

@@ -61,7 +61,7 @@ def test_generated_stems_follow_their_stem_more_than_the_others(mini, clip):
 
 def test_the_codec_is_a_ceiling(mini, clip):
     """True tokens, masked onto the mixture, beat generated ones."""
-    from tokensep.separator import mask_mixture
+    from tokensep.stereo import mask_mixture
 
     mixture = clip.mixture.samples
     level = rms(mixture.mean(0))
