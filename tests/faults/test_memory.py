@@ -122,8 +122,8 @@ def test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster(
         assert done.returncode == 0, done.stderr[-1500:]
         return tuple(json.loads(done.stdout))
 
-    short, long = sizes((0.25, 0.75), (1.0, 4.0))
-    for spec in sizes(MINIS[:1], MINIS):
+    short, long = sizes((0.5, 1.25), (1.0, 4.0))
+    for spec in sizes(MINIS[-1:], MINIS):
         (least, small), (most, large) = peak(short, spec), peak(long, spec)
         growth = (most - least) / (large - small)
         assert growth <= 16, (spec, growth, least, most)
