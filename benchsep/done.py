@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchsep.job import Job, metric_id, retried, system_id
-from benchsep.metrics.catalog import get_metric, stems_scored
-from benchsep.metrics.metric import column
+from benchsep.job import Job, metric_id, retried, system_id, wanted_scores
+from benchsep.metrics.metric import Metric, column
 from benchsep.store import Store
 
 
@@ -23,7 +22,13 @@ def is_done(job: Job, store: Store) -> bool:
     if record["system_id"] != system_id(job.info):
         return False
     cells = {(c["metric"], c["stem"], c["draw"]): c for c in record["cells"]}
-    return all(_cell_done(cells, *need, job.overwrite) for need in _needs(job))
+    return all(
+        _cell_done(cells.get((column(metric, value), stem, draw)), metric, job.overwrite)
+        for metric, stems in wanted_scores(job)
+        for stem in stems
+        for value in metric.values
+        for draw in job.made
+    )
 
 
 def begin(job: Job, store: Store) -> bool:
@@ -39,30 +44,9 @@ def begin(job: Job, store: Store) -> bool:
     return False
 
 
-def _needs(job: Job) -> list[tuple[str, str, str, int]]:
-    draws = range(job.draws if not job.info.deterministic else 1)
-    needs = []
-    for name in job.metrics:
-        metric = get_metric(name)
-        stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
-        for stem in (s for s in stems if s in job.info.stems):
-            for value in metric.values:
-                needs += [(name, column(metric, value), stem, draw) for draw in draws]
-    return needs
-
-
-def _cell_done(
-    cells: dict[tuple[str, str, int], dict[str, Any]],
-    name: str,
-    value: str,
-    stem: str,
-    draw: int,
-    overwrite: str,
-) -> bool:
-    cell = cells.get((value, stem, draw))
+def _cell_done(cell: dict[str, Any] | None, metric: Metric, overwrite: str) -> bool:
     if cell is None:
         return False
     if overwrite == "never":
         return True
-    metric = get_metric(name)
     return bool(cell["metric_id"] == metric_id(metric)) and not retried(cell["status"], metric)

@@ -233,17 +233,13 @@ def _at(line: Line, seconds: float) -> float:
     return line[0] + line[1] * seconds
 
 
-def _draws(job: Job) -> int:
-    return 1 if job.info.deterministic else job.draws
-
-
 def _add_separation(
     found: Forecast, jobs: list[Job], lengths: dict[str, float], rates: Rates, unknown: set[str]
 ) -> None:
     for job in jobs:
         entry = found.systems.setdefault(job.label, {"jobs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0})
         entry["jobs"] = (entry["jobs"] or 0) + 1
-        audio = lengths[job.track.name] * _draws(job)
+        audio = lengths[job.track.name] * len(job.made)
         if job.keep_estimates != "none":
             found.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
         device = _device_of(job)
@@ -290,8 +286,8 @@ def _add_scoring(
         seconds = 0.0
         for job in plan.jobs:
             share = len(stems & set(job.info.stems)) / usual
-            estimates[job.track.name] += _draws(job) if share else 0
-            seconds += share * _draws(job) * _at(cost.each, lengths[job.track.name])
+            estimates[job.track.name] += len(job.made) if share else 0
+            seconds += share * len(job.made) * _at(cost.each, lengths[job.track.name])
         seconds += sum(_at(cost.once, lengths[t]) for t, n in estimates.items() if n)
         found.metrics[name] = seconds / 3600
 

@@ -51,6 +51,11 @@ class Job:
         """Compute every cell anew, whatever the store holds."""
         return self.overwrite == "always"
 
+    @property
+    def made(self) -> range:
+        """The draws that are made: one where seeds change nothing."""
+        return range(1 if self.info.deterministic else self.draws)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -113,7 +118,7 @@ def separate_job(job: Job, loaded: LoadedTrack, store: Store) -> dict[int, Separ
     """The first half of :func:`run_job`, for a worker that separates and does not score."""
     record = _record(job, loaded)
     known = _known(job, store.read(job.label, job.track.name))
-    return {draw: _separate(job, loaded, store, record, known, draw) for draw in _draws(job)}
+    return {draw: _separate(job, loaded, store, record, known, draw) for draw in job.made}
 
 
 def run_job(
@@ -126,7 +131,7 @@ def run_job(
     record = _record(job, loaded)
     old = store.read(job.label, job.track.name)
     known = _known(job, old)
-    for draw in _draws(job):
+    for draw in job.made:
         done = (separated or {}).get(draw)
         done = done or _separate(job, loaded, store, record, known, draw)
         _score_draw(job, loaded, record, known, draw, done)
@@ -184,10 +189,6 @@ def _carry_over(record: dict[str, Any], old: dict[str, Any]) -> None:
     record["draws"] = {**old["draws"], **record["draws"]}
 
 
-def _draws(job: Job) -> range:
-    return range(job.draws if not job.info.deterministic else 1)
-
-
 def _known(job: Job, old: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
     """The stored cells that may be kept, by key."""
     return {} if job.fresh or old is None else {c["key"]: c for c in old["cells"]}
@@ -204,7 +205,7 @@ def _separate(
     """One draw's estimates, unless the store holds all that would be made of them."""
     seed = drawn_seed(job, draw)
     identity = _estimate_id(job, record, seed)
-    kept = (_kept(c, known, identity, record, draw) for c in _wanted(job))
+    kept = (_kept(c, known, identity, record, draw) for c in wanted_scores(job))
     if identity and all(cells is not None for cells in kept):
         return Separated(identity, None, {})
     estimates, cost = _estimates(job, loaded, store, seed, draw)
@@ -219,7 +220,7 @@ def _score_draw(
     draw: int,
     done: Separated,
 ) -> None:
-    wanted = _wanted(job)
+    wanted = wanted_scores(job)
     kept = [_kept(c, known, done.identity, record, draw) for c in wanted]
     if done.estimates is None:
         for cells in kept:
@@ -231,7 +232,8 @@ def _score_draw(
         record["cells"] += cells or _score(metric, stems, loaded, record, draw, done)
 
 
-def _wanted(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
+def wanted_scores(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
+    """Each metric with the stems it scores, as far as the system offers them."""
     pairs = []
     for metric in map(get_metric, job.metrics):
         stems = stems_scored(metric, job.stems, all_stems=job.all_stems)

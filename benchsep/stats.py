@@ -142,11 +142,16 @@ def with_average(frame: pd.DataFrame) -> pd.DataFrame:
         if len(wanted) < 2:
             continue
         statuses = dict(zip(part["stem"], part["status"], strict=True))
-        odd = [statuses.get(s, "no_stem") for s in wanted if statuses.get(s) != "ok"]
-        value = math.nan if odd else math.fsum(part["value"]) / len(part)
-        rows.append({**dict(zip(keys, key, strict=True)), "value": value})
-        rows[-1] |= {"stem": AVERAGE, "status": odd[0] if odd else "ok"}
+        mean = mean_or_reason(list(part["value"]), [statuses.get(s, "no_stem") for s in wanted])
+        rows.append({**dict(zip(keys, key, strict=True)), "stem": AVERAGE, **mean})
     return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
+
+
+def mean_or_reason(values: Sequence[float], statuses: Sequence[str]) -> dict[str, Any]:
+    """``value`` and ``status`` of a mean: NaN and the first reason where a part has none."""
+    odd = [status for status in statuses if status != "ok"]
+    value = math.nan if odd else math.fsum(values) / len(values)
+    return {"value": value, "status": odd[0] if odd else "ok"}
 
 
 def from_frames(frame: pd.DataFrame, statistic: Literal["mean", "median"]) -> pd.DataFrame:

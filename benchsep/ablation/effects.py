@@ -23,8 +23,8 @@ from benchsep import inference
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report.captions import is_reference
-from benchsep.stats import YARDSTICKS, compare, song_values, with_average
+from benchsep.report.captions import yardstick_rank
+from benchsep.stats import YARDSTICKS, compare, mean_or_reason, song_values, with_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,9 +90,9 @@ def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str,
     if part.empty:
         return {}
     values = song_values(with_average(part))
-    first = {s: 0 for s, f in zip(part["system"], part["family"], strict=True) if f == "mixture"}
-    place = {s: (first.get(s, 2 - is_reference(s)), s) for s in set(part["system"])}
-    return {key: values[key] for key in sorted(values, key=lambda k: (place[k[0]], k))}
+    pairs = zip(part["system"], part["family"], strict=True)
+    rank = {system: yardstick_rank(system, family) for system, family in pairs}
+    return {key: values[key] for key in sorted(values, key=lambda k: (rank[k[0]], k))}
 
 
 def renamed(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
@@ -116,10 +116,8 @@ def _over_draws(part: pd.DataFrame) -> pd.DataFrame:
     keys = ["system", "family", "edition", "metric", "stem", "track"]
     rows = []
     for key, cells in part.sort_values("draw").groupby(keys, sort=True, dropna=False):
-        odd = [status for status in cells["status"] if status != "ok"]
-        value = math.nan if odd else math.fsum(cells["value"]) / len(cells)
-        rows.append({**dict(zip(keys, key, strict=True)), "value": value})
-        rows[-1]["status"] = odd[0] if odd else "ok"
+        mean = mean_or_reason(list(cells["value"]), list(cells["status"]))
+        rows.append({**dict(zip(keys, key, strict=True)), **mean})
     return pd.DataFrame(rows, columns=[*keys, "value", "status"])
 
 

@@ -69,8 +69,7 @@ def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
     rows = len(variants) * len(seeds)
     seconds, tracks, score, separate = _running(ablation, root)
     drawn = sum(int(variant.options.get("draws", 1)) for variant in variants)
-    draws = len(seeds) * (int(ablation.suite.get("draws", 1)) if ablation.trainer else 1)
-    running = draws * (len(variants) * score + drawn * separate)
+    running = len(seeds) * ablation.draws * (len(variants) * score + drawn * separate)
     total += running
     lines.append(
         f"  run {rows} systems on {tracks} tracks ({seconds / 60:.1f} minutes): "

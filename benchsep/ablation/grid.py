@@ -78,6 +78,11 @@ class Ablation(BaseModel):
             raise ValueError(f"{trained[0]!r} needs a trainer; without one only spec.* can vary")
         return self
 
+    @property
+    def draws(self) -> int:
+        """Draws of each song by each row: of a trained variant; else the seeds are the draws."""
+        return int(self.suite.get("draws", 1)) if self.trainer else 1
+
     def resolved_suite(self, systems: tuple[str, ...], **overrides: Any) -> Suite:
         """The suite with the variants as its systems."""
         values = {**self.suite, **{k: v for k, v in overrides.items() if v is not None}}

@@ -68,28 +68,33 @@ def values_table(done: Executed, effects: Effects) -> Table:
         )
     songs = song_values(effects.cells) if len(effects.cells) else {}
     total = effects.cells["track"].nunique()
-    rows = []
-    for number, variant in enumerate(expand(ablation), 1):
-        reason = next((r for (v, _), r in done.failed.items() if v == variant.name), "")
-        cells = [
-            _mean(f"t1.r{number}c{i}", songs.get((variant.name, stem, metric), {}), total, reason)
-            for i, (metric, stem) in enumerate(columns, 1)
-        ]
-        if ablation.published:
-            value = next((p.value for p in ablation.published if p.variant == variant.name), None)
-            cells.append(Cell(f"t1.r{number}c{len(cells) + 1}", value, 0, 0))
-        group = "control" if variant.name == ablation.control else "variant"
-        rows.append(Row(variant.name, "variant", group, tuple(cells)))
-    measures = dict.fromkeys(metric for metric, _ in columns)
     labels = dict.fromkeys(label for label, _, _ in effects.yardsticks)
-    for number, label in enumerate(labels, len(rows) + 1):
+    rows: list[Row] = []
+
+    def add(
+        name: str,
+        family: str,
+        group: str,
+        values: Any,
+        reason: str = "",
+        known: float | None = None,
+    ) -> None:
+        place = f"t1.r{len(rows) + 1}c"
         cells = [
-            _mean(f"t1.r{number}c{i}", effects.yardsticks.get((label, stem, metric), {}), total, "")
+            _mean(f"{place}{i}", values.get((name, stem, metric), {}), total, reason)
             for i, (metric, stem) in enumerate(columns, 1)
         ]
         if ablation.published:
-            cells.append(Cell(f"t1.r{number}c{len(cells) + 1}", None, 0, 0))
-        rows.append(Row(label, "oracle", "yardstick", tuple(cells)))
+            cells.append(Cell(f"{place}{len(cells) + 1}", known, 0, 0))
+        rows.append(Row(name, family, group, tuple(cells)))
+
+    for variant in expand(ablation):
+        reason = next((r for (v, _), r in done.failed.items() if v == variant.name), "")
+        known = next((p.value for p in ablation.published if p.variant == variant.name), None)
+        group = "control" if variant.name == ablation.control else "variant"
+        add(variant.name, "variant", group, songs, reason, known)
+    for label in labels:
+        add(label, "oracle", "yardstick", effects.yardsticks)
     return Table(
         "t1",
         f"{ablation.title}: values",
@@ -98,7 +103,7 @@ def values_table(done: Executed, effects: Effects) -> Table:
         _caption(effects, total),
         warnings=tuple(
             warnings(
-                list(measures),
+                list(dict.fromkeys(metric for metric, _ in columns)),
                 effects.traits,
                 families=frozenset(effects.cells["family"]),
                 labels=frozenset(labels),
@@ -188,8 +193,7 @@ def _caption(effects: Effects, total: int) -> tuple[str, ...]:
     ablation = effects.ablation
     seeds = len(ablation.seeds)
     kind = "training seeds" if ablation.trainer else "draws"
-    draws = int(ablation.suite.get("draws", 1)) if ablation.trainer else 1
-    drawn = f", {draws} draws of each song averaged" if draws > 1 else ""
+    drawn = f", {ablation.draws} draws of each song averaged" if ablation.draws > 1 else ""
     lines = [
         f"Means over {total} songs ({effects.edition}) of means over {seeds} {kind}{drawn}; "
         "the first row is the base."

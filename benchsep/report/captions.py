@@ -188,6 +188,11 @@ def warnings(
     return lines + list(missing)
 
 
+def yardstick_rank(label: str, family: str) -> int:
+    """The mixture stands first, then the true stems, then the oracles and all else."""
+    return 0 if family == "mixture" else 1 if is_reference(label) else 2
+
+
 def is_reference(label: str) -> bool:
     """Whether a label is the true stem scored as its own estimate."""
     return label.split("@")[0].split(":")[0] == "reference"

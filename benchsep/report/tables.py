@@ -80,8 +80,7 @@ class _Run:
     def _place(self, label: str) -> tuple[int, int, str]:
         family = self.families[label]
         group = list(GROUPS).index(group_of(family))
-        rank = 0 if family == "mixture" else 1 if captions.is_reference(label) else 2
-        return group, rank, label
+        return group, captions.yardstick_rank(label, family), label
 
     def stems(self, metric: str) -> tuple[str, ...]:
         return stem_order({s for _, s, name in self.scores if name == metric} - {AVERAGE})

@@ -92,6 +92,7 @@ class TokenSepTrainer:
         from tokensep.train import lm
         from tokensep.train.data import StemStore, musdb_folders
         from tokensep.train.prepared import mark_of
+        from tokensep.train.pseudo_labels import shards_in
 
         torch.set_num_threads(1)
         source = codec_folder(resolved["codec"])
@@ -110,7 +111,7 @@ class TokenSepTrainer:
             store = StemStore.build(audio, files, config.rate)
         facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
         facts += [resolved["shards_mark"]] if "shards" in resolved else []
-        shards = sorted(Path(resolved["shards"]).glob("*.tar")) if "shards" in resolved else []
+        shards = shards_in(Path(resolved["shards"])) if "shards" in resolved else []
         bank = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
         with FileLock(cache / "bank.lock"):
             lm.banks(store, shards, codec, config, train, bank)
@@ -154,13 +155,14 @@ def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
     """``songs`` and ``shards``, taken out of the settings, with marks of what lies there."""
     from tokensep.train.data import musdb_files
     from tokensep.train.prepared import mark_of
+    from tokensep.train.pseudo_labels import shards_in
 
     found: dict[str, Any] = {}
     for name in {"songs", "shards"} & settings.keys():
         folder = Path(str(settings.pop(name)))
         inside: list[tuple[Any, ...]] = []
         if folder.is_dir():
-            tars = [(path,) for path in sorted(folder.glob("*.tar"))]
+            tars = [(path,) for path in shards_in(folder)]
             inside = tars if name == "shards" else list(musdb_files(folder, None, set()))
         if not inside:
             wanted = "pseudo-label shards (*.tar)" if name == "shards" else "songs with stems"

@@ -202,6 +202,7 @@ def train_lm(
     from tokensep.train.data import StemStore, musdb_folders
     from tokensep.train.lm import train_lm as run
     from tokensep.train.processes import leave_group
+    from tokensep.train.pseudo_labels import shards_in
 
     if not musdb and not shards:
         raise ConfigError("nothing to train on: pass --musdb FOLDER or --shards FOLDER")
@@ -218,7 +219,7 @@ def train_lm(
         store=store,
         config=separator,
         train=train,
-        shards=[path for root in shards or [] for path in sorted(root.glob("*.tar"))],
+        shards=[path for root in shards or [] for path in shards_in(root)],
         init=init,
     )
     leave_group()

@@ -36,7 +36,7 @@ def blocks(waves: list[Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
     count = frames_of(waves[0].shape[-1])
     for first in range(0, count, BLOCK):
         held = min(BLOCK, count - first)
-        cut = slice(first * HOP, (first + held - 1) * HOP + FFT)
+        cut = _samples(first, held)
         yield (
             first,
             [
@@ -63,27 +63,33 @@ class Synthesis:
 
     def __init__(self, shape: tuple[int, ...], length: int) -> None:
         self.length, self.window = length, torch.hann_window(FFT)
-        samples = (frames_of(length) - 1) * HOP + FFT
-        self.sums = torch.zeros(*shape, samples)
-        self.weights = torch.zeros(samples)
+        self.sums = torch.zeros(*shape, (frames_of(length) - 1) * HOP + FFT)
 
     def add(self, first: int, at: tuple[int, ...], spectrum: Tensor) -> None:
         """Add the block ``[C, BINS, frames]`` that begins with frame ``first`` to wave ``at``."""
         frames = torch.fft.irfft(spectrum.transpose(-1, -2), FFT) * self.window
-        place = slice(first * HOP, (first + frames.shape[-2] - 1) * HOP + FFT)
-        self.sums[(*at, ..., place)] += _overlapped(frames)
-
-    def count(self, first: int, frames: int) -> None:
-        """Note the windows of a block: once for each, whatever waves were added."""
-        place = slice(first * HOP, (first + frames - 1) * HOP + FFT)
-        self.weights[place] += _overlapped((self.window**2).expand(1, frames, FFT))[0]
+        self.sums[(*at, ..., _samples(first, frames.shape[-2]))] += _overlapped(frames)
 
     def finish(self) -> Tensor:
         """The waves."""
         cut = slice(FFT // 2, FFT // 2 + self.length)
         waves = self.sums[..., cut]
-        waves /= self.weights[cut]
+        waves /= self._weights()[cut]
         return waves
+
+    def _weights(self) -> Tensor:
+        """The squared windows of all frames, added up."""
+        weights, count = torch.zeros(self.sums.shape[-1]), frames_of(self.length)
+        for first in range(0, count, BLOCK):
+            held = min(BLOCK, count - first)
+            windows = (self.window**2).expand(1, held, FFT)
+            weights[_samples(first, held)] += _overlapped(windows)[0]
+        return weights
+
+
+def _samples(first: int, frames: int) -> slice:
+    """Where ``frames`` frames from ``first`` on lie in the padded wave."""
+    return slice(first * HOP, (first + frames - 1) * HOP + FFT)
 
 
 def _overlapped(frames: Tensor) -> Tensor:

@@ -24,10 +24,9 @@ def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> Sample
     The result adds up to the mixture exactly, and has its phase.
     """
     out = Synthesis((len(stems), mixture.shape[0]), mixture.shape[1])
-    for first, mixed, _, masks in _shared(mixture, stems, power):
+    for first, mixed, masks in _shared(mixture, stems, power):
         for s, mask in enumerate(masks):
             out.add(first, (s,), mask * mixed)
-        out.count(first, mixed.shape[-1])
     return out.finish().numpy()
 
 
@@ -43,7 +42,7 @@ def pan(mixture: Samples, stems: Samples, bands: int = 24) -> Samples:
     width, channels = len(edges) - 1, mixture.shape[0]
     energy = torch.zeros(len(stems), channels, width, dtype=torch.float64)
     reference = torch.zeros(len(stems), 1, width, dtype=torch.float64)
-    for _, mixed, _, masks in _shared(mixture, stems, 2.0):
+    for _, mixed, masks in _shared(mixture, stems, 2.0):
         power, mono = mixed.abs() ** 2, mixed.mean(0).abs() ** 2
         for s, mask in enumerate(masks):
             energy[s].index_add_(1, band, (mask * power).sum(-1).double())
@@ -54,7 +53,6 @@ def pan(mixture: Samples, stems: Samples, bands: int = 24) -> Samples:
     for first, (spectra,) in blocks([torch.from_numpy(np.ascontiguousarray(stems))]):
         for s, spectrum in enumerate(spectra):
             out.add(first, (s,), gains[s] * spectrum)
-        out.count(first, spectra.shape[-1])
     return out.finish().numpy()
 
 
@@ -72,14 +70,11 @@ def blend_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> Sampl
         pairs = zip(spectra[: len(stems)], spectra[len(stems) :], strict=True)
         for s, (generated, masked) in enumerate(pairs):
             out.add(first, (s,), (generated.abs() * masked.abs()).sqrt() * phase)
-        out.count(first, mixed.shape[-1])
     return out.finish().numpy()
 
 
-def _shared(
-    mixture: Samples, stems: Samples, power: float
-) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-    """Blocks of the mixture's and the stems' spectra, and the stems' shares ``[S, BINS, frames]``.
+def _shared(mixture: Samples, stems: Samples, power: float) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """First frame, the mixture's spectra and the stems' shares ``[S, BINS, frames]``, by blocks.
 
     A share is of the energy (``power`` 2) or magnitude (1) of all stems in a bin, each lifted by
     a thousandth of its mean: shares add up to 1 everywhere, also where all are silent.
@@ -92,4 +87,4 @@ def _shared(
     floor = (1e-3 * (total / count) + 1e-12).float()[:, None, None]
     for first, (mixed, spectra) in blocks([torch.from_numpy(mixture), mono]):
         level = spectra.abs() ** power + floor
-        yield first, mixed, spectra, level / level.sum(0)
+        yield first, mixed, level / level.sum(0)

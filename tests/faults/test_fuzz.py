@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from environment import environment
 from inputs import KINDS
 
 HERE = Path(__file__).parent
 
 
 def test_damaged_inputs_end_in_a_result_or_a_named_error(sizes, figures):
-    root = HERE.parents[1]
-    paths = [str(root), str(root / "systems"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, str(HERE / "fuzz.py"), "--tries", str(sizes(120, 10_000))],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env=environment(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -65,11 +63,9 @@ print(json.dumps(found))
 
 def test_the_fuzzer_sees_what_it_should(tmp_path):
     """A reader that leaks, crashes or raises a foreign error is a failure, by name."""
-    root = HERE.parents[1]
-    paths = [str(HERE), str(root), str(root / "systems"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", SELF_TEST, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env=environment(HERE),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

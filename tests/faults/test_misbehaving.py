@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,13 +83,10 @@ def plugin(tmp_path_factory) -> Path:
 
 
 def run(plugin: Path, songs: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parents[2]
-    paths = [str(plugin), str(root), str(root / "systems")]
     command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}",
                "--metrics", "usdr", "--no-yardsticks", "-o", str(out), *options]  # fmt: skip
     return subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True, text=True, check=False,
+        command, env=environment(plugin), capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 

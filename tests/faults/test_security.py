@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from benchsep_baselines import checkpoints, htdemucs, msst
+from environment import environment
 from noise import noise_songs
 from safetensors.torch import save_file
 from tokensep.errors import DataError
@@ -373,11 +374,9 @@ def test_a_plugin_that_fails_to_import_is_listed_and_breaks_nothing(tmp_path, bo
         "[benchsep.systems]\nbrokensys = broken_plugin:System\n"
         "[benchsep.metrics]\nbrokenmetric = broken_plugin:Metric\n"
     )
-    root = Path(__file__).parents[2]
-    path = os.pathsep.join([str(tmp_path), str(root), str(root / "systems")])
     done = subprocess.run(
         [sys.executable, "-m", "benchsep.cli", "list", "metrics"],
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
+        env=environment(tmp_path), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -158,7 +158,7 @@ class StemStore:
             there are no files, one cannot be read, or the folder holds those of other files.
         """
         files = list(files)
-        facts = {"files": prepared.mark_of(list(files)), "rate": rate}
+        facts = {"files": prepared.mark_of(files), "rate": rate}
         if prepared.is_ready(folder, facts):
             return cls(folder)
         prepared.declare(folder, facts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def declare(folder: Path, facts: dict[str, Any]) -> None:
     write_text(folder / SOURCE, json.dumps(facts, indent=1, sort_keys=True))
 
 
-def mark_of(files: list[tuple[Any, ...]]) -> str:
+def mark_of(files: Iterable[tuple[Any, ...]]) -> str:
     """A digest of rows of labels and paths, of which names and sizes count."""
     content = [
         [

@@ -267,6 +267,11 @@ def _add_sample(
     _add(tar, f"{key}.json", json.dumps(facts).encode())
 
 
+def shards_in(folder: Path) -> list[Path]:
+    """The finished shards of a folder, in order."""
+    return sorted(folder.glob("*.tar"))
+
+
 def stream(shards: list[Path]) -> Iterator[Sample]:
     """Samples of shards one after the other, each shard read front to back.
 
