@@ -96,9 +96,11 @@ def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str,
 
 
 def renamed(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
-    """Cells of the ablation's rows alone, called by variant, the seed as the draw."""
+    """Cells of the ablation's rows and songs alone, called by variant, the seed as the draw."""
     import pandas as pd
 
+    if done.tracks is not None:
+        frame = frame[frame["track"].isin(done.tracks)]
     parts = []
     for (variant, seed), label in done.labels.items():
         part = frame[frame["system"] == label].copy()

@@ -24,7 +24,8 @@ class Executed:
     """An ablation that was run.
 
     ``labels`` maps ``(variant, seed)`` to the row of the run; ``failed`` maps it to the reason why
-    there is none.
+    there is none. ``tracks``: the songs of this ablation, since the run folder is shared and may
+    hold others; ``None``: all that are there.
     """
 
     ablation: Ablation
@@ -32,6 +33,7 @@ class Executed:
     labels: dict[tuple[str, int], str] = field(default_factory=dict)
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
+    tracks: frozenset[str] | None = None
 
 
 def training_data(ablation: Ablation, root: Path | None) -> Path:
@@ -185,6 +187,7 @@ def _run(
 
     suite = _suite(ablation, tuple(dict.fromkeys(specs.values())), root, jobs=jobs)
     result = run(suite, out=done.run, progress=progress)
+    done.tracks = frozenset(track.name for track in result.plan.tracks)
     names = {spec: label for label, (spec, _) in result.plan.systems.items()}
     for key, spec in specs.items():
         done.labels[key] = names[str(Spec.parse(spec))]

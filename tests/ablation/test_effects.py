@@ -170,6 +170,13 @@ def test_several_draws_of_a_trained_variant_are_one_value_for_its_seed():
     assert found["value"].item() == pytest.approx(drawn[one]["value"].mean())
 
 
+def test_songs_that_another_ablation_left_in_the_run_folder_do_not_count():
+    frame = cells({"a": (3.0, 0.0)}, songs=3)
+    ours = frozenset({"song 0", "song 2"})
+    done = Executed(LISTED, run=None, labels={("base", 0): "a"}, tracks=ours)
+    assert set(renamed(frame, done)["track"]) == ours
+
+
 def test_a_draw_without_a_value_is_not_averaged_away():
     drawn = cells({"a": (3.0, 0.0)}, songs=1).query("stem == 'bass'")
     drawn.loc[drawn["draw"] == 1, ["value", "status"]] = np.nan, "failed: no room"
