@@ -109,24 +109,26 @@ class InferenceConfig(Strict):
     """How a song is separated; the shipped values were chosen on the validation songs.
 
     ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
-    (what is undecided then adds little instead of noise). ``refine="mask"``: the stems' magnitudes
-    become soft masks on the mixture; ``"blend"``: the geometric mean of a generated magnitude and
-    that of the masked mixture, with the mixture's phase, so that what either of the two lacks is
-    gone. ``draws`` > 1: that many seeds per window, the one that adds up to the mixture best is
-    kept.
+    (what is undecided then adds little instead of noise), or the ``consensus``: that mean averaged
+    over all draws and overlapping windows too (:mod:`tokensep.consensus`). ``refine="mask"``: the
+    stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
+    generated magnitude and that of the masked mixture, with the mixture's phase, so that what
+    either of the two lacks is gone. ``draws`` > 1: that many seeds per window, of which the
+    consensus is made, or else the one kept that adds up to the mixture best.
     """
 
     sampling: SamplingConfig = SamplingConfig()
     decoding: Literal["sequential", "parallel"] = "sequential"
     order: tuple[str, ...] | None = None
     """Stems in the order they are drawn (None: that of the configuration)."""
-    render: Literal["tokens", "mean"] = "tokens"
+    render: Literal["tokens", "mean", "consensus"] = "tokens"
     refine: Literal["none", "mask", "blend"] = "none"
     mask_power: float = Field(1.0, gt=0)
     """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
     stereo: Literal["panning", "mid-side", "mono"] = "panning"
     draws: int = Field(1, ge=1, le=64)
     overlap_frames: int = Field(8, ge=0)
+    """Shared by two neighbouring windows: at most half a window, three quarters in a consensus."""
     prime: bool = False
     """Give each window the previous one's last tokens (then windows are not a batch)."""
     batch: int = Field(8, ge=1)
@@ -135,6 +137,15 @@ class InferenceConfig(Strict):
     """How a decoding step is computed: by torch (``plain``), or ``compiled`` by numba, in fp32 or
     with ``int8`` weights, for which numbers change a little. ``auto``: compiled where windows are
     decoded one by one on a CPU (``prime``, ``batch=1``) and there are enough of them."""
+
+    @model_validator(mode="after")
+    def _independent(self) -> InferenceConfig:
+        if self.render == "consensus" and self.prime:
+            raise ValueError(
+                "render=consensus averages windows drawn independently, prime makes each follow "
+                "its predecessor; choose one"
+            )
+        return self
 
 
 class TokenSepConfig(Strict):

@@ -8,7 +8,8 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel``
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
-temperature, top_k, top_p, cfg, sampled_layers, draws, render, refine, mask_power, stereo, prime
+temperature, top_k, top_p, cfg, sampled_layers, draws, render, overlap_frames, refine, mask_power,
+stereo, prime
               see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
@@ -46,6 +47,7 @@ def load(
     sampled_layers: str = "",
     draws: str = "",
     render: str = "",
+    overlap_frames: str = "",
     refine: str = "",
     mask_power: str = "",
     stereo: str = "",
@@ -73,6 +75,7 @@ def load(
         model.config.inference,
         {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
         | {"stereo": stereo, "prime": prime, "mask_power": mask_power}
+        | {"overlap_frames": overlap_frames}
         | {"order": _order(order, model.config.stems)},
         {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
         | {"sampled_layers": sampled_layers},
@@ -105,9 +108,8 @@ def _options(
         return InferenceConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(
-            f"tokensep: option {first['loc'][-1]}={first['input']!r}: {first['msg']}"
-        ) from None
+        option = f"option {first['loc'][-1]}={first['input']!r}: " if first["loc"] else ""
+        raise UsageError(f"tokensep: {option}{first['msg']}") from None
 
 
 def _translated(call: Callable[[], Any]) -> Any:

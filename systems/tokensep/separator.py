@@ -6,8 +6,9 @@ audio     float32 ``[channels, T]`` at any rate; the stems come back with the sa
 core      mono at the codec's rate, as in the paper; what is stereo is recovered afterwards
 level     the mono mixture is brought to one RMS before, and the stems back after
 windows   of the length the LM was trained on, overlapping, decoded as a batch (or one by one, each
-          primed by its predecessor's tokens), cross-faded linearly. Beside the samples, memory
-          grows with the batch of windows, not with the song.
+          primed by its predecessor's tokens), cross-faded linearly; with ``render="consensus"``
+          their latents are averaged and decoded once. Beside the samples (and those latents, a
+          seventh of two channels), memory grows with the batch of windows, not with the song.
 
 Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
 read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
@@ -27,15 +28,19 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tokensep.codec.interface import Codes
+from tokensep.consensus import Consensus
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.generate import Generated, Step, generate
 from tokensep.lm import TokenLM
 from tokensep.lm_config import InferenceConfig
 from tokensep.stereo import blend_mixture, mask_mixture, pan
+from tokensep.windows import cross_faded, fade, window_starts
 
 Samples = NDArray[np.float32]
 SILENT = 1e-6
 """RMS below which a signal is silence: nothing is generated for it."""
+PIECE_SECONDS = 20.0
+"""Of a song through the codec's decoder at a time."""
 
 
 def checked(audio: ArrayLike, rate: int) -> Samples:
@@ -80,25 +85,6 @@ def resampled(samples: Samples, source: int, target: int, length: int | None = N
 def rms(samples: Samples) -> float:
     """Root mean square over everything."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-
-
-def window_starts(length: int, window: int, overlap: int) -> list[int]:
-    """Starts of windows that cover ``length``, in steps of ``window - overlap``."""
-    step = window - overlap
-    count = max(1, -(-(length - overlap) // step))
-    return [i * step for i in range(count)]
-
-
-def fade(window: int, overlap: int, first: bool, last: bool) -> Tensor:
-    """Weights of one window; those of overlapping windows add up to 1."""
-    weights = torch.ones(window)
-    if overlap:
-        ramp = (torch.arange(overlap) + 0.5) / overlap
-        if not first:
-            weights[:overlap] = ramp
-        if not last:
-            weights[-overlap:] = 1 - ramp
-    return weights
 
 
 def log_mel_distance(a: Tensor, b: Tensor, features: Any) -> Tensor:
@@ -272,6 +258,8 @@ class TokenSep:
         self, core: Tensor, seed: int, options: InferenceConfig, told: Tensor | None = None
     ) -> Tensor:
         """``[T]`` (and true stems ``[S, T]``) at the codec's rate → ``[S, T]``."""
+        if options.render == "consensus":
+            return self._consensus(core, seed, options, told)
         hop, length = self.config.frame_hop, len(core)
         window = self.config.window_frames * hop
         overlap = min(options.overlap_frames, self.config.window_frames // 2) * hop
@@ -294,6 +282,65 @@ class TokenSep:
                 weights = fade(window, overlap, start == 0, start == starts[-1])
                 out[:, start : start + window] += weights * stems[i].cpu()
         return out[:, :length]
+
+    def _consensus(
+        self, core: Tensor, seed: int, options: InferenceConfig, told: Tensor | None
+    ) -> Tensor:
+        """``[T]`` → ``[S, T]`` like :meth:`_windows`, by :mod:`tokensep.consensus`."""
+        hop, window = self.config.frame_hop, self.config.window_frames
+        frames, draws = -(-len(core) // hop), options.draws
+        overlap = min(options.overlap_frames, 3 * window // 4)
+        starts = window_starts(max(frames, window), window, overlap)
+        padded = torch.nn.functional.pad(core, (0, (starts[-1] + window) * hop - len(core)))
+        at_once = max(1, options.batch // draws)
+        step = self._step(options, at_once * draws, len(starts))
+        options = options.model_copy(update={"step": step})
+        found = Consensus(frames, window, overlap)
+        for at in range(0, len(starts), at_once):
+            chosen = [(at + i, s) for i, s in enumerate(starts[at : at + at_once])]
+            waves = [padded[s * hop : (s + window) * hop] for _, s in chosen]
+            loud = [i for i, wave in enumerate(waves) if wave.square().mean().sqrt() > SILENT]
+            if not loud:
+                continue
+            chosen = [chosen[i] for i in loud]
+            batch = torch.stack([waves[i] for i in loud]).to(self.device)
+            cond = self.lm.condition(batch, self._latents(batch)).repeat_interleave(draws, 0)
+            seeds = [(seed * 1_000_003 + i) * 64 + draw for i, _ in chosen for draw in range(draws)]
+            if told is None:
+                drawn = self._generate(cond, seeds, options, None)
+            else:
+                true = [self._true_codes(told, s * hop, window * hop) for _, s in chosen]
+                shown = torch.stack(true).repeat_interleave(draws, 0)
+                drawn = self._in_true_context(cond, seeds, options, shown)
+            assert drawn.latents is not None
+            for row, latents in enumerate(drawn.latents):
+                found.add(chosen[row // draws][1], latents)
+        return self._decoded(found, len(core))
+
+    def _decoded(self, found: Consensus, length: int) -> Tensor:
+        """A consensus → ``[S, length]``, stem by stem and in pieces to bound memory."""
+        hop, latents = self.config.frame_hop, found.mean()
+        if latents is None:
+            return torch.zeros(len(self.config.stems), length)
+        window, overlap = self._piece()
+
+        def piece(stem: Tensor, start: int, end: int) -> Tensor:
+            given = stem[None, start // hop : -(-end // hop)].to(self.device)
+            wave = self.codec.decoder(given)[:, : end - start]
+            return torch.nn.functional.pad(wave, (0, end - start - wave.shape[1]))
+
+        heard = found.heard.repeat_interleave(hop)[:length]
+        stems = [
+            cross_faded(length, window, overlap, lambda a, b, stem=stem: piece(stem, a, b))
+            for stem in latents
+        ]
+        return torch.cat(stems) * heard
+
+    def _piece(self) -> tuple[int, int]:
+        """Samples of a piece of :data:`PIECE_SECONDS`, and of the overlap of two."""
+        hop = self.config.frame_hop
+        window = max(1, round(PIECE_SECONDS * self.config.frame_rate)) * hop
+        return window, min(window // 2, hop * 8)
 
     def _step(self, options: InferenceConfig, batch: int, windows: int) -> Step:
         """How steps are computed: a function of the song's length and the options alone."""
@@ -331,7 +378,7 @@ class TokenSep:
             prompt=prompt,
             known=known,
             order=None if order is None else [self.config.stems.index(s) for s in order],
-            books=self.books if options.render == "mean" else None,
+            books=None if options.render == "tokens" else self.books,
             step="plain" if options.step == "auto" else options.step,
         )
 
@@ -438,21 +485,12 @@ class TokenSep:
             back = torch.cat([self._through(channel) for channel in core])
         return resampled(back.numpy(), self.config.rate, rate, samples.shape[1]) / np.float32(gain)
 
-    def _through(self, wave: Tensor, seconds: float = 20.0) -> Tensor:
+    def _through(self, wave: Tensor) -> Tensor:
         """``[T]`` → ``[1, T]`` through the codec, in cross-faded pieces to bound memory."""
-        hop = self.config.frame_hop
-        window = max(1, round(seconds * self.config.frame_rate)) * hop
-        overlap = min(window // 2, hop * 8)
-        starts = window_starts(len(wave), window, overlap)
-        if len(starts) == 1:
-            whole = self.codec.decode(self.codec.encode(wave[None].to(self.device)))
-            return whole[:, : len(wave)].cpu()
-        padded = torch.nn.functional.pad(wave, (0, starts[-1] + window - len(wave)))
-        out = torch.zeros(1, len(padded))
-        for start in starts:
-            weights = fade(window, overlap, start == 0, start == starts[-1])
-            given = padded[None, start : start + window].to(self.device)
-            out[:, start : start + window] += (
-                weights * self.codec.decode(self.codec.encode(given)).cpu()
-            )
-        return out[:, : len(wave)]
+        window, overlap = self._piece()
+        padded = torch.nn.functional.pad(wave, (0, window))
+
+        def piece(start: int, end: int) -> Tensor:
+            return self.codec.decode(self.codec.encode(padded[None, start:end].to(self.device)))
+
+        return cross_faded(len(wave), window, overlap, piece)

@@ -38,8 +38,10 @@ class DummyCodec:
         return Codes.unstack(codes, SEMANTIC)
 
     def decode(self, codes: Codes) -> Tensor:
-        value = self.levels[codes.stack()].transpose(1, 2)
-        return (value @ self.basis).flatten(1)
+        return self.decoder(self.latents(codes))
+
+    def decoder(self, latents: Tensor) -> Tensor:
+        return (latents @ self.basis).flatten(1)
 
     def latents(self, codes: Codes) -> Tensor:
         return self.levels[codes.stack()].transpose(1, 2)

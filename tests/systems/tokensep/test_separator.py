@@ -12,9 +12,10 @@ from tokensep.codec.interface import Codes
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.lm import TokenLM
 from tokensep.lm_config import STEMS, InferenceConfig, SamplingConfig
-from tokensep.separator import TokenSep, fade, window_starts
+from tokensep.separator import TokenSep
 from tokensep.stereo import mask_mixture, pan
 from tokensep.weights_io import CONFIG, WEIGHTS, load_lm, save_lm
+from tokensep.windows import fade, window_starts
 
 DRAW = SamplingConfig(temperature=1.0)
 QUICK = InferenceConfig(overlap_frames=2, sampling=DRAW)

@@ -1,0 +1,54 @@
+"""What many draws agree on: expected latents averaged over draws and overlapping windows.
+
+The expected latent of a token, ``E[z | past, mixture]``, hangs on the past that happened to be
+drawn. Its mean over pasts is ``E[z | mixture]`` (law of total expectation), the least-squares
+estimate of the latent; a few draws approach it. Two windows that overlap are two more draws, with
+another context. Averaging latents keeps what averaging waveforms would cancel: waveforms of two
+draws differ in phase, their latents hardly do.
+
+Conventions
+-----------
+latents   ``[S, F, D]``, F frames of a song or a window
+weight    of a frame in its window: rises linearly from the edge, where context is missing, over
+          the overlap
+heard     a frame that lies in at least one window that is not silent
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def edge_weights(window: int, overlap: int) -> Tensor:
+    """``[window]`` in (0, 1]: the distance from the nearer edge over ``overlap``, at most 1."""
+    place = torch.arange(window) + 0.5
+    return (torch.minimum(place, window - place) / max(overlap, 1)).clamp_max(1.0)
+
+
+class Consensus:
+    """Weighted mean of the windows' latents, a window at a time."""
+
+    def __init__(self, frames: int, window: int, overlap: int) -> None:
+        self.frames, self.weights = frames, edge_weights(window, overlap)
+        self._mass = torch.zeros(frames + window)
+        self._sum: Tensor | None = None
+
+    def add(self, start: int, latents: Tensor) -> None:
+        """One draw ``[S, window, D]`` of the window that begins at frame ``start``."""
+        stems, window, width = latents.shape
+        if self._sum is None:
+            self._sum = torch.zeros(stems, len(self._mass), width)
+        self._sum[:, start : start + window] += self.weights[:, None] * latents.cpu()
+        self._mass[start : start + window] += self.weights
+
+    @property
+    def heard(self) -> Tensor:
+        """``[frames]``, bool."""
+        return self._mass[: self.frames] > 0
+
+    def mean(self) -> Tensor | None:
+        """``[S, frames, D]``, zero where nothing was heard; None if nothing was added."""
+        if self._sum is None:
+            return None
+        return (self._sum / self._mass.clamp_min(1e-9)[:, None])[:, : self.frames]

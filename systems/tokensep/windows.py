@@ -1,0 +1,55 @@
+"""Long signals in overlapping pieces.
+
+Conventions
+-----------
+starts    in steps of ``window - overlap``; the last window may end behind the signal
+weights   rise and fall linearly over the overlap (at most half a window); those of overlapping
+          windows add up to 1, the song's two ends keep theirs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def window_starts(length: int, window: int, overlap: int) -> list[int]:
+    """Starts of windows that cover ``length``, in steps of ``window - overlap``."""
+    step = window - overlap
+    count = max(1, -(-(length - overlap) // step))
+    return [i * step for i in range(count)]
+
+
+def fade(window: int, overlap: int, first: bool, last: bool) -> Tensor:
+    """Weights of one window; those of overlapping windows add up to 1."""
+    weights = torch.ones(window)
+    if overlap:
+        ramp = (torch.arange(overlap) + 0.5) / overlap
+        if not first:
+            weights[:overlap] = ramp
+        if not last:
+            weights[-overlap:] = 1 - ramp
+    return weights
+
+
+def cross_faded(
+    length: int, window: int, overlap: int, piece: Callable[[int, int], Tensor]
+) -> Tensor:
+    """``[C, length]`` of the overlapping pieces that ``piece(start, end) [C, end - start]`` makes.
+
+    One piece is asked for as long as it is; of several, the last may end behind ``length``.
+    """
+    starts = window_starts(length, window, overlap)
+    if len(starts) == 1:
+        return piece(0, length)[:, :length].cpu()
+    out: Tensor | None = None
+    for start in starts:
+        weights = fade(window, overlap, start == 0, start == starts[-1])
+        part = weights * piece(start, start + window).cpu()
+        if out is None:
+            out = torch.zeros(len(part), starts[-1] + window)
+        out[:, start : start + window] += part
+    assert out is not None
+    return out[:, :length]
