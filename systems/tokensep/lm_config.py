@@ -255,6 +255,12 @@ PRESETS: dict[str, TokenSepConfig] = {
         lm=LMConfig(dim=256, layers=4, heads=4, ffn=512, prefix_pool=4, anchored=True),
         encoder=EncoderConfig(dim=192, layers=3, ffn_mult=2),
         layout=LayoutConfig(delays=(0, 1, 1, 1, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5)),
+        inference=InferenceConfig(
+            sampling=SamplingConfig(temperature=1.0, cfg=1.5),
+            render="consensus",
+            draws=2,
+            overlap_frames=32,
+        ),
     ),
     "small": TokenSepConfig(
         rate=48_000,

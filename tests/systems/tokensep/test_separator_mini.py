@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokensep
-from tokensep.lm_config import STEMS
+from tokensep.lm_config import PRESETS, STEMS
 from tokensep.separator import TokenSep, rms
+from tokensep.train.lm import fit_config
 
 WEIGHTS = Path(tokensep.__file__).parent / "weights" / "mini"
 
@@ -31,6 +32,11 @@ def test_each_part_is_at_most_12_mb_and_no_pickle():
     for path in WEIGHTS.iterdir():
         assert path.suffix in (".safetensors", ".json"), path.name
         assert path.stat().st_size <= 12e6, path.name
+
+
+def test_the_shipped_weights_have_the_presets_configuration(mini):
+    """What `make train-mini` trains decodes as what ships."""
+    assert fit_config(PRESETS["mini"], mini.codec) == mini.config
 
 
 def test_it_separates_real_music(mini, clip):
