@@ -25,6 +25,11 @@ LADDER_NOTE = (
     "scores."
 )
 
+COST_NOTE = (
+    "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: the "
+    "largest resident size of the process while it separates, with all that it had loaded before."
+)
+
 
 def display(column: str, traits: Mapping[str, ValueTraits]) -> str:
     """The metric's name as printed."""
@@ -78,6 +83,7 @@ def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str
         "that all ranked systems have, where fewer than all; values are over these. "
         "†: ill-conditioned on some song, kept but not ranked.",
         LADDER_NOTE,
+        COST_NOTE,
         "Listeners: the share of pairs of systems on the same song that a metric puts in the order "
         "in which listeners put them; .50 is a coin. [ ]: 95 % song bootstrap. A metric without "
         "listening data behind it is not trusted across families if it matches waveforms.",
