@@ -199,14 +199,9 @@ def generate(
     """
     sampling = sampling or SamplingConfig()
     rows, frames = cond.shape[:2]
-    seeds = list(range(rows)) if seeds is None else list(seeds)
-    if len(seeds) != rows:
-        raise ConfigError(f"{len(seeds)} seeds for {rows} rows")
     layout, stems, scale = model.layout, len(model.config.stems), sampling.cfg
     guided = scale != 1.0
-    order = list(range(stems)) if order is None else list(order)
-    if sorted(order) != list(range(stems)):
-        raise ConfigError(f"order {order} is no order of {stems} stems")
+    seeds, order = _seeds(seeds, rows), _order(order, stems)
     state = _State(model, cond, decoding, guided, order, step)
     forced = _forced(model, prompt, known, rows, frames, cond.device)[:, order]
     empty = (layout.frame_index(frames) < 0).to(cond.device)
@@ -216,45 +211,78 @@ def generate(
     else:
         forced, empty = forced.flatten(1, 2), empty.repeat(stems, 1)
     gaps, given_at = empty.any(1).tolist(), (forced >= 0).any(2).any(0).tolist()
-    draw = Sampler(sampling, seeds, cond.device)
-    cells, expected, scores = [], [], []
+    draw, drawn = Sampler(sampling, seeds, cond.device), _Drawn(model, books, likelihood)
     for position in range(forced.shape[1]):
-        hidden = state.hidden(position)
+        hidden, given = state.hidden(position), forced[:, position]
         if model.depth is None:
             logits = _guide(state.tokens.logits(hidden), scale, guided)
             token = draw(logits)
             if given_at[position]:
-                token = torch.where(forced[:, position] >= 0, forced[:, position], token)
+                token = torch.where(given >= 0, given, token)
         else:
-            given = forced[:, position]
             token, logits = _depth_cells(model, hidden, draw, given, scale, guided)
         if gaps[position]:
             token = token.masked_fill(empty[position], layout.pad)
         state.feed(token)
-        cells.append(token)
-        if books is not None and model.anchored is not None:
-            estimate = state.tokens.latents
-            assert estimate is not None
-            expected.append(estimate[: len(token), model.anchored.final])
-        elif books is not None:
-            expected.append(_expected(logits, forced[:, position], books))
-        if likelihood:
-            scores.append(_chosen(logits, token))
-    shape = (rows, stems, layout.steps(frames))
-    place = torch.tensor(order).argsort().to(cond.device)
-    grid = torch.stack(cells, 1).reshape(*shape, -1)[:, place]
-    latents = mean = None
-    if expected:
-        steps = torch.stack(expected, 1).unflatten(1, (-1, shape[2]))
-        if model.anchored is not None:
-            latents = _estimated(model.anchored, layout, steps, frames)
-        else:
-            latents = _per_frame(layout, steps)
-        latents = latents.reshape(rows, stems, frames, -1)[:, place]
-    if scores:
-        total = torch.stack(scores, 1).reshape(rows, -1).sum(1)
-        mean = total / (stems * layout.layers * frames)
-    return Generated(layout.to_codes(grid), latents, mean)
+        drawn.add(token, logits, given, state.tokens.latents)
+    return drawn.together(rows, frames, order)
+
+
+def _seeds(seeds: Sequence[int] | None, rows: int) -> list[int]:
+    """One seed per row; 0 … R-1 where none are given."""
+    seeds = list(range(rows)) if seeds is None else list(seeds)
+    if len(seeds) != rows:
+        raise ConfigError(f"{len(seeds)} seeds for {rows} rows")
+    return seeds
+
+
+def _order(order: Sequence[int] | None, stems: int) -> list[int]:
+    """Every stem once; the model's own order where none is given."""
+    order = list(range(stems)) if order is None else list(order)
+    if sorted(order) != list(range(stems)):
+        raise ConfigError(f"order {order} is no order of {stems} stems")
+    return order
+
+
+class _Drawn:
+    """What each step gave, until :meth:`together` makes codes and latents of it."""
+
+    def __init__(self, model: TokenLM, books: Tensor | None, likelihood: bool) -> None:
+        self.model, self.books, self.likelihood = model, books, likelihood
+        self.cells: list[Tensor] = []
+        self.expected: list[Tensor] = []
+        self.scores: list[Tensor] = []
+
+    def add(self, token: Tensor, logits: Tensor, given: Tensor, latents: Tensor | None) -> None:
+        """Tokens of one step ``[R', K]``, the logits they came from, anchored estimates."""
+        self.cells.append(token)
+        if self.books is not None and self.model.anchored is not None:
+            assert latents is not None
+            self.expected.append(latents[: len(token), self.model.anchored.final])
+        elif self.books is not None:
+            self.expected.append(_expected(logits, given, self.books))
+        if self.likelihood:
+            self.scores.append(_chosen(logits, token))
+
+    def together(self, rows: int, frames: int, order: list[int]) -> Generated:
+        """All steps of all stems, the stems back in the model's order."""
+        layout, head, stems = self.model.layout, self.model.anchored, len(order)
+        shape = (rows, stems, layout.steps(frames))
+        place = torch.tensor(order).argsort().to(self.cells[0].device)
+        grid = torch.stack(self.cells, 1).reshape(*shape, -1)[:, place]
+        latents = mean = None
+        if self.expected:
+            steps = torch.stack(self.expected, 1).unflatten(1, (-1, shape[2]))
+            one = (
+                _per_frame(layout, steps)
+                if head is None
+                else _estimated(head, layout, steps, frames)
+            )
+            latents = one.reshape(rows, stems, frames, -1)[:, place]
+        if self.scores:
+            total = torch.stack(self.scores, 1).reshape(rows, -1).sum(1)
+            mean = total / (stems * layout.layers * frames)
+        return Generated(layout.to_codes(grid), latents, mean)
 
 
 def _chosen(logits: Tensor, token: Tensor) -> Tensor:
