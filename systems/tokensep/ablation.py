@@ -133,7 +133,7 @@ class TokenSepTrainer:
         return "tokensep:" + ",".join(f"{key}={value}" for key, value in given.items())
 
     def cpu_seconds(self, resolved: Mapping[str, Any]) -> float:
-        """Positions of a crop x crops x steps x a measured rate."""
+        """Positions of a crop, by the size of the model that does them, x crops x a measured rate."""
         from tokensep import layout
         from tokensep.lm_config import TokenSepConfig
 
@@ -141,9 +141,11 @@ class TokenSepTrainer:
         train = resolved["train"]
         steps = layout.build(config).steps(config.window_frames) * len(config.stems)
         positions = steps + config.window_frames // config.lm.prefix_pool
-        size = config.lm.layers * config.lm.dim**2 / (4 * 256**2)
+        work = positions * config.lm.layers * config.lm.dim**2
+        if config.layout.kind == "depth":  # every layer of a frame is a position of the depth head
+            work += steps * config.layers * config.lm.depth_layers * config.lm.depth_dim**2
         crops = train["max_steps"] * train["batch"] * train["accumulate"]
-        return float(crops * positions * size * SECONDS_PER_POSITION)
+        return float(crops * work / (4 * 256**2) * SECONDS_PER_POSITION)
 
 
 def codec_folder(name: str) -> Path:
