@@ -133,7 +133,7 @@ class TokenSepTrainer:
         return "tokensep:" + ",".join(f"{key}={value}" for key, value in given.items())
 
     def cpu_seconds(self, resolved: Mapping[str, Any]) -> float:
-        """Positions of a crop, by the size of the model that does them, x crops x a measured rate."""
+        """Positions of a crop, by the size of what does them, x crops x a measured rate."""
         from tokensep import layout
         from tokensep.lm_config import TokenSepConfig
 
