@@ -26,8 +26,8 @@ LADDER_NOTE = (
 )
 
 COST_NOTE = (
-    "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: the "
-    "largest resident size of the process while it separates, with all that it had loaded before."
+    "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: "
+    "the largest resident size of the process while it separates, with all that it had loaded before."
 )
 
 
