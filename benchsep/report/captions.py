@@ -27,7 +27,8 @@ LADDER_NOTE = (
 
 COST_NOTE = (
     "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: "
-    "the largest resident size of the process while it separates, with all that it had loaded before."
+    "the largest resident size of the process while it separates, with all that it had loaded "
+    "before."
 )
 
 
