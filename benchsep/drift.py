@@ -297,7 +297,7 @@ def write_baseline(
         ],
         "cells": _rows_of(kept),
     }
-    _write(Path(path), content)
+    write_content(Path(path), content)
     return read_baseline(path)
 
 
@@ -450,14 +450,14 @@ def _rows_of(kept: Mapping[Cell, tuple[float | None, str]]) -> list[dict[str, An
     ]
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """One line per row of ``noise`` and ``cells``, so that a diff shows what moved."""
+def write_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what :func:`read_baseline` returns: a line per row, so that a diff shows what moved."""
     parts = []
     for key, value in content.items():
         if key in ("noise", "cells") and value:
             lines = ",\n    ".join(_dump(row) for row in value)
             parts.append(f"  {_dump(key)}: [\n    {lines}\n  ]")
-        elif key in ("mixtures", "references"):
+        elif key in ("mixtures", "references", "tolerances") and value:
             lines = ",\n    ".join(f"{_dump(k)}: {_dump(v)}" for k, v in value.items())
             parts.append(f"  {_dump(key)}: {{\n    {lines}\n  }}")
         else:
