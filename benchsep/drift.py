@@ -289,7 +289,7 @@ def write_baseline(
         "run": _run_facts(manifest),
         **content,
         "directions": {name: traits[name].direction for name in sorted({c[4] for c in kept})},
-        "tolerances": {k: _plain(t) for k, t in sorted((tolerances or {}).items())},
+        "tolerances": {k: plain(t) for k, t in sorted((tolerances or {}).items())},
         "noise": [
             {"system": g[0], "stem": g[1], "metric": g[2], **vars(measured[g])}
             for g in sorted(measured or {})
@@ -469,7 +469,8 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(tolerance: Tolerance) -> dict[str, Any]:
+def plain(tolerance: Tolerance) -> dict[str, Any]:
+    """A tolerance as it stands in a baseline."""
     return {"cell": tolerance.cell, "mean": tolerance.mean, "reason": tolerance.reason}
 
 
