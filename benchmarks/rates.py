@@ -1,11 +1,13 @@
 """The rates that ``benchsep plan`` reckons with, measured on this machine.
 
     python benchmarks/rates.py --data FOLDER [-o benchsep/rates.json]
+    python benchmarks/rates.py --data FOLDER --device cuda       # adds this device's systems to it
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts, joined to songs of two lengths. CPU seconds of one thread:
 of each metric on the references (once a track) and on each estimate, as straight lines through the
 two lengths; of each system that comes with weights, on the longer song; of decoding. Metrics whose
-needs are not met here (NISQA's weights) get no rate.
+needs are not met here (NISQA's weights) get no rate. On another device: wall-clock seconds of each
+system that computes there, on the longer song.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,7 @@ TIMED_SYSTEMS = (
     "oracle-irm",
     "oracle-mwf",
 )
+DEVICE_SYSTEMS = TIMED_SYSTEMS[:5]
 NETWORK = ("emb-mert", "emb-clap")
 """Metrics whose weights are downloaded: no rate."""
 
@@ -75,13 +79,13 @@ def metric_costs(name: str, songs: list[tuple]) -> tuple[list[float], list[float
     return once, each
 
 
-def system_rate(spec: str, truth: upstream.Stems) -> tuple[str, float]:
-    """Label, and CPU seconds for a second of audio."""
+def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[str, float]:
+    """Label, and seconds for a second of audio: of the CPU, or of the clock on another device."""
     from benchsep.audio import Audio
     from benchsep.plan import _label
     from benchsep.system import load_system
 
-    system = load_system(spec)
+    system = load_system(spec, device=device)
     stems = {s: Audio(x, RATE) for s, x in truth.items()}
 
     def run(seconds: float) -> None:
@@ -92,7 +96,11 @@ def system_rate(spec: str, truth: upstream.Stems) -> tuple[str, float]:
 
     run(2.0)
     length = next(iter(stems.values())).seconds
-    return _label(spec, system.info), timed(lambda: run(length))[1] / length
+    if device == "cpu":
+        return _label(spec, system.info), timed(lambda: run(length))[1] / length
+    began = time.monotonic()
+    run(length)  # the stems come back as arrays: nothing is left to wait for
+    return _label(spec, system.info), (time.monotonic() - began) / length
 
 
 def loading(data: Path) -> list[float]:
@@ -116,10 +124,23 @@ def stored_bytes(heard: upstream.Stems) -> float:
     return round(float(np.mean(sizes)), 0)
 
 
+def add_device(device: str, truth: upstream.Stems, path: Path) -> None:
+    """Write the rates of ``device`` into the file that holds the CPU's."""
+    import torch
+
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rates = dict(system_rate(spec, truth, device) for spec in DEVICE_SYSTEMS)
+    content["systems"][device] = {label: round(rate, 5) for label, rate in rates.items()}
+    content[f"{device}_machine"] = f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}"
+    print(json.dumps(content["systems"][device]), content[f"{device}_machine"], flush=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, default=Path("benchsep/rates.json"))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in list(upstream.THREADS)[:4]):
         parser.error("set " + " ".join(f"{n}=1" for n in list(upstream.THREADS)[:4]))
@@ -128,6 +149,9 @@ def main() -> None:
 
     longest = joined(options.data, LONG)
     truths = [{s: x[:, : round(n * RATE)] for s, x in longest.items()} for n in (SHORT, LONG)]
+    if options.device != "cpu":
+        add_device(options.device, longest, options.output)
+        return
     truths = [{s: np.ascontiguousarray(x) for s, x in t.items()} for t in truths]
     songs = [(t, [separated(t, spec) for spec in SYSTEMS]) for t in truths]
     metrics = {}

@@ -29,6 +29,14 @@ def register(app: typer.Typer, progress: Callable[[Any], Any]) -> None:
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="print what would be done, and how long")
         ] = False,
+        train_only: Annotated[
+            bool,
+            typer.Option(
+                "--train-only",
+                help="train for all grids together and stop, on a machine with GPUs, say; --work "
+                "can then be moved",
+            ),
+        ] = False,
     ) -> None:
         """Train what a grid varies, run it on the same tracks, compare; run again to continue."""
         from benchsep.ablation import grid
@@ -36,6 +44,9 @@ def register(app: typer.Typer, progress: Callable[[Any], Any]) -> None:
         loaded = {path: grid.load(path) for path in configs}
         if dry_run:
             _dry_run(list(loaded.values()), root, work)
+            return
+        if train_only:
+            _train(list(loaded.values()), root, work, jobs)
             return
         failed = False
         for path, ablation in loaded.items():
@@ -49,6 +60,17 @@ def _dry_run(ablations: list[Any], root: Path | None, work: Path) -> None:
 
     for ablation in ablations:
         print("\n".join(plan_lines(ablation, root, work)))
+
+
+def _train(ablations: list[Any], root: Path | None, work: Path, jobs: int) -> None:
+    from benchsep.ablation.execute import train
+
+    if train(ablations, work=work, root=root, jobs=jobs, say=_say):
+        raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    print(f"benchsep: {line}", file=sys.stderr)
 
 
 def _one(
@@ -65,10 +87,7 @@ def _one(
     from benchsep.ablation.execute import execute
     from benchsep.ablation.write import sentences, write
 
-    def say(line: str) -> None:
-        print(f"benchsep: {line}", file=sys.stderr)
-
-    done = execute(ablation, work=work, root=root, jobs=jobs, say=say, progress=progress)
+    done = execute(ablation, work=work, root=root, jobs=jobs, say=_say, progress=progress)
     effects = measure(done)
     written = write(name, done, effects, out)
     print(f"{ablation.title}")

@@ -89,8 +89,9 @@ class Forecast:
 def own_rates() -> Rates:
     """Those that come with benchsep; :data:`OWN_RATES` names the machine and the command."""
     stored = json.loads(OWN_RATES.read_text(encoding="utf-8"))
+    gpu = f" and {stored['cuda_machine']}" if "cuda_machine" in stored else ""
     return Rates(
-        source=f"benchsep's own, measured on {stored['machine']}",
+        source=f"benchsep's own, measured on {stored['machine']}{gpu}",
         systems=stored["systems"],
         metrics={
             name: MetricCost(_line(cost["once"]), _line(cost["each"]))

@@ -99,6 +99,29 @@ def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float, 
     return seconds, len(tracks), score, separate
 
 
+def train(
+    ablations: list[Ablation],
+    *,
+    work: Path,
+    root: Path | None = None,
+    jobs: int = 0,
+    say: Callable[[str], None] = print,
+) -> dict[str, str]:
+    """Train what several ablations lack, together; ``identity -> reason`` of those that failed.
+
+    Parameters as in :func:`execute`, which finds the checkpoints in ``work``.
+    """
+    import os
+
+    found = [
+        tasks_of(ablation, training_data(ablation, root), work)
+        for ablation in ablations
+        if ablation.trainer
+    ]
+    tasks = [task for each in found for task in each.values()]
+    return train_all(tasks, jobs or os.cpu_count() or 1, say)
+
+
 def execute(
     ablation: Ablation,
     *,

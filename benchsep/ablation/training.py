@@ -129,13 +129,17 @@ def estimate(task: Task) -> float:
 
 
 def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[str, str]:
-    """Train what is not trained yet; returns ``identity -> reason`` of those that failed."""
-    todo = {t.identity: t for t in reversed(tasks) if t.facts is None}
+    """Train what is not trained yet; returns ``identity -> reason`` of those that failed.
+
+    The longest first, so that no core is left with it at the end.
+    """
+    missing = {t.identity: t for t in reversed(tasks) if t.facts is None}
+    todo = dict(sorted(missing.items(), key=lambda item: -estimate(item[1])))
     failed: dict[str, str] = {}
     if not todo:
         return failed
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        running = {pool.submit(_train_apart, t): t for t in reversed(list(todo.values()))}
+        running = {pool.submit(_train_apart, t): t for t in todo.values()}
         for number, future in enumerate(as_completed(running), 1):
             task, reason = running[future], future.result()
             if reason:

@@ -1,4 +1,4 @@
-"""What the wrapped models share: their signal domain, option parsing, the device.
+"""What the wrapped models share: their signal domain and option parsing.
 
 Conventions
 -----------
@@ -13,12 +13,12 @@ sample is padded.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchsep.audio import STEMS, Audio, fit_length
-from benchsep.errors import SystemError_, Unavailable, UsageError
+from benchsep.errors import SystemError_, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,34 +111,6 @@ def switch(name: str, value: str | bool) -> bool:
     if text in FALSE:
         return False
     raise UsageError(f"option {name}={value!r}: expected true or false")
-
-
-def torch_device(device: str) -> Any:
-    """``torch.device`` for ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-
-    Raises
-    ------
-    UsageError
-        for any other name.
-    Unavailable
-        where this machine, or this build of torch, has no such device.
-    """
-    import torch
-
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"device {device!r}: expected cpu, cuda or mps")
-    present = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }[kind]()
-    if not present:
-        raise Unavailable(
-            f"device {device!r}: torch {torch.__version__} sees none on this machine; use "
-            "--device cpu, or install a torch build for it"
-        )
-    return torch.device(device)
 
 
 def package_version(name: str) -> str:

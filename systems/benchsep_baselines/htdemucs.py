@@ -24,6 +24,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep.device import torch_device
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.system import SystemInfo
 from benchsep_baselines import checkpoints
@@ -33,7 +34,6 @@ from benchsep_baselines.common import (
     ordered_stems,
     package_version,
     switch,
-    torch_device,
     whole,
 )
 

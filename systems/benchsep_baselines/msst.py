@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep import yamlfile
+from benchsep.device import torch_device
 from benchsep.errors import CheckpointError
 from benchsep.system import SystemInfo
 from benchsep_baselines import checkpoints
@@ -31,7 +32,6 @@ from benchsep_baselines.common import (
     ordered_stems,
     package_version,
     switch,
-    torch_device,
     whole,
 )
 

@@ -92,6 +92,7 @@ class TokenSepTrainer:
         from tokensep.train import lm
         from tokensep.train.data import StemStore, musdb_folders
         from tokensep.train.prepared import mark_of
+        from tokensep.train.processes import Processes
         from tokensep.train.pseudo_labels import shards_in
 
         torch.set_num_threads(1)
@@ -102,6 +103,7 @@ class TokenSepTrainer:
             encoder = config.encoder.model_copy(update={"ssl_dim": int(codec.teacher.dim)})
             config = config.model_copy(update={"encoder": encoder})
         train = configs.load(LMTrainConfig, dict(resolved["train"]))
+        codec.to(Processes(train.precision).device)
         config = lm.fit_config(config, codec)
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "audio.lock"):
@@ -113,7 +115,7 @@ class TokenSepTrainer:
         facts += [resolved["shards_mark"]] if "shards" in resolved else []
         shards = shards_in(Path(resolved["shards"])) if "shards" in resolved else []
         bank = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
-        with FileLock(cache / "bank.lock"):
+        with FileLock(f"{bank}.lock"):
             lm.banks(store, shards, codec, config, train, bank)
         result = lm.train_lm(
             folder / "training",

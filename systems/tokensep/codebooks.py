@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokensep.codec.interface import Codes
+from tokensep.codec.interface import Codes, device_of
 
 
 @torch.no_grad()
@@ -16,14 +16,17 @@ def codebooks(codec: Any) -> Tensor:
 
     The latent of a frame is the sum of its layers' entries. So the difference to the latent of
     all-zero codes is an entry less the layer's entry 0; adding that latent's share to the first
-    layer makes sums over layers exact: ``latents(codes) = sum_k books[k, codes[k]]``.
+    layer makes sums over layers exact: ``latents(codes) = sum_k books[k, codes[k]]``. Computed on
+    the CPU, so that they (and a hash of them) are the same wherever the codec is.
     """
     layers, entries = codec.semantic_layers + codec.acoustic_layers, codec.codebook_size
-    device = next((p.device for p in getattr(codec, "parameters", list)()), torch.device("cpu"))
-    codes = torch.zeros(1, layers, layers * entries + 1, dtype=torch.long, device=device)
+    codes = torch.zeros(1, layers, layers * entries + 1, dtype=torch.long)
     for k in range(layers):
-        codes[0, k, k * entries : (k + 1) * entries] = torch.arange(entries, device=device)
+        codes[0, k, k * entries : (k + 1) * entries] = torch.arange(entries)
+    place = device_of(codec)
+    codec.to("cpu")
     latents = codec.latents(Codes.unstack(codes, codec.semantic_layers))[0]
+    codec.to(place)
     books = (latents[:-1] - latents[-1]).unflatten(0, (layers, entries)).clone()
     books[0] += latents[-1]
     return books

@@ -24,5 +24,9 @@ class DataError(TokenSepError):
     """A data folder or file that does not hold what its layout promises."""
 
 
+class TrainingError(TokenSepError):
+    """A training that cannot go on: what it computes is no number any more."""
+
+
 class Unavailable(TokenSepError):
     """Something optional is absent: the message names the command that brings it."""

@@ -9,7 +9,7 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
 decoding      ``sequential`` | ``parallel``
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
 temperature, top_k, top_p, cfg, sampled_layers, draws, render, overlap_frames, refine, mask_power,
-stereo, prime
+stereo, prime, batch
               see :class:`tokensep.lm_config.InferenceConfig`; default: the checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchsep.audio import STEMS, Audio
+from benchsep.device import torch_device
 from benchsep.errors import AudioError, CheckpointError, SystemError_, UsageError
 from benchsep.system import SystemInfo
 from tokensep import errors
@@ -52,6 +53,7 @@ def load(
     mask_power: str = "",
     stereo: str = "",
     prime: str = "",
+    batch: str = "",
     device: str = "cpu",
 ) -> TokenSepSystem | TokenSepOracle | TokenSepInContext:
     """The factory that the entry point names.
@@ -62,7 +64,10 @@ def load(
         an option with a value that is not allowed.
     CheckpointError
         weights that are missing, corrupt, or made for another model.
+    Unavailable
+        a device that is not here.
     """
+    torch_device(device)
     if mode not in MODES:
         raise UsageError(f"tokensep: mode {mode!r}; expected {', '.join(MODES)}")
     from tokensep.separator import TokenSep
@@ -75,7 +80,7 @@ def load(
         model.config.inference,
         {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
         | {"stereo": stereo, "prime": prime, "mask_power": mask_power}
-        | {"overlap_frames": overlap_frames}
+        | {"overlap_frames": overlap_frames, "batch": batch}
         | {"order": _order(order, model.config.stems)},
         {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
         | {"sampled_layers": sampled_layers},
@@ -147,7 +152,9 @@ class TokenSepSystem:
             training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
             licence=LICENCE,
             # the same seed gives the same stems; greedy decoding does not even need the seed
-            deterministic=options.sampling.temperature == 0 and options.draws == 1,
+            deterministic=options.sampling.temperature == 0
+            and options.draws == 1
+            and model.device.type == "cpu",
             options=_flat(options),
         )
 

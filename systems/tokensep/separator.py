@@ -458,7 +458,7 @@ class TokenSep:
         if self._books is None:
             from tokensep.codebooks import codebooks
 
-            self._books = codebooks(self.codec)
+            self._books = codebooks(self.codec).to(self.device)
         return self._books
 
     def _render(self, codes: Tensor, latents: Tensor | None) -> Tensor:

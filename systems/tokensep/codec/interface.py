@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -64,5 +64,13 @@ class Codec(Protocol):
     def latents(self, codes: Codes) -> Tensor:
         """Codes → the summed codebook vectors, both streams joined: ``[B, F, 2 * latent_dim]``."""
 
+    def to(self, device: torch.device | str) -> Codec:
+        """Move there, in place."""
+
     def save_checkpoint(self, folder: Path) -> None:
         """Write safetensors and JSON."""
+
+
+def device_of(codec: Any) -> torch.device:
+    """Where a codec computes; one without parameters is on the CPU."""
+    return next((p.device for p in getattr(codec, "parameters", list)()), torch.device("cpu"))

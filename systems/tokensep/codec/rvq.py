@@ -67,8 +67,9 @@ class Codebook(nn.Module):
         dead = self.counts < self.dead
         number = int(dead.sum())
         if number:
-            pick = torch.randint(len(vectors), (number,), device=vectors.device)
-            fresh = vectors[pick]
+            # from the CPU's generator, whose state a checkpoint holds
+            pick = torch.randint(len(vectors), (number,))
+            fresh = vectors[pick.to(vectors.device)]
             if torch.distributed.is_available() and torch.distributed.is_initialized():
                 torch.distributed.broadcast(fresh, 0)
             self.entries[dead] = fresh

@@ -126,6 +126,10 @@ class Ema:
         for name, value in module.named_parameters():
             self.shadow[name].lerp_(value.detach(), 1 - decay)
 
+    def restore(self, shadow: dict[str, Tensor]) -> None:
+        """Continue from a stored average, wherever the module is now."""
+        self.shadow = {k: v.to(self.shadow[k].device) for k, v in shadow.items()}
+
     def copy_to(self, module: torch.nn.Module) -> None:
         """Overwrite the module's parameters with the average."""
         with torch.no_grad():

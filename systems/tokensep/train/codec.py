@@ -154,8 +154,7 @@ class Run:
                 f"{found[-1]} was made with another configuration ({str(e)[:200]}); "
                 "use another --work folder"
             ) from e
-        device = self.processes.device
-        self.ema.shadow = {k: v.to(device) for k, v in parts["ema"].items()}
+        self.ema.restore(parts["ema"])
         ck.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
         if self.judges is not None:
             ck.load_optimizer(

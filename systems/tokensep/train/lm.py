@@ -28,8 +28,9 @@ from torch import Tensor, nn
 
 from tokensep import losses
 from tokensep.codebooks import codebooks
+from tokensep.codec.interface import device_of
 from tokensep.encoder import SSLEncoder
-from tokensep.errors import CheckpointError
+from tokensep.errors import CheckpointError, TrainingError
 from tokensep.files import cut_log, write_text
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig, TokenSepConfig
@@ -39,6 +40,9 @@ from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
 from tokensep.train.processes import Processes
 from tokensep.train.watch import Watch
 from tokensep.weights_io import load_lm, save_lm
+
+PATIENCE = 50
+"""Steps in a row that may lack a finite gradient before a training gives up."""
 
 
 class Objective(nn.Module):
@@ -198,16 +202,12 @@ class Trainer:
         train: LMTrainConfig,
     ) -> None:
         self.processes = Processes(train.precision)
-        self.folder, self.codec, self.bank, self.valid, self.train = (
-            folder,
-            codec,
-            bank,
-            valid,
-            train,
-        )
-        self.model = model
+        self.folder, self.bank, self.valid, self.train = folder, bank, valid, train
+        # before there are averages and moments, which have to lie beside the weights
+        self.codec = codec.to(self.processes.device)
+        self.model = model.to(self.processes.device)
         self.optimizer = make_optimizer(model, train)
-        self.step, self.clock, self.best = 0, Clock(), math.inf
+        self.step, self.clock, self.best, self.lost = 0, Clock(), math.inf, 0
         self.ema = checkpoint.Ema(model, train.ema)
         self.resume()
         self.objective, self.optimizer = self.processes.wrap(
@@ -221,7 +221,7 @@ class Trainer:
             parts, state = checkpoint.load(found[-1])
             self.model.load_state_dict(parts["model"])
             checkpoint.load_optimizer(self.optimizer, parts["optimizer"], state["optimizer"])
-            self.ema.shadow = parts["ema"]
+            self.ema.restore(parts["ema"])
             self.step, self.clock = state["step"], Clock(**state["clock"])
             self.best = state["best"]
         if not self.processes.rank:
@@ -271,11 +271,29 @@ class Trainer:
                 self.processes.backward(loss)
             total += float(loss.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip)
-        self.optimizer.step()
+        self._judge(float(norm))
+        if math.isfinite(norm):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.ema.update(self.model, self.step)
         return total, float(norm)
+
+    def _judge(self, norm: float) -> None:
+        """Count steps without a finite gradient: a few are left out, many mean that all is lost.
+
+        Raises
+        ------
+        TrainingError
+            after :data:`PATIENCE` of them in a row.
+        """
+        self.lost = 0 if math.isfinite(norm) else self.lost + 1
+        if self.lost >= PATIENCE:
+            raise TrainingError(
+                f"{self.folder}: the gradients of {PATIENCE} steps in a row, up to step "
+                f"{self.step + 1}, hold NaN or infinity; start in another folder with a lower "
+                "learning rate or precision: no"
+            )
 
     def _loss(self, indices: range) -> Tensor:
         config, device = self.model.config, self.processes.device
@@ -377,7 +395,8 @@ class Trainer:
 
 def fit_config(config: TokenSepConfig, codec: Any) -> TokenSepConfig:
     """The configuration with the codec's facts; the delays must have been made for its layers."""
-    width = codec.latents(codec.encode(torch.zeros(1, codec.frame_hop))).shape[-1]
+    silence = torch.zeros(1, codec.frame_hop, device=device_of(codec))
+    width = codec.latents(codec.encode(silence)).shape[-1]
     return TokenSepConfig.model_validate(
         {
             **config.model_dump(),
@@ -487,6 +506,7 @@ def train_lm(
     CheckpointError
         ``init`` holds an LM of another shape.
     """
+    codec.to(Processes(train.precision).device)  # songs are encoded there too
     config = fit_config(config, codec)
     bank, held_out = banks(store, shards or [], codec, config, train, bank_folder or folder)
     torch.manual_seed(train.seed)

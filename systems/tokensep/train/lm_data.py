@@ -29,6 +29,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokensep.codec.interface import device_of
 from tokensep.errors import DataError
 from tokensep.files import write_text
 from tokensep.lm_config import TokenSepConfig
@@ -247,13 +248,13 @@ def _encode(
     codec: Any,
     config: TokenSepConfig,
 ) -> list[Clip]:
-    hop = config.frame_hop
+    hop, device = config.frame_hop, device_of(codec)
     clips = []
     for stem, wave in stems.items():
         frames = len(wave) // hop
         cut = wave[: frames * hop]
-        codes = codec.encode(torch.from_numpy(np.ascontiguousarray(cut))[None]).stack()[0]
-        kept = codes.numpy().astype(np.int16)
+        given = torch.from_numpy(np.ascontiguousarray(cut))[None].to(device)
+        kept = codec.encode(given).stack()[0].cpu().numpy().astype(np.int16)
         clips.append(Clip(song, stem, variant, cut.astype(np.float16), kept))
     return clips
 
@@ -262,5 +263,6 @@ def _encode(
 def silence_codes(codec: Any, config: TokenSepConfig) -> NDArray[np.int16]:
     """The codes ``[K]`` of digital silence, away from the edges."""
     frames = 16
-    codes = codec.encode(torch.zeros(1, frames * config.frame_hop)).stack()[0]
-    return codes[:, frames // 2].numpy().astype(np.int16)
+    silence = torch.zeros(1, frames * config.frame_hop, device=device_of(codec))
+    codes = codec.encode(silence).stack()[0]
+    return codes[:, frames // 2].cpu().numpy().astype(np.int16)

@@ -30,6 +30,9 @@ class DummyCodec:
         self.basis = basis
         self.levels = torch.linspace(-3.0, 3.0, ENTRIES)
 
+    def to(self, device: object) -> DummyCodec:
+        return self
+
     def encode(self, wave: Tensor) -> Codes:
         pad = -wave.shape[-1] % HOP
         frames = torch.nn.functional.pad(wave, (0, pad)).unflatten(-1, (-1, HOP))

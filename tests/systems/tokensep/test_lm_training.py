@@ -7,6 +7,7 @@ import pytest
 import torch
 from lm_dummies import HOP, RATE, DummyCodec, tiny_config
 from tokensep import losses
+from tokensep.errors import TrainingError
 from tokensep.lm import TokenLM
 from tokensep.lm_config import LMTrainConfig
 from tokensep.train import lm as training
@@ -74,6 +75,31 @@ def test_a_killed_run_continues_on_the_same_curve(tmp_path, bank):
     a = load_lm(tmp_path / "whole" / "final").state_dict()
     b = load_lm(tmp_path / "cut" / "final").state_dict()
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def without_gradients(monkeypatch, lost):
+    """The losses of the steps ``lost`` become NaN."""
+    whole = training.Trainer._loss
+
+    def partly(self, indices):
+        loss = whole(self, indices)
+        return loss * np.nan if self.step in lost else loss
+
+    monkeypatch.setattr(training.Trainer, "_loss", partly)
+
+
+def test_a_step_without_a_finite_gradient_is_left_out(tmp_path, bank, monkeypatch):
+    without_gradients(monkeypatch, {5})
+    trainer, result = run(tmp_path, bank)
+    assert np.isfinite(result["nll"]) and losses_of(tmp_path)[6] == "nan"
+    assert all(p.isfinite().all() for p in trainer.model.parameters())
+
+
+def test_a_training_that_has_diverged_stops_and_says_so(tmp_path, bank, monkeypatch):
+    without_gradients(monkeypatch, range(3, 100))
+    monkeypatch.setattr(training, "PATIENCE", 4)
+    with pytest.raises(TrainingError, match="4 steps in a row, up to step 7"):
+        run(tmp_path, bank)
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew(tmp_path, bank):

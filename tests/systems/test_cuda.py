@@ -1,0 +1,179 @@
+"""The models on a CUDA device against the same models on the CPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "tokensep"))  # the small models and songs of the tests there
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="torch sees no CUDA device on this machine"
+)
+
+
+def snr(a: np.ndarray, b: np.ndarray) -> float:
+    """Of ``b`` against ``a``, in dB."""
+    return float(10 * np.log10((a**2).sum() / ((a - b) ** 2).sum().clip(1e-20)))
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """The smoke ablation, trained where ``benchsep ablate`` trains: on the device."""
+    work = tmp_path_factory.mktemp("ablation")
+    smoke = HERE.parents[1] / "configs" / "ablations" / "smoke.yaml"
+    command = [sys.executable, "-m", "benchsep.cli", "ablate", str(smoke), "--work", str(work)]
+    done = subprocess.run([*command, "--train-only", "-j", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return work
+
+
+@pytest.mark.parametrize("spec", ["htdemucs:shifts=0,", "bs_roformer:", "tokensep:oracle-tokens,"])
+def test_a_system_gives_what_it_gives_on_the_cpu(clip, spec):
+    from benchsep.system import load_system
+
+    found = {}
+    for device in ("cpu", "cuda"):
+        system = load_system(f"{spec}checkpoint=mini", device=device)
+        given = {"references": clip.stems} if system.info.needs_references else {}
+        found[device] = system.separate(clip.mixture, seed=0, **given)
+    for stem, audio in found["cpu"].items():
+        # codes that lie on a border may fall to the other side of it
+        assert snr(audio.samples, found["cuda"][stem].samples) > (15 if "tokens" in spec else 40)
+
+
+def test_the_lm_is_as_sure_of_the_true_tokens_as_on_the_cpu(clip):
+    from tokensep.losses import token_nll
+    from tokensep.separator import TokenSep
+
+    found = []
+    for device in ("cpu", "cuda"):
+        model = TokenSep.from_checkpoint("mini", device)
+        length = model.config.window_frames * model.config.frame_hop
+        stems = [clip.stems[s].mono().samples[0, :length] for s in model.config.stems]
+        waves = torch.from_numpy(np.stack(stems))
+        if not found:
+            codes = model.codec.encode(waves).stack()[None]
+        mixture = waves.sum(0, keepdim=True).to(device)
+        with torch.no_grad():
+            cond = model.lm.condition(mixture, model._latents(mixture))
+            found.append(token_nll(*model.lm(codes.to(device), cond))[0].cpu())
+    assert (found[0] - found[1]).abs().max() < 0.1
+    assert (found[0].mean() - found[1].mean()).abs() < 0.01
+
+
+@pytest.mark.parametrize("options", ["", "draws=1,render=mean,temperature=0", "decoding=parallel"])
+def test_generation_is_repeatable_and_as_good_as_on_the_cpu(clip, options):
+    from benchsep.metrics.catalog import get_metric
+    from benchsep.metrics.metric import References
+    from benchsep.system import load_system
+
+    metric, score = get_metric("mrstft"), {}
+    for device in ("cpu", "cuda"):
+        system = load_system(f"tokensep:checkpoint=mini,{options}".rstrip(","), device=device)
+        stems = system.separate(clip.mixture, seed=0)
+        again = system.separate(clip.mixture, seed=0)
+        for stem, audio in stems.items():
+            assert audio.samples.shape == clip.mixture.samples.shape
+            assert snr(audio.samples, again[stem].samples) > 40
+        found = metric.score_track(References(clip.stems, clip.mixture), stems, tuple(stems))
+        score[device] = np.mean([scores[""].value for scores in found.values()])
+    assert abs(score["cpu"] - score["cuda"]) < 0.25
+
+
+def test_variants_are_trained_and_each_is_a_system(grid, clip):
+    from benchsep.system import load_system
+
+    folders = sorted(grid.glob("variants/*/trained.json"))
+    assert len(folders) == 3
+    for path in folders:
+        assert np.isfinite(json.loads(path.read_text()).get("nll", 0.0))
+        system = load_system(f"tokensep:checkpoint={path.parent}", device="cuda")
+        assert set(system.separate(clip.mixture, seed=0)) == {"vocals", "drums", "bass", "other"}
+
+
+@pytest.mark.parametrize("kind", ["anchored", "grouped-delay", "interleaved-delay", "depth"])
+def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
+    import lm_dummies
+    import test_lm_training as cpu
+    from tokensep.codebooks import codebooks
+    from tokensep.lm import TokenLM
+    from tokensep.train import lm as training
+    from tokensep.train.lm_data import TokenBank, store_songs
+
+    class Codec(lm_dummies.DummyCodec):
+        def to(self, device):
+            self.basis, self.levels = self.basis.to(device), self.levels.to(device)
+            return self
+
+    config = lm_dummies.tiny_config(kind)
+    songs = store_songs(cpu.Store(), {"one", "two"})
+    bank = TokenBank.build(songs, lm_dummies.DummyCodec(), config, variants=2)
+
+    def run(folder, stop_after=None):
+        torch.manual_seed(0)
+        model, codec = TokenLM(config), Codec()
+        if kind == "anchored":
+            model.anchor_to(codebooks(codec), torch.randint(0, lm_dummies.ENTRIES, (200, 5)))
+        trainer = training.Trainer(folder, model, codec, bank, bank.windows(2), cpu.TRAIN)
+        assert trainer.model.tables.is_cuda
+        return trainer.run(stop_after=stop_after)
+
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "cut", stop_after=6)
+    cut = run(tmp_path / "cut")
+    # sums over threads come in any order on a GPU: equal up to rounding, not bit for bit
+    curves = [cpu.losses_of(tmp_path / name) for name in ("whole", "cut")]
+    assert curves[0].keys() == curves[1].keys()
+    pairs = [(float(curves[0][step]), float(curves[1][step])) for step in curves[0]]
+    assert max(abs(a - b) for a, b in pairs) < 1e-2
+    assert abs(whole["nll"] - cut["nll"]) < 1e-2
+
+
+def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
+    import test_codec_training as cpu
+    from tokensep.train.codec import train_step
+    from tokensep.train.data import StemStore, musdb_files
+
+    for song, hz in (("A - One", 440.0), ("B - Two", 1000.0)):
+        (tmp_path / "songs" / song).mkdir(parents=True)
+        for i, stem in enumerate(("vocals", "drums", "bass", "other")):
+            wave = cpu.tone(hz * (1 + i))
+            path = tmp_path / "songs" / song / f"{stem}.wav"
+            cpu.soundfile.write(path, np.stack([wave, wave], 1), cpu.RATE)
+    files = musdb_files(tmp_path / "songs", None, set())
+    store = StemStore.build(tmp_path / "store", files, cpu.RATE)
+
+    def curve(work, steps):
+        run = cpu.make_run(store, work)
+        run.codec.train()
+        run.resume()
+        assert next(run.codec.parameters()).is_cuda
+        found = [train_step(run)["total"] for _ in range(steps)]
+        run.save()
+        return found
+
+    whole = curve(tmp_path / "whole", 8)
+    cut = curve(tmp_path / "cut", 5) + curve(tmp_path / "cut", 3)
+    np.testing.assert_allclose(whole, cut, rtol=1e-2)
+
+
+def test_a_run_on_the_device_finishes(tmp_path):
+    command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", "clip", "-j", "2"]
+    systems = "tokensep:checkpoint=mini,htdemucs:checkpoint=mini,bs_roformer:checkpoint=mini"
+    more = ["--systems", systems, "--metrics", "usdr,mrstft", "--device", "cuda"]
+    done = subprocess.run(
+        [*command, *more, "-o", str(tmp_path / "run")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    from benchsep.frame import load_run
+
+    frame = load_run(tmp_path / "run")
+    models = frame[frame["system"].str.contains("mini")]
+    assert len(models) and (models["status"] == "ok").all()
