@@ -37,7 +37,7 @@ TIMED_SYSTEMS = (
     "oracle-irm",
     "oracle-mwf",
 )
-DEVICE_SYSTEMS = TIMED_SYSTEMS[:5]
+DEVICE_SYSTEMS = TIMED_SYSTEMS[:4]
 NETWORK = ("emb-mert", "emb-clap")
 """Metrics whose weights are downloaded: no rate."""
 
@@ -131,6 +131,7 @@ def add_device(device: str, truth: upstream.Stems, path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     rates = dict(system_rate(spec, truth, device) for spec in DEVICE_SYSTEMS)
     content["systems"][device] = {label: round(rate, 5) for label, rate in rates.items()}
+    content[f"{device}_command"] = f"python benchmarks/rates.py --data FOLDER --device {device}"
     content[f"{device}_machine"] = f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}"
     print(json.dumps(content["systems"][device]), content[f"{device}_machine"], flush=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -202,7 +202,7 @@ def plan(
         draws=draws,
         keep_estimates=keep_estimates,
     )
-    planned = make_plan(resolved, Store(out or _run_folder(suite)))
+    planned = make_plan(resolved, Store(out or _run_folder(suite)), load_on="cpu")
     found = forecast(planned, rates_of_run(rates) if rates else own_rates())
     print(render(found, resolved.jobs or os.cpu_count() or 1, format))
 

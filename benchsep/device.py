@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchsep.errors import Unavailable, UsageError
@@ -22,7 +23,7 @@ def torch_device(device: str) -> Any:
     kind = device.partition(":")[0]
     if kind not in ("cpu", "cuda", "mps"):
         raise UsageError(f"device {device!r}: expected cpu, cuda or mps")
-    present = {
+    present: dict[str, Callable[[], bool]] = {
         "cpu": lambda: True,
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,

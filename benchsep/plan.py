@@ -43,8 +43,11 @@ class Plan:
     """Metric to the reason why it cannot be computed here."""
 
 
-def make_plan(suite: Suite, store: Store) -> Plan:
+def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
+
+    ``load_on``: the device that systems are loaded on to ask what they are, if not the suite's; a
+    run on GPUs can so be reckoned where there is none.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def make_plan(suite: Suite, store: Store) -> Plan:
         raise UsageError("no systems: name at least one, as in --systems htdemucs")
     metrics = {name: get_metric(name) for name in suite.metrics}
     dataset, tracks = dataset_of(suite)
-    systems = _systems(suite, store)
+    systems = _systems(suite, store, load_on or suite.device)
     jobs = [_job(suite, t, label, *systems[label]) for t in tracks for label in systems]
     todo = [job for job in jobs if job.fresh or not is_done(job, store)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
@@ -112,14 +115,14 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
 # -- systems --------------------------------------------------------------------------------
 
 
-def _systems(suite: Suite, store: Store) -> dict[str, tuple[str, SystemInfo]]:
+def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, SystemInfo]]:
     remembered = _remembered(store)
     found: dict[str, tuple[str, SystemInfo]] = {}
     for text in suite.all_systems:
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
-        info = old[1] if old and old[0] == stamp else _info(spec, suite.device)
+        info = old[1] if old and old[0] == stamp else _info(spec, device)
         label = _label(spec, info)
         if label in found:
             raise UsageError(

@@ -107,6 +107,17 @@ def test_a_gpu_separates_and_yardsticks_stay_on_the_cpu(songs, tmp_path):
     assert found.systems["big@x"]["cpu_hours"] == 0
 
 
+def test_a_run_on_gpus_is_reckoned_where_there_is_none(songs):
+    from typer.testing import CliRunner
+
+    words = ["plan", "--dataset", f"folder:{songs}", "--systems", "htdemucs:checkpoint=mini"]
+    words += ["--device", "cuda", "--metrics", "usdr", "--no-yardsticks", "--format", "json"]
+    found = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    rate = own_rates().systems["cuda"]["htdemucs@mini"]
+    assert found["gpu_hours"] == pytest.approx(3 * SECONDS * rate / 3600)
+    assert found["systems"]["htdemucs@mini"]["cpu_hours"] == 0 and not found["unknown"]
+
+
 def test_an_earlier_run_gives_its_own_rates(songs, tmp_path):
     run = tmp_path / "run"
     benchsep.run(

@@ -9,7 +9,7 @@ from tokensep.lm import TokenLM
 from tokensep.separator import Provenance, TokenSep
 
 from benchsep.audio import STEMS, Audio
-from benchsep.errors import AudioError, CheckpointError, UsageError
+from benchsep.errors import AudioError, CheckpointError, Unavailable, UsageError
 from benchsep.system import Spec, System, checked_estimates
 
 
@@ -34,6 +34,20 @@ def test_it_keeps_the_contract(small):
     assert tuple(estimates) == STEMS
     assert system.info.label == "tokensep@mini" and system.info.family == "generative"
     assert system.info.checkpoint_sha256 and "MUSDB18" in system.info.training_data
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_here_is_named_with_what_to_do():
+    with pytest.raises(Unavailable, match=r"'cuda': torch .* sees none .* --device cpu"):
+        plugin.load(device="cuda")
+    with pytest.raises(UsageError, match="expected cpu, cuda or mps"):
+        plugin.load(device="gpu")
+
+
+def test_how_many_windows_are_decoded_together_can_be_said(small):
+    assert plugin.load(batch="64").options.batch == 64
+    with pytest.raises(UsageError, match="option batch='0'"):
+        plugin.load(batch="0")
 
 
 def test_the_short_spec_is_the_oracle(small):
