@@ -27,8 +27,8 @@ def torch_device(device: str) -> Any:
         "cpu": lambda: True,
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
-    }[kind]()
-    if not present:
+    }
+    if not present[kind]():
         raise Unavailable(
             f"device {device!r}: torch {torch.__version__} sees none on this machine; use "
             "--device cpu, or install a torch build for it"
