@@ -31,7 +31,8 @@ class Trainer(Protocol):
         """Train into ``folder`` (continue what is there) and return facts for the record.
 
         ``cache`` is shared by all variants (decoded audio, tokens). The facts are JSON;
-        ``cpu_seconds`` is needed.
+        ``cpu_seconds`` is needed; ``device`` (what computed) and ``note`` (a few words, the
+        validation's result, say) are shown in the report.
         """
         ...
 

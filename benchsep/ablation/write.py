@@ -300,15 +300,21 @@ def _made_lines(done: Executed) -> list[str]:
     if not done.tasks:
         rows = [f"- {esc(name)}: `{label}`" for (name, _), label in done.labels.items()]
         return ["Nothing was trained: the variants are options of one checkpoint.", "", *rows]
-    lines = ["| variant | seed | identity | CPU minutes | validation |", "|:--|--:|:--|--:|:--|"]
+    head = ["variant", "seed", "identity", "CPU minutes", "computed on", "validation"]
+    lines = [f"| {' | '.join(head)} |", "|:--|--:|:--|--:|:--|:--|"]
     for (variant, seed), task in done.tasks.items():
         facts = task.facts or {}
         minutes = f"{facts['cpu_seconds'] / 60:.1f}" if facts else "–"
         note = facts.get("note", done.failed.get((variant, seed), ""))
-        lines.append(
-            f"| {esc(variant)} | {seed} | {task.identity} | {minutes} | {esc(str(note))} |"
-        )
-    return [*lines, "", "Identity: a hash of the whole configuration, the seed and the data."]
+        where = facts.get("device", "–")
+        cells = [esc(variant), seed, task.identity, minutes, esc(str(where)), esc(str(note))]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return [
+        *lines,
+        "",
+        "Identity: a hash of the whole configuration, the seed and the data. CPU minutes: of the "
+        "host, where a GPU computed.",
+    ]
 
 
 def _forest(effects: Effects, path: Path) -> list[Path]:

@@ -103,7 +103,8 @@ class TokenSepTrainer:
             encoder = config.encoder.model_copy(update={"ssl_dim": int(codec.teacher.dim)})
             config = config.model_copy(update={"encoder": encoder})
         train = configs.load(LMTrainConfig, dict(resolved["train"]))
-        codec.to(Processes(train.precision).device)
+        device = Processes(train.precision).device
+        codec.to(device)
         config = lm.fit_config(config, codec)
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "audio.lock"):
@@ -127,7 +128,7 @@ class TokenSepTrainer:
             init=codec_folder(resolved["init"]) if "init" in resolved else None,
             bank_folder=bank,
         )
-        return _finish(folder, source, result)
+        return {"device": _device_name(device), **_finish(folder, source, result)}
 
     def spec(self, folder: Path, options: Mapping[str, str]) -> str:
         """``tokensep:checkpoint=FOLDER,…``."""
@@ -215,6 +216,12 @@ def _finish(folder: Path, codec: Path, result: dict[str, Any]) -> dict[str, Any]
         facts["nll"] = result["nll"]
         facts["note"] = f"NLL {result['nll']:.2f} (first layer {first[0]:.2f})"
     return facts
+
+
+def _device_name(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device.type)
 
 
 def _last_cpu(path: Path) -> float:
