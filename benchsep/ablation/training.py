@@ -6,6 +6,7 @@ identity   sha256 of the resolved configuration (seed included) and of the data'
            folder is ``variants/NAME-sSEED-IDENTITY``; it is trained when it holds ``trained.json``
 process    one child process with one thread per training, so that a crash costs one variant; a lock
            in the folder keeps a second command from training the same
+device     the trainer's choice; of several GPUs each child sees one, and all have as many children
 killed     the child's checkpoints stay: the next call continues
 """
 
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 from benchsep import registry
@@ -138,8 +140,11 @@ def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[
     failed: dict[str, str] = {}
     if not todo:
         return failed
+    free: Queue[dict[str, str]] = Queue()
+    for slot in slots(max(1, jobs)):
+        free.put(slot)
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        running = {pool.submit(_train_apart, t): t for t in todo.values()}
+        running = {pool.submit(_train_on_one, t, free): t for t in todo.values()}
         for number, future in enumerate(as_completed(running), 1):
             task, reason = running[future], future.result()
             if reason:
@@ -154,7 +159,27 @@ def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[
     return failed
 
 
-def _train_apart(task: Task) -> str:
+def slots(jobs: int) -> list[dict[str, str]]:
+    """What is set in the environment of each of ``jobs`` children: which GPU it sees."""
+    import torch
+
+    told = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = told.split(",") if told else [str(i) for i in range(torch.cuda.device_count())]
+    if len(names) < 2:
+        return [{}] * jobs
+    return [{"CUDA_VISIBLE_DEVICES": names[i % len(names)]} for i in range(jobs)]
+
+
+def _train_on_one(task: Task, free: Queue[dict[str, str]]) -> str:
+    """Train with a free slot's environment."""
+    slot = free.get()
+    try:
+        return _train_apart(task, slot)
+    finally:
+        free.put(slot)
+
+
+def _train_apart(task: Task, slot: dict[str, str]) -> str:
     """Train in a child process; the reason if it failed, else nothing."""
     folder = task.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +198,10 @@ def _train_apart(task: Task) -> str:
     command = [sys.executable, "-m", "benchsep.ablation.training", str(folder), str(task.data)]
     with (folder / LOG).open("ab") as log:
         done = subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD}
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **ONE_THREAD, **slot},
         )
     if done.returncode == 0:
         return ""

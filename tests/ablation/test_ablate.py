@@ -53,6 +53,15 @@ def test_the_plan_is_told_without_doing_anything(finished, tmp_path):
     assert "is trained" in ablate(GRID, "--work", finished, "--dry-run").stdout
 
 
+def test_training_alone_makes_the_same_weights_and_no_report(finished, tmp_path):
+    shutil.copytree(finished / "cache", tmp_path / "cache")
+    done = ablate(GRID, "--train-only", "--work", tmp_path, "-o", tmp_path / "report")
+    assert done.returncode == 0 and "trained 3/3" in done.stderr, done.stderr
+    assert not (tmp_path / "report").exists() and not (tmp_path / "run").exists()
+    for path in finished.glob("variants/*/lm.safetensors"):
+        assert (tmp_path / path.relative_to(finished)).read_bytes() == path.read_bytes()
+
+
 def test_a_killed_ablation_continues_to_the_same_weights(finished, tmp_path):
     shutil.copytree(finished / "cache", tmp_path / "cache")
     grid = yaml.safe_load(GRID.read_text())

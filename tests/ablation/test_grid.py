@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+
 import pytest
 
+from benchsep.ablation import training
 from benchsep.ablation.grid import Ablation, expand, load
 from benchsep.ablation.training import fingerprint, tasks_of
 from benchsep.errors import UsageError
@@ -158,3 +162,35 @@ def test_the_plan_reckons_with_every_draw(tmp_path):
     many = {"a": {"spec.draws": 2000}}
     assert hours(variants=many) > 100 * max(hours(), 0.005)
     assert hours(variants=many, seeds=[0, 1]) == pytest.approx(2 * hours(variants=many), rel=0.05)
+
+
+def test_each_child_sees_one_of_several_gpus_and_no_gpu_has_two_children_more(
+    tmp_path, data, monkeypatch
+):
+    from collections import Counter
+
+    now, most, seen = Counter(), Counter(), []
+
+    def run(command, *, env, **_):
+        gpu = env["CUDA_VISIBLE_DEVICES"]
+        now[gpu] += 1
+        most[gpu] = max(most[gpu], now[gpu])
+        seen.append(gpu)
+        time.sleep(0.05)
+        now[gpu] -= 1
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(training.subprocess, "run", run)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    grid = Ablation.model_validate({**TRAINED, "seeds": [0, 1, 2, 3]})
+    tasks = list(tasks_of(grid, data, tmp_path).values())
+    assert not training.train_all(tasks, 4, lambda _: None)
+    assert len(seen) == 8 and most == {"3": 2, "5": 2}
+
+
+def test_where_there_is_one_gpu_or_none_the_environment_stays_as_it_is(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert training.slots(3) == [{}, {}, {}]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in training.slots(3)] == ["0", "1", "0"]
