@@ -26,7 +26,10 @@ def replacing(path: Path) -> Iterator[Path]:
             old.unlink(missing_ok=True)
     partial = path.with_name(f".{path.stem}.{host}-{os.getpid()}.partial{path.suffix}")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -77,6 +77,15 @@ def test_a_killed_run_continues_on_the_same_curve(tmp_path, bank):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_what_is_exported_can_be_read_by_whoever_may_read_the_folder(tmp_path):
+    from tokensep.weights_io import save_lm
+
+    save_lm(tmp_path / "lm", new_model())
+    (tmp_path / "other").touch()
+    usual = (tmp_path / "other").stat().st_mode
+    assert {path.stat().st_mode for path in (tmp_path / "lm").iterdir()} == {usual}
+
+
 def without_gradients(monkeypatch, lost):
     """The losses of the steps ``lost`` become NaN."""
     whole = training.Trainer._loss
