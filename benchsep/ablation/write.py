@@ -133,7 +133,10 @@ def differences_table(effects: Effects) -> Table:
     ablation = effects.ablation
     name = display(ablation.headline, effects.traits)
     stems = [stem for metric, stem in table_columns(ablation) if metric == ablation.headline]
-    heads = [Column(ablation.headline, stem, f"Δ {stem}", "", 2, 0, "gain") for stem in stems] + [
+    heads = [
+        Column(ablation.headline, stem, f"Δ {stem}", "", 2, 0, "gain", spread=True)
+        for stem in stems
+    ] + [
         Column("p_holm", AVERAGE + " p", "p (Holm)", "", 3, 0, "cost"),
         Column("spread", AVERAGE + " spread", "seed spread", "", 2, 0, "cost"),
     ]
@@ -165,8 +168,8 @@ def differences_table(effects: Effects) -> Table:
         tuple(rows),
         (
             "Differences to the base on the same songs, each song averaged over seeds; in brackets "
-            "the 95 % interval of a bootstrap over songs; * p < .05 by a paired sign-flip test, "
-            "Holm-adjusted over every variant and column of the table of values.",
+            "the 95 % interval of a bootstrap over songs (not adjusted); * p < .05 by a paired "
+            "sign-flip test, Holm-adjusted over every variant and column of the table of values.",
             "Seed spread: how far the means of the variant's own seeds lie apart, the measure of "
             "what another training of the same thing changes.",
         ),

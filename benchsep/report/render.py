@@ -65,9 +65,9 @@ def suffix(cell: Cell, column: Column) -> str:
     """What follows the number: dagger, letters, the interval of an average, ``n/N``."""
     dagger = "†" if cell.ill_conditioned else ""
     letters = f" {cell.letters}" if cell.letters else ""
-    digits = column.digits
+    form = f"{'+' if column.kind == 'gain' else ''}.{column.digits}f"
     spread = (
-        f" [{cell.low:.{digits}f}, {cell.high:.{digits}f}]"
+        f" [{cell.low:{form}}, {cell.high:{form}}]"
         if column.spread and cell.low is not None and cell.high is not None
         else ""
     )

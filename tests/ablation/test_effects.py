@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.write import differences_table, sentences, values_table, write
 from benchsep.metrics.catalog import traits_of
+from benchsep.report.render import render
 from benchsep.stats import compare, with_average
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -72,6 +74,10 @@ def test_a_real_loss_is_worse_and_the_control_is_detected():
     average = table.cell("worse", "visqol", "average", "gain")
     assert average.value == pytest.approx(-0.2, abs=0.03) and average.letters == "*"
     assert average.low < average.value < average.high
+    beside = f"[{average.low:+.2f}, {average.high:+.2f}]"
+    assert beside in render([table], "html")
+    assert beside in render([table], "md").replace("\\", "")
+    assert beside in re.sub(r"[{}]", "", render([table], "tex"))
     values = values_table(done, made)
     assert values.cell("base", "visqol", "published", "cost").value == 3.55
     assert values.cell("base", "visqol", "average").value == pytest.approx(3.5, abs=0.2)
