@@ -232,20 +232,16 @@ def sentences(done: Executed, effects: Effects) -> list[str]:
 
 def _sentence(effects: Effects, variant: str, base: str, name: str, row: dict[str, Any]) -> str:
     direction = effects.traits[effects.ablation.headline].direction
-    spreads = [
-        spread(effects.cells, v, AVERAGE, effects.ablation.headline) for v in (variant, base)
-    ]
-    scatter = max(filter(math.isfinite, spreads), default=None)
+    scatter = _scatter(effects, variant, base, AVERAGE)
     size = abs(row["difference"])
-    measured = (
-        f"{row['difference']:+.2f} {name} [{row['low']:+.2f}, {row['high']:+.2f}], "
-        f"p = {row['p_holm']:.3f}, {int(row['n'])} songs"
-    )
+    measured = f"{_measured(row, name)}, {int(row['n'])} songs"
     control = variant == effects.ablation.control
     if not math.isfinite(row["p_holm"]):
         return f"“{variant}”: {int(row['n'])} songs are too few for a test against “{base}”."
     if not row["p_holm"] < ALPHA:
-        text = f"“{variant}” is not shown to differ from “{base}” ({measured})"
+        but = _on_single_stems(effects, variant, base, name, direction)
+        where = " on average" if but else ""
+        text = f"“{variant}” is not shown to differ from “{base}”{where} ({measured}){but}"
         if control:
             text += ": this table cannot detect a broken condition, so nothing else in it counts"
     elif scatter is not None and scatter >= size:
@@ -259,6 +255,32 @@ def _sentence(effects: Effects, variant: str, base: str, name: str, row: dict[st
         if control:
             text += ": the table does detect a broken condition"
     return text + "."
+
+
+def _measured(row: dict[str, Any], name: str) -> str:
+    interval = f"[{row['low']:+.2f}, {row['high']:+.2f}]"
+    return f"{row['difference']:+.2f} {name} {interval}, p = {row['p_holm']:.3f}"
+
+
+def _scatter(effects: Effects, variant: str, base: str, stem: str) -> float | None:
+    """The larger spread of the two variants' own seeds; None without seeds."""
+    metric = effects.ablation.headline
+    spreads = [spread(effects.cells, v, stem, metric) for v in (variant, base)]
+    return max(filter(math.isfinite, spreads), default=None)
+
+
+def _on_single_stems(effects: Effects, variant: str, base: str, name: str, direction: int) -> str:
+    """What an average without a difference may hide: stems that differ, by more than seeds do."""
+    found = []
+    for metric, stem in table_columns(effects.ablation):
+        row = _difference(effects, variant, stem)
+        if metric != effects.ablation.headline or stem == AVERAGE or not row:
+            continue
+        scatter = _scatter(effects, variant, base, stem) or 0.0
+        if row["p_holm"] < ALPHA and abs(row["difference"]) > scatter:
+            better = "better" if direction * row["difference"] > 0 else "worse"
+            found.append(f"{better} on {stem} ({_measured(row, name)})")
+    return f", but is {' and '.join(found)}" if found else ""
 
 
 # -- files ----------------------------------------------------------------------------------

@@ -90,6 +90,19 @@ def test_a_difference_no_larger_than_that_of_two_seeds_proves_nothing():
     assert "cannot detect a broken condition" in control
 
 
+def test_an_average_does_not_hide_the_stems_that_differ():
+    frame = cells({"base": (3.5, 0), "worse": (3.5, 0), "control": (2.9, 0)})
+    worse = frame["system"] == "worse"
+    for stem, shift in (("drums", -0.2), ("bass", 0.2)):
+        frame.loc[worse & (frame["stem"] == stem), "value"] += shift
+    frame = with_average(frame[frame["stem"] != "average"])
+    made = effects(LISTED, frame)
+    sentence = sentences(Executed(LISTED, run=None), made)[0]
+    assert "is not shown to differ from “base” on average (" in sentence
+    assert "12 songs), but is worse on drums (-0.2" in sentence
+    assert "and better on bass (+0." in sentence and "vocals" not in sentence
+
+
 def test_a_variant_without_result_says_why(tmp_path):
     made = effects(LISTED, cells({"base": (3.5, 0.0), "worse": (3.3, 0.0)}))
     done = Executed(LISTED, run=None, failed={("control", 0): "training failed (1): | <b>"})
