@@ -79,8 +79,15 @@ def measure(done: Executed) -> Effects:
         factor_effects(cells, done.ablation),
         traits,
         str(cells["edition"].iloc[0]) if len(cells) else "",
-        _yardsticks(whole[~whole["system"].isin(set(done.labels.values()))], cells),
+        _yardsticks(beside(whole, done), cells),
     )
+
+
+def beside(whole: pd.DataFrame, done: Executed) -> pd.DataFrame:
+    """The cells of rows that belong to the ablation and are no variants of it."""
+    if done.yardsticks is not None:
+        return whole[whole["system"].isin(done.yardsticks)]
+    return whole[~whole["system"].isin(set(done.labels.values()))]
 
 
 def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str, float]]:

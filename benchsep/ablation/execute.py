@@ -24,8 +24,8 @@ class Executed:
     """An ablation that was run.
 
     ``labels`` maps ``(variant, seed)`` to the row of the run; ``failed`` maps it to the reason why
-    there is none. ``tracks``: the songs of this ablation, since the run folder is shared and may
-    hold others; ``None``: all that are there.
+    there is none. ``tracks`` and ``yardsticks``: the songs and the rows beside the variants of this
+    ablation, since the run folder is shared and may hold others; ``None``: all that are there.
     """
 
     ablation: Ablation
@@ -34,6 +34,7 @@ class Executed:
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
     tracks: frozenset[str] | None = None
+    yardsticks: frozenset[str] | None = None
 
 
 def training_data(ablation: Ablation, root: Path | None) -> Path:
@@ -214,3 +215,4 @@ def _run(
     names = {spec: label for label, (spec, _) in result.plan.systems.items()}
     for key, spec in specs.items():
         done.labels[key] = names[str(Spec.parse(spec))]
+    done.yardsticks = frozenset(names.values()) - frozenset(done.labels.values())

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep.ablation.effects import Effects, _yardsticks, factor_effects, renamed, spread
+from benchsep.ablation.effects import Effects, _yardsticks, beside, factor_effects, renamed, spread
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.write import differences_table, sentences, values_table, write
@@ -175,6 +175,15 @@ def test_the_yardsticks_stand_under_the_variants_and_are_missed_where_they_are_n
     assert not any("No mixture row" in line for line in table.warnings)
     cell = table.cell("mixture", "visqol", "average")
     assert cell.n == 12 and cell.value == pytest.approx(3.0, abs=0.25)
+
+
+def test_a_row_of_another_ablation_in_the_same_folder_is_no_yardstick():
+    names = ("a", "mixture", "tokensep-oracle-context@mini")
+    whole = cells({name: (3.0, 0) for name in names}, songs=2, seeds=(0,))
+    done = Executed(LISTED, run=None, labels={("base", 0): "a"})
+    assert set(beside(whole, done)["system"]) == {"mixture", "tokensep-oracle-context@mini"}
+    done.yardsticks = frozenset({"mixture"})
+    assert set(beside(whole, done)["system"]) == {"mixture"}
 
 
 def test_several_draws_of_a_trained_variant_are_one_value_for_its_seed():
