@@ -17,7 +17,9 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import upstream
@@ -96,11 +98,15 @@ def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[
 
     run(2.0)
     length = next(iter(stems.values())).seconds
-    if device == "cpu":
-        return _label(spec, system.info), timed(lambda: run(length))[1] / length
+    # stems come back as arrays: nothing is left to wait for on the device
+    seconds = timed if device == "cpu" else clocked
+    return _label(spec, system.info), seconds(lambda: run(length))[1] / length
+
+
+def clocked(call: Callable[[], Any]) -> tuple[Any, float]:
+    """A call's result and the seconds that went by."""
     began = time.monotonic()
-    run(length)  # the stems come back as arrays: nothing is left to wait for
-    return _label(spec, system.info), (time.monotonic() - began) / length
+    return call(), time.monotonic() - began
 
 
 def loading(data: Path) -> list[float]:
@@ -149,10 +155,10 @@ def main() -> None:
     from benchsep.metrics.catalog import get_metric
 
     longest = joined(options.data, LONG)
-    truths = [{s: x[:, : round(n * RATE)] for s, x in longest.items()} for n in (SHORT, LONG)]
     if options.device != "cpu":
         add_device(options.device, longest, options.output)
         return
+    truths = [{s: x[:, : round(n * RATE)] for s, x in longest.items()} for n in (SHORT, LONG)]
     truths = [{s: np.ascontiguousarray(x) for s, x in t.items()} for t in truths]
     songs = [(t, [separated(t, spec) for spec in SYSTEMS]) for t in truths]
     metrics = {}

@@ -6,6 +6,7 @@ Everything lies under one work folder, shared by all ablations: ``variants/`` (c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -112,15 +113,17 @@ def train(
 
     Parameters as in :func:`execute`, which finds the checkpoints in ``work``.
     """
-    import os
-
     found = [
         tasks_of(ablation, training_data(ablation, root), work)
         for ablation in ablations
         if ablation.trainer
     ]
     tasks = [task for each in found for task in each.values()]
-    return train_all(tasks, jobs or os.cpu_count() or 1, say)
+    return train_all(tasks, _workers(jobs), say)
+
+
+def _workers(jobs: int) -> int:
+    return jobs or os.cpu_count() or 1
 
 
 def execute(
@@ -145,12 +148,9 @@ def execute(
     UsageError
         what is wrong with the request; a training that fails is in the result.
     """
-    import os
-
-    workers = jobs or os.cpu_count() or 1
     done = Executed(ablation, work / "run")
     if ablation.trainer:
-        specs = _trained(ablation, done, training_data(ablation, root), work, workers, say)
+        specs = _trained(ablation, done, training_data(ablation, root), work, _workers(jobs), say)
     else:
         specs = {(v.name, -1): _untrained(ablation, v) for v in expand(ablation)}
     if not specs:

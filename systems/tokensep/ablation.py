@@ -87,12 +87,12 @@ class TokenSepTrainer:
         from filelock import FileLock
 
         from tokensep import config as configs
+        from tokensep.codec.interface import device_of
         from tokensep.codec.model import HCodec
         from tokensep.lm_config import LMTrainConfig, TokenSepConfig
         from tokensep.train import lm
         from tokensep.train.data import StemStore, musdb_folders
         from tokensep.train.prepared import mark_of
-        from tokensep.train.processes import Processes
         from tokensep.train.pseudo_labels import shards_in
 
         torch.set_num_threads(1)
@@ -103,8 +103,6 @@ class TokenSepTrainer:
             encoder = config.encoder.model_copy(update={"ssl_dim": int(codec.teacher.dim)})
             config = config.model_copy(update={"encoder": encoder})
         train = configs.load(LMTrainConfig, dict(resolved["train"]))
-        device = Processes(train.precision).device
-        codec.to(device)
         config = lm.fit_config(config, codec)
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "audio.lock"):
@@ -128,7 +126,7 @@ class TokenSepTrainer:
             init=codec_folder(resolved["init"]) if "init" in resolved else None,
             bank_folder=bank,
         )
-        return {"device": _device_name(device), **_finish(folder, source, result)}
+        return {"device": _device_name(device_of(codec)), **_finish(folder, source, result)}
 
     def spec(self, folder: Path, options: Mapping[str, str]) -> str:
         """``tokensep:checkpoint=FOLDER,…``."""

@@ -141,13 +141,8 @@ def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
     from tokensep.train.codec import train_step
     from tokensep.train.data import StemStore, musdb_files
 
-    for song, hz in (("A - One", 440.0), ("B - Two", 1000.0)):
-        (tmp_path / "songs" / song).mkdir(parents=True)
-        for i, stem in enumerate(("vocals", "drums", "bass", "other")):
-            wave = cpu.tone(hz * (1 + i))
-            path = tmp_path / "songs" / song / f"{stem}.wav"
-            cpu.soundfile.write(path, np.stack([wave, wave], 1), cpu.RATE)
-    files = musdb_files(tmp_path / "songs", None, set())
+    (tmp_path / "songs").mkdir()
+    files = musdb_files(cpu.write_songs(tmp_path / "songs"), None, set())
     store = StemStore.build(tmp_path / "store", files, cpu.RATE)
 
     def curve(work, steps):

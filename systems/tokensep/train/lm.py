@@ -270,17 +270,16 @@ class Trainer:
                 loss = self._loss(indices) / len(pieces)
                 self.processes.backward(loss)
             total += float(loss.detach())
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip)
-        self._judge(float(norm))
-        if math.isfinite(norm):
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
+        if self._usable(norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.ema.update(self.model, self.step)
-        return total, float(norm)
+        return total, norm
 
-    def _judge(self, norm: float) -> None:
-        """Count steps without a finite gradient: a few are left out, many mean that all is lost.
+    def _usable(self, norm: float) -> bool:
+        """Whether a step's gradient is finite: a few that are not are left out, many end the run.
 
         Raises
         ------
@@ -294,6 +293,7 @@ class Trainer:
                 f"{self.step + 1}, hold NaN or infinity; start in another folder with a lower "
                 "learning rate or precision: no"
             )
+        return not self.lost
 
     def _loss(self, indices: range) -> Tensor:
         config, device = self.model.config, self.processes.device
@@ -420,7 +420,8 @@ def banks(
 ) -> tuple[TokenBank, TokenBank | None]:
     """Training and validation banks, encoded once into ``folder``.
 
-    The validation songs are told by their names and only ever come from ``store``.
+    The validation songs are told by their names and only ever come from ``store``. The codec is
+    moved to where the LM will be trained, and encodes there.
 
     Raises
     ------
@@ -440,11 +441,13 @@ def banks(
 
     facts = {
         "songs": store.facts if store is not None else None,
-        "codec": hashlib.sha256(codebooks(codec).cpu().numpy().tobytes()).hexdigest()[:16],
+        "codec": hashlib.sha256(codebooks(codec).numpy().tobytes()).hexdigest()[:16],
         "rate": config.rate,
         "frame_hop": config.frame_hop,
         "loudness": config.loudness,
     }
+
+    codec.to(Processes(train.precision).device)
 
     def made(name: str, source: Any, more: dict[str, Any]) -> TokenBank:
         known = {**facts, **more}
@@ -506,7 +509,6 @@ def train_lm(
     CheckpointError
         ``init`` holds an LM of another shape.
     """
-    codec.to(Processes(train.precision).device)  # songs are encoded there too
     config = fit_config(config, codec)
     bank, held_out = banks(store, shards or [], codec, config, train, bank_folder or folder)
     torch.manual_seed(train.seed)

@@ -51,8 +51,11 @@ def peak_hz(wave: NDArray[np.float32]) -> float:
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_songs(tmp_path_factory.mktemp("musdb"))
+
+
+def write_songs(root: Path) -> Path:
     """Two songs in MUSDB-HQ's layout."""
-    root = tmp_path_factory.mktemp("musdb")
     for song, hz in (("A - One", 440.0), ("B - Two", 1000.0)):
         (root / song).mkdir()
         for i, stem in enumerate(("vocals", "drums", "bass", "other")):
