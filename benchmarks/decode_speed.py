@@ -17,9 +17,9 @@ import json
 import time
 
 import torch
-from tokensep.generate import generate
-from tokensep.lm import TokenLM
-from tokensep.lm_config import PRESETS, LMConfig
+from tokensep.decode.generate import generate
+from tokensep.lm.config import PRESETS, LMConfig
+from tokensep.lm.model import TokenLM
 
 STEPS = ("plain", "compiled", "int8")
 

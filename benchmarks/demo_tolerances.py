@@ -17,8 +17,8 @@ import math
 import sys
 from pathlib import Path
 
-from benchsep import drift
-from benchsep.frame import load_run
+from benchsep.gate import check as drift
+from benchsep.runner.frame import load_run
 
 BASELINE = Path(__file__).resolve().parents[1] / "reports/demo/baseline.json"
 SAMPLING = ("tokensep@mini", "tokensep+mask@mini", "tokensep+blend@mini")

@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from tokensep.kernel import quantised
-from tokensep.lm_config import LMTrainConfig
+from tokensep.decode.compiled import quantised
+from tokensep.lm.config import LMTrainConfig
 from tokensep.separator import TokenSep
 from tokensep.train.data import StemStore, musdb_files, validation_songs
 from tokensep.train.lm import Objective, validate
-from tokensep.train.lm_data import TokenBank, store_songs
+from tokensep.train.token_dataset import TokenBank, store_songs
 
 
 @torch.no_grad()

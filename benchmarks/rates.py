@@ -1,6 +1,6 @@
 """The rates that ``benchsep plan`` reckons with, measured on this machine.
 
-    python benchmarks/rates.py --data FOLDER [-o benchsep/rates.json]
+    python benchmarks/rates.py --data FOLDER [-o benchsep/runner/rates.json]
     python benchmarks/rates.py --data FOLDER --device cuda       # adds this device's systems to it
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts, joined to songs of two lengths. CPU seconds of one thread:
@@ -84,8 +84,8 @@ def metric_costs(name: str, songs: list[tuple]) -> tuple[list[float], list[float
 def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[str, float]:
     """Label, and seconds for a second of audio: of the CPU, or of the clock on another device."""
     from benchsep.audio import Audio
-    from benchsep.plan import _label
-    from benchsep.system import load_system
+    from benchsep.runner.plan import _label
+    from benchsep.systems.contract import load_system
 
     system = load_system(spec, device=device)
     stems = {s: Audio(x, RATE) for s, x in truth.items()}
@@ -146,7 +146,7 @@ def add_device(device: str, truth: upstream.Stems, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchsep/rates.json"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("benchsep/runner/rates.json"))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in list(upstream.THREADS)[:4]):

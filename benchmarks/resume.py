@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         songs = Path(work) / "songs"
         make_songs(songs)
-        command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}"]
+        command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}"]
         command += ["--systems", f"dir:{songs}", "--metrics", "usdr,sisdr,mrstft"]
         command += ["-o", str(Path(work) / "run"), "--format", "md"]
         for label in ("first", "again", "again"):

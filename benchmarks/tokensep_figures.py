@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from tokensep.lm_config import STEMS
+from tokensep.lm.config import STEMS
 from tokensep.separator import TokenSep, rms
 from tokensep.train.data import decode, musdb_files, validation_songs
 

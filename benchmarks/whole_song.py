@@ -52,7 +52,7 @@ def joined(folder: Path, seconds: float) -> upstream.Stems:
 
 def separated(truth: upstream.Stems, spec: str) -> upstream.Stems:
     from benchsep.audio import Audio
-    from benchsep.system import load_system
+    from benchsep.systems.contract import load_system
 
     system = load_system(spec)
     mixture = Audio(sum(truth.values()), RATE)
@@ -75,7 +75,7 @@ def own(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str, Any]:
     from benchsep.audio import Audio
     from benchsep.metrics.catalog import get_metric, stems_scored
     from benchsep.metrics.metric import References, column
-    from benchsep.suite import DEFAULT_METRICS
+    from benchsep.runner.suite import DEFAULT_METRICS
 
     def references(stems: upstream.Stems) -> References:
         audio = {s: Audio(x, RATE) for s, x in stems.items()}

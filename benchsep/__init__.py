@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchsep.audio import STEMS, Audio
-    from benchsep.frame import load_costs, load_run
-    from benchsep.runner import run
-    from benchsep.scoring import score
-    from benchsep.system import SystemInfo, load_system
+    from benchsep.runner.run import run
+    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.score import score
+    from benchsep.systems.contract import SystemInfo, load_system
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "STEMS": "benchsep.audio",
     "Audio": "benchsep.audio",
-    "SystemInfo": "benchsep.system",
-    "load_costs": "benchsep.frame",
-    "load_run": "benchsep.frame",
-    "load_system": "benchsep.system",
-    "run": "benchsep.runner",
-    "score": "benchsep.scoring",
+    "SystemInfo": "benchsep.systems.contract",
+    "load_costs": "benchsep.runner.frame",
+    "load_run": "benchsep.runner.frame",
+    "load_system": "benchsep.systems.contract",
+    "run": "benchsep.runner.run",
+    "score": "benchsep.runner.score",
 }
 __all__ = [
     "STEMS",

@@ -185,7 +185,7 @@ def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> No
     """
     import soundfile
 
-    from benchsep.atomic import replacing
+    from benchsep._util.atomic import replacing
     from benchsep.errors import StoreError
 
     path = Path(path)

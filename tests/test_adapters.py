@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchsep.adapters import Command, EstimatesFolder, recognise
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.datasets.track import Track
 from benchsep.errors import SystemError_, UsageError
+from benchsep.systems.adapters import Command, EstimatesFolder, recognise
 
 RATE = 8000
 MIXTURE = Audio(np.linspace(-0.5, 0.5, 1600, dtype=np.float32).reshape(2, 800), RATE)

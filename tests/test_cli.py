@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchsep.audio import STEMS, Audio, read_audio, write_audio
-from benchsep.cli import app
+from benchsep.cli.app import app
 
 
 @pytest.fixture
@@ -25,12 +25,13 @@ def songs(tmp_path: Path) -> Path:
 
 
 def _main(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from benchsep.cli import main; main()", *words]
+    command = [sys.executable, "-c", "from benchsep.cli.app import main; main()", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
-    "call", ["import benchsep.cli", "from benchsep.inventory import table_of; table_of('systems')"]
+    "call",
+    ["import benchsep.cli.app", "from benchsep.cli.inventory import table_of; table_of('systems')"],
 )
 def test_help_and_list_import_nothing_heavy(call):
     heavy = "{'torch', 'pandas', 'scipy', 'numba', 'librosa', 'matplotlib', 'onnxruntime'}"

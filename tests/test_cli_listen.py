@@ -11,11 +11,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from benchsep.cli import app
+from benchsep.cli.app import app
 from benchsep.datasets.clip import ClipDataset
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import UsageError
-from benchsep.store import Store
+from benchsep.runner.store import Store
 
 FAMILIES = {"made@mini": "generative", "masked@mini": "discriminative"}
 LEVELS = {"made@mini": 3.1, "masked@mini": 2.4}

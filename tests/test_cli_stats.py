@@ -11,8 +11,9 @@ import typer
 from test_stats import TRAITS, rows, table
 from typer.testing import CliRunner
 
-from benchsep import cli_stats, museval_io
+from benchsep.cli import stats as cli_stats
 from benchsep.errors import UsageError
+from benchsep.museval import io as museval_io
 
 RATINGS = "song,system,family,rating,visqol\n" + "".join(
     f"s{i},a,discriminative,{i % 3},{i % 5}\ns{i},g,generative,{(i + 1) % 3},{i % 4}\n"
@@ -87,14 +88,14 @@ def test_validity_reads_a_file_of_ratings(run, tmp_path):
 def test_noise_and_export_take_run_folders(run, monkeypatch, tmp_path):
     frame = table(rows("a", [1.0, 2.0], metric="bsseval.sdr"))
     frame = frame.assign(split="test", metric_version="1", frames=[[1.0]] * 2)
-    monkeypatch.setattr("benchsep.frame.load_run", lambda folder: frame)
+    monkeypatch.setattr("benchsep.runner.frame.load_run", lambda folder: frame)
     assert "worst" in run("noise", "one", "two")
     assert run("export-museval", "one", "-o", str(tmp_path)).startswith("2 files")
     assert len(museval_io.import_runs(tmp_path)) == 8
 
 
 def test_csv_and_json_hold_what_the_table_rounds():
-    from benchsep.tabular import render
+    from benchsep._util.text_table import render
 
     frame = pd.DataFrame({"x": [1 / 3, np.nan], "songs": [["a|b", "c"], []], "ok": [True, False]})
     assert "0.333" in render(frame) and "a\\|b; c" in render(frame, "md")

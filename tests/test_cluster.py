@@ -18,8 +18,8 @@ import pytest
 import benchsep
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import Unavailable, UsageError
-from benchsep.executors import Inline, Pool, executor_for
-from benchsep.suite import Suite
+from benchsep.runner.executors.select import Inline, Pool, executor_for
+from benchsep.runner.suite import Suite
 
 distributed = pytest.importorskip("distributed", reason="pip install 'benchsep[cluster]'")
 
@@ -164,7 +164,7 @@ def test_gpu_workers_separate_and_the_others_score(songs, tmp_path, dask, slow):
     _until(lambda: len(_workers(dask)) == 3)
 
     def references_used() -> tuple[int, bool]:  # here, so that it travels by value
-        from benchsep.workers import _last_track
+        from benchsep.runner.executors.local import _last_track
 
         return os.getpid(), any(track.references.cache for track in _last_track.values())
 
@@ -238,7 +238,7 @@ def test_a_job_that_takes_too_long_is_a_row_and_its_worker_comes_back(songs, tmp
 
 
 def test_a_job_that_kills_its_workers_is_a_row(songs, tmp_path, dask, monkeypatch):
-    monkeypatch.setattr("benchsep.cluster.MAY_LOSE", 1)
+    monkeypatch.setattr("benchsep.runner.executors.dask.MAY_LOSE", 1)
     systems = ("mixture", "cmd:sh -c 'kill -9 $PPID' {mixture} {out}")
     options = {"metrics": ("usdr",), "cluster": f"file:{dask.file}", "limit": 1}
     status = _run(songs, tmp_path / "run", systems=systems, **options).frame()

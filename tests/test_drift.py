@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep import drift, drift_output
 from benchsep.errors import DriftError, UsageError
-from benchsep.frame import load_run
+from benchsep.gate import check as drift
+from benchsep.gate import render as drift_output
 from benchsep.metrics.metric import ValueTraits
-from benchsep.store import Store
-from benchsep.traits import traits_in
+from benchsep.runner.frame import load_run
+from benchsep.runner.store import Store
+from benchsep.runner.traits import traits_in
 
 TRAITS = {
     "bsseval.sdr": ValueTraits("sdr", +1, "dB", None, None),
@@ -432,7 +433,7 @@ def _real_run(out: Path, threads: int) -> pd.DataFrame:
     options = "--dataset clip --systems oracle-irm --no-yardsticks --metrics usdr,visqol,mrstft"
     words = ["run", *options.split(), "--stems", "vocals,bass", "-j", "1", "-o", str(out)]
     subprocess.run(
-        [sys.executable, "-c", "from benchsep.cli import main; main()", *words],
+        [sys.executable, "-c", "from benchsep.cli.app import main; main()", *words],
         check=True,
         env={**os.environ, **counts},
         capture_output=True,

@@ -10,9 +10,9 @@ import pytest
 
 import benchsep
 from benchsep.audio import STEMS, Audio, write_audio
-from benchsep.cli import app
+from benchsep.cli.app import app
 from benchsep.errors import StoreError, UsageError
-from benchsep.forecast import (
+from benchsep.runner.cost import (
     MetricCost,
     Rates,
     forecast,
@@ -21,9 +21,9 @@ from benchsep.forecast import (
     render,
     seconds_of,
 )
-from benchsep.plan import make_plan
-from benchsep.store import Store
-from benchsep.suite import DEFAULT_METRICS, YARDSTICKS, Suite
+from benchsep.runner.plan import make_plan
+from benchsep.runner.store import Store
+from benchsep.runner.suite import DEFAULT_METRICS, YARDSTICKS, Suite
 
 SECONDS = 2.0
 RATES = Rates(

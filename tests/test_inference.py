@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as sps
 
-from benchsep import inference as inf
 from benchsep.errors import UsageError
+from benchsep.stats import bootstrap as inf
 
 SKEWED = np.random.default_rng(3).gamma(1.5, 1.0, 40) - 1.0
 

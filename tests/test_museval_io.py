@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep import museval_io
 from benchsep.errors import StoreError, UsageError
-from benchsep.frame import COLUMNS
+from benchsep.museval import io as museval_io
+from benchsep.runner.frame import COLUMNS
 
 upstream = pytest.mark.skipif(
     shutil.which("ffmpeg") is None, reason="museval cannot be imported without ffmpeg on PATH"

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import benchsep
-from benchsep import registry, runner
+from benchsep import registry
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.metrics.metric import References, Score, ValueTraits
-from benchsep.system import SystemInfo
+from benchsep.runner import run as runner
+from benchsep.systems.contract import SystemInfo
 
 
 class Level:
@@ -271,7 +272,7 @@ def _table(run: Path) -> str:
 
 
 def _cli(*words: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "benchsep.cli", *words]
+    command = [sys.executable, "-m", "benchsep.cli.app", *words]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -298,11 +299,11 @@ def test_what_another_run_did_since_the_plan_is_not_done_again(songs, tmp_path, 
 
     def overtaken(suite, store):
         plan = plan_alone(suite, store)
-        monkeypatch.setattr("benchsep.runner.make_plan", plan_alone)
+        monkeypatch.setattr("benchsep.runner.run.make_plan", plan_alone)
         _run(songs, tmp_path / "run", systems=(spec,))
         return plan
 
-    monkeypatch.setattr("benchsep.runner.make_plan", overtaken)
+    monkeypatch.setattr("benchsep.runner.run.make_plan", overtaken)
     result = _run(songs, tmp_path / "run", systems=(spec,))
     assert (tmp_path / "count").read_text() == "xx" and result.outcomes == []
     assert not (tmp_path / "run" / "claims").exists()

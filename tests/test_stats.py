@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats as sps
 
-from benchsep import inference, stats
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
+from benchsep.stats import bootstrap as inference
+from benchsep.stats import core as stats
 
 TRAITS = {
     "visqol": ValueTraits("", +1, "MOS", 1, 5),

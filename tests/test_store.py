@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchsep.atomic import partial_beside
+from benchsep._util.atomic import partial_beside
 from benchsep.errors import StoreError
-from benchsep.store import Store, canonical, file_name
+from benchsep.runner.store import Store, canonical, file_name
 
 
 @given(st.text(max_size=300))
@@ -89,7 +89,7 @@ def test_writing_where_one_may_not_names_the_path(tmp_path):
 
 def test_clearing_an_abandoned_claim_gives_back_one_that_is_new(tmp_path):
     """Two find a dead owner's claim; the slower one meets the quicker one's new claim."""
-    from benchsep.store import _clear
+    from benchsep.runner.store import _clear
 
     assert Store(tmp_path).claim("s", "t")
     path = next((tmp_path / "claims").iterdir())

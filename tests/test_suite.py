@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchsep.errors import UsageError
-from benchsep.suite import YARDSTICKS, load_suite, split_specs
-from benchsep.system import Spec
+from benchsep.runner.suite import YARDSTICKS, load_suite, split_specs
+from benchsep.systems.contract import Spec
 
 
 def test_unknown_keys_get_a_suggestion(tmp_path):

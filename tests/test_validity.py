@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep import validity
 from benchsep.errors import UsageError
+from benchsep.listeners import validity
 from benchsep.metrics.catalog import traits_of
 
 FAMILY = {"d1": "discriminative", "d2": "discriminative", "g1": "generative", "g2": "generative"}

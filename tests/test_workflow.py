@@ -82,7 +82,7 @@ def test_its_steps_pass_a_faithful_run_and_stop_a_drift(
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     program = tmp_path / "bin" / "benchsep"
     program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nfrom benchsep.cli import main\nmain()\n")
+    program.write_text(f"#!{sys.executable}\nfrom benchsep.cli.app import main\nmain()\n")
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     known = {"SUITE": "suite.yaml", "BASELINE": "baseline.json", "STRICT": ""}

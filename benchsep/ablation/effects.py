@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep import inference
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report.captions import yardstick_rank
-from benchsep.stats import YARDSTICKS, compare, mean_or_reason, song_values, with_average
+from benchsep.report.tables.captions import yardstick_rank
+from benchsep.stats import bootstrap as inference
+from benchsep.stats.core import YARDSTICKS, compare, mean_or_reason, song_values, with_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +52,9 @@ class Effects:
 
 def measure(done: Executed) -> Effects:
     """Compare the variants of a run."""
-    from benchsep.frame import load_run
-    from benchsep.store import Store
-    from benchsep.traits import traits_in
+    from benchsep.runner.frame import load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
 
     whole = load_run(done.run)
     traits = traits_in(whole, Store(done.run).manifest())
@@ -133,7 +133,7 @@ def _over_draws(part: pd.DataFrame) -> pd.DataFrame:
 def table_columns(ablation: Ablation) -> list[tuple[str, str]]:
     """``(metric, stem)`` of the table: the headline on every stem, then the others."""
     from benchsep.audio import STEMS
-    from benchsep.stats import AVERAGE
+    from benchsep.stats.core import AVERAGE
 
     headline = [(ablation.headline, stem) for stem in (*STEMS, AVERAGE)]
     others = [tuple(column.rsplit("/", 1)) for column in ablation.columns]
@@ -164,7 +164,7 @@ def factor_effects(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from benchsep.stats import AVERAGE
+    from benchsep.stats.core import AVERAGE
 
     columns = ["effect", "kind", "n", "difference", "low", "high", "p", "p_holm"]
     variants = expand(ablation)

@@ -16,8 +16,8 @@ from typing import Any
 from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.ablation.training import Task, estimate, get_trainer, tasks_of, train_all
 from benchsep.errors import UsageError
-from benchsep.suite import Suite
-from benchsep.system import Spec
+from benchsep.runner.suite import Suite
+from benchsep.systems.contract import Spec
 
 
 @dataclass
@@ -88,8 +88,8 @@ def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float, 
 
     Separation is reckoned at the rate of the shipped model of the same name, if there is one.
     """
-    from benchsep.forecast import own_rates, seconds_of
-    from benchsep.plan import dataset_of
+    from benchsep.runner.cost import own_rates, seconds_of
+    from benchsep.runner.plan import dataset_of
 
     suite, rates = _suite(ablation, (), root), own_rates()
     tracks = dataset_of(suite)[1]
@@ -207,7 +207,7 @@ def _run(
     jobs: int,
     progress: Callable[[Any], AbstractContextManager[Any]] | None,
 ) -> None:
-    from benchsep.runner import run
+    from benchsep.runner.run import run
 
     suite = _suite(ablation, tuple(dict.fromkeys(specs.values())), root, jobs=jobs)
     result = run(suite, out=done.run, progress=progress)

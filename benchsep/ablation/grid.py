@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchsep.registry import did_you_mean
-from benchsep.suite import Suite, read_yaml, refuse_unknown, validated
+from benchsep.runner.suite import Suite, read_yaml, refuse_unknown, validated
 
 Settings = dict[str, Any]
 
@@ -54,7 +54,7 @@ class Ablation(BaseModel):
     columns: tuple[str, ...] = ()
     """``metric/stem`` columns beside the headline, e.g. ``usdr/average``, ``nisqa.mos/vocals``."""
     suite: dict[str, Any] = {}
-    """The data and metrics: keys of a suite (:mod:`benchsep.suite`)."""
+    """The data and metrics: keys of a suite (:mod:`benchsep.runner.suite`)."""
     published: tuple[Published, ...] = ()
     source: str = ""
     """Where the published values stand."""

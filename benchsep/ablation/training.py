@@ -27,12 +27,12 @@ from queue import Queue
 from typing import Any
 
 from benchsep import registry
+from benchsep._util.atomic import write_atomically
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.trainer import Trainer
-from benchsep.atomic import write_atomically
 from benchsep.errors import BenchsepError, UsageError
-from benchsep.store import canonical
-from benchsep.workers import ONE_THREAD
+from benchsep.runner.executors.local import ONE_THREAD
+from benchsep.runner.store import canonical
 
 DONE, TASK, LOG = "trained.json", "task.json", "train.log"
 

@@ -15,17 +15,18 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util import escape
+from benchsep._util.atomic import write_atomically
 from benchsep.ablation.effects import Effects, spread, table_columns
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import expand
-from benchsep.atomic import write_atomically
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report import escape, figures
-from benchsep.report.captions import display, warnings
-from benchsep.report.columns import is_speech_model
-from benchsep.report.model import Cell, Column, Row, Table
-from benchsep.report.render import render
-from benchsep.stats import AVERAGE, song_values
+from benchsep.report.figures import draw as figures
+from benchsep.report.tables.captions import display, warnings
+from benchsep.report.tables.columns import is_speech_model
+from benchsep.report.tables.model import Cell, Column, Row, Table
+from benchsep.report.tables.render import render
+from benchsep.stats.core import AVERAGE, song_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -32,15 +32,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import Audio, write_audio
 from benchsep.errors import UsageError
-from benchsep.report.captions import is_reference
 from benchsep.report.loudness import match_gains
+from benchsep.report.tables.captions import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from benchsep.report.listen import Song
+    from benchsep.report.excerpts import Song
 
 COLUMNS = ("rater", "trial", "song", "stem", "system", "family", "kind", "rating")
 KEY_COLUMNS = ("trial", "condition", "song", "stem", "system", "family", "kind")
@@ -83,8 +83,9 @@ def export_run(
     StoreError
         if ``folder`` is no run.
     """
-    from benchsep.report import listen, write
-    from benchsep.store import Store
+    from benchsep.report import excerpts as listen
+    from benchsep.report import write
+    from benchsep.runner.store import Store
 
     if not 0 < seconds <= MOST_SECONDS:
         raise UsageError(

@@ -17,15 +17,17 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchsep import validity
-from benchsep.atomic import sweep
-from benchsep.report import captions, figures, listen
-from benchsep.report.model import group_of
-from benchsep.report.paper import published_table
-from benchsep.report.render import latex_document, render
-from benchsep.report.spread import Spread, spread_tables
-from benchsep.report.tables import is_headline, ordered, tables
-from benchsep.stats import AVERAGE
+from benchsep._util.atomic import sweep
+from benchsep.listeners import validity
+from benchsep.report import excerpts as listen
+from benchsep.report.figures import draw as figures
+from benchsep.report.tables import captions
+from benchsep.report.tables.build import is_headline, ordered, tables
+from benchsep.report.tables.model import group_of
+from benchsep.report.tables.published import published_table
+from benchsep.report.tables.render import latex_document, render
+from benchsep.report.tables.spread import Spread, spread_tables
+from benchsep.stats.core import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchsep.metrics.metric import ValueTraits
-    from benchsep.report.listen import Song
-    from benchsep.report.model import Table
+    from benchsep.report.excerpts import Song
+    from benchsep.report.tables.model import Table
 
 FORMATS = ("md", "tex", "csv", "json", "html")
 
@@ -70,10 +72,10 @@ def load(
 
     ``aggregation`` replaces the statistic over songs, and over frames where they are stored.
     """
-    from benchsep import stats
-    from benchsep.frame import load_costs, load_run
-    from benchsep.store import Store
-    from benchsep.traits import traits_in
+    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
+    from benchsep.stats import core as stats
 
     frame, manifest = load_run(folder), Store(folder).manifest()
     costs = load_costs(folder)
@@ -141,7 +143,7 @@ def write_report(
     StoreError
         if ``folder`` is no run.
     """
-    from benchsep.store import Store
+    from benchsep.runner.store import Store
 
     folder, out = Path(folder), Path(out)
     run = load(folder, improvement=improvement, aggregation=aggregation)
@@ -172,7 +174,7 @@ def _drawn(songs: Iterable[Song], folder: Path, written: list[Path]) -> Iterator
 
 def say(line: str) -> None:
     """A line for the user about what is left out."""
-    from benchsep.report.escape import visible
+    from benchsep._util.escape import visible
 
     print(f"benchsep: {visible(line)}", file=sys.stderr)
 
@@ -185,7 +187,7 @@ def write_tables(made: Sequence[Table], out: Path) -> list[Path]:
 
 
 def _text(path: Path, text: str) -> Path:
-    from benchsep.atomic import write_atomically
+    from benchsep._util.atomic import write_atomically
 
     write_atomically(path, text if text.endswith("\n") else f"{text}\n")
     return path
@@ -246,8 +248,8 @@ def _summary_figures(run: Loaded, folder: Path) -> list[Path]:
 
 
 def _song_values(run: Loaded) -> Mapping[tuple[str, str, str], Mapping[str, float]]:
-    from benchsep import stats
-    from benchsep.report.summary import with_averages
+    from benchsep.report.tables.summary import with_averages
+    from benchsep.stats import core as stats
 
     # Figures show the edition of the first table: editions never share one.
     edition = run.tables[0].edition if run.tables else ""
@@ -307,7 +309,7 @@ def _why_empty(run: Loaded, system: str, stem: str, metric: str) -> str:
 
 def _forest(run: Loaded) -> Any:
     """Every pair, the better first, from the clearest lead down."""
-    from benchsep import stats
+    from benchsep.stats import core as stats
 
     if not run.metrics or not run.traits[run.metrics[0]].direction:
         return None

@@ -23,7 +23,7 @@ from benchsep.errors import SystemError_, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from benchsep.system import SystemInfo
+    from benchsep.systems.contract import SystemInfo
 
 RATE = 44_100
 

@@ -24,9 +24,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchsep.device import torch_device
+from benchsep._util.device import torch_device
 from benchsep.errors import CheckpointError, UsageError
-from benchsep.system import SystemInfo
+from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
 from benchsep_baselines.common import (
     Separator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from benchsep.audio import STEMS, Audio
-from benchsep.system import SystemInfo
+from benchsep.systems.contract import SystemInfo
 
 
 class Mixture:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep import yamlfile
-from benchsep.device import torch_device
+from benchsep._util import yamlfile
+from benchsep._util.device import torch_device
 from benchsep.errors import CheckpointError
-from benchsep.system import SystemInfo
+from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
 from benchsep_baselines.chunking import demix
 from benchsep_baselines.common import (

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchsep.audio import Audio, fit_length
 from benchsep.errors import SystemError_
-from benchsep.system import SystemInfo
+from benchsep.systems.contract import SystemInfo
 from benchsep_baselines.common import number
 
 if TYPE_CHECKING:

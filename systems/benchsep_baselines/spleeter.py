@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchsep.device import torch_device
+from benchsep._util.device import torch_device
 from benchsep.errors import CheckpointError, Unavailable
-from benchsep.system import SystemInfo
+from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
 from benchsep_baselines.common import Separator, package_version
 

@@ -15,15 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokensep.lm_config import InferenceConfig, SamplingConfig, TokenSepConfig
+    from tokensep.lm.config import InferenceConfig, SamplingConfig, TokenSepConfig
     from tokensep.separator import TokenSep
 
 __all__ = ["InferenceConfig", "SamplingConfig", "TokenSep", "TokenSepConfig"]
 
 _HOMES = {
-    "InferenceConfig": "tokensep.lm_config",
-    "SamplingConfig": "tokensep.lm_config",
-    "TokenSepConfig": "tokensep.lm_config",
+    "InferenceConfig": "tokensep.lm.config",
+    "SamplingConfig": "tokensep.lm.config",
+    "TokenSepConfig": "tokensep.lm.config",
     "TokenSep": "tokensep.separator",
 }
 

@@ -135,8 +135,8 @@ def info(
 def _configs(name: str) -> tuple[Any, Any]:
     """Separator and codec configurations of a preset, a checkpoint folder, or a file."""
     from tokensep import config as configs
-    from tokensep.lm_config import PRESETS, TokenSepConfig
-    from tokensep.weights_io import CONFIG
+    from tokensep.lm.config import PRESETS, TokenSepConfig
+    from tokensep.lm.weights import CONFIG
 
     if name in PRESETS:
         known = getattr(configs, "PRESETS", {})
@@ -198,7 +198,7 @@ def train_lm(
     """Train the LM and its conditioner on the codec's tokens of stems."""
     from tokensep.codec.model import HCodec
     from tokensep.config import load
-    from tokensep.lm_config import LMTrainConfig
+    from tokensep.lm.config import LMTrainConfig
     from tokensep.train.data import StemStore, musdb_folders
     from tokensep.train.lm import train_lm as run
     from tokensep.train.processes import leave_group
@@ -242,7 +242,7 @@ def synth(
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Songs at once.")] = 1,
 ) -> None:
     """Make songs with exact stems (needs mma, fluidsynth, a SoundFont); run again to continue."""
-    from tokensep.train import synth as synthetic
+    from tokensep.train.synth import songs as synthetic
 
     settings = synthetic.Settings(songs, seconds, seed, jobs, vocals, tuple(soundfont or ()))
     typer.echo(json.dumps(synthetic.run(out, settings)))
@@ -266,7 +266,7 @@ def pseudo_label(
     from tokensep.train import pseudo_labels
 
     try:
-        from tokensep.plugin import teacher as load
+        from tokensep.integration.system import teacher as load
     except ImportError as error:
         raise Unavailable(
             f"the teacher comes from benchsep, which is not here ({error}): pip install benchsep"

@@ -3,7 +3,7 @@
 Conventions
 -----------
 Pydantic models that refuse unknown keys. Times in samples at ``rate`` unless named otherwise.
-The LM's and the conditioner's models live in :mod:`tokensep.lm_config`.
+The LM's and the conditioner's models live in :mod:`tokensep.lm.config`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Strict(BaseModel):
 class TeacherConfig(Strict):
     """The frozen self-supervised teacher of the semantic branch.
 
-    ``kind="mini"``: :class:`tokensep.hubert.HubertMini` (its sizes are below); ``kind="hf"``: a
-    ``transformers`` HuBERT, named by ``name`` (hub id or local folder).
+    ``kind="mini"``: :class:`tokensep.codec.hubert.HubertMini` (its sizes are below);
+    ``kind="hf"``: a ``transformers`` HuBERT, named by ``name`` (hub id or local folder).
     """
 
     kind: Literal["mini", "hf"] = "mini"

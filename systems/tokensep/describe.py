@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from tokensep import layout as layouts
-from tokensep.lm import TokenLM
-from tokensep.lm_config import LayoutConfig, TokenSepConfig
+from tokensep.lm import layout as layouts
+from tokensep.lm.config import LayoutConfig, TokenSepConfig
+from tokensep.lm.model import TokenLM
 
 
 def count(module: torch.nn.Module) -> int:

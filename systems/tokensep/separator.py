@@ -28,13 +28,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from tokensep.codec.interface import Codes
-from tokensep.consensus import Consensus
+from tokensep.decode.consensus import Consensus
+from tokensep.decode.generate import Generated, Step, generate
+from tokensep.dsp.stereo import blend_mixture, mask_mixture, pan
+from tokensep.dsp.windows import cross_faded, fade, window_starts
 from tokensep.errors import AudioError, CheckpointError, ConfigError
-from tokensep.generate import Generated, Step, generate
-from tokensep.lm import TokenLM
-from tokensep.lm_config import InferenceConfig
-from tokensep.stereo import blend_mixture, mask_mixture, pan
-from tokensep.windows import cross_faded, fade, window_starts
+from tokensep.lm.config import InferenceConfig
+from tokensep.lm.model import TokenLM
 
 Samples = NDArray[np.float32]
 SILENT = 1e-6
@@ -145,7 +145,7 @@ class TokenSep:
             A file is missing, corrupt, or made for another model.
         """
         from tokensep.codec.model import HCodec
-        from tokensep.weights_io import WEIGHTS, load_lm, sha256
+        from tokensep.lm.weights import WEIGHTS, load_lm, sha256
 
         folder = Path(source)
         if str(source) == "mini":
@@ -286,7 +286,7 @@ class TokenSep:
     def _consensus(
         self, core: Tensor, seed: int, options: InferenceConfig, told: Tensor | None
     ) -> Tensor:
-        """``[T]`` → ``[S, T]`` like :meth:`_windows`, by :mod:`tokensep.consensus`."""
+        """``[T]`` → ``[S, T]`` like :meth:`_windows`, by :mod:`tokensep.decode.consensus`."""
         hop, window = self.config.frame_hop, self.config.window_frames
         frames, draws = -(-len(core) // hop), options.draws
         overlap = min(options.overlap_frames, 3 * window // 4)
@@ -346,7 +346,7 @@ class TokenSep:
         """How steps are computed: a function of the song's length and the options alone."""
         if options.step != "auto":
             return options.step
-        from tokensep.kernel import worth
+        from tokensep.decode.compiled import worth
 
         stems, frames = len(self.config.stems), self.config.window_frames
         single = options.decoding == "sequential" and options.sampling.cfg == 1.0
@@ -435,7 +435,7 @@ class TokenSep:
         return best
 
     def _features(self, wave: Tensor) -> Tensor:
-        from tokensep.encoder import LogMel
+        from tokensep.lm.conditioner import LogMel
 
         if not hasattr(self, "_mel"):
             self._mel = LogMel(self.config.rate, 2048, 512, 80).to(wave.device)
@@ -456,7 +456,7 @@ class TokenSep:
     def books(self) -> Tensor:
         """The codec's entries ``[K, V, D]``, semantic first."""
         if self._books is None:
-            from tokensep.codebooks import codebooks
+            from tokensep.codec.codebooks import codebooks
 
             self._books = codebooks(self.codec).to(self.device)
         return self._books

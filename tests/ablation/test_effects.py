@@ -14,8 +14,8 @@ from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.write import differences_table, sentences, values_table, write
 from benchsep.metrics.catalog import traits_of
-from benchsep.report.render import render
-from benchsep.stats import compare, with_average
+from benchsep.report.tables.render import render
+from benchsep.stats.core import compare, with_average
 
 STEMS = ("vocals", "drums", "bass", "other")
 LISTED = Ablation.model_validate(

@@ -118,14 +118,14 @@ def test_identities_follow_configuration_seed_and_data_alone(tmp_path, data):
     ],
 )
 def test_settings_that_no_trainer_knows_are_refused_before_anything_runs(settings, message):
-    from tokensep.ablation import TokenSepTrainer
+    from tokensep.integration.trainer import TokenSepTrainer
 
     with pytest.raises(UsageError, match=message):
         TokenSepTrainer().resolve(settings, 0)
 
 
 def test_more_data_and_a_start_are_part_of_what_a_variant_is(tmp_path):
-    from tokensep.ablation import TokenSepTrainer
+    from tokensep.integration.trainer import TokenSepTrainer
 
     def resolved(**settings: str) -> dict:
         return TokenSepTrainer().resolve(settings, 0)

@@ -65,7 +65,7 @@ def try_one(kind: Kind, seeds: list[bytes], number: int, folder: Path) -> tuple[
 
 def child(kind: Kind, seeds: list[bytes], numbers: list[int], folder: Path, out: int) -> None:
     """Report each try's number before it and its outcome after it."""
-    from benchsep.memory import PeakMemory
+    from benchsep._util.memory import PeakMemory
 
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)

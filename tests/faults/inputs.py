@@ -102,8 +102,8 @@ def read_sound(path: Path) -> object:
     from tokensep.train.pseudo_labels import Settings, find_pieces
 
     from benchsep.audio import read_audio
-    from benchsep.scoring import score
-    from benchsep.system import checked_estimates, load_system
+    from benchsep.runner.score import score
+    from benchsep.systems.contract import checked_estimates, load_system
 
     find_pieces(path.parent, Settings(piece_seconds=0.01, min_seconds=0.001))
     with contextlib.suppress(TokenSepError):
@@ -176,9 +176,9 @@ def damaged_json(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 
 def read_suite(path: Path) -> object:
-    from benchsep.plan import make_plan
-    from benchsep.store import Store
-    from benchsep.suite import load_suite
+    from benchsep.runner.plan import make_plan
+    from benchsep.runner.store import Store
+    from benchsep.runner.suite import load_suite
 
     return make_plan(load_suite(path), Store(path.parent / "run"))
 
@@ -191,7 +191,7 @@ def museval_seeds(work: Path) -> list[bytes]:
 
 
 def read_museval(path: Path) -> object:
-    from benchsep.museval_io import import_runs
+    from benchsep.museval.io import import_runs
 
     folder = path.parent / "method" / "test"
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,10 +214,10 @@ def _example_run(work: Path) -> Path:
 
 
 def baseline_seeds(work: Path) -> list[bytes]:
-    from benchsep.drift import Noise, Tolerance, write_baseline
-    from benchsep.frame import load_run
-    from benchsep.store import Store
-    from benchsep.traits import traits_in
+    from benchsep.gate.check import Noise, Tolerance, write_baseline
+    from benchsep.runner.frame import load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
 
     run = _example_run(work)
     frame, manifest = load_run(run), Store(run).manifest()
@@ -230,11 +230,11 @@ def baseline_seeds(work: Path) -> list[bytes]:
 
 
 def read_baseline(path: Path) -> object:
-    from benchsep.drift import check
-    from benchsep.drift import read_baseline as read
-    from benchsep.drift_output import render
-    from benchsep.frame import load_run
-    from benchsep.store import Store
+    from benchsep.gate.check import check
+    from benchsep.gate.check import read_baseline as read
+    from benchsep.gate.render import render
+    from benchsep.runner.frame import load_run
+    from benchsep.runner.store import Store
 
     run = path.parents[1] / "example"
     found = check(load_run(run), Store(run).manifest(), read(path))
@@ -249,7 +249,7 @@ def store_seeds(work: Path) -> list[bytes]:
 
 def damaged_record(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
     """Half of the trees get a checksum that holds: edited by hand, or by another version."""
-    from benchsep.store import digest
+    from benchsep.runner.store import digest
 
     made = damaged_json(data, others, rng)
     try:
@@ -266,12 +266,12 @@ def read_store(path: Path) -> object:
     """As one cell file and as the manifest of a run: loaded, tabulated, planned over."""
     import shutil
 
-    from benchsep.frame import load_costs, load_run
-    from benchsep.plan import make_plan
-    from benchsep.report.render import render
+    from benchsep.report.tables.render import render
     from benchsep.report.write import load
-    from benchsep.store import Store
-    from benchsep.suite import load_suite
+    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.plan import make_plan
+    from benchsep.runner.store import Store
+    from benchsep.runner.suite import load_suite
 
     run, data = path.parent / "run", path.read_bytes()
     if not run.exists():
@@ -341,9 +341,9 @@ def damaged_table(data: bytes, others: list[bytes], rng: random.Random) -> bytes
 
 def read_ratings(path: Path) -> object:
     from benchsep.errors import UsageError
+    from benchsep.listeners.validity import agreement, rating_differences
+    from benchsep.listeners.validity import read_ratings as read
     from benchsep.report import mushra
-    from benchsep.validity import agreement, rating_differences
-    from benchsep.validity import read_ratings as read
 
     with contextlib.suppress(UsageError):
         mushra.screen(mushra.read_ratings(path))
@@ -364,9 +364,9 @@ def _tensors() -> dict[str, Any]:
 def safetensors_seeds(work: Path) -> list[bytes]:
     from lm_dummies import tiny_config
     from safetensors.torch import save
-    from tokensep.lm import TokenLM
+    from tokensep.lm.model import TokenLM
+    from tokensep.lm.weights import save_lm
     from tokensep.train.checkpoint import save as save_step
-    from tokensep.weights_io import save_lm
 
     save_lm(work / "lm", TokenLM(tiny_config()))
     save_step(work / "steps", 1, {"model": _tensors()}, {"x": 1})
@@ -384,8 +384,8 @@ def read_safetensors(path: Path) -> object:
     """As a demucs file, an MSST file, tokensep's LM and a training checkpoint."""
     from benchsep_baselines.htdemucs import load_model
     from benchsep_baselines.msst import Found, read_pair
+    from tokensep.lm.weights import load_lm
     from tokensep.train.checkpoint import load as load_step
-    from tokensep.weights_io import load_lm
 
     work = path.parents[1]
     lm, step = path.parent / "lm", path.parent / "step-1"
@@ -484,7 +484,7 @@ def read_config(path: Path) -> object:
     from benchsep_baselines.msst import read_yaml, settings_of
     from tokensep.config import CodecTrainConfig
     from tokensep.config import load as load_config
-    from tokensep.lm_config import TokenSepConfig
+    from tokensep.lm.config import TokenSepConfig
 
     return _all((
         lambda: settings_of(read_yaml(path), path),
@@ -494,7 +494,7 @@ def read_config(path: Path) -> object:
 
 
 def shard_seeds(work: Path) -> list[bytes]:
-    from tokensep.lm_config import STEMS
+    from tokensep.lm.config import STEMS
     from tokensep.train.pseudo_labels import _add, _add_sample
 
     found = []

@@ -21,7 +21,7 @@ from test_killed import cells, check_clean, digest, labelling, suite
 import benchsep
 from benchsep.audio import Audio, write_audio
 from benchsep.errors import AudioError
-from benchsep.store import Store
+from benchsep.runner.store import Store
 
 
 @pytest.fixture

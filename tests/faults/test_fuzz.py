@@ -39,7 +39,7 @@ EVERY_READER = ("safetensors", "pickles (.th, .ckpt)", "model configurations")
 SELF_TEST = """
 import json, os, sys, tempfile
 from pathlib import Path
-import benchsep.memory, fuzz, tokensep.errors
+import benchsep._util.memory, fuzz, tokensep.errors
 from inputs import Kind
 
 def misbehave(path):

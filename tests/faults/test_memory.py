@@ -15,10 +15,10 @@ PROBE = """
 import json, sys
 import numpy as np
 from benchsep.audio import Audio, read_audio, write_audio
-from benchsep.memory import PeakMemory
+from benchsep._util.memory import PeakMemory
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.metric import References
-from benchsep.system import load_system
+from benchsep.systems.contract import load_system
 
 minutes, rate, folder = float(sys.argv[1]), 44_100, sys.argv[2]
 frames = round(60 * minutes * rate)
@@ -94,8 +94,8 @@ SEPARATION = """
 import json, sys
 import numpy as np
 from benchsep.audio import Audio
-from benchsep.memory import PeakMemory
-from benchsep.system import load_system
+from benchsep._util.memory import PeakMemory
+from benchsep.systems.contract import load_system
 
 seconds = round(60 * float(sys.argv[1]))
 noise = np.random.default_rng(0).normal(0, 0.1, (2, 44_100)).astype(np.float32)
@@ -150,7 +150,7 @@ def test_a_run_holds_one_song_for_each_worker_however_many_there_are(
     song_mb = 5 * 2 * 4 * 44_100 * seconds / 2**20  # four stems and the mixture
 
     def largest(limit: int) -> float:
-        command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", f"folder:{songs}",
+        command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}",
                    "--systems", "mixture,oracle-irm", "--metrics", "usdr,sisdr",
                    "--no-yardsticks", "-j", str(jobs), "--limit", str(limit),
                    "-o", str(tmp_path / f"run-{limit}")]  # fmt: skip

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchsep.adapters import recognise
 from benchsep.audio import STEMS
 from benchsep.datasets.folder import FolderDataset
 from benchsep.datasets.track import Track
 from benchsep.errors import BenchsepError, StoreError, SystemError_, UsageError
-from benchsep.store import canonical, digest, file_name
-from benchsep.suite import load_suite, split_specs
-from benchsep.system import Spec
+from benchsep.runner.store import canonical, digest, file_name
+from benchsep.runner.suite import load_suite, split_specs
+from benchsep.systems.adapters import recognise
+from benchsep.systems.contract import Spec
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 ANY = st.text(st.characters(codec=None, categories=None), max_size=60)
@@ -202,7 +202,7 @@ def test_no_two_names_share_a_file_on_a_disk_that_folds_case_and_composes_letter
 
 
 def test_a_missing_estimate_names_the_track(tmp_path):
-    from benchsep.adapters import EstimatesFolder
+    from benchsep.systems.adapters import EstimatesFolder
 
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "vocals.wav").write_bytes(b"")

@@ -22,11 +22,11 @@ from tokensep.errors import ConfigError, DataError
 from tokensep.train import pseudo_labels
 
 import benchsep
-from benchsep.drift import read_baseline
 from benchsep.errors import CheckpointError, DriftError, StoreError, UsageError
-from benchsep.museval_io import import_runs
-from benchsep.store import Store, digest
-from benchsep.suite import load_suite
+from benchsep.gate.check import read_baseline
+from benchsep.museval.io import import_runs
+from benchsep.runner.store import Store, digest
+from benchsep.runner.suite import load_suite
 
 TESTS = Path(__file__).parents[1]
 
@@ -188,7 +188,7 @@ def test_an_error_of_the_system_is_one_line_with_its_path(tmp_path):
     folder = tmp_path / "song.wav"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "benchsep.cli", "validity", str(folder)],
+        [sys.executable, "-m", "benchsep.cli.app", "validity", str(folder)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "song.wav" in done.stderr and "Traceback" not in done.stderr

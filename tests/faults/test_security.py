@@ -31,8 +31,8 @@ import benchsep
 from benchsep import registry
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import CheckpointError, UsageError
-from benchsep.store import Store
-from benchsep.suite import load_suite
+from benchsep.runner.store import Store
+from benchsep.runner.suite import load_suite
 
 TENSORS = {"w": torch.zeros(2)}
 
@@ -108,7 +108,7 @@ def test_the_payload_does_leave_a_mark_where_pickles_are_trusted(tmp_path):
 @pytest.mark.parametrize(
     "name",
     ["os.system", "subprocess.Popen", "evil_module.Model", "demucs.htdemucs.HTDemucs.__init__",
-     "demucs.apply.BagOfModels", "", "benchsep.cli.main"],
+     "demucs.apply.BagOfModels", "", "benchsep.cli.app.main"],
 )  # fmt: skip
 def test_a_class_named_in_metadata_is_checked_before_any_import(tmp_path, monkeypatch, name):
     (tmp_path / "evil_module.py").write_text("open(__file__ + '.EXECUTED', 'w').close()\n")
@@ -203,8 +203,8 @@ def test_no_name_leaves_the_report_or_acts_in_it(hostile_run, tmp_path):
 def test_museval_files_of_hostile_names_stay_below_their_folder(tmp_path):
     import pandas as pd
 
-    from benchsep.frame import COLUMNS
-    from benchsep.museval_io import export_run, import_runs
+    from benchsep.museval.io import export_run, import_runs
+    from benchsep.runner.frame import COLUMNS
 
     fixed = {"family": "mixture", "stem": "vocals", "draw": 0, "status": "ok", "edition": "hq",
              "value": 1.0, "frames": [1.0], "metric_version": "1", "split": "../test"}  # fmt: skip
@@ -224,7 +224,7 @@ def test_museval_files_of_hostile_names_stay_below_their_folder(tmp_path):
 def test_cells_of_spreadsheets_and_terminals_do_not_act(tmp_path):
     import pandas as pd
 
-    from benchsep.tabular import render
+    from benchsep._util.text_table import render
 
     names = ["=HYPERLINK(1)", "+1", "-x", "@cmd", "\x1b[2Jx", "a|b", "a\nb", "‮x", "\t=1"]
     frame = pd.DataFrame({"system": names, "tail": [names] * len(names), "n": [-1.5] * len(names)})
@@ -263,9 +263,9 @@ def test_members_of_a_shard_never_reach_the_disk(tmp_path, kind):
 
 def test_a_folder_of_estimates_cannot_be_left_by_a_tracks_name(tmp_path):
     """``dir:PATH`` looks tracks up by name: a name with ``..`` finds nothing outside."""
-    from benchsep.adapters import EstimatesFolder
     from benchsep.datasets.track import Track
     from benchsep.errors import SystemError_
+    from benchsep.systems.adapters import EstimatesFolder
 
     noise_songs(tmp_path / "private", ("diary",))
     estimates = tmp_path / "estimates"
@@ -302,7 +302,7 @@ def test_a_command_is_no_shell_line(tmp_path, monkeypatch, name):
 
 
 def test_a_template_that_is_no_command_is_a_usage_error():
-    from benchsep.adapters import Command
+    from benchsep.systems.adapters import Command
 
     for text in ("'unclosed {mixture} {out}", "", "prog {mixture}", "   "):
         with pytest.raises(UsageError, match="cmd"):
@@ -375,7 +375,7 @@ def test_a_plugin_that_fails_to_import_is_listed_and_breaks_nothing(tmp_path, bo
         "[benchsep.metrics]\nbrokenmetric = broken_plugin:Metric\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "benchsep.cli", "list", "metrics"],
+        [sys.executable, "-m", "benchsep.cli.app", "list", "metrics"],
         env=environment(tmp_path), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

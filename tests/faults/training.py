@@ -11,11 +11,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "systems" / "tokensep"))
 
 from lm_dummies import RATE, DummyCodec, tiny_config
-from tokensep.lm import TokenLM
-from tokensep.lm_config import LMTrainConfig
+from tokensep.lm.config import LMTrainConfig
+from tokensep.lm.model import TokenLM
 from tokensep.train import lm as training
 from tokensep.train.data import STEMS, Source
-from tokensep.train.lm_data import TokenBank, store_songs
+from tokensep.train.token_dataset import TokenBank, store_songs
 
 TRAIN = LMTrainConfig(
     batch=2, lr=3e-3, warmup=3, max_steps=24, save_every=4, eval_every=6, parallel_fraction=0.3

@@ -151,14 +151,15 @@ def _program(name: str) -> Any:
     elif name == "tokensep":
         from tokensep.cli import main as program
     else:
-        from benchsep.cli import main as program
+        from benchsep.cli.app import main as program
     return program
 
 
 MODULES = """
-benchsep.frame benchsep.report.tables benchsep.report.write benchsep.runner benchsep.scoring
+benchsep.runner.frame benchsep.report.tables.build benchsep.report.write benchsep.runner.run
+benchsep.runner.score
 benchsep_baselines.mixture benchsep_baselines.oracles matplotlib.pyplot pandas rich.progress
-scipy.signal soundfile soxr tokensep.cli tokensep.plugin tokensep.train.lm
+scipy.signal soundfile soxr tokensep.cli tokensep.integration.system tokensep.train.lm
 tokensep.train.pseudo_labels
 """
 

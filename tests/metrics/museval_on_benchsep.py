@@ -5,6 +5,6 @@ pytest -p museval_on_benchsep MUSEVAL/tests/test_bsseval.py …
 
 import museval.metrics
 
-from benchsep.museval_api import bss_eval
+from benchsep.museval.api import bss_eval
 
 museval.metrics.bss_eval = bss_eval

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchsep.museval_api import bss_eval, framing
+from benchsep.museval.api import bss_eval, framing
 
 SUITE = os.environ.get("BENCHSEP_MUSEVAL_TESTS", "")
 """The folder ``tests`` of a checkout of sigsep/sigsep-mus-eval."""

@@ -10,7 +10,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchsep.report import escape
+from benchsep._util import escape
 
 HOSTILE = "<img onerror=\"alert(1)\" src='x'> & \x1b[31m | `*_[a](b)_*` \\input{x} %$#^~ ‮abc"
 

@@ -11,7 +11,7 @@ import pytest
 from benchsep.audio import Audio
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import UsageError
-from benchsep.report import figures
+from benchsep.report.figures import draw as figures
 
 
 def sine(level: float, hertz: float = 1000.0, rate: int = 44_100) -> Audio:

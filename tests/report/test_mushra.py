@@ -13,7 +13,7 @@ import yaml
 from benchsep.audio import Audio, read_audio
 from benchsep.errors import UsageError
 from benchsep.report import mushra
-from benchsep.report.listen import Song
+from benchsep.report.excerpts import Song
 from benchsep.report.loudness import loudness
 
 NAME = "=A <b>song</b>"

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 from sample_run import SYSTEMS, TRACKS, TRAITS, make_rows
 
-from benchsep import validity
 from benchsep.audio import STEMS, Audio
+from benchsep.listeners import validity
 from benchsep.report import mushra
-from benchsep.report.listen import Song
+from benchsep.report.excerpts import Song
 from benchsep.report.site.build import write_site
-from benchsep.report.tables import tables
+from benchsep.report.tables.build import tables
 from benchsep.report.write import Loaded
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser") if (p := shutil.which(n))), None)
@@ -410,6 +410,6 @@ def test_a_report_without_audio_says_so(browser: Any, tmp_path: Path) -> None:
 
 
 def test_every_audible_system_is_listed() -> None:
-    from benchsep.report.listen import audible
+    from benchsep.report.excerpts import audible
 
     assert audible(SYSTEMS) == ["tokensep@mini", "htdemucs@mini", "bs_roformer@mini", "oracle-irm"]

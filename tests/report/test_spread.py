@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from sample_run import SYSTEMS, TRAITS, make_rows
 
-from benchsep import stats
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report.explain import explained
-from benchsep.report.model import Table
-from benchsep.report.render import latex_document, render
-from benchsep.report.tables import tables
+from benchsep.report.tables.build import tables
+from benchsep.report.tables.explain import explained
+from benchsep.report.tables.model import Table
+from benchsep.report.tables.render import latex_document, render
 from benchsep.report.write import with_spread
+from benchsep.stats import core as stats
 
 Traits = dict[str, ValueTraits]
 SONGS = tuple(f"Band {i:02d} - Song" for i in range(25))

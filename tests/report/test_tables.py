@@ -16,14 +16,14 @@ import pandas as pd
 import pytest
 from sample_run import SYSTEMS, TRACKS, make_rows
 
-from benchsep import stats
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report.model import Table
-from benchsep.report.render import latex_document
-from benchsep.report.summary import gains, summaries
-from benchsep.report.tables import render, tables
+from benchsep.report.tables.build import render, tables
+from benchsep.report.tables.model import Table
+from benchsep.report.tables.render import latex_document
+from benchsep.report.tables.summary import gains, summaries
 from benchsep.report.write import with_spread
+from benchsep.stats import core as stats
 
 Traits = dict[str, ValueTraits]
 FORMATS = ("md", "tex", "csv", "json", "html", "terminal")

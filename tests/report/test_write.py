@@ -16,12 +16,12 @@ from benchsep.audio import Audio, write_audio
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import StoreError, UsageError
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report import listen
-from benchsep.report.explain import explain, explained
-from benchsep.report.paper import PUBLISHED, published_table
-from benchsep.report.tables import render, tables
+from benchsep.report import excerpts as listen
+from benchsep.report.tables.build import render, tables
+from benchsep.report.tables.explain import explain, explained
+from benchsep.report.tables.published import PUBLISHED, published_table
 from benchsep.report.write import _lead, _off_scale, write_report
-from benchsep.store import Store
+from benchsep.runner.store import Store
 
 STEMS = ("vocals", "drums", "bass", "other")
 FAMILIES = {"mixture": "mixture", "reference": "oracle", "kept@mini": "discriminative"}

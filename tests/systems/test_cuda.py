@@ -28,7 +28,7 @@ def grid(tmp_path_factory):
     """The smoke ablation, trained where ``benchsep ablate`` trains: on the device."""
     work = tmp_path_factory.mktemp("ablation")
     smoke = HERE.parents[1] / "configs" / "ablations" / "smoke.yaml"
-    command = [sys.executable, "-m", "benchsep.cli", "ablate", str(smoke), "--work", str(work)]
+    command = [sys.executable, "-m", "benchsep.cli.app", "ablate", str(smoke), "--work", str(work)]
     done = subprocess.run([*command, "--train-only", "-j", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return work
@@ -36,7 +36,7 @@ def grid(tmp_path_factory):
 
 @pytest.mark.parametrize("spec", ["htdemucs:shifts=0,", "bs_roformer:", "tokensep:oracle-tokens,"])
 def test_a_system_gives_what_it_gives_on_the_cpu(clip, spec):
-    from benchsep.system import load_system
+    from benchsep.systems.contract import load_system
 
     found = {}
     for device in ("cpu", "cuda"):
@@ -49,7 +49,7 @@ def test_a_system_gives_what_it_gives_on_the_cpu(clip, spec):
 
 
 def test_the_lm_is_as_sure_of_the_true_tokens_as_on_the_cpu(clip):
-    from tokensep.losses import token_nll
+    from tokensep.lm.losses import token_nll
     from tokensep.separator import TokenSep
 
     found = []
@@ -72,7 +72,7 @@ def test_the_lm_is_as_sure_of_the_true_tokens_as_on_the_cpu(clip):
 def test_generation_is_repeatable_and_as_good_as_on_the_cpu(clip, options):
     from benchsep.metrics.catalog import get_metric
     from benchsep.metrics.metric import References
-    from benchsep.system import load_system
+    from benchsep.systems.contract import load_system
 
     metric, score = get_metric("mrstft"), {}
     for device in ("cpu", "cuda"):
@@ -88,7 +88,7 @@ def test_generation_is_repeatable_and_as_good_as_on_the_cpu(clip, options):
 
 
 def test_variants_are_trained_and_each_is_a_system(grid, clip):
-    from benchsep.system import load_system
+    from benchsep.systems.contract import load_system
 
     folders = sorted(grid.glob("variants/*/trained.json"))
     assert len(folders) == 3
@@ -102,10 +102,10 @@ def test_variants_are_trained_and_each_is_a_system(grid, clip):
 def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
     import lm_dummies
     import test_lm_training as cpu
-    from tokensep.codebooks import codebooks
-    from tokensep.lm import TokenLM
+    from tokensep.codec.codebooks import codebooks
+    from tokensep.lm.model import TokenLM
     from tokensep.train import lm as training
-    from tokensep.train.lm_data import TokenBank, store_songs
+    from tokensep.train.token_dataset import TokenBank, store_songs
 
     class Codec(lm_dummies.DummyCodec):
         def to(self, device):
@@ -160,14 +160,14 @@ def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
 
 
 def test_a_run_on_the_device_finishes(tmp_path):
-    command = [sys.executable, "-m", "benchsep.cli", "run", "--dataset", "clip", "-j", "2"]
+    command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", "clip", "-j", "2"]
     systems = "tokensep:checkpoint=mini,htdemucs:checkpoint=mini,bs_roformer:checkpoint=mini"
     more = ["--systems", systems, "--metrics", "usdr,mrstft", "--device", "cuda"]
     done = subprocess.run(
         [*command, *more, "-o", str(tmp_path / "run")], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    from benchsep.frame import load_run
+    from benchsep.runner.frame import load_run
 
     frame = load_run(tmp_path / "run")
     models = frame[frame["system"].str.contains("mini")]

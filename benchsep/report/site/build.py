@@ -24,14 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep import validity
-from benchsep.atomic import replacing, write_atomically
-from benchsep.report import captions, figures, listen
-from benchsep.report.escape import visible
+from benchsep._util.atomic import replacing, write_atomically
+from benchsep._util.escape import visible
+from benchsep.listeners import validity
+from benchsep.report import excerpts as listen
+from benchsep.report.figures import draw as figures
 from benchsep.report.loudness import match_gains
-from benchsep.report.model import format_value, group_of
-from benchsep.report.render import head, shared_notes
-from benchsep.report.tables import is_headline
+from benchsep.report.tables import captions
+from benchsep.report.tables.build import is_headline
+from benchsep.report.tables.model import format_value, group_of
+from benchsep.report.tables.render import head, shared_notes
 from benchsep.report.templates import environment
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.report.listen import Song
+    from benchsep.report.excerpts import Song
     from benchsep.report.write import Loaded
 
 SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "blind.js", "main.js")

@@ -14,7 +14,7 @@ def environment() -> Environment:
     """Templates of this package; text has its control characters shown, then is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from benchsep.report.escape import json_for_script, visible
+    from benchsep._util.escape import json_for_script, visible
 
     made = Environment(
         loader=PackageLoader("benchsep.report", "templates"),

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchsep.atomic import replacing, sweep, write_atomically
+from benchsep._util.atomic import replacing, sweep, write_atomically
 from benchsep.errors import CheckpointError
 from benchsep_baselines.train import data
 from benchsep_baselines.train.minis import Mini, build

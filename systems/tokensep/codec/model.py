@@ -34,10 +34,10 @@ from tokensep.codec.layers import (
     same_stft,
 )
 from tokensep.codec.rvq import ResidualVQ
+from tokensep.codec.teacher import make_teacher
 from tokensep.config import CodecConfig, load
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.files import replacing, write_text
-from tokensep.ssl import make_teacher
 
 
 class AcousticEncoder(nn.Module):

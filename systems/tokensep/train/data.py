@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tokensep.errors import DataError
 from tokensep.files import write_text
-from tokensep.train import prepared
+from tokensep.train import cache as prepared
 
 STEMS = ("vocals", "drums", "bass", "other")
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}

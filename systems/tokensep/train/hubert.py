@@ -27,11 +27,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as fn
 
+from tokensep.codec.hubert import HubertMini
 from tokensep.codec.kmeans import kmeans, nearest
 from tokensep.config import TeacherConfig
 from tokensep.errors import CheckpointError
 from tokensep.files import cut_log, replacing, write_text
-from tokensep.hubert import HubertMini
 from tokensep.train import checkpoint
 from tokensep.train.data import Augment, StemStore, codec_batch, musdb_files, validation_songs
 

@@ -26,20 +26,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tokensep import losses
-from tokensep.codebooks import codebooks
+from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import device_of
-from tokensep.encoder import SSLEncoder
 from tokensep.errors import CheckpointError, TrainingError
 from tokensep.files import cut_log, write_text
-from tokensep.lm import TokenLM
-from tokensep.lm_config import LMTrainConfig, TokenSepConfig
-from tokensep.train import checkpoint, prepared, pseudo_labels
+from tokensep.lm import losses
+from tokensep.lm.conditioner import SSLEncoder
+from tokensep.lm.config import LMTrainConfig, TokenSepConfig
+from tokensep.lm.model import TokenLM
+from tokensep.lm.weights import load_lm, save_lm
+from tokensep.train import cache as prepared
+from tokensep.train import checkpoint, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
-from tokensep.train.lm_data import Crop, TokenBank, stacked, store_songs
+from tokensep.train.monitor import Watch
 from tokensep.train.processes import Processes
-from tokensep.train.watch import Watch
-from tokensep.weights_io import load_lm, save_lm
+from tokensep.train.token_dataset import Crop, TokenBank, stacked, store_songs
 
 PATIENCE = 50
 """Steps in a row that may lack a finite gradient before a training gives up."""

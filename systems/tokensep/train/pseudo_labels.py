@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from tokensep.errors import DataError
 from tokensep.files import write_text
-from tokensep.lm_config import STEMS
+from tokensep.lm.config import STEMS
 
 Label = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}

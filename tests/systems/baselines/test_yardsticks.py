@@ -9,7 +9,7 @@ from benchsep_baselines.oracles import IdealRatioMask, MultichannelWiener, Refer
 
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import SystemError_, UsageError
-from benchsep.system import checked_estimates
+from benchsep.systems.contract import checked_estimates
 
 ORACLES = [Reference, IdealRatioMask, MultichannelWiener]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from tokensep.codec.interface import Codes
-from tokensep.lm_config import (
+from tokensep.lm.config import (
     EncoderConfig,
     InferenceConfig,
     LayoutConfig,

@@ -15,11 +15,11 @@ import soundfile
 import torch
 from codec_dummies import TINY
 from numpy.typing import NDArray
+from tokensep.codec.hubert import HubertMini
 from tokensep.codec.model import HCodec
+from tokensep.codec.teacher import HuggingFaceTeacher, compress, make_teacher, resample
 from tokensep.config import CodecTrainConfig, LossConfig
 from tokensep.errors import CheckpointError, DataError, Unavailable
-from tokensep.hubert import HubertMini
-from tokensep.ssl import HuggingFaceTeacher, compress, make_teacher, resample
 from tokensep.train import checkpoint as ck
 from tokensep.train.codec import Run, train, train_step, validate
 from tokensep.train.data import (

@@ -7,11 +7,11 @@ import pytest
 import torch
 from lm_dummies import HOP, RATE, DummyCodec, tiny_config
 from pydantic import ValidationError
-from tokensep.consensus import Consensus, edge_weights
-from tokensep.lm import TokenLM
-from tokensep.lm_config import STEMS, InferenceConfig, SamplingConfig
+from tokensep.decode.consensus import Consensus, edge_weights
+from tokensep.dsp.windows import cross_faded
+from tokensep.lm.config import STEMS, InferenceConfig, SamplingConfig
+from tokensep.lm.model import TokenLM
 from tokensep.separator import TokenSep
-from tokensep.windows import cross_faded
 
 DRAW = SamplingConfig(temperature=1.0)
 AGREED = InferenceConfig(overlap_frames=9, sampling=DRAW, render="consensus", draws=3)

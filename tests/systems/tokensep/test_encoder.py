@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from lm_dummies import HOP, tiny_config
-from tokensep import encoder as encoders
-from tokensep.encoder import ConformerBlock, LogMel, mel_filters
 from tokensep.errors import ConfigError
-from tokensep.lm_config import EncoderConfig
+from tokensep.lm import conditioner as encoders
+from tokensep.lm.conditioner import ConformerBlock, LogMel, mel_filters
+from tokensep.lm.config import EncoderConfig
 
 
 @pytest.mark.parity
@@ -106,7 +106,7 @@ def test_ssl_features_are_brought_to_the_token_rate():
 
 
 def test_shuffled_frames_are_the_same_frames_in_another_order():
-    from tokensep.encoder import shuffled
+    from tokensep.lm.conditioner import shuffled
 
     x = torch.randn(3, 20, 4)
     torch.manual_seed(0)

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 from lm_dummies import ENTRIES, HOP, DummyCodec, tiny_config
-from tokensep.codebooks import codebooks
+from tokensep.codec.codebooks import codebooks
+from tokensep.decode.generate import filtered, generate
 from tokensep.errors import ConfigError
-from tokensep.generate import filtered, generate
-from tokensep.lm import TokenLM
-from tokensep.lm_config import SamplingConfig
+from tokensep.lm.config import SamplingConfig
+from tokensep.lm.model import TokenLM
 
 KINDS = ("interleaved-delay", "grouped-delay", "depth", "anchored")
 DRAW = SamplingConfig(temperature=1.0, top_k=8, top_p=0.95)
@@ -55,9 +55,9 @@ def test_the_compiled_step_chooses_what_the_uncached_model_does(kind, decoding):
 @torch.no_grad()
 def decoders_outputs(int8: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Outputs ``[steps, R, dim]`` of the plain and the compiled decoder on the same inputs."""
-    from tokensep.fast import FastDecoder
-    from tokensep.kernel import CompiledDecoder
-    from tokensep.lm import Decoder
+    from tokensep.decode.compiled import CompiledDecoder
+    from tokensep.decode.static import FastDecoder
+    from tokensep.lm.model import Decoder
 
     torch.manual_seed(2)
     decoder = Decoder(44, 3, 2, 70, 1e-5, 1e4, 0.0).eval()  # widths that no unrolled loop divides
@@ -85,7 +85,7 @@ def test_int8_weights_lose_little_and_something():
 
 
 def test_quantised_columns_are_within_half_a_step():
-    from tokensep.kernel import quantised
+    from tokensep.decode.compiled import quantised
 
     weight = torch.randn(2, 30, 7) * torch.logspace(-3, 3, 7)
     weight[:, :, 3] = 0
@@ -95,7 +95,7 @@ def test_quantised_columns_are_within_half_a_step():
 
 
 def test_only_long_jobs_of_one_row_are_compiled():
-    from tokensep.kernel import WORTH, worth
+    from tokensep.decode.compiled import WORTH, worth
 
     like = torch.zeros(1)
     assert worth(WORTH, 1, like)
@@ -185,7 +185,7 @@ def test_likelihood_and_expected_latents_belong_to_the_distribution():
 def test_only_the_first_layers_are_drawn_when_asked():
     torch.manual_seed(0)
     logits = torch.randn(64, 4, ENTRIES)
-    from tokensep.generate import Sampler
+    from tokensep.decode.generate import Sampler
 
     sampler = Sampler(SamplingConfig(temperature=3.0, sampled_layers=2), range(64), logits.device)
     tokens = sampler(logits)
@@ -194,7 +194,7 @@ def test_only_the_first_layers_are_drawn_when_asked():
 
 
 def test_draws_follow_the_distribution():
-    from tokensep.generate import Sampler
+    from tokensep.decode.generate import Sampler
 
     logits = torch.log(torch.tensor([0.6, 0.3, 0.1])).expand(4000, 1, 3).contiguous()
     tokens = Sampler(SamplingConfig(temperature=1.0), range(4000), logits.device)(logits)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokensep import layout as layouts
 from tokensep.errors import ConfigError
-from tokensep.layout import Layout
-from tokensep.lm_config import PRESETS, LayoutConfig, TokenSepConfig
+from tokensep.lm import layout as layouts
+from tokensep.lm.config import PRESETS, LayoutConfig, TokenSepConfig
+from tokensep.lm.layout import Layout
 
 KINDS = ("interleaved-delay", "grouped-delay", "depth")
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 from lm_dummies import ENTRIES, HOP, DummyCodec, tiny_config
-from tokensep.codebooks import codebooks
-from tokensep.lm import Decoder, KVCache, TokenLM
+from tokensep.codec.codebooks import codebooks
+from tokensep.lm.model import Decoder, KVCache, TokenLM
 
 KINDS = ("interleaved-delay", "grouped-delay", "depth", "anchored")
 
@@ -73,7 +73,7 @@ def test_cached_equals_uncached():
 
 
 def test_the_fast_step_is_the_decoder():
-    from tokensep.fast import FastDecoder
+    from tokensep.decode.static import FastDecoder
 
     torch.manual_seed(2)
     decoder = Decoder(32, 3, 2, 48, 1e-2, 10_000.0, 0.0).eval()
@@ -179,7 +179,7 @@ def test_a_perfect_estimate_names_the_tokens_and_has_no_error():
 
 def test_anchored_generation_returns_latents_near_its_tokens():
     """The decoded estimate is finite, of the codec's shape, and the same for a row alone."""
-    from tokensep.generate import generate
+    from tokensep.decode.generate import generate
 
     model = anchored_model()
     cond = torch.randn(2, 5, 32)

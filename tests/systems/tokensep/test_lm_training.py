@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from lm_dummies import HOP, RATE, DummyCodec, tiny_config
-from tokensep import losses
 from tokensep.errors import TrainingError
-from tokensep.lm import TokenLM
-from tokensep.lm_config import LMTrainConfig
+from tokensep.lm import losses
+from tokensep.lm.config import LMTrainConfig
+from tokensep.lm.model import TokenLM
+from tokensep.lm.weights import load_lm
 from tokensep.train import lm as training
 from tokensep.train.data import STEMS
-from tokensep.train.lm_data import TokenBank, silence_codes, song_variants, store_songs
-from tokensep.weights_io import load_lm
+from tokensep.train.token_dataset import TokenBank, silence_codes, song_variants, store_songs
 
 
 class Store:
@@ -78,7 +78,7 @@ def test_a_killed_run_continues_on_the_same_curve(tmp_path, bank):
 
 
 def test_what_is_exported_can_be_read_by_whoever_may_read_the_folder(tmp_path):
-    from tokensep.weights_io import save_lm
+    from tokensep.lm.weights import save_lm
 
     save_lm(tmp_path / "lm", new_model())
     (tmp_path / "other").touch()
@@ -238,7 +238,7 @@ from lm_dummies import DummyCodec
 from test_lm_training import Store, TRAIN, new_model
 from lm_dummies import tiny_config
 from tokensep.train import lm as training
-from tokensep.train.lm_data import TokenBank, store_songs
+from tokensep.train.token_dataset import TokenBank, store_songs
 songs = store_songs(Store(), {"one", "two"})
 bank = TokenBank.build(songs, DummyCodec(), tiny_config(), variants=2)
 share = 4 // int(sys.argv[3])
@@ -279,7 +279,7 @@ def test_two_processes_give_the_gradients_of_one(tmp_path):
 
 @pytest.mark.parametrize("kind", ["grouped-delay", "interleaved-delay", "anchored", "depth"])
 def test_its_own_past_replaces_the_steps_that_were_chosen_and_no_gap(kind):
-    from tokensep.codebooks import codebooks
+    from tokensep.codec.codebooks import codebooks
 
     torch.manual_seed(0)
     model = TokenLM(tiny_config(kind))

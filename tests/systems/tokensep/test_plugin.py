@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from lm_dummies import RATE, DummyCodec, tiny_config
-from tokensep import plugin
-from tokensep.lm import TokenLM
+from tokensep.integration import system as plugin
+from tokensep.lm.model import TokenLM
 from tokensep.separator import Provenance, TokenSep
 
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import AudioError, CheckpointError, Unavailable, UsageError
-from benchsep.system import Spec, System, checked_estimates
+from benchsep.systems.contract import Spec, System, checked_estimates
 
 
 @pytest.fixture

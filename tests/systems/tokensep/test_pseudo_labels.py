@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from tokensep.errors import DataError
-from tokensep.lm_config import STEMS
+from tokensep.lm.config import STEMS
 from tokensep.train import pseudo_labels as module
 from tokensep.train.pseudo_labels import Settings
 
@@ -149,7 +149,7 @@ def test_a_shard_is_read_as_a_stream(music, tmp_path, monkeypatch):
 
 def test_an_lm_trains_on_shards(music, tmp_path):
     from lm_dummies import DummyCodec, tiny_config
-    from tokensep.lm_config import LMTrainConfig
+    from tokensep.lm.config import LMTrainConfig
     from tokensep.train.lm import train_lm
 
     work(music, tmp_path / "out")

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 from lm_dummies import HOP, RATE, DummyCodec, tiny_config
-from tokensep.codebooks import codebooks
+from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import Codes
+from tokensep.dsp.stereo import mask_mixture, pan
+from tokensep.dsp.windows import fade, window_starts
 from tokensep.errors import AudioError, CheckpointError, ConfigError
-from tokensep.lm import TokenLM
-from tokensep.lm_config import STEMS, InferenceConfig, SamplingConfig
+from tokensep.lm.config import STEMS, InferenceConfig, SamplingConfig
+from tokensep.lm.model import TokenLM
+from tokensep.lm.weights import CONFIG, WEIGHTS, load_lm, save_lm
 from tokensep.separator import TokenSep
-from tokensep.stereo import mask_mixture, pan
-from tokensep.weights_io import CONFIG, WEIGHTS, load_lm, save_lm
-from tokensep.windows import fade, window_starts
 
 DRAW = SamplingConfig(temperature=1.0)
 QUICK = InferenceConfig(overlap_frames=2, sampling=DRAW)
@@ -130,7 +130,7 @@ def test_priming_continues_the_previous_window(system, monkeypatch):
 
 def test_more_draws_never_add_up_worse(system):
     """Reranking keeps the draw whose stems add up to the mixture best."""
-    from tokensep.encoder import LogMel
+    from tokensep.lm.conditioner import LogMel
     from tokensep.separator import log_mel_distance
 
     audio = noise(1, 12 * HOP)
@@ -187,7 +187,7 @@ def whole_istft(spectrum: torch.Tensor, length: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("length", [1, 2047, 2048, 2049, 16 * 512, 20_000])
 def test_spectra_in_blocks_are_torchs(monkeypatch, length):
-    from tokensep import spectra
+    from tokensep.dsp import spectra
 
     monkeypatch.setattr(spectra, "BLOCK", 16)
     wave = torch.from_numpy(noise(2, length))
@@ -212,8 +212,8 @@ def test_spectra_in_blocks_are_torchs(monkeypatch, length):
 
 def test_placing_in_blocks_is_placing_at_once(monkeypatch, clip):
     """The definitions, on whole spectra of a real song."""
-    from tokensep import spectra
-    from tokensep.stereo import blend_mixture
+    from tokensep.dsp import spectra
+    from tokensep.dsp.stereo import blend_mixture
 
     monkeypatch.setattr(spectra, "BLOCK", 100)
     mixture = np.ascontiguousarray(clip.mixture.samples)
@@ -256,7 +256,7 @@ def test_masked_stems_add_up_to_the_mixture():
 
 def test_a_blend_lies_between_generated_and_masked_in_every_bin():
     """With generated stems equal to the masked mixture the blend is that; else it is in between."""
-    from tokensep.stereo import blend_mixture
+    from tokensep.dsp.stereo import blend_mixture
 
     rng = np.random.default_rng(4)
     stems = rng.normal(0, 0.1, (4, 9000)).astype(np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokensep
-from tokensep.lm_config import PRESETS, STEMS
+from tokensep.lm.config import PRESETS, STEMS
 from tokensep.separator import TokenSep, rms
 from tokensep.train.lm import fit_config
 
@@ -67,7 +67,7 @@ def test_generated_stems_follow_their_stem_more_than_the_others(mini, clip):
 
 def test_the_codec_is_a_ceiling(mini, clip):
     """True tokens, masked onto the mixture, beat generated ones."""
-    from tokensep.stereo import mask_mixture
+    from tokensep.dsp.stereo import mask_mixture
 
     mixture = clip.mixture.samples
     level = rms(mixture.mean(0))

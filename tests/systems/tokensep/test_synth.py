@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokensep import cli
 from tokensep.errors import DataError
-from tokensep.train import arrange, midi, synth
 from tokensep.train.data import STEMS, StemStore, musdb_files, musdb_folders
+from tokensep.train.synth import arrange, midi
+from tokensep.train.synth import songs as synth
 from typer.testing import CliRunner
 
 LIBRARY = {"stdlib/rock": ("Rock", "Rock1"), "stdlib/pop": ("Pop",)}

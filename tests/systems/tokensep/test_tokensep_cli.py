@@ -9,8 +9,8 @@ import soundfile
 import torch
 from lm_dummies import RATE, DummyCodec, tiny_config
 from tokensep import cli
-from tokensep.lm import TokenLM
-from tokensep.lm_config import STEMS
+from tokensep.lm.config import STEMS
+from tokensep.lm.model import TokenLM
 from tokensep.separator import TokenSep
 from typer.testing import CliRunner
 
@@ -29,7 +29,7 @@ def test_info_prints_the_paper_and_its_step_counts():
 
 
 def test_info_counts_what_the_model_has():
-    from tokensep.lm_config import PRESETS
+    from tokensep.lm.config import PRESETS
 
     facts = json.loads(runner.invoke(cli.app, ["info", "--json"]).stdout)
     model = TokenLM(PRESETS["mini"])
@@ -42,7 +42,7 @@ def test_info_is_what_counting_every_tensor_gives(name):
     """Part by part on meta tensors, and the codec against its own list of tensors."""
     from tokensep import config, describe
     from tokensep.codec.model import HCodec
-    from tokensep.lm_config import PRESETS
+    from tokensep.lm.config import PRESETS
 
     facts = json.loads(runner.invoke(cli.app, ["info", "--config", name, "--json"]).stdout)
     with torch.device("meta"):

@@ -4,7 +4,7 @@ import io
 import time
 
 import pytest
-from tokensep.train.watch import Watch
+from tokensep.train.monitor import Watch
 
 VALID = {"nll": 5.0, "accuracy": 0.2, "nll_layer": [4.0, 6.0], "nll_stem": {"bass": 3.0}}
 

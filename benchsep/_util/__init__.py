@@ -1,0 +1,1 @@
+"""Small helpers: atomic files, YAML limits, escaping, text tables, memory, devices."""

@@ -1,0 +1,1 @@
+"""museval's call and file format on benchsep's BSSEval engine."""

@@ -1,0 +1,246 @@
+"""A run's BSSEval v4 frames as museval's JSON files, and museval's files as a run's table.
+
+Conventions
+-----------
+layout   ``OUT/<system>/<split>/<track>.json``; museval's own reader takes ``OUT/<system>`` and
+         looks in ``test/`` only. Several draws: ``OUT/<system>/draw<k>/<split>/…``
+schema   ``targets[].frames[].{time, duration, metrics: {SDR, ISR, SIR, SAR}}`` and
+         ``museval_version``, as ``museval/musdb.schema.json`` has it; one-second windows and
+         hops; five decimals
+no value a frame that lacks a value (a silent window, a perfect estimate) lacks the key: the
+         schema asks for numbers, and museval's literal ``NaN`` is not JSON. Where no frame of a
+         track has the value, each says ``null`` instead: museval's reader needs the column
+extra    ``benchsep`` beside ``targets``: true names, versions, which values are ill-conditioned
+reading  literal ``NaN``, ``null`` and absent keys are the same: no value in this frame.
+         The track's value is the median over its frames with one (museval's rule)
+
+Functions
+---------
+export_run, import_runs. Why not NaN: ``docs/design/statistics.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VALUES = ("SDR", "ISR", "SIR", "SAR")
+DECIMALS = 5
+WINDOW = 1.0
+"""Seconds of a window and of a hop, in museval v4 and in ours."""
+
+
+# ---------------------------------------------------------------------- export
+
+
+def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
+    """Write the run's ``bsseval`` cells as museval files; returns their paths, sorted.
+
+    Raises
+    ------
+    UsageError
+        a run without BSSEval frames.
+    """
+    from benchsep._util.atomic import write_atomically
+
+    columns = [f"bsseval.{name.lower()}" for name in VALUES]
+    here = frame[frame["metric"].isin(columns)]
+    if here.empty:
+        raise UsageError(
+            "the run holds no BSSEval: museval's files hold nothing else; run with "
+            "--metrics bsseval"
+        )
+    several = here.groupby("system")["draw"].nunique()
+    paths = []
+    for key, part in here.groupby(["system", "draw", "split", "track"], sort=True):
+        system, draw, split, track = (str(k) for k in key)
+        folder = Path(out) / _safe(system)
+        if several[system] > 1:
+            folder /= f"draw{draw}"
+        path = folder / _safe(split) / f"{_safe(track)}.json"
+        content = _content(part) | {"benchsep": _extra(part, system, track, int(draw))}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1))
+        paths.append(path)
+    return sorted(paths)
+
+
+def _content(part: pd.DataFrame) -> dict[str, Any]:
+    """Targets and frames of one track."""
+    from benchsep import __version__
+
+    targets: dict[str, dict[str, list[float | None]]] = {}
+    rows = sorted(zip(part["stem"], part["metric"], part["frames"], strict=True), key=_first_two)
+    for stem, metric, frames in rows:
+        name = str(metric).removeprefix("bsseval.").upper()
+        targets.setdefault(str(stem), {})[name] = _rounded(frames)
+    empty = {
+        name
+        for name in VALUES
+        if all(x is None for values in targets.values() for x in values.get(name, []))
+    }
+    return {
+        "targets": [
+            {"name": stem, "frames": _frames(values, empty)} for stem, values in targets.items()
+        ],
+        "museval_version": f"0.4.1 (benchsep {__version__})",
+    }
+
+
+def _first_two(row: tuple[Any, ...]) -> tuple[str, str]:
+    return str(row[0]), str(row[1])
+
+
+def _rounded(frames: Any) -> list[float | None]:
+    stored = frames if isinstance(frames, list | tuple) else []
+    return [
+        round(float(x), DECIMALS) if x is not None and math.isfinite(x) else None for x in stored
+    ]
+
+
+def _frames(values: Mapping[str, list[float | None]], empty: set[str]) -> list[dict[str, Any]]:
+    found = []
+    for i in range(max(map(len, values.values()), default=0)):
+        at = {name: v[i] for name in VALUES if i < len(v := values.get(name, []))}
+        metrics = {k: at.get(k) for k in VALUES if at.get(k) is not None or k in empty}
+        found.append({"time": i * WINDOW, "duration": WINDOW, "metrics": metrics})
+    return found
+
+
+def _extra(part: pd.DataFrame, system: str, track: str, draw: int) -> dict[str, Any]:
+    noisy = part[part["status"] == "ill_conditioned"]
+    return {
+        "system": system,
+        "track": track,
+        "draw": draw,
+        "edition": str(part["edition"].iloc[0]),
+        "metric_version": str(part["metric_version"].iloc[0]),
+        "ill_conditioned": sorted(noisy["stem"] + " " + noisy["metric"]),
+    }
+
+
+def _safe(name: str) -> str:
+    """The name itself where a file may bear it, since museval reads track names off files."""
+    from benchsep.runner.store import file_name
+
+    bad = any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)
+    if bad or name.startswith(".") or name != name.strip() or not 0 < len(name.encode()) < 200:
+        return file_name(name)
+    return name
+
+
+# ---------------------------------------------------------------------- import
+
+
+def import_runs(
+    path: str | Path,
+    *,
+    families: Mapping[str, str] | None = None,
+    edition: str = "hq",
+    split: str = "test",
+) -> pd.DataFrame:
+    """Museval files as a long table like that of ``benchsep.load_run``.
+
+    Parameters
+    ----------
+    path
+        A method's folder (``…/<split>/*.json`` inside) or a folder of such folders, as in
+        SiSEC18's ``submissions``.
+    families
+        Family by method; ``unknown`` where absent.
+    edition
+        Edition of the data that the files were scored on. Museval does not record it; SiSEC18
+        was scored on ``aac``.
+
+    Raises
+    ------
+    StoreError
+        no such file, or one that is not museval's JSON; the file is named.
+    """
+    import pandas as pd
+
+    from benchsep.runner.frame import COLUMNS
+
+    root = Path(path)
+    methods = [root] if (root / split).is_dir() else sorted(p for p in _folders(root))
+    files = [(m.name, f) for m in methods for f in sorted((m / split).rglob("*.json"))]
+    if not files:
+        raise StoreError(f"no museval file under {root}: expected <method>/{split}/<track>.json")
+    rows = [
+        {
+            "system": method,
+            "family": (families or {}).get(method, "unknown"),
+            "draw": 0,
+            "edition": edition,
+            "split": split,
+            **row,
+        }
+        for method, file in files
+        for row in _read(file)
+    ]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame["value"] = frame["value"].astype(float)
+    order = ["system", "track", "metric", "stem", "draw"]
+    return frame.sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def _folders(root: Path) -> list[Path]:
+    return [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """Rows of one file: a row per target and value."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        targets = [(_text(t["name"]), list(t["frames"])) for t in content["targets"]]
+        rows = []
+        for stem, frames in targets:
+            for name in VALUES:
+                values = [_number(frame["metrics"].get(name)) for frame in frames]
+                rows.append(_cell(stem, name, values))
+        own = content.get("benchsep")
+        track = _text(own.get("track", file.stem) if isinstance(own, dict) else file.stem)
+        version = _text(f"museval {content.get('museval_version', 'unknown')}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
+            RecursionError) as error:  # fmt: skip
+        raise StoreError(
+            f"{file} is not museval's JSON ({type(error).__name__}: {error}); expected "
+            "targets[].frames[].metrics"
+        ) from error
+    return [{"track": track, "metric_version": version, **row} for row in rows]
+
+
+def _text(value: Any) -> str:
+    """As text that can be encoded: JSON may hold half of a character."""
+    text = str(value)
+    text.encode()
+    return text
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _cell(stem: str, name: str, values: list[float | None]) -> dict[str, Any]:
+    kept = [x for x in values if x is not None]
+    # The file does not say why a frame has no value: silence and a perfect score look alike.
+    status = "ok" if kept else "not_finite" if values else "failed: no frames"
+    return {
+        "stem": stem,
+        "metric": f"bsseval.{name.lower()}",
+        "value": median(kept) if kept else math.nan,
+        "status": status,
+        "frames": values,
+    }

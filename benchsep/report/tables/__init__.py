@@ -1,0 +1,1 @@
+"""Tables: their model, columns, captions and renderings."""

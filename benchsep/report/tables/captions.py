@@ -1,0 +1,205 @@
+"""The sentences under and over a table: what it stands on, and what it must not be read for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchsep.listeners import validity
+from benchsep.report.tables.columns import interference, is_speech_model, metric_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchsep.metrics.metric import ValueTraits
+
+EDITIONS = {
+    "hq": "MUSDB18-HQ (wav)",
+    "aac": "MUSDB18 (AAC stems)",
+    "aac-7s": "MUSDB18, 7-second excerpts (AAC stems)",
+    "folder": "a folder of stems",
+    "clip": "the embedded clip",
+}
+
+LADDER_NOTE = (
+    "The mixture row is what doing nothing scores, the reference row what the true stem itself "
+    "scores."
+)
+
+COST_NOTE = (
+    "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: "
+    "the largest resident size of the process while it separates, with all that it had loaded "
+    "before."
+)
+
+
+def display(column: str, traits: Mapping[str, ValueTraits]) -> str:
+    """The metric's name as printed."""
+    return traits[column].display or column if column in traits else column
+
+
+def caption(
+    columns: Sequence[str],
+    traits: Mapping[str, ValueTraits],
+    manifest: Mapping[str, Any],
+    *,
+    edition: str,
+    tracks: int,
+    draws: int,
+    gains: bool,
+    intervals: bool,
+    letters: bool,
+    average: bool,
+) -> list[str]:
+    """Sentences, each of which stands alone.
+
+    ``intervals`` and ``letters`` tell whether the table shows any: five songs are too few for an
+    interval, and one letter for all is left out.
+    """
+    lines = [basis(manifest, edition, tracks)]
+    lines += [_aggregation(columns, traits, average)]
+    if draws > 1:
+        lines.append(f"Mean over {draws} draws of systems that sample.")
+    if gains:
+        lines.append("Δ: gain over the mixture, paired by song; positive is better.")
+    if intervals:
+        hows = {traits[c].aggregate for c in columns if c in traits}
+        names = {"mean": "BCa of a mean", "median": "percentile of a median"}
+        how = ", ".join(text for key, text in names.items() if key in hows)
+        lines.append(
+            f"[ ]: 95 % bootstrap interval over songs ({how}; tails widened for few songs)."
+        )
+    if letters:
+        lines.append(
+            "Systems that share a letter cannot be told apart (paired sign-flip test, Holm over "
+            "all pairs, stems and metrics of the run, .05)."
+        )
+    lines += [agreement(columns, traits), versions(columns, manifest)]
+    return [line for line in lines if line]
+
+
+def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str]:
+    """How to read the marks; the same for every table."""
+    return [
+        "Bold: best of the ranked systems (ties at the printed precision together). n/N: the songs "
+        "that all ranked systems have, where fewer than all; values are over these. "
+        "†: ill-conditioned on some song, kept but not ranked.",
+        LADDER_NOTE,
+        COST_NOTE,
+        "Listeners: the share of pairs of systems on the same song that a metric puts in the order "
+        "in which listeners put them; .50 is a coin. [ ]: 95 % song bootstrap. A metric without "
+        "listening data behind it is not trusted across families if it matches waveforms.",
+    ]
+
+
+def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
+    """The badges of the columns' metrics, with their source, and which have none."""
+    known = {c: found for c in columns if (found := validity.badge(c))}
+    if not known:
+        return "No listening data judge what stands in this table." if columns else ""
+    parts = [
+        f"{display(c, traits)} {b.discriminative.short} / {b.generative.short} / {b.across}"
+        for c, b in known.items()
+    ]
+    sources = "; ".join(dict.fromkeys(b.source for b in known.values()))
+    others = dict.fromkeys(display(c, traits) for c in columns if c not in known)
+    unjudged = f" No listening data: {', '.join(others)}." if others else ""
+    return (
+        "Agreement with listeners, within discriminative / within generative / across: "
+        f"{'; '.join(parts)} ({sources}).{unjudged}"
+    )
+
+
+def basis(manifest: Mapping[str, Any], edition: str, tracks: int) -> str:
+    """What was measured: number of songs, data, split."""
+    return f"n = {tracks} {'song' if tracks == 1 else 'songs'}; {_data(manifest, edition)}."
+
+
+def _data(manifest: Mapping[str, Any], edition: str) -> str:
+    dataset = manifest.get("dataset") or {}
+    if not isinstance(dataset, dict):
+        dataset = {"name": str(dataset)}
+    words = [f"data: {dataset.get('name') or 'unnamed'}, {EDITIONS.get(edition, edition)}"]
+    split = (manifest.get("suite") or {}).get("split")
+    words += [f"split {split}"] if split else []
+    return "; ".join(words + [str(note) for note in dataset.get("notes", ())])
+
+
+def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], average: bool) -> str:
+    groups: dict[str, list[str]] = {}
+    for column in columns:
+        if column in traits:
+            how = traits[column].aggregate
+            if metric_of(column) == "bsseval":
+                # The field's median of medians, or what was asked for in its place.
+                how_text = f"{how} over songs of the {how} over 1-s frames"
+            else:
+                how_text = f"{how} over songs"
+            groups.setdefault(how_text, []).append(display(column, traits))
+    parts = [
+        how if len(groups) == 1 else f"{', '.join(names)}: {how}" for how, names in groups.items()
+    ]
+    text = "Aggregation: " + "; ".join(parts)
+    return text + ("; average: the song's mean over stems, aggregated alike." if average else ".")
+
+
+def versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:
+    """Benchsep's version and those of the columns' metrics."""
+    known = manifest.get("metrics") or {}
+    names = list(dict.fromkeys(map(metric_of, columns)))
+    metrics = [
+        f"{name} {known[name]['version']}"
+        for name in names
+        if isinstance(known, dict)
+        and isinstance(known.get(name), dict)
+        and known[name].get("version")
+    ]
+    packages = manifest.get("packages") or manifest.get("versions") or {}
+    ours = packages.get("benchsep") if isinstance(packages, dict) else None
+    # The commit is in the manifest: in a caption it would make equal tables differ.
+    text = f"benchsep {ours}" if ours else ""
+    parts = [p for p in (text, f"metric versions: {', '.join(metrics)}" if metrics else "") if p]
+    return f"Versions: {'; '.join(parts)}." if parts else ""
+
+
+def warnings(
+    columns: Sequence[str],
+    traits: Mapping[str, ValueTraits],
+    *,
+    families: frozenset[str],
+    labels: frozenset[str],
+    stems: frozenset[str],
+    missing: Sequence[str] = (),
+) -> list[str]:
+    """What a reader must know before the numbers; empty when nothing stands in the way."""
+    across = validity.warning(columns, traits, families)
+    lines = [f"{across} Bold is given within each family there."] if across else []
+    speech = list(dict.fromkeys(display(c, traits) for c in columns if is_speech_model(c)))
+    if speech:
+        lines.append(
+            f"{', '.join(speech)}: speech model, out of domain for music"
+            + (" (scored on stems other than vocals here)." if stems - {"vocals"} else ".")
+            + " It tells a mixture from vocals, not good from perfect."
+        )
+        if not any(is_reference(label) for label in labels):
+            lines.append(
+                "No row of the true vocals: without it these values cannot be read. "
+                "Add the system 'reference'. Nothing is ranked."
+            )
+    if "visqol" in columns and interference(columns) is None:
+        lines.append(
+            "ViSQOL likes bandwidth more than isolation, and no interference measure was run: "
+            "add 'usdr' or 'bsseval' to see bleed."
+        )
+    if not any(label.split("@")[0] == "mixture" for label in labels):
+        lines.append("No mixture row: what doing nothing scores is not known. Add 'mixture'.")
+    return lines + list(missing)
+
+
+def yardstick_rank(label: str, family: str) -> int:
+    """The mixture stands first, then the true stems, then the oracles and all else."""
+    return 0 if family == "mixture" else 1 if is_reference(label) else 2
+
+
+def is_reference(label: str) -> bool:
+    """Whether a label is the true stem scored as its own estimate."""
+    return label.split("@")[0].split(":")[0] == "reference"

@@ -1,0 +1,137 @@
+"""Where a number in a table comes from: its songs, draws, statuses and keys.
+
+Conventions
+-----------
+id    ``t2.r3c4`` (a gain: ``t2.r3c4g``) as in the tables' CSV and HTML, or ``system/metric/stem``
+text  the aggregate first, then a line for each cell behind it, songs by name
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchsep._util.escape import visible
+from benchsep.errors import UsageError
+from benchsep.registry import did_you_mean
+from benchsep.report.tables.model import Cell, Column, Row, Table, format_value
+from benchsep.report.tables.published import SOURCE
+from benchsep.stats.core import AVERAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+
+
+def explain(
+    folder: str | Path, id: str, *, aggregation: Literal["mean", "median"] | None = None
+) -> str:
+    """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
+
+    ``aggregation`` is that of the tables which the id was read from.
+
+    Raises
+    ------
+    UsageError
+        if the run has no such number (with what there is).
+    StoreError
+        if ``folder`` is no run.
+    """
+    from benchsep.report.write import load
+
+    run = load(Path(folder), improvement=True, intervals=False, aggregation=aggregation)
+    return explained(run.tables, run.frame, run.traits, id)
+
+
+def explained(
+    made: Sequence[Table], frame: pd.DataFrame, traits: dict[str, ValueTraits], id: str
+) -> str:
+    """:func:`explain` for tables and a frame at hand."""
+    table, row, column, cell = find(made, id)
+    if row.metric:
+        column = replace(column, metric=row.metric)
+    lines = [
+        f"{cell.id}  {visible(table.title)}",
+        f"system {visible(row.system)} ({row.family}), column {visible(column.head)}, "
+        f"edition {table.edition}",
+        f"value {format_value(cell, column)}"
+        + (f", {cell.n} of {cell.total} songs" if cell.total else "")
+        + (f", not rounded: {cell.value!r}" if cell.value is not None else ""),
+    ]
+    if row.group == "published":
+        return "\n".join([*lines, f"published in {SOURCE}, not computed here; see the caption"])
+    if column.kind == "cost":
+        return "\n".join([*lines, "measured while separating: see `draws` in the run's records"])
+    lines.append(_how(column, traits[column.metric].aggregate))
+    return "\n".join([*lines, "", *_cells(frame, table, row, column)])
+
+
+def _how(column: Column, aggregate: str) -> str:
+    """In words, what was done with the cells below."""
+    over = {
+        "tail": "mean over the 5 % worst of the system's songs, each the mean over draws",
+        "failures": "percent of the system's songs beyond the limit, each the mean over draws",
+        "draws": "see the caption; over songs that have a value for every draw",
+        "text": "the songs named in this row; each the mean over draws",
+    }.get(column.kind, f"{aggregate} over the songs that every ranked system has, mean over draws")
+    return (
+        over
+        + (", mean over stems" if column.stem == AVERAGE else "")
+        + (", minus the mixture on the same song" if column.kind == "gain" else "")
+    )
+
+
+def find(made: Sequence[Table], id: str) -> tuple[Table, Row, Column, Cell]:
+    """The cell that ``id`` names, with where it stands."""
+    text = id.strip()
+    for table in made:
+        for row in table.rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                named = f"{row.system}/{row.metric or column.metric}/{column.stem}"
+                if text in (cell.id, named):
+                    return table, row, column, cell
+    raise UsageError(f"no number {visible(id)!r}{_what_there_is(made, text)}")
+
+
+def _what_there_is(made: Sequence[Table], text: str) -> str:
+    found = re.fullmatch(r"(t\d+)(\.r\d+c\d+g?)?", text)
+    if found and any(t.id == found[1] for t in made):
+        table = next(t for t in made if t.id == found[1])
+        return f"; {table.id} has rows 1 to {len(table.rows)}, columns 1 to {len(table.columns)}"
+    if found or not made:
+        return f"; the tables are {', '.join(t.id for t in made) or 'none'}"
+    names = [
+        f"{r.system}/{r.metric or c.metric}/{c.stem}"
+        for t in made for r in t.rows for c in t.columns
+    ]  # fmt: skip
+    return did_you_mean(text, list(dict.fromkeys(names)))
+
+
+def _cells(frame: pd.DataFrame, table: Table, row: Row, column: Column) -> list[str]:
+    systems = [row.system]
+    if column.kind == "gain":
+        systems += sorted(set(frame.loc[frame["family"] == "mixture", "system"]))[:1]
+    part = frame[
+        (frame["edition"].astype(str) == table.edition)
+        & (frame["metric"] == column.metric)
+        & frame["system"].isin(systems)
+    ]
+    if column.stem != AVERAGE:
+        part = part[part["stem"] == column.stem]
+    part = part.sort_values(["system", "stem", "track", "draw"], kind="stable")
+    records: list[Any] = part.to_dict("records")
+    return [_line(cell) for cell in records]
+
+
+def _line(cell: dict[str, Any]) -> str:
+    value = f"{cell['value']:.6g}" if cell["value"] == cell["value"] else "-"
+    status = "" if cell["status"] == "ok" else f"  {visible(str(cell['status']))}"
+    return (
+        f"{value:>12}  {cell['stem']:<7} draw {cell['draw']}  {str(cell['key'])[:12]:<12}  "
+        f"{visible(str(cell['track']))}  [{visible(str(cell['system']))}]{status}"
+    )

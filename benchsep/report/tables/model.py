@@ -1,0 +1,159 @@
+"""What a table is before it is written in any format.
+
+Conventions
+-----------
+ids      a table is ``t1``, ``t2`` …; a cell is ``t2.r3c4``, rows and columns from 1 in the order
+         of the output; a gain over the mixture has the id of the value it belongs to and a ``g``,
+         so that asking for gains moves no id. The same run gives the same ids;
+         ``benchsep explain RUN t2.r3c4`` prints the songs behind one.
+ranked   yardsticks (mixture, reference, oracles) stand apart and are never best
+values   float or ``None``; a cell without a value says why in ``note``
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+YARDSTICKS = ("mixture", "oracle")
+
+GROUPS = {
+    "published": "Published elsewhere (not ranked)",
+    "generative": "Generative",
+    "discriminative": "Discriminative",
+    "unknown": "Undeclared family",
+    "variant": "Variants",
+    "control": "Control (must come out worse)",
+    "yardstick": "Yardsticks (not ranked)",
+}
+"""Groups of rows in their order, with headings."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers. ``stem`` is ``"average"`` for the mean over stems, empty for costs."""
+
+    metric: str
+    stem: str
+    head: str
+    unit: str
+    digits: int
+    direction: int
+    kind: str = "score"
+    """``score``, ``gain`` (over the mixture), ``cost``; ``draws``, ``tail``, ``failures`` of
+    :mod:`benchsep.report.tables.spread`; or ``text``, whose cells hold words in ``note``."""
+    in_title: bool = False
+    """Whether the table's title says unit and direction already."""
+    spread: bool = False
+    """Whether the interval is printed beside the value; machine formats always have it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: its value, how many songs it stands on, and whether it is the best."""
+
+    id: str
+    value: float | None
+    n: int
+    total: int
+    note: str = ""
+    best: bool = False
+    ill_conditioned: bool = False
+    low: float | None = None
+    high: float | None = None
+    letters: str = ""
+
+    @property
+    def partial(self) -> bool:
+        """Whether songs are missing, so that ``n/N`` must be shown."""
+        return self.total > 0 and self.n < self.total
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system's cells. ``label`` and ``metric`` where a system has a row for each metric."""
+
+    system: str
+    family: str
+    group: str
+    cells: tuple[Cell, ...]
+    label: str = ""
+    metric: str = ""
+
+    @property
+    def head(self) -> str:
+        """What stands at the left of the row."""
+        return self.label or self.system
+
+    @property
+    def ranked(self) -> bool:
+        return self.group not in ("yardstick", "published")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled grid with the sentences that make it readable on its own."""
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: tuple[str, ...]
+    """What these numbers are: n, data, aggregation, versions."""
+    notes: tuple[str, ...] = ()
+    """How to read any such table: marks, yardsticks, agreement with listeners."""
+    warnings: tuple[str, ...] = ()
+    edition: str = ""
+
+    def groups(self) -> list[tuple[str, list[Row]]]:
+        """``(heading, rows)`` for each group that has rows, in order."""
+        found = [(head, [r for r in self.rows if r.group == key]) for key, head in GROUPS.items()]
+        return [(head, rows) for head, rows in found if rows]
+
+    def cell(self, system: str, metric: str, stem: str, kind: str = "score") -> Cell | None:
+        """The cell by name, or ``None``."""
+        for row in self.rows:
+            for column, cell in zip(self.columns, row.cells, strict=True):
+                if (row.system, column.metric, column.stem, column.kind) == (
+                    system,
+                    metric,
+                    stem,
+                    kind,
+                ):
+                    return cell
+        return None
+
+
+def group_of(family: str) -> str:
+    """The group of rows a family belongs to."""
+    if family in YARDSTICKS:
+        return "yardstick"
+    return family if family in GROUPS else "unknown"
+
+
+def format_value(cell: Cell, column: Column) -> str:
+    """The number as printed, with a true minus nowhere: an ASCII hyphen, so it can be copied."""
+    if cell.value is None:
+        return cell.note or ("" if column.kind == "text" else "–")
+    sign = "+" if column.kind == "gain" and cell.value >= 0 else ""
+    text = f"{cell.value:.{column.digits}f}"
+    zero = f"{0:.{column.digits}f}"
+    return sign + (zero if text == f"-{zero}" else text)
+
+
+def numbered(table: Table, number: int) -> Table:
+    """The table as ``t<number>``, its cells with their ids."""
+    name, count, names = f"t{number}", 0, []
+    for column in table.columns:
+        count += column.kind != "gain"
+        names.append(f"c{count}{'g' if column.kind == 'gain' else ''}")
+    rows = tuple(
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, id=f"{name}.r{r}{c}")
+                for c, cell in zip(names, row.cells, strict=True)
+            ),
+        )
+        for r, row in enumerate(table.rows, 1)
+    )
+    return replace(table, id=name, rows=rows)

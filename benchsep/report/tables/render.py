@@ -1,0 +1,354 @@
+r"""Tables as text: Markdown, LaTeX, CSV, JSON, HTML, terminal.
+
+Conventions
+-----------
+``md``        GitHub-flavoured; bold best
+``tex``       booktabs and siunitx; a fragment to ``\input``, its preamble named in a comment
+``csv``       long: a row a number, with its id; for machines
+``json``      strict: numbers at full precision, ``null`` where there is none
+``html``      a fragment of ``<figure><table>`` elements
+``terminal``  rich; colour only where stdout is a terminal
+Text from outside is escaped for each (:mod:`benchsep._util.escape`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from benchsep._util import escape
+from benchsep.errors import UsageError
+from benchsep.registry import did_you_mean
+from benchsep.report.tables.model import Cell, Column, Table, format_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PREAMBLE = r"\usepackage{array,booktabs,siunitx,textcomp}"
+
+ARROWS = {1: "↑", -1: "↓", 0: ""}
+
+
+def render(tables: Sequence[Table], format: str) -> str:
+    """All tables in one text.
+
+    Raises
+    ------
+    UsageError
+        if the format is unknown (with a suggestion).
+    """
+    formats = {
+        "md": _all_markdown,
+        "tex": _all_latex,
+        "csv": _all_csv,
+        "json": _all_json,
+        "html": _all_html,
+        "terminal": _all_terminal,
+    }
+    if format not in formats:
+        raise UsageError(f"unknown format {format!r}{did_you_mean(format, list(formats))}")
+    return formats[format](tables)
+
+
+def head(column: Column) -> str:
+    """``vocals ↑`` with the unit where there is one."""
+    if column.in_title:
+        return column.head
+    unit = f" [{column.unit}]" if column.unit not in ("", "MOS") else ""
+    arrow = ARROWS[column.direction] if column.kind == "score" else ""
+    return f"{column.head}{unit} {arrow}".rstrip()
+
+
+def suffix(cell: Cell, column: Column) -> str:
+    """What follows the number: dagger, letters, the interval of an average, ``n/N``."""
+    dagger = "†" if cell.ill_conditioned else ""
+    letters = f" {cell.letters}" if cell.letters else ""
+    form = f"{'+' if column.kind == 'gain' else ''}.{column.digits}f"
+    spread = (
+        f" [{cell.low:{form}}, {cell.high:{form}}]"
+        if column.spread and cell.low is not None and cell.high is not None
+        else ""
+    )
+    coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
+    return dagger + letters + spread + coverage
+
+
+# -- Markdown -----------------------------------------------------------------------------------
+
+
+def _all_markdown(tables: Sequence[Table]) -> str:
+    return "\n".join([*map(_markdown, tables), *_markdown_notes(tables)])
+
+
+def shared_notes(tables: Sequence[Table]) -> list[str]:
+    """The notes of all tables, each once, in order."""
+    return list(dict.fromkeys(note for table in tables for note in table.notes))
+
+
+def _markdown_notes(tables: Sequence[Table]) -> list[str]:
+    notes = [f"- {escape.markdown(note)}" for note in shared_notes(tables)]
+    return ["**How to read the tables**", "", *notes, ""] if notes else []
+
+
+def _markdown(table: Table) -> str:
+    esc = escape.markdown
+    lines = [f"### {esc(table.title)}", ""]
+    lines += [f"> **Warning.** {esc(w)}\n" for w in table.warnings]
+    lines.append("| system | " + " | ".join(esc(head(c)) for c in table.columns) + " |")
+    sides = [":--|" if column.kind == "text" else "--:|" for column in table.columns]
+    lines.append("|:--|" + "".join(sides))
+    for title, rows in table.groups():
+        lines.append(f"| *{esc(title)}* |" + " |" * len(table.columns))
+        for row in rows:
+            cells = [_markdown_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
+            lines.append(f"| {esc(row.head)} | " + " | ".join(cells) + " |")
+    lines += ["", f"*Table {table.id[1:]}.* {esc(' '.join(table.caption))}", ""]
+    return "\n".join(lines)
+
+
+def _markdown_cell(cell: Cell, column: Column) -> str:
+    text = escape.markdown(format_value(cell, column))
+    return (f"**{text}**" if cell.best else text) + escape.markdown(suffix(cell, column))
+
+
+# -- LaTeX --------------------------------------------------------------------------------------
+
+
+def _all_latex(tables: Sequence[Table]) -> str:
+    opening = f"% Needs: {PREAMBLE}\n% in the preamble; written by benchsep, do not edit.\n"
+    return opening + "\n".join(_latex(table) for table in tables)
+
+
+def latex_document(tables: Sequence[Table]) -> str:
+    """A document of its own around the tables, ready for pdfLaTeX."""
+    return "\n".join(
+        [
+            r"\documentclass{article}",
+            r"\usepackage[T1]{fontenc}",
+            r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}",
+            r"\usepackage[a4paper,margin=15mm,landscape]{geometry}",
+            PREAMBLE,
+            r"\begin{document}",
+            render(tables, "tex"),
+            r"\end{document}",
+            "",
+        ]
+    )
+
+
+def _latex(table: Table) -> str:
+    esc = escape.latex
+    beside = [_has_suffix(table, i) for i in range(len(table.columns))]
+    # What follows a number has a column of its own: in the number's it would run into the next.
+    columns = "".join(
+        _latex_column(table, i) + (r"@{\,}>{\SUFFIX}l" if b else "") for i, b in enumerate(beside)
+    )
+    physical = 1 + len(beside) + sum(beside)
+    heads = " & ".join(
+        rf"\multicolumn{{2}}{{c}}{{{esc(head(c))}}}" if b else f"{{{esc(head(c))}}}"
+        for c, b in zip(table.columns, beside, strict=True)
+    )
+    caption = f"{esc(table.title)}. " + " ".join(
+        [r"\textbf{Warning:} " + esc(w) for w in table.warnings] + [esc(c) for c in table.caption]
+    )
+    roomy = physical <= 11
+    size, suffixes, gap = ("footnotesize", "scriptsize", 4) if roomy else ("scriptsize", "tiny", 2)
+    lines = [
+        r"\begin{table}[htbp]",
+        rf"\centering\{size}\setlength{{\tabcolsep}}{{{gap}pt}}",
+        r"\sisetup{detect-weight=true,detect-inline-weight=math}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:benchsep-{table.id}}}\smallskip",
+        rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}".replace("SUFFIX", suffixes),
+        r"\toprule",
+        rf"{{system}} & {heads} \\",
+    ]
+    for title, rows in table.groups():
+        lines.append(r"\midrule")
+        lines.append(rf"\multicolumn{{{physical}}}{{@{{}}l}}{{\itshape {esc(title)}}} \\")
+        for row in rows:
+            cells = [
+                _latex_cell(x, c, b)
+                for x, c, b in zip(row.cells, table.columns, beside, strict=True)
+            ]
+            lines.append(rf"{esc(row.head)} & " + " & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize", esc(" ".join(table.notes))]
+    lines += [r"\end{minipage}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _has_suffix(table: Table, index: int) -> bool:
+    column = table.columns[index]
+    return any(suffix(row.cells[index], column) for row in table.rows)
+
+
+def _latex_column(table: Table, index: int) -> str:
+    column = table.columns[index]
+    if column.kind == "text":
+        return r">{\raggedright\arraybackslash}p{62mm}"
+    values = [row.cells[index].value for row in table.rows]
+    texts = [f"{abs(v):.{column.digits}f}" for v in values if v is not None] or ["0"]
+    whole = max(len(text.split(".")[0]) for text in texts)
+    signed = column.kind == "gain" or any(v is not None and v < 0 for v in values)
+    sign = ("+" if column.kind == "gain" else "-") if signed else ""
+    return f"S[table-format={sign}{whole}.{column.digits}]"
+
+
+def _latex_cell(cell: Cell, column: Column, beside: bool) -> str:
+    text = format_value(cell, column)
+    if column.kind == "text":
+        return escape.latex(text)
+    bold = r"\bfseries " if cell.best else ""
+    number = f"{{{escape.latex(text)}}}" if cell.value is None else f"{bold}{text}"
+    return f"{number} & {escape.latex(suffix(cell, column).strip())}" if beside else number
+
+
+# -- CSV and JSON -------------------------------------------------------------------------------
+
+CSV_COLUMNS = (
+    "id", "table", "edition", "system", "family", "metric", "stem", "kind", "unit", "direction",
+    "value", "low", "high", "n", "total", "best", "ill_conditioned", "letters", "note",
+)  # fmt: skip
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": cell.id,
+            "table": table.title,
+            "edition": table.edition,
+            "system": row.system,
+            "family": row.family,
+            "metric": row.metric or column.metric,
+            "stem": column.stem,
+            "kind": column.kind,
+            "unit": column.unit,
+            "direction": column.direction,
+            "value": cell.value,
+            "low": cell.low,
+            "high": cell.high,
+            "n": cell.n,
+            "total": cell.total,
+            "best": cell.best,
+            "ill_conditioned": cell.ill_conditioned,
+            "letters": cell.letters,
+            "note": cell.note,
+        }
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    ]
+
+
+def _all_csv(tables: Sequence[Table]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for record in (r for table in tables for r in _records(table)):
+        writer.writerow([_csv_value(record[name]) for name in CSV_COLUMNS])
+    return out.getvalue()
+
+
+def _csv_value(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return escape.csv_cell(value) if isinstance(value, str) else value
+
+
+def _all_json(tables: Sequence[Table]) -> str:
+    content = [
+        {
+            "id": table.id,
+            "title": table.title,
+            "edition": table.edition,
+            "caption": list(table.caption),
+            "notes": list(table.notes),
+            "warnings": list(table.warnings),
+            "cells": _records(table),
+        }
+        for table in tables
+    ]
+    return json.dumps({"format": 1, "tables": content}, indent=1, allow_nan=False) + "\n"
+
+
+# -- HTML and terminal --------------------------------------------------------------------------
+
+
+def _all_html(tables: Sequence[Table]) -> str:
+    from benchsep.report.templates import environment
+
+    template = environment().get_template("tables.html.j2")
+    return template.render(
+        tables=tables,
+        notes=shared_notes(tables),
+        head=head,
+        suffix=suffix,
+        format_value=format_value,
+    )
+
+
+def _all_terminal(tables: Sequence[Table]) -> str:
+    import shutil
+    import sys
+
+    from rich.console import Console
+    from rich.text import Text
+
+    out = io.StringIO()
+    width = max(shutil.get_terminal_size((120, 40)).columns, 60)
+    console = Console(
+        file=out, width=width, force_terminal=sys.stdout.isatty(), highlight=False, markup=False,
+        emoji=False,
+    )  # fmt: skip
+    for table in tables:
+        _print_table(console, table)
+    for note in shared_notes(tables):
+        console.print(Text(escape.visible(note), style="dim"))
+    return out.getvalue().rstrip("\n")
+
+
+def _print_table(console: Any, table: Table) -> None:
+    from rich import box
+    from rich.measure import Measurement
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    title = Text(f"{table.id}  {escape.visible(table.title)}", style="bold")
+    grid = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("system", no_wrap=True)
+    for column in table.columns:
+        title = Text(escape.visible(head(column)))
+        if column.kind == "text":
+            grid.add_column(title, justify="left", max_width=60)
+        else:
+            grid.add_column(title, justify="right")
+    for group, rows in table.groups():
+        grid.add_row(Text(escape.visible(group), style="italic dim"))
+        for row in rows:
+            cells = [_text_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
+            grid.add_row(Text("  " + escape.visible(row.head)), *cells)
+    # A number cut short by a narrow window would be a wrong number: let the window wrap instead.
+    usual, console.width = console.width, 10_000
+    console.width = max(usual, Measurement.get(console, console.options, grid).maximum)
+    console.print(grid)
+    console.width = usual
+    for warning in table.warnings:
+        console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
+    console.print(Text(escape.visible(" ".join(table.caption)), style="dim"))
+    console.print()
+
+
+def _text_cell(cell: Cell, column: Column) -> Any:
+    from rich.text import Text
+
+    # An asterisk as well: bold is lost in a pipe or a log file.
+    text = Text()
+    mark = "*" if cell.best else ""
+    text.append(mark + escape.visible(format_value(cell, column)), "bold" if cell.best else "")
+    return text.append(escape.visible(suffix(cell, column)), "dim")

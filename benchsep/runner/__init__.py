@@ -1,0 +1,5 @@
+"""From a suite to cells on disk: plan, jobs, store, manifest, executors.
+
+The package is not called ``run`` because :func:`benchsep.run` is the public function: importing a
+submodule of a package ``benchsep.run`` would replace the function by the package.
+"""

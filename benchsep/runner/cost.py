@@ -1,0 +1,359 @@
+"""``benchsep plan``: what a run will cost, before it is started.
+
+Conventions
+-----------
+hours      of one core with one thread, or of one GPU; how long it takes is that over how many work
+rates      seconds of work for a second of audio, with a fixed part for each track: ``[fixed, per
+           second]``. A metric costs ``once`` for each track (its references) and ``each`` for
+           every estimate of it
+source     :data:`OWN_RATES`, measured on one machine that it names, or an earlier run's own costs
+           (wall-clock seconds of its workers), which know that machine and those weights
+unknown    what has no rate is named and not in the sums: no guess is made
+upper      jobs that are done in part count as whole ones
+
+A track's length is read from its files' headers; nothing is decoded, no model runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import DatasetError, StoreError
+from benchsep.metrics.catalog import get_metric, stems_scored
+
+if TYPE_CHECKING:
+    from benchsep.datasets.track import Track
+    from benchsep.runner.job import Job
+    from benchsep.runner.plan import Plan
+
+OWN_RATES = Path(__file__).with_name("rates.json")
+Line = tuple[float, float]
+"""Seconds: a fixed part, and a part for each second of audio."""
+
+
+@dataclass(frozen=True)
+class MetricCost:
+    """What a metric takes on its default stems."""
+
+    once: Line
+    each: Line
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast things are somewhere.
+
+    ``systems`` maps a device (``cpu``, ``cuda``) to seconds of separation for a second of
+    audio, by label; ``stored_bytes`` is what a second of one kept stem takes on disk.
+    """
+
+    source: str
+    systems: dict[str, dict[str, float]]
+    metrics: dict[str, MetricCost]
+    load: Line
+    stored_bytes: float
+
+
+@dataclass
+class Forecast:
+    """What is to come; ``unknown`` says what the hours lack."""
+
+    source: str
+    tracks: int
+    audio_hours: float
+    jobs: int
+    done: int
+    systems: dict[str, dict[str, float | int | None]] = field(default_factory=dict)
+    """By label: ``jobs``, ``cpu_hours``, ``gpu_hours`` of separation (``None``: unknown)."""
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    """CPU hours of scoring, by metric."""
+    loading_hours: float = 0.0
+    cpu_hours: float = 0.0
+    gpu_hours: float = 0.0
+    disk_gb: float = 0.0
+    unknown: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# -- rates ---------------------------------------------------------------------------------------
+
+
+def own_rates() -> Rates:
+    """Those that come with benchsep; :data:`OWN_RATES` names the machine and the command."""
+    stored = json.loads(OWN_RATES.read_text(encoding="utf-8"))
+    gpu = f" and {stored['cuda_machine']}" if "cuda_machine" in stored else ""
+    return Rates(
+        source=f"benchsep's own, measured on {stored['machine']}{gpu}",
+        systems=stored["systems"],
+        metrics={
+            name: MetricCost(_line(cost["once"]), _line(cost["each"]))
+            for name, cost in stored["metrics"].items()
+        },
+        load=_line(stored["load"]),
+        stored_bytes=stored["stored_bytes"],
+    )
+
+
+def _line(values: list[float]) -> Line:
+    fixed, slope = values
+    return float(fixed), float(slope)
+
+
+def rates_of_run(path: str | Path) -> Rates:
+    """What an earlier run took, where it knows; benchsep's own rates for the rest.
+
+    Raises
+    ------
+    StoreError
+        no run folder, or one without a single timed cell.
+    """
+    from benchsep.runner.frame import load_costs
+    from benchsep.runner.store import Store
+
+    store, own = Store(Path(path)), own_rates()
+    device = str(store.manifest().get("platform", {}).get("device", "cpu")).partition(":")[0]
+    costs = load_costs(path).dropna(subset=["seconds", "audio_seconds"])
+    sums = costs.groupby("system")[["seconds", "audio_seconds"]].sum()
+    systems = {str(k): float(v) for k, v in (sums["seconds"] / sums["audio_seconds"]).items()}
+    metrics = {name: MetricCost((0.0, 0.0), (0.0, rate)) for name, rate in _scoring_rates(store)}
+    if not systems and not metrics:
+        raise StoreError(f"{path} holds no timed cell to take rates from; run a track first")
+    return Rates(
+        source=f"the run {path}",
+        systems={**own.systems, device: {**own.systems.get(device, {}), **systems}},
+        metrics={**own.metrics, **metrics},
+        load=own.load,
+        stored_bytes=own.stored_bytes,
+    )
+
+
+def _scoring_rates(store: Any) -> Iterator[tuple[str, float]]:
+    """Metric and seconds for a second of audio, its default stems together."""
+    seconds: dict[str, float] = defaultdict(float)
+    audio: dict[str, float] = defaultdict(float)
+    for record in store.records():
+        scored: dict[tuple[str, int], float] = defaultdict(float)
+        for cell in record["cells"]:
+            if cell["status"].startswith(("failed", "unavailable")) or not cell.get("seconds"):
+                continue
+            name = str(cell["metric"]).partition(".")[0]
+            stems = len(get_metric(name).default_stems)
+            # Every value of a metric carries the same seconds, those of its stem.
+            values = len(get_metric(name).values)
+            scored[name, cell["draw"]] += cell["seconds"] / values
+            audio[name] += (record["audio_seconds"] or 0.0) / values / stems
+        for (name, _), spent in scored.items():
+            seconds[name] += spent
+    for name, length in audio.items():
+        if length:
+            yield name, seconds[name] / length
+
+
+# -- lengths -------------------------------------------------------------------------------------
+
+
+@cache
+def seconds_of(track: Track) -> float:
+    """The track's length from the header of its first file.
+
+    Raises
+    ------
+    DatasetError
+        no file of the track says how long it is.
+    """
+    for path in sorted(track.paths, key=_audio_first):
+        length = _header_seconds(path)
+        if length:
+            return length
+    raise DatasetError(f"{track.name}: no file of it tells its length ({len(track.paths)} files)")
+
+
+def _audio_first(path: str) -> tuple[bool, str]:
+    return not path.lower().endswith((".wav", ".flac", ".mp4")), path
+
+
+def _header_seconds(path: str) -> float:
+    import soundfile
+
+    if path.lower().endswith(".mp4"):
+        import av
+
+        try:
+            with av.open(path) as container:
+                return float(container.duration or 0) / float(av.time_base)
+        except (OSError, ValueError):  # av's own errors derive from these
+            return 0.0
+    try:
+        return float(soundfile.info(path).duration)
+    except (RuntimeError, OSError):
+        return 0.0
+
+
+# -- the forecast --------------------------------------------------------------------------------
+
+
+def forecast(plan: Plan, rates: Rates) -> Forecast:
+    """What the plan's jobs take at these rates.
+
+    Raises
+    ------
+    DatasetError
+        a track whose length cannot be read.
+    """
+    tracks = {job.track.name: job.track for job in plan.jobs}
+    lengths = {name: seconds_of(track) for name, track in tracks.items()}
+    found = Forecast(
+        source=rates.source,
+        tracks=len(tracks),
+        audio_hours=sum(lengths.values()) / 3600,
+        jobs=len(plan.jobs),
+        done=plan.done,
+    )
+    unknown: set[str] = set()
+    found.loading_hours = sum(_at(rates.load, s) for s in lengths.values()) / 3600
+    _add_separation(found, plan.jobs, lengths, rates, unknown)
+    _add_scoring(found, plan, lengths, rates, unknown)
+    known = [h for h in found.metrics.values() if h is not None]
+    for entry in found.systems.values():
+        found.cpu_hours += entry["cpu_hours"] or 0.0
+        found.gpu_hours += entry["gpu_hours"] or 0.0
+    found.cpu_hours += sum(known) + found.loading_hours
+    found.unknown = sorted(unknown)
+    return found
+
+
+def _at(line: Line, seconds: float) -> float:
+    return line[0] + line[1] * seconds
+
+
+def _add_separation(
+    found: Forecast, jobs: list[Job], lengths: dict[str, float], rates: Rates, unknown: set[str]
+) -> None:
+    for job in jobs:
+        entry = found.systems.setdefault(job.label, {"jobs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0})
+        entry["jobs"] = (entry["jobs"] or 0) + 1
+        audio = lengths[job.track.name] * len(job.made)
+        if job.keep_estimates != "none":
+            found.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
+        device = _device_of(job)
+        rate = _rate_of(rates, device, job)
+        if rate is None:
+            entry["cpu_hours"] = entry["gpu_hours"] = None
+            unknown.add(f"separation with {job.label} on {device}")
+        elif device == "cpu":
+            entry["cpu_hours"] = (entry["cpu_hours"] or 0.0) + audio * rate / 3600
+        else:
+            entry["gpu_hours"] = (entry["gpu_hours"] or 0.0) + audio * rate / 3600
+
+
+def _rate_of(rates: Rates, device: str, job: Job) -> float | None:
+    known = rates.systems.get(device, {})
+    # Estimates in a folder are read, whatever the folder is called.
+    return known.get("dir" if job.spec.startswith("dir:") else job.label)
+
+
+def _device_of(job: Job) -> str:
+    """Yardsticks and folders of estimates compute on the CPU whatever the suite says."""
+    if job.info.family in ("oracle", "mixture") or job.spec.startswith("dir:"):
+        return "cpu"
+    return job.device.partition(":")[0]
+
+
+def _add_scoring(
+    found: Forecast, plan: Plan, lengths: dict[str, float], rates: Rates, unknown: set[str]
+) -> None:
+    suite = plan.suite
+    for name in suite.metrics:
+        metric, cost = get_metric(name), rates.metrics.get(name)
+        if plan.unavailable.get(name):
+            found.metrics[name] = 0.0
+            unknown.add(f"{name}, which is unavailable here")
+            continue
+        if cost is None:
+            found.metrics[name] = None
+            unknown.add(f"scoring with {name}")
+            continue
+        stems = set(stems_scored(metric, suite.stems, all_stems=suite.all_stems))
+        usual = len(metric.default_stems)
+        estimates: Counter[str] = Counter()
+        seconds = 0.0
+        for job in plan.jobs:
+            share = len(stems & set(job.info.stems)) / usual
+            estimates[job.track.name] += len(job.made) if share else 0
+            seconds += share * len(job.made) * _at(cost.each, lengths[job.track.name])
+        seconds += sum(_at(cost.once, lengths[t]) for t, n in estimates.items() if n)
+        found.metrics[name] = seconds / 3600
+
+
+# -- as text -------------------------------------------------------------------------------------
+
+
+def render(found: Forecast, cores: int, format: str = "terminal") -> str:
+    """The forecast as ``terminal`` text, ``md`` or ``json``.
+
+    ``cores`` is how many single-threaded workers share the CPU hours.
+
+    Raises
+    ------
+    UsageError
+        for another format.
+    """
+    from benchsep.errors import UsageError
+
+    if format == "json":
+        return json.dumps({**found.as_json(), "cores": cores}, ensure_ascii=False, indent=1)
+    if format not in ("terminal", "md"):
+        raise UsageError(f"format {format!r}; expected terminal, md or json")
+    rows: list[tuple[str, ...]] = [("what", "jobs", "CPU hours", "GPU hours")]
+    for label, entry in found.systems.items():
+        hours = (_hours(entry["cpu_hours"]), _hours(entry["gpu_hours"]))
+        rows.append((f"separate with {label}", str(entry["jobs"]), *hours))
+    rows += [(f"score {name}", "", _hours(h), "") for name, h in found.metrics.items()]
+    rows.append(("decode", "", _hours(found.loading_hours), ""))
+    rows.append(("all", str(found.jobs), _hours(found.cpu_hours), _hours(found.gpu_hours)))
+    return "\n".join([*_aligned(rows, format), "", *_notes(found, cores)])
+
+
+def _hours(hours: float | int | None) -> str:
+    if hours is None:
+        return "?"
+    return f"{hours:.2f}" if hours >= 0.005 or hours == 0 else "<0.01"
+
+
+def _notes(found: Forecast, cores: int) -> Iterator[str]:
+    yield (
+        f"{found.jobs} jobs on {found.tracks} tracks ({found.audio_hours:.2f} hours of audio); "
+        f"{found.done} jobs are done already"
+    )
+    yield f"CPU hours shared by {cores} cores: {_hours(found.cpu_hours / cores)} hours or more"
+    if found.disk_gb:
+        yield f"kept estimates: {found.disk_gb:.2f} GB"
+    for what in found.unknown:
+        yield f"not in the sums: {what}"
+    yield f"rates: {found.source}"
+    if found.unknown:
+        yield "run one track (--limit 1 -o probe) and pass --rates probe to have them known"
+
+
+def _aligned(rows: list[tuple[str, ...]], format: str) -> list[str]:
+    if format == "md":
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        return [lines[0], "|:--|--:|--:|--:|", *lines[1:]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]

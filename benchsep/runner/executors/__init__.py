@@ -1,0 +1,1 @@
+"""Where jobs run: in this process, in local worker processes, on a Dask cluster."""

@@ -1,0 +1,141 @@
+"""``benchsep run``: plan, execute, store; started again, it continues.
+
+The manifest of a run folder describes the last plan; cells of earlier plans in the same folder
+stay and are shown, as long as they are of the same edition of the data.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import UsageError
+from benchsep.runner.done import is_done
+from benchsep.runner.executors.select import Executor, executor_for
+from benchsep.runner.job import Job, Outcome
+from benchsep.runner.manifest import command_line, describe
+from benchsep.runner.plan import Plan, make_plan
+from benchsep.runner.store import Store
+from benchsep.runner.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WAIT_FOR_OTHERS_S = 2.0
+
+Listener = Callable[[Outcome], None]
+
+
+@dataclass
+class RunResult:
+    """What a run did. ``frame()`` is the long table of all cells in the folder."""
+
+    root: Path
+    plan: Plan
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Jobs with at least one failed cell."""
+        return [o for o in self.outcomes if o.failed]
+
+    @property
+    def failed_share(self) -> float:
+        total = len(self.outcomes) + self.plan.done
+        return len(self.failed) / total if total else 0.0
+
+    @property
+    def too_many_failures(self) -> bool:
+        """Whether more than ``fail_on_error`` of the jobs failed; by default none may."""
+        return self.failed_share > (self.plan.suite.fail_on_error or 0.0)
+
+    def frame(self) -> pd.DataFrame:
+        from benchsep.runner.frame import load_run
+
+        return load_run(self.root)
+
+
+def run(
+    suite: Suite | str | Path | None = None,
+    *,
+    out: str | Path,
+    progress: Callable[[Plan], Any] | None = None,
+    **overrides: Any,
+) -> RunResult:
+    """Run a suite into the folder ``out``; what is there already is not computed again.
+
+    ``suite`` is a :class:`Suite`, a path of a YAML file, or ``None``; ``overrides`` are fields of
+    :class:`Suite`. ``progress(plan)`` may return a context manager that yields a listener for
+    outcomes (the command line draws its bars with it).
+
+    Raises
+    ------
+    UsageError, DatasetError, SystemError_
+        what is wrong with the request; nothing that a single job does raises.
+    StoreError
+        the folder cannot be written.
+    """
+    resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
+    store = Store(Path(out))
+    plan = make_plan(resolved, store)
+    _same_edition(store, plan)
+    manifest = describe(plan)
+    store.write_manifest({**manifest, "command": command_line(), "finished": False})
+    result = RunResult(store.root, plan)
+    for outcome in _execute(plan, store, progress):
+        result.outcomes.append(outcome)
+    store.sweep()
+    store.write_manifest({**manifest, "command": command_line(), "finished": True})
+    return result
+
+
+def _same_edition(store: Store, plan: Plan) -> None:
+    """Editions never share a table: a run folder belongs to one dataset edition."""
+    first = next(iter(store.cells_root.glob("*/*.json")), None)
+    if first is None:
+        return
+    from benchsep.runner.store import read_record
+
+    record = read_record(first)
+    if record is not None and record["edition"] != plan.dataset.edition:
+        raise UsageError(
+            f"{store.root} holds cells of the edition {record['edition']!r}; this run is of "
+            f"{plan.dataset.edition!r}, and editions never share a table: choose another -o"
+        )
+
+
+def _execute(plan: Plan, store: Store, progress: Callable[[Plan], Any] | None) -> Iterator[Outcome]:
+    with executor_for(plan.suite, len(plan.jobs)) as executor:
+        if progress is None:
+            yield from _until_all_done(executor, plan, store)
+            return
+        with progress(plan) as listener:
+            for outcome in _until_all_done(executor, plan, store):
+                listener(outcome)
+                yield outcome
+
+
+def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Outcome]:
+    """Do every job that nobody else is doing; wait for the others', take over if they die."""
+    todo, told = plan.jobs, False
+    while todo:
+        claimed: list[Job] = []
+        for outcome in executor.run(todo, store.root):
+            if isinstance(outcome, Job):
+                claimed.append(outcome)
+            else:
+                yield outcome
+        todo = [job for job in claimed if not is_done(job, store)]
+        if todo and not told:
+            told = True
+            print(
+                f"benchsep: another process is at work on {len(todo)} jobs of {store.root}; "
+                "waiting for it rather than repeating them",
+                file=sys.stderr,
+            )
+        if todo:
+            time.sleep(WAIT_FOR_OTHERS_S)

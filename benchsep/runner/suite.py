@@ -1,0 +1,154 @@
+"""What to run: a validated suite, read from YAML and overridden by the command line.
+
+Unknown keys are refused with a suggestion; a suite says nothing about where data lies on this
+machine unless it wants to (``root``), so that it can be shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchsep._util import yamlfile
+from benchsep.audio import STEMS
+from benchsep.errors import UsageError
+from benchsep.registry import did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+YARDSTICKS = ("mixture", "reference", "oracle-irm", "oracle-mwf")
+"""What stands in every table: a score cannot be read without knowing what doing nothing and
+what the truth itself score."""
+
+DEFAULT_METRICS = ("visqol", "mrstft", "usdr", "sisdr", "bsseval", "dnsmos", "nisqa")
+
+
+class Suite(BaseModel):
+    """Everything that decides what a run computes, and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str | None = None
+    root: str | None = None
+    split: str = "test"
+    mixture: Literal["file", "sum"] | None = None
+    systems: tuple[str, ...] = ()
+    yardsticks: bool = True
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    stems: tuple[str, ...] = STEMS
+    all_stems: bool = False
+    """Score speech metrics on every stem, not just on the vocals they default to."""
+    tracks: tuple[str, ...] = ()
+    limit: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    draws: int = Field(default=1, ge=1)
+    device: str = "cpu"
+    jobs: int = Field(default=0, ge=0)
+    """Worker processes; 0 means one for each core."""
+    cluster: str | None = None
+    """A Dask cluster instead: ``tcp://host:port``, ``file:scheduler.json``, ``local:4``."""
+    keep_estimates: Literal["none", "flac"] = "none"
+    overwrite: Literal["never", "missing", "always"] = "missing"
+    fail_on_error: float | None = Field(default=None, ge=0, le=1)
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds that one system may take on one track."""
+
+    @field_validator("stems")
+    @classmethod
+    def _known_stems(cls, stems: tuple[str, ...]) -> tuple[str, ...]:
+        for stem in stems:
+            if stem not in STEMS:
+                raise ValueError(f"unknown stem {stem!r}{did_you_mean(stem, list(STEMS))}")
+        return tuple(s for s in STEMS if s in stems)
+
+    @field_validator("cluster")
+    @classmethod
+    def _an_address(cls, cluster: str | None) -> str | None:
+        if cluster and not re.fullmatch(r"local(:[1-9]\d*)?|file:.+|[a-z]+://\S+", cluster):
+            raise ValueError(
+                f"{cluster!r} is no cluster; expected tcp://HOST:PORT of a Dask scheduler, "
+                "file:SCHEDULER.json, or local:N for N processes here"
+            )
+        return cluster
+
+    @property
+    def all_systems(self) -> tuple[str, ...]:
+        """The systems asked for, then the yardsticks that are not among them."""
+        extra = [y for y in YARDSTICKS if y not in self.systems] if self.yardsticks else []
+        return (*self.systems, *extra)
+
+
+def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
+    """Read a YAML suite and lay ``overrides`` (those not ``None``) over it.
+
+    Raises
+    ------
+    UsageError
+        no such file, not a mapping, an unknown key (with a suggestion), a bad value.
+    """
+    values = read_yaml(Path(path)) if path else {}
+    refuse_unknown(values, Suite, f"{path}")
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    return validated(Suite, values, str(path or "the command line"))
+
+
+def refuse_unknown(
+    values: Mapping[str, Any], model: type[BaseModel], source: str, where: str = ""
+) -> None:
+    """Raise UsageError for the first key that the model does not have, with a suggestion."""
+    known = list(model.model_fields)
+    for key in values:
+        if key not in known:
+            raise UsageError(f"{source}: unknown key {key!r}{where}{did_you_mean(str(key), known)}")
+
+
+def validated(model: type[Model], values: Mapping[str, Any], source: str, whole: str = "") -> Model:
+    """The model of ``values``; UsageError names each bad key (``whole``: what has no key)."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]
+        raise UsageError(f"{source}: " + "; ".join(lines)) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises
+    ------
+    UsageError
+        no such file, not YAML, or not a mapping.
+    """
+    try:
+        values = yamlfile.read_yaml(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid YAML ({error})") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
+    return values
+
+
+def split_specs(text: str) -> tuple[str, ...]:
+    """Split ``a,b:x=1,y=2,c`` into ``a``, ``b:x=1,y=2``, ``c``; quotes protect commas.
+
+    A part that has ``=`` before any ``:`` continues the options of the spec before it.
+    """
+    parts = re.findall(r"""(?:[^,"']|"[^"]*"|'[^']*')+""", text)
+    specs: list[str] = []
+    for part in (p.strip() for p in parts):
+        if not part:
+            continue
+        head = part.split(":", 1)[0]
+        if specs and "=" in head and ":" in specs[-1]:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return tuple(specs)

@@ -1,0 +1,1 @@
+"""Statistics over songs: aggregation, paired comparison, bootstrap, spread, power."""

@@ -1,0 +1,1 @@
+"""What a separation system is, and the systems that need no code (``dir:``, ``cmd:``)."""

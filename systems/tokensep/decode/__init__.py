@@ -1,0 +1,1 @@
+"""Generation of tokens: sampling, static-shape step, compiled step, consensus."""

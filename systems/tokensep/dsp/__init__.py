@@ -1,0 +1,1 @@
+"""Signal processing around the model: windows, spectra, stereo."""

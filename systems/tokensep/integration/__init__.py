@@ -1,0 +1,1 @@
+"""The only modules of tokensep that know benchsep: the system and the ablation trainer."""

@@ -1,0 +1,254 @@
+"""tokensep as a benchsep system: the only module of the package that knows benchsep.
+
+Options of a spec string (all text)
+-----------------------------------
+checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
+mode          ``generate``; ``oracle-tokens``: the true stems through the codec and back, the
+              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short);
+              ``oracle-context``: each stem is drawn behind the true tokens of those before it
+decoding      ``sequential`` | ``parallel``
+order         stems in the order they are drawn, ``other+bass+drums+vocals``
+temperature, top_k, top_p, cfg, sampled_layers, draws, render, overlap_frames, refine, mask_power,
+stereo, prime, batch
+              see :class:`tokensep.lm.config.InferenceConfig`; default: the checkpoint's own
+
+The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
+``tokensep+blend``, ``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from benchsep._util.device import torch_device
+from benchsep.audio import STEMS, Audio
+from benchsep.errors import AudioError, CheckpointError, SystemError_, UsageError
+from benchsep.systems.contract import SystemInfo
+from tokensep import errors
+from tokensep.lm.config import InferenceConfig
+
+MODES = ("generate", "oracle-tokens", "oracle-context")
+TRAINING_DATA = (
+    "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
+)
+LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
+
+
+def load(
+    checkpoint: str = "auto",
+    mode: str = "generate",
+    decoding: str = "",
+    order: str = "",
+    temperature: str = "",
+    top_k: str = "",
+    top_p: str = "",
+    cfg: str = "",
+    sampled_layers: str = "",
+    draws: str = "",
+    render: str = "",
+    overlap_frames: str = "",
+    refine: str = "",
+    mask_power: str = "",
+    stereo: str = "",
+    prime: str = "",
+    batch: str = "",
+    device: str = "cpu",
+) -> TokenSepSystem | TokenSepOracle | TokenSepInContext:
+    """The factory that the entry point names.
+
+    Raises
+    ------
+    UsageError
+        an option with a value that is not allowed.
+    CheckpointError
+        weights that are missing, corrupt, or made for another model.
+    Unavailable
+        a device that is not here.
+    """
+    torch_device(device)
+    if mode not in MODES:
+        raise UsageError(f"tokensep: mode {mode!r}; expected {', '.join(MODES)}")
+    from tokensep.separator import TokenSep
+
+    source = "mini" if checkpoint in ("auto", "mini") else checkpoint
+    model = _translated(lambda: TokenSep.from_checkpoint(source, device))
+    if mode == "oracle-tokens":
+        return TokenSepOracle(model)
+    options = _options(
+        model.config.inference,
+        {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
+        | {"stereo": stereo, "prime": prime, "mask_power": mask_power}
+        | {"overlap_frames": overlap_frames, "batch": batch}
+        | {"order": _order(order, model.config.stems)},
+        {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
+        | {"sampled_layers": sampled_layers},
+    )
+    if mode == "oracle-context":
+        return TokenSepInContext(model, options)
+    return TokenSepSystem(model, options)
+
+
+def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
+    """``other+bass+…`` as stems, all of them once; empty for none."""
+    order = tuple(text.split("+")) if text else ()
+    if order and sorted(order) != sorted(stems):
+        raise UsageError(f"tokensep: order={text}; expected all of {'+'.join(stems)} in some order")
+    return order
+
+
+def _options(
+    base: InferenceConfig, outer: dict[str, Any], sampling: dict[str, str]
+) -> InferenceConfig:
+    """The checkpoint's options with those given replaced; pydantic reads numbers from text."""
+    from pydantic import ValidationError
+
+    data = base.model_dump()
+    data |= {key: value for key, value in outer.items() if value}
+    data["sampling"] |= {
+        key: None if value == "none" else value for key, value in sampling.items() if value
+    }
+    try:
+        return InferenceConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = f"option {first['loc'][-1]}={first['input']!r}: " if first["loc"] else ""
+        raise UsageError(f"tokensep: {option}{first['msg']}") from None
+
+
+def _translated(call: Callable[[], Any]) -> Any:
+    """Tokensep's errors as benchsep's, message kept."""
+    try:
+        return call()
+    except (errors.CheckpointError, errors.ConfigError) as error:
+        raise CheckpointError(f"tokensep: {error}") from error
+    except errors.AudioError as error:
+        raise AudioError(f"tokensep: {error}") from error
+    except errors.TokenSepError as error:
+        raise SystemError_(f"tokensep: {error}") from error
+
+
+def _name(options: InferenceConfig) -> str:
+    name = "tokensep"
+    if options.decoding == "parallel":
+        name += "-parallel"
+    if options.refine != "none":
+        name += f"+{options.refine}"
+    return name
+
+
+class TokenSepSystem:
+    """Generates the stems."""
+
+    def __init__(self, model: Any, options: InferenceConfig) -> None:
+        self.model, self.options = model, options
+        self.info = SystemInfo(
+            name=_name(options),
+            family="generative",
+            rate=model.config.rate,
+            checkpoint=model.provenance.name,
+            checkpoint_sha256=model.provenance.sha256,
+            training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
+            licence=LICENCE,
+            # the same seed gives the same stems; greedy decoding does not even need the seed
+            deterministic=options.sampling.temperature == 0
+            and options.draws == 1
+            and model.device.type == "cpu",
+            options=_flat(options),
+        )
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        stems = _translated(
+            lambda: self.model.separate(
+                mixture.samples, mixture.rate, seed=seed, options=self.options
+            )
+        )
+        return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}
+
+
+class TokenSepInContext:
+    """Generates each stem behind the true tokens of those before it: no error is carried over."""
+
+    def __init__(self, model: Any, options: InferenceConfig) -> None:
+        self.model, self.options = model, options
+        self.info = replace(
+            TokenSepSystem(model, options).info,
+            name=_name(options).replace("tokensep", "tokensep-oracle-context", 1),
+            family="oracle",
+            needs_references=True,
+            options={"mode": "oracle-context", **_flat(options)},
+        )
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        stems = _translated(
+            lambda: self.model.separate(
+                mixture.samples,
+                mixture.rate,
+                seed=seed,
+                options=self.options,
+                truth={stem: audio.samples for stem, audio in references.items()},
+            )
+        )
+        return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}
+
+
+class TokenSepOracle:
+    """The true stems, encoded and decoded: what the codec alone costs."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.info = SystemInfo(
+            name="tokensep-oracle-tokens",
+            family="oracle",
+            rate=model.config.rate,
+            checkpoint=model.provenance.name,
+            checkpoint_sha256=model.provenance.sha256,
+            training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
+            licence=LICENCE,
+            needs_references=True,
+            options={"mode": "oracle-tokens"},
+        )
+
+    def separate(
+        self, mixture: Audio, *, seed: int, references: dict[str, Audio]
+    ) -> dict[str, Audio]:
+        from tokensep.separator import rms
+
+        level = rms(mixture.mono().samples)
+        return {
+            stem: Audio(
+                _translated(
+                    lambda stem=stem: self.model.oracle(
+                        references[stem].samples, mixture.rate, level=level
+                    )
+                ),
+                mixture.rate,
+            )
+            for stem in STEMS
+            if stem in references
+        }
+
+
+def _flat(options: InferenceConfig) -> dict[str, Any]:
+    data = options.model_dump(mode="json")
+    return {**data.pop("sampling"), **data}
+
+
+def teacher(spec: str, device: str = "cpu") -> Callable[[Any, int], dict[str, Any]]:
+    """Any registered benchsep system as a teacher of pseudo-labels: ``(audio, rate) → stems``."""
+    from benchsep.systems.contract import checked_estimates, load_system
+
+    system = load_system(spec, device=device)
+    if not hasattr(system, "separate") or system.info.needs_references:
+        raise UsageError(f"{spec!r} cannot label songs without stems; choose a separator")
+
+    def label(samples: Any, rate: int) -> dict[str, Any]:
+        mixture = Audio(samples, rate)
+        estimates = checked_estimates(system.separate(mixture, seed=0), system.info, mixture)
+        return {stem: audio.samples for stem, audio in estimates.items()}
+
+    label.label = system.info.label  # type: ignore[attr-defined]
+    return label

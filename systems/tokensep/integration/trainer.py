@@ -1,0 +1,227 @@
+"""tokensep as a benchsep trainer: settings in, a checkpoint folder out.
+
+Settings are dotted keys: ``preset`` (of the separator), ``codec`` (``mini`` or a folder: frozen,
+the same for all variants), ``model.…`` (:class:`tokensep.lm.config.TokenSepConfig`), ``train.…``
+(:class:`tokensep.lm.config.LMTrainConfig`), ``init`` (``mini`` or a folder: the LM to start from),
+``songs`` (a folder of more songs with stems, e.g. of ``tokensep synth``), ``shards`` (a folder of
+pseudo-labels). A finished folder holds codec and LM, so that ``tokensep:checkpoint=FOLDER`` loads
+it. With the plugin, the only module that knows benchsep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchsep.errors import UsageError
+from benchsep.registry import did_you_mean
+from tokensep.errors import TokenSepError
+
+VERSION = 1
+"""Raised when training changes so that old checkpoints are not what the same settings give now."""
+
+CODEC_FILES = ("codec.safetensors", "hubert.safetensors", "config.json")
+SECONDS_PER_POSITION = 0.36 / (2 * (4 * 69 + 16))
+"""CPU seconds per LM position of a training crop, everything included: the mini's step of two crops
+of four stems of 69 steps and a prefix of 16 took 0.36 s on one core of an EPYC (AVX-512)."""
+
+
+class TokenSepTrainer:
+    """See :class:`benchsep.ablation.trainer.Trainer`."""
+
+    def resolve(self, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Presets, overrides and seed as one JSON object.
+
+        Raises
+        ------
+        UsageError
+            an unknown key, or values that do not fit together.
+        """
+        from tokensep import config as configs
+        from tokensep.lm.config import PRESETS, LMTrainConfig, TokenSepConfig
+        from tokensep.lm.weights import sha256
+
+        left = dict(settings)
+        more = _more_data(left)
+        if "init" in left:
+            more |= _init(str(left.pop("init")))
+        preset, codec = left.pop("preset", "mini"), str(left.pop("codec", "mini"))
+        if preset not in PRESETS:
+            raise UsageError(f"tokensep: preset {preset!r}{did_you_mean(preset, list(PRESETS))}")
+        model = PRESETS[preset].model_dump(mode="json")
+        train: dict[str, Any] = {}
+        for key, value in left.items():
+            part, _, rest = key.partition(".")
+            if part not in ("model", "train") or not rest:
+                known = ["preset", "codec", "init", "songs", "shards", "model.…", "train.…"]
+                raise UsageError(f"tokensep: setting {key!r}{did_you_mean(key, known)}")
+            _put(model if part == "model" else train, rest.split("."), value)
+        try:
+            trained = configs.load(LMTrainConfig, {**train, "seed": seed})
+            fitted = configs.load(TokenSepConfig, model)
+        except TokenSepError as error:
+            raise UsageError(f"tokensep: {error}") from error
+        if trained.cpu_minutes or trained.wall_minutes:
+            raise UsageError("tokensep: bound train by max_steps, or variants differ in steps")
+        weights = codec_folder(codec) / CODEC_FILES[0]
+        if not weights.is_file():
+            raise UsageError(f"tokensep: codec {codec}: no {CODEC_FILES[0]} there")
+        return {
+            "version": VERSION,
+            "codec": codec,
+            "codec_sha256": sha256(weights),
+            "model": fitted.model_dump(mode="json"),
+            "train": trained.model_dump(mode="json"),
+            **more,
+        }
+
+    def train(
+        self, resolved: Mapping[str, Any], data: Path, folder: Path, cache: Path
+    ) -> dict[str, Any]:
+        """Train the LM of one variant; codec and tokens are shared through ``cache``."""
+        import torch
+        from filelock import FileLock
+
+        from tokensep import config as configs
+        from tokensep.codec.interface import device_of
+        from tokensep.codec.model import HCodec
+        from tokensep.lm.config import LMTrainConfig, TokenSepConfig
+        from tokensep.train import lm
+        from tokensep.train.cache import mark_of
+        from tokensep.train.data import StemStore, musdb_folders
+        from tokensep.train.pseudo_labels import shards_in
+
+        torch.set_num_threads(1)
+        source = codec_folder(resolved["codec"])
+        codec = HCodec.from_checkpoint(source)
+        config = configs.load(TokenSepConfig, dict(resolved["model"]))
+        if config.encoder.kind == "ssl":
+            encoder = config.encoder.model_copy(update={"ssl_dim": int(codec.teacher.dim)})
+            config = config.model_copy(update={"encoder": encoder})
+        train = configs.load(LMTrainConfig, dict(resolved["train"]))
+        config = lm.fit_config(config, codec)
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / "audio.lock"):
+            folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]
+            files = list(musdb_folders(folders))
+            audio = cache / f"audio-{_mark(mark_of(files), config.rate)}"
+            store = StemStore.build(audio, files, config.rate)
+        facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
+        facts += [resolved["shards_mark"]] if "shards" in resolved else []
+        shards = shards_in(Path(resolved["shards"])) if "shards" in resolved else []
+        bank = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
+        with FileLock(f"{bank}.lock"):
+            lm.banks(store, shards, codec, config, train, bank)
+        result = lm.train_lm(
+            folder / "training",
+            codec=codec,
+            store=store,
+            config=config,
+            train=train,
+            shards=shards,
+            init=codec_folder(resolved["init"]) if "init" in resolved else None,
+            bank_folder=bank,
+        )
+        return {"device": _device_name(device_of(codec)), **_finish(folder, source, result)}
+
+    def spec(self, folder: Path, options: Mapping[str, str]) -> str:
+        """``tokensep:checkpoint=FOLDER,…``."""
+        given = {"checkpoint": str(folder), **options}
+        return "tokensep:" + ",".join(f"{key}={value}" for key, value in given.items())
+
+    def cpu_seconds(self, resolved: Mapping[str, Any]) -> float:
+        """Positions of a crop, by the size of what does them, x crops x a measured rate."""
+        from tokensep.lm import layout
+        from tokensep.lm.config import TokenSepConfig
+
+        config = TokenSepConfig.model_validate(resolved["model"])
+        train = resolved["train"]
+        steps = layout.build(config).steps(config.window_frames) * len(config.stems)
+        positions = steps + config.window_frames // config.lm.prefix_pool
+        work = positions * config.lm.layers * config.lm.dim**2
+        if config.layout.kind == "depth":  # every layer of a frame is a position of the depth head
+            work += steps * config.layers * config.lm.depth_layers * config.lm.depth_dim**2
+        crops = train["max_steps"] * train["batch"] * train["accumulate"]
+        return float(crops * work / (4 * 256**2) * SECONDS_PER_POSITION)
+
+
+def codec_folder(name: str) -> Path:
+    """The folder of a codec; ``mini`` ships with the package."""
+    return Path(__file__).parents[1] / "weights" / "mini" if name == "mini" else Path(name)
+
+
+def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
+    """``songs`` and ``shards``, taken out of the settings, with marks of what lies there."""
+    from tokensep.train.cache import mark_of
+    from tokensep.train.data import musdb_files
+    from tokensep.train.pseudo_labels import shards_in
+
+    found: dict[str, Any] = {}
+    for name in {"songs", "shards"} & settings.keys():
+        folder = Path(str(settings.pop(name)))
+        inside: list[tuple[Any, ...]] = []
+        if folder.is_dir():
+            tars = [(path,) for path in shards_in(folder)]
+            inside = tars if name == "shards" else list(musdb_files(folder, None, set()))
+        if not inside:
+            wanted = "pseudo-label shards (*.tar)" if name == "shards" else "songs with stems"
+            raise UsageError(f"tokensep: {name}: {folder} holds no {wanted}")
+        found |= {name: str(folder), f"{name}_mark": mark_of(inside)}
+    return found
+
+
+def _init(name: str) -> dict[str, Any]:
+    from tokensep.lm.weights import WEIGHTS, sha256
+
+    weights = codec_folder(name) / WEIGHTS
+    if not weights.is_file():
+        raise UsageError(f"tokensep: init {name}: no {WEIGHTS} there")
+    return {"init": name, "init_sha256": sha256(weights)}
+
+
+def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
+    *outer, last = path
+    for name in outer:
+        inner = target.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"tokensep: {'.'.join(path)}: {name} holds no settings")
+        target = inner
+    target[last] = value
+
+
+def _mark(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _finish(folder: Path, codec: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Lay codec and LM side by side, drop what only resuming needs."""
+    work = folder / "training"
+    for name in CODEC_FILES:
+        if (codec / name).is_file():
+            shutil.copyfile(codec / name, folder / name)
+    for path in (work / "final").iterdir():
+        path.replace(folder / path.name)
+    cpu = _last_cpu(work / "train.csv")
+    for path in [*work.glob("step-*"), work / "best", work / "final"]:
+        shutil.rmtree(path, ignore_errors=True)
+    facts: dict[str, Any] = {"cpu_seconds": cpu, "steps": result.get("step")}
+    if "nll" in result:
+        first = result["nll_layer"]
+        facts["nll"] = result["nll"]
+        facts["note"] = f"NLL {result['nll']:.2f} (first layer {first[0]:.2f})"
+    return facts
+
+
+def _device_name(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device.type)
+
+
+def _last_cpu(path: Path) -> float:
+    """CPU seconds over all resumptions, from the training log."""
+    return float(path.read_text().strip().splitlines()[-1].split(",")[1])

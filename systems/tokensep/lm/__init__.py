@@ -1,0 +1,1 @@
+"""The token language model: conditioner, layout of steps, decoder, heads, weights."""

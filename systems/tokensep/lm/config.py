@@ -1,0 +1,300 @@
+"""Configurations of the conditioner, the token layout and the language model, with presets.
+
+Conventions
+-----------
+The codec's own configuration is :class:`tokensep.config.CodecConfig`; what the LM needs of it
+(layers, entries, frame hop, rate) is copied here, so that ``config.json`` beside ``lm.safetensors``
+is enough to build the network and to refuse a codec that does not fit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tokensep.config import Strict
+
+STEMS = ("vocals", "drums", "bass", "other")
+"""Order in which the stems are generated."""
+
+
+class EncoderConfig(Strict):
+    """What turns the mixture into one embedding per token frame.
+
+    ``kind="conformer"`` learns it from log-mel frames (and, with ``codec_latents``, from the frozen
+    codec's own encoding of the mixture); ``kind="ssl"`` is the ablation: a frozen HuBERT and one
+    linear layer.
+    """
+
+    kind: Literal["conformer", "ssl"] = "conformer"
+    mels: int = 128
+    n_fft: int = 2048
+    frames_per_token: int = 4
+    """Log-mel frames per token frame; the hop is ``frame_hop / frames_per_token``."""
+    subsample: Literal["before", "after"] = "before"
+    """Where mel frames are pooled to the token rate: stacked before the Conformer (cheap) or by a
+    strided convolution after it (as the lineage does)."""
+    codec_latents: bool = True
+    latent_dim: int = 128
+    """Width of the codec's continuous latents, when they are used."""
+    dim: int = 192
+    layers: int = 3
+    heads: int = 4
+    kernel: int = 15
+    ffn_mult: int = 2
+    dropout: float = 0.0
+    conv_norm: Literal["layer", "batch"] = "layer"
+    """Norm inside the convolution; ``batch`` is the original's, ``layer`` suits small batches."""
+    rope_heads: int | None = None
+    """How many heads rotate (None: all; UniSE rotates the first only)."""
+    ssl_name: str = ""
+    """Name of the frozen model of ``kind="ssl"``, for the record; the codec's teacher is used."""
+    ssl_dim: int = 192
+    """Width of the frozen model's hidden states."""
+    shuffled: bool = False
+    """Put the frames in a random order: a condition that says what sounds and not when. The
+    control of the encoder ablation; a table that cannot tell it from the real one shows nothing."""
+
+
+class LayoutConfig(Strict):
+    """How codes become LM steps; see :mod:`tokensep.lm.layout`."""
+
+    kind: Literal["interleaved-delay", "grouped-delay", "depth"] = "grouped-delay"
+    delays: tuple[int, ...] | None = None
+    """Per-layer delay of ``grouped-delay``, semantic layers first; None: 0, 1, 2 … per layer."""
+
+
+class LMConfig(Strict):
+    """A LLaMA-style decoder over token frames."""
+
+    dim: int = 256
+    layers: int = 4
+    heads: int = 4
+    ffn: int = 640
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    dropout: float = 0.0
+    code_dim: int = 64
+    """Rank of the token tables; each layer's table is both its embedding and its output head."""
+    anchored: bool = False
+    """Heads regress the frame's codec latent; a layer's logits are distances of its entries to what
+    that estimate leaves after the layers already known. Tables are then the codec's, frozen."""
+    aligned: bool = True
+    """Add the mixture's frame to every target step (paper.md §4 #3)."""
+    prefix: bool = True
+    """Put the mixture embedding in front of the tokens, as the paper does."""
+    prefix_pool: int = 1
+    """Token frames averaged into one prefix position."""
+    depth_dim: int = 128
+    depth_layers: int = 2
+    depth_heads: int = 4
+
+
+class SamplingConfig(Strict):
+    """How tokens are drawn.
+
+    ``temperature`` 0 is greedy. Only the ``sampled_layers`` first layers (semantic first) are
+    drawn, the rest taken greedily; None: all are drawn. ``cfg`` 1 is off.
+    """
+
+    temperature: float = Field(0.0, ge=0)
+    top_k: int | None = Field(None, ge=1)
+    top_p: float | None = Field(None, gt=0, le=1)
+    cfg: float = Field(1.0, ge=0)
+    sampled_layers: int | None = Field(None, ge=0)
+
+
+class InferenceConfig(Strict):
+    """How a song is separated; the shipped values were chosen on the validation songs.
+
+    ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
+    (what is undecided then adds little instead of noise), or the ``consensus``: that mean averaged
+    over all draws and overlapping windows too (:mod:`tokensep.decode.consensus`).
+    ``refine="mask"``: the
+    stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
+    generated magnitude and that of the masked mixture, with the mixture's phase, so that what
+    either of the two lacks is gone. ``draws`` > 1: that many seeds per window, of which the
+    consensus is made, or else the one kept that adds up to the mixture best.
+    """
+
+    sampling: SamplingConfig = SamplingConfig()
+    decoding: Literal["sequential", "parallel"] = "sequential"
+    order: tuple[str, ...] | None = None
+    """Stems in the order they are drawn (None: that of the configuration)."""
+    render: Literal["tokens", "mean", "consensus"] = "tokens"
+    refine: Literal["none", "mask", "blend"] = "none"
+    mask_power: float = Field(1.0, gt=0)
+    """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
+    stereo: Literal["panning", "mid-side", "mono"] = "panning"
+    draws: int = Field(1, ge=1, le=64)
+    overlap_frames: int = Field(8, ge=0)
+    """Shared by two neighbouring windows: at most half a window, three quarters in a consensus."""
+    prime: bool = False
+    """Give each window the previous one's last tokens (then windows are not a batch)."""
+    batch: int = Field(8, ge=1)
+    """Windows decoded together."""
+    step: Literal["auto", "plain", "compiled", "int8"] = "auto"
+    """How a decoding step is computed: by torch (``plain``), or ``compiled`` by numba, in fp32 or
+    with ``int8`` weights, for which numbers change a little. ``auto``: compiled where windows are
+    decoded one by one on a CPU (``prime``, ``batch=1``) and there are enough of them."""
+
+    @model_validator(mode="after")
+    def _independent(self) -> InferenceConfig:
+        if self.render == "consensus" and self.prime:
+            raise ValueError(
+                "render=consensus averages windows drawn independently, prime makes each follow "
+                "its predecessor; choose one"
+            )
+        return self
+
+
+class TokenSepConfig(Strict):
+    """The separator: conditioner + layout + LM, and the codec facts they were built for."""
+
+    stems: tuple[str, ...] = STEMS
+    rate: int = 44_100
+    frame_hop: int = 1764
+    codebook_size: int = 512
+    semantic_layers: int = 4
+    acoustic_layers: int = 12
+    encoder: EncoderConfig = EncoderConfig()
+    layout: LayoutConfig = LayoutConfig()
+    lm: LMConfig = LMConfig()
+    window_frames: int = 64
+    """Token frames per window at training and at inference."""
+    loudness: float = -20.0
+    """RMS in dBFS to which a song's mixture is brought before anything else."""
+    inference: InferenceConfig = InferenceConfig()
+
+    @property
+    def layers(self) -> int:
+        """Codebooks per frame, semantic first."""
+        return self.semantic_layers + self.acoustic_layers
+
+    @property
+    def frame_rate(self) -> float:
+        """Token frames per second."""
+        return self.rate / self.frame_hop
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TokenSepConfig:
+        if self.layout.delays is not None and len(self.layout.delays) != self.layers:
+            raise ValueError(
+                f"{len(self.layout.delays)} delays for {self.layers} layers "
+                f"({self.semantic_layers} semantic + {self.acoustic_layers} acoustic)"
+            )
+        if self.lm.anchored and self.layout.kind == "depth":
+            raise ValueError("lm.anchored needs a delay layout; a depth head orders layers itself")
+        for name, width, heads in (
+            ("lm", self.lm.dim, self.lm.heads),
+            ("lm.depth", self.lm.depth_dim, self.lm.depth_heads),
+            ("encoder", self.encoder.dim, self.encoder.heads),
+        ):
+            if width % heads or (width // heads) % 2:
+                raise ValueError(f"{name}: {width} does not split into {heads} heads of even width")
+        if self.inference.overlap_frames * 2 > self.window_frames:
+            raise ValueError(
+                f"overlap_frames {self.inference.overlap_frames} is more than half of "
+                f"window_frames {self.window_frames}"
+            )
+        if self.frame_hop % self.encoder.frames_per_token:
+            raise ValueError(
+                f"frame_hop {self.frame_hop} is no multiple of frames_per_token "
+                f"{self.encoder.frames_per_token}"
+            )
+        return self
+
+
+class LMTrainConfig(Strict):
+    """How the LM is trained.
+
+    Progress is steps over ``max_steps``, CPU time over ``cpu_minutes`` or wall time over
+    ``wall_minutes``, whichever is furthest; the learning rate follows it, so any may end the run.
+    Only a run bounded by steps alone is the same on every machine.
+    """
+
+    seed: int = 0
+    batch: int = 4
+    lr: float = 1e-3
+    lr_min_ratio: float = 0.02
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.05
+    warmup: int = 50
+    clip: float = 1.0
+    ema: float = 0.99
+    accumulate: int = 1
+    precision: Literal["no", "bf16"] = "no"
+    cpu_minutes: float | None = None
+    wall_minutes: float | None = None
+    max_steps: int = 1_000_000
+    eval_every: int = 200
+    save_every: int = 100
+    loss: Literal["uniform", "first_heavy", "geometric"] = "geometric"
+    loss_factor: float = 0.9
+    """Weight of the first layer (``first_heavy``) or ratio between layers (``geometric``)."""
+    label_smoothing: float = 0.0
+    regression: float = 1.0
+    """Weight of the squared error of the latents that anchored heads estimate."""
+    condition_dropout: float = 0.1
+    """Chance that a crop's mixture is hidden, for classifier-free guidance."""
+    token_dropout: float = 0.3
+    """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
+    self_feeding: float = Field(0.0, ge=0, le=1)
+    """Largest share of a crop's steps whose input tokens are the model's own draws instead of the
+    true ones (scheduled sampling in two passes, 1906.07651): at inference it sees no others."""
+    parallel_fraction: float = 0.0
+    """Share of batches in which stems do not see each other."""
+    remix: float = 0.5
+    """Chance that a crop's stems come from different songs."""
+    variants: int = 4
+    """Augmented encodings per training excerpt."""
+
+
+PRESETS: dict[str, TokenSepConfig] = {
+    "mini": TokenSepConfig(
+        lm=LMConfig(dim=256, layers=4, heads=4, ffn=512, prefix_pool=4, anchored=True),
+        encoder=EncoderConfig(dim=192, layers=3, ffn_mult=2),
+        layout=LayoutConfig(delays=(0, 1, 1, 1, 1, 2, 3, 3, 4, 4, 5, 5, 5, 5, 5, 5)),
+        inference=InferenceConfig(
+            sampling=SamplingConfig(temperature=1.0, cfg=1.5),
+            render="consensus",
+            draws=2,
+            overlap_frames=32,
+        ),
+    ),
+    "small": TokenSepConfig(
+        rate=48_000,
+        frame_hop=1920,
+        codebook_size=1024,
+        semantic_layers=8,
+        acoustic_layers=8,
+        encoder=EncoderConfig(dim=512, layers=6, heads=8, kernel=31, ffn_mult=4, dropout=0.1),
+        lm=LMConfig(dim=512, layers=12, heads=8, ffn=2048, code_dim=128, dropout=0.1),
+        layout=LayoutConfig(delays=(0, 1, 1, 1, 2, 2, 2, 2, 1, 2, 3, 3, 4, 4, 4, 4)),
+        window_frames=128,
+    ),
+    "paper": TokenSepConfig(
+        rate=48_000,
+        frame_hop=3840,
+        codebook_size=1024,
+        semantic_layers=16,
+        acoustic_layers=16,
+        encoder=EncoderConfig(
+            dim=512,
+            layers=6,
+            heads=8,
+            kernel=31,
+            ffn_mult=4,
+            dropout=0.1,
+            subsample="after",
+            codec_latents=False,
+            rope_heads=1,
+        ),
+        lm=LMConfig(
+            dim=1024, layers=16, heads=16, ffn=4096, code_dim=512, aligned=False, dropout=0.1
+        ),
+        layout=LayoutConfig(kind="interleaved-delay"),
+        window_frames=64,
+    ),
+}

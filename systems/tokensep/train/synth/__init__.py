@@ -1,0 +1,1 @@
+"""Synthetic training songs: MIDI, arrangement, rendering."""
