@@ -1,0 +1,25 @@
+"""The text form of a status is read and written without a loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchsep.metrics.status import KINDS, Status
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_alone_survives_the_text_form(kind: str) -> None:
+    assert str(Status.parse(kind)) == kind
+    assert Status.parse(kind).kind == kind
+
+
+def test_a_reason_keeps_its_colons_and_spaces() -> None:
+    text = "failed: OSError: [Errno 2] no such file: 'a: b'"
+    status = Status.parse(text)
+    assert (status.kind, status.reason) == ("failed", text.removeprefix("failed: "))
+    assert str(status) == text
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown status 'okay'; expected one of ok, ref_silent"):
+        Status.parse("okay")
