@@ -32,30 +32,50 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: str | None = None
-    root: str | None = None
-    split: str = "test"
-    mixture: Literal["file", "sum"] | None = None
-    systems: tuple[str, ...] = ()
-    yardsticks: bool = True
-    metrics: tuple[str, ...] = DEFAULT_METRICS
-    stems: tuple[str, ...] = STEMS
-    all_stems: bool = False
-    """Score speech metrics on every stem, not just on the vocals they default to."""
-    tracks: tuple[str, ...] = ()
-    limit: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    draws: int = Field(default=1, ge=1)
-    device: str = "cpu"
-    jobs: int = Field(default=0, ge=0)
-    """Worker processes; 0 means one for each core."""
-    cluster: str | None = None
-    """A Dask cluster instead: ``tcp://host:port``, ``file:scheduler.json``, ``local:4``."""
-    keep_estimates: Literal["none", "flac"] = "none"
-    overwrite: Literal["never", "missing", "always"] = "missing"
-    fail_on_error: float | None = Field(default=None, ge=0, le=1)
-    timeout: float | None = Field(default=None, gt=0)
-    """Seconds that one system may take on one track."""
+    # The descriptions are the help texts of `benchsep run` and `benchsep plan`.
+    dataset: str | None = Field(
+        default=None, description="data set, e.g. musdb18hq, folder:PATH or clip"
+    )
+    root: str | None = Field(default=None, description="folder of the data set")
+    split: str = Field(default="test", description="test, train, valid or all")
+    mixture: Literal["file", "sum"] | None = Field(
+        default=None, description="the mixture: the data set's file, or the sum of the stems"
+    )
+    systems: tuple[str, ...] = Field(
+        default=(), description="systems, e.g. htdemucs,dir:PATH,tokensep:checkpoint=mini"
+    )
+    yardsticks: bool = Field(
+        default=True, description="add mixture, reference and oracles to the systems"
+    )
+    metrics: tuple[str, ...] = Field(
+        default=DEFAULT_METRICS, description="metrics (see `benchsep list metrics`)"
+    )
+    stems: tuple[str, ...] = Field(default=STEMS, description="stems to separate and score")
+    all_stems: bool = Field(
+        default=False, description="score speech metrics on every stem, not on vocals only"
+    )
+    tracks: tuple[str, ...] = Field(default=(), description="only these tracks")
+    limit: int | None = Field(default=None, ge=1, description="only the first N tracks")
+    seed: int = Field(default=0, description="seed of systems that sample")
+    draws: int = Field(
+        default=1, ge=1, description="estimates with different seeds, for systems that sample"
+    )
+    device: str = Field(default="cpu", description="cpu, cuda, cuda:1 or mps")
+    jobs: int = Field(default=0, ge=0, description="worker processes; 0: one for each core")
+    cluster: str | None = Field(
+        default=None,
+        description="a Dask cluster: tcp://HOST:PORT, file:SCHEDULER.json or local:N",
+    )
+    keep_estimates: Literal["none", "flac"] = Field(
+        default="none", description="keep the estimates in the run folder"
+    )
+    overwrite: Literal["never", "missing", "always"] = Field(
+        default="missing", description="what to compute again where results are stored"
+    )
+    fail_on_error: float | None = Field(
+        default=None, ge=0, le=1, description="exit 1 if more than this share of jobs failed"
+    )
+    timeout: float | None = Field(default=None, gt=0, description="seconds per system and track")
 
     @field_validator("stems")
     @classmethod
