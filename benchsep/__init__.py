@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from benchsep.audio import STEMS, Audio
-    from benchsep.runner.run import run
     from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.run import run
     from benchsep.runner.score import score
     from benchsep.systems.contract import SystemInfo, load_system
 

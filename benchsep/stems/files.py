@@ -1,0 +1,165 @@
+"""Which files of a folder hold the stems of a track; one finder for every reader.
+
+Conventions
+-----------
+names      compared in NFC and without case (:func:`same_name`): macOS stores NFD, Windows and
+           macOS ignore case
+junk       what a NAS, macOS or Windows leaves in a folder (``@eaDir``, ``._x.wav``, ...) is never a
+           track, a stem or a result (:func:`is_junk`)
+patterns   of a stem file of a track, with ``<stem>`` in any spelling that
+           :mod:`benchsep.stems.names` knows:
+
+           ===============================  ======================================
+           ``<stem>.wav``                   musdb, demucs, spleeter, MSST
+           ``<track>_<stem>.wav``           MSST, UVR; also ``-``, space, ``.`` as separator
+           ``<track>_(<stem>)_<model>.wav`` audio-separator, UVR
+           ===============================  ======================================
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchsep.errors import AudioError
+from benchsep.stems.names import canonical, is_known
+
+SUFFIXES = (".wav", ".flac", ".aiff", ".aif", ".w64", ".caf", ".mp3", ".m4a", ".ogg", ".opus")
+"""Audio files, best first: where one stem exists in several formats, the first one is read."""
+
+JUNK = {
+    "@eadir",
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+    "#recycle",
+    "@recycle",
+    "#snapshot",
+    ".@__thumb",
+    "lost+found",
+    "thumbs.db",
+    "desktop.ini",
+}
+
+
+def is_junk(path: Path | str) -> bool:
+    """Whether an entry is hidden or was left by a file system or an operating system."""
+    name = Path(path).name
+    return name.startswith(".") or name.casefold() in JUNK
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted by name, without junk; empty where it is no folder."""
+    return sorted(p for p in folder.iterdir() if not is_junk(p)) if folder.is_dir() else []
+
+
+def folders(folder: Path) -> list[Path]:
+    """The sub-folders of a folder, sorted, without junk."""
+    return [p for p in entries(folder) if p.is_dir()]
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """The audio files directly in a folder, sorted, without junk."""
+    return [p for p in entries(folder) if p.suffix.casefold() in SUFFIXES and p.is_file()]
+
+
+def folded(name: str) -> str:
+    """The form in which names are compared: NFC, case folded, single spaces, no space at the ends.
+
+    A separator of words is kept: ``a_b`` and ``a b`` are two tracks.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names look the same to a person."""
+    return folded(one) == folded(other)
+
+
+def matching(name: str, candidates: Iterable[Path]) -> Path | None:
+    """The entry with this name: the one of equal spelling, else the only one that looks the same.
+
+    Raises
+    ------
+    AudioError
+        if two entries look the same and neither has the exact spelling.
+    """
+    alike = [p for p in candidates if same_name(p.name, name)]
+    exact = [p for p in alike if p.name == name]
+    if len(alike) > 1 and not exact:
+        raise AudioError(
+            f"{alike[0].parent}: {alike[0].name!r} and {alike[1].name!r} both look like {name!r}; "
+            "rename one of them"
+        )
+    return next(iter(exact or alike), None)
+
+
+def stem_name(file: Path, track: str | None = None) -> str | None:
+    """The stem name in a file's name, as the file spells it, or ``None``.
+
+    ``track``: the name before the stem has to be this track's; ``None`` accepts any.
+    """
+    base = unicodedata.normalize("NFC", file.name.removesuffix(file.suffix))
+    if is_known(base):
+        return base
+    # audio-separator writes the stem in brackets, the model's name follows.
+    for match in reversed(list(re.finditer(r"[ _.-]*\(([^()]+)\)", base))):
+        if is_known(match[1]) and _is_track(base[: match.start()], track):
+            return match[1]
+    return next(
+        (
+            base[cut + 1 :].strip(" _.-")
+            for cut in (m.start() for m in re.finditer(r"[ _.-]", base))
+            if is_known(base[cut + 1 :]) and _is_track(base[:cut].rstrip(" _.-"), track)
+        ),
+        None,
+    )
+
+
+def _is_track(prefix: str, track: str | None) -> bool:
+    return track is None or same_name(prefix.rstrip(" _.-"), track.rstrip(" _.-"))
+
+
+def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Path]:
+    """Stem name (as :func:`benchsep.stems.names.canonical` has it) to file.
+
+    Of one name in several formats the first of :data:`SUFFIXES` is taken; a file that is named
+    after the stem alone comes before one with a prefix.
+
+    Raises
+    ------
+    AudioError
+        if two files of the same kind claim one stem.
+    """
+    chosen: dict[str, tuple[tuple[int, int], Path]] = {}
+    for path in files:
+        name = stem_name(path, track)
+        if name is None:
+            continue
+        stem = canonical(name)
+        plain = same_name(path.name.removesuffix(path.suffix), name)
+        order = (0 if plain else 1, SUFFIXES.index(path.suffix.casefold()))
+        if stem in chosen and chosen[stem][0] == order:
+            raise AudioError(
+                f"{chosen[stem][1].name} and {path.name} in {path.parent} both claim to be "
+                f"{stem}; keep the files of one model per folder"
+            )
+        if stem not in chosen or order < chosen[stem][0]:
+            chosen[stem] = (order, path)
+    return {stem: path for stem, (_, path) in chosen.items()}
+
+
+def tracks_in_names(files: Iterable[Path]) -> set[str]:
+    """The track names in files such as ``<track>_(Vocals)_<model>.wav`` or ``<track>_bass.wav``."""
+    found = set()
+    for path in files:
+        name = stem_name(path)
+        base = unicodedata.normalize("NFC", path.name.removesuffix(path.suffix))
+        if name is None or same_name(base, name):
+            continue
+        bracket = base.rfind(f"({name})")
+        cut = bracket if bracket >= 0 else len(base) - len(name)
+        found.add(base[:cut].rstrip(" _.-"))
+    return found

@@ -1,0 +1,161 @@
+"""What the stem names of a system mean in terms of MUSDB's four stems.
+
+Conventions
+-----------
+name      any name that a model, a folder or a program uses for an output (``Vocals``, ``guitar``)
+set       all names that one system outputs (for a single-target checkpoint: all instruments of its
+          configuration). The meaning of ``other`` depends on the set, not on the name
+stem      one of :data:`benchsep.audio.STEMS`
+
+Rules
+-----
+1. Names are compared without case, accents' encoding (NFC) and surrounding space; synonyms count
+   (``vocal`` = ``vocals``).
+2. Instruments beyond the four (guitar, piano, ...) are part of MUSDB's ``other``: where the set
+   holds them, ``other`` is the sum of ``other`` and them.
+3. ``other`` is MUSDB's ``other`` only where the set also holds vocals, drums and bass. In a set
+   such as ``{vocals, other}`` it is everything that is not vocals: an *accompaniment*. So are
+   ``instrumental``, ``accompaniment``, ``no_vocals``. An accompaniment is none of the four stems.
+4. Any other name is unknown. It is listed, and never scored.
+
+:func:`stem_map` is the only place that decides; folders, programs, checkpoints of every ecosystem,
+``benchsep score`` and pseudo-label teachers ask it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from benchsep.audio import STEMS
+
+T = TypeVar("T")
+
+SYNONYMS = {
+    "vocal": "vocals",
+    "voice": "vocals",
+    "voices": "vocals",
+    "singing": "vocals",
+    "vox": "vocals",
+    "drum": "drums",
+    "others": "other",
+    "guitars": "guitar",
+    "keyboard": "keys",
+    "keyboards": "keys",
+    "synths": "synth",
+    "synthesizer": "synth",
+    "instrumental": "accompaniment",
+    "instrumentals": "accompaniment",
+    "instrum": "accompaniment",
+    "inst": "accompaniment",
+    "backing": "accompaniment",
+    "backing track": "accompaniment",
+    "karaoke": "accompaniment",
+}
+"""Other spellings of a name."""
+
+PARTS_OF_OTHER = (
+    "guitar",
+    "acoustic guitar",
+    "electric guitar",
+    "piano",
+    "keys",
+    "organ",
+    "synth",
+    "strings",
+    "bowed strings",
+    "wind",
+    "winds",
+    "brass",
+)
+"""Instruments that MUSDB18 puts into ``other``."""
+
+ACCOMPANIMENT = "accompaniment"
+MIXTURE = ("mixture", "mix")
+KNOWN = (*STEMS, *PARTS_OF_OTHER, ACCOMPANIMENT, *MIXTURE)
+
+
+def normalized(name: str) -> str:
+    """The name in NFC, case folded, words separated by one space."""
+    text = unicodedata.normalize("NFC", name).casefold()
+    return re.sub(r"[\s_-]+", " ", text).strip()
+
+
+def canonical(name: str) -> str:
+    """The name without synonyms: ``Instrumental`` and ``no_vocals`` are ``accompaniment``."""
+    text = normalized(name)
+    if re.fullmatch(r"(no|minus|without) (vocals?|drums?|bass|other)", text):
+        return ACCOMPANIMENT
+    return SYNONYMS.get(text, text)
+
+
+def is_known(name: str) -> bool:
+    """Whether the name is a stem, a part of ``other``, an accompaniment or the mixture."""
+    return canonical(name) in KNOWN
+
+
+@dataclass(frozen=True)
+class StemMap:
+    """Which names make each stem; see the rules at the head of the module.
+
+    ``sources``: stem to the names whose sum it is. ``accompaniment``: names that mean "everything
+    but" something. ``unknown``: names that mean nothing here.
+    """
+
+    sources: dict[str, tuple[str, ...]]
+    accompaniment: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    names: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stems that are offered, in the order of :data:`benchsep.audio.STEMS`."""
+        return tuple(s for s in STEMS if s in self.sources)
+
+    @property
+    def folded(self) -> str:
+        """``other=guitar+other+piano`` where a stem is a sum, else an empty text."""
+        return ",".join(
+            f"{stem}={'+'.join(sorted(map(canonical, names)))}"
+            for stem, names in self.sources.items()
+            if len(names) > 1
+        )
+
+    def gather(self, outputs: Mapping[str, T]) -> dict[str, list[T]]:
+        """The outputs that make each stem, to be summed; a stem with a missing part is left out."""
+        return {
+            stem: [outputs[name] for name in names]
+            for stem, names in self.sources.items()
+            if all(name in outputs for name in names)
+        }
+
+
+def stem_map(names: Iterable[str]) -> StemMap:
+    """The meaning of a set of names.
+
+    Raises
+    ------
+    ValueError
+        if two names of the set mean the same stem (``vocals`` and ``Vocal``).
+    """
+    given = tuple(dict.fromkeys(names))
+    by_meaning: dict[str, str] = {}
+    for name in given:
+        meaning = canonical(name)
+        if meaning in by_meaning and meaning in (*STEMS, *PARTS_OF_OTHER):
+            raise ValueError(f"{by_meaning[meaning]!r} and {name!r} both mean {meaning}")
+        by_meaning[meaning] = name
+    sources: dict[str, tuple[str, ...]] = {
+        s: (by_meaning[s],) for s in STEMS[:3] if s in by_meaning
+    }
+    accompaniment = tuple(n for n in given if canonical(n) == ACCOMPANIMENT)
+    parts = tuple(by_meaning[p] for p in ("other", *PARTS_OF_OTHER) if p in by_meaning)
+    if all(s in by_meaning for s in STEMS[:3]) and "other" in by_meaning:
+        sources["other"] = parts
+    elif "other" in by_meaning:
+        accompaniment += (by_meaning["other"],)
+    unknown = tuple(n for n in given if not is_known(n))
+    return StemMap(sources, accompaniment, unknown, given)
