@@ -71,7 +71,7 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-3 --settings configs/tokensep/mini-lm-3.yaml --init work/lm-2/final
 
 readme: ## put the demo's tables into README.md
-	$(PYTHON) benchmarks/readme_table.py
+	$(PYTHON) -m benchmarks.readme_table
 
 wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -1,6 +1,6 @@
 """BSSEval v4 against museval: CPU time, memory and values on the same real audio, in one run.
 
-    python benchmarks/bsseval.py FOLDER [--seconds 7] [--systems 1] [--skip-museval]
+    python -m benchmarks.bsseval FOLDER [--seconds 7] [--systems 1] [--skip-museval]
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts (the 7-second edition); as many as needed are joined to
 ``--seconds`` of four stereo stems. Set OMP_NUM_THREADS=OPENBLAS_NUM_THREADS=1 for a fair ratio:
@@ -100,7 +100,16 @@ def run_museval(truth: np.ndarray, systems: int) -> dict:
 
 
 def child(engine: str, audio: Path, systems: int) -> dict:
-    command = [sys.executable, __file__, str(audio), "--engine", engine, "--systems", str(systems)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.bsseval",
+        str(audio),
+        "--engine",
+        engine,
+        "--systems",
+        str(systems),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,6 +1,6 @@
 """Why ISR, SIR and SAR on MUSDB18's AAC edition depend on how the file was decoded.
 
-    python benchmarks/bsseval_conditioning.py FOLDER [--tracks 2] [--museval]
+    python -m benchmarks.bsseval_conditioning FOLDER [--tracks 2] [--museval]
 
 ``FOLDER`` holds ``.stem.mp4`` files (the test split of the 7-second edition). For each excerpt
 the same estimates (ideal ratio masks) are scored against the same stems three times: as the

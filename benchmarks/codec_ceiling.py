@@ -1,6 +1,6 @@
 """What the codec alone can reach: ViSQOL of encode → decode of the true stems, per stem.
 
-Run: ``python benchmarks/codec_ceiling.py WEIGHTS --musdb TRAIN_FOLDER [--songs 4] [--csv FILE]``.
+Run: ``python -m benchmarks.codec_ceiling WEIGHTS --musdb TRAIN_FOLDER [--songs 4] [--csv FILE]``.
 ``WEIGHTS`` is a shipped folder or a training work folder (then the newest checkpoint's average).
 
 Conventions

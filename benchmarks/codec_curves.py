@@ -1,6 +1,6 @@
 """Figure of a codec training: losses over CPU time, codebook use, ceiling per stem.
 
-Run: ``python benchmarks/codec_curves.py WORK_FOLDER CEILING_CSV OUT_PNG``.
+Run: ``python -m benchmarks.codec_curves WORK_FOLDER CEILING_CSV OUT_PNG``.
 """
 
 from __future__ import annotations

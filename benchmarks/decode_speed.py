@@ -5,7 +5,7 @@ The floor is the bytes of weights a step must read over the read bandwidth measu
 embedding and heads that ours includes). ``plain``, ``compiled`` and ``int8`` are tokensep's ways to
 compute a step (``InferenceConfig.step``); the floor is fp32's for all, so int8 may be below 1.
 
-    python benchmarks/decode_speed.py [--dim 256 --layers 8] [--frames 64] [--rows 1]
+    python -m benchmarks.decode_speed [--dim 256 --layers 8] [--frames 64] [--rows 1]
 
 Times are CPU seconds of one thread, so that other work on the machine disturbs less.
 """

@@ -2,7 +2,7 @@
 
     benchsep baseline runs/demo -o reports/demo/baseline.json
     for k in 1 2 3 4 5 6; do benchsep run configs/demo.yaml --seed $k -o runs/seed$k; done
-    python benchmarks/demo_tolerances.py runs/demo runs/seed*
+    python -m benchmarks.demo_tolerances runs/demo runs/seed*
 
 On another processor a token may fall the other way, and a song from there on. The most that can do
 is to draw another song, so a cell may move by 1.5 times the largest distance between seeds (over

@@ -1,6 +1,6 @@
 """DNSMOS: CPU time and values against speechmos, in one run on the same audio.
 
-    python benchmarks/dnsmos.py [--seconds 7 60 240] [--root FOLDER_OF_STEM_MP4]
+    python -m benchmarks.dnsmos [--seconds 7 60 240] [--root FOLDER_OF_STEM_MP4]
 
 Prints a Markdown table. Songs are joined from real excerpts: the vocals under ``--root``, else
 the four stems of the clip that ``stempeg`` ships. Both sides run on one thread; times are

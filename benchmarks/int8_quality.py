@@ -1,6 +1,6 @@
 """What int8 weights (``step=int8``) cost: teacher-forced NLL and accuracy on validation songs.
 
-    python benchmarks/int8_quality.py mini --musdb MUSDB/train [--songs 3]
+    python -m benchmarks.int8_quality mini --musdb MUSDB/train [--songs 3]
 
 The decoder's matrices are replaced by what their int8 form stands for (norm gains folded in first,
 as decoding does), and the same windows are scored with both.

@@ -1,6 +1,6 @@
 """What benchsep adds to a model's own time: the wrapper, the contract's checks, the runner.
 
-    python benchmarks/overhead.py [--data FOLDER] [--tracks 4] [--repeats 3] [--full]
+    python -m benchmarks.overhead [--data FOLDER] [--tracks 4] [--repeats 3] [--full]
 
 ``htdemucs@mini``, or with ``--full`` a model of the published one's size (random weights in an
 official file: they cost the same time), separates the same recordings three ways, in turn and
@@ -23,7 +23,7 @@ import random
 import tempfile
 from pathlib import Path
 
-import upstream
+from benchmarks import upstream
 
 MINI = "htdemucs:checkpoint=mini"
 

@@ -1,6 +1,6 @@
 """Every metric against the package whose values it has, on real audio: ``docs/metrics/parity.md``.
 
-    python benchmarks/parity.py [--data FOLDER] [--excerpts 4] [-o docs/metrics/parity.md]
+    python -m benchmarks.parity [--data FOLDER] [--excerpts 4] [-o docs/metrics/parity.md]
 
 Audio: the clip that ``stempeg`` ships and, where ``FOLDER`` holds ``.stem.mp4`` files, so many of
 them, cut to ``--seconds``. Estimates are those of real systems in turn (:data:`SYSTEMS`) and the
@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import upstream
-from upstream import RATE, STEMS
+
+from benchmarks import upstream
+from benchmarks.upstream import RATE, STEMS
 
 SYSTEMS = ("htdemucs:checkpoint=mini", "oracle-irm", "", "bs_roformer:checkpoint=mini")
 """In turn; the empty one is bleed and noise."""
@@ -181,9 +181,7 @@ def onsets(song: Song) -> Pairs:
 def logwmse(song: Song) -> Pairs:
     """Stored values: upstream needs torchaudio; its signals are made, not recorded."""
     from benchsep.metrics.logwmse import logwmse as ours
-
-    sys.path.insert(0, str(GOLDEN))
-    from make_logwmse import signals
+    from tests.golden.make_logwmse import signals
 
     stored = json.loads((GOLDEN / "logwmse.json").read_text(encoding="utf-8"))
     for name, case in signals().items():
@@ -211,7 +209,7 @@ CHECKS = (
 HEAD = """\
 # Parity: every metric against its upstream
 
-Written by `python benchmarks/parity.py --data FOLDER`. The same comparison on the embedded clip is
+Written by `python -m benchmarks.parity --data FOLDER`. The same comparison on the embedded clip is
 a test (`tests/metrics/test_parity.py`), which fails when a value is beyond its tolerance.
 
 Audio: {count} real recordings of four stereo stems, {seconds:.0f} s together (`stempeg`'s clip,
@@ -294,7 +292,7 @@ def spoilt(truth: upstream.Stems) -> upstream.Stems:
 
 
 def song(name: str, stems: dict, spec: str, seconds: float) -> Song:
-    from whole_song import separated
+    from benchmarks.whole_song import separated
 
     frames = round(seconds * RATE)
     truth = {s: np.ascontiguousarray(stems[s].samples[:, :frames]) for s in STEMS}

@@ -1,6 +1,6 @@
 """Scoring with ``-j 2`` against ``-j 1``: wall-clock and CPU seconds of the same run.
 
-    python benchmarks/pool.py --data FOLDER [--tracks 8] [--seconds 30] [--metrics …] [-j 2]
+    python -m benchmarks.pool --data FOLDER [--tracks 8] [--seconds 30] [--metrics …] [-j 2]
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts, joined to songs of ``--seconds``; the estimates are those
 of ``oracle-irm``, written once, so that scoring is all there is to do. Each run is a process of its
@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from upstream import RATE, STEMS, THREADS
-from whole_song import joined, separated
 
+from benchmarks.upstream import RATE, STEMS, THREADS
+from benchmarks.whole_song import joined, separated
 from benchsep.audio import Audio, write_audio
 
 METRICS = "visqol,mrstft,usdr,sisdr,bsseval,dnsmos"

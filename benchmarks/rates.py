@@ -1,7 +1,7 @@
 """The rates that ``benchsep plan`` reckons with, measured on this machine.
 
-    python benchmarks/rates.py --data FOLDER [-o benchsep/runner/rates.json]
-    python benchmarks/rates.py --data FOLDER --device cuda       # adds this device's systems to it
+    python -m benchmarks.rates --data FOLDER [-o benchsep/runner/rates.json]
+    python -m benchmarks.rates --data FOLDER --device cuda       # adds this device's systems to it
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts, joined to songs of two lengths. CPU seconds of one thread:
 of each metric on the references (once a track) and on each estimate, as straight lines through the
@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import upstream
-from upstream import RATE, STEMS, timed
-from whole_song import SYSTEMS, WARM, joined, separated
+
+from benchmarks import upstream
+from benchmarks.upstream import RATE, STEMS, timed
+from benchmarks.whole_song import SYSTEMS, WARM, joined, separated
 
 SHORT, LONG = 10.0, 60.0
 TIMED_SYSTEMS = (
@@ -137,7 +138,7 @@ def add_device(device: str, truth: upstream.Stems, path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     rates = dict(system_rate(spec, truth, device) for spec in DEVICE_SYSTEMS)
     content["systems"][device] = {label: round(rate, 5) for label, rate in rates.items()}
-    content[f"{device}_command"] = f"python benchmarks/rates.py --data FOLDER --device {device}"
+    content[f"{device}_command"] = f"python -m benchmarks.rates --data FOLDER --device {device}"
     content[f"{device}_machine"] = f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}"
     print(json.dumps(content["systems"][device]), content[f"{device}_machine"], flush=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -175,7 +176,7 @@ def main() -> None:
         print(label, systems[label], flush=True)
     content = {
         "machine": upstream.machine(),
-        "command": "python benchmarks/rates.py --data FOLDER",
+        "command": "python -m benchmarks.rates --data FOLDER",
         "load": loading(options.data),
         "stored_bytes": stored_bytes(songs[1][1][0]),
         "systems": {"cpu": systems},

@@ -1,4 +1,4 @@
-"""Write the demo's first tables into README.md: ``python benchmarks/readme_table.py``."""
+"""Write the demo's first tables into README.md: ``python -m benchmarks.readme_table``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Seconds that a finished run of 50 tracks x 5 systems x 4 stems takes when started again.
 
-``python benchmarks/resume.py`` makes short songs, runs the yardsticks and a folder of estimates
+``python -m benchmarks.resume`` makes short songs, runs the yardsticks and a folder of estimates
 over them once, then times the same command twice more, in a new process each time. CPU seconds are
 shown beside the wall-clock time, which means something on an idle machine alone.
 """

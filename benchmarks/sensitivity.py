@@ -1,6 +1,6 @@
 """What a metric sees and what it does not: a Markdown table of its values on known faults.
 
-    python benchmarks/sensitivity.py mrstft dnsmos [--stem vocals] [--audio FILE --rest FILE]
+    python -m benchmarks.sensitivity mrstft dnsmos [--stem vocals] [--audio FILE --rest FILE]
 
 Any registered metric, or ``module:Class``. By default the real clip of the ``stempeg`` package
 is used (6 s, four stems). Each row is one fault applied to the true stem; the other stems

@@ -1,6 +1,6 @@
 """Figures and tables of reports/tokensep-mini: the LM's curves, its layers, spectrograms.
 
-    python benchmarks/tokensep_figures.py RUN_FOLDER CHECKPOINT --musdb TRAIN_FOLDER -o FOLDER
+    python -m benchmarks.tokensep_figures RUN_FOLDER CHECKPOINT --musdb TRAIN_FOLDER -o FOLDER
 
 ``RUN_FOLDER`` is what ``tokensep train lm`` wrote. Spectrograms show the first validation song; no
 audio of it is written.

@@ -1,6 +1,6 @@
 """What the tokensep mini reaches on the validation songs, and what is lost where.
 
-    python benchmarks/tokensep_mini.py CHECKPOINT --musdb TRAIN_FOLDER [--songs 14] [--out FOLDER]
+    python -m benchmarks.tokensep_mini CHECKPOINT --musdb TRAIN_FOLDER [--songs 14] [--out FOLDER]
         [--variant NAME key=value,key=value …] …
 
 Variants are lists of inference options (``refine=mask,sampling.temperature=0.7``). Always there:

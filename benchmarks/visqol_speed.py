@@ -1,6 +1,6 @@
 """ViSQOL: CPU time and memory against visqol-python on the same audio, and growth with length.
 
-    python benchmarks/visqol_speed.py [--seconds 10 30] [--data ROOT] [--own-only] [-o FILE.json]
+    python -m benchmarks.visqol_speed [--seconds 10 30] [--data ROOT] [--own-only] [-o FILE.json]
 
 Stems are real excerpts joined end to end: vocals of the MUSDB18 7-second edition under ``ROOT``,
 or of the embedded clip (repeated as often as needed). The estimate is the vocals with a fifth of
@@ -113,7 +113,7 @@ def measure_upstream(reference: np.ndarray, estimate: np.ndarray) -> dict[str, f
 def in_process(which: str, audio: Path) -> dict[str, float]:
     """Measure in a fresh process, so that memory and caches are its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--child", which, str(audio)],
+        [sys.executable, "-m", "benchmarks.visqol_speed", "--child", which, str(audio)],
         check=True,
         stdout=subprocess.PIPE,
         env={**os.environ, **THREADS},

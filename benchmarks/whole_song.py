@@ -1,6 +1,6 @@
 """The default metrics on one song against the packages whose values they have, one after another.
 
-    python benchmarks/whole_song.py --data FOLDER [--seconds 240] [--own-only] [-o FILE.json]
+    python -m benchmarks.whole_song --data FOLDER [--seconds 240] [--own-only] [-o FILE.json]
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts (the 7-second edition): as many as needed are joined to a
 song of four stereo stems, and real systems separate it (:data:`SYSTEMS`; not part of the time).
@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import upstream
-from upstream import RATE, STEMS, THREADS, timed
+
+from benchmarks import upstream
+from benchmarks.upstream import RATE, STEMS, THREADS, timed
 
 SYSTEMS = ("htdemucs:checkpoint=mini", "bs_roformer:checkpoint=mini", "oracle-irm")
 WARM = 2 * RATE
@@ -178,7 +179,7 @@ def _load(path: Path) -> upstream.Stems:
 
 def in_process(engine: str, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, __file__, "--child", engine, str(folder)],
+        [sys.executable, "-m", "benchmarks.whole_song", "--child", engine, str(folder)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

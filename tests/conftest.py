@@ -9,6 +9,8 @@ import pytest
 
 from benchsep.datasets.track import TrackAudio
 
+pytest.register_assert_rewrite("tests.helpers")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # Upstream packages import librosa on their own, and numba's cache does not survive two processes

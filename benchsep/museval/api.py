@@ -15,7 +15,7 @@ Use it in one's own code, or in place of museval's own function, which its ``eva
     from benchsep.museval.api import bss_eval
     museval.metrics.bss_eval = bss_eval
 
-museval's test suite passes that way (``tests/metrics/test_museval_api.py`` says how to run it).
+museval's test suite passes that way (``tests/museval/test_api.py`` says how to run it).
 Where a source is silent or badly conditioned the metric ``bsseval`` says so in a status; this call
 cannot.
 """

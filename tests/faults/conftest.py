@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environment import ROOT, environment
-from noise import noise_songs
 
-HERE = Path(__file__).parent
+from tests.helpers.environment import ROOT, environment
+from tests.helpers.noise import noise_songs
+
 LONG = os.environ.get("BENCHSEP_FAULTS") == "long"
 FIGURES: dict[str, dict[str, Any]] = {}
 
@@ -33,7 +33,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if LONG and FIGURES and not hasattr(session.config, "workerinput"):
-        from reliability import write_report
+        from tests.faults.reliability import write_report
 
         write_report(FIGURES, ROOT / "reports")
 
@@ -51,13 +51,13 @@ def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 class Zygote:
-    """See :mod:`zygote`; one process for the whole session."""
+    """See :mod:`tests.faults.zygote`; one process for the whole session."""
 
     def __init__(self, work: Path) -> None:
         self.work = work
-        self.environment = environment(HERE)
+        self.environment = environment()
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "zygote.py")],
+            [sys.executable, "-m", "tests.faults.zygote"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

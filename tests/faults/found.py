@@ -14,7 +14,7 @@ class Found:
     test: str
 
 
-STORE, KILLED, FULL = "test_store.py", "faults/test_killed.py", "faults/test_full.py"
+STORE, KILLED, FULL = "runner/test_store.py", "faults/test_killed.py", "faults/test_full.py"
 SECURITY, FUZZ = "faults/test_security.py", "faults/test_regressions.py"
 
 FOUND = (
@@ -99,27 +99,27 @@ FOUND = (
           "faults/test_misbehaving.py::test_metrics_answer_when_there_is_nothing_at_all"),
     Found("`tokensep separate` asked for 512 GiB on the word of a small file's header",
           "refused: more frames than the file's bytes can hold",
-          "systems/tokensep/test_tokensep_cli.py"
+          "systems/tokensep/test_cli.py"
           "::test_a_header_that_claims_more_than_the_file_can_hold_is_an_error"),
     Found("A training killed before its first checkpoint had its first steps twice in its curve",
           "logs are cut where a training begins, too",
-          "systems/tokensep/test_lm_training.py"
+          "systems/tokensep/train/test_lm.py"
           "::test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew"),
     Found("A codec training killed between a checkpoint and its validation never made up for it, "
           "and might have shipped another step's weights",
           "a step is validated before it is saved, and once",
-          "systems/tokensep/test_codec_training.py"
+          "systems/tokensep/train/test_codec.py"
           "::test_a_codec_training_killed_anywhere_has_the_same_curves_and_best"),
     Found("A killed training of hubert-mini began again from nothing",
           "checkpoints, resumed exactly",
-          "systems/tokensep/test_codec_training.py"
+          "systems/tokensep/train/test_codec.py"
           "::test_a_killed_hubert_training_continues_to_the_same_weights_and_curve"),
     Found("The baselines' trainer met a damaged state and a full disk with a traceback",
           "one of our errors, with the path",
           "systems/baselines/test_train.py::test_a_damaged_or_foreign_state_is_named"),
     Found("A run did a job again that another run on the same folder had done since it was planned",
           "whoever has claimed a job looks once more whether it is done",
-          "test_runner.py::test_what_another_run_did_since_the_plan_is_not_done_again"),
+          "runner/test_run.py::test_what_another_run_did_since_the_plan_is_not_done_again"),
     Found("tokensep held the spectra of a whole song: 37 times its samples, 45 GB for an hour",
           "stems are placed in the channels by blocks of 12 s",
           "faults/test_memory.py"

@@ -1,4 +1,4 @@
-"""Damaged inputs, each in a result or one of our named errors: ``python tests/faults/fuzz.py``.
+"""Damaged inputs, each in a result or one of our named errors: ``python -m tests.faults.fuzz``.
 
 Every try has its own seed (kind, number), so that one that failed can be repeated alone:
 ``fuzz.py --kind WAV --only 1234``. The readers run in forked children: a try that crashes its
@@ -31,7 +31,7 @@ os.environ.update(
 )
 os.environ["BENCHSEP_OFFLINE"] = "1"
 
-from inputs import KINDS, Kind
+from tests.faults.inputs import KINDS, Kind
 
 SECONDS = 10
 """A try may take so much CPU time: more, and the kernel ends its process."""

@@ -12,7 +12,6 @@ import io
 import json
 import random
 import struct
-import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from mutate import damaged_bytes, damaged_tree, nested
+
+from tests.faults.mutate import damaged_bytes, damaged_tree, nested
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tests" / "systems" / "tokensep"))
 
 RATES = (8_000, 22_050, 44_100, 48_000, 96_000, 192_000, 384_000)
 
@@ -201,9 +200,8 @@ def read_museval(path: Path) -> object:
 
 def _example_run(work: Path) -> Path:
     """A real run folder, made once: two songs, two systems, cheap metrics."""
-    from noise import noise_songs
-
     import benchsep
+    from tests.helpers.noise import noise_songs
 
     run = work / "example"
     if not run.exists():
@@ -362,11 +360,12 @@ def _tensors() -> dict[str, Any]:
 
 
 def safetensors_seeds(work: Path) -> list[bytes]:
-    from lm_dummies import tiny_config
     from safetensors.torch import save
     from tokensep.lm.model import TokenLM
     from tokensep.lm.weights import save_lm
     from tokensep.train.checkpoint import save as save_step
+
+    from tests.helpers.lm_dummies import tiny_config
 
     save_lm(work / "lm", TokenLM(tiny_config()))
     save_step(work / "steps", 1, {"model": _tensors()}, {"x": 1})

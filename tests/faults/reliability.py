@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from found import FOUND
+from tests.faults.found import FOUND
 
 KILLS = {
     "test_a_run_killed_at_random_moments_ends_in_the_same_bytes": "benchsep run, random moments",
@@ -126,7 +126,7 @@ def _fuzz(figures: dict[str, dict[str, Any]]) -> str:
         "several readers a try, each of which must answer; they count as read.\n\n"
         + _table(head, rows)
         + figures.get(FUZZ, {}).get("note", "")
-        + "\nOne try again: `python tests/faults/fuzz.py --kind WAV --only 1234`.\n"
+        + "\nOne try again: `python -m tests.faults.fuzz --kind WAV --only 1234`.\n"
     )
 
 

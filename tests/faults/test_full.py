@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from noise import noise_songs
-from test_killed import cells, check_clean, digest, labelling, suite
 
 import benchsep
 from benchsep.audio import Audio, write_audio
 from benchsep.errors import AudioError
 from benchsep.runner.store import Store
+from tests.faults.test_killed import cells, check_clean, digest, labelling, suite
+from tests.helpers.noise import noise_songs
 
 
 @pytest.fixture

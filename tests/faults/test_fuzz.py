@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from environment import environment
-from inputs import KINDS
 
-HERE = Path(__file__).parent
+from tests.faults.inputs import KINDS
+from tests.helpers.environment import environment
 
 
 def test_damaged_inputs_end_in_a_result_or_a_named_error(sizes, figures):
     done = subprocess.run(
-        [sys.executable, str(HERE / "fuzz.py"), "--tries", str(sizes(120, 10_000))],
+        [sys.executable, "-m", "tests.faults.fuzz", "--tries", str(sizes(120, 10_000))],
         env=environment(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -39,8 +37,9 @@ EVERY_READER = ("safetensors", "pickles (.th, .ckpt)", "model configurations")
 SELF_TEST = """
 import json, os, sys, tempfile
 from pathlib import Path
-import benchsep._util.memory, fuzz, tokensep.errors
-from inputs import Kind
+import benchsep._util.memory, tokensep.errors
+from tests.faults import fuzz
+from tests.faults.inputs import Kind
 
 def misbehave(path):
     what = path.read_bytes()
@@ -65,7 +64,7 @@ def test_the_fuzzer_sees_what_it_should(tmp_path):
     """A reader that leaks, crashes or raises a foreign error is a failure, by name."""
     done = subprocess.run(
         [sys.executable, "-c", SELF_TEST, str(tmp_path)],
-        env=environment(HERE),
+        env=environment(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 import pytest
-from environment import ROOT, environment
-from noise import noise_songs
 
 import benchsep
+from tests.helpers.environment import ROOT, environment
+from tests.helpers.noise import noise_songs
 
 HOWS = ("before", "empty", "torn")
 KEYS = ["system", "track", "stem", "metric", "draw"]

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from environment import environment
-from noise import noise_songs
+
+from tests.helpers.environment import environment
+from tests.helpers.noise import noise_songs
 
 PROBE = """
 import json, sys

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from environment import environment
-from noise import noise_songs
 
 import benchsep
 from benchsep.audio import STEMS, Audio
+from tests.helpers.environment import environment
+from tests.helpers.noise import noise_songs
 
 MISDEEDS = {
     "raise": "RuntimeError: the model exploded",

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import soundfile
 from benchsep_baselines import checkpoints, msst
-from found import FOUND
-from noise import noise_songs
 from tokensep.errors import CheckpointError as TokenCheckpointError
 from tokensep.errors import ConfigError, DataError
 from tokensep.train import pseudo_labels
@@ -27,6 +25,8 @@ from benchsep.gate.check import read_baseline
 from benchsep.museval.io import import_runs
 from benchsep.runner.store import Store, digest
 from benchsep.runner.suite import load_suite
+from tests.faults.found import FOUND
+from tests.helpers.noise import noise_songs
 
 TESTS = Path(__file__).parents[1]
 

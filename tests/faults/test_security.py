@@ -21,8 +21,6 @@ import numpy as np
 import pytest
 import torch
 from benchsep_baselines import checkpoints, htdemucs, msst
-from environment import environment
-from noise import noise_songs
 from safetensors.torch import save_file
 from tokensep.errors import DataError
 from tokensep.train import pseudo_labels
@@ -33,6 +31,8 @@ from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite
+from tests.helpers.environment import environment
+from tests.helpers.noise import noise_songs
 
 TENSORS = {"w": torch.zeros(2)}
 

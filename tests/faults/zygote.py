@@ -147,7 +147,7 @@ def _watch(request: dict[str, Any], counter: Path) -> None:
 
 def _program(name: str) -> Any:
     if name == "train":
-        from training import main as program
+        from tests.faults.training import main as program
     elif name == "tokensep":
         from tokensep.cli import main as program
     else:

@@ -1,6 +1,6 @@
 """Regenerates ``logwmse.json`` from upstream: pip install torch-log-wmse==1.1.0 torchaudio.
 
-    python tests/golden/make_logwmse.py > tests/golden/logwmse.json
+    python -m tests.golden.make_logwmse > tests/golden/logwmse.json
 
 The signals are made by :func:`signals`, which the test imports, so that no audio is stored.
 Without torchaudio (upstream uses only its Resample, and that not at 44.1 kHz) a stand-in serves.

@@ -1,6 +1,6 @@
 """Regenerates ``visqol.json``: pip install visqol-python==3.8.0
 
-    python tests/golden/make_visqol.py > tests/golden/visqol.json
+    python -m tests.golden.make_visqol > tests/golden/visqol.json
 
 Each stem of the embedded clip against estimates of many kinds. ``upstream`` is visqol-python's
 score; ``google`` is this package's own, with Google's envelope instead of upstream's: it is

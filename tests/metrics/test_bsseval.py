@@ -19,6 +19,7 @@ from benchsep.metrics.bsseval import (
     windows,
 )
 from benchsep.metrics.metric import References
+from tests.helpers.degraded import degraded
 
 RATE = 44_100
 SDR_TOLERANCE, FILTER_TOLERANCE = 1e-6, 1e-3
@@ -43,18 +44,8 @@ def cut(audio: Audio, start: float, seconds: float) -> Audio:
     return Audio(audio.samples[:, first : first + round(seconds * audio.rate)], audio.rate)
 
 
-def spoilt(stems: dict[str, Audio], bleed: float = 0.2, noise: float = 1e-3) -> dict[str, Audio]:
-    rng = np.random.default_rng(3)
-    total = sum(a.samples for a in stems.values())
-    return {
-        s: Audio(
-            a.samples
-            + bleed * (total - a.samples)
-            + noise * rng.standard_normal(a.samples.shape, dtype=np.float32),
-            a.rate,
-        )
-        for s, a in stems.items()
-    }
+def spoilt(stems: dict[str, Audio]) -> dict[str, Audio]:
+    return degraded(stems, bleed=0.2, noise=1e-3, seed=3)
 
 
 def upstream(museval, stems: dict[str, Audio], estimates: dict[str, Audio]) -> dict:

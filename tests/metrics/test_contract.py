@@ -7,9 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from harness import CHECKS, Bench
 
 from benchsep import registry
+from tests.helpers.harness import CHECKS, Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 

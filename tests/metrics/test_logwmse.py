@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -20,10 +19,9 @@ EXPECTED = json.loads((GOLDEN / "logwmse.json").read_text())
 
 @pytest.fixture(scope="module")
 def signals():
-    spec = importlib.util.spec_from_file_location("make_logwmse", GOLDEN / "make_logwmse.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.signals()
+    from tests.golden.make_logwmse import signals
+
+    return signals()
 
 
 def score(reference, estimate, mixture, rate=44_100):

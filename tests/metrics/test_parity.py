@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,8 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def parity():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import parity
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    from benchmarks import parity
+
     return parity
 
 

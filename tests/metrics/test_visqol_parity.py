@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchsep.metrics.visqol.alignment import GOOGLE, HILBERT
+from benchsep.metrics.visqol.engine import Reference
+from tests.golden.make_visqol import pairs, upstream_score
+
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-sys.path.insert(0, str(GOLDEN))
-
-from make_visqol import pairs, upstream_score  # noqa: E402
-
-from benchsep.metrics.visqol.alignment import GOOGLE, HILBERT  # noqa: E402
-from benchsep.metrics.visqol.engine import Reference  # noqa: E402
 
 TOLERANCE = 1e-4
 """Google's own in its conformance test; here a decoder or an FFT library may differ by it too."""

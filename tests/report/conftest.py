@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sample_run import SYSTEMS, TRACKS, TRAITS, make_rows
 
 from benchsep.metrics.metric import ValueTraits
+from tests.helpers.sample_run import SYSTEMS, TRACKS, TRAITS, make_rows
 
 
 @pytest.fixture

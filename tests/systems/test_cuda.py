@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "tokensep"))  # the small models and songs of the tests there
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="torch sees no CUDA device on this machine"
 )
@@ -27,7 +26,7 @@ def snr(a: np.ndarray, b: np.ndarray) -> float:
 def grid(tmp_path_factory):
     """The smoke ablation, trained where ``benchsep ablate`` trains: on the device."""
     work = tmp_path_factory.mktemp("ablation")
-    smoke = HERE.parents[1] / "configs" / "ablations" / "smoke.yaml"
+    smoke = ROOT / "configs" / "ablations" / "smoke.yaml"
     command = [sys.executable, "-m", "benchsep.cli.app", "ablate", str(smoke), "--work", str(work)]
     done = subprocess.run([*command, "--train-only", "-j", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -100,12 +99,13 @@ def test_variants_are_trained_and_each_is_a_system(grid, clip):
 
 @pytest.mark.parametrize("kind", ["anchored", "grouped-delay", "interleaved-delay", "depth"])
 def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
-    import lm_dummies
-    import test_lm_training as cpu
     from tokensep.codec.codebooks import codebooks
     from tokensep.lm.model import TokenLM
     from tokensep.train import lm as training
     from tokensep.train.token_dataset import TokenBank, store_songs
+
+    from tests.helpers import lm_dummies
+    from tests.systems.tokensep.train import test_lm as cpu
 
     class Codec(lm_dummies.DummyCodec):
         def to(self, device):
@@ -113,7 +113,7 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
             return self
 
     config = lm_dummies.tiny_config(kind)
-    songs = store_songs(cpu.Store(), {"one", "two"})
+    songs = store_songs(lm_dummies.SyntheticSongs(), {"one", "two"})
     bank = TokenBank.build(songs, lm_dummies.DummyCodec(), config, variants=2)
 
     def run(folder, stop_after=None):
@@ -137,9 +137,10 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
 
 
 def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
-    import test_codec_training as cpu
     from tokensep.train.codec import train_step
     from tokensep.train.data import StemStore, musdb_files
+
+    from tests.systems.tokensep.train import test_codec as cpu
 
     (tmp_path / "songs").mkdir()
     files = musdb_files(cpu.write_songs(tmp_path / "songs"), None, set())

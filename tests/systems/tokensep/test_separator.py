@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from lm_dummies import HOP, RATE, DummyCodec, tiny_config
 from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import Codes
 from tokensep.dsp.stereo import mask_mixture, pan
@@ -16,6 +15,8 @@ from tokensep.lm.config import STEMS, InferenceConfig, SamplingConfig
 from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import CONFIG, WEIGHTS, load_lm, save_lm
 from tokensep.separator import TokenSep
+
+from tests.helpers.lm_dummies import HOP, RATE, DummyCodec, tiny_config
 
 DRAW = SamplingConfig(temperature=1.0)
 QUICK = InferenceConfig(overlap_frames=2, sampling=DRAW)

@@ -1,0 +1,105 @@
+"""The questions one can ask of a run from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from benchsep.cli import stats as cli_stats
+from benchsep.errors import UsageError
+from benchsep.museval import io as museval_io
+from tests.stats.test_stats import TRAITS, rows, table
+
+RATINGS = "song,system,family,rating,visqol\n" + "".join(
+    f"s{i},a,discriminative,{i % 3},{i % 5}\ns{i},g,generative,{(i + 1) % 3},{i % 4}\n"
+    for i in range(12)
+)
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """The program over a made-up run: what is loaded is checked elsewhere."""
+    rng = np.random.default_rng(0)
+    frame = table(
+        rows("a", rng.normal(3.0, 1, 12)), rows("a", rng.normal(3.0, 1, 12), stem="drums"),
+        rows("gen", rng.normal(2.0, 1, 12)), rows("gen", rng.normal(2.0, 1, 12), stem="drums"),
+        rows("gen", rng.normal(2.0, 1, 12), draw=1),
+        rows("gen", rng.normal(2.0, 1, 12), draw=1, stem="drums"),
+        rows("a", rng.normal(1.0, 1, 12), metric="leak"),
+    )  # fmt: skip
+
+    def load(folder, metrics, *, museval=None):
+        wanted = (metrics or "visqol,leak").split(",")
+        return frame[frame["metric"].isin(wanted)], TRAITS
+
+    monkeypatch.setattr(cli_stats, "_load", load)
+    app = typer.Typer()
+    cli_stats.register(app)
+
+    def call(*words: str) -> str:
+        found = CliRunner().invoke(app, list(words), catch_exceptions=False)
+        assert found.exit_code == 0, found.output
+        return found.stdout
+
+    return call
+
+
+def test_compare_prints_pairs_letters_and_how_to_read_them(run):
+    text = run("compare", "RUN")
+    assert "sign_conflict" in text and "letters" in text and "average" in text
+    found = json.loads(run("compare", "RUN", "--metrics", "visqol", "--format", "json"))
+    assert {row["stem"] for row in found} == {"vocals", "drums", "average"}
+    assert all(row["a"] == "a" and row["b"] == "gen" for row in found)
+
+
+def test_margins_are_metric_equals_value(run):
+    found = json.loads(run("compare", "RUN", "--margin", "visqol=9", "--format", "json"))
+    assert {row["verdict"] for row in found} == {"tied"}
+    with pytest.raises(UsageError, match="METRIC=VALUE"):
+        run("compare", "RUN", "--margin", "visqol")
+    with pytest.raises(UsageError, match="no stem bass"):
+        run("compare", "RUN", "--stems", "bass")
+
+
+def test_power_draws_and_tails_answer(run):
+    needed = json.loads(
+        run("power", "RUN", "--effect", "0.2", "--metric", "visqol", "--format=json")
+    )
+    assert all(row["needed"] > 12 for row in needed)
+    assert "var_seed" in run("draws", "RUN", "--metrics", "visqol")
+    assert "song" in run("tails", "RUN", "--format", "md")
+    with pytest.raises(UsageError, match="--draws 3"):
+        run("draws", "RUN", "--metrics", "leak")
+
+
+def test_validity_reads_a_file_of_ratings(run, tmp_path):
+    (tmp_path / "r.csv").write_text(RATINGS)
+    text = run("validity", str(tmp_path / "r.csv"))
+    assert "visqol" in text and "paired by song" in text
+    (line,) = run("validity", str(tmp_path / "r.csv"), "--format", "csv").splitlines()[1:]
+    assert line.startswith("visqol,1,")
+
+
+def test_noise_and_export_take_run_folders(run, monkeypatch, tmp_path):
+    frame = table(rows("a", [1.0, 2.0], metric="bsseval.sdr"))
+    frame = frame.assign(split="test", metric_version="1", frames=[[1.0]] * 2)
+    monkeypatch.setattr("benchsep.runner.frame.load_run", lambda folder: frame)
+    assert "worst" in run("noise", "one", "two")
+    assert run("export-museval", "one", "-o", str(tmp_path)).startswith("2 files")
+    assert len(museval_io.import_runs(tmp_path)) == 8
+
+
+def test_csv_and_json_hold_what_the_table_rounds():
+    from benchsep._util.text_table import render
+
+    frame = pd.DataFrame({"x": [1 / 3, np.nan], "songs": [["a|b", "c"], []], "ok": [True, False]})
+    assert "0.333" in render(frame) and "a\\|b; c" in render(frame, "md")
+    assert json.loads(render(frame, "json"))[1] == {"x": None, "songs": [], "ok": False}
+    assert render(frame, "csv").splitlines()[1] == "0.3333333333333333,a|b; c,True"
+    with pytest.raises(UsageError, match="md"):
+        render(frame, "pdf")

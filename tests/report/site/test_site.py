@@ -1,0 +1,415 @@
+"""The listening page in a real browser, opened from disk."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchsep.audio import STEMS, Audio
+from benchsep.listeners import validity
+from benchsep.report import mushra
+from benchsep.report.excerpts import Song
+from benchsep.report.site.build import write_site
+from benchsep.report.tables.build import tables
+from benchsep.report.write import Loaded
+from tests.helpers.sample_run import SYSTEMS, TRACKS, TRAITS, make_rows
+
+CHROMIUM = next((p for n in ("chromium", "chromium-browser") if (p := shutil.which(n))), None)
+RATE, SECONDS = 44_100, 4
+HERTZ = {"mixture": 400, "reference": 800, "tokensep@mini": 1600, "htdemucs@mini": 3200}
+
+
+def tone(hertz: float, level: float = 0.2) -> Audio:
+    t = np.arange(RATE * SECONDS) / RATE
+    wave = (level * np.sin(2 * np.pi * hertz * t)).astype(np.float32)
+    return Audio(np.stack([wave, wave]), RATE)
+
+
+def a_song(name: str) -> Song:
+    return Song(
+        name,
+        tone(HERTZ["mixture"]),
+        {stem: tone(HERTZ["reference"]) for stem in STEMS[:2]},
+        {
+            # One system four times as loud: only level matching hides that.
+            "tokensep@mini": {stem: tone(HERTZ["tokensep@mini"], 0.8) for stem in STEMS[:2]},
+            "htdemucs@mini": {stem: tone(HERTZ["htdemucs@mini"]) for stem in STEMS[:2]},
+        },
+    )
+
+
+def a_run() -> Loaded:
+    frame = pd.DataFrame(make_rows())
+    apart = (frame.track == TRACKS[1]) & (frame.metric == "visqol")
+    frame.loc[apart & (frame.system == "tokensep@mini"), "value"] = 4.6
+    columns = ["system", "family", "track", "draw", "rtf", "peak_memory_mb"]
+    costs = pd.DataFrame(columns=columns)
+    manifest: dict[str, Any] = {
+        "suite": {"seed": 7},
+        "dataset": {"name": "</script><img src=x onerror=alert(1)>"},
+    }
+    made = tables(frame, costs, manifest, TRAITS, intervals=True)
+    return Loaded(frame, costs, manifest, TRAITS, made)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    written = write_site(a_run(), [a_song(TRACKS[1]), a_song(TRACKS[0])], out)
+    assert written[0] == out / "index.html" and all(p.is_file() for p in written)
+    return written[0]
+
+
+def test_the_same_run_gives_the_same_bytes(site: Path, tmp_path: Path) -> None:
+    again = write_site(a_run(), [a_song(TRACKS[1]), a_song(TRACKS[0])], tmp_path)
+    for path in again:
+        assert path.read_bytes() == (site.parent / path.relative_to(tmp_path)).read_bytes(), path
+
+
+def test_nothing_points_off_the_disk_and_names_stay_text(site: Path) -> None:
+    text = site.read_text(encoding="utf-8")
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", text)
+    assert "<img src=x" not in text and "<img onerror" not in text
+    assert "import(" not in text and "fetch(" not in text
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(c * 2 if len(colour) == 4 else c, 16) / 255 for c in _split(colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _split(colour: str) -> list[str]:
+    digits = colour.lstrip("#")
+    size = len(digits) // 3
+    return [digits[i * size : (i + 1) * size] for i in range(3)]
+
+
+@pytest.mark.parametrize("theme", [":root {", ':root[data-theme="dark"] {'])
+def test_text_has_the_contrast_of_wcag_aa(site: Path, theme: str) -> None:
+    css = site.read_text(encoding="utf-8")
+    block = css[css.index(theme) :]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+);", block[: block.index("}")]))
+    pairs = [(t, b) for t in ("ink", "dim", "accent") for b in ("paper", "panel")]
+    pairs += [(f, "panel") for f in ("generative", "discriminative", "unknown", "yardstick")]
+    pairs += [("on-accent", "accent"), ("dim", "mark"), ("ink", "mark")]
+    for front, back in pairs:
+        light, dark = sorted((_luminance(colours[c]) for c in (front, back)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (theme, front, back)
+
+
+# -- in the browser -----------------------------------------------------------------------------
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on PATH (Debian: apt-get install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Any, site: Path) -> Iterator[Any]:
+    """A page; any console error, dialog, or request that leaves the folder fails the test."""
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, accept_downloads=True)
+    made = context.new_page()
+    made.set_default_timeout(60_000)
+    faults: list[str] = []
+    made.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    made.on("pageerror", lambda e: faults.append(str(e)))
+    made.on("dialog", lambda d: faults.append(f"dialog {d.message}") or d.dismiss())
+    inside = (f"file://{site.parent}/", "blob:", "data:")
+    made.on("request", lambda r: None if r.url.startswith(inside) else faults.append(r.url))
+    made.goto(site.as_uri())
+    yield made
+    context.close()
+    assert faults == []
+
+
+def until(page: Any, condition: str) -> None:
+    """Polls from here: the page's own policy forbids what Playwright's waiting would evaluate."""
+    for _ in range(300):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never came true: {condition}")
+
+
+def open_song(page: Any) -> None:
+    page.click("nav >> text=Songs")
+    page.click("#songs-body tbody a >> nth=0")
+    page.wait_for_selector("#play:not([disabled])")
+
+
+def loudest_hertz(page: Any) -> float:
+    return float(
+        page.evaluate(
+            """() => { const m = benchsep.songs.player.meter;
+            const d = new Float32Array(m.frequencyBinCount); m.getFloatFrequencyData(d);
+            return d.indexOf(Math.max(...d)) * m.context.sampleRate / m.fftSize; }"""
+        )
+    )
+
+
+def systems_in(page: Any, table: str, group: str) -> list[str]:
+    rows = f"#{table} tbody[data-group={group}] tr:not(.group) th"
+    return [str(t) for t in page.locator(rows).all_text_contents()]
+
+
+@needs_browser
+def test_tables_sort_within_groups_and_filter(page: Any) -> None:
+    assert systems_in(page, "t2", "discriminative") == ["bs_roformer@mini", "htdemucs@mini"]
+    yardsticks = systems_in(page, "t2", "yardstick")
+    header = page.locator("#t2 thead button >> text=vocals")
+    header.click()
+    assert page.locator("#t2 th[aria-sort]").get_attribute("aria-sort") == "descending"
+    assert systems_in(page, "t2", "yardstick") == ["reference", "oracle-irm", "mixture"]
+    header.click()
+    assert systems_in(page, "t2", "yardstick") == ["mixture", "oracle-irm", "reference"]
+    assert sorted(yardsticks) == sorted(systems_in(page, "t2", "yardstick"))
+    page.uncheck("input[data-family=generative]")
+    assert not page.locator("#t2 tbody[data-group=generative]").is_visible()
+    page.select_option("#stem-filter", "drums")
+    assert page.locator("#t2 td[data-stem=vocals] >> nth=0").is_hidden()
+    assert page.locator("#t2 td[data-stem=drums] >> nth=1").is_visible()
+
+
+@needs_browser
+def test_songs_come_by_disagreement_and_a_hostile_name_is_text(page: Any) -> None:
+    page.click("nav >> text=Songs")
+    names = page.locator("#songs-body tbody th").all_text_contents()
+    assert names[0] == TRACKS[1] and sorted(names) == sorted(TRACKS)
+    apart = [
+        float(c) for c in page.locator("#songs-body tbody td:nth-child(2)").all_text_contents()
+    ]
+    assert apart == sorted(apart, reverse=True) and apart[0] > apart[1]
+    assert page.locator("#songs-body img").count() == 0
+
+
+@needs_browser
+def test_it_plays_and_switches_without_losing_the_position(page: Any) -> None:
+    open_song(page)
+    assert page.locator("h1:visible").text_content() == TRACKS[1]
+    page.keyboard.press("l")  # a slow machine must not reach the end of the tone
+    page.click("#play")
+    until(page, "benchsep.songs.player.rms() > 0.01")
+    assert loudest_hertz(page) == pytest.approx(HERTZ["mixture"], abs=45)
+    started = page.evaluate("benchsep.songs.player.startedAt")
+    nodes = "[...benchsep.songs.player.nodes.values()].map((n) => n.node)"
+    page.evaluate(f"window.before = {nodes}")
+    page.keyboard.press("3")
+    page.wait_for_timeout(250)
+    # The nodes were never restarted: the switch cannot move the position by a sample.
+    assert page.evaluate("benchsep.songs.player.startedAt") == started
+    assert page.evaluate(f"{nodes}.every((node, i) => node === before[i])")
+    assert loudest_hertz(page) == pytest.approx(HERTZ["tokensep@mini"], abs=45)
+    assert page.locator(".source.on").get_attribute("data-label") == "tokensep@mini"
+    until(page, "parseFloat(document.querySelector('.head').style.left) > 5")
+    page.keyboard.press(" ")
+    stopped = page.evaluate("benchsep.songs.player.position")
+    page.wait_for_timeout(150)
+    assert page.evaluate("benchsep.songs.player.position") == stopped
+    page.keyboard.press("Home")
+    assert page.evaluate("benchsep.songs.player.position") == 0
+
+
+@needs_browser
+def test_equal_loudness_is_a_toggle(page: Any) -> None:
+    open_song(page)
+    level = "benchsep.songs.player.level('{}@mini')".format
+    gain = f"{level('tokensep')} / {level('htdemucs')}"
+    # Equal K-weighted loudness of 1.6 and 3.2 kHz at 0.8 and 0.2: about a quarter.
+    assert 0.2 < page.evaluate(gain) < 0.35
+    page.keyboard.press("m")
+    assert page.evaluate(gain) == 1
+    assert not page.is_checked("#match")
+
+
+@needs_browser
+def test_keys_step_seek_and_loop(page: Any) -> None:
+    open_song(page)
+    page.keyboard.press("]")
+    assert page.evaluate("benchsep.songs.player.current") == "reference"
+    page.keyboard.press("[")
+    page.keyboard.press("[")
+    assert page.evaluate("benchsep.songs.player.current") == "htdemucs@mini"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("benchsep.songs.player.position") == pytest.approx(1.0)
+    page.keyboard.press("l")
+    assert page.is_checked("#loop")
+    page.evaluate("benchsep.songs.player.seek(3.8)")
+    page.keyboard.press(" ")
+    page.wait_for_timeout(600)
+    assert page.evaluate("benchsep.songs.player.playing")
+    assert page.evaluate("benchsep.songs.player.position") < 3.8
+
+
+@needs_browser
+def test_another_stem_keeps_system_and_position(page: Any) -> None:
+    open_song(page)
+    page.keyboard.press("4")
+    page.evaluate("benchsep.songs.player.seek(2)")
+    page.click("nav[aria-label=Stems] >> text=drums")
+    until(page, "benchsep.songs.player.sources.size == 4")
+    page.wait_for_selector("legend >> text=drums")
+    until(page, "benchsep.songs.player.position == 2")
+    assert page.evaluate("benchsep.songs.player.current") == "htdemucs@mini"
+
+
+def run_abx(page: Any, seed: str) -> list[dict[str, str]]:
+    page.click("nav >> text=Results")
+    page.click("nav >> text=Blind test")
+    page.fill("#blind-trials", "4")
+    page.fill("#blind-seed", seed)
+    page.click("#blind-start")
+    for number in range(4):
+        page.wait_for_selector(f"h2 >> text=Trial {number + 1} of 4")
+        assert "tokensep" not in str(page.locator("#blind-body").inner_html())
+        page.click("[data-listen=X]")
+        right = page.evaluate("benchsep.blind.state().trials[benchsep.blind.state().at].x")
+        page.click(f"#x-is-{right}")
+    with page.expect_download() as download:
+        page.click("#blind-export")
+    with Path(download.value.path()).open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@needs_browser
+def test_an_abx_round_trip_is_seeded_and_exports(page: Any) -> None:
+    rows = run_abx(page, "11")
+    assert "4 of 4 right" in str(page.locator("#abx-result").text_content())
+    assert [r["correct"] for r in rows] == ["1"] * 4
+    assert {r["a"] for r in rows} == {"reference"} and {r["song"] for r in rows} == set(TRACKS[:2])
+    assert run_abx(page, "11") == rows
+    assert page.evaluate("benchsep.blind.guessing(4, 4)") == pytest.approx(1 / 16)
+    assert page.evaluate("benchsep.blind.guessing(8, 10)") == pytest.approx(0.0546875)
+
+
+@needs_browser
+def test_a_mushra_round_trip_is_read_by_validity(page: Any, tmp_path: Path) -> None:
+    page.click("nav >> text=Blind test")
+    page.check("input[value=mushra]")
+    page.click("#blind-start")
+    for number in range(2):
+        page.wait_for_selector(f"h2 >> text=Trial {number + 1} of 2")
+        html = str(page.locator("#blind-body").inner_html())
+        assert not any(word in html for word in ("tokensep", "htdemucs", "anchor"))
+        order = page.evaluate("benchsep.blind.state().trials[benchsep.blind.state().at].order")
+        assert page.locator("#mushra-next").is_disabled()
+        for place, condition in enumerate(order):
+            given = {"system": 40 + 10 * place, "anchor": 20, "hidden_reference": 100}
+            page.fill(f"#rate-{place}", str(given[condition["kind"]]))
+        page.click("[data-listen='0']")
+        page.click("#mushra-next")
+    with page.expect_download() as download:
+        page.click("#blind-export")
+    path = tmp_path / "ratings.csv"
+    download.value.save_as(path)
+    ratings = mushra.read_ratings(path)
+    assert len(ratings) == 2 * 5 and set(ratings["song"]) == set(TRACKS[:2])
+    kept, out = mushra.screen(ratings)
+    assert out == [] and len(kept) == len(ratings)
+    clips = validity.read_ratings(path)
+    assert {"tokensep@mini", "htdemucs@mini"} <= set(clips["system"])
+
+
+@needs_browser
+def test_the_anchor_is_a_low_pass(page: Any) -> None:
+    open_song(page)
+    script = """async (name) => { const b = benchsep.songs.player.sources.get(name).buffer;
+      const rms = (x) => Math.sqrt(x.reduce((s, v) => s + v * v, 0) / x.length);
+      const out = await benchsep.blind.lowPassed(b, 2000);
+      return rms(out.getChannelData(0)) / rms(b.getChannelData(0)); }"""
+    assert page.evaluate(script, "mixture") == pytest.approx(1, abs=0.02)
+    assert page.evaluate(script, "htdemucs@mini") < 0.05
+
+
+@needs_browser
+def test_it_fits_360_pixels_and_controls_have_names(page: Any) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert page.evaluate(fits)
+    for view in ("Songs", "Blind test"):
+        page.click(f"nav >> text={view}")
+        assert page.evaluate(fits), view
+    open_song(page)
+    assert page.evaluate(fits)
+    # No word is broken: each family and each system's name, up to its @, stands on one line.
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('.family')].filter((x) =>
+        x.getClientRects().length && x.offsetHeight > 1.7 * parseFloat(getComputedStyle(x).fontSize)
+        ).length"""
+    )
+    assert broken == 0
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, a')].filter((x) =>
+        !(x.textContent.trim() || x.getAttribute('aria-label') || x.labels?.length)).length"""
+    )
+    assert unnamed == 0
+    assert page.locator("h1:visible").count() == 1
+    assert page.locator("main, nav, header").count() >= 3
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.evaluate("[...document.images].every((image) => image.alt.trim())")
+    regions = "[...document.querySelectorAll('.scroll')]"
+    assert page.evaluate(f"{regions}.every((x) => x.tabIndex === 0 && x.ariaLabel)")
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, nav a')].filter((x) => {
+        const box = x.getBoundingClientRect();
+        return box.width && (box.width < 24 || box.height < 24); }).map((x) => x.textContent)"""
+    )
+    assert small == [], "WCAG 2.2 asks for targets of 24 by 24 pixels"
+
+
+@needs_browser
+def test_each_metric_wears_its_badge(page: Any) -> None:
+    chips = page.locator("#t1 .badge").all_text_contents()
+    assert [c.split()[1] for c in chips] == [".71", ".61", ".35"]
+    assert "fails" in chips[2] and "fails" not in chips[0]
+    assert page.locator("#t2 caption .badge").count() == 1
+    assert "gensvs_eval" in str(page.locator("#t1 figcaption").text_content())
+
+
+@needs_browser
+def test_light_and_dark(page: Any, browser: Any, site: Path) -> None:
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(background)
+    page.click("#theme")
+    assert page.evaluate(background) == light
+    page.click("#theme")
+    assert page.evaluate(background) != light
+    context = browser.new_context(color_scheme="dark")
+    other = context.new_page()
+    other.goto(site.as_uri())
+    assert other.evaluate(background) != light
+    context.close()
+
+
+@needs_browser
+def test_a_report_without_audio_says_so(browser: Any, tmp_path: Path) -> None:
+    index = write_site(a_run(), [], tmp_path)[0]
+    made = browser.new_page()
+    made.goto(index.as_uri() + "#/blind")
+    assert "nothing to test" in str(made.locator("#blind-body").text_content())
+    made.goto(index.as_uri() + "#/songs")
+    assert made.locator("#songs-body tbody tr").count() == len(TRACKS)
+    made.close()
+
+
+def test_every_audible_system_is_listed() -> None:
+    from benchsep.report.excerpts import audible
+
+    assert audible(SYSTEMS) == ["tokensep@mini", "htdemucs@mini", "bs_roformer@mini", "oracle-irm"]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tokensep.integration import system as plugin
+from tokensep.lm.model import TokenLM
+from tokensep.separator import Provenance, TokenSep
+
+from benchsep.audio import STEMS, Audio
+from benchsep.errors import AudioError, CheckpointError, Unavailable, UsageError
+from benchsep.systems.contract import Spec, System, checked_estimates
+from tests.helpers.lm_dummies import RATE, DummyCodec, tiny_config
+
+
+@pytest.fixture
+def small(monkeypatch):
+    torch.manual_seed(0)
+    model = TokenSep(TokenLM(tiny_config()), DummyCodec(), Provenance("mini", "ab" * 32))
+    monkeypatch.setattr(TokenSep, "from_checkpoint", lambda *_: model)
+    return model
+
+
+def song(channels: int = 2) -> Audio:
+    rng = np.random.default_rng(0)
+    return Audio(rng.normal(0, 0.1, (channels, 6000)).astype(np.float32), RATE)
+
+
+def test_it_keeps_the_contract(small):
+    system = plugin.load()
+    assert isinstance(system, System)
+    mixture = song()
+    estimates = checked_estimates(system.separate(mixture, seed=3), system.info, mixture)
+    assert tuple(estimates) == STEMS
+    assert system.info.label == "tokensep@mini" and system.info.family == "generative"
+    assert system.info.checkpoint_sha256 and "MUSDB18" in system.info.training_data
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_here_is_named_with_what_to_do():
+    with pytest.raises(Unavailable, match=r"'cuda': torch .* sees none .* --device cpu"):
+        plugin.load(device="cuda")
+    with pytest.raises(UsageError, match="expected cpu, cuda or mps"):
+        plugin.load(device="gpu")
+
+
+def test_how_many_windows_are_decoded_together_can_be_said(small):
+    assert plugin.load(batch="64").options.batch == 64
+    with pytest.raises(UsageError, match="option batch='0'"):
+        plugin.load(batch="0")
+
+
+def test_the_short_spec_is_the_oracle(small):
+    spec = Spec.parse("tokensep:oracle-tokens")
+    oracle = plugin.load(**spec.options)
+    assert oracle.info.needs_references
+    assert oracle.info.label == "tokensep-oracle-tokens@mini" and oracle.info.family == "oracle"
+    mixture = song()
+    stems = oracle.separate(mixture, seed=0, references={s: mixture for s in STEMS})
+    checked_estimates(stems, oracle.info, mixture)
+
+
+def test_true_context_is_an_oracle_of_its_own(small):
+    system = plugin.load(mode="oracle-context", order="other+bass+drums+vocals")
+    assert system.info.needs_references and system.info.family == "oracle"
+    assert system.info.label == "tokensep-oracle-context@mini"
+    mixture = song()
+    stems = system.separate(mixture, seed=0, references={s: mixture for s in STEMS})
+    checked_estimates(stems, system.info, mixture)
+    with pytest.raises(UsageError, match="expected all of vocals"):
+        plugin.load(order="bass+drums")
+
+
+def test_variants_have_their_own_names_and_options(small):
+    masked = plugin.load(
+        refine="mask", temperature="0.7", top_k="20", draws="2", decoding="parallel"
+    )
+    assert masked.info.name == "tokensep-parallel+mask"
+    assert masked.info.options["temperature"] == 0.7 and masked.info.options["top_k"] == 20
+    assert masked.info.options["draws"] == 2 and not masked.info.deterministic
+    assert plugin.load(top_k="none").info.options["top_k"] is None
+
+
+def test_draws_are_reproducible_and_move_with_the_seed(small):
+    system, mixture = plugin.load(temperature="1"), song(1)
+    a, b, c = (system.separate(mixture, seed=s)["other"].samples for s in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.allclose(a, c)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mode": "dream"}, {"temperature": "hot"}, {"refine": "polish"}, {"draws": "0"}],
+)
+def test_bad_options_are_usage_errors(small, options):
+    with pytest.raises(UsageError, match="tokensep"):
+        plugin.load(**options)
+
+
+def test_errors_are_benchseps(small, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="no such folder"):
+        plugin.load(checkpoint=str(tmp_path / "nothing"))
+    system = plugin.TokenSepSystem(small, small.config.inference)
+    bad = song()
+    bad.samples[0, 0] = np.nan
+    with pytest.raises(AudioError, match="NaN"):
+        system.separate(bad, seed=0)
+
+
+def test_any_system_teaches(small, monkeypatch):
+    from benchsep import registry
+
+    class Quarter:
+        info = plugin.SystemInfo(name="quarter", family="discriminative")
+
+        def separate(self, mixture, *, seed):
+            return {s: Audio(mixture.samples / 4, mixture.rate) for s in STEMS}
+
+    registry.register("system", "quarter-test", lambda device: Quarter())
+    try:
+        label = plugin.teacher("quarter-test")
+        stems = label(song().samples, RATE)
+    finally:
+        registry.unregister("system", "quarter-test")
+    np.testing.assert_allclose(stems["bass"], song().samples / 4)
+    with pytest.raises(UsageError, match="unknown system"):
+        plugin.teacher("quarter-test")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tokensep import cli
+from tokensep.lm.config import STEMS
+from tokensep.lm.model import TokenLM
+from tokensep.separator import TokenSep
+from typer.testing import CliRunner
+
+from tests.helpers.lm_dummies import RATE, DummyCodec, tiny_config
+
+runner = CliRunner()
+
+
+def test_info_prints_the_paper_and_its_step_counts():
+    """paper.md §3.3: 1,060 steps for 10 s of the interleaved 16-layer delay."""
+    result = runner.invoke(cli.app, ["info", "--config", "paper", "--json"])
+    facts = json.loads(result.stdout)
+    assert facts["lm_steps"]["interleaved-delay"] == 1060
+    assert facts["tokens_per_second"] == 1600 and facts["bits_per_second_per_stem"] == 4000
+    for name in ("mini", "small"):
+        text = runner.invoke(cli.app, ["info", "--config", name]).stdout
+        assert "parameters" in text and "cache_bytes_fp32" in text and "lm_gflop" in text
+
+
+def test_info_counts_what_the_model_has():
+    from tokensep.lm.config import PRESETS
+
+    facts = json.loads(runner.invoke(cli.app, ["info", "--json"]).stdout)
+    model = TokenLM(PRESETS["mini"])
+    assert facts["parameters"]["total"] == sum(p.numel() for p in model.parameters())
+    assert 2 * facts["parameters"]["total"] <= 12e6, "the mini LM must fit 12 MB in fp16"
+
+
+@pytest.mark.parametrize("name", ["mini", "small", "paper"])
+def test_info_is_what_counting_every_tensor_gives(name):
+    """Part by part on meta tensors, and the codec against its own list of tensors."""
+    from tokensep import config, describe
+    from tokensep.codec.model import HCodec
+    from tokensep.lm.config import PRESETS
+
+    facts = json.loads(runner.invoke(cli.app, ["info", "--config", name, "--json"]).stdout)
+    with torch.device("meta"):
+        model = TokenLM(PRESETS[name])
+        codec = HCodec(config.PRESETS[name], teacher=describe._Nothing(config.PRESETS[name]))
+    parts = facts["parameters"]
+    assert parts["encoder"] == sum(p.numel() for p in model.encoder.parameters())
+    assert parts["tables"] == model.tables.numel()
+    assert parts["total"] == sum(v for k, v in parts.items() if k != "total")
+    kept = [p.numel() for n, p in codec.named_parameters() if not n.startswith("teacher.")]
+    books = [b.numel() for n, b in codec.named_buffers() if n.endswith(".entries")]
+    assert facts["codec_parameters"]["total"] == sum(kept) + sum(books)
+    # a block by hand: attention 4 d^2, SwiGLU 3 d f, two norms
+    lm = PRESETS[name].lm
+    block = 4 * lm.dim**2 + 3 * lm.dim * lm.ffn + 2 * lm.dim
+    assert parts["decoder"] == lm.layers * block + lm.dim
+
+
+def test_info_of_the_paper_is_near_its_published_codec():
+    """paper.md: encoder 413 M, decoder 578 M, semantic branch 177 M, codebooks 17 M."""
+    parts = json.loads(runner.invoke(cli.app, ["info", "--config", "paper", "--json"]).stdout)
+    codec = parts["codec_parameters"]
+    assert codec["encoder"] == pytest.approx(413e6, rel=0.01)
+    assert codec["decoder"] == pytest.approx(578e6, rel=0.03)
+    assert codec["codebooks"] == 2 * 16 * 1024 * 512
+    assert codec["semantic_encoder"] + codec["semantic_decoder"] == pytest.approx(177e6, rel=0.06)
+
+
+def test_separate_writes_four_stems(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = TokenSep(TokenLM(tiny_config()), DummyCodec())
+    monkeypatch.setattr(TokenSep, "from_checkpoint", lambda *_: model)
+    audio = np.random.default_rng(0).normal(0, 0.1, (5000, 2))
+    soundfile.write(str(tmp_path / "song.wav"), audio, RATE)
+    command = ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
+    result = runner.invoke(cli.app, [*command, "-O", "refine=mask", "-O", "sampling.temperature=1"])
+    assert result.exit_code == 0, result.output
+    written = {p.stem: soundfile.read(str(p))[0] for p in (tmp_path / "out" / "song").glob("*.wav")}
+    assert set(written) == set(STEMS)
+    np.testing.assert_allclose(sum(written.values()), audio, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["separate", "absent.wav"], 1, "no such file"),
+        (["separate", "absent.wav", "--checkpoint", "nowhere"], 1, "no such folder"),
+        (["info", "--config", "huge"], 2, "expected one of"),
+        (["train", "lm", "--codec", "x", "-o", "y"], 2, "nothing to train on"),
+    ],
+)
+def test_errors_are_one_line(arguments, code, message, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = TokenSep(TokenLM(tiny_config()), DummyCodec())
+    if "nowhere" not in arguments:
+        monkeypatch.setattr(TokenSep, "from_checkpoint", lambda *_: model)
+    monkeypatch.setattr(sys, "argv", ["tokensep", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == code
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_help_needs_no_torch():
+    import subprocess
+
+    code = (
+        "import sys\nfrom tokensep import cli\n"
+        "assert not {'torch', 'scipy', 'benchsep'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_header_that_claims_more_than_the_file_can_hold_is_an_error(tmp_path):
+    """Found by the fuzzer: a small FLAC whose header asks for 512 GiB."""
+    from tokensep.errors import AudioError
+
+    path = tmp_path / "song.flac"
+    soundfile.write(path, np.zeros((4000, 2)), 44_100)
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F  # STREAMINFO's 36-bit number of samples
+    data[22:26] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="its header claims 68719476735 frames"):
+        cli._read(path)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+from tokensep.errors import DataError
+from tokensep.lm.config import STEMS
+from tokensep.train import pseudo_labels as module
+from tokensep.train.pseudo_labels import Settings
+
+RATE = 8000
+SHARE = {"vocals": 0.4, "drums": 0.3, "bass": 0.2, "other": 0.1}
+
+
+def split(mixture, rate):
+    return {s: SHARE[s] * mixture for s in STEMS}
+
+
+@pytest.fixture
+def music(tmp_path):
+    folder = tmp_path / "music"
+    (folder / "album").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number, seconds in enumerate((9.0, 5.0, 4.0)):
+        wave = rng.normal(0, 0.2, (int(seconds * RATE), 2))
+        soundfile.write(str(folder / "album" / f"{number}.wav"), wave, RATE)
+    soundfile.write(str(folder / "mono.flac"), rng.normal(0, 0.2, 3 * RATE), RATE)
+    soundfile.write(str(folder / "quiet.wav"), np.zeros((3 * RATE, 2)), RATE)
+    (folder / "broken.wav").write_bytes(b"RIFF, not really")
+    return folder
+
+
+SETTINGS = Settings(shard_seconds=8.0, piece_seconds=4.0)
+
+
+def work(music, out, label=split, settings=SETTINGS, **more):
+    return module.run(music, out, lambda: label, "split", settings, **more)
+
+
+def test_shards_give_back_what_the_teacher_said(music, tmp_path, capsys):
+    summary = work(music, tmp_path / "out")
+    assert summary["unreadable"] == 1 and summary["written"] == summary["shards"] > 1
+    assert summary["dropped"] == 1  # the silent recording
+    plan = capsys.readouterr().err.splitlines()[0]
+    for fact in ("hours", "shards", "bytes", "device_hours_left"):
+        assert fact in plan
+    samples = list(module.stream(sorted((tmp_path / "out").glob("*.tar"))))
+    first = next(s for s in samples if s.facts["file"].endswith("0.wav"))
+    expected, _ = soundfile.read(str(music / "album" / "0.wav"), dtype="float32", stop=4 * RATE)
+    np.testing.assert_allclose(first.mixture / first.facts["gain"], expected.T, atol=1e-4)
+    for stem in STEMS:
+        np.testing.assert_allclose(first.stems[stem], SHARE[stem] * first.mixture, atol=1e-4)
+    seconds = sum(s.mixture.shape[1] for s in samples) / RATE
+    # 4+4 of 9 s (a rest of 1 s is too short), 4 of 5 s, 4 s, 3 s
+    assert seconds == pytest.approx(4 + 4 + 4 + 4 + 3)
+
+
+def test_a_second_run_does_nothing_and_a_lost_shard_comes_back(music, tmp_path):
+    out = tmp_path / "out"
+    work(music, out)
+    before = {p.name: p.read_bytes() for p in out.glob("*.tar")}
+    calls = []
+
+    def counting(mixture, rate):
+        calls.append(1)
+        return split(mixture, rate)
+
+    again = work(music, out, counting)
+    assert again["written"] == 0 and again["skipped"] == again["shards"] and len(calls) == 1
+    (out / "shard-000001.tar").unlink()
+    assert work(music, out)["written"] == 1
+    assert {p.name: p.read_bytes() for p in out.glob("*.tar")} == before
+
+
+def test_processes_share_the_work_without_speaking(music, tmp_path):
+    work(music, tmp_path / "one")
+    for rank in (1, 0):
+        work(music, tmp_path / "two", settings=Settings(8.0, 4.0, rank=rank, world=2))
+    one, two = (
+        {p.name: p.read_bytes() for p in (tmp_path / n).glob("*.tar")} for n in ("one", "two")
+    )
+    assert one == two
+
+
+def test_a_killed_shard_is_not_there(music, tmp_path):
+    out = tmp_path / "out"
+
+    def dies(mixture, rate):
+        if mixture.shape[1] == 3 * RATE:
+            raise KeyboardInterrupt
+        return split(mixture, rate)
+
+    with pytest.raises(KeyboardInterrupt):
+        work(music, out, dies)
+    whole = sorted(out.glob("*.tar"))
+    assert list(module.stream(whole))
+    assert work(music, out)["skipped"] == len(whole)
+
+
+def test_stems_that_miss_the_mixture_are_dropped_with_the_reason(music, tmp_path):
+    def bad(mixture, rate):
+        return {s: 0.1 * mixture for s in STEMS}
+
+    summary = work(music, tmp_path / "out", bad)
+    assert list(module.stream(sorted((tmp_path / "out").glob("*.tar")))) == []
+    facts = json.loads((tmp_path / "out" / "shard-000000.json").read_text())
+    assert summary["dropped"] == summary["pieces"]
+    assert "residual 4.4 dB" in facts["dropped"][0]["reason"]
+
+
+def test_the_residual_is_a_ratio_in_db():
+    mixture = np.ones((1, 100), np.float32)
+    assert module.residual_db(mixture, {"a": 0.9 * mixture}) == pytest.approx(20.0, abs=1e-3)
+    assert module.residual_db(mixture, {"a": mixture}) == pytest.approx(100.0, abs=1e-3)
+
+
+def test_another_teacher_does_not_mix_in(music, tmp_path):
+    work(music, tmp_path / "out")
+    with pytest.raises(DataError, match="another teacher"):
+        module.run(music, tmp_path / "out", lambda: split, "other", SETTINGS)
+
+
+def test_a_plan_alone_writes_no_shard(music, tmp_path):
+    summary = work(music, tmp_path / "out", plan_only=True)
+    assert summary["written"] == 0 and not list((tmp_path / "out").glob("*.tar"))
+
+
+def test_nothing_to_label_and_broken_shards_are_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no audio of 2 s"):
+        work(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(DataError, match="rank 2 of 2"):
+        Settings(rank=2, world=2)
+    (tmp_path / "bad.tar").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"bad\.tar is not a whole shard"):
+        list(module.stream([tmp_path / "bad.tar"]))
+
+
+def test_a_shard_is_read_as_a_stream(music, tmp_path, monkeypatch):
+    """One sample at a time: the tar is opened for streaming, never listed."""
+    work(music, tmp_path / "out")
+    monkeypatch.setattr(tarfile.TarFile, "getmembers", lambda self: pytest.fail("listed"))
+    iterator = module.stream(sorted((tmp_path / "out").glob("*.tar")))
+    assert next(iterator).key == "shard-000000-00000"
+
+
+def test_an_lm_trains_on_shards(music, tmp_path):
+    from tokensep.lm.config import LMTrainConfig
+    from tokensep.train.lm import train_lm
+
+    from tests.helpers.lm_dummies import DummyCodec, tiny_config
+
+    work(music, tmp_path / "out")
+    shards = sorted((tmp_path / "out").glob("*.tar"))
+
+    def go(shards, steps=2):
+        train_lm(
+            tmp_path / "lm",
+            codec=DummyCodec(),
+            store=None,
+            shards=shards,
+            config=tiny_config(),
+            train=LMTrainConfig(batch=1, max_steps=steps, variants=1),
+        )
+
+    go(shards)
+    assert (tmp_path / "lm" / "final" / "lm.safetensors").is_file()
+    go(shards, steps=3)
+    with pytest.raises(DataError, match=r"bank-train was made from other data .*\(shards differs"):
+        go(shards[:-1], steps=4)
