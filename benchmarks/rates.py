@@ -85,8 +85,8 @@ def metric_costs(name: str, songs: list[tuple]) -> tuple[list[float], list[float
 def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[str, float]:
     """Label, and seconds for a second of audio: of the CPU, or of the clock on another device."""
     from benchsep.audio import Audio
-    from benchsep.runner.plan import _label
-    from benchsep.systems.contract import load_system
+    from benchsep.runner.plan import label_of
+    from benchsep.systems.spec import load_system
 
     system = load_system(spec, device=device)
     stems = {s: Audio(x, RATE) for s, x in truth.items()}
@@ -101,7 +101,7 @@ def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[
     length = next(iter(stems.values())).seconds
     # stems come back as arrays: nothing is left to wait for on the device
     seconds = timed if device == "cpu" else clocked
-    return _label(spec, system.info), seconds(lambda: run(length))[1] / length
+    return label_of(spec, system.info), seconds(lambda: run(length))[1] / length
 
 
 def clocked(call: Callable[[], Any]) -> tuple[Any, float]:

@@ -53,7 +53,7 @@ def joined(folder: Path, seconds: float) -> upstream.Stems:
 
 def separated(truth: upstream.Stems, spec: str) -> upstream.Stems:
     from benchsep.audio import Audio
-    from benchsep.systems.contract import load_system
+    from benchsep.systems.spec import load_system
 
     system = load_system(spec)
     mixture = Audio(sum(truth.values()), RATE)

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.version import __version__
+
 if TYPE_CHECKING:
     from benchsep.audio import STEMS, Audio
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.run import run
     from benchsep.runner.score import score
-    from benchsep.systems.contract import SystemInfo, load_system
-
-__version__ = "0.1.0"
+    from benchsep.systems.contract import SystemInfo
+    from benchsep.systems.spec import load_system
 
 _PUBLIC = {
     "STEMS": "benchsep.audio",

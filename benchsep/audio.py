@@ -152,7 +152,7 @@ def read_audio(path: str | Path) -> Audio:
     try:
         with soundfile.SoundFile(str(path)) as handle:
             declared, rate = handle.frames, handle.samplerate
-            _refuse_absurd_header(path, declared, handle.channels)
+            _check_header_plausible(path, declared, handle.channels)
             samples = handle.read(dtype="float32", always_2d=True)
     except (RuntimeError, MemoryError, ValueError, OSError) as error:
         raise AudioError(f"{path}: not readable as audio ({error})") from error
@@ -164,7 +164,7 @@ def read_audio(path: str | Path) -> Audio:
         raise AudioError(f"{path}: {error}") from None
 
 
-def _refuse_absurd_header(path: Path, frames: int, channels: int) -> None:
+def _check_header_plausible(path: Path, frames: int, channels: int) -> None:
     """A 100-byte file may claim gigabytes: no lossless codec packs over 10,000 samples a byte."""
     size = path.stat().st_size
     if frames * channels > max(size, 1) * 10_000:

@@ -21,11 +21,11 @@ class DatasetError(BenchsepError):
     """A data root or a track that does not hold what its layout promises."""
 
 
-class SystemError_(BenchsepError):
+class SeparatorError(BenchsepError):
     """A separator that cannot be loaded, or that broke its contract while separating."""
 
 
-class CheckpointError(SystemError_):
+class CheckpointError(SeparatorError):
     """Weights that are missing, unsafe, corrupt, or made for another model."""
 
 

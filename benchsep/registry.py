@@ -9,10 +9,10 @@ a suggestion.
 
 from __future__ import annotations
 
-import difflib
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 
 GROUPS = {
@@ -61,14 +61,6 @@ def resolve(kind: str, name: str) -> Any:
         raise UsageError(
             f"{kind} {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
         ) from error
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """``"; did you mean 'x'?"`` or the list of what there is."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(known)}" if known else "; none is registered"
 
 
 def _entry_points(kind: str) -> dict[str, EntryPoint]:

@@ -19,15 +19,15 @@ def partial_beside(path: Path, suffix: str = "") -> Path:
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     pid = os.getpid()
     unique = time.monotonic_ns() % 10**9
-    return path.with_name(f".{host}-{pid}-{start_of(pid)}-{unique}.partial{suffix}")
+    return path.with_name(f".{host}-{pid}-{process_start_time(pid)}-{unique}.partial{suffix}")
 
 
-def left_behind(partial: Path) -> bool:
+def is_orphaned(partial: Path) -> bool:
     """Whether the writer of a partial file is gone: its process here, or an hour elsewhere."""
     found = re.match(r"\.([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
     if found and found[1] == host:
-        return not still_there(int(found[2]), int(found[3]))
+        return not is_same_process_alive(int(found[2]), int(found[3]))
     try:
         return time.time() - partial.stat().st_mtime > 3600
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def sweep(folders: Iterable[Path]) -> None:
     """Remove from these folders (not from those below) what writers left that are gone."""
     for folder in set(folders):
         for path in folder.glob(".*.partial*"):
-            if left_behind(path):
+            if is_orphaned(path):
                 path.unlink(missing_ok=True)
 
 
@@ -82,7 +82,7 @@ def write_atomically(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
-def start_of(pid: int) -> int:
+def process_start_time(pid: int) -> int:
     """When a process began, in the kernel's ticks since boot; 0 where that cannot be known.
 
     A number in a file is not a process: numbers are given again, and in a container whose name
@@ -96,9 +96,9 @@ def start_of(pid: int) -> int:
         return 0
 
 
-def still_there(pid: int, start: int) -> bool:
+def is_same_process_alive(pid: int, start: int) -> bool:
     """Whether the process of that number that began at ``start`` is alive (0: any start)."""
-    return pid_alive(pid) and start in (0, start_of(pid))
+    return pid_alive(pid) and start in (0, process_start_time(pid))
 
 
 def pid_alive(pid: int) -> bool:

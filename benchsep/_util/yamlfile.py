@@ -27,14 +27,14 @@ def read_yaml(path: Path, loader: Any = None) -> Any:
     import yaml
 
     text = path.read_text(encoding="utf-8")
-    refuse_depth(text)
+    check_nesting(text)
     try:
         return yaml.load(text, Loader=loader or yaml.SafeLoader)  # a SafeLoader either way
     except (yaml.YAMLError, RecursionError, TypeError, OverflowError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def refuse_depth(text: str) -> None:
+def check_nesting(text: str) -> None:
     """Brackets open at once, counted without parsing (those in quotes count as well)."""
     level = 0
     for bracket in re.findall(r"[\[\]{}]", text):

@@ -24,7 +24,8 @@ from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report.tables.captions import yardstick_rank
 from benchsep.stats import bootstrap as inference
-from benchsep.stats.core import YARDSTICKS, compare, mean_or_reason, song_values, with_average
+from benchsep.stats.core import compare, mean_or_reason, song_values, with_average
+from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ def beside(whole: pd.DataFrame, done: Executed) -> pd.DataFrame:
 def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str, float]]:
     """Song values of the yardsticks on the variants' songs, in the order of the tables."""
     same = whole["track"].isin(set(cells["track"])) & whole["metric"].isin(set(cells["metric"]))
-    part = whole[whole["family"].isin(YARDSTICKS) & same]
+    part = whole[whole["family"].isin(REFERENCE_FAMILIES) & same]
     if part.empty:
         return {}
     values = song_values(with_average(part))

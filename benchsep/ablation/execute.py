@@ -17,7 +17,7 @@ from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.ablation.training import Task, estimate, get_trainer, tasks_of, train_all
 from benchsep.errors import UsageError
 from benchsep.runner.suite import Suite
-from benchsep.systems.contract import Spec
+from benchsep.systems.spec import Spec
 
 
 @dataclass

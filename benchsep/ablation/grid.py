@@ -18,8 +18,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchsep.registry import did_you_mean
-from benchsep.runner.suite import Suite, read_yaml, refuse_unknown, validated
+from benchsep._util.config import read_mapping, refuse_unknown, validated
+from benchsep._util.suggest import did_you_mean
+from benchsep.runner.suite import Suite
 
 Settings = dict[str, Any]
 
@@ -135,7 +136,7 @@ def load(path: str | Path) -> Ablation:
     UsageError
         no such file, not a mapping, an unknown key (with a suggestion), a grid that says nothing.
     """
-    values = read_yaml(Path(path))
+    values = read_mapping(Path(path))
     refuse_unknown(values, Ablation, str(path))
     refuse_unknown(values.get("suite") or {}, Suite, str(path), " under suite")
     return validated(Ablation, values, str(path), whole="file")

@@ -28,11 +28,11 @@ from typing import Any
 
 from benchsep import registry
 from benchsep._util.atomic import write_atomically
+from benchsep._util.digest import canonical
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.trainer import Trainer
 from benchsep.errors import BenchsepError, UsageError
 from benchsep.runner.executors.local import ONE_THREAD
-from benchsep.runner.store import canonical
 
 DONE, TASK, LOG = "trained.json", "task.json", "train.log"
 

@@ -369,15 +369,12 @@ def separate(
 ) -> None:
     """Separate one file with one system; writes a wav for each stem."""
     from benchsep.audio import read_audio, write_audio
-    from benchsep.errors import UsageError
-    from benchsep.systems.contract import checked_estimates, load_system
+    from benchsep.systems.estimate import estimate
+    from benchsep.systems.spec import load_system
 
     mixture = read_audio(file)
     loaded = load_system(system, device=device)
-    if loaded.info.needs_references:
-        raise UsageError(f"{system} is an oracle: it needs the true stems, which a file has not")
-    estimates = checked_estimates(loaded.separate(mixture, seed=seed), loaded.info, mixture)
-    for stem, audio in estimates.items():
+    for stem, audio in estimate(loaded, mixture, seed=seed).items():
         write_audio(out / f"{stem}.wav", audio)
         print(out / f"{stem}.wav")
 

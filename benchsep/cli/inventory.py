@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchsep import registry
+from benchsep._util.suggest import did_you_mean
 from benchsep.errors import BenchsepError, UsageError
 
 
@@ -16,7 +17,7 @@ def table_of(what: str) -> str:
     """
     tables = {"systems": _systems, "datasets": _datasets, "metrics": _metrics}
     if what not in tables:
-        raise UsageError(f"cannot list {what!r}{registry.did_you_mean(what, list(tables))}")
+        raise UsageError(f"cannot list {what!r}{did_you_mean(what, list(tables))}")
     return _aligned(tables[what]())
 
 

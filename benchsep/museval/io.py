@@ -76,7 +76,7 @@ def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
 
 def _content(part: pd.DataFrame) -> dict[str, Any]:
     """Targets and frames of one track."""
-    from benchsep import __version__
+    from benchsep._util.version import __version__
 
     targets: dict[str, dict[str, list[float | None]]] = {}
     rows = sorted(zip(part["stem"], part["metric"], part["frames"], strict=True), key=_first_two)
@@ -130,7 +130,7 @@ def _extra(part: pd.DataFrame, system: str, track: str, draw: int) -> dict[str, 
 
 def _safe(name: str) -> str:
     """The name itself where a file may bear it, since museval reads track names off files."""
-    from benchsep.runner.store import file_name
+    from benchsep._util.digest import file_name
 
     bad = any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)
     if bad or name.startswith(".") or name != name.strip() or not 0 < len(name.encode()) < 200:

@@ -116,19 +116,16 @@ class Source:
         return {stem: read_audio(paths[stem]) for stem in audio.stems if stem in paths}
 
     def _separated(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
+        from benchsep.systems.estimate import estimate
+
         system = self._system(label)
         record = self.store.read(label, track.name) or {}
         seed = int(record.get("draws", {}).get("0", {}).get("seed", 0))
-        if hasattr(system, "estimates"):
-            found: dict[str, Audio] = system.estimates(track, audio.mixture)
-        elif system.info.needs_references:
-            found = system.separate(audio.mixture, seed=seed, references=audio.stems)
-        else:
-            found = system.separate(audio.mixture, seed=seed)
-        return {stem: found[stem] for stem in audio.stems if stem in found}
+        estimates = estimate(system, audio.mixture, seed=seed, references=audio.stems, track=track)
+        return {stem: estimates[stem] for stem in audio.stems if stem in estimates}
 
     def _system(self, label: str) -> Any:
-        from benchsep.systems.contract import load_system
+        from benchsep.systems.spec import load_system
 
         if label not in self._systems:
             manifest = self.store.manifest()
@@ -195,6 +192,6 @@ def chosen(tracks: Sequence[str], apart: Mapping[str, float], most: int) -> list
 
 def to_folder(path: Path, name: str) -> Path:
     """A folder for a song inside ``path`` that cannot leave it, whatever the name holds."""
-    from benchsep.runner.store import file_name
+    from benchsep._util.digest import file_name
 
     return path / file_name(name)

@@ -257,14 +257,11 @@ def _add_separation(
 def _rate_of(rates: Rates, device: str, job: Job) -> float | None:
     known = rates.systems.get(device, {})
     # Estimates in a folder are read, whatever the folder is called.
-    return known.get("dir" if job.spec.startswith("dir:") else job.label)
+    return known.get("dir" if job.info.from_files else job.label)
 
 
 def _device_of(job: Job) -> str:
-    """Yardsticks and folders of estimates compute on the CPU whatever the suite says."""
-    if job.info.family in ("oracle", "mixture") or job.spec.startswith("dir:"):
-        return "cpu"
-    return job.device.partition(":")[0]
+    return job.device.partition(":")[0] if job.info.needs_accelerator else "cpu"
 
 
 def _add_scoring(

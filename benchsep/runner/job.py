@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchsep._util.digest import digest
 from benchsep._util.memory import PeakMemory
+from benchsep._util.numbers import float_or_none
 from benchsep.audio import Audio, read_audio, write_audio
 from benchsep.errors import BenchsepError
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.metric import References, Score, column
-from benchsep.runner.store import Store, digest, finite_or_none
-from benchsep.systems.contract import SystemInfo, checked_estimates, load_system
+from benchsep.runner.store import Store
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.estimate import estimate
+from benchsep.systems.spec import load_system
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from benchsep.datasets.track import Track, TrackAudio
@@ -245,7 +248,7 @@ def wanted_scores(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
 
 def _estimate_id(job: Job, record: dict[str, Any], seed: int) -> str:
     """Known before separating, unless the estimates come from files or a foreign program."""
-    if job.info.family == "unknown" or hasattr(_system_or_none(job), "estimates"):
+    if job.info.family == "unknown" or job.info.from_files:
         return ""
     if not record["mixture_sha256"]:
         return ""
@@ -254,13 +257,6 @@ def _estimate_id(job: Job, record: dict[str, Any], seed: int) -> str:
     if job.info.needs_references:
         parts.append(record["reference_sha256"])
     return digest(*parts)
-
-
-def _system_or_none(job: Job) -> Any:
-    try:
-        return _system(job.spec, job.device)
-    except BenchsepError:
-        return None
 
 
 def _audio_id(estimates: dict[str, Audio]) -> str:
@@ -315,10 +311,15 @@ def _estimates(
         system = _system(job.spec, job.device)
         with PeakMemory() as memory:
             started = time.perf_counter()
-            estimates = _call(system, job, loaded.audio, seed)
+            estimates = estimate(
+                system,
+                loaded.audio.mixture,
+                seed=seed,
+                references=loaded.audio.stems,
+                track=job.track,
+            )
             cost["seconds"] = time.perf_counter() - started
         cost["peak_memory_mb"] = memory.peak_mb
-        checked_estimates(estimates, job.info, loaded.audio.mixture)
         if job.keep_estimates != "none":
             folder = store.estimate_folder(job.label, job.track.name, draw)
             estimates = keep(folder, estimates)
@@ -327,16 +328,6 @@ def _estimates(
         return {}, {**cost, "error": "out of memory"}
     except Exception as error:
         return {}, {**cost, "error": f"{type(error).__name__}: {error}"}
-
-
-def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio]:
-    if hasattr(system, "estimates"):
-        estimates: dict[str, Audio] = system.estimates(job.track, audio.mixture)
-        return estimates
-    call: Callable[..., dict[str, Audio]] = system.separate
-    if job.info.needs_references:
-        return call(audio.mixture, seed=seed, references=audio.stems)
-    return call(audio.mixture, seed=seed)
 
 
 KEPT_AS = "flac; float wav above full scale"
@@ -388,11 +379,11 @@ def _score(
 
 
 def _as_json(score: Score) -> dict[str, Any]:
-    value = finite_or_none(score.value)
+    value = float_or_none(score.value)
     status = score.status
     if score.value is not None and value is None and status == "ok":
         status = "not_finite"
-    frames = None if score.frames is None else [finite_or_none(f) for f in score.frames]
+    frames = None if score.frames is None else [float_or_none(f) for f in score.frames]
     return {"value": value, "status": status, "frames": frames}
 
 

@@ -36,7 +36,7 @@ PACKAGES = (
 def describe(plan: Plan) -> dict[str, Any]:
     """Everything but the timings; strict JSON."""
     from benchsep.metrics.catalog import get_metric
-    from benchsep.runner.plan import info_to_json, system_stamp
+    from benchsep.runner.stamps import info_to_json, system_stamp
 
     suite = plan.suite
     return {

@@ -6,26 +6,20 @@ The plan looks at file sizes and times, not at audio, so that planning a finishe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
+from benchsep._util.suggest import did_you_mean
 from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.track import Dataset, Track
-from benchsep.errors import BenchsepError, SystemError_, UsageError
+from benchsep.errors import BenchsepError, SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
-from benchsep.registry import GROUPS, did_you_mean
 from benchsep.runner.done import is_done
 from benchsep.runner.job import Job
-from benchsep.runner.store import Store, digest
+from benchsep.runner.stamps import input_stamp, remembered_systems, system_stamp
+from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
-from benchsep.systems.contract import Spec, SystemInfo, load_system
-
-NAMED_BY_THE_SYSTEM = ("checkpoint", "mode", "refine", "trust_pickle", "config")
-"""Options that a system shows in its own name or checkpoint; every other one that was given
-stands in the label, so that two variants never share a row."""
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.spec import Spec, load_system
 
 
 @dataclass(frozen=True)
@@ -47,19 +41,22 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
 
     ``load_on``: the device that systems are loaded on to ask what they are, if not the suite's; a
-    run on GPUs can so be reckoned where there is none.
+    run on GPUs can be planned on a machine that has none.
 
     Raises
     ------
-    UsageError, DatasetError, SystemError_
+    UsageError, DatasetError, SeparatorError
         whatever can be known to be wrong before the first job starts.
     """
     if not suite.all_systems:
         raise UsageError("no systems: name at least one, as in --systems htdemucs")
     metrics = {name: get_metric(name) for name in suite.metrics}
     dataset, tracks = dataset_of(suite)
-    systems = _systems(suite, store, load_on or suite.device)
-    jobs = [_job(suite, t, label, *systems[label]) for t in tracks for label in systems]
+    device = load_on or suite.device
+    systems = _systems(suite, store, device)
+    by_system = [_jobs_of(suite, name, *systems[name], tracks, device) for name in systems]
+    # Jobs of one track follow each other, so that a worker decodes it once.
+    jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     todo = [job for job in jobs if job.fresh or not is_done(job, store)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
@@ -94,7 +91,15 @@ def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
     return chosen[: suite.limit]
 
 
-def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) -> Job:
+def _jobs_of(
+    suite: Suite, label: str, spec: str, info: SystemInfo, tracks: list[Track], device: str
+) -> list[Job]:
+    """One job for each track, in the order of ``tracks``."""
+    reader = load_system(spec, device=device) if info.from_files else None
+    return [_job(suite, track, label, spec, info, input_stamp(track, reader)) for track in tracks]
+
+
+def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo, stamp: str) -> Job:
     return Job(
         spec=spec,
         label=label,
@@ -108,7 +113,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
         device=suite.device,
         keep_estimates=suite.keep_estimates,
         overwrite=suite.overwrite,
-        stamp=input_stamp(track, spec),
+        stamp=stamp,
     )
 
 
@@ -116,14 +121,14 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
 
 
 def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, SystemInfo]]:
-    remembered = _remembered(store)
+    remembered = remembered_systems(store)
     found: dict[str, tuple[str, SystemInfo]] = {}
     for text in suite.all_systems:
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
         info = old[1] if old and old[0] == stamp else _info(spec, device)
-        label = _label(spec, info)
+        label = label_of(spec, info)
         if label in found:
             raise UsageError(
                 f"{found[label][0]!r} and {spec!r} are both called {label!r}; leave one out"
@@ -138,85 +143,14 @@ def _info(spec: str, device: str) -> SystemInfo:
     except BenchsepError:
         raise
     except Exception as error:
-        raise SystemError_(f"{spec} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise SeparatorError(f"{spec} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(info, SystemInfo):
-        raise SystemError_(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
+        raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
     return info
 
 
-def _label(spec: str, info: SystemInfo) -> str:
-    given = Spec.parse(spec).options
-    shown = [f"{k}={v}" for k, v in sorted(given.items()) if k not in NAMED_BY_THE_SYSTEM]
+def label_of(spec: str, info: SystemInfo) -> str:
+    """What a run calls a system: ``name@checkpoint[option=value,…]``."""
+    options = Spec.parse(spec).options
+    shown = [f"{k}={v}" for k, v in sorted(options.items()) if k not in info.options_in_name]
     return info.label + (f"[{','.join(shown)}]" if shown else "")
-
-
-def _remembered(store: Store) -> dict[str, tuple[str, SystemInfo]]:
-    """What the manifest of an earlier run says of its systems, by spec."""
-    try:
-        entries = store.manifest().get("systems", {})
-        return {e["spec"]: (e["stamp"], info_from_json(e["info"])) for e in entries.values()}
-    except (BenchsepError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def info_to_json(info: SystemInfo) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(info), "stems": list(info.stems)}
-
-
-def info_from_json(entry: dict[str, Any]) -> SystemInfo:
-    info = replace(SystemInfo(**entry), stems=tuple(entry["stems"]))
-    texts = (info.name, info.family, info.checkpoint, info.checkpoint_sha256, info.version)
-    flags = (info.deterministic, info.needs_references)
-    if (
-        not all(isinstance(text, str) for text in (*texts, *info.stems))
-        or not all(isinstance(flag, bool) for flag in flags)
-        or not isinstance(info.options, dict)
-    ):
-        raise TypeError("not a system's description")
-    return info
-
-
-def system_stamp(spec: str, device: str) -> str:
-    """Changes when the code or the weights behind a spec change; imports nothing.
-
-    It is made of the sizes and times of all files of the package that registers the system,
-    and of every file that an option names.
-    """
-    parsed = Spec.parse(spec)
-    paths = [Path(v) for v in (*parsed.options.values(), parsed.text) if v and _is_file(v)]
-    for point in entry_points(group=GROUPS["system"]):
-        if point.name == parsed.name:
-            found = find_spec(point.value.split(":")[0].split(".")[0])
-            for folder in found.submodule_search_locations or () if found else ():
-                paths += [p for p in Path(folder).rglob("*") if p.suffix not in (".pyc", "")]
-    return digest(device, spec, _stats(paths))
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _stats(paths: list[Path]) -> list[list[Any]]:
-    stats = []
-    for path in sorted(paths):
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        stats.append([path.name, stat.st_size, stat.st_mtime_ns])
-    return stats
-
-
-def input_stamp(track: Track, spec: str) -> str:
-    """Changes when a file of the track, or of a folder of estimates, changes."""
-    parts: list[Any] = [_stats([Path(p) for p in track.paths])]
-    if spec.startswith("dir:"):
-        from benchsep.systems.adapters import EstimatesFolder
-
-        parts.append(EstimatesFolder(Spec.parse(spec).text).stamp(track))
-    return digest(parts)

@@ -74,7 +74,7 @@ def run(
 
     Raises
     ------
-    UsageError, DatasetError, SystemError_
+    UsageError, DatasetError, SeparatorError
         what is wrong with the request; nothing that a single job does raises.
     StoreError
         the folder cannot be written.

@@ -15,20 +15,23 @@ shared     no database and no lock that a network file system might not honour: 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import math
 import os
 import re
 import socket
 import sys
 import time
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchsep._util.atomic import left_behind, start_of, still_there, write_atomically
+from benchsep._util.atomic import (
+    is_orphaned,
+    is_same_process_alive,
+    process_start_time,
+    write_atomically,
+)
+from benchsep._util.digest import canonical, digest, file_name
 from benchsep.errors import StoreError
 
 FORMAT = 1
@@ -36,48 +39,6 @@ STALE_CLAIM_S = 900.0
 """A claim from another host counts as abandoned when it has not been touched for so long."""
 UNWRITTEN_CLAIM_S = 5.0
 """A claim without its owner's name: whoever made it died before, or in, its first write."""
-
-
-def canonical(value: Any) -> str:
-    """Strict JSON with sorted keys: the one serialisation, for hashes and for files.
-
-    Raises
-    ------
-    StoreError
-        on NaN or infinity, which JSON does not know.
-    """
-    try:
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
-        text.encode()  # a file name that is not UTF-8 reaches us with halves of characters
-        return text
-    except (ValueError, TypeError, RecursionError) as error:
-        raise StoreError(f"not representable as strict JSON: {error}") from error
-
-
-def digest(*parts: Any) -> str:
-    """A short content hash of anything JSON can hold."""
-    return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()[:32]
-
-
-def file_name(name: str) -> str:
-    """A file name that is safe on every file system and distinct for distinct names.
-
-    Letters of any script, digits, space and ``.-_()&'@+`` are kept, so that a person can read
-    the folder. Unless the name is plain lower case already, a short hash is appended: two
-    names may differ in case alone, or in what was replaced.
-    """
-    kept = re.sub(r"[^\w .()&'@+-]", "_", name).strip(" .")
-    kept = kept.encode()[:150].decode(errors="ignore")
-    plain = unicodedata.normalize("NFC", name.casefold())
-    if kept and kept == name == plain and not name.startswith("."):
-        return kept
-    return (
-        f"{kept or 'unnamed'}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
-    )
-
-
-def finite_or_none(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 @dataclass(frozen=True)
@@ -167,7 +128,7 @@ class Store:
     def claim(self, system: str, track: str) -> bool:
         """Try to be the one that works on (system, track); False if somebody else is."""
         path = self._claim_path(system, track)
-        body = f"{socket.gethostname()} {os.getpid()} {start_of(os.getpid())}\n"
+        body = f"{socket.gethostname()} {os.getpid()} {process_start_time(os.getpid())}\n"
         for _ in range(4):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +159,7 @@ class Store:
     def sweep(self) -> None:
         """Remove what killed writers left: partial files and claims of dead processes."""
         for path in self.root.rglob(".*.partial*"):
-            if left_behind(path):
+            if is_orphaned(path):
                 path.unlink(missing_ok=True)
         claims = self.root / "claims"
         for path in claims.glob("*") if claims.is_dir() else ():
@@ -221,7 +182,7 @@ def _abandoned(path: Path) -> bool:
     if found is None:
         return age > UNWRITTEN_CLAIM_S  # created, not yet written: give its owner a moment
     if found[1] == socket.gethostname():
-        return not still_there(int(found[2]), int(found[3]))
+        return not is_same_process_alive(int(found[2]), int(found[3]))
     return age > STALE_CLAIM_S
 
 

@@ -7,22 +7,15 @@ machine unless it wants to (``root``), so that it can be shared.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from benchsep._util import yamlfile
+from benchsep._util.config import read_mapping, refuse_unknown, validated
+from benchsep._util.suggest import did_you_mean
 from benchsep.audio import STEMS
-from benchsep.errors import UsageError
-from benchsep.registry import did_you_mean
-
-Model = TypeVar("Model", bound=BaseModel)
-
-YARDSTICKS = ("mixture", "reference", "oracle-irm", "oracle-mwf")
-"""What stands in every table: a score cannot be read without knowing what doing nothing and
-what the truth itself score."""
+from benchsep.systems.reference import REFERENCE_SYSTEMS
 
 DEFAULT_METRICS = ("visqol", "mrstft", "usdr", "sisdr", "bsseval", "dnsmos", "nisqa")
 
@@ -97,8 +90,8 @@ class Suite(BaseModel):
 
     @property
     def all_systems(self) -> tuple[str, ...]:
-        """The systems asked for, then the yardsticks that are not among them."""
-        extra = [y for y in YARDSTICKS if y not in self.systems] if self.yardsticks else []
+        """The systems asked for, then the reference systems that are not among them."""
+        extra = [y for y in REFERENCE_SYSTEMS if y not in self.systems] if self.yardsticks else []
         return (*self.systems, *extra)
 
 
@@ -110,50 +103,10 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
     UsageError
         no such file, not a mapping, an unknown key (with a suggestion), a bad value.
     """
-    values = read_yaml(Path(path)) if path else {}
+    values = read_mapping(Path(path)) if path else {}
     refuse_unknown(values, Suite, f"{path}")
     values.update({key: value for key, value in overrides.items() if value is not None})
     return validated(Suite, values, str(path or "the command line"))
-
-
-def refuse_unknown(
-    values: Mapping[str, Any], model: type[BaseModel], source: str, where: str = ""
-) -> None:
-    """Raise UsageError for the first key that the model does not have, with a suggestion."""
-    known = list(model.model_fields)
-    for key in values:
-        if key not in known:
-            raise UsageError(f"{source}: unknown key {key!r}{where}{did_you_mean(str(key), known)}")
-
-
-def validated(model: type[Model], values: Mapping[str, Any], source: str, whole: str = "") -> Model:
-    """The model of ``values``; UsageError names each bad key (``whole``: what has no key)."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]
-        raise UsageError(f"{source}: " + "; ".join(lines)) from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises
-    ------
-    UsageError
-        no such file, not YAML, or not a mapping.
-    """
-    try:
-        values = yamlfile.read_yaml(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not valid YAML ({error})") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
-    return values
 
 
 def split_specs(text: str) -> tuple[str, ...]:

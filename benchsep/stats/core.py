@@ -39,6 +39,7 @@ import numpy as np
 
 from benchsep.errors import UsageError
 from benchsep.stats import bootstrap as inference
+from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +49,6 @@ if TYPE_CHECKING:
 Traits = Mapping[str, "ValueTraits"]
 Series = dict[str, float]
 """Song to value."""
-
-YARDSTICKS = ("oracle", "mixture")
-"""Families that stand in a table to be read against, not to compete."""
 
 AVERAGE = "average"
 
@@ -275,7 +273,7 @@ def aggregate(
 
 def _common(series: Mapping[str, Series], family: Mapping[str, str]) -> set[str]:
     """Songs that every ranked system with any value has."""
-    ranked = [set(v) for s, v in series.items() if v and family[s] not in YARDSTICKS]
+    ranked = [set(v) for s, v in series.items() if v and family[s] not in REFERENCE_FAMILIES]
     if not ranked:
         ranked = [set(v) for v in series.values() if v]
     return set.intersection(*ranked) if ranked else set()
@@ -298,14 +296,14 @@ def aggregation(how: str, frame: pd.DataFrame, metric: str) -> str:
 
 def _ranked(block: list[dict[str, Any]], direction: int) -> list[dict[str, Any]]:
     """Ranks for systems measured on the same songs; everyone else is told why not."""
-    rivals = [row for row in block if row["family"] not in YARDSTICKS and not row["why"]]
+    rivals = [row for row in block if row["family"] not in REFERENCE_FAMILIES and not row["why"]]
     largest = max((row["n"] for row in rivals), default=0)
     full: frozenset[str] = next(
         (row["songs"] for row in rivals if row["n"] == largest), frozenset()
     )
     for row in block:
         row["rank"] = math.nan
-        if row["family"] in YARDSTICKS:
+        if row["family"] in REFERENCE_FAMILIES:
             row["why"] = row["why"] or "yardstick"
         elif not direction:
             row["why"] = row["why"] or "no direction"
@@ -371,7 +369,7 @@ def compare(
             s
             for (s, t, m), songs in series.items()
             if (t, m) == (stem, metric) and songs
-            if yardsticks or s == against or family[s] not in YARDSTICKS
+            if yardsticks or s == against or family[s] not in REFERENCE_FAMILIES
         )
         for a, b in _pairs(rivals, against):
             row = {"a": a, "b": b, "stem": stem, "metric": metric, "total": totals[stem, metric]}
@@ -617,7 +615,9 @@ def power(
     series = song_values(here)
     rows = []
     for stem in sorted(set(here["stem"])):
-        rivals = sorted(s for s, t, _ in series if t == stem and family[s] not in YARDSTICKS)
+        rivals = sorted(
+            s for s, t, _ in series if t == stem and family[s] not in REFERENCE_FAMILIES
+        )
         block = []
         for a, b in inference.pairs(rivals):
             one, other = series[a, stem, metric], series[b, stem, metric]

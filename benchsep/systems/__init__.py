@@ -1,1 +1,1 @@
-"""What a separation system is, and the systems that need no code (``dir:``, ``cmd:``)."""
+"""Separation systems: their contract, how they are named and called, and two that need no code."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep.audio import STEMS, Audio, fit_length
-from benchsep.errors import SystemError_, UsageError
+from benchsep.errors import SeparatorError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Separator(ABC):
 
         Raises
         ------
-        SystemError_
+        SeparatorError
             if the model fails or returns samples that are not finite.
         """
         if mixture.silent:
@@ -67,7 +67,7 @@ class Separator(ABC):
     ) -> Audio:
         """Back at the mixture's rate, channels and length; ``frames`` is the length inside."""
         if not np.isfinite(samples).all():
-            raise SystemError_(f"{self.info.label}: {stem} holds NaN or infinite samples")
+            raise SeparatorError(f"{self.info.label}: {stem} holds NaN or infinite samples")
         audio = Audio(fit_length(samples, frames), RATE).to_channels(mixture.channels)
         audio = audio.resampled(mixture.rate)
         return Audio(fit_length(audio.samples, mixture.frames), mixture.rate)

@@ -124,6 +124,7 @@ class Demucs(Separator):
             deterministic=self.device.type == "cpu",
             version=f"1+demucs{package_version('demucs')}",
             options={"shifts": self.shifts, "overlap": self.overlap, "segment": self.segment},
+            options_in_name=("checkpoint", "trust_pickle"),
         )
 
     def _check_segment(self) -> None:

@@ -19,7 +19,11 @@ class Mixture:
 
     def __init__(self, *, device: str = "cpu") -> None:
         self.info = SystemInfo(
-            name="mixture", family="mixture", training_data="none", licence="none needed"
+            name="mixture",
+            family="mixture",
+            training_data="none",
+            licence="none needed",
+            needs_accelerator=False,
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:

@@ -106,6 +106,7 @@ class MsstSeparator(Separator):
                 "precision": "float32",
                 **declared,
             },
+            options_in_name=("checkpoint", "config", "trust_pickle"),
         )
         if not self.info.stems:
             raise CheckpointError(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from benchsep.audio import Audio, fit_length
-from benchsep.errors import SystemError_
+from benchsep.errors import SeparatorError
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines.common import number
 
@@ -142,18 +142,19 @@ def _oracle(name: str, **options: float) -> SystemInfo:
         training_data="the true stems of the track itself",
         licence="none needed",
         needs_references=True,
+        needs_accelerator=False,
         options=dict(options),
     )
 
 
 def _check(mixture: Audio, references: dict[str, Audio], name: str) -> None:
     if not references:
-        raise SystemError_(f"{name}: no references were given; an oracle needs the true stems")
+        raise SeparatorError(f"{name}: no references were given; an oracle needs the true stems")
     for stem, audio in references.items():
         found = (audio.rate, audio.channels, audio.frames)
         expected = (mixture.rate, mixture.channels, mixture.frames)
         if found != expected:
-            raise SystemError_(
+            raise SeparatorError(
                 f"{name}: reference {stem} has (rate, channels, frames) {found}, "
                 f"the mixture {expected}"
             )

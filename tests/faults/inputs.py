@@ -102,7 +102,8 @@ def read_sound(path: Path) -> object:
 
     from benchsep.audio import read_audio
     from benchsep.runner.score import score
-    from benchsep.systems.contract import checked_estimates, load_system
+    from benchsep.systems.estimate import checked_estimates
+    from benchsep.systems.spec import load_system
 
     find_pieces(path.parent, Settings(piece_seconds=0.01, min_seconds=0.001))
     with contextlib.suppress(TokenSepError):
@@ -247,7 +248,7 @@ def store_seeds(work: Path) -> list[bytes]:
 
 def damaged_record(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
     """Half of the trees get a checksum that holds: edited by hand, or by another version."""
-    from benchsep.runner.store import digest
+    from benchsep._util.digest import digest
 
     made = damaged_json(data, others, rng)
     try:

@@ -19,7 +19,7 @@ from benchsep.audio import Audio, read_audio, write_audio
 from benchsep._util.memory import PeakMemory
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.metric import References
-from benchsep.systems.contract import load_system
+from benchsep.systems.spec import load_system
 
 minutes, rate, folder = float(sys.argv[1]), 44_100, sys.argv[2]
 frames = round(60 * minutes * rate)
@@ -96,7 +96,7 @@ import json, sys
 import numpy as np
 from benchsep.audio import Audio
 from benchsep._util.memory import PeakMemory
-from benchsep.systems.contract import load_system
+from benchsep.systems.spec import load_system
 
 seconds = round(60 * float(sys.argv[1]))
 noise = np.random.default_rng(0).normal(0, 0.1, (2, 44_100)).astype(np.float32)

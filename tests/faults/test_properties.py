@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchsep._util.digest import canonical, digest, file_name
 from benchsep.audio import STEMS
 from benchsep.datasets.folder import FolderDataset
 from benchsep.datasets.track import Track
-from benchsep.errors import BenchsepError, StoreError, SystemError_, UsageError
-from benchsep.runner.store import canonical, digest, file_name
+from benchsep.errors import BenchsepError, SeparatorError, StoreError, UsageError
 from benchsep.runner.suite import load_suite, split_specs
-from benchsep.systems.adapters import recognise
-from benchsep.systems.contract import Spec
+from benchsep.systems.folder import recognise
+from benchsep.systems.spec import Spec
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 ANY = st.text(st.characters(codec=None, categories=None), max_size=60)
@@ -202,9 +202,9 @@ def test_no_two_names_share_a_file_on_a_disk_that_folds_case_and_composes_letter
 
 
 def test_a_missing_estimate_names_the_track(tmp_path):
-    from benchsep.systems.adapters import EstimatesFolder
+    from benchsep.systems.folder import EstimatesFolder
 
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "vocals.wav").write_bytes(b"")
-    with pytest.raises(SystemError_, match="no estimate of 'two'"):
+    with pytest.raises(SeparatorError, match="no estimate of 'two'"):
         EstimatesFolder(str(tmp_path)).estimates(Track("two", "test", "folder", lambda: None), None)

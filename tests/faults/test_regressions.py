@@ -20,10 +20,11 @@ from tokensep.errors import ConfigError, DataError
 from tokensep.train import pseudo_labels
 
 import benchsep
+from benchsep._util.digest import digest
 from benchsep.errors import CheckpointError, DriftError, StoreError, UsageError
 from benchsep.gate.check import read_baseline
 from benchsep.museval.io import import_runs
-from benchsep.runner.store import Store, digest
+from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite
 from tests.faults.found import FOUND
 from tests.helpers.noise import noise_songs

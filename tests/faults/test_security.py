@@ -264,8 +264,8 @@ def test_members_of_a_shard_never_reach_the_disk(tmp_path, kind):
 def test_a_folder_of_estimates_cannot_be_left_by_a_tracks_name(tmp_path):
     """``dir:PATH`` looks tracks up by name: a name with ``..`` finds nothing outside."""
     from benchsep.datasets.track import Track
-    from benchsep.errors import SystemError_
-    from benchsep.systems.adapters import EstimatesFolder
+    from benchsep.errors import SeparatorError
+    from benchsep.systems.folder import EstimatesFolder
 
     noise_songs(tmp_path / "private", ("diary",))
     estimates = tmp_path / "estimates"
@@ -274,7 +274,7 @@ def test_a_folder_of_estimates_cannot_be_left_by_a_tracks_name(tmp_path):
     mixture = Audio(np.ones((2, 4000), np.float32), 8000)
     for name in ("../private/diary", str(tmp_path / "private" / "diary"), ".."):
         track = Track(name, "test", "folder", lambda: None)
-        with pytest.raises(SystemError_, match="no estimate of"):
+        with pytest.raises(SeparatorError, match="no estimate of"):
             system.estimates(track, mixture)
 
 
@@ -302,7 +302,7 @@ def test_a_command_is_no_shell_line(tmp_path, monkeypatch, name):
 
 
 def test_a_template_that_is_no_command_is_a_usage_error():
-    from benchsep.systems.adapters import Command
+    from benchsep.systems.command import Command
 
     for text in ("'unclosed {mixture} {out}", "", "prog {mixture}", "   "):
         with pytest.raises(UsageError, match="cmd"):

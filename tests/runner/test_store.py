@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchsep._util.atomic import partial_beside
+from benchsep._util.digest import canonical, file_name
 from benchsep.errors import StoreError
-from benchsep.runner.store import Store, canonical, file_name
+from benchsep.runner.store import Store
 
 
 @given(st.text(max_size=300))

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchsep.errors import UsageError
-from benchsep.runner.suite import YARDSTICKS, load_suite, split_specs
-from benchsep.systems.contract import Spec
+from benchsep.runner.suite import load_suite, split_specs
+from benchsep.systems.reference import REFERENCE_SYSTEMS
+from benchsep.systems.spec import Spec
 
 
 def test_unknown_keys_get_a_suggestion(tmp_path):
@@ -43,7 +44,7 @@ def test_flags_override_the_file(tmp_path):
     path.write_text("systems: [a, b]\nseed: 3\n")
     suite = load_suite(path, systems=("c",), seed=None)
     assert suite.systems == ("c",) and suite.seed == 3
-    assert suite.all_systems == ("c", *YARDSTICKS)
+    assert suite.all_systems == ("c", *REFERENCE_SYSTEMS)
 
 
 def test_stems_are_put_in_our_order():

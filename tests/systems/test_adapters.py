@@ -11,8 +11,9 @@ import pytest
 
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.datasets.track import Track
-from benchsep.errors import SystemError_, UsageError
-from benchsep.systems.adapters import Command, EstimatesFolder, recognise
+from benchsep.errors import SeparatorError, UsageError
+from benchsep.systems.command import Command
+from benchsep.systems.folder import EstimatesFolder, recognise
 
 RATE = 8000
 MIXTURE = Audio(np.linspace(-0.5, 0.5, 1600, dtype=np.float32).reshape(2, 800), RATE)
@@ -52,10 +53,10 @@ def test_other_files_change_nothing(tmp_path):
 def test_a_missing_track_and_a_wrong_length_are_named(tmp_path):
     _stem(tmp_path / "other" / "vocals.wav", 0.1)
     system = EstimatesFolder(str(tmp_path))
-    with pytest.raises(SystemError_, match="no estimate of"):
+    with pytest.raises(SeparatorError, match="no estimate of"):
         system.estimates(TRACK, MIXTURE)
     _stem(tmp_path / TRACK.name / "vocals.wav", 0.1, frames=4000)
-    with pytest.raises(SystemError_, match="4000 frames"):
+    with pytest.raises(SeparatorError, match="4000 frames"):
         system.estimates(TRACK, MIXTURE)
 
 
@@ -104,14 +105,14 @@ def test_a_command_is_split_not_interpreted(tmp_path):
 
 
 def test_a_failing_command_says_why(tmp_path):
-    with pytest.raises(SystemError_, match="code 1"):
+    with pytest.raises(SeparatorError, match="code 1"):
         Command(f"{sys.executable} -c 'raise SystemExit(1)' {{mixture}} {{out}}").separate(
             MIXTURE, seed=0
         )
-    with pytest.raises(SystemError_, match="cannot be started"):
+    with pytest.raises(SeparatorError, match="cannot be started"):
         Command("no-such-program {mixture} {out}").separate(MIXTURE, seed=0)
     if shutil.which("true"):
-        with pytest.raises(SystemError_, match="left no"):
+        with pytest.raises(SeparatorError, match="left no"):
             Command("true {mixture} {out}").separate(MIXTURE, seed=0)
     with pytest.raises(UsageError, match="must name both"):
         Command("prog {mixture}")

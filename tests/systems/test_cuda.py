@@ -35,7 +35,7 @@ def grid(tmp_path_factory):
 
 @pytest.mark.parametrize("spec", ["htdemucs:shifts=0,", "bs_roformer:", "tokensep:oracle-tokens,"])
 def test_a_system_gives_what_it_gives_on_the_cpu(clip, spec):
-    from benchsep.systems.contract import load_system
+    from benchsep.systems.spec import load_system
 
     found = {}
     for device in ("cpu", "cuda"):
@@ -71,7 +71,7 @@ def test_the_lm_is_as_sure_of_the_true_tokens_as_on_the_cpu(clip):
 def test_generation_is_repeatable_and_as_good_as_on_the_cpu(clip, options):
     from benchsep.metrics.catalog import get_metric
     from benchsep.metrics.metric import References
-    from benchsep.systems.contract import load_system
+    from benchsep.systems.spec import load_system
 
     metric, score = get_metric("mrstft"), {}
     for device in ("cpu", "cuda"):
@@ -87,7 +87,7 @@ def test_generation_is_repeatable_and_as_good_as_on_the_cpu(clip, options):
 
 
 def test_variants_are_trained_and_each_is_a_system(grid, clip):
-    from benchsep.systems.contract import load_system
+    from benchsep.systems.spec import load_system
 
     folders = sorted(grid.glob("variants/*/trained.json"))
     assert len(folders) == 3

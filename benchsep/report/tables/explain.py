@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep._util.escape import visible
+from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
-from benchsep.registry import did_you_mean
 from benchsep.report.tables.model import Cell, Column, Row, Table, format_value
 from benchsep.report.tables.published import SOURCE
 from benchsep.stats.core import AVERAGE

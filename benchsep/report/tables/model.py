@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-YARDSTICKS = ("mixture", "oracle")
+from benchsep.systems.reference import REFERENCE_FAMILIES
 
 GROUPS = {
     "published": "Published elsewhere (not ranked)",
@@ -125,7 +125,7 @@ class Table:
 
 def group_of(family: str) -> str:
     """The group of rows a family belongs to."""
-    if family in YARDSTICKS:
+    if family in REFERENCE_FAMILIES:
         return "yardstick"
     return family if family in GROUPS else "unknown"
 

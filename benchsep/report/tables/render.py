@@ -19,8 +19,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util import escape
+from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
-from benchsep.registry import did_you_mean
 from benchsep.report.tables.model import Cell, Column, Table, format_value
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from benchsep.stats import core as stats
+from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -121,7 +122,7 @@ def _aggregated(
                 _aggregate(kept.values(), traits[metric].aggregate) if kept else None,
                 frozenset(kept),
                 songs,
-                ranked=bool(kept) and not ill and families[system] not in stats.YARDSTICKS,
+                ranked=bool(kept) and not ill and families[system] not in REFERENCE_FAMILIES,
                 ill_conditioned=ill,
             )
     return made
@@ -129,7 +130,7 @@ def _aggregated(
 
 def _common(column: Mapping[str, Songs], families: Mapping[str, str]) -> set[str]:
     """Songs of every ranked system with any value; of every system if none is ranked."""
-    ranked = [set(v) for s, v in column.items() if v and families[s] not in stats.YARDSTICKS]
+    ranked = [set(v) for s, v in column.items() if v and families[s] not in REFERENCE_FAMILIES]
     ranked = ranked or [set(v) for v in column.values() if v]
     return set.intersection(*ranked) if ranked else set()
 

@@ -38,7 +38,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import benchsep
+from benchsep._util.version import __version__
 from benchsep.errors import BenchsepError, StoreError, Unavailable, UsageError
 from benchsep.runner.done import begin
 from benchsep.runner.executors.local import loaded_track, one_thread, units_of
@@ -105,9 +105,9 @@ def do_scoring(job: Job, order: Order, separated: dict[int, Separated]) -> Outco
 def _at_work(order: Order) -> Iterator[None]:
     """Make this process the client's: settings, folder, one thread, and a limit of time."""
     with _one_at_a_time, _environment(order), one_thread(), _time_limit(order):
-        if order.version != benchsep.__version__:
+        if order.version != __version__:
             raise UsageError(
-                f"a worker has benchsep {benchsep.__version__}, the client {order.version}; "
+                f"a worker has benchsep {__version__}, the client {order.version}; "
                 "install the same on all machines"
             )
         if not (order.root / "manifest.json").is_file():
@@ -203,7 +203,7 @@ class Cluster(Executor):
             root=root.resolve(),
             folder=str(Path.cwd()),
             environ={k: v for k, v in os.environ.items() if k.startswith("BENCHSEP_")},
-            version=benchsep.__version__,
+            version=__version__,
             timeout=self.timeout,
             topic=f"benchsep-{uuid4().hex}",
         )
@@ -471,8 +471,7 @@ class _Drive:
 
 
 def _needs_a_gpu(job: Job) -> bool:
-    """Whether the separation is worth a GPU worker: not for yardsticks and stored estimates."""
-    return job.info.family not in ("oracle", "mixture") and not job.spec.startswith("dir:")
+    return job.info.needs_accelerator
 
 
 def _why(error: BaseException) -> str:

@@ -24,11 +24,13 @@ from typing import Any
 
 from benchsep._util.device import torch_device
 from benchsep.audio import STEMS, Audio
-from benchsep.errors import AudioError, CheckpointError, SystemError_, UsageError
+from benchsep.errors import AudioError, CheckpointError, SeparatorError, UsageError
 from benchsep.systems.contract import SystemInfo
 from tokensep import errors
 from tokensep.lm.config import InferenceConfig
 
+OPTIONS_IN_NAME = ("checkpoint", "mode", "refine")
+"""Options that the name or the checkpoint of a system shows; see ``SystemInfo``."""
 MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
@@ -126,7 +128,7 @@ def _translated(call: Callable[[], Any]) -> Any:
     except errors.AudioError as error:
         raise AudioError(f"tokensep: {error}") from error
     except errors.TokenSepError as error:
-        raise SystemError_(f"tokensep: {error}") from error
+        raise SeparatorError(f"tokensep: {error}") from error
 
 
 def _name(options: InferenceConfig) -> str:
@@ -156,6 +158,7 @@ class TokenSepSystem:
             and options.draws == 1
             and model.device.type == "cpu",
             options=_flat(options),
+            options_in_name=OPTIONS_IN_NAME,
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
@@ -210,6 +213,7 @@ class TokenSepOracle:
             licence=LICENCE,
             needs_references=True,
             options={"mode": "oracle-tokens"},
+            options_in_name=OPTIONS_IN_NAME,
         )
 
     def separate(
@@ -239,15 +243,16 @@ def _flat(options: InferenceConfig) -> dict[str, Any]:
 
 def teacher(spec: str, device: str = "cpu") -> Callable[[Any, int], dict[str, Any]]:
     """Any registered benchsep system as a teacher of pseudo-labels: ``(audio, rate) → stems``."""
-    from benchsep.systems.contract import checked_estimates, load_system
+    from benchsep.systems.estimate import estimate
+    from benchsep.systems.spec import load_system
 
     system = load_system(spec, device=device)
-    if not hasattr(system, "separate") or system.info.needs_references:
+    if system.info.from_files or system.info.needs_references:
         raise UsageError(f"{spec!r} cannot label songs without stems; choose a separator")
 
     def label(samples: Any, rate: int) -> dict[str, Any]:
         mixture = Audio(samples, rate)
-        estimates = checked_estimates(system.separate(mixture, seed=0), system.info, mixture)
+        estimates = estimate(system, mixture, seed=0)
         return {stem: audio.samples for stem, audio in estimates.items()}
 
     label.label = system.info.label  # type: ignore[attr-defined]

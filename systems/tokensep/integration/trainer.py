@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
-from benchsep.registry import did_you_mean
 from tokensep.errors import TokenSepError
 
 VERSION = 1

