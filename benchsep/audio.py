@@ -6,7 +6,7 @@ samples   float32, ``[channels, frames]``, C-contiguous, finite; nominal range [
 rate      Hz, int
 stems     always in the order of :data:`STEMS`
 
-A file is decoded by libsndfile (wav, flac, ogg, mp3); stem.mp4 is read in
+A file is decoded by :mod:`benchsep._util.decode`; all streams of a ``.stem.mp4`` are read in
 :mod:`benchsep.datasets.musdb`. Resampling is soxr HQ, the same everywhere, since the
 resampler is part of a ViSQOL or DNSMOS value.
 """
@@ -137,40 +137,45 @@ def round_to_16_bit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def read_audio(path: str | Path) -> Audio:
-    """Decode a file with libsndfile.
+    """Decode a file: wav, flac, ogg, aiff with libsndfile, mp3, m4a, mp4 and the rest with FFmpeg.
+
+    Of a file with several audio streams (``.stem.mp4``) the first one is read.
 
     Raises
     ------
     AudioError
         if the file is absent, not audio, cut short, or holds no finite samples.
     """
-    import soundfile
+    from benchsep._util.decode import decode
 
     path = Path(path)
     if not path.is_file():
         raise AudioError(f"{path}: no such file")
     try:
-        with soundfile.SoundFile(str(path)) as handle:
-            declared, rate = handle.frames, handle.samplerate
-            _check_header_plausible(path, declared, handle.channels)
-            samples = handle.read(dtype="float32", always_2d=True)
+        samples, rate = decode(path)
     except (RuntimeError, MemoryError, ValueError, OSError) as error:
         raise AudioError(f"{path}: not readable as audio ({error})") from error
-    if 0 <= declared != len(samples):
-        raise AudioError(f"{path}: cut short, {len(samples)} frames of {declared} declared")
     try:
-        return Audio(samples.T, rate)
+        return Audio(samples, rate)
     except AudioError as error:
         raise AudioError(f"{path}: {error}") from None
 
 
-def _check_header_plausible(path: Path, frames: int, channels: int) -> None:
-    """A 100-byte file may claim gigabytes: no lossless codec packs over 10,000 samples a byte."""
-    size = path.stat().st_size
-    if frames * channels > max(size, 1) * 10_000:
-        raise AudioError(
-            f"{path}: the header claims {frames} frames of {channels} channels in {size} bytes"
-        )
+def seconds_in(path: str | Path) -> float:
+    """Seconds of audio that :func:`read_audio` gives, without decoding; see
+    :func:`benchsep._util.decode.duration`.
+
+    Raises
+    ------
+    AudioError
+        if the file is absent, not audio, or cut short.
+    """
+    from benchsep._util.decode import duration
+
+    try:
+        return duration(Path(path))
+    except (RuntimeError, MemoryError, ValueError, OSError) as error:
+        raise AudioError(f"{path}: not readable as audio ({error})") from error
 
 
 def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> None:

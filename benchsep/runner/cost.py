@@ -24,7 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchsep.errors import DatasetError, StoreError
+from benchsep.audio import seconds_in
+from benchsep.errors import AudioError, DatasetError, StoreError
 from benchsep.metrics.catalog import get_metric, stems_scored
 
 if TYPE_CHECKING:
@@ -181,19 +182,9 @@ def _audio_first(path: str) -> tuple[bool, str]:
 
 
 def _header_seconds(path: str) -> float:
-    import soundfile
-
-    if path.lower().endswith(".mp4"):
-        import av
-
-        try:
-            with av.open(path) as container:
-                return float(container.duration or 0) / float(av.time_base)
-        except (OSError, ValueError):  # av's own errors derive from these
-            return 0.0
     try:
-        return float(soundfile.info(path).duration)
-    except (RuntimeError, OSError):
+        return seconds_in(path)
+    except AudioError:
         return 0.0
 
 
