@@ -1,17 +1,19 @@
-"""What an ablation found: paired differences to the base, main effects, interactions.
+"""The effects of an ablation: paired differences to the base, main effects, interactions.
 
 Conventions
 -----------
-frame      the run's cells with variants as systems and training seeds as draws, so that the
-           statistics of :mod:`benchsep.stats` apply: a song's value is the mean over seeds. What a
-           trained variant drew several times for a song is averaged first
-unit       the song: intervals are bootstrapped over songs
-spread     how far the seeds' means over songs lie apart (largest minus smallest): what a
-           second training changes, to hold against every difference. Without a trainer: over draws
+cells       the run's cells with variants as systems and training seeds as draws, so that the
+            statistics of :mod:`benchsep.stats` apply: a song's value is the mean over seeds.
+            Several draws of one trained variant for a song are averaged first
+unit        the song: intervals are bootstrapped over songs
+seed range  largest minus smallest mean over songs among a variant's seeds (without a trainer:
+            among its draws), column ``spread``: what a second training of the same thing changes
+references  rows of the run that are no variants: mixture, true stems, oracles
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,22 +35,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Effects:
-    """All tables of an ablation as frames.
-
-    ``cells``: the renamed cells, averages included. ``differences``: a row for each variant, stem
-    and metric (:func:`benchsep.stats.compare` against the base, and ``spread``). ``factors``: main
-    effects and interactions on the headline metric's average, where the grid is a product.
-    ``yardsticks``: ``(system, stem, metric)`` to the values by song of the mixture, the true stems
-    and the oracles on the same songs, as far as the run holds them.
-    """
+    """The effects of one ablation."""
 
     ablation: Ablation
     cells: pd.DataFrame
+    """From :func:`variant_cells`, averages over stems included."""
     differences: pd.DataFrame
+    """A row for each variant, stem and metric: :func:`benchsep.stats.compare` against the base,
+    and ``spread``, the seed range of the variant."""
     factors: pd.DataFrame
+    """Main effects and interactions on the headline metric's average; empty unless the grid is a
+    product of axes."""
     traits: Mapping[str, ValueTraits]
     edition: str
-    yardsticks: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict)
+    references: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict)
+    """``(system, stem, metric)`` to ``{song: value}`` of the references on the variants' songs."""
 
 
 def measure(done: Executed) -> Effects:
@@ -59,7 +60,7 @@ def measure(done: Executed) -> Effects:
 
     whole = load_run(done.run)
     traits = traits_in(whole, Store(done.run).manifest())
-    cells = with_average(renamed(whole, done))
+    cells = with_average(variant_cells(whole, done))
     base = expand(done.ablation)[0].name
     wanted = {metric for metric, _ in table_columns(done.ablation)}
     cells = cells[cells["metric"].isin(sorted(wanted))]
@@ -70,7 +71,7 @@ def measure(done: Executed) -> Effects:
         differences = compare(shown, traits, against=base, yardsticks=True)
     differences = differences.rename(columns={"a": "variant", "b": "base"})
     differences["spread"] = [
-        spread(cells, str(row.variant), str(row.stem), str(row.metric))
+        seed_range(cells, str(row.variant), str(row.stem), str(row.metric))
         for row in differences.itertuples()
     ]
     return Effects(
@@ -80,19 +81,19 @@ def measure(done: Executed) -> Effects:
         factor_effects(cells, done.ablation),
         traits,
         str(cells["edition"].iloc[0]) if len(cells) else "",
-        _yardsticks(beside(whole, done), cells),
+        reference_values(reference_cells(whole, done), cells),
     )
 
 
-def beside(whole: pd.DataFrame, done: Executed) -> pd.DataFrame:
-    """The cells of rows that belong to the ablation and are no variants of it."""
-    if done.yardsticks is not None:
-        return whole[whole["system"].isin(done.yardsticks)]
+def reference_cells(whole: pd.DataFrame, done: Executed) -> pd.DataFrame:
+    """The cells of the rows that belong to the ablation and are no variants of it."""
+    if done.references is not None:
+        return whole[whole["system"].isin(done.references)]
     return whole[~whole["system"].isin(set(done.labels.values()))]
 
 
-def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str, float]]:
-    """Song values of the yardsticks on the variants' songs, in the order of the tables."""
+def reference_values(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str, float]]:
+    """Song values of the references on the variants' songs, in the order of the tables."""
     same = whole["track"].isin(set(cells["track"])) & whole["metric"].isin(set(cells["metric"]))
     part = whole[whole["family"].isin(REFERENCE_FAMILIES) & same]
     if part.empty:
@@ -103,8 +104,8 @@ def _yardsticks(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str,
     return {key: values[key] for key in sorted(values, key=lambda k: (rank[k[0]], k))}
 
 
-def renamed(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
-    """Cells of the ablation's rows and songs alone, called by variant, the seed as the draw."""
+def variant_cells(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
+    """Cells of the variants on the ablation's songs: variant as system, seed as draw."""
     import pandas as pd
 
     if done.tracks is not None:
@@ -114,12 +115,12 @@ def renamed(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
         part = frame[frame["system"] == label].copy()
         part["system"] = variant
         if seed >= 0:
-            part = _over_draws(part).assign(draw=seed)
+            part = _average_draws(part).assign(draw=seed)
         parts.append(part)
     return pd.concat(parts, ignore_index=True) if parts else frame.iloc[:0]
 
 
-def _over_draws(part: pd.DataFrame) -> pd.DataFrame:
+def _average_draws(part: pd.DataFrame) -> pd.DataFrame:
     """One cell for each song, stem and metric: the mean over draws, or the first draw's reason."""
     import pandas as pd
 
@@ -148,7 +149,7 @@ def _shown(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
     return cells[[key in wanted for key in keys]]
 
 
-def spread(cells: pd.DataFrame, variant: str, stem: str, metric: str) -> float:
+def seed_range(cells: pd.DataFrame, variant: str, stem: str, metric: str) -> float:
     """Largest minus smallest mean over songs among the seeds; NaN for a single one."""
     part = cells[
         (cells["system"] == variant) & (cells["stem"] == stem) & (cells["metric"] == metric)
@@ -190,32 +191,53 @@ def factor_effects(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
 def _contrasts(
     ablation: Ablation, variants: list[Variant], by_song: Mapping[str, Any]
 ) -> list[tuple[str, str, Any]]:
-    def mean(**levels: str) -> Any:
-        chosen = [
-            by_song[v.name]
-            for v in variants
-            if all(v.levels[axis] == level for axis, level in levels.items())
-        ]
-        return np.mean(chosen, axis=0)
+    """``(name, kind, contrast [songs])`` of every main effect and two-way interaction.
 
-    found, axes = [], list(ablation.axes)
-    for axis in axes:
-        first, *rest = ablation.axes[axis]
-        for level in rest:
-            contrast = mean(**{axis: level}) - mean(**{axis: first})
-            found.append((f"{axis}: {level} − {first}", "main", contrast))
-    for i, one in enumerate(axes):
-        for other in axes[i + 1 :]:
-            base_one, *rest_one = ablation.axes[one]
-            base_other, *rest_other = ablation.axes[other]
-            for a in rest_one:
-                for b in rest_other:
-                    with_b = mean(**{one: a, other: b}) - mean(**{one: base_one, other: b})
-                    without = mean(**{one: a, other: base_other}) - mean(
-                        **{one: base_one, other: base_other}
-                    )
-                    found.append((f"{a} × {b}", "interaction", with_b - without))
-    return found
+    With ``m(a)`` the mean over all variants of level ``a``, ``[songs]``, and ``a0`` the first level
+    of its axis:
+
+    main         ``m(a) - m(a0)``
+    interaction  ``(m(a, b) - m(a0, b)) - (m(a, b0) - m(a0, b0))``
+    """
+    contrasts = [
+        (f"{axis}: {level} − {levels[0]}", "main", _step(variants, by_song, axis, levels[0], level))
+        for axis, levels in _levels(ablation).items()
+        for level in levels[1:]
+    ]
+    for (one, one_levels), (other, other_levels) in itertools.combinations(
+        _levels(ablation).items(), 2
+    ):
+        for a, b in itertools.product(one_levels[1:], other_levels[1:]):
+            with_b = _step(variants, by_song, one, one_levels[0], a, **{other: b})
+            without = _step(variants, by_song, one, one_levels[0], a, **{other: other_levels[0]})
+            contrasts.append((f"{a} × {b}", "interaction", with_b - without))
+    return contrasts
+
+
+def _levels(ablation: Ablation) -> dict[str, list[str]]:
+    return {axis: list(levels) for axis, levels in ablation.axes.items()}
+
+
+def _step(
+    variants: list[Variant],
+    by_song: Mapping[str, Any],
+    axis: str,
+    start: str,
+    end: str,
+    **fixed: str,
+) -> Any:
+    """Mean of the variants at level ``end`` of ``axis`` minus that at ``start``, ``[songs]``."""
+    return _level_mean(variants, by_song, {axis: end, **fixed}) - _level_mean(
+        variants, by_song, {axis: start, **fixed}
+    )
+
+
+def _level_mean(
+    variants: list[Variant], by_song: Mapping[str, Any], levels: Mapping[str, str]
+) -> Any:
+    """Mean over the variants that have all the ``levels``, ``[songs]``."""
+    chosen = [by_song[v.name] for v in variants if levels.items() <= v.levels.items()]
+    return np.mean(chosen, axis=0)
 
 
 def _tested(contrast: Any) -> dict[str, Any]:

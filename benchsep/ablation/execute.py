@@ -22,20 +22,20 @@ from benchsep.systems.spec import Spec
 
 @dataclass
 class Executed:
-    """An ablation that was run.
-
-    ``labels`` maps ``(variant, seed)`` to the row of the run; ``failed`` maps it to the reason why
-    there is none. ``tracks`` and ``yardsticks``: the songs and the rows beside the variants of this
-    ablation, since the run folder is shared and may hold others; ``None``: all that are there.
-    """
+    """An ablation that was run; keys are ``(variant, seed)``."""
 
     ablation: Ablation
     run: Path
+    """The run folder; it is shared by ablations and may hold rows and songs of others."""
     labels: dict[tuple[str, int], str] = field(default_factory=dict)
+    """System label of the variant in the run folder."""
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Reason why a variant has no row."""
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
     tracks: frozenset[str] | None = None
-    yardsticks: frozenset[str] | None = None
+    """The songs of this ablation; ``None``: all of the folder."""
+    references: frozenset[str] | None = None
+    """The rows of this ablation that are no variants; ``None``: all others of the folder."""
 
 
 def training_data(ablation: Ablation, root: Path | None) -> Path:
@@ -86,7 +86,7 @@ def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
 def _running(ablation: Ablation, root: Path | None) -> tuple[float, int, float, float]:
     """Seconds of audio, tracks, and CPU seconds to score and to separate them once.
 
-    Separation is reckoned at the rate of the shipped model of the same name, if there is one.
+    Separation is estimated at the rate of the shipped model of the same name, if there is one.
     """
     from benchsep.runner.cost import own_rates, seconds_of
     from benchsep.runner.plan import dataset_of
@@ -215,4 +215,4 @@ def _run(
     names = {spec: label for label, (spec, _) in result.plan.systems.items()}
     for key, spec in specs.items():
         done.labels[key] = names[str(Spec.parse(spec))]
-    done.yardsticks = frozenset(names.values()) - frozenset(done.labels.values())
+    done.references = frozenset(names.values()) - frozenset(done.labels.values())

@@ -83,9 +83,10 @@ def _one(
     progress: Callable[[Any], Any],
 ) -> bool:
     """Do one ablation; whether something in it failed."""
+    from benchsep.ablation.conclusions import sentences
     from benchsep.ablation.effects import measure
     from benchsep.ablation.execute import execute
-    from benchsep.ablation.write import sentences, write
+    from benchsep.ablation.write import write
 
     done = execute(ablation, work=work, root=root, jobs=jobs, say=_say, progress=progress)
     effects = measure(done)

@@ -1,19 +1,18 @@
-"""The audio behind a run: mixture, true stems and every system's estimates, song by song.
+"""The audio of a run: mixture, true stems and every system's estimates, song by song.
 
 Conventions
 -----------
-kept       estimates that the run wrote (``keep_estimates: flac``) are read, so that what is heard
-           is what was scored
-made again otherwise the system separates once more with the seed on record
-missing    a system that cannot be loaded or fails on a song is left out there, and said so
-excerpt    at most ``seconds`` of a song, the same for all its signals: where its stems are most
-           active together. Only that is held in memory, whatever the length of the song
-order      songs on which the metrics disagree most come first: the best use of an hour of
-           listening; then by name
+estimates  files that the run stored (``keep_estimates: flac``) are read, so that a listener hears
+           what was scored; otherwise the system separates again with the recorded seed
+missing    a system that cannot be loaded, or fails on a song, is left out of that song and
+           reported
+excerpt    at most ``seconds`` of a song, the same part of all its signals: where its stems are
+           most active together. Only the excerpt is kept in memory
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,37 +25,36 @@ from benchsep.errors import BenchsepError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import pandas as pd
-
     from benchsep.datasets.track import Track, TrackAudio
     from benchsep.runner.store import Store
 
 
 @dataclass(frozen=True)
 class Song:
-    """All that can be heard of one song."""
+    """The excerpt of one song: all signals have the same rate and length."""
 
     name: str
     mixture: Audio
     references: dict[str, Audio]
+    """Stem to the true stem."""
     estimates: dict[str, dict[str, Audio]]
-    """System label to stem to audio, in table order; yardsticks that are mixture or reference
-    themselves are left out."""
+    """System label to stem to audio, in table order; without systems whose estimate is the
+    mixture or the true stem."""
     start: float = 0.0
-    """Where in the song the excerpt begins, in seconds."""
+    """Begin of the excerpt within the song, in seconds."""
 
 
 @dataclass
 class Source:
-    """Reads or makes the audio of a run.
-
-    ``say`` receives a line for whatever is missing.
-    """
+    """Reads the audio of a run, or separates again."""
 
     store: Store
     root: str | None = None
+    """Folder of the data set; ``None`` takes the default."""
     say: Callable[[str], None] = print
+    """Receives a line for whatever is missing."""
     seconds: float = 20.0
+    """Length of the excerpts."""
     _systems: dict[str, Any] = field(default_factory=dict)
 
     def songs(self, names: Sequence[str], labels: Sequence[str]) -> Iterator[Song]:
@@ -74,20 +72,19 @@ class Source:
             yield self._song(tracks[name], audio, labels)
 
     def _song(self, track: Track, audio: TrackAudio, labels: Sequence[str]) -> Song:
-        start, frames = liveliest(audio.stems, self.seconds)
-
-        def cut(whole: Audio) -> Audio:
-            # A copy: a view would keep the whole song alive.
-            return Audio(whole.samples[:, start : start + frames].copy(), whole.rate)
-
+        start, length = most_active_excerpt(audio.stems, self.seconds)
         estimates = {}
         for label in labels:
-            found = self._estimates(label, track, audio)
-            if found:
-                estimates[label] = {stem: cut(signal) for stem, signal in found.items()}
-        references = {stem: cut(signal) for stem, signal in audio.stems.items()}
-        begin = start / audio.mixture.rate
-        return Song(track.name, cut(audio.mixture), references, estimates, begin)
+            stems = self._estimates(label, track, audio)
+            if stems:
+                estimates[label] = _cut_all(stems, start, length)
+        return Song(
+            track.name,
+            _cut(audio.mixture, start, length),
+            _cut_all(audio.stems, start, length),
+            estimates,
+            start / audio.mixture.rate,
+        )
 
     def _tracks(self) -> dict[str, Track]:
         from benchsep.datasets.load import default_dataset, load_dataset
@@ -105,17 +102,17 @@ class Source:
 
     def _estimates(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
         try:
-            kept = self._kept(label, track.name, audio)
-            return kept or self._separated(label, track, audio)
+            stored = self._stored_estimates(label, track.name, audio)
+            return stored or self._separate(label, track, audio)
         except Exception as error:
             self.say(f"{label} is left out of {track.name!r}: {type(error).__name__}: {error}")
             return {}
 
-    def _kept(self, label: str, track: str, audio: TrackAudio) -> dict[str, Audio]:
+    def _stored_estimates(self, label: str, track: str, audio: TrackAudio) -> dict[str, Audio]:
         paths = self.store.kept_estimates(label, track, 0)
         return {stem: read_audio(paths[stem]) for stem in audio.stems if stem in paths}
 
-    def _separated(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
+    def _separate(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
         from benchsep.systems.estimate import estimate
 
         system = self._system(label)
@@ -129,69 +126,61 @@ class Source:
 
         if label not in self._systems:
             manifest = self.store.manifest()
-            known = manifest.get("systems", {}).get(label)
-            if not known:
+            entry = manifest.get("systems", {}).get(label)
+            if not entry:
                 raise UsageError(f"the run's manifest has no system {label!r}")
             device = manifest.get("suite", {}).get("device", "cpu")
-            self._systems[label] = load_system(known["spec"], device=device)
+            self._systems[label] = load_system(entry["spec"], device=device)
         return self._systems[label]
 
 
-def liveliest(stems: Mapping[str, Audio], seconds: float) -> tuple[int, int]:
-    """First frame and length of the stretch in which the stems are most active together.
+def _cut(audio: Audio, start: int, length: int) -> Audio:
+    # A copy: a view would keep the whole song in memory.
+    return Audio(audio.samples[:, start : start + length].copy(), audio.rate)
 
-    The measure is the sum over stems of the level in dB, so that one loud stem does not make up
-    for a silent one; stretches begin on whole seconds.
+
+def _cut_all(stems: Mapping[str, Audio], start: int, length: int) -> dict[str, Audio]:
+    return {stem: _cut(audio, start, length) for stem, audio in stems.items()}
+
+
+def most_active_excerpt(stems: Mapping[str, Audio], seconds: float) -> tuple[int, int]:
+    """First sample and number of samples of the excerpt in which the stems are most active.
+
+    Maximises the sum over stems of the level in dB, ``sum_s 10 log10(P_s)`` with the mean power
+    ``P_s`` of stem ``s`` over the excerpt: one loud stem does not make up for a silent one.
+    Excerpts begin on whole seconds.
     """
     first = next(iter(stems.values()))
-    frames, rate = first.frames, first.rate
+    total, rate = first.frames, first.rate
     length = round(seconds * rate)
-    if frames <= length:
-        return 0, frames
-    starts = np.arange(0, frames - length + 1, rate)
-    total = np.zeros(len(starts))
+    if total <= length:
+        return 0, total
+    starts = np.arange(0, total - length + 1, rate)
+    level = np.zeros(len(starts))
     for audio in stems.values():
-        running = np.concatenate([[0.0], np.cumsum((audio.samples.astype(float) ** 2).sum(0))])
-        power = (running[starts + length] - running[starts]) / length
-        total += 10 * np.log10(np.maximum(power, 1e-10))
-    return int(starts[int(total.argmax())]), length
+        # Energy up to each sample [total + 1], so that an excerpt's power is one difference.
+        energy = np.concatenate([[0.0], np.cumsum((audio.samples.astype(float) ** 2).sum(0))])
+        power = (energy[starts + length] - energy[starts]) / length
+        level += 10 * np.log10(np.maximum(power, 1e-10))
+    return int(starts[int(level.argmax())]), length
 
 
-def audible(families: Mapping[str, str]) -> list[str]:
-    """Labels worth hearing: systems and oracles, but not the mixture and the truth again."""
+def systems_with_audio(families: Mapping[str, str]) -> list[str]:
+    """Labels to listen to: systems and oracles, without the mixture and the true stems."""
     from benchsep.report.tables.captions import is_reference
 
     return [s for s, family in families.items() if family != "mixture" and not is_reference(s)]
 
 
-def disagreement(frame: pd.DataFrame, one: str, other: str, direction: int = 1) -> dict[str, float]:
-    """Song to the mean difference of rank (0..1) of its cells under two metrics.
+def warn(line: str) -> None:
+    """Print a line on stderr about what is left out."""
+    from benchsep._util.escape import visible
 
-    ``direction`` is the product of the metrics' directions: -1 where one of them is better low.
-    """
-    keys = ["system", "stem", "track"]
-    ranked = frame[(frame["status"] == "ok") & ~frame["family"].isin(["mixture", "oracle"])]
-    wide = ranked[ranked["metric"].isin([one, other])].pivot_table(
-        index=keys, columns="metric", values="value", aggfunc="mean"
-    )
-    if one not in wide or other not in wide:
-        return {}
-    wide = wide[[one, other]].dropna()
-    if wide.empty:
-        return {}
-    first = wide[one].rank(pct=True)
-    second = (direction * wide[other]).rank(pct=True)
-    apart = (first - second).abs().groupby(level="track").mean()
-    return {str(track): float(value) for track, value in sorted(apart.items())}
+    print(f"benchsep: {visible(line)}", file=sys.stderr)
 
 
-def chosen(tracks: Sequence[str], apart: Mapping[str, float], most: int) -> list[str]:
-    """At most ``most`` songs, those of the largest disagreement first."""
-    return sorted(tracks, key=lambda t: (-apart.get(t, 0.0), t))[: max(most, 0)]
-
-
-def to_folder(path: Path, name: str) -> Path:
-    """A folder for a song inside ``path`` that cannot leave it, whatever the name holds."""
+def song_folder(path: Path, name: str) -> Path:
+    """Folder of a song inside ``path``; no name of a song can lead out of it."""
     from benchsep._util.digest import file_name
 
     return path / file_name(name)

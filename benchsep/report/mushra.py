@@ -83,8 +83,8 @@ def export_run(
     StoreError
         if ``folder`` is no run.
     """
-    from benchsep.report import excerpts as listen
-    from benchsep.report import write
+    from benchsep.report.excerpts import Source, systems_with_audio, warn
+    from benchsep.report.run import load, most_disputed_songs
     from benchsep.runner.store import Store
 
     if not 0 < seconds <= MOST_SECONDS:
@@ -93,12 +93,14 @@ def export_run(
         )
     if not re.fullmatch(r"[\w-]+", name):
         raise UsageError(f"--name {name!r}: expected letters, digits, - and _ only")
-    run = write.load(Path(folder), intervals=False)
-    heard = listen.audible(run.families)
-    if unknown := [s for s in systems or () if s not in heard]:
-        raise UsageError(f"no system {', '.join(unknown)} to hear in the run; there are: {heard}")
-    source = listen.Source(Store(Path(folder)), root, say=write.say, seconds=seconds)
-    songs = source.songs(write.telling_songs(run, max_songs), list(systems or heard))
+    run = load(Path(folder), intervals=False)
+    available = systems_with_audio(run.families)
+    if unknown := [s for s in systems or () if s not in available]:
+        raise UsageError(
+            f"no system {', '.join(unknown)} with audio in the run; there are: {available}"
+        )
+    source = Source(Store(Path(folder)), root, say=warn, seconds=seconds)
+    songs = source.songs(most_disputed_songs(run, max_songs), list(systems or available))
     address = f"configs/resources/{name}"
     return export_webmushra(songs, run.families, out, stem=stem, name=name, address=address)
 

@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep.ablation.effects import Effects, _yardsticks, beside, factor_effects, renamed, spread
+from benchsep.ablation.conclusions import sentences
+from benchsep.ablation.effects import (
+    Effects,
+    factor_effects,
+    reference_cells,
+    reference_values,
+    seed_range,
+    variant_cells,
+)
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, expand
-from benchsep.ablation.write import differences_table, sentences, values_table, write
+from benchsep.ablation.tables import differences_table, values_table
+from benchsep.ablation.write import write
 from benchsep.metrics.catalog import traits_of
 from benchsep.report.tables.render import render
 from benchsep.stats.core import compare, with_average
@@ -60,7 +69,7 @@ def effects(ablation: Ablation, frame: pd.DataFrame) -> Effects:
     base = expand(ablation)[0].name
     found = compare(frame, traits, against=base, yardsticks=True)
     found = found.rename(columns={"a": "variant", "b": "base"})
-    found["spread"] = [spread(frame, r.variant, r.stem, r.metric) for r in found.itertuples()]
+    found["spread"] = [seed_range(frame, r.variant, r.stem, r.metric) for r in found.itertuples()]
     return Effects(ablation, frame, found, factor_effects(frame, ablation), traits, "7s")
 
 
@@ -151,8 +160,8 @@ def test_main_effects_and_interactions_are_those_that_were_put_in():
 
 def test_spread_is_the_distance_of_the_seeds_means():
     frame = cells({"base": (3.0, 0.25)}, noise=0)
-    assert spread(frame, "base", "average", "visqol") == pytest.approx(0.25)
-    assert np.isnan(spread(frame[frame["draw"] == 0], "base", "average", "visqol"))
+    assert seed_range(frame, "base", "average", "visqol") == pytest.approx(0.25)
+    assert np.isnan(seed_range(frame[frame["draw"] == 0], "base", "average", "visqol"))
 
 
 def test_the_yardsticks_stand_under_the_variants_and_are_missed_where_they_are_not():
@@ -169,7 +178,7 @@ def test_the_yardsticks_stand_under_the_variants_and_are_missed_where_they_are_n
         ]
     )
     whole = whole[whole["stem"] != "average"]
-    table = values_table(done, replace(made, yardsticks=_yardsticks(whole, frame)))
+    table = values_table(done, replace(made, references=reference_values(whole, frame)))
     assert [row.system for row in table.rows[3:]] == ["mixture", "reference", "oracle-irm"]
     assert table.rows[3].group == "yardstick"
     assert not any("No mixture row" in line for line in table.warnings)
@@ -181,16 +190,21 @@ def test_a_row_of_another_ablation_in_the_same_folder_is_no_yardstick():
     names = ("a", "mixture", "tokensep-oracle-context@mini")
     whole = cells({name: (3.0, 0) for name in names}, songs=2, seeds=(0,))
     done = Executed(LISTED, run=None, labels={("base", 0): "a"})
-    assert set(beside(whole, done)["system"]) == {"mixture", "tokensep-oracle-context@mini"}
-    done.yardsticks = frozenset({"mixture"})
-    assert set(beside(whole, done)["system"]) == {"mixture"}
+    assert set(reference_cells(whole, done)["system"]) == {
+        "mixture",
+        "tokensep-oracle-context@mini",
+    }
+    done.references = frozenset({"mixture"})
+    assert set(reference_cells(whole, done)["system"]) == {"mixture"}
 
 
 def test_several_draws_of_a_trained_variant_are_one_value_for_its_seed():
     drawn = cells({"a": (3.0, 0.0)}, songs=2, seeds=(0, 1, 2), noise=0.3)
     drawn = drawn[drawn["stem"] != "average"]
     frame = pd.concat([drawn, drawn.assign(system="b")], ignore_index=True)
-    made = renamed(frame, Executed(LISTED, run=None, labels={("base", 0): "a", ("base", 1): "b"}))
+    made = variant_cells(
+        frame, Executed(LISTED, run=None, labels={("base", 0): "a", ("base", 1): "b"})
+    )
     assert set(made["system"]) == {"base"} and set(made["draw"]) == {0, 1}
     assert not made.duplicated(["track", "stem", "draw"]).any() and len(made) == 2 * 4 * 2
     one = (drawn["track"] == "song 1") & (drawn["stem"] == "bass")
@@ -202,11 +216,11 @@ def test_songs_that_another_ablation_left_in_the_run_folder_do_not_count():
     frame = cells({"a": (3.0, 0.0)}, songs=3)
     ours = frozenset({"song 0", "song 2"})
     done = Executed(LISTED, run=None, labels={("base", 0): "a"}, tracks=ours)
-    assert set(renamed(frame, done)["track"]) == ours
+    assert set(variant_cells(frame, done)["track"]) == ours
 
 
 def test_a_draw_without_a_value_is_not_averaged_away():
     drawn = cells({"a": (3.0, 0.0)}, songs=1).query("stem == 'bass'")
     drawn.loc[drawn["draw"] == 1, ["value", "status"]] = np.nan, "failed: no room"
-    made = renamed(drawn, Executed(LISTED, run=None, labels={("base", 0): "a"}))
+    made = variant_cells(drawn, Executed(LISTED, run=None, labels={("base", 0): "a"}))
     assert made["status"].item() == "failed: no room" and np.isnan(made["value"].item())

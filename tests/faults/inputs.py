@@ -265,8 +265,8 @@ def read_store(path: Path) -> object:
     """As one cell file and as the manifest of a run: loaded, tabulated, planned over."""
     import shutil
 
+    from benchsep.report.run import load
     from benchsep.report.tables.render import render
-    from benchsep.report.write import load
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.plan import make_plan
     from benchsep.runner.store import Store

@@ -186,7 +186,8 @@ def test_no_name_writes_outside_the_run_folder(hostile_run):
 
 
 def test_no_name_leaves_the_report_or_acts_in_it(hostile_run, tmp_path):
-    from benchsep.report.write import load, write_tables
+    from benchsep.report.run import load
+    from benchsep.report.write import write_tables
 
     _, run = hostile_run
     out = tmp_path / "x" / "report"

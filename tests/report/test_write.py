@@ -16,11 +16,12 @@ from benchsep.audio import Audio, write_audio
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import StoreError, UsageError
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report import excerpts as listen
+from benchsep.report import excerpts
+from benchsep.report.figures.choose import better_first, is_off_scale
 from benchsep.report.tables.build import render, tables
 from benchsep.report.tables.explain import explain, explained
 from benchsep.report.tables.published import PUBLISHED, published_table
-from benchsep.report.write import _lead, _off_scale, write_report
+from benchsep.report.write import write_report
 from benchsep.runner.store import Store
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -94,7 +95,7 @@ def test_a_report_is_whole_and_the_same_bytes_again(run_folder: Path, tmp_path: 
 def test_without_songs_no_audio_is_touched(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen.Source, "songs", lambda *_: pytest.fail("audio was asked for"))
+    monkeypatch.setattr(excerpts.Source, "songs", lambda *_: pytest.fail("audio was asked for"))
     written = write_report(run_folder, tmp_path / "out", max_songs=0)
     assert not any(p.suffix == ".js" for p in written)
 
@@ -111,7 +112,7 @@ def test_a_system_that_cannot_be_heard_is_left_out_and_named(
 
 def test_kept_estimates_are_what_is_heard(run_folder: Path, clip: TrackAudio) -> None:
     track = pd.Series([r["track"] for r in Store(run_folder).records()]).iloc[0]
-    song = next(listen.Source(Store(run_folder)).songs([track], ["kept@mini"]))
+    song = next(excerpts.Source(Store(run_folder)).songs([track], ["kept@mini"]))
     difference = song.estimates["kept@mini"]["bass"].samples - clip.stems["bass"].samples
     assert abs(difference).max() < 2**-15
 
@@ -123,13 +124,13 @@ def test_an_excerpt_is_taken_where_all_stems_play() -> None:
         wave = np.zeros(rate * total, np.float32)
         wave[start * rate : stop * rate] = 0.5
         stems[name] = Audio.of(wave, rate)
-    assert listen.liveliest(stems, 8.0) == (22 * rate, 8 * rate)
-    assert listen.liveliest(stems, 60.0) == (0, 40 * rate)
+    assert excerpts.most_active_excerpt(stems, 8.0) == (22 * rate, 8 * rate)
+    assert excerpts.most_active_excerpt(stems, 60.0) == (0, 40 * rate)
 
 
 def test_an_excerpt_is_the_same_for_every_signal(run_folder: Path, clip: TrackAudio) -> None:
     track = Store(run_folder).records()[0]["track"]
-    source = listen.Source(Store(run_folder), seconds=2.0)
+    source = excerpts.Source(Store(run_folder), seconds=2.0)
     song = next(source.songs([track], ["kept@mini"]))
     begin = round(song.start * 44_100)
     assert song.mixture.seconds == pytest.approx(2.0)
@@ -144,15 +145,15 @@ def test_an_excerpt_is_the_same_for_every_signal(run_folder: Path, clip: TrackAu
 
 def test_the_truth_does_not_flatten_the_systems() -> None:
     songs = {"a": [1.0, 3.0], "b": [2.0, 5.0], "reference": [104.0, 110.0]}
-    assert _off_scale(songs, "reference")
-    assert not _off_scale({**songs, "reference": [7.0, 8.0]}, "reference")
-    assert not _off_scale({"reference": [1.0]}, "reference")
+    assert is_off_scale(songs, "reference")
+    assert not is_off_scale({**songs, "reference": [7.0, 8.0]}, "reference")
+    assert not is_off_scale({"reference": [1.0]}, "reference")
 
 
 def test_a_pair_is_drawn_with_the_better_one_first() -> None:
     record = {"a": "x", "b": "y", "difference": -2.0, "low": -3.0, "high": -1.0}
-    assert _lead(record, 1) == ("y − x", 2.0, 1.0, 3.0)
-    assert _lead(record, -1) == ("x − y", 2.0, 1.0, 3.0), "lower is better"
+    assert better_first(record, 1) == ("y − x", 2.0, 1.0, 3.0)
+    assert better_first(record, -1) == ("x − y", 2.0, 1.0, 3.0), "lower is better"
 
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:

@@ -1,1 +1,20 @@
-"""Figures drawn with matplotlib."""
+"""Figures of a run, one module a figure.
+
+Modules
+-------
+style         colours, fonts, the figure itself, the legend, saving
+spectrogram   mixture, reference and systems for one stem of one song
+songs         the songs of each system, one metric and stem
+forest        paired differences with their intervals
+cost          quality against real-time factor and memory
+disagreement  two metrics against each other, song by song
+choose        which of these figures a run gets, and with which data
+
+Conventions
+-----------
+input     plain mappings and arrays; no figure function reads a run (``choose`` does)
+labels    systems, songs and titles are text from outside: control characters are made visible,
+          ``$`` starts no formula
+legend    every figure explains its marks in its own legend, since figures are copied into papers
+          without the page around them
+"""

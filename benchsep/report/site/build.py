@@ -1,11 +1,12 @@
-"""Writes the listening page: ``index.html`` and ``page/`` beside it.
+"""The listening page: ``index.html`` and the files in ``page/`` next to it.
 
 Conventions
 -----------
-offline  opened from disk: no request but to files beside it, no module, no worker, no fetch
-         (a browser refuses all three for ``file:``); a content security policy holds it to that
+offline  the page is opened from disk: it requests only files of its own folder and has no module,
+         no worker and no fetch (a browser refuses all three for ``file:``); a content security
+         policy enforces this
 audio    FLAC as base64 in ``page/s<i>/<stem>.js``, loaded when a stem is opened: a script is the
-         one thing that a page on disk may load and read, and Web Audio needs the bytes to switch
+         only file that a page on disk may load and read, and Web Audio needs the bytes to switch
          between systems at the same sample
 names    of songs, systems and stems reach the page as JSON and as text nodes, never as HTML;
          files are numbered
@@ -17,7 +18,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +27,15 @@ import numpy as np
 from benchsep._util.atomic import replacing, write_atomically
 from benchsep._util.escape import visible
 from benchsep.listeners import validity
-from benchsep.report import excerpts as listen
-from benchsep.report.figures import draw as figures
+from benchsep.report.excerpts import systems_with_audio
+from benchsep.report.figures.spectrogram import FLOOR_DB, relative_db
 from benchsep.report.loudness import match_gains
+from benchsep.report.run import song_disagreement
+from benchsep.report.site.templates import environment
 from benchsep.report.tables import captions
 from benchsep.report.tables.build import is_headline
 from benchsep.report.tables.model import format_value, group_of
 from benchsep.report.tables.render import head, shared_notes
-from benchsep.report.templates import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from benchsep.audio import Audio
     from benchsep.report.excerpts import Song
-    from benchsep.report.write import Loaded
+    from benchsep.report.run import RunData
 
 SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "blind.js", "main.js")
 PICTURE_ROWS, PICTURE_COLUMNS = 192, 600
@@ -53,11 +54,11 @@ PICTURES = {
     "cost": "Quality against real-time factor and memory",
     "disagreement": "Songs on which the metrics disagree",
 }
-"""Texts for those who cannot see the figures; the tables hold their numbers."""
+"""Alternative texts of the figures; their numbers are in the tables."""
 
 
 def write_site(
-    run: Loaded, songs: Iterable[Song], out: Path, *, pictures: Sequence[Path] = ()
+    run: RunData, songs: Iterable[Song], out: Path, *, pictures: Sequence[Path] = ()
 ) -> list[Path]:
     """Write the page of a run.
 
@@ -96,24 +97,24 @@ def write_site(
     return written
 
 
-def _title(run: Loaded) -> str:
+def _title(run: RunData) -> str:
     dataset = run.manifest.get("dataset", {})
     name = dataset.get("name", "run") if isinstance(dataset, dict) else str(dataset)
     return f"benchsep: {visible(str(name))}"
 
 
-def _systems(run: Loaded) -> list[dict[str, str]]:
+def _systems(run: RunData) -> list[dict[str, str]]:
     fixed = [
         {"label": MIXTURE, "family": "mixture", "group": "yardstick"},
         {"label": REFERENCE, "family": "oracle", "group": "yardstick"},
     ]
-    heard = listen.audible(run.families)
     return fixed + [
-        {"label": s, "family": run.families[s], "group": group_of(run.families[s])} for s in heard
+        {"label": s, "family": run.families[s], "group": group_of(run.families[s])}
+        for s in systems_with_audio(run.families)
     ]
 
 
-def _metrics(run: Loaded) -> list[dict[str, Any]]:
+def _metrics(run: RunData) -> list[dict[str, Any]]:
     return [
         {
             "column": column,
@@ -130,7 +131,7 @@ def _metrics(run: Loaded) -> list[dict[str, Any]]:
 # -- scores -------------------------------------------------------------------------------------
 
 
-def _scores(run: Loaded, track: str) -> dict[str, dict[str, dict[str, float]]]:
+def _scores(run: RunData, track: str) -> dict[str, dict[str, dict[str, float]]]:
     """``{stem: {system: {metric: mean over draws}}}`` of one song."""
     part = run.frame[(run.frame["track"] == track) & (run.frame["status"] == "ok")]
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -141,58 +142,36 @@ def _scores(run: Loaded, track: str) -> dict[str, dict[str, dict[str, float]]]:
     return found
 
 
-def _all_songs(run: Loaded, audible: list[str]) -> list[dict[str, Any]]:
-    """A row for each song of the run: scores by system, disagreement, whether it can be heard."""
-    from benchsep.report.write import opposed
-
-    pair = opposed(run)
-    apart = listen.disagreement(run.frame, *pair[:2], pair[2]) if pair else {}
-    tracks = sorted(set(map(str, run.frame["track"])))
+def _all_songs(run: RunData, with_audio: list[str]) -> list[dict[str, Any]]:
+    """A row for each song of the run: scores by system, disagreement, index of its audio."""
+    by_song = song_disagreement(run)
     return [
         {
             "name": track,
-            "apart": round(apart.get(track, 0.0), 4),
-            "heard": audible.index(track) if track in audible else None,
+            "apart": round(by_song.get(track, 0.0), 4),
+            "heard": with_audio.index(track) if track in with_audio else None,
             "scores": _scores(run, track),
         }
-        for track in tracks
+        for track in run.tracks
     ]
 
 
 # -- one song -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Stem:
-    """What is played and shown for one stem of a song."""
-
-    name: str
-    signals: dict[str, Audio]
-
-
-def _song(run: Loaded, song: Song, folder: Path, address: str) -> tuple[dict[str, Any], list[Path]]:
+def _song(
+    run: RunData, song: Song, folder: Path, address: str
+) -> tuple[dict[str, Any], list[Path]]:
+    """Write the files of a song; its entry in the page's data, and the paths."""
     written = [_audio_file(folder, address, MIXTURE, {MIXTURE: song.mixture})]
     stems = []
     for name, reference in song.references.items():
         signals = {MIXTURE: song.mixture, REFERENCE: reference}
-        signals |= {s: found[name] for s, found in song.estimates.items() if name in found}
-        own = {label: audio for label, audio in signals.items() if label != MIXTURE}
-        written.append(_audio_file(folder, address, name, own))
-        pictures, made = _pictures(_Stem(name, signals), folder, address)
-        written += made
-        gains = match_gains(signals, REFERENCE)
-        stems.append(
-            {
-                "name": name,
-                "files": [f"{address}/{MIXTURE}.js", f"{address}/{name}.js"],
-                "keys": [f"{address}/{MIXTURE}", f"{address}/{name}"],
-                "sources": [
-                    {"label": s, "gain": round(gains[s], 3), "picture": pictures[s]}
-                    for s in signals
-                ],
-            }
-        )
-    entry = {
+        signals |= {s: estimate[name] for s, estimate in song.estimates.items() if name in estimate}
+        entry, paths = _stem(name, signals, folder, address)
+        stems.append(entry)
+        written += paths
+    return {
         "name": song.name,
         "seconds": round(song.mixture.seconds, 4),
         "start": round(song.start, 3),
@@ -200,8 +179,25 @@ def _song(run: Loaded, song: Song, folder: Path, address: str) -> tuple[dict[str
         "top": song.mixture.rate / 2000,
         "stems": stems,
         "scores": _scores(run, song.name),
+    }, written
+
+
+def _stem(
+    name: str, signals: dict[str, Audio], folder: Path, address: str
+) -> tuple[dict[str, Any], list[Path]]:
+    own = {label: audio for label, audio in signals.items() if label != MIXTURE}
+    audio_file = _audio_file(folder, address, name, own)
+    pictures, picture_files = _pictures(name, signals, folder, address)
+    gains = match_gains(signals, REFERENCE)
+    entry = {
+        "name": name,
+        "files": [f"{address}/{MIXTURE}.js", f"{address}/{name}.js"],
+        "keys": [f"{address}/{MIXTURE}", f"{address}/{name}"],
+        "sources": [
+            {"label": s, "gain": round(gains[s], 3), "picture": pictures[s]} for s in signals
+        ],
     }
-    return entry, written
+    return entry, [audio_file, *picture_files]
 
 
 def _audio_file(folder: Path, address: str, name: str, signals: dict[str, Audio]) -> Path:
@@ -223,15 +219,16 @@ def _flac(audio: Audio) -> bytes:
     return out.getvalue()
 
 
-def _pictures(stem: _Stem, folder: Path, address: str) -> tuple[dict[str, str], list[Path]]:
-    spectra = {label: figures.spectrogram_db(audio) for label, audio in stem.signals.items()}
-    top = max(spectra[MIXTURE].max(), spectra[REFERENCE].max())
-    top = top if np.isfinite(top) else 0.0
+def _pictures(
+    stem: str, signals: dict[str, Audio], folder: Path, address: str
+) -> tuple[dict[str, str], list[Path]]:
+    """Spectrogram files of one stem: label to address, and the paths."""
+    spectra = relative_db(signals, (MIXTURE, REFERENCE))
     names, written = {}, []
     for number, (label, db) in enumerate(spectra.items()):
-        path = folder / f"{stem.name}-{number}.png"
+        path = folder / f"{stem}-{number}.png"
         with replacing(path) as partial:
-            partial.write_bytes(_png(db - top))
+            partial.write_bytes(_png(db))
         names[label] = f"{address}/{path.name}"
         written.append(path)
     return names, written
@@ -242,7 +239,7 @@ def _png(db: NDArray[np.float64]) -> bytes:
     from matplotlib import colormaps
     from PIL import Image
 
-    level = np.clip((db - figures.FLOOR_DB) / -figures.FLOOR_DB, 0, 1)
+    level = np.clip((db - FLOOR_DB) / -FLOOR_DB, 0, 1)
     small = _pooled(_pooled(level, PICTURE_ROWS, 0), PICTURE_COLUMNS, 1)
     image = Image.fromarray(np.round(small[::-1] * 255).astype(np.uint8), mode="L")
     palette = (colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
@@ -267,7 +264,7 @@ def _pooled(values: NDArray[np.float64], most: int, axis: int) -> NDArray[np.flo
 # -- the page -----------------------------------------------------------------------------------
 
 
-def _page(run: Loaded, data: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
+def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
     from markupsafe import Markup
 
     template = environment().get_template("page.html.j2")
@@ -288,7 +285,7 @@ def _page(run: Loaded, data: dict[str, Any], pictures: list[tuple[str, str]]) ->
     )
 
 
-def _described(run: Loaded, name: str) -> str:
+def _described(run: RunData, name: str) -> str:
     """In words, what a figure shows."""
     if name.startswith("songs-"):
         metric = captions.display(name.removeprefix("songs-"), run.traits)

@@ -42,7 +42,7 @@ def explain(
     StoreError
         if ``folder`` is no run.
     """
-    from benchsep.report.write import load
+    from benchsep.report.run import load
 
     run = load(Path(folder), improvement=True, intervals=False, aggregation=aggregation)
     return explained(run.tables, run.frame, run.traits, id)

@@ -281,7 +281,7 @@ def _all_json(tables: Sequence[Table]) -> str:
 
 
 def _all_html(tables: Sequence[Table]) -> str:
-    from benchsep.report.templates import environment
+    from benchsep.report.site.templates import environment
 
     template = environment().get_template("tables.html.j2")
     return template.render(

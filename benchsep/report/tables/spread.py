@@ -70,6 +70,23 @@ class Spread:
         return tuple(filter(None, (first, *sentences, last)))
 
 
+def with_spread_tables(
+    tables: Sequence[Table],
+    frame: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    traits: Mapping[str, ValueTraits],
+) -> list[Table]:
+    """The tables, and after them those of draws and tails of each edition."""
+    whole = list(tables)
+    for edition in dict.fromkeys(table.edition for table in tables):
+        first = next(table for table in tables if table.edition == edition)
+        part = frame[(frame["edition"].astype(str) == edition) & frame["metric"].isin(list(traits))]
+        headlines = [column.metric for column in first.columns if column.kind == "score"]
+        spread = Spread(part, traits, manifest, edition, first.rows, headlines)
+        whole += spread_tables(spread, first=len(whole) + 1)
+    return whole
+
+
 def spread_tables(spread: Spread, *, first: int) -> list[Table]:
     """The tables of draws and tails, numbered from ``first``; empty where there are none."""
     makers: list[Callable[[Spread], list[Table]]] = [_draws, _tails]

@@ -1,17 +1,35 @@
-"""Figures: one scale, embedded fonts, the same bytes each time."""
+"""Figures: one scale, embedded fonts, the same bytes each time, and the marks of the data."""
 
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+from benchsep._util.escape import visible
 from benchsep.audio import Audio
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import UsageError
-from benchsep.report.figures import draw as figures
+from benchsep.report.figures.cost import cost_figure
+from benchsep.report.figures.disagreement import disagreement_figure, largest_rank_differences
+from benchsep.report.figures.forest import CLEAR_COLOR, forest_figure, grouped_forest_figure
+from benchsep.report.figures.songs import distribution_figure
+from benchsep.report.figures.spectrogram import (
+    COLUMNS,
+    HOP,
+    N_FFT,
+    spectrogram_db,
+    spectrogram_figure,
+)
+from benchsep.report.figures.style import FAMILY_MARKERS, save, system_colors
+
+HOSTILE = "$\\frac{<\x1b>"
+FAMILIES = {"a": "generative", HOSTILE: "discriminative"}
 
 
 def sine(level: float, hertz: float = 1000.0, rate: int = 44_100) -> Audio:
@@ -19,23 +37,37 @@ def sine(level: float, hertz: float = 1000.0, rate: int = 44_100) -> Audio:
     return Audio.of(level * np.sin(2 * np.pi * hertz * t), rate)
 
 
+def texts(axis: Any) -> set[str]:
+    """Everything written in or at an axis: annotations, title, ticks, labels, legend."""
+    legend = axis.get_legend()
+    found = [*axis.texts, *axis.get_xticklabels(), *axis.get_yticklabels()]
+    found += legend.get_texts() if legend else []
+    return {t.get_text() for t in found} | {axis.get_title(), axis.get_xlabel(), axis.get_ylabel()}
+
+
+def points(axis: Any) -> set[tuple[float, float]]:
+    """Positions of all marks that were scattered."""
+    offsets = [np.asarray(c.get_offsets()) for c in axis.collections if len(c.get_offsets())]
+    return {(round(float(x), 6), round(float(y), 6)) for part in offsets for x, y in part}
+
+
 def test_a_full_scale_sine_has_zero_db_at_its_bin() -> None:
     rate, bin_ = 44_100, 100
-    db = figures.spectrogram_db(sine(1.0, bin_ * rate / figures.N_FFT, rate))
+    db = spectrogram_db(sine(1.0, bin_ * rate / N_FFT, rate))
     assert db[bin_, 20] == pytest.approx(0.0, abs=0.01)
     assert int(db[:, 20].argmax()) == bin_
 
 
 def test_long_audio_is_thinned_and_a_click_stays() -> None:
-    samples = np.zeros(figures.HOP * figures.COLUMNS * 3, np.float32)
+    samples = np.zeros(HOP * COLUMNS * 3, np.float32)
     samples[1_000_000] = 1.0
-    db = figures.spectrogram_db(Audio.of(samples, 44_100))
-    assert db.shape[1] <= figures.COLUMNS and np.isfinite(db).any()
+    db = spectrogram_db(Audio.of(samples, 44_100))
+    assert db.shape[1] <= COLUMNS and np.isfinite(db).any()
 
 
 def test_all_panels_share_one_scale(clip: TrackAudio) -> None:
     quiet = Audio(clip.stems["vocals"].samples * 0.1, 44_100)
-    figure = figures.spectrogram_figure(
+    figure = spectrogram_figure(
         clip.mixture, clip.stems["vocals"], {"a": quiet, "b": clip.mixture}, title="t"
     )
     images = [image for axis in figure.axes for image in axis.get_images()]
@@ -48,27 +80,34 @@ def test_all_panels_share_one_scale(clip: TrackAudio) -> None:
 
 
 def test_axes_are_labelled(clip: TrackAudio) -> None:
-    figure = figures.spectrogram_figure(clip.mixture, clip.stems["bass"], {}, title="t")
+    figure = spectrogram_figure(clip.mixture, clip.stems["bass"], {}, title="t")
     labels = {axis.get_xlabel() for axis in figure.axes} | {a.get_ylabel() for a in figure.axes}
     assert {"time (s)", "frequency (kHz)"} <= labels
     assert figure.axes[0].get_images()[0].get_extent()[3] == pytest.approx(22.05)
 
 
-def test_silence_and_one_sample_are_drawn() -> None:
+def test_silence_is_drawn_at_the_floor_and_one_sample_above_it() -> None:
     silent, single = sine(0.0), Audio.of(np.ones(1), 44_100)
-    figures.spectrogram_figure(silent, silent, {"x": silent}, title="t")
-    figures.spectrogram_figure(single, single, {}, title="t")
+    for audio, level in ((silent, -80.0), (single, 0.0)):
+        figure = spectrogram_figure(audio, audio, {HOSTILE: audio}, title=HOSTILE)
+        images = [image for axis in figure.axes for image in axis.get_images()]
+        assert len(images) == 3
+        assert {float(np.max(image.get_array())) for image in images} == {level}
+        assert [a.get_title(loc="left") for a in figure.axes[:3]] == [
+            "mixture", "reference", visible(HOSTILE),
+        ]  # fmt: skip
+        assert figure.get_suptitle() == visible(HOSTILE)
 
 
 def test_rates_must_agree() -> None:
     with pytest.raises(UsageError, match="48000"):
-        figures.spectrogram_figure(sine(1), sine(1), {"x": sine(1, rate=48_000)}, title="t")
+        spectrogram_figure(sine(1), sine(1), {"x": sine(1, rate=48_000)}, title="t")
 
 
 def test_files_are_the_same_bytes_each_time_with_embedded_fonts(tmp_path: Path) -> None:
     def draw(name: str) -> list[bytes]:
-        made = figures.forest_figure([("a − b", 0.1, -0.1, 0.3)], label="$x", title="漢 <b> $")
-        return [path.read_bytes() for path in figures.save(made, tmp_path / name)]
+        made = forest_figure([("a − b", 0.1, -0.1, 0.3)], label="$x", title="漢 <b> $")
+        return [path.read_bytes() for path in save(made, tmp_path / name)]
 
     one, two = draw("one"), draw("two")
     assert one == two
@@ -76,25 +115,106 @@ def test_files_are_the_same_bytes_each_time_with_embedded_fonts(tmp_path: Path) 
     assert not re.search(rb"CreationDate", one[1])
 
 
-def test_other_figures_draw_any_label(tmp_path: Path) -> None:
-    hostile = "$\\frac{<\x1b>"
-    families = {"a": "generative", hostile: "discriminative"}
-    songs = {"a": [1.0, 2.0, float("nan")], hostile: [float("nan")]}
-    made = [
-        figures.distribution_figure(songs, families, label="ViSQOL", title=hostile),
-        figures.cost_figure(
-            {"a": (3.0, 0.5, float("nan")), hostile: (2.0, 8.0, 900.0)},
-            families, label="ViSQOL", title="t", rulers={"mixture": 1.0},
-        ),
-        figures.disagreement_figure(
-            {s: {"s1": (1.0, 2.0), "s2": (2.0, 1.0), hostile: (3.0, 0.0)} for s in families},
-            families, labels=("a", "b"), title="t",
-        ),
-    ]  # fmt: skip
-    for index, figure in enumerate(made):
-        assert all(p.stat().st_size > 1000 for p in figures.save(figure, tmp_path / f"{index}.x"))
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_filled_point_is_an_interval_without_zero(groups: int) -> None:
+    rows = [("a − b", 0.2, 0.1, 0.3), (HOSTILE, 0.1, -0.1, 0.3)]
+    if groups == 1:
+        figure = forest_figure(rows, label="difference", title=HOSTILE)
+    else:
+        both = [(name, stem, *interval) for name, *interval in rows for stem in ("bass", HOSTILE)]
+        figure = grouped_forest_figure(both, label="difference", title=HOSTILE)
+        assert [axis.get_title() for axis in figure.axes] == ["bass", visible(HOSTILE)]
+    assert len(figure.axes) == groups
+    for axis in figure.axes:
+        dots = [line for line in axis.lines if line.get_marker() == "o"]
+        assert [(d.get_xdata()[0], d.get_ydata()[0], d.get_mfc()) for d in dots] == [
+            (0.2, 0, CLEAR_COLOR), (0.1, 1, "white"),
+        ]  # fmt: skip
+        whiskers = [tuple(line.get_xdata()) for line in axis.lines if line.get_marker() != "o"]
+        assert whiskers[1:] == [(0.1, 0.3), (-0.1, 0.3)]
+    assert {"a − b", visible(HOSTILE)} <= texts(figure.axes[0])
+    assert any(axis.get_xlabel() == "difference" for axis in figure.axes)
+    explained = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert explained == ["interval without 0", "interval with 0"]
 
 
-def test_song_names_follow_the_largest_disagreement() -> None:
-    points = [("s", "agree", 1.0, 1.0), ("s", "split", 4.0, 0.0), ("s", "mid", 2.0, 2.0)]
-    assert figures._most_split(points)[0] == 1
+def test_every_song_is_a_point_and_a_row_without_songs_gives_its_reason(tmp_path: Path) -> None:
+    songs = {"a": [1.0, 2.0, 4.0, float("nan")], HOSTILE: [float("nan")], "c": []}
+    figure = distribution_figure(
+        songs, FAMILIES, label="ViSQOL", title=HOSTILE, notes={HOSTILE: "not all stems"}
+    )
+    axis = figure.axes[0]
+    assert sorted(x for x, _ in points(axis)) == [1.0, 2.0, 4.0]
+    assert all(abs(y) < 0.3 for _, y in points(axis)), "within the row of system a"
+    (box,) = axis.patches
+    assert (box.get_x(), box.get_x() + box.get_width()) == (1.5, 3.0), "the quartiles"
+    assert tuple(axis.lines[0].get_xdata()) == (2.0, 2.0), "the median"
+    assert {"a", visible(HOSTILE), "not all stems", "no value", "ViSQOL"} <= texts(axis)
+    assert figure.get_suptitle() == visible(HOSTILE)
+    assert _is_drawn(figure, tmp_path)
+
+
+def test_cost_is_drawn_where_it_is_known_and_every_point_is_named(tmp_path: Path) -> None:
+    measured = {"a": (3.0, 0.5, float("nan")), HOSTILE: (2.0, 8.0, 900.0)}
+    figure = cost_figure(
+        measured, FAMILIES, label="ViSQOL", title="t",
+        reference_lines={"mixture": 1.0, "reference": 4.7, "oracle-irm": 4.71},
+    )  # fmt: skip
+    time, memory = figure.axes
+    assert points(time) == {(0.5, 3.0), (8.0, 2.0)} and points(memory) == {(900.0, 2.0)}
+    names = {"mixture", "reference, oracle-irm"}
+    assert {"a", visible(HOSTILE), "ViSQOL"} | names <= texts(time)
+    assert {visible(HOSTILE)} | names <= texts(memory) and "a" not in texts(memory)
+    assert sorted(line.get_ydata()[0] for line in time.lines) == [1.0, 4.7, 4.71]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["generative", "discriminative"]
+    assert _is_drawn(figure, tmp_path)
+
+
+def test_names_at_the_points_do_not_overlap() -> None:
+    close = {f"system {i}": (3.0 + 0.01 * i, 1.0, 500.0) for i in range(6)}
+    figure = cost_figure({**close, "far": (1.0, 9.0, 100.0)}, {}, label="ViSQOL", title="t")
+    renderer = figure.canvas.get_renderer()
+    for axis in figure.axes:
+        names = [text for text in axis.texts if text.get_text()]
+        assert {text.get_text() for text in names} == {*close, "far"}
+        boxes = [Text.get_window_extent(text, renderer) for text in names]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+        moved = [text for text in names if text.arrow_patch is not None]
+        assert moved, "a name that moved away has a line to its point"
+
+
+def test_disagreement_shows_each_song_and_names_the_extreme_ones(tmp_path: Path) -> None:
+    values = {
+        "a": {"s1": (1.0, 2.0), "s2": (2.0, 1.0), HOSTILE: (9.0, 0.0)},
+        HOSTILE: {"s1": (1.5, 2.5), "s2": (2.5, 1.5)},
+    }
+    figure = disagreement_figure(values, FAMILIES, labels=("one", "two"), title="t", named=1)
+    axis = figure.axes[0]
+    assert points(axis) == {xy for songs in values.values() for xy in songs.values()}
+    written = texts(axis)
+    assert {"one", "two", "1", "a", visible(HOSTILE)} <= written
+    assert f"ranked most differently:\n1  a:\n    {visible(HOSTILE)}" in written
+    assert "2" not in {text.get_text() for text in axis.texts}
+    assert _is_drawn(figure, tmp_path)
+
+
+def test_largest_rank_differences_come_first() -> None:
+    songs = [("s", "agree", 1.0, 1.0), ("s", "split", 4.0, 0.0), ("s", "mid", 2.0, 2.0)]
+    assert largest_rank_differences(songs)[0] == 1
+    assert largest_rank_differences(songs[:2]) == []
+
+
+def test_systems_of_a_family_differ_in_colour_and_families_in_marker() -> None:
+    colors = system_colors({"a": "generative", "b": "generative", "c": "discriminative", "d": "x"})
+    assert len(set(colors.values())) == 4
+    assert len(set(FAMILY_MARKERS.values())) == len(FAMILY_MARKERS)
+
+
+def _is_drawn(figure: Any, folder: Path) -> bool:
+    """Whether both files hold a picture: a PNG with more than its background, a PDF with text."""
+    from PIL import Image
+
+    png, pdf = save(figure, folder / "a name.with a dot")
+    with Image.open(png) as image:
+        colours = image.convert("RGB").getcolors(1 << 24)
+    return len(colours) > 10 and b"/FontFile2" in pdf.read_bytes()

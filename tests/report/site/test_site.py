@@ -17,9 +17,9 @@ from benchsep.audio import STEMS, Audio
 from benchsep.listeners import validity
 from benchsep.report import mushra
 from benchsep.report.excerpts import Song
+from benchsep.report.run import RunData
 from benchsep.report.site.build import write_site
 from benchsep.report.tables.build import tables
-from benchsep.report.write import Loaded
 from tests.helpers.sample_run import SYSTEMS, TRACKS, TRAITS, make_rows
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser") if (p := shutil.which(n))), None)
@@ -46,7 +46,7 @@ def a_song(name: str) -> Song:
     )
 
 
-def a_run() -> Loaded:
+def a_run() -> RunData:
     frame = pd.DataFrame(make_rows())
     apart = (frame.track == TRACKS[1]) & (frame.metric == "visqol")
     frame.loc[apart & (frame.system == "tokensep@mini"), "value"] = 4.6
@@ -57,7 +57,7 @@ def a_run() -> Loaded:
         "dataset": {"name": "</script><img src=x onerror=alert(1)>"},
     }
     made = tables(frame, costs, manifest, TRAITS, intervals=True)
-    return Loaded(frame, costs, manifest, TRAITS, made)
+    return RunData(frame, costs, manifest, TRAITS, made)
 
 
 @pytest.fixture(scope="module")
@@ -410,6 +410,11 @@ def test_a_report_without_audio_says_so(browser: Any, tmp_path: Path) -> None:
 
 
 def test_every_audible_system_is_listed() -> None:
-    from benchsep.report.excerpts import audible
+    from benchsep.report.excerpts import systems_with_audio
 
-    assert audible(SYSTEMS) == ["tokensep@mini", "htdemucs@mini", "bs_roformer@mini", "oracle-irm"]
+    assert systems_with_audio(SYSTEMS) == [
+        "tokensep@mini",
+        "htdemucs@mini",
+        "bs_roformer@mini",
+        "oracle-irm",
+    ]

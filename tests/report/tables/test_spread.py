@@ -15,7 +15,7 @@ from benchsep.report.tables.build import tables
 from benchsep.report.tables.explain import explained
 from benchsep.report.tables.model import Table
 from benchsep.report.tables.render import latex_document, render
-from benchsep.report.write import with_spread
+from benchsep.report.tables.spread import with_spread_tables
 from benchsep.stats import core as stats
 from tests.helpers.sample_run import SYSTEMS, TRAITS, make_rows
 
@@ -43,7 +43,7 @@ def drawn() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def made(drawn: pd.DataFrame) -> list[Table]:
     costs = pd.DataFrame(columns=["system", "rtf", "peak_memory_mb"])
-    return with_spread(tables(drawn, costs, {}, TRAITS), drawn, {}, TRAITS)
+    return with_spread_tables(tables(drawn, costs, {}, TRAITS), drawn, {}, TRAITS)
 
 
 def titled(made: list[Table], start: str) -> Table:
@@ -105,7 +105,7 @@ def test_few_songs_have_no_tail_and_one_draw_no_spread(
     frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
 ) -> None:
     first = tables(frame, costs, manifest, traits)
-    assert with_spread(first, frame, manifest, traits) == first
+    assert with_spread_tables(first, frame, manifest, traits) == first
 
 
 @pytest.mark.parametrize("format", ["md", "tex", "csv", "json", "html", "terminal"])

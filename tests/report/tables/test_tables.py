@@ -20,8 +20,8 @@ from benchsep.metrics.metric import ValueTraits
 from benchsep.report.tables.build import render, tables
 from benchsep.report.tables.model import Table
 from benchsep.report.tables.render import latex_document
+from benchsep.report.tables.spread import with_spread_tables
 from benchsep.report.tables.summary import gains, summaries
-from benchsep.report.write import with_spread
 from benchsep.stats import core as stats
 from tests.helpers.sample_run import SYSTEMS, TRACKS, make_rows
 
@@ -373,7 +373,7 @@ def full(costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits) -> list[
     systems = {**SYSTEMS, "evil_{}\\x $^ 漢 – “q”": "generative"}
     rows = _lose(pd.DataFrame(make_rows(systems, tracks=songs)), "bs_roformer@mini")
     made = tables(rows, costs, manifest, traits, improvement=True, intervals=True)
-    return with_spread(made, rows, manifest, traits)
+    return with_spread_tables(made, rows, manifest, traits)
 
 
 def test_latex_rows_have_the_columns_that_are_declared(full: list[Table]) -> None:

@@ -17,7 +17,7 @@ def environment() -> Environment:
     from benchsep._util.escape import json_for_script, visible
 
     made = Environment(
-        loader=PackageLoader("benchsep.report", "templates"),
+        loader=PackageLoader("benchsep.report.site", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,136 @@
+"""What all figures share: style, colours, legend and the files they are saved to.
+
+Conventions
+-----------
+colours   the map ``cividis`` and the Okabe-Ito palette: safe for colour-blind readers, monotone in
+          grey; a family has a marker as well as a colour
+files     PNG and PDF with embedded TrueType fonts (type 42) and without a date: the same input
+          gives the same bytes
+back end  figures are made without pyplot, hence without a display and without global state
+
+Functions
+---------
+styled            context in which the style holds
+new_figure        a figure with its axes, laid out automatically
+draw_legend       legend below the figure: families, then further marks
+system_colors     a colour for each system
+save              PNG and PDF of a figure
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchsep._util.atomic import replacing
+from benchsep._util.escape import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.hashsalt": "benchsep",
+    "text.parse_math": False,  # a song called "$x^$" is text, not a formula
+}
+
+FAMILY_COLORS = {
+    "generative": "#D55E00",
+    "discriminative": "#0072B2",
+    "unknown": "#CC79A7",
+    "mixture": "#7F7F7F",
+    "oracle": "#2B2B2B",
+}
+FAMILY_MARKERS = {
+    "generative": "D",
+    "discriminative": "o",
+    "unknown": "s",
+    "mixture": "x",
+    "oracle": "^",
+}
+SYSTEM_COLORS = {
+    "generative": ("#D55E00", "#E69F00", "#7A3300", "#F4B183"),
+    "discriminative": ("#0072B2", "#56B4E9", "#003355", "#009E73"),
+    "unknown": ("#CC79A7", "#7A3F63"),
+}
+"""Colours of the systems of one family: they differ in lightness, so that they differ in grey."""
+
+_FAMILY_NAMES = {"unknown": "undeclared", "oracle": "oracle or truth"}
+
+
+def styled() -> Any:
+    """A context in which the style holds, whatever the user's matplotlibrc sets."""
+    import matplotlib
+
+    defaults: Any = matplotlib.rcParamsDefault
+    style: Any = {**defaults, **STYLE, "backend": "agg"}
+    return matplotlib.rc_context(style)
+
+
+def new_figure(width: float, height: float, rows: int, columns: int, **options: Any) -> Any:
+    """A figure of ``width`` by ``height`` inches and its axes ``[rows, columns]``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def draw_legend(figure: Figure, families: Sequence[str], more: Sequence[Any] = ()) -> None:
+    """Below the figure: the marker of each family that is in it, then further handles."""
+    from matplotlib.lines import Line2D
+
+    markers = [
+        Line2D(
+            [], [], ls="", marker=FAMILY_MARKERS[family], color=FAMILY_COLORS[family], ms=4,
+            label=_FAMILY_NAMES.get(family, family),
+        )
+        for family in FAMILY_MARKERS
+        if family in families
+    ]  # fmt: skip
+    figure.legend(
+        handles=[*markers, *more], loc="outside lower center", ncols=4, frameon=False, fontsize=7
+    )
+
+
+def system_colors(families: Mapping[str, str]) -> dict[str, str]:
+    """System to a colour of its family; the colours of a family repeat when they run out."""
+    colors: dict[str, str] = {}
+    used: dict[str, int] = {}
+    for system, family in families.items():
+        cycle = SYSTEM_COLORS.get(family, (FAMILY_COLORS.get(family, FAMILY_COLORS["unknown"]),))
+        colors[system] = cycle[used.get(family, 0) % len(cycle)]
+        used[family] = used.get(family, 0) + 1
+    return colors
+
+
+def visible_lines(lines: Sequence[str], limit: int = 60) -> str:
+    """Lines of text from outside, each made visible and cut to ``limit`` characters."""
+    texts = map(visible, lines)
+    return "\n".join(f"{text[: limit - 1]}…" if len(text) > limit else text for text in texts)
+
+
+def save(figure: Figure, path_stem: str | Path) -> list[Path]:
+    """Write ``<path_stem>.png`` (200 dpi) and ``<path_stem>.pdf``; the same bytes each time."""
+    stem = Path(path_stem)
+    png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
+    with styled(), warnings.catch_warnings():
+        # A title in a script that the font lacks shows boxes in the figure; the data is the same.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        with replacing(png) as partial:
+            figure.savefig(partial, dpi=200, metadata={"Software": None})
+        figure.set_layout_engine("none")  # settled; solving it again takes longer than drawing
+        undated = {"CreationDate": None, "Producer": None, "Creator": None}
+        with replacing(pdf) as partial:
+            figure.savefig(partial, dpi=200, metadata=undated)
+    return [png, pdf]

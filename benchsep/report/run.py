@@ -1,0 +1,177 @@
+"""A run read once for its report, and the choice of the songs to show.
+
+Conventions
+-----------
+edition       figures and songs are those of the first table's edition: editions of the data never
+              share a table or a figure
+disagreement  of two metrics on a song: each cell (system, stem, song) has a rank from 0 to 1 among
+              all cells under either metric; the song's disagreement is the mean absolute
+              difference of the two ranks
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchsep.listeners import validity
+from benchsep.report.tables.build import ordered, tables
+from benchsep.report.tables.published import published_table
+from benchsep.report.tables.spread import with_spread_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+    from benchsep.report.tables.model import Table
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Cells, costs, manifest and tables of a run."""
+
+    frame: pd.DataFrame
+    costs: pd.DataFrame
+    manifest: dict[str, Any]
+    traits: dict[str, ValueTraits]
+    tables: list[Table]
+
+    @property
+    def families(self) -> dict[str, str]:
+        """System label to family, in table order."""
+        return {row.system: row.family for table in self.tables[:1] for row in table.rows}
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metric columns in table order."""
+        return ordered(set(self.frame["metric"]) & set(self.traits), self.traits)
+
+    @property
+    def edition(self) -> str:
+        """Edition of the first table; empty for a run without cells."""
+        return self.tables[0].edition if self.tables else ""
+
+    @property
+    def tracks(self) -> list[str]:
+        return sorted(set(map(str, self.frame["track"])))
+
+    @cached_property
+    def song_values(self) -> Mapping[tuple[str, str, str], Mapping[str, float]]:
+        """``(system, stem, metric)`` to ``{song: value}`` of the first edition, averages included.
+
+        Read by the figures.
+        """
+        from benchsep.report.tables.summary import with_averages
+        from benchsep.stats.core import song_values
+
+        cells = self.frame[self.frame["edition"].astype(str) == self.edition]
+        cells = cells[cells["metric"].isin(self.metrics)]
+        return with_averages(song_values(cells), cells)
+
+
+def load(
+    folder: Path,
+    *,
+    improvement: bool = False,
+    intervals: bool = True,
+    aggregation: Literal["mean", "median"] | None = None,
+) -> RunData:
+    """Read a run folder and make its tables.
+
+    Parameters
+    ----------
+    improvement
+        Add the gains over the mixture to the tables.
+    intervals
+        Add intervals and compact letters to the tables (half a minute for a large run).
+    aggregation
+        One statistic over songs, and over frames where they are stored, in place of each metric's
+        own.
+
+    Raises
+    ------
+    StoreError
+        if ``folder`` is no run.
+    """
+    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
+    from benchsep.stats.core import reaggregated
+
+    frame, manifest = load_run(folder), Store(folder).manifest()
+    costs = load_costs(folder)
+    frame, traits = reaggregated(frame, traits_in(frame, manifest), aggregation)
+    report = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)
+    report = with_spread_tables(report, frame, manifest, traits)
+    for edition in dict.fromkeys(table.edition for table in report):
+        published = published_table(report, edition)
+        if published:
+            report.append(published)
+    return RunData(frame, costs, manifest, traits, report)
+
+
+# -- songs to show ------------------------------------------------------------------------------
+
+
+def most_disputed_songs(run: RunData, limit: int) -> list[str]:
+    """At most ``limit`` songs, largest disagreement between metrics first."""
+    return rank_by_disagreement(run.tracks, song_disagreement(run), limit)
+
+
+def song_disagreement(run: RunData) -> dict[str, float]:
+    """Song to the disagreement of the :func:`contrasting_metrics`; empty without such a pair."""
+    pair = contrasting_metrics(run)
+    return disagreement(run.frame, *pair) if pair else {}
+
+
+def contrasting_metrics(run: RunData) -> tuple[str, str, int] | None:
+    """The two metrics whose disagreement is shown, and the product of their directions.
+
+    The first metric that tolerates misalignment and the first that does not; without both kinds,
+    the first two that tolerate it; ``None`` if there are not two.
+    """
+    tolerant = [m for m in run.metrics if not validity.fails_across(m, run.traits[m])]
+    strict = [m for m in run.metrics if m not in tolerant]
+    pair = (tolerant[:1] + strict[:1]) if tolerant and strict else tolerant[:2]
+    if len(pair) < 2:
+        return None
+    return pair[0], pair[1], run.traits[pair[0]].direction * run.traits[pair[1]].direction
+
+
+def disagreement(frame: pd.DataFrame, one: str, other: str, direction: int = 1) -> dict[str, float]:
+    """Song to the disagreement (0 to 1) of two metrics over the ranked systems.
+
+    Parameters
+    ----------
+    frame
+        Cells of the run.
+    one, other
+        Metric columns.
+    direction
+        Product of the metrics' directions: -1 where one of them is better when low.
+    """
+    keys = ["system", "stem", "track"]
+    ranked = frame[(frame["status"] == "ok") & ~frame["family"].isin(["mixture", "oracle"])]
+    wide = ranked[ranked["metric"].isin([one, other])].pivot_table(
+        index=keys, columns="metric", values="value", aggfunc="mean"
+    )
+    if one not in wide or other not in wide:
+        return {}
+    wide = wide[[one, other]].dropna()
+    if wide.empty:
+        return {}
+    first = wide[one].rank(pct=True)
+    second = (direction * wide[other]).rank(pct=True)
+    by_song = (first - second).abs().groupby(level="track").mean()
+    return {str(track): float(value) for track, value in sorted(by_song.items())}
+
+
+def rank_by_disagreement(
+    tracks: Sequence[str], by_song: Mapping[str, float], limit: int
+) -> list[str]:
+    """At most ``limit`` of ``tracks``, largest disagreement first, then by name."""
+    return sorted(tracks, key=lambda t: (-by_song.get(t, 0.0), t))[: max(limit, 0)]
