@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -63,18 +64,9 @@ MSST_OFFICIAL = {
 }
 
 
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def combined_sha256(paths: list[Path]) -> str:
     """Hash of one file, or of the hashes of several in order (a bag)."""
-    hashes = [sha256_of(path) for path in paths]
+    hashes = [file_sha256(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
@@ -284,7 +276,7 @@ def check_name_hash(path: Path, stem: str) -> None:
     prefix = _promised_hash(stem)
     if not prefix:
         return
-    found = sha256_of(path)[: len(prefix)]
+    found = file_sha256(path)[: len(prefix)]
     if found != prefix:
         raise CheckpointError(
             f"{path}: sha256 begins with {found}, its name says {prefix}: corrupt or cut short; "
@@ -460,34 +452,3 @@ def load_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
     wide = {k: v.to(torch.float32) if v.dtype == torch.float16 else v for k, v in tensors.items()}
     return wide, metadata
-
-
-def load_strictly(model: Any, state: dict[str, Any], path: Path) -> None:
-    """``load_state_dict`` that names what differs.
-
-    Raises
-    ------
-    CheckpointError
-        with the first keys that are absent, unexpected, or of another shape.
-    """
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a state dict")
-    expected = model.state_dict()
-    absent = [key for key in expected if key not in state]
-    extra = [key for key in state if key not in expected]
-    shapes = [
-        f"{key} {tuple(state[key].shape)} for {tuple(expected[key].shape)}"
-        for key in expected
-        if key in state and getattr(state[key], "shape", None) != expected[key].shape
-    ]
-    problems = [
-        f"{len(found)} {what}: {', '.join(found[:3])}{' …' if len(found) > 3 else ''}"
-        for found, what in ((absent, "absent"), (extra, "unexpected"), (shapes, "of another shape"))
-        if found
-    ]
-    if problems:
-        raise CheckpointError(
-            f"{path}: its weights are not this model's ({'; '.join(problems)}); "
-            "check that checkpoint and configuration belong together"
-        )
-    model.load_state_dict(state, strict=True)

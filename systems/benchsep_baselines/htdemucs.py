@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.device import torch_device
+from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
@@ -248,7 +249,7 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
         model = package["klass"](*package["args"], **_known_arguments(package))
     except (TypeError, ValueError, AssertionError) as error:
         raise CheckpointError(f"{path}: its arguments do not build a model ({error})") from error
-    checkpoints.load_strictly(model, package["state"], path)
+    load_strictly(model, package["state"], path)
     return model.eval()
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from benchsep._util import yamlfile
 from benchsep._util.device import torch_device
+from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
@@ -86,7 +87,7 @@ class MsstSeparator(Separator):
         if overlap != "":
             self.overlap = whole("overlap", overlap, low=1, high=64)
         model = build(dict(settings.arguments), found.config or found.weights)
-        checkpoints.load_strictly(model, state, found.weights)
+        load_strictly(model, state, found.weights)
         self.model = model.to(self.device).eval()
         self.info = SystemInfo(
             name=name,

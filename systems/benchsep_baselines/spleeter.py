@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchsep._util.device import torch_device
+from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError, Unavailable
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
@@ -142,5 +143,5 @@ def _load(net: Any, path: Path) -> Any:
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
     expected = net.state_dict()
     tensors |= {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
-    checkpoints.load_strictly(net, {k: v for k, v in tensors.items() if k in expected}, path)
+    load_strictly(net, {k: v for k, v in tensors.items() if k in expected}, path)
     return net.eval()

@@ -1,8 +1,7 @@
 """tokensep: music source separation by a language model over codec tokens.
 
 After arXiv 2604.09371: a dual-path codec, a Conformer over the mixture, and a LLaMA-style decoder
-that writes the tokens of vocals, drums, bass and other one after the other. Usable without
-benchsep::
+that writes the tokens of vocals, drums, bass and other one after the other. From Python::
 
     from tokensep import TokenSep
     stems = TokenSep.from_checkpoint("mini").separate(audio, 44_100)  # {"vocals": [C, T], …}

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokensep.errors import ConfigError, TokenSepError, Unavailable
+from tokensep.errors import BenchsepError, ConfigError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,51 +56,17 @@ def separate(
     ] = None,
 ) -> None:
     """Write the four stems of each song as float wav files of its rate and length."""
+    from benchsep.audio import Audio, read_audio, write_audio
     from tokensep.separator import TokenSep
 
     model = TokenSep.from_checkpoint(checkpoint)
     options = _override(model.config.inference, option or [])
     for song in songs:
-        audio, rate = _read(song)
-        folder = out / song.stem
-        folder.mkdir(parents=True, exist_ok=True)
-        for stem, samples in model.separate(audio, rate, seed=seed, options=options).items():
-            _write(folder / f"{stem}.wav", samples, rate)
+        mixture, folder = read_audio(song), out / song.stem
+        stems = model.separate(mixture.samples, mixture.rate, seed=seed, options=options)
+        for stem, samples in stems.items():
+            write_audio(folder / f"{stem}.wav", Audio(samples, mixture.rate))
         typer.echo(str(folder))
-
-
-def _write(path: Path, samples: Any, rate: int) -> None:
-    import soundfile
-
-    from tokensep.errors import AudioError
-    from tokensep.files import replacing
-
-    try:
-        with replacing(path) as partial:
-            soundfile.write(str(partial), samples.T, rate, subtype="FLOAT")
-    except (RuntimeError, OSError, AssertionError) as error:
-        raise AudioError(f"{path}: cannot be written ({error})") from error
-
-
-def _read(path: Path) -> tuple[Any, int]:
-    import soundfile
-
-    from tokensep.errors import AudioError
-
-    if not path.is_file():
-        raise AudioError(f"{path}: no such file")
-    try:
-        with soundfile.SoundFile(str(path)) as handle:
-            # FLAC of digital silence takes about 1 byte for 2,000 samples
-            if handle.frames * handle.channels > 10_000 * path.stat().st_size:
-                raise AudioError(
-                    f"{path}: its header claims {handle.frames} frames, more than its "
-                    f"{path.stat().st_size} bytes can hold"
-                )
-            audio, rate = handle.read(dtype="float32", always_2d=True), handle.samplerate
-    except (RuntimeError, OSError, MemoryError) as error:
-        raise AudioError(f"{path}: not readable as audio ({error})") from error
-    return audio.T, rate
 
 
 @app.command()
@@ -263,14 +229,9 @@ def pseudo_label(
     device: Annotated[str, typer.Option()] = "cpu",
 ) -> None:
     """Label recordings with a teacher's stems, as tar shards of FLAC; run again to continue."""
+    from tokensep.integration.system import teacher as load
     from tokensep.train import pseudo_labels
 
-    try:
-        from tokensep.integration.system import teacher as load
-    except ImportError as error:
-        raise Unavailable(
-            f"the teacher comes from benchsep, which is not here ({error}): pip install benchsep"
-        ) from error
     settings = pseudo_labels.Settings(
         shard_seconds=60 * shard_minutes, min_residual_db=min_residual_db, rank=rank, world=world
     )
@@ -281,24 +242,18 @@ def pseudo_label(
 
 
 def main() -> None:
-    """Entry point: tokensep's and benchsep's own errors end in one line, not a traceback."""
+    """Entry point: an error raised on purpose ends in one line, not in a traceback."""
     import sys
 
     try:
         app()
-    except TokenSepError as error:
+    except BenchsepError as error:
         typer.echo(f"tokensep: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         typer.echo(f"tokensep: {where}{error.strerror or error}", err=True)
         sys.exit(1)
-    except Exception as error:
-        # benchsep's errors reach here through the plugin; the name tells them without an import
-        if any(base.__name__ == "BenchsepError" for base in type(error).__mro__):
-            typer.echo(f"tokensep: {error}", err=True)
-            sys.exit(2 if type(error).__name__ == "UsageError" else 1)
-        raise
 
 
 if __name__ == "__main__":

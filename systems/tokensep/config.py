@@ -9,12 +9,12 @@ The LM's and the conditioner's models live in :mod:`tokensep.lm.config`.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from benchsep._util.yamlfile import read_yaml
 from tokensep.errors import ConfigError
 
 T = TypeVar("T", bound="Strict")
@@ -207,23 +207,12 @@ class CodecTrainConfig(Strict):
     losses: LossConfig = LossConfig()
 
 
-def _levels(text: str) -> int:
-    level = most = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        level += 1 if bracket in "[{" else -1
-        most = max(most, level)
-    return most
-
-
 def _read(path: Path) -> Any:
-    import yaml
-
     try:
-        text = path.read_text(encoding="utf-8")
-        if _levels(text) > 100:  # PyYAML's time grows with the square of the depth
-            raise ValueError("nested more than 100 levels deep")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as e:
+        if path.suffix == ".json":
+            return json.loads(path.read_text(encoding="utf-8"))
+        return read_yaml(path)
+    except (OSError, ValueError, RecursionError) as e:
         raise ConfigError(f"{path} cannot be read as a configuration ({e})") from e
 
 

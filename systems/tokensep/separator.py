@@ -27,6 +27,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from benchsep._util.tensors import file_sha256
+from benchsep.audio import Audio, fit_length
 from tokensep.codec.interface import Codes
 from tokensep.decode.consensus import Consensus
 from tokensep.decode.generate import Generated, Step, generate
@@ -41,45 +43,6 @@ SILENT = 1e-6
 """RMS below which a signal is silence: nothing is generated for it."""
 PIECE_SECONDS = 20.0
 """Of a song through the codec's decoder at a time."""
-
-
-def checked(audio: ArrayLike, rate: int) -> Samples:
-    """``[channels, T]`` float32.
-
-    Raises
-    ------
-    AudioError
-        no samples, more than two dimensions, NaN or infinite samples, an absurd rate.
-    """
-    samples = np.asarray(audio, dtype=np.float32)
-    samples = samples[None] if samples.ndim == 1 else samples
-    if samples.ndim != 2 or 0 in samples.shape:
-        raise AudioError(
-            f"audio of shape {np.shape(audio)}; expected [channels, samples], at least one of each"
-        )
-    if samples.shape[0] > 64:
-        raise AudioError(
-            f"{samples.shape[0]} channels of {samples.shape[1]} samples: the axes look swapped, "
-            "expected [channels, samples]"
-        )
-    if not np.isfinite(samples).all():
-        bad = int(samples.size - np.isfinite(samples).sum())
-        raise AudioError(f"{bad} of {samples.size} samples are NaN or infinite; clean them first")
-    if not 1000 <= int(rate) <= 768_000:
-        raise AudioError(f"sample rate {rate} Hz; expected 1,000 to 768,000")
-    return samples
-
-
-def resampled(samples: Samples, source: int, target: int, length: int | None = None) -> Samples:
-    """``[C, T]`` at another rate (soxr HQ), cut or padded to ``length``."""
-    if source != target:
-        import soxr
-
-        samples = soxr.resample(samples.T, source, target, quality="HQ").T
-    if length is not None:
-        samples = samples[:, :length]
-        samples = np.pad(samples, ((0, 0), (0, length - samples.shape[1])))
-    return np.ascontiguousarray(samples, dtype=np.float32)
 
 
 def rms(samples: Samples) -> float:
@@ -145,7 +108,7 @@ class TokenSep:
             A file is missing, corrupt, or made for another model.
         """
         from tokensep.codec.model import HCodec
-        from tokensep.lm.weights import WEIGHTS, load_lm, sha256
+        from tokensep.lm.weights import WEIGHTS, load_lm
 
         folder = Path(source)
         if str(source) == "mini":
@@ -158,7 +121,7 @@ class TokenSep:
         lm, codec = load_lm(folder), HCodec.from_checkpoint(folder)
         if lm.config.encoder.kind == "ssl":
             lm.encoder.attach(codec.teacher)  # type: ignore[union-attr, arg-type]
-        digest = sha256(folder / WEIGHTS)
+        digest = file_sha256(folder / WEIGHTS)
         name = "mini" if str(source) == "mini" else folder.name
         return cls(lm.to(device), codec.to(device), Provenance(name, digest))
 
@@ -191,7 +154,7 @@ class TokenSep:
             are separated) or ``prime``.
         """
         options = options or self.config.inference
-        mixture = checked(audio, rate)
+        mixture = Audio.of(audio, rate).samples
         told = self._told(truth, rate, mixture, options) if truth is not None else None
         stems = self.separate_mono(mixture.mean(0), rate, seed=seed, options=options, truth=told)
         channels = mixture.shape[0]
@@ -223,7 +186,7 @@ class TokenSep:
         missing = [stem for stem in self.config.stems if stem not in truth]
         if missing:
             raise AudioError(f"no true {', '.join(missing)}; all of the LM's stems are needed")
-        told = np.stack([checked(truth[stem], rate).mean(0) for stem in self.config.stems])
+        told = np.stack([Audio.of(truth[stem], rate).samples.mean(0) for stem in self.config.stems])
         if told.shape[1] != mixture.shape[1]:
             raise AudioError(
                 f"true stems of {told.shape[1]} samples for a mixture of {mixture.shape[1]}"
@@ -245,12 +208,12 @@ class TokenSep:
         if level < SILENT:
             return np.zeros((len(config.stems), length), np.float32)
         gain = 10 ** (config.loudness / 20) / level
-        core = resampled(gain * mono[None], rate, config.rate)[0]
+        core = Audio(gain * mono[None], rate).resampled(config.rate).samples[0]
         told = None
         if truth is not None:
-            told = torch.from_numpy(resampled(gain * truth, rate, config.rate))
+            told = torch.from_numpy(Audio(gain * truth, rate).resampled(config.rate).samples)
         stems = self._windows(torch.from_numpy(core), seed, options, told)
-        back = resampled(stems.numpy(), config.rate, rate, length)
+        back = fit_length(Audio(stems.numpy(), config.rate).resampled(rate).samples, length)
         return back / np.float32(gain)
 
     @torch.no_grad()
@@ -475,15 +438,16 @@ class TokenSep:
         ``level`` is the RMS of the mono mixture, which sets the gain as in :meth:`separate`
         (default: the stem's own). Channels are coded one by one.
         """
-        samples = checked(stem, rate)
+        samples = Audio.of(stem, rate).samples
         level = rms(samples) if level is None else level
         if min(level, rms(samples)) < SILENT:
             return np.zeros_like(samples)
         gain = 10 ** (self.config.loudness / 20) / level
-        core = torch.from_numpy(resampled(gain * samples, rate, self.config.rate))
+        core = torch.from_numpy(Audio(gain * samples, rate).resampled(self.config.rate).samples)
         with torch.no_grad():
             back = torch.cat([self._through(channel) for channel in core])
-        return resampled(back.numpy(), self.config.rate, rate, samples.shape[1]) / np.float32(gain)
+        out = Audio(back.numpy(), self.config.rate).resampled(rate).samples
+        return fit_length(out, samples.shape[1]) / np.float32(gain)
 
     def _through(self, wave: Tensor) -> Tensor:
         """``[T]`` → ``[1, T]`` through the codec, in cross-faded pieces to bound memory."""

@@ -45,8 +45,6 @@ ADDRESS_SPACE = 6 << 30
 
 def try_one(kind: Kind, seeds: list[bytes], number: int, folder: Path) -> tuple[str, str]:
     """``(outcome, detail)``: read, the name of our error, or FAILED with a traceback."""
-    from tokensep.errors import TokenSepError
-
     from benchsep.errors import BenchsepError
 
     rng = random.Random(f"{kind.name}/{number}")
@@ -56,7 +54,7 @@ def try_one(kind: Kind, seeds: list[bytes], number: int, folder: Path) -> tuple[
     path.write_bytes(data if number % 50 == 0 else kind.damage(data, seeds, rng))
     try:
         kind.read(path)
-    except (BenchsepError, TokenSepError) as error:
+    except BenchsepError as error:
         return type(error).__name__, str(error)[:300]
     except BaseException:
         return "FAILED", traceback.format_exc(limit=-6)

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import soundfile
 from benchsep_baselines import checkpoints, msst
-from tokensep.errors import CheckpointError as TokenCheckpointError
 from tokensep.errors import ConfigError, DataError
 from tokensep.train import pseudo_labels
 
@@ -163,7 +162,7 @@ def test_damaged_weights_and_configurations_are_named(tmp_path):
 
     save_file({"no-slash": torch.zeros(1)}, tmp_path / "tensors.safetensors")
     (tmp_path / "state.json").write_text("{}")
-    with pytest.raises(TokenCheckpointError, match="not a whole training checkpoint"):
+    with pytest.raises(CheckpointError, match="not a whole training checkpoint"):
         checkpoint.load(tmp_path)
     for name, content in (("a.json", b"\xff\xfe"), ("a.yaml", b"a: [1"), ("b.json", b"[" * 9999)):
         (tmp_path / name).write_bytes(content)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchsep_baselines.checkpoints import sha256_of
+from benchsep._util.tensors import file_sha256
 from benchsep_baselines.train import data, loop
 
 CHUNK_SECONDS = 3.0
@@ -122,7 +122,7 @@ def render_card(
         parameters=sum(p.numel() for p in training.model.parameters()),
         file=path.name,
         megabytes=path.stat().st_size / 1e6,
-        sha256=sha256_of(path),
+        sha256=file_sha256(path),
         songs=songs,
         rate=mini.rate,
         warmup=mini.warmup,

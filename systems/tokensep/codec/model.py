@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchsep._util.atomic import write_atomically
+from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
 from tokensep.codec.interface import Codes
 from tokensep.codec.layers import (
     Conv,
@@ -37,7 +38,9 @@ from tokensep.codec.rvq import ResidualVQ
 from tokensep.codec.teacher import make_teacher
 from tokensep.config import CodecConfig, load
 from tokensep.errors import AudioError, CheckpointError, ConfigError
-from tokensep.files import replacing, write_text
+
+TRAINING_STATISTICS = (".counts", ".sums")
+"""Ends of the names of tensors that only training needs: running counts and sums of codebooks."""
 
 
 class AcousticEncoder(nn.Module):
@@ -291,7 +294,7 @@ class HCodec(nn.Module):
         state = {
             k: (v.half() if v.is_floating_point() else v).contiguous()
             for k, v in self.state_dict().items()
-            if not k.endswith((".counts", ".sums"))
+            if not k.endswith(TRAINING_STATISTICS)
         }
         parts = {"codec": {k: v for k, v in state.items() if not k.startswith("teacher.")}}
         if self.config.teacher.kind == "mini":
@@ -300,10 +303,9 @@ class HCodec(nn.Module):
                 k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)
             }
         for name, tensors in parts.items():
-            with replacing(folder / f"{name}.safetensors") as partial:
-                save_file(tensors, partial)
+            save_tensors(folder / f"{name}.safetensors", tensors)
         data = {"codec": self.config.model_dump(mode="json"), **(extra or {})}
-        write_text(folder / "config.json", json.dumps(data, indent=1) + "\n")
+        write_atomically(folder / "config.json", json.dumps(data, indent=1) + "\n")
 
     @classmethod
     def from_checkpoint(cls, folder: Path | str) -> HCodec:
@@ -326,50 +328,16 @@ class HCodec(nn.Module):
             raise CheckpointError(f"{path} is not a codec configuration: {e!r}") from e
         codec = cls(load(CodecConfig, data))
         tensors = read_tensors(folder / "codec.safetensors")
+        # What the files leave out stays as it was made: statistics of the codebooks' training, and
+        # a Hugging Face teacher, which comes from its own files.
         if codec.config.teacher.kind == "mini":
             hubert = read_tensors(folder / "hubert.safetensors")
             tensors |= {f"teacher.model.{k}": v for k, v in hubert.items()}
-            ignore: tuple[str, ...] = ()
-        else:
-            ignore = ("teacher.",)
-        fill(codec, tensors, folder, ignore)
+        own = {
+            k: v
+            for k, v in codec.state_dict().items()
+            if k.endswith(TRAINING_STATISTICS)
+            or (codec.config.teacher.kind == "hf" and k.startswith("teacher."))
+        }
+        load_strictly(codec, tensors | own, folder)
         return codec.eval().requires_grad_(False)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file as float32 (integers and booleans as they are).
-
-    Raises
-    ------
-    CheckpointError
-        Missing or corrupt.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: the checkpoint is incomplete")
-    try:
-        tensors = load_file(path)
-    except Exception as e:
-        raise CheckpointError(f"{path} is corrupt ({e}); fetch it again") from e
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-
-
-def fill(
-    module: nn.Module, tensors: dict[str, Tensor], source: Path, ignore: tuple[str, ...]
-) -> None:
-    """Strict load, but for codebook statistics and the prefixes in ``ignore``."""
-    expected = {
-        k: v
-        for k, v in module.state_dict().items()
-        if not k.endswith((".counts", ".sums")) and not (ignore and k.startswith(ignore))
-    }
-    missing = sorted(set(expected) - set(tensors))
-    unknown = sorted(set(tensors) - set(expected))
-    shapes = [k for k in expected if k in tensors and expected[k].shape != tensors[k].shape]
-    if missing or unknown or shapes:
-        first = "; ".join(
-            f"{what}: {keys[0]} (of {len(keys)})"
-            for what, keys in (("missing", missing), ("unknown", unknown), ("shape", shapes))
-            if keys
-        )
-        raise CheckpointError(f"{source} does not fit its config.json: {first}")
-    module.load_state_dict(tensors, strict=False)

@@ -1,4 +1,4 @@
-"""tokensep as a benchsep system: the only module of the package that knows benchsep.
+"""tokensep as a benchsep system.
 
 Options of a spec string (all text)
 -----------------------------------
@@ -8,9 +8,10 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel``
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
-temperature, top_k, top_p, cfg, sampled_layers, draws, render, overlap_frames, refine, mask_power,
-stereo, prime, batch
-              see :class:`tokensep.lm.config.InferenceConfig`; default: the checkpoint's own
+every other field of :class:`tokensep.lm.config.InferenceConfig` (``render``, ``refine``,
+``draws``, ``step`` …) and of its :class:`~tokensep.lm.config.SamplingConfig` (``temperature``,
+``top_k``, ``top_p``, ``cfg``, ``sampled_layers``; ``none`` switches a filter off); default: the
+checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
 ``tokensep+blend``, ``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
@@ -23,12 +24,14 @@ from dataclasses import replace
 from typing import Any
 
 from benchsep._util.device import torch_device
+from benchsep._util.suggest import did_you_mean
 from benchsep.audio import STEMS, Audio
-from benchsep.errors import AudioError, CheckpointError, SeparatorError, UsageError
+from benchsep.errors import UsageError
 from benchsep.systems.contract import SystemInfo
-from tokensep import errors
-from tokensep.lm.config import InferenceConfig
+from tokensep.lm.config import InferenceConfig, SamplingConfig, TokenSepConfig
 
+INFERENCE_OPTIONS = tuple(name for name in InferenceConfig.model_fields if name != "sampling")
+SAMPLING_OPTIONS = tuple(SamplingConfig.model_fields)
 OPTIONS_IN_NAME = ("checkpoint", "mode", "refine")
 """Options that the name or the checkpoint of a system shows; see ``SystemInfo``."""
 MODES = ("generate", "oracle-tokens", "oracle-context")
@@ -39,31 +42,21 @@ LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 
 
 def load(
-    checkpoint: str = "auto",
-    mode: str = "generate",
-    decoding: str = "",
-    order: str = "",
-    temperature: str = "",
-    top_k: str = "",
-    top_p: str = "",
-    cfg: str = "",
-    sampled_layers: str = "",
-    draws: str = "",
-    render: str = "",
-    overlap_frames: str = "",
-    refine: str = "",
-    mask_power: str = "",
-    stereo: str = "",
-    prime: str = "",
-    batch: str = "",
-    device: str = "cpu",
+    checkpoint: str = "auto", mode: str = "generate", device: str = "cpu", **options: str
 ) -> TokenSepSystem | TokenSepOracle | TokenSepInContext:
     """The factory that the entry point names.
+
+    Parameters
+    ----------
+    checkpoint, mode : see the module.
+    device : ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    options : fields of :class:`InferenceConfig` and :class:`SamplingConfig`, as text; an empty text
+        leaves the checkpoint's own value.
 
     Raises
     ------
     UsageError
-        an option with a value that is not allowed.
+        an unknown option, or a value that is not allowed.
     CheckpointError
         weights that are missing, corrupt, or made for another model.
     Unavailable
@@ -72,45 +65,36 @@ def load(
     torch_device(device)
     if mode not in MODES:
         raise UsageError(f"tokensep: mode {mode!r}; expected {', '.join(MODES)}")
+    known = ["checkpoint", "mode", *INFERENCE_OPTIONS, *SAMPLING_OPTIONS]
+    for option in options:
+        if option not in known:
+            raise UsageError(
+                f"system 'tokensep' has no option {option!r}{did_you_mean(option, known)}"
+            )
     from tokensep.separator import TokenSep
 
     source = "mini" if checkpoint in ("auto", "mini") else checkpoint
-    model = _translated(lambda: TokenSep.from_checkpoint(source, device))
+    model = TokenSep.from_checkpoint(source, device)
     if mode == "oracle-tokens":
         return TokenSepOracle(model)
-    options = _options(
-        model.config.inference,
-        {"decoding": decoding, "draws": draws, "render": render, "refine": refine}
-        | {"stereo": stereo, "prime": prime, "mask_power": mask_power}
-        | {"overlap_frames": overlap_frames, "batch": batch}
-        | {"order": _order(order, model.config.stems)},
-        {"temperature": temperature, "top_k": top_k, "top_p": top_p, "cfg": cfg}
-        | {"sampled_layers": sampled_layers},
-    )
+    inference = _inference(model.config, options)
     if mode == "oracle-context":
-        return TokenSepInContext(model, options)
-    return TokenSepSystem(model, options)
+        return TokenSepInContext(model, inference)
+    return TokenSepSystem(model, inference)
 
 
-def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
-    """``other+bass+…`` as stems, all of them once; empty for none."""
-    order = tuple(text.split("+")) if text else ()
-    if order and sorted(order) != sorted(stems):
-        raise UsageError(f"tokensep: order={text}; expected all of {'+'.join(stems)} in some order")
-    return order
-
-
-def _options(
-    base: InferenceConfig, outer: dict[str, Any], sampling: dict[str, str]
-) -> InferenceConfig:
+def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConfig:
     """The checkpoint's options with those given replaced; pydantic reads numbers from text."""
     from pydantic import ValidationError
 
-    data = base.model_dump()
-    data |= {key: value for key, value in outer.items() if value}
-    data["sampling"] |= {
-        key: None if value == "none" else value for key, value in sampling.items() if value
-    }
+    data = config.inference.model_dump()
+    for name, text in options.items():
+        if not text:
+            continue
+        if name in SAMPLING_OPTIONS:
+            data["sampling"][name] = None if text == "none" else text
+        else:
+            data[name] = _order(text, config.stems) if name == "order" else text
     try:
         return InferenceConfig.model_validate(data)
     except ValidationError as error:
@@ -119,16 +103,12 @@ def _options(
         raise UsageError(f"tokensep: {option}{first['msg']}") from None
 
 
-def _translated(call: Callable[[], Any]) -> Any:
-    """Tokensep's errors as benchsep's, message kept."""
-    try:
-        return call()
-    except (errors.CheckpointError, errors.ConfigError) as error:
-        raise CheckpointError(f"tokensep: {error}") from error
-    except errors.AudioError as error:
-        raise AudioError(f"tokensep: {error}") from error
-    except errors.TokenSepError as error:
-        raise SeparatorError(f"tokensep: {error}") from error
+def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
+    """``other+bass+…`` as stems, all of them once."""
+    order = tuple(text.split("+"))
+    if sorted(order) != sorted(stems):
+        raise UsageError(f"tokensep: order={text}; expected all of {'+'.join(stems)} in some order")
+    return order
 
 
 def _name(options: InferenceConfig) -> str:
@@ -162,11 +142,7 @@ class TokenSepSystem:
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
-        stems = _translated(
-            lambda: self.model.separate(
-                mixture.samples, mixture.rate, seed=seed, options=self.options
-            )
-        )
+        stems = self.model.separate(mixture.samples, mixture.rate, seed=seed, options=self.options)
         return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}
 
 
@@ -186,14 +162,12 @@ class TokenSepInContext:
     def separate(
         self, mixture: Audio, *, seed: int, references: dict[str, Audio]
     ) -> dict[str, Audio]:
-        stems = _translated(
-            lambda: self.model.separate(
-                mixture.samples,
-                mixture.rate,
-                seed=seed,
-                options=self.options,
-                truth={stem: audio.samples for stem, audio in references.items()},
-            )
+        stems = self.model.separate(
+            mixture.samples,
+            mixture.rate,
+            seed=seed,
+            options=self.options,
+            truth={stem: audio.samples for stem, audio in references.items()},
         )
         return {stem: Audio(samples, mixture.rate) for stem, samples in stems.items()}
 
@@ -224,12 +198,7 @@ class TokenSepOracle:
         level = rms(mixture.mono().samples)
         return {
             stem: Audio(
-                _translated(
-                    lambda stem=stem: self.model.oracle(
-                        references[stem].samples, mixture.rate, level=level
-                    )
-                ),
-                mixture.rate,
+                self.model.oracle(references[stem].samples, mixture.rate, level=level), mixture.rate
             )
             for stem in STEMS
             if stem in references

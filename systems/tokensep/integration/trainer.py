@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util.suggest import did_you_mean
+from benchsep._util.tensors import file_sha256
 from benchsep.errors import UsageError
-from tokensep.errors import TokenSepError
 
 VERSION = 1
 """Raised when training changes so that old checkpoints are not what the same settings give now."""
@@ -43,7 +43,6 @@ class TokenSepTrainer:
         """
         from tokensep import config as configs
         from tokensep.lm.config import PRESETS, LMTrainConfig, TokenSepConfig
-        from tokensep.lm.weights import sha256
 
         left = dict(settings)
         more = _more_data(left)
@@ -60,11 +59,8 @@ class TokenSepTrainer:
                 known = ["preset", "codec", "init", "songs", "shards", "model.…", "train.…"]
                 raise UsageError(f"tokensep: setting {key!r}{did_you_mean(key, known)}")
             _put(model if part == "model" else train, rest.split("."), value)
-        try:
-            trained = configs.load(LMTrainConfig, {**train, "seed": seed})
-            fitted = configs.load(TokenSepConfig, model)
-        except TokenSepError as error:
-            raise UsageError(f"tokensep: {error}") from error
+        trained = configs.load(LMTrainConfig, {**train, "seed": seed})
+        fitted = configs.load(TokenSepConfig, model)
         if trained.cpu_minutes or trained.wall_minutes:
             raise UsageError("tokensep: bound train by max_steps, or variants differ in steps")
         weights = codec_folder(codec) / CODEC_FILES[0]
@@ -73,7 +69,7 @@ class TokenSepTrainer:
         return {
             "version": VERSION,
             "codec": codec,
-            "codec_sha256": sha256(weights),
+            "codec_sha256": file_sha256(weights),
             "model": fitted.model_dump(mode="json"),
             "train": trained.model_dump(mode="json"),
             **more,
@@ -175,12 +171,12 @@ def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _init(name: str) -> dict[str, Any]:
-    from tokensep.lm.weights import WEIGHTS, sha256
+    from tokensep.lm.weights import WEIGHTS
 
     weights = codec_folder(name) / WEIGHTS
     if not weights.is_file():
         raise UsageError(f"tokensep: init {name}: no {WEIGHTS} there")
-    return {"init": name, "init_sha256": sha256(weights)}
+    return {"init": name, "init_sha256": file_sha256(weights)}
 
 
 def _put(target: dict[str, Any], path: list[str], value: Any) -> None:

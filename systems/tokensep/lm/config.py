@@ -13,10 +13,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from benchsep.audio import STEMS
 from tokensep.config import Strict
-
-STEMS = ("vocals", "drums", "bass", "other")
-"""Order in which the stems are generated."""
 
 
 class EncoderConfig(Strict):
@@ -153,6 +151,7 @@ class TokenSepConfig(Strict):
     """The separator: conditioner + layout + LM, and the codec facts they were built for."""
 
     stems: tuple[str, ...] = STEMS
+    """In the order in which they are generated."""
     rate: int = 44_100
     frame_hop: int = 1764
     codebook_size: int = 512

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from benchsep._util.atomic import write_atomically
+from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
 from tokensep import config as configs
 from tokensep.errors import CheckpointError
-from tokensep.files import replacing, write_text
 from tokensep.lm.config import TokenSepConfig
 from tokensep.lm.model import TokenLM
 
@@ -20,16 +19,15 @@ WEIGHTS, CONFIG = "lm.safetensors", "lm.json"
 
 def save_lm(folder: Path, model: TokenLM, *, half: bool = True) -> None:
     """Write weights (fp16 unless ``half`` is false) and configuration, each by rename."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (value.half() if half and value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    with replacing(folder / WEIGHTS) as partial:
-        save_file(tensors, partial)
-    write_text(folder / CONFIG, json.dumps(model.config.model_dump(mode="json"), indent=1) + "\n")
+    save_tensors(folder / WEIGHTS, tensors)
+    write_atomically(
+        folder / CONFIG, json.dumps(model.config.model_dump(mode="json"), indent=1) + "\n"
+    )
 
 
 def load_lm(folder: Path) -> TokenLM:
@@ -53,32 +51,9 @@ def load_lm(folder: Path) -> TokenLM:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON ({error})") from error
     model = TokenLM(configs.load(TokenSepConfig, data))
-    _load_state(model, folder / WEIGHTS)
-    return model.eval().requires_grad_(False)
-
-
-def _load_state(model: TokenLM, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except Exception as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error})") from error
-    expected: dict[str, Tensor] = model.state_dict()
-    missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
-    wrong = [k for k in expected.keys() & tensors if expected[k].shape != tensors[k].shape]
-    if missing or extra or wrong:
-        raise CheckpointError(
-            f"{path} was made for another model: {len(missing)} tensors missing {missing[:2]}, "
-            f"{len(extra)} unknown {extra[:2]}, {len(wrong)} of another shape {wrong[:2]}; use the "
-            f"{CONFIG} that was written beside it"
-        )
+    tensors = read_tensors(folder / WEIGHTS)
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:
-        raise CheckpointError(f"{path} holds values that are not finite in {bad[:3]}")
-    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()})
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        raise CheckpointError(f"{folder / WEIGHTS} holds values that are not finite in {bad[:3]}")
+    load_strictly(model, tensors, folder / WEIGHTS)
+    return model.eval().requires_grad_(False)

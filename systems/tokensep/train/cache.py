@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.atomic import sweep, write_atomically
 from tokensep.errors import DataError
-from tokensep.files import write_text
 
 INDEX, SOURCE = "index.json", "source.json"
 
@@ -48,7 +48,8 @@ def is_ready(folder: Path, facts: dict[str, Any]) -> bool:
 def declare(folder: Path, facts: dict[str, Any]) -> None:
     """Say what the folder is about to be made from; before its index is written."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / SOURCE, json.dumps(facts, indent=1, sort_keys=True))
+    sweep([folder])
+    write_atomically(folder / SOURCE, json.dumps(facts, indent=1, sort_keys=True))
 
 
 def mark_of(files: Iterable[tuple[Any, ...]]) -> str:

@@ -41,8 +41,8 @@ from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import perplexity
 from tokensep.config import CodecConfig, CodecTrainConfig, load
 from tokensep.errors import CheckpointError
-from tokensep.files import cut_log
 from tokensep.train import checkpoint as ck
+from tokensep.train.curves import cut_log
 from tokensep.train.data import (
     Augment,
     StemStore,

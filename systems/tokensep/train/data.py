@@ -20,11 +20,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchsep._util.atomic import write_atomically
+from benchsep.audio import STEMS
+from benchsep.errors import StoreError
 from tokensep.errors import DataError
-from tokensep.files import write_text
 from tokensep.train import cache as prepared
 
-STEMS = ("vocals", "drums", "bass", "other")
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 
 
@@ -174,8 +175,10 @@ class StemStore:
         try:
             np.save(folder / "audio.npy", np.concatenate(pieces))
             # Last and whole: a folder with an index is complete.
-            write_text(folder / prepared.INDEX, json.dumps({"rate": rate, "sources": entries}))
-        except OSError as error:
+            write_atomically(
+                folder / prepared.INDEX, json.dumps({"rate": rate, "sources": entries})
+            )
+        except (OSError, StoreError) as error:
             raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
         return cls(folder)
 

@@ -23,16 +23,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as fn
 
+from benchsep._util.atomic import write_atomically
+from benchsep._util.tensors import save_tensors
 from tokensep.codec.hubert import HubertMini
 from tokensep.codec.kmeans import kmeans, nearest
 from tokensep.config import TeacherConfig
 from tokensep.errors import CheckpointError
-from tokensep.files import cut_log, replacing, write_text
 from tokensep.train import checkpoint
+from tokensep.train.curves import cut_log
 from tokensep.train.data import Augment, StemStore, codec_batch, musdb_files, validation_songs
 
 
@@ -194,9 +195,8 @@ def train(
     training.save()
     state = training.model.state_dict()
     half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    with replacing(out / "hubert.safetensors") as partial:
-        save_file({k: v.contiguous() for k, v in half.items()}, partial)
-    write_text(out / "hubert.json", json.dumps(config.model_dump(), indent=1))
+    save_tensors(out / "hubert.safetensors", {k: v.contiguous() for k, v in half.items()})
+    write_atomically(out / "hubert.json", json.dumps(config.model_dump(), indent=1))
     return training.model
 
 

@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchsep._util.atomic import write_atomically
 from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import device_of
 from tokensep.errors import CheckpointError, TrainingError
-from tokensep.files import cut_log, write_text
 from tokensep.lm import losses
 from tokensep.lm.conditioner import SSLEncoder
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
@@ -37,6 +37,7 @@ from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import load_lm, save_lm
 from tokensep.train import cache as prepared
 from tokensep.train import checkpoint, pseudo_labels
+from tokensep.train.curves import cut_log
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.monitor import Watch
 from tokensep.train.processes import Processes
@@ -236,7 +237,7 @@ class Trainer:
             lines = [
                 line for line in path.read_text().splitlines(keepends=True) if line[-1] == "\n"
             ]
-            write_text(path, "".join(x for x in lines if json.loads(x)["step"] <= self.step))
+            write_atomically(path, "".join(x for x in lines if json.loads(x)["step"] <= self.step))
 
     def save(self) -> None:
         """Write ``step-N``; only the main process does."""

@@ -34,8 +34,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchsep._util.atomic import sweep, write_atomically
+from benchsep.audio import Audio
+from benchsep.errors import StoreError
 from tokensep.errors import DataError
-from tokensep.files import write_text
 from tokensep.lm.config import STEMS
 
 Label = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
@@ -199,10 +201,11 @@ def write_shard(
     partial = target.with_suffix(".tar.partial")
     try:
         return _write_shard(target, partial, pieces, root, label, settings, teacher)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         partial.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{target}: cannot be written ({error.strerror or error}); the shards before it are "
+            f"{target}: cannot be written ({reason}); the shards before it are "
             "whole: free some space and run again to continue"
         ) from error
 
@@ -240,7 +243,7 @@ def _write_shard(
         "dropped": dropped,
         "wall_seconds": round(time.monotonic() - began, 2),
     }
-    write_text(target.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+    write_atomically(target.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     partial.replace(target)
     return facts
 
@@ -318,13 +321,11 @@ def songs(
     shards: list[Path], rate: int, *, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
     """Mono stems at ``rate`` for training, of this process's share of the shards."""
-    from tokensep.separator import resampled
-
     for sample in stream(shards[rank::world]):
         yield (
             sample.key,
             {
-                stem: resampled(samples.mean(0, keepdims=True), sample.rate, rate)[0]
+                stem: Audio(samples, sample.rate).mono().resampled(rate).samples[0]
                 for stem, samples in sample.stems.items()
             },
         )
@@ -402,6 +403,7 @@ def run(
     shards = into_shards(pieces, settings.shard_seconds)
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out, settings.rank):
+        sweep([out])
         _claim(out, pieces, folder, teacher, settings)
         return _work(
             folder, out, load_teacher, teacher, settings, pieces, shards, unreadable, plan_only
@@ -468,7 +470,7 @@ def _claim(out: Path, pieces: list[Piece], folder: Path, teacher: str, settings:
     }
     path = out / "job.json"
     if not path.exists():
-        write_text(path, json.dumps(job))
+        write_atomically(path, json.dumps(job))
     elif json.loads(path.read_text()) != job:
         raise DataError(
             f"{out} was begun with another teacher, other settings or other recordings; choose "

@@ -29,9 +29,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchsep._util.atomic import write_atomically
+from benchsep.errors import StoreError
 from tokensep.codec.interface import device_of
 from tokensep.errors import DataError
-from tokensep.files import write_text
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.data import StemStore, parametric_eq, speed
 
@@ -158,7 +159,7 @@ class TokenBank:
         """
         try:
             self._save(folder)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
 
     def _save(self, folder: Path) -> None:
@@ -168,7 +169,7 @@ class TokenBank:
         np.save(folder / "silence.npy", self.silence)
         entries = [[c.song, c.stem, c.variant, c.frames] for c in self.clips]
         # Last and whole: a folder with an index is complete.
-        write_text(folder / "index.json", json.dumps(entries))
+        write_atomically(folder / "index.json", json.dumps(entries))
 
     @classmethod
     def load(cls, folder: Path, config: TokenSepConfig) -> TokenBank:

@@ -14,6 +14,7 @@ from benchsep_baselines.htdemucs import Demucs, find_weights, htdemucs, htdemucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
+from benchsep._util.tensors import file_sha256
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.estimate import checked_estimates
@@ -51,7 +52,7 @@ def th(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repo")
     draft = folder / "draft.th"
     torch.save(package(), draft)
-    path = folder / f"0a1b2c3d-{checkpoints.sha256_of(draft)[:8]}.th"
+    path = folder / f"0a1b2c3d-{file_sha256(draft)[:8]}.th"
     return draft.rename(path)
 
 
@@ -291,6 +292,6 @@ def test_silence_gives_silence(th):
 def test_the_declaration_names_what_moves_an_output(th):
     info = htdemucs(checkpoint=str(th), overlap="0.1").info
     assert info.label == f"htdemucs@{th.stem}"
-    assert info.checkpoint_sha256 == checkpoints.sha256_of(th)
+    assert info.checkpoint_sha256 == file_sha256(th)
     assert info.options == {"shifts": 1, "overlap": 0.1, "segment": None}
     assert info.deterministic and info.family == "discriminative"

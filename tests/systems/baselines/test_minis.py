@@ -12,6 +12,7 @@ from benchsep_baselines.bs_roformer import BSRoformer
 from benchsep_baselines.htdemucs import htdemucs
 from benchsep_baselines.train import data, export
 
+from benchsep._util.tensors import file_sha256
 from benchsep.audio import STEMS
 
 FAMILIES = {"htdemucs": htdemucs, "bs_roformer": BSRoformer}
@@ -27,7 +28,7 @@ def test_the_file_is_small_and_its_card_names_it(name):
     path = checkpoints.mini_path(name)
     assert path.stat().st_size <= 12_000_000
     card = path.with_suffix(".md").read_text(encoding="utf-8")
-    assert checkpoints.sha256_of(path) in card
+    assert file_sha256(path) in card
     for said in ("non-commercial", "validation songs", "parameters", "CPU-minutes"):
         assert said in card
 
@@ -37,7 +38,7 @@ def test_it_separates_a_song_it_has_not_heard(name, clip, monkeypatch):
     monkeypatch.setenv("BENCHSEP_OFFLINE", "1")
     system = FAMILIES[name](checkpoint="mini")
     assert system.info.label == f"{name}@mini"
-    assert system.info.checkpoint_sha256 == checkpoints.sha256_of(checkpoints.mini_path(name))
+    assert system.info.checkpoint_sha256 == file_sha256(checkpoints.mini_path(name))
     assert "non-commercial" in system.info.licence
     estimates = system.separate(clip.mixture, seed=0)
     scores = [usdr(clip.stems[s].samples, estimates[s].samples) for s in STEMS]

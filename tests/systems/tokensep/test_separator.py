@@ -78,8 +78,8 @@ def test_clipped_and_loud_audio_is_separated(system):
     ("audio", "message"),
     [
         (np.full((2, 100), np.nan), "NaN or infinite"),
-        (np.zeros((2, 0)), "expected \\[channels, samples\\]"),
-        (np.zeros((2, 3, 4)), "expected \\[channels, samples\\]"),
+        (np.zeros((2, 0)), r"no samples: shape \(2, 0\)"),
+        (np.zeros((2, 3, 4)), r"shape \(2, 3, 4\), expected \[channels, "),
         (np.zeros((4000, 2)), "axes look swapped"),
     ],
 )
@@ -339,7 +339,7 @@ def test_weights_round_trip_and_bad_files_are_named(tmp_path):
         load_lm(tmp_path)
     wider = {**config, "lm": {**config["lm"], "dim": 64}}
     (tmp_path / CONFIG).write_text(json.dumps(wider))
-    with pytest.raises(CheckpointError, match="another model"):
+    with pytest.raises(CheckpointError, match="are not this model's"):
         load_lm(tmp_path)
     (tmp_path / CONFIG).write_text("{")
     with pytest.raises(CheckpointError, match="not JSON"):

@@ -36,8 +36,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from benchsep._util.atomic import pid_alive, write_atomically
+from benchsep._util.tensors import file_sha256
 from tokensep.errors import DataError, Unavailable
-from tokensep.files import alive, write_text
 from tokensep.train.data import STEMS, decode, loose_files, musdb_files, validation_songs
 from tokensep.train.synth import arrange, midi
 
@@ -125,7 +126,7 @@ def find_tools(fonts: tuple[Path, ...] = ()) -> Tools:
     versions = {
         "mma": _version([mma, "-v"]),
         "fluidsynth": _version([fluidsynth, "--version"]),
-        **{path.name: _sha256(path) for path in unique},
+        **{path.name: file_sha256(path) for path in unique},
     }
     library = arrange.grooves(_library(Path(mma)))
     return Tools(mma, fluidsynth, library, banks, kits, versions)
@@ -144,11 +145,6 @@ def _version(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     lines = [x for x in done.stdout.splitlines() if any(c.isdigit() for c in x)]
     return lines[0].strip() if lines else "unknown"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _has_drum_bank(path: Path) -> bool:
@@ -406,7 +402,7 @@ def write_song(
         waves, facts = make_song(number, settings, tools, voices, Path(work))
         for name, wave in waves.items():
             soundfile.write(str(made / f"{name}.wav"), wave.T, RATE, subtype="PCM_16")
-        write_text(made / "song.json", json.dumps(facts, indent=1) + "\n")
+        write_atomically(made / "song.json", json.dumps(facts, indent=1) + "\n")
         try:
             made.rename(target)
         except OSError:
@@ -423,7 +419,7 @@ def _host() -> str:
 def _sweep(out: Path) -> None:
     """Remove what killed processes of this machine left half made."""
     for old in out.glob(f".partial-{_host()}-*"):
-        if not alive(int(old.name.split("-")[2])):
+        if not pid_alive(int(old.name.split("-")[2])):
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -449,7 +445,7 @@ def _claim(out: Path, settings: Settings, tools: Tools, voices: Iterable[tuple[P
                 "the same, or another folder"
             )
         return
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
+    write_atomically(path, json.dumps(manifest, indent=1) + "\n")
 
 
 def run(out: Path, settings: Settings) -> dict[str, Any]:

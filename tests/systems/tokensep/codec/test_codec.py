@@ -196,7 +196,7 @@ def test_checkpoint_round_trip_and_faults(codec: HCodec, tmp_path: Path) -> None
 
     data = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({"codec": {**data["codec"], "dim": 64}}))
-    with pytest.raises(CheckpointError, match=r"shape: encoder"):
+    with pytest.raises(CheckpointError, match=r"of another shape: encoder"):
         HCodec.from_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"codec": {**data["codec"], "dims": 64}}))
     with pytest.raises(ConfigError, match="dims"):

@@ -1,0 +1,79 @@
+"""Safetensors files: read, written, checked, loaded into a model; errors name the file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from benchsep._util.atomic import replacing
+from benchsep.errors import CheckpointError
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Tensors of a safetensors file as float32 (integers and booleans as they are).
+
+    Raises
+    ------
+    CheckpointError
+        the file is missing or corrupt.
+    """
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: the checkpoint is incomplete")
+    try:
+        tensors = load_file(path)
+    except Exception as error:  # a damaged header makes the reader raise whatever it likes
+        raise CheckpointError(
+            f"{path} is corrupt: not a whole safetensors file ({error}); fetch it again"
+        ) from error
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def save_tensors(path: Path, tensors: dict[str, Any]) -> None:
+    """Write a safetensors file whole or not at all, with the permissions of an ordinary file."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode
+        save_file(tensors, partial)
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
+
+
+def load_strictly(model: Any, state: dict[str, Any], path: Path) -> None:
+    """``load_state_dict`` that names what differs.
+
+    Raises
+    ------
+    CheckpointError
+        with the first keys that are absent, unexpected, or of another shape.
+    """
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a state dict")
+    expected = model.state_dict()
+    absent = [key for key in expected if key not in state]
+    extra = [key for key in state if key not in expected]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} for {tuple(expected[key].shape)}"
+        for key in expected
+        if key in state and getattr(state[key], "shape", None) != expected[key].shape
+    ]
+    problems = [
+        f"{len(keys)} {what}: {', '.join(keys[:3])}{' …' if len(keys) > 3 else ''}"
+        for keys, what in ((absent, "absent"), (extra, "unexpected"), (shapes, "of another shape"))
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{path}: its weights are not this model's ({'; '.join(problems)}); "
+            "check that checkpoint and configuration belong together"
+        )
+    model.load_state_dict(state, strict=True)
