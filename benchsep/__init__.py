@@ -18,26 +18,38 @@ from benchsep._util.version import __version__
 
 if TYPE_CHECKING:
     from benchsep.audio import STEMS, Audio
+    from benchsep.datasets.track import Dataset, Track, TrackAudio
+    from benchsep.metrics.metric import Metric
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.run import run
     from benchsep.runner.score import score
-    from benchsep.systems.contract import SystemInfo
+    from benchsep.systems.contract import System, SystemInfo
     from benchsep.systems.spec import load_system
 
 _PUBLIC = {
     "STEMS": "benchsep.audio",
     "Audio": "benchsep.audio",
+    "Dataset": "benchsep.datasets.track",
+    "Metric": "benchsep.metrics.metric",
+    "System": "benchsep.systems.contract",
     "SystemInfo": "benchsep.systems.contract",
+    "Track": "benchsep.datasets.track",
+    "TrackAudio": "benchsep.datasets.track",
     "load_costs": "benchsep.runner.frame",
     "load_run": "benchsep.runner.frame",
-    "load_system": "benchsep.systems.contract",
+    "load_system": "benchsep.systems.spec",
     "run": "benchsep.runner.run",
     "score": "benchsep.runner.score",
 }
 __all__ = [
     "STEMS",
     "Audio",
+    "Dataset",
+    "Metric",
+    "System",
     "SystemInfo",
+    "Track",
+    "TrackAudio",
     "__version__",
     "load_costs",
     "load_run",

@@ -1,0 +1,44 @@
+"""The examples in CONTRIBUTING.md work as they are printed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import benchsep
+from benchsep import registry
+
+TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def example(file: str) -> dict[str, Any]:
+    """The names that the Python block under the file's name defines."""
+    match = re.search(rf"`{re.escape(file)}`:\n```python\n(.*?)```", TEXT, re.DOTALL)
+    assert match, f"CONTRIBUTING.md shows no {file}"
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(match[1], names)
+    return names
+
+
+def test_the_example_system_and_dataset_run_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = {**registry._local["system"], "quarter": example("quarter/quarter.py")["Quarter"]}
+    monkeypatch.setitem(registry._local, "system", local)
+    local = {**registry._local["dataset"], "tones": example("tones/tones.py")["Tones"]}
+    monkeypatch.setitem(registry._local, "dataset", local)
+
+    result = benchsep.run(
+        out=tmp_path,
+        dataset="tones",
+        systems=("quarter:gain=0.3",),
+        metrics=("usdr",),
+        yardsticks=False,
+        jobs=1,
+    )
+
+    frame = result.frame()
+    assert set(frame["system"]) == {"quarter[gain=0.3]"}
+    assert set(frame["track"]) == {"low", "high"}
+    assert (frame["status"] == "ok").all() and len(frame) == 2 * 4
