@@ -63,6 +63,12 @@ def resolve(kind: str, name: str) -> Any:
         ) from error
 
 
+def is_ours(kind: str, name: str) -> bool:
+    """Whether benchsep itself ships that name, rather than another package or this process."""
+    point = _entry_points(kind).get(name)
+    return point is not None and point.value.startswith("benchsep.")
+
+
 def _entry_points(kind: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUPS[kind]):

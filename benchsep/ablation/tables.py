@@ -42,7 +42,9 @@ def values_table(done: Executed, effects: Effects) -> Table:
         effects.traits,
         families=frozenset(effects.cells["family"]),
         labels=frozenset(label for label, _, _ in effects.references),
-        stems=frozenset(stem for metric, stem in columns if is_speech_model(metric)),
+        stems=frozenset(
+            stem for metric, stem in columns if is_speech_model(metric, effects.traits)
+        ),
     )
     return Table(
         "t1",

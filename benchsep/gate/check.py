@@ -7,8 +7,8 @@ group     the cells of one (system, stem, metric): their mean difference, paired
           sees a small shift that no single cell shows
 gain      the difference times the metric's direction: positive is better
 tolerance the largest difference that passes. ``given`` by the caller wins. Otherwise the larger
-          of ``measured`` from repeated runs (:func:`noise`) and ``declared`` in
-          :data:`DECLARED`: repeats on one machine cannot see what other processors do. A metric
+          of ``measured`` from repeated runs (:func:`noise`) and ``declared`` by the metric
+          (trait ``drift``): repeats on one machine cannot see what other processors do. A metric
           with none of them may only move by rounding
 values    rounded to six decimals in the baseline; a cell without a value holds its status
 
@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.atomic import write_atomically
 from benchsep.errors import DriftError
+from benchsep.metrics.catalog import traits_of_columns
+from benchsep.metrics.metric import Tolerance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +56,19 @@ Group = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Tolerance:
-    """Largest passing difference of one ``cell`` and of the ``mean`` over songs, and why."""
+class Limit:
+    """The tolerance that holds for one group, and where it comes from.
+
+    ``source``: given, measured, declared or none.
+    """
 
     cell: float
     mean: float
-    reason: str
-    source: str = "given"
+    source: str
+
+    @classmethod
+    def of(cls, tolerance: Tolerance, source: str) -> Limit:
+        return cls(tolerance.cell, tolerance.mean, source)
 
 
 @dataclass(frozen=True)
@@ -77,34 +85,8 @@ class Noise:
     worst: float
 
 
-DECLARED: dict[str, Tolerance] = {
-    "bsseval": Tolerance(0.02, 0.01, "moved by 1e-4 dB", "declared"),
-    "usdr": Tolerance(0.01, 0.005, "moved by 1e-5 dB", "declared"),
-    "sisdr": Tolerance(0.01, 0.005, "moved by 2e-5 dB", "declared"),
-    "leakage": Tolerance(0.02, 0.01, "moved by 1e-4 dB", "declared"),
-    "consistency": Tolerance(0.1, 0.03, "a small residual on a log scale", "declared"),
-    "logwmse": Tolerance(0.02, 0.01, "energies of filtered signals", "declared"),
-    "bleedless": Tolerance(0.05, 0.02, "moved by 0.005 of 100", "declared"),
-    "lsd": Tolerance(0.005, 0.002, "moved by 3e-4 dB", "declared"),
-    "mrstft": Tolerance(
-        0.01, 0.005, "moved by 2e-4 at -100 dB, 0.04 at -80 dB: it hears quiet bins", "declared"
-    ),
-    "visqol": Tolerance(0.01, 0.005, "moved by 7e-4; a patch alignment may flip", "declared"),
-    "dnsmos": Tolerance(0.02, 0.01, "float32 network; CPU kernels differ", "declared"),
-    "nisqa": Tolerance(0.02, 0.01, "float32 network; CPU kernels differ", "declared"),
-}
-"""Declared tolerances by metric column or, failing that, by the name before the dot.
-
-They hold for deterministic systems on other CPUs and thread counts. "moved by": the largest
-change when white noise 80 dB below the estimate was added (the real clip, an ideal ratio mask, 4
-stems); other kernels move samples about 20 dB less. Runs of the demo under other instruction sets
-are in ``docs/drift-gate.md``. A system that draws needs :func:`noise`, since only measuring tells
-how far its own draws lie apart.
-"""
-
-EXACT = Tolerance(
-    ROUNDING, ROUNDING, "no tolerance declared: only rounding passes; measure with noise", "none"
-)
+EXACT = Limit(ROUNDING, ROUNDING, "none")
+"""Where no tolerance is declared, given or measured."""
 
 
 @dataclass(frozen=True)
@@ -489,6 +471,7 @@ def check(
     strict: bool = False,
     alpha: float = 0.01,
     metrics: Iterable[str] | None = None,
+    traits: Mapping[str, ValueTraits] | None = None,
 ) -> DriftReport:
     """Compare a run with a baseline, cell by cell and by group mean.
 
@@ -505,6 +488,9 @@ def check(
         measured cells and groups).
     metrics
         Compare only these columns; ``None`` compares all.
+    traits
+        Traits by column, for the declared tolerances; ``None`` takes those of the registered
+        metrics. A metric that is in neither has no declared tolerance.
 
     Raises
     ------
@@ -518,7 +504,10 @@ def check(
     old = {c: v for c, v in _cells_of(content).items() if wanted is None or c[4] in wanted}
     new = _values(frame)
     reasons, notes = _changed_facts(frame, new, content, manifest, wanted)
-    limits = _Limits.of(content, old, new, alpha)
+    columns = content["directions"]
+    declared = traits_of_columns(columns) if traits is None else traits
+    tolerances = {c: t.drift for c, t in declared.items() if t.drift is not None}
+    limits = _Limits.of(content, tolerances, old, new, alpha)
     rows = [_compare(cell, old.get(cell), new.get(cell), limits) for cell in sorted({*old, *new})]
     rows = [row for row in rows if row.verdict != "unmeasured"]
     if skipped := len({*old, *new}) - len(rows):
@@ -577,6 +566,7 @@ class _Limits:
     """Tolerances resolved for one check: the quantile depends on how many tests are made."""
 
     given: Mapping[str, Tolerance]
+    declared: Mapping[str, Tolerance]
     measured: Mapping[Group, Noise]
     directions: Mapping[str, int]
     level: float
@@ -584,7 +574,12 @@ class _Limits:
 
     @classmethod
     def of(
-        cls, content: Mapping[str, Any], old: Iterable[Cell], new: Iterable[Cell], alpha: float
+        cls,
+        content: Mapping[str, Any],
+        declared: Mapping[str, Tolerance],
+        old: Iterable[Cell],
+        new: Iterable[Cell],
+        alpha: float,
     ) -> _Limits:
         measured = {
             (r["system"], r["stem"], r["metric"]): Noise(r["sd"], r["df"], r["runs"], r["worst"])
@@ -595,36 +590,34 @@ class _Limits:
         tests = [_group(c) for c in set(old) & set(new) if _group(c) in noisy]
         count = len(tests) + len(set(tests))
         given = {k: Tolerance(**v) for k, v in content["tolerances"].items()}
-        return cls(given, measured, content["directions"], alpha / max(count, 1))
+        return cls(given, declared, measured, content["directions"], alpha / max(count, 1))
 
-    def of_group(self, group: Group, songs: int) -> Tolerance:
-        """Tolerance of a cell of the group, and of its mean over ``songs``."""
+    def of_group(self, group: Group, songs: int) -> Limit:
+        """Limit of a cell of the group, and of its mean over ``songs``."""
         metric = group[2]
         names = (metric, metric.split(".")[0])
         for key in (*(f"{group[0]} {name}" for name in names), *names):
             if key in self.given:
-                return replace(self.given[key], source="given")
-        declared = DECLARED.get(metric) or DECLARED.get(metric.split(".")[0])
+                return Limit.of(self.given[key], "given")
+        found = self.declared.get(metric)
+        declared = Limit.of(found, "declared") if found else EXACT
         if group in self.measured:
             return self._from_noise(self.measured[group], songs, declared)
-        return declared or EXACT
+        return declared
 
-    def _from_noise(self, found: Noise, songs: int, declared: Tolerance | None) -> Tolerance:
+    def _from_noise(self, found: Noise, songs: int, floor: Limit) -> Limit:
         # A difference of two runs has variance 2 sd^2; sd itself is an estimate, hence t.
         from scipy.stats import t
 
         width = float(t.ppf(1 - self.level / 2, found.df)) * math.sqrt(2) * found.sd
         # Songs are not equally noisy, so the normal law has no last word on a single cell.
         cell, mean = max(width, found.worst), width / math.sqrt(songs)
-        floor = declared or EXACT
-        return Tolerance(
-            max(cell, floor.cell),
-            max(mean, floor.mean),
-            f"{found.runs} runs, sd {found.sd:.3g}",
-            "measured" if mean > floor.mean else floor.source if declared else "measured",
-        )
+        # EXACT is no declared tolerance: what passes was measured, be it next to nothing.
+        wider = mean > floor.mean or floor is EXACT
+        source = "measured" if wider else floor.source
+        return Limit(max(cell, floor.cell), max(mean, floor.mean), source)
 
-    def detectable(self, group: Group, songs: int, tolerance: Tolerance) -> float:
+    def detectable(self, group: Group, songs: int, tolerance: Limit) -> float:
         """Shift of the mean found with 80 % power."""
         found = self.measured.get(group)
         spread = math.sqrt(2 / songs) * found.sd if found else 0.0

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import UsageError
+from benchsep.metrics.catalog import columns_by_alias
 from benchsep.stats import bootstrap as inference
 
 if TYPE_CHECKING:
@@ -64,17 +65,6 @@ DIRECTIONS: dict[str, int] = {
     **dict.fromkeys(("fad_song2song_clap_music_df", "fad_song2song_clap_audio_df"), -1),
 }
 """Directions of the columns of the public data set (pablebe/gensvs_eval, 2025)."""
-
-COLUMNS = {
-    "sdr": "bsseval.sdr",
-    "isr": "bsseval.isr",
-    "sir": "bsseval.sir",
-    "sar": "bsseval.sar",
-    "sisdr": "sisdr",
-    "visqol": "visqol",
-    "multi_res_loss": "mrstft",
-}
-"""Which of benchsep's columns a column of that data set is a measurement of."""
 
 RESAMPLES = 9999
 RATING_RESAMPLES = 99_999
@@ -462,7 +452,7 @@ def fails_across(column: str, traits: ValueTraits) -> bool:
     as failing, since generated audio is not sample-aligned.
     """
     found = badge(column)
-    return found.verdict == "fails" if found else not traits.alignment_tolerant
+    return found.verdict == "fails" if found else traits.waveform_matching
 
 
 def warning(
@@ -489,7 +479,7 @@ def write_badges(found: pd.DataFrame, path: str | Path, source: str) -> None:
     """Write the badge table from :func:`agreement`, for the columns that benchsep has."""
     rows = {row["metric"]: row for row in found.to_dict("records")}
     columns = {}
-    for name, column in sorted(COLUMNS.items(), key=lambda item: item[1]):
+    for name, column in sorted(columns_by_alias().items(), key=lambda item: item[1]):
         if row := rows.get(name):
             columns[column] = {
                 scope: [round(float(row[f"{scope}{end}"]), 3) for end in ("", "_low", "_high")]

@@ -37,7 +37,7 @@ CI-SDR (Boeddeker et al., ICASSP 2021: SDR after a filter).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.metrics._stems import score_pairs
 from benchsep.metrics.bsseval import lagged_correlations
-from benchsep.metrics.metric import References, Score, ValueTraits
+from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 from benchsep.metrics.sdr import PERFECT_DB, energies, inner_products, ratio_db
 
 if TYPE_CHECKING:
@@ -203,7 +203,44 @@ def _magnitudes(signal: NDArray[np.float32]) -> Iterator[Real]:
 
 
 def _rung(name: str, display: str) -> ValueTraits:
-    return ValueTraits(name, +1, "dB", None, None, alignment_tolerant=False, display=display)
+    return ValueTraits(
+        name=name,
+        direction=+1,
+        unit="dB",
+        low=None,
+        high=None,
+        digits=2,
+        aggregate="mean",
+        window_s=None,
+        waveform_matching=True,
+        speech_model=False,
+        display=display,
+        question="both",
+        companion=None,
+        companion_rank=None,
+        # As for uSDR: what papers print as progress.
+        tie_margin=0.25,
+        failure=None,
+        drift=Tolerance(0.01, 0.005, "moved by 7e-6 dB at -80 dB"),
+        rank=150,
+        overview=name == "sdr",
+        own_table=False,
+        aliases=(),
+    )
+
+
+def _reading(name: str, unit: str, drift: Tolerance) -> ValueTraits:
+    """The delay and the level that the ladder found: no better side, so no ties."""
+    return replace(
+        _rung(name, name),
+        direction=0,
+        unit=unit,
+        aggregate="median",
+        waveform_matching=False,
+        question="other",
+        tie_margin=None,
+        drift=drift,
+    )
 
 
 class Alignment:
@@ -218,9 +255,10 @@ class Alignment:
         _rung("polarity", "SDR after delay, gain, polarity"),
         _rung("fir", "SDR after a short filter"),
         _rung("magnitude", "SDR of magnitudes"),
-        ValueTraits("lag", 0, "ms", None, None, aggregate="median", display="lag"),
-        ValueTraits("level", 0, "dB", None, None, aggregate="median", display="level"),
+        _reading("lag", "ms", Tolerance(0.03, 0.01, "moved by 0; one sample may flip: 0.023 ms")),
+        _reading("level", "dB", Tolerance(0.01, 0.005, "moved by 3e-6 dB at -80 dB")),
     )
+    default: int | None = None
     needs_reference = True
     rate = None
     channels: Literal["any"] = "any"

@@ -43,12 +43,13 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics.guard import broken, pairing
-from benchsep.metrics.metric import References, Score, ValueTraits
+from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
+    from benchsep.metrics.metric import Question
 
     Real = NDArray[np.float64]
     Complex = NDArray[np.complex128]
@@ -67,7 +68,16 @@ PERFECT_DB = 150.0
 """A ratio above this is float32 rounding, not a finite score."""
 
 _FFT = 16384
-_VALUES = ("sdr", "isr", "sir", "sar")
+WINDOW_S = 1.0
+"""Length and hop of the windows, in seconds."""
+_QUESTIONS: tuple[tuple[str, Question, int | None], ...] = (
+    ("sdr", "both", 60),
+    ("isr", "quality", None),  # errors of level, panning and frequency response
+    ("sir", "interference", 20),
+    ("sar", "quality", None),
+)
+"""Each value, the question that it answers, and its place as a companion."""
+_VALUES = tuple(name for name, _, _ in _QUESTIONS)
 
 
 # --- correlations ------------------------------------------------------------------------------
@@ -424,17 +434,33 @@ class BSSEval:
     version = "1"
     values = tuple(
         ValueTraits(
-            value,
+            name=value,
             direction=+1,
             unit="dB",
             low=None,
             high=None,
+            digits=2,
             aggregate="median",
-            alignment_tolerant=False,
+            window_s=WINDOW_S,
+            waveform_matching=True,
+            speech_model=False,
             display=f"{value.upper()} (BSSEval v4)",
+            question=question,
+            companion=None,
+            companion_rank=companion_rank,
+            # What papers print as progress.
+            tie_margin=0.25,
+            # SDR: the error is louder than the stem. The others have no such bound.
+            failure=0.0 if value == "sdr" else None,
+            drift=Tolerance(0.02, 0.01, "moved by 1e-4 dB"),
+            rank=130,
+            overview=value == "sdr",
+            own_table=True,
+            aliases=(value,),
         )
-        for value in _VALUES
+        for value, question, companion_rank in _QUESTIONS
     )
+    default: int | None = 5
     needs_reference = True
     rate = None
     channels: Literal["any"] = "any"
@@ -449,7 +475,12 @@ class BSSEval:
 
     def settings(self) -> dict[str, Any]:
         """What moves a value: filter length, window, and the bound of ``ill_conditioned``."""
-        return {"taps": TAPS, "window_s": 1.0, "hop_s": 1.0, "max_condition": MAX_CONDITION}
+        return {
+            "taps": TAPS,
+            "window_s": WINDOW_S,
+            "hop_s": WINDOW_S,
+            "max_condition": MAX_CONDITION,
+        }
 
     def available(self) -> str:
         """Always: numpy and scipy are all it needs."""

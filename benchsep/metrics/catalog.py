@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from benchsep import registry
+from benchsep.errors import UsageError
 from benchsep.metrics.metric import Metric, ValueTraits, column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @cache
@@ -28,6 +33,41 @@ def traits_of(names: tuple[str, ...]) -> dict[str, ValueTraits]:
     return {
         column(metric, value): value for metric in map(get_metric, names) for value in metric.values
     }
+
+
+def traits_of_columns(columns: Iterable[str]) -> dict[str, ValueTraits]:
+    """Traits of those of ``columns`` whose metric is registered here; others are left out."""
+    wanted = list(columns)
+    found = _registered_traits(name.split(".")[0] for name in wanted)
+    return {name: found[name] for name in wanted if name in found}
+
+
+def columns_by_alias() -> dict[str, str]:
+    """``{name in published listening data: column}`` over all registered metrics."""
+    traits = _registered_traits(registry.names("metric"))
+    return {alias: name for name, value in traits.items() for alias in value.aliases}
+
+
+def _registered_traits(metrics: Iterable[str]) -> dict[str, ValueTraits]:
+    """As :func:`traits_of`; a metric that is unknown or cannot be imported is left out."""
+    found: dict[str, ValueTraits] = {}
+    for name in dict.fromkeys(metrics):
+        with contextlib.suppress(UsageError):
+            found |= traits_of((name,))
+    return found
+
+
+@cache
+def default_metrics() -> tuple[str, ...]:
+    """The metrics of the default suite, in the order of their trait ``default``.
+
+    Only those that benchsep ships: installing a package must not change what a run computes.
+    """
+    shipped = [
+        get_metric(name) for name in registry.names("metric") if registry.is_ours("metric", name)
+    ]
+    places = {metric.name: metric.default for metric in shipped if metric.default is not None}
+    return tuple(sorted(places, key=places.__getitem__))
 
 
 def stems_scored(metric: Metric, stems: tuple[str, ...], *, all_stems: bool) -> tuple[str, ...]:

@@ -44,14 +44,14 @@ from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics._p835 import shared_outputs, split_graph
 from benchsep.metrics._stems import every, score_each
 from benchsep.metrics.librosa_once import mel_filters
-from benchsep.metrics.metric import Score, ValueTraits
+from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
     from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Domain, Question, References
 
 RATE = 16_000
 WINDOW_SECONDS = 9.01
@@ -281,8 +281,32 @@ def _open(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _value(name: str, display: str) -> ValueTraits:
-    return ValueTraits(name, +1, "MOS", 1.0, 5.0, display=display)
+def _value(name: str, display: str, question: Question) -> ValueTraits:
+    return ValueTraits(
+        name=name,
+        direction=+1,
+        unit="MOS",
+        low=1.0,
+        high=5.0,
+        digits=2,
+        aggregate="mean",
+        window_s=None,
+        waveform_matching=False,
+        speech_model=True,
+        display=display,
+        question=question,
+        companion=None,
+        companion_rank=None,
+        # A tenth of the step from the mixture (OVRL 1.10) to the true vocals (2.15).
+        tie_margin=0.10,
+        # The true vocals of a song score anything from 1.1 to 3: no value is a failure.
+        failure=None,
+        drift=Tolerance(0.02, 0.01, "float32 network; CPU kernels differ"),
+        rank=80,
+        overview=name == "ovrl",
+        own_table=False,
+        aliases=(),
+    )
 
 
 class DNSMOS:
@@ -291,11 +315,12 @@ class DNSMOS:
     name = "dnsmos"
     version = "1"
     values: tuple[ValueTraits, ...] = (
-        _value("ovrl", "DNSMOS OVRL"),
-        _value("sig", "DNSMOS SIG"),
-        _value("bak", "DNSMOS BAK"),
-        _value("p808", "DNSMOS P.808"),
+        _value("ovrl", "DNSMOS OVRL", "quality"),
+        _value("sig", "DNSMOS SIG", "quality"),
+        _value("bak", "DNSMOS BAK", "interference"),  # P.835: how intrusive is the background?
+        _value("p808", "DNSMOS P.808", "quality"),
     )
+    default: int | None = 6
     needs_reference = False
     rate: int | None = RATE
     channels: Channels = "mono"

@@ -42,7 +42,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import MetricError, Unavailable
 from benchsep.metrics._stems import every, score_pairs
-from benchsep.metrics.metric import Score, ValueTraits
+from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,16 +113,52 @@ class EmbeddingDistance:
     """The metric ``emb-<name>`` over an :class:`Embedding`: see the module."""
 
     version = "1"
-    values: tuple[ValueTraits, ...] = (
-        ValueTraits("mse", -1, "", 0.0, None, 4, display="Embedding MSE"),
-        ValueTraits("fad", -1, "", 0.0, None, 3, display="Song-to-song FAD"),
-    )
+    default: int | None = None
     needs_reference = True
     channels: Channels = "mono"
     silence = "silent reference: no value (ref_silent); silent estimate: its distance"
 
-    def __init__(self, embedding: Embedding) -> None:
+    def __init__(
+        self,
+        embedding: Embedding,
+        *,
+        rank: int | None = None,
+        digits: tuple[int, int] = (4, 3),
+        margins: tuple[float, float] | None = None,
+        drift: tuple[Tolerance, Tolerance] | None = None,
+    ) -> None:
+        """``digits``, ``margins`` and ``drift`` are those of ``mse`` and of ``fad``."""
         self.embedding = embedding
+        self.values: tuple[ValueTraits, ...] = tuple(
+            ValueTraits(
+                name=name,
+                direction=-1,
+                unit="",
+                low=0.0,
+                high=None,
+                digits=digits[i],
+                aggregate="mean",
+                window_s=None,
+                waveform_matching=False,
+                # Whatever it was trained on, it is compared with the reference here: the true
+                # stem scores 0, so that values can be read without the reference's own row.
+                speech_model=False,
+                display=display,
+                question="quality",
+                companion=None,
+                companion_rank=None,
+                tie_margin=margins[i] if margins else None,
+                failure=None,
+                drift=drift[i] if drift else None,
+                rank=rank,
+                overview=name == "mse",
+                own_table=False,
+                aliases=(),
+            )
+            for i, (name, display) in enumerate(
+                (("mse", "Embedding MSE"), ("fad", "Song-to-song FAD"))
+            )
+        )
         self.name = f"emb-{embedding.name}"
         self.rate: int | None = embedding.rate
         self.domain: Domain = embedding.domain
@@ -339,14 +375,43 @@ class ClapEmbedding(_Transformers):
 
 def voice() -> EmbeddingDistance:
     """The entry point ``emb-voice``."""
-    return EmbeddingDistance(VoiceEmbedding())
+    return EmbeddingDistance(
+        VoiceEmbedding(),
+        rank=50,
+        # A tenth of the step from the mixture (0.36; 23) to an ideal ratio mask (0.06; 4), 14 test
+        # excerpts of MUSDB18.
+        margins=(0.03, 1.9),
+        drift=(
+            Tolerance(0.005, 0.002, "moved by 8e-4 at -100 dB, 4e-3 at -80 dB"),
+            Tolerance(0.3, 0.1, "moved by 0.05 at -100 dB, 0.22 at -80 dB"),
+        ),
+    )
+
+
+_UNMEASURED = (
+    "float32 network; a fifth of the tie margin, not measured: the weights are not shipped"
+)
 
 
 def mert() -> EmbeddingDistance:
     """The entry point ``emb-mert``."""
-    return EmbeddingDistance(MertEmbedding())
+    return EmbeddingDistance(
+        MertEmbedding(),
+        rank=40,
+        # A tenth of the step from the worst to the best system of gensvs_eval (MSE .123 to .076,
+        # FAD 39 to 26), which is 1.25 points of listeners' opinion.
+        margins=(0.005, 1.3),
+        drift=(Tolerance(0.001, 5e-4, _UNMEASURED), Tolerance(0.25, 0.1, _UNMEASURED)),
+    )
 
 
 def clap() -> EmbeddingDistance:
     """The entry point ``emb-clap``."""
-    return EmbeddingDistance(ClapEmbedding())
+    return EmbeddingDistance(
+        ClapEmbedding(),
+        rank=30,
+        digits=(6, 3),
+        # As for MERT: MSE 7.4e-4 to 4.5e-4, FAD .40 to .25.
+        margins=(3e-5, 0.015),
+        drift=(Tolerance(6e-6, 3e-6, _UNMEASURED), Tolerance(0.003, 0.001, _UNMEASURED)),
+    )

@@ -38,6 +38,7 @@ Sources: bleedless and fullness: ZFTurbo/Music-Source-Separation-Training, ``uti
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics._stems import every, mismatch, score_pairs
 from benchsep.metrics.librosa_once import mel_filters
-from benchsep.metrics.metric import Score, ValueTraits
+from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -201,9 +202,75 @@ def _msst_bands(rate: int) -> Array:
     return np.ascontiguousarray(mel_filters(rate, MSST_SIZE, MSST_BANDS).T, dtype=np.float32)
 
 
+_BLEED = ValueTraits(
+    name="bleed",
+    direction=-1,
+    unit="dB",
+    low=FLOOR,
+    high=-FLOOR,
+    digits=1,
+    aggregate="mean",
+    window_s=None,
+    waveform_matching=False,
+    speech_model=False,
+    display="Bleed",
+    question="interference",
+    companion=None,
+    companion_rank=10,
+    # Known bleed of -10 to -30 dB is found within 1 dB (docs/metrics/leakage.md).
+    tie_margin=1.0,
+    failure=None,
+    drift=Tolerance(0.02, 0.01, "moved by 1e-4 dB"),
+    rank=100,
+    overview=True,
+    own_table=False,
+    aliases=(),
+)
+_LEVEL = replace(_BLEED, high=None, companion_rank=None, overview=False)
+_GAIN = replace(_LEVEL, direction=0, tie_margin=None)
+_BLEEDLESS = replace(
+    _BLEED,
+    name="bleedless",
+    direction=+1,
+    unit="",
+    low=0.0,
+    high=100.0,
+    display="Bleedless",
+    companion_rank=40,
+    # A tenth of the step from the mixture (6.4) to an ideal ratio mask (35.6), 14 test excerpts.
+    tie_margin=2.9,
+    drift=Tolerance(0.05, 0.02, "moved by 0.005 of 100"),
+    rank=70,
+)
+_FULLNESS = replace(
+    _BLEEDLESS,
+    name="fullness",
+    display="Fullness",
+    question="quality",
+    companion_rank=None,
+    # The same tenth: the mixture has 36.2, the mask, which takes away too much, 16.6.
+    tie_margin=1.9,
+    overview=False,
+)
+_RESIDUAL = replace(
+    _BLEED,
+    name="",
+    high=None,
+    waveform_matching=True,
+    display="Mixture residual",
+    question="other",
+    companion_rank=None,
+    # As for the levels above.
+    tie_margin=1.0,
+    drift=Tolerance(0.1, 0.03, "a small residual on a log scale"),
+    rank=160,
+)
+
+
 class _Traits:
     """What the three metrics share."""
 
+    default: int | None = None
     version = "1"
     needs_reference = True
     rate: int | None = None
@@ -222,13 +289,10 @@ class Leakage(_Traits):
 
     name = "leakage"
     values = (
-        ValueTraits("bleed", -1, "dB", FLOOR, -FLOOR, 1, display="Bleed"),
-        *(
-            ValueTraits(f"from_{stem}", 0, "dB", FLOOR, None, 1, display=f"Gain of {stem}")
-            for stem in STEMS
-        ),
-        ValueTraits("silence", -1, "dB", FLOOR, None, 1, display="Level in silence"),
-        ValueTraits("invented", -1, "dB", FLOOR, 0.0, 1, display="Invented energy"),
+        _BLEED,
+        *(replace(_GAIN, name=f"from_{stem}", display=f"Gain of {stem}") for stem in STEMS),
+        replace(_LEVEL, name="silence", display="Level in silence"),
+        replace(_LEVEL, name="invented", high=0.0, display="Invented energy", question="quality"),
     )
     source = "defined in benchsep.metrics.leakage"
     silence = "silent reference: only `silence`, `invented`, `from_*`; silent estimate: `silence`"
@@ -309,10 +373,7 @@ class Bleedless(_Traits):
     """The metric ``bleedless``: MSST's pair, see the module."""
 
     name = "bleedless"
-    values = (
-        ValueTraits("bleedless", +1, "", 0.0, 100.0, 1, display="Bleedless"),
-        ValueTraits("fullness", +1, "", 0.0, 100.0, 1, display="Fullness"),
-    )
+    values = (_BLEEDLESS, _FULLNESS)
     source = "ZFTurbo/Music-Source-Separation-Training utils/metrics.py"
     silence = "silent reference: no value (ref_silent); silent estimate: no value (est_silent)"
 
@@ -337,11 +398,7 @@ class Consistency(_Traits):
     """The metric ``consistency``: see the module."""
 
     name = "consistency"
-    values = (
-        ValueTraits(
-            "", -1, "dB", FLOOR, None, 1, alignment_tolerant=False, display="Mixture residual"
-        ),
-    )
+    values = (_RESIDUAL,)
     source = "defined in benchsep.metrics.leakage"
     silence = "defined for silent stems; no value where the mixture is silent (ref_silent)"
 

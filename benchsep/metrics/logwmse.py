@@ -34,7 +34,7 @@ import numpy as np
 
 from benchsep.errors import AudioError
 from benchsep.metrics._stems import every, score_pairs
-from benchsep.metrics.metric import Score, ValueTraits
+from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,8 +148,32 @@ class LogWMSE:
     name = "logwmse"
     version = "1"
     values: tuple[ValueTraits, ...] = (
-        ValueTraits("", +1, "", None, CEILING, alignment_tolerant=False, display="logWMSE"),
+        ValueTraits(
+            name="",
+            direction=+1,
+            unit="",
+            low=None,
+            high=CEILING,
+            digits=2,
+            aggregate="mean",
+            window_s=None,
+            waveform_matching=True,
+            speech_model=False,
+            display="logWMSE",
+            question="both",
+            companion=None,
+            companion_rank=None,
+            # A quarter dB of error energy, as for the other energy ratios: 4 ln(10^0.025).
+            tie_margin=0.23,
+            failure=None,
+            drift=Tolerance(0.02, 0.01, "energies of filtered signals"),
+            rank=170,
+            overview=True,
+            own_table=False,
+            aliases=(),
+        ),
     )
+    default: int | None = None
     needs_reference = True
     rate: int | None = RATE
     channels: Channels = "any"

@@ -23,23 +23,92 @@ if TYPE_CHECKING:
     from benchsep.audio import Audio
 
 Domain = Literal["music", "speech", "any"]
+Question = Literal["quality", "interference", "both", "other"]
+"""What a listener would be asked: how good does it sound (``quality``), how much of the rest is
+still there (``interference``); ``both``: the value mixes the two; ``other``: none of them."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest difference between two runs that the drift gate lets pass.
+
+    ``cell`` bounds one value, ``mean`` the mean paired difference over songs, both in the unit
+    of the value; ``reason`` is the evidence, printed with the report.
+    """
+
+    cell: float
+    mean: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Companion:
+    """What a value must be shown with, because it misleads when it is read alone."""
+
+    question: Question
+    """The table of the value gets the best value for this question as a further column."""
+    warning: str
+    """Printed where the run holds no such value."""
 
 
 @dataclass(frozen=True)
 class ValueTraits:
-    """How to read one number. ``direction`` is +1 (higher is better) or -1, 0 if neither."""
+    """How to read, rank, compare and tabulate one number.
+
+    Everything that benchsep knows about a value is here: no other module has a table of metric
+    names. The defaults are for third parties; each value that benchsep ships names every trait
+    (a test holds this).
+    """
 
     name: str
+    """Empty for the value that is called as the metric is."""
     direction: int
+    """+1: higher is better; -1: lower is better; 0: neither, and never ranked."""
     unit: str
     low: float | None
     high: float | None
+    """Range of the value; ``None``: unbounded."""
     digits: int = 2
     aggregate: Literal["mean", "median"] = "mean"
     """Over tracks; the convention of the field for this value."""
-    alignment_tolerant: bool = True
-    """False for waveform-matching values, which must not head a mixed table."""
+    window_s: float | None = None
+    """Set where a song's value is itself the ``aggregate`` over windows of so many seconds, and
+    the field names that (BSSEval: median over songs of the median over 1-s frames)."""
+    waveform_matching: bool = False
+    """True for values that compare samples, not spectra: they fail across families of systems,
+    since generated audio is not sample-aligned, and must not head a mixed table."""
+    speech_model: bool = False
+    """True for a quality network trained on speech that reads no reference: shown with a warning
+    and ranked only beside the true stem's own value."""
     display: str = ""
+    """The name in tables; empty: the column's name."""
+
+    question: Question = "other"
+    """Which question of a listening test the value answers."""
+    companion: Companion | None = None
+    companion_rank: int | None = None
+    """Place among the values that may serve as a companion for the ``question`` (lowest first)."""
+
+    tie_margin: float | None = None
+    """Largest difference of two systems that matters to nobody, in the value's unit: systems
+    within it are tied (two one-sided tests). ``None``: there are no ties."""
+    failure: float | None = None
+    """A song on the wrong side of it (below it where higher is better) counts as failed.
+    ``None``: no failures are counted."""
+    drift: Tolerance | None = None
+    """For deterministic systems on other CPUs and thread counts. ``None``: only rounding passes,
+    or noise that was measured."""
+
+    rank: int | None = None
+    """Order of metrics in tables, lowest first. ``None``: after all others, by name."""
+    overview: bool | None = None
+    """Whether the value stands for its metric where there is room for one of each. ``None``: the
+    first value of the metric does."""
+    own_table: bool = False
+    """Whether it has a table by stem although it does not stand for its metric. Values that have
+    none share a table with the others of their metric, averaged over stems."""
+    aliases: tuple[str, ...] = ()
+    """Names of this value in published listening data."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +156,9 @@ class Metric(Protocol):
     domain: Domain
     default_stems: tuple[str, ...]
     """Stems scored unless the user asks for more (DNSMOS, NISQA: vocals)."""
+    default: int | None
+    """Place in the default suite; ``None``: not in it. Read for metrics that benchsep ships only:
+    installing a package changes no default."""
     licence: str
     source: str
     """Paper, equation, upstream package and version."""
@@ -98,7 +170,7 @@ class Metric(Protocol):
         ...
 
     def available(self) -> str:
-        """Empty when it can run here, else the reason with the command that mends it."""
+        """Empty when it can run here, else the reason with the command that fixes it."""
         ...
 
     def score_track(

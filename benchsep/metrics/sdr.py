@@ -23,6 +23,7 @@ eq. 1 (delta 1e-7); Le Roux et al., "SDR - half-baked or well done?", ICASSP 201
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,7 +31,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.metrics._stems import score_pairs
 from benchsep.metrics.guard import broken
-from benchsep.metrics.metric import References, Score, ValueTraits
+from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,10 +151,49 @@ def finite(value: float, limit: float = PERFECT_DB) -> Score:
     return Score(value) if -limit <= value <= limit else Score.missing("not_finite")
 
 
-def _decibels(name: str, display: str) -> ValueTraits:
-    return ValueTraits(
-        name, +1, "dB", None, None, aggregate="mean", alignment_tolerant=False, display=display
-    )
+_USDR = ValueTraits(
+    name="",
+    direction=+1,
+    unit="dB",
+    low=None,
+    high=None,
+    digits=2,
+    aggregate="mean",
+    window_s=None,
+    waveform_matching=True,
+    speech_model=False,
+    display="uSDR",
+    question="both",
+    companion=None,
+    companion_rank=50,
+    # What papers print as progress; the step from the mixture to an ideal ratio mask is 14 dB.
+    tie_margin=0.25,
+    # The error is louder than the stem.
+    failure=0.0,
+    drift=Tolerance(0.01, 0.005, "moved by 1e-5 dB"),
+    rank=120,
+    overview=True,
+    own_table=False,
+    aliases=(),
+)
+_SISDR = replace(
+    _USDR,
+    display="SI-SDR",
+    companion_rank=70,
+    drift=Tolerance(0.01, 0.005, "moved by 2e-5 dB"),
+    rank=140,
+    aliases=("sisdr",),
+)
+_SISIR = replace(
+    _SISDR,
+    name="sir",
+    display="SI-SIR",
+    question="interference",
+    companion_rank=30,
+    overview=False,
+    aliases=(),
+)
+_SISAR = replace(_SISIR, name="sar", display="SI-SAR", question="quality", companion_rank=None)
 
 
 class _Ratio:
@@ -176,7 +216,8 @@ class USDR(_Ratio):
 
     name = "usdr"
     version = "1"
-    values = (_decibels("", "uSDR"),)
+    default: int | None = 3
+    values = (_USDR,)
     source = "Mitsufuji et al. 2022, eq. 1 (MDX 2021, SDX 2023); whole song, delta 1e-7"
     silence = "A silent reference is ref_silent; a silent estimate scores 0 dB."
 
@@ -199,7 +240,8 @@ class SISDR(_Ratio):
 
     name = "sisdr"
     version = "1"
-    values = (_decibels("", "SI-SDR"), _decibels("sir", "SI-SIR"), _decibels("sar", "SI-SAR"))
+    default: int | None = 4
+    values = (_SISDR, _SISIR, _SISAR)
     source = "Le Roux et al., ICASSP 2019; SI-SDR as torchmetrics (zero_mean=False)"
     silence = "A silent reference is ref_silent, a silent estimate est_silent."
 

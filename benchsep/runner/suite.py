@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from benchsep._util.config import read_mapping, refuse_unknown, validated
 from benchsep._util.suggest import did_you_mean
 from benchsep.audio import STEMS
+from benchsep.metrics.catalog import default_metrics
 from benchsep.systems.reference import REFERENCE_SYSTEMS
 
-DEFAULT_METRICS = ("visqol", "mrstft", "usdr", "sisdr", "bsseval", "dnsmos", "nisqa")
+DEFAULT_METRICS = default_metrics()
 
 
 class Suite(BaseModel):

@@ -52,30 +52,6 @@ Series = dict[str, float]
 
 AVERAGE = "average"
 
-MARGINS: dict[str, float] = {
-    "bsseval": 0.25,
-    "usdr": 0.25,
-    "sisdr": 0.25,
-    "visqol": 0.10,
-    "dnsmos": 0.10,
-    "nisqa": 0.20,
-    "DMOS": 0.20,
-}
-"""Largest difference that is still a tie, by metric column or metric.
-
-A quarter dB is what papers print as progress; a tenth of ViSQOL is a tenth of the step from the
-mixture to an ideal mask (``ladder.md``); a fifth of a MOS point is about the half width of a
-listening test with 50 songs. A metric without a margin has no ties: give one.
-"""
-
-FAILURES: dict[str, float] = {
-    "bsseval.sdr": 0.0,
-    "usdr": 0.0,
-    "sisdr": 0.0,
-    "visqol": 2.0,
-}
-"""A song beyond this (below it where higher is better) counts as failed."""
-
 
 # ----------------------------------------------------------------------- songs
 
@@ -337,7 +313,7 @@ def compare(
     yardsticks
         Compare oracles and the mixture as well.
     margins
-        Equivalence margins by column or metric, over :data:`MARGINS`.
+        Equivalence margins by column or metric, over the traits' ``tie_margin``.
     alpha
         Level of ``verdict`` (after Holm) and of the equivalence test.
 
@@ -374,7 +350,7 @@ def compare(
         for a, b in _pairs(rivals, against):
             row = {"a": a, "b": b, "stem": stem, "metric": metric, "total": totals[stem, metric]}
             one, other = series[a, stem, metric], series[b, stem, metric]
-            margin = _lookup(margins, metric) or _lookup(MARGINS, metric)
+            margin = _lookup(margins, metric) or traits[metric].tie_margin
             found = _paired(one, other, traits[metric].aggregate, margin, seed)
             rows.append(row | (found or {"n": 0}))
     return _judged(pd.DataFrame(rows, columns=_COMPARED), traits, alpha)
@@ -529,7 +505,7 @@ def tails(
     Parameters
     ----------
     thresholds
-        Failure limits by column or metric, over :data:`FAILURES`.
+        Failure limits by column or metric, over the traits' ``failure``.
     fraction
         Of the songs (at least one) that count as the tail.
 
@@ -553,7 +529,8 @@ def tails(
         row = {"system": system, "stem": stem, "metric": metric, "n": len(songs)}
         row |= {"worst": math.fsum(songs[t] for t in worst) / len(worst), "worst_songs": worst}
         row |= {"unscored": totals[stem, metric] - len(songs)}
-        limit = _lookup({**FAILURES, **(thresholds or {})}, metric)
+        limit = _lookup(thresholds, metric)
+        limit = traits[metric].failure if limit is None else limit
         rows.append(row | _failures(songs, order, limit, direction))
     columns = [
         *("system", "stem", "metric", "n", "worst", "worst_songs", "threshold", "failures"),

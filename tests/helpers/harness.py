@@ -121,7 +121,7 @@ def traits_are_declared(metric: Metric, bench: Bench) -> None:
         assert value.low is None or value.high is None or value.low < value.high
         assert column(metric, value)
         if value.unit == "dB" and metric.needs_reference:
-            assert isinstance(value.alignment_tolerant, bool)
+            assert isinstance(value.waveform_matching, bool)
 
 
 def settings_are_strict_json(metric: Metric, bench: Bench) -> None:

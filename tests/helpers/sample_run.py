@@ -5,18 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from benchsep.audio import STEMS
-from benchsep.metrics.metric import ValueTraits
+from benchsep.metrics.metric import Companion, ValueTraits
 
 TRAITS = {
-    "usdr": ValueTraits("", 1, "dB", None, None, alignment_tolerant=False, display="uSDR"),
-    "bsseval.sdr": ValueTraits(
-        "sdr", 1, "dB", None, None, aggregate="median", alignment_tolerant=False, display="cSDR"
+    "usdr": ValueTraits(
+        "", 1, "dB", None, None, waveform_matching=True, display="uSDR", question="both",
+        companion_rank=1, failure=0.0, tie_margin=0.25, rank=5,
     ),
-    "visqol": ValueTraits("", 1, "", 1.0, 4.75, display="ViSQOL"),
-    "mrstft": ValueTraits("", -1, "", 0.0, None, digits=3, display="MR-STFT"),
-    "dnsmos.ovrl": ValueTraits("ovrl", 1, "", 1.0, 5.0, display="DNSMOS OVRL"),
-    "nisqa.mos": ValueTraits("mos", 1, "", 1.0, 5.0, display="NISQA MOS"),
-}
+    "bsseval.sdr": ValueTraits(
+        "sdr", 1, "dB", None, None, aggregate="median", window_s=1.0, waveform_matching=True,
+        display="cSDR", question="both", companion_rank=2, failure=0.0, tie_margin=0.25, rank=6,
+        own_table=True,
+    ),
+    "visqol": ValueTraits(
+        "", 1, "", 1.0, 4.75, display="ViSQOL", tie_margin=0.1, failure=2.0, rank=1,
+        companion=Companion("interference", "no interference measure was run"),
+    ),
+    "mrstft": ValueTraits("", -1, "", 0.0, None, digits=3, display="MR-STFT", rank=2),
+    "dnsmos.ovrl": ValueTraits(
+        "ovrl", 1, "", 1.0, 5.0, display="DNSMOS OVRL", speech_model=True, tie_margin=0.1, rank=3
+    ),
+    "nisqa.mos": ValueTraits(
+        "mos", 1, "", 1.0, 5.0, display="NISQA MOS", speech_model=True, tie_margin=0.2, rank=4
+    ),
+}  # fmt: skip
 SYSTEMS = {
     "tokensep@mini": "generative",
     "htdemucs@mini": "discriminative",

@@ -320,5 +320,5 @@ def test_pink_noise_scores_as_measured_with_museval():
 def test_the_metric_declares_what_tables_need():
     assert [v.name for v in BSSEval.values] == list(VALUES)
     assert {v.aggregate for v in BSSEval.values} == {"median"}
-    assert not any(v.alignment_tolerant for v in BSSEval.values)
+    assert all(v.waveform_matching for v in BSSEval.values)
     assert BSSEval.default_stems == STEMS

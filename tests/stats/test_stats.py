@@ -13,9 +13,11 @@ from benchsep.stats import bootstrap as inference
 from benchsep.stats import core as stats
 
 TRAITS = {
-    "visqol": ValueTraits("", +1, "MOS", 1, 5),
+    "visqol": ValueTraits("", +1, "MOS", 1, 5, tie_margin=0.1, failure=2.0),
     "leak": ValueTraits("", -1, "dB", None, None),
-    "bsseval.sdr": ValueTraits("sdr", +1, "dB", None, None, aggregate="median"),
+    "bsseval.sdr": ValueTraits(
+        "sdr", +1, "dB", None, None, aggregate="median", tie_margin=0.25, failure=0.0
+    ),
 }
 FAMILY = {"mixture": "mixture", "oracle-irm": "oracle", "gen": "generative"}
 

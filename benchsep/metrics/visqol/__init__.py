@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep.audio import STEMS
 from benchsep.metrics import guard
-from benchsep.metrics.metric import References, Score, ValueTraits
+from benchsep.metrics.metric import Companion, References, Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,26 @@ class Visqol:
             high=HIGHEST,
             digits=2,
             aggregate="mean",
-            alignment_tolerant=True,
+            window_s=None,
+            waveform_matching=False,
+            speech_model=False,
             display="ViSQOL",
+            question="quality",
+            companion=Companion(
+                "interference",
+                "ViSQOL likes bandwidth more than isolation, and no interference measure was run: "
+                "add 'usdr' or 'bsseval' to see bleed.",
+            ),
+            companion_rank=None,
+            # A tenth of the step from the mixture (2.99) to an ideal ratio mask (3.98).
+            tie_margin=0.10,
+            # A point below the mixture's mean: worse than no separation at all.
+            failure=2.0,
+            drift=Tolerance(0.01, 0.005, "moved by 7e-4; a patch alignment may flip"),
+            rank=10,
+            overview=True,
+            own_table=False,
+            aliases=("visqol",),
         ),
     )
     needs_reference = True
@@ -69,6 +87,7 @@ class Visqol:
     channels: Literal["mono", "stereo", "any"] = "mono"
     domain: Domain = "music"
     default_stems: tuple[str, ...] = STEMS
+    default: int | None = 1
     licence = "algorithm and model: Apache-2.0 (Google); code: MIT"
     source = (
         "M. Chinen et al., ViSQOL v3, QoMEX 2020; google/visqol conformance 333, audio mode, "

@@ -22,12 +22,13 @@ render   that list as text in a named format (see :mod:`benchsep.report.tables.r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchsep.listeners import validity
 from benchsep.report.tables import captions
-from benchsep.report.tables.columns import interference, is_speech_model, metric_of, stem_order
+from benchsep.report.tables.columns import companion, is_speech_model, metric_of, stem_order
 from benchsep.report.tables.model import GROUPS, Cell, Column, Row, Table, group_of, numbered
 from benchsep.report.tables.render import render
 from benchsep.report.tables.summary import Key, Summary, gains, summaries
@@ -41,19 +42,6 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 __all__ = ["render", "tables"]
-
-PRIORITY = (
-    "visqol", "mrstft", "clap", "mert", "voice", "onsets", "bleedless",
-    "dnsmos", "nisqa", "leakage", "lsd", "usdr", "bsseval", "sisdr",
-)  # fmt: skip
-"""Order of metrics of the same tolerance; others follow by name."""
-
-OVERVIEW = {"dnsmos": "dnsmos.ovrl", "nisqa": "nisqa.mos", "bsseval": "bsseval.sdr"}
-"""The value that stands for a metric of several in the overview; of others it is the first."""
-
-IN_FULL = ("bsseval",)
-"""Metrics each of whose values gets a table by stem; of others only the headline value does, and
-the rest stand together, averaged over stems."""
 
 RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
 MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
@@ -171,12 +159,13 @@ def _costs(
 
 
 def ordered(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[str]:
-    """Tolerant metrics first, then by :data:`PRIORITY`; values of one metric in trait order."""
+    """Tolerant metrics first, then by ``rank``; values of one metric in trait order."""
     known = list(traits)
 
-    def place(column: str) -> tuple[bool, bool, int, str, int]:
+    def place(column: str) -> tuple[bool, bool, float, str, int]:
         name = metric_of(column)
-        rank = PRIORITY.index(name) if name in PRIORITY else len(PRIORITY)
+        declared = traits[column].rank if column in traits else None
+        rank = math.inf if declared is None else declared
         strict = column not in traits or validity.fails_across(column, traits[column])
         decibels = column in traits and traits[column].unit == "dB"
         return strict, decibels, rank, name, known.index(column) if column in known else len(known)
@@ -210,9 +199,9 @@ def _together(run: _Run, column: str, columns: Sequence[str]) -> list[str]:
         name = metric_of(column)
         return [c for c in columns if metric_of(c) == name and is_detail(c, run.traits)]
     stems = run.stems(column)
-    if not is_speech_model(column) or len(stems) != 1:
+    if not is_speech_model(column, run.traits) or len(stems) != 1:
         return [column]
-    return [c for c in columns if is_speech_model(c) and run.stems(c) == stems]
+    return [c for c in columns if is_speech_model(c, run.traits) and run.stems(c) == stems]
 
 
 # -- the three shapes ---------------------------------------------------------------------------
@@ -230,15 +219,15 @@ def _overview(run: _Run, columns: Sequence[str]) -> Table:
 def is_headline(column: str, traits: Mapping[str, ValueTraits]) -> bool:
     """Whether a column stands for its metric where there is room for one value of each."""
     name = metric_of(column)
-    first = next((c for c in traits if metric_of(c) == name), column)
-    named = OVERVIEW.get(name, first)
-    return column == (named if named in traits else first)
+    values = [c for c in traits if metric_of(c) == name]
+    named = [c for c in values if traits[c].overview]
+    return column == next(iter([*named, *values]), column)
 
 
 def is_detail(column: str, traits: Mapping[str, ValueTraits]) -> bool:
     """Whether a column stands with others of its metric in one table, averaged over stems."""
-    full = metric_of(column) in IN_FULL or is_speech_model(column)
-    return not full and not is_headline(column, traits)
+    own = column in traits and (traits[column].own_table or traits[column].speech_model)
+    return not own and not is_headline(column, traits)
 
 
 def _details(run: _Run, columns: Sequence[str]) -> Table:
@@ -277,16 +266,15 @@ def _title(run: _Run, column: str) -> str:
 
 
 def _beside(run: _Run, column: str) -> str | None:
-    """The interference measure that must stand beside ViSQOL."""
-    if column != "visqol":
-        return None
-    return interference(m for m in run.traits if run.stems(m))
+    """The column of this run that must be shown with ``column``, if any."""
+    return companion(column, [m for m in run.traits if run.stems(m)], run.traits)
 
 
 def _one_stem(run: _Run, columns: Sequence[str]) -> Table:
     stems = run.stems(columns[0])
     specs = [_column(run, c, stems[0], captions.display(c, run.traits)) for c in columns]
-    names = [n for n in ("DNSMOS", "NISQA") if any(c.startswith(n.lower()) for c in columns)]
+    # The first word of what is printed: "DNSMOS" of "DNSMOS OVRL".
+    names = dict.fromkeys(captions.display(c, run.traits).split(" ")[0] for c in columns)
     title = f"{' and '.join(names)} on {stems[0]}"
     return _table(run, title, specs, columns, average=False, costs=())
 
@@ -333,7 +321,7 @@ def _table(
         for label in run.systems
     )
     families = frozenset(run.families.values())
-    stems = frozenset(s for m in metrics for s in run.stems(m) if is_speech_model(m))
+    stems = frozenset(s for m in metrics for s in run.stems(m) if is_speech_model(m, run.traits))
     return Table(
         id="",
         title=title,
@@ -393,7 +381,7 @@ def _conflicts(run: _Run, columns: Sequence[Column]) -> list[str]:
 
 def _rankable(run: _Run, metrics: Sequence[str]) -> bool:
     """Speech-model values are not ranked without the true vocals' row."""
-    if not all(is_speech_model(m) for m in metrics):
+    if not all(is_speech_model(m, run.traits) for m in metrics):
         return True
     return any(map(captions.is_reference, run.families))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchsep.listeners import validity
-from benchsep.report.tables.columns import interference, is_speech_model, metric_of
+from benchsep.report.tables.columns import companion, is_speech_model, metric_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,9 +129,10 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], aver
     for column in columns:
         if column in traits:
             how = traits[column].aggregate
-            if metric_of(column) == "bsseval":
+            seconds = traits[column].window_s
+            if seconds is not None:
                 # The field's median of medians, or what was asked for in its place.
-                how_text = f"{how} over songs of the {how} over 1-s frames"
+                how_text = f"{how} over songs of the {how} over {seconds:g}-s frames"
             else:
                 how_text = f"{how} over songs"
             groups.setdefault(how_text, []).append(display(column, traits))
@@ -173,7 +174,7 @@ def warnings(
     """What a reader must know before the numbers; empty when nothing stands in the way."""
     across = validity.warning(columns, traits, families)
     lines = [f"{across} Bold is given within each family there."] if across else []
-    speech = list(dict.fromkeys(display(c, traits) for c in columns if is_speech_model(c)))
+    speech = list(dict.fromkeys(display(c, traits) for c in columns if is_speech_model(c, traits)))
     if speech:
         lines.append(
             f"{', '.join(speech)}: speech model, out of domain for music"
@@ -185,11 +186,12 @@ def warnings(
                 "No row of the true vocals: without it these values cannot be read. "
                 "Add the system 'reference'. Nothing is ranked."
             )
-    if "visqol" in columns and interference(columns) is None:
-        lines.append(
-            "ViSQOL likes bandwidth more than isolation, and no interference measure was run: "
-            "add 'usdr' or 'bsseval' to see bleed."
-        )
+    lines += [
+        needed.warning
+        for c in columns
+        if c in traits and (needed := traits[c].companion)
+        if companion(c, columns, traits) is None
+    ]
     if not any(label.split("@")[0] == "mixture" for label in labels):
         lines.append("No mixture row: what doing nothing scores is not known. Add 'mixture'.")
     return lines + list(missing)

@@ -11,19 +11,9 @@ from benchsep.audio import STEMS
 from benchsep.stats.core import AVERAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-SPEECH_MODELS = ("dnsmos", "nisqa")
-INTERFERENCE = (
-    "leakage.bleed",
-    "bsseval.sir",
-    "sisdr.sir",
-    "bleedless",
-    "usdr",
-    "bsseval.sdr",
-    "sisdr",
-)
-"""What may stand beside ViSQOL to show the bleed that it does not hear, best first."""
+    from benchsep.metrics.metric import ValueTraits
 
 
 def metric_of(column: str) -> str:
@@ -31,18 +21,28 @@ def metric_of(column: str) -> str:
     return column.split(".", 1)[0]
 
 
-def is_speech_model(column: str) -> bool:
-    return metric_of(column) in SPEECH_MODELS
+def is_speech_model(column: str, traits: Mapping[str, ValueTraits]) -> bool:
+    """Whether a column is known to come from a quality network trained on speech."""
+    return column in traits and traits[column].speech_model
 
 
-def interference(columns: Iterable[str]) -> str | None:
-    """The best interference measure among ``columns``, or ``None``."""
-    names = list(columns)
-    for known in INTERFERENCE:
-        for name in names:
-            if known in (name, metric_of(name)):
-                return name
-    return None
+def companion(column: str, columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> str | None:
+    """The column that must be shown with ``column``, or ``None``.
+
+    Of those in ``columns`` that answer the question its companion must answer, the one with the
+    lowest ``companion_rank``.
+    """
+    wanted = traits[column].companion if column in traits else None
+    if wanted is None:
+        return None
+    ranks = {
+        name: rank
+        for name in columns
+        if name in traits
+        and (rank := traits[name].companion_rank) is not None
+        and traits[name].question in (wanted.question, "both")
+    }
+    return min(ranks, key=ranks.__getitem__, default=None)
 
 
 def stem_order(stems: Iterable[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ draws   a row for each system that drew at least twice and each headline metric,
         their own names, and the variance is split into song, seed and the rest (percent)
 tails   for the first metric that tolerates misalignment and the first that does not, two tables:
         the mean over the worst 5 % of songs, by stem, and the share of songs beyond the limit of
-        :data:`benchsep.stats.core.FAILURES`; the songs are named. Each system over its own songs,
+        the metric's ``failure`` trait; the songs are named. Each system over its own songs,
         nothing is ranked
 small   fewer songs than :data:`benchsep.stats.bootstrap.FEWEST` have no tail, and fewer than two no
         variance: then there is no table
