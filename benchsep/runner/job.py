@@ -20,7 +20,7 @@ from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.metric import References, Score, column
 from benchsep.runner.store import Store
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.estimate import estimate
+from benchsep.systems.estimate import estimate_or_error, usable
 from benchsep.systems.spec import load_system
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def _estimates(
         system = _system(job.spec, job.device)
         with PeakMemory() as memory:
             started = time.perf_counter()
-            estimates = estimate(
+            outputs = estimate_or_error(
                 system,
                 loaded.audio.mixture,
                 seed=seed,
@@ -320,6 +320,9 @@ def _estimates(
             )
             cost["seconds"] = time.perf_counter() - started
         cost["peak_memory_mb"] = memory.peak_mb
+        estimates = usable(outputs)
+        if faults := {stem: str(outputs[stem]) for stem in outputs.keys() - estimates.keys()}:
+            cost["faults"] = faults
         if job.keep_estimates != "none":
             folder = store.estimate_folder(job.label, job.track.name, draw)
             estimates = keep(folder, estimates)
@@ -401,6 +404,8 @@ def _scores(
         return everywhere(f"unavailable: {reason}")
     given = tuple(s for s in stems if s in estimates)
     scores = everywhere("failed: the system returned no such stem")
+    for stem, fault in done.cost.get("faults", {}).items():
+        scores.update(everywhere(f"failed: {fault}", tuple(s for s in stems if s == stem)))
     if not given:
         return scores
     try:

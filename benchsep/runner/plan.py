@@ -127,7 +127,8 @@ def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, Sy
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
-        info = old[1] if old and old[0] == stamp else _info(spec, device)
+        known = old is not None and old[0] == stamp and not old[1].from_files
+        info = old[1] if old and known else _info(spec, device)
         label = label_of(spec, info)
         if label in found:
             raise UsageError(

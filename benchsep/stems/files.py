@@ -39,15 +39,22 @@ JUNK = {
     "#snapshot",
     ".@__thumb",
     "lost+found",
-    "thumbs.db",
-    "desktop.ini",
+    ".trashes",
+    ".spotlight-v100",
+    ".fseventsd",
+    ".git",
+    ".cache",
+    ".ipynb_checkpoints",
 }
 
 
 def is_junk(path: Path | str) -> bool:
-    """Whether an entry is hidden or was left by a file system or an operating system."""
-    name = Path(path).name
-    return name.startswith(".") or name.casefold() in JUNK
+    """Whether an entry was left by a file system, an operating system or a killed writer.
+
+    A name that merely begins with a dot may be a song's.
+    """
+    name = Path(path).name.casefold()
+    return name.startswith("._") or name in JUNK or (name[:1] == "." and ".partial" in name)
 
 
 def entries(folder: Path) -> list[Path]:

@@ -7,10 +7,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchsep.audio import STEMS, Audio, read_audio, write_audio
-from benchsep.errors import SeparatorError, UsageError
+from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
+from benchsep.stems.files import audio_files, folders, stem_files
+from benchsep.stems.names import MIXTURE
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.folder import first_file, fitted, subfolders
+from benchsep.systems.folder import offered, read_stems
 
 COMMAND_TIMEOUT_S = 24 * 3600
 
@@ -20,8 +22,9 @@ class Command:
 
     The template is split as a shell would split it, but no shell runs: a track called
     ``; rm -rf ~`` is an argument like any other. ``{mixture}`` becomes the path of a float
-    wav, ``{out}`` an empty folder in which the program leaves ``<stem>.wav`` (directly or in
-    one sub-folder), ``{seed}`` the seed.
+    wav, ``{out}`` an empty folder in which the program leaves its stems, directly or in sub-folders
+    (``<stem>.wav``, ``<model>/mixture/<stem>.wav``, ``mixture_(Vocals)_<model>.wav``: see
+    :mod:`benchsep.stems.files`), ``{seed}`` the seed.
     """
 
     def __init__(self, text: str, device: str = "cpu") -> None:
@@ -40,18 +43,30 @@ class Command:
             options={"command": text},
         )
 
-    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio | BenchsepError]:
         with tempfile.TemporaryDirectory(prefix="benchsep-cmd-") as work:
             out = Path(work) / "out"
             out.mkdir()
             write_audio(Path(work) / "mixture.wav", mixture)
             places = {"{mixture}": str(Path(work) / "mixture.wav"), "{out}": str(out)}
             self._call([_fill(w, {**places, "{seed}": str(seed)}) for w in self.words])
-            files = {stem: _first_below(out, stem) for stem in STEMS}
-            found = {s: fitted(read_audio(p), mixture, p) for s, p in files.items() if p}
-        if not found:
-            raise SeparatorError(f"{self.words[0]} left no <stem>.wav in its output folder")
-        return found
+            return self._collect(out, mixture)
+
+    def _collect(self, out: Path, mixture: Audio) -> dict[str, Audio | BenchsepError]:
+        try:
+            files = stem_files(_audio_below(out), track=None)
+        except AudioError as error:
+            raise SeparatorError(f"{self.words[0]}: {error}") from error
+        files = {name: path for name, path in files.items() if name not in MIXTURE}
+        if not files:
+            raise SeparatorError(
+                f"{self.words[0]} left no stem in its output folder; expected files such as "
+                f"{STEMS[0]}.wav or {MIXTURE[0]}_({STEMS[0].title()})_<model>.wav"
+            )
+        try:
+            return dict(read_stems(files, offered(set(files), out), mixture))
+        except UsageError as error:
+            raise SeparatorError(f"{self.words[0]}: {error}") from error
 
     def _call(self, words: list[str]) -> None:
         try:
@@ -71,7 +86,7 @@ def _fill(word: str, places: dict[str, str]) -> str:
     return word
 
 
-def _first_below(folder: Path, stem: str) -> Path | None:
-    return first_file(folder, stem) or next(
-        (p for sub in subfolders(folder) if (p := first_file(sub, stem))), None
-    )
+def _audio_below(folder: Path, depth: int = 3) -> list[Path]:
+    """Audio files in a folder and, down to ``depth`` levels, in its sub-folders."""
+    below = [p for f in folders(folder) for p in _audio_below(f, depth - 1)] if depth else []
+    return audio_files(folder) + below

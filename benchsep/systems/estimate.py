@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import Audio
-from benchsep.errors import SeparatorError, UsageError
+from benchsep.errors import BenchsepError, SeparatorError, UsageError
+from benchsep.systems.fit import check_channels, check_scale
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
@@ -20,10 +21,29 @@ def estimate(
     references: dict[str, Audio] | None = None,
     track: Track | None = None,
 ) -> dict[str, Audio]:
+    """The stems of :func:`estimate_or_error` that are usable.
+
+    Raises
+    ------
+    BenchsepError
+        where not one stem is usable: the first one's error.
+    """
+    return usable(estimate_or_error(system, mixture, seed=seed, references=references, track=track))
+
+
+def estimate_or_error(
+    system: Any,
+    mixture: Audio,
+    *,
+    seed: int,
+    references: dict[str, Audio] | None = None,
+    track: Track | None = None,
+) -> dict[str, Audio | BenchsepError]:
     """The stems that a system estimates: each at the rate and the length of ``mixture``.
 
     Oracles need ``references`` (the true stems), systems that read files need ``track``; a
-    separator gets neither.
+    separator gets neither. A system gets copies: what it does to its input in place changes
+    nothing for the systems after it. A stem that cannot be used is an error in place of its audio.
 
     Raises
     ------
@@ -40,33 +60,62 @@ def estimate(
     elif info.needs_references:
         if references is None:
             raise UsageError(f"{info.label} is an oracle: it needs the true stems of the mixture")
-        estimates = system.separate(mixture, seed=seed, references=references)
+        own = {stem: copied(audio) for stem, audio in references.items()}
+        estimates = system.separate(copied(mixture), seed=seed, references=own)
     else:
-        estimates = system.separate(mixture, seed=seed)
+        estimates = system.separate(copied(mixture), seed=seed)
     return checked_estimates(estimates, info, mixture)
 
 
+def copied(audio: Audio) -> Audio:
+    """The same signal in memory of its own."""
+    return Audio(audio.samples.copy(), audio.rate)
+
+
 def checked_estimates(
-    estimates: dict[str, Audio], info: SystemInfo, mixture: Audio
-) -> dict[str, Audio]:
-    """The estimates, if they keep the contract.
+    estimates: dict[str, Audio | BenchsepError], info: SystemInfo, mixture: Audio
+) -> dict[str, Audio | BenchsepError]:
+    """The estimates; one that breaks the contract is replaced by the error that says how.
 
     Raises
     ------
     SeparatorError
-        naming the stem and what was found when rate or length differ or no stem is there.
+        no estimate at all.
     """
     if not isinstance(estimates, dict) or not estimates:
         raise SeparatorError(f"{info.label} returned {type(estimates).__name__}, expected stems")
-    for stem, audio in estimates.items():
-        if not isinstance(audio, Audio):
-            raise SeparatorError(f"{info.label}: {stem} is {type(audio).__name__}, expected Audio")
-        if audio.rate != mixture.rate:
-            raise SeparatorError(
-                f"{info.label}: {stem} is at {audio.rate} Hz, the mixture at {mixture.rate}"
-            )
-        if audio.frames != mixture.frames:
-            raise SeparatorError(
-                f"{info.label}: {stem} has {audio.frames} frames, the mixture {mixture.frames}"
-            )
-    return estimates
+    return {
+        stem: _checked(audio, f"{info.label}: {stem}", mixture) for stem, audio in estimates.items()
+    }
+
+
+def _checked(audio: Audio | BenchsepError, name: str, mixture: Audio) -> Audio | BenchsepError:
+    if isinstance(audio, BenchsepError):
+        return audio
+    if not isinstance(audio, Audio):
+        return SeparatorError(f"{name} is {type(audio).__name__}, expected Audio")
+    if audio.rate != mixture.rate:
+        return SeparatorError(f"{name} is at {audio.rate} Hz, the mixture at {mixture.rate}")
+    if audio.frames != mixture.frames:
+        return SeparatorError(f"{name} has {audio.frames} frames, the mixture {mixture.frames}")
+    try:
+        check_channels(audio, mixture, name)
+        check_scale(audio, name)
+    except SeparatorError as error:
+        return error
+    return audio
+
+
+def usable(estimates: dict[str, Audio | BenchsepError]) -> dict[str, Audio]:
+    """The estimates that are audio.
+
+    Raises
+    ------
+    BenchsepError
+        the first error, where not one stem is usable.
+    """
+    good = {stem: audio for stem, audio in estimates.items() if isinstance(audio, Audio)}
+    for error in estimates.values():
+        if not good and isinstance(error, BenchsepError):
+            raise error
+    return good

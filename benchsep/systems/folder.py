@@ -1,69 +1,101 @@
 """A folder of estimates as a system: ``dir:PATH``.
 
 These layouts are recognised, in this order. The system's options name the one that was recognised,
-so that a wrong guess is visible in the manifest:
+so that a wrong guess is visible in the manifest. How a file names its stem (``vocals.wav``,
+``<track>_vocals.wav``, ``<track>_(Vocals)_<model>.wav``) is in :mod:`benchsep.stems.files`:
 
 ================= ==========================================================
-musdb             ``<root>/<split>/<track>/<stem>.wav`` (musdb, museval)
-flat              ``<root>/<track>/<stem>.wav`` (demucs ``separated/<model>``, spleeter, MSST)
-model             ``<root>/<model>/<track>/<stem>.wav`` with one model (demucs ``separated``)
-audio-separator   ``<root>/<track>_(Stem)_<model>.wav``
+musdb             ``<root>/<split>/<track>/`` (musdb, museval)
+flat              ``<root>/<track>/`` (demucs ``separated/<model>``, spleeter, MSST)
+model             ``<root>/<model>/<track>/`` with one model (demucs ``separated``)
+audio-separator   ``<root>/<track>_(Stem)_<model>.wav``, ``<root>/<track>_<stem>.wav``
 ================= ==========================================================
 
-Files are paired with tracks by name, never by order, and only files named after one of our
-stems are read: an ``accompaniment.wav`` changes nothing.
+Files are paired with tracks by name, never by order. The stems that the folder offers follow from
+all names in it (:func:`benchsep.stems.names.stem_map`): a folder with ``vocals.wav`` alone offers
+vocals; ``other.wav`` beside ``vocals.wav`` alone is an accompaniment and is not scored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from benchsep.audio import STEMS, Audio, fit_length, read_audio
-from benchsep.datasets.track import Track
-from benchsep.errors import SeparatorError, UsageError
-from benchsep.systems.contract import SystemInfo
+import numpy as np
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+from benchsep.audio import Audio, read_audio
+from benchsep.datasets.track import Track
+from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
+from benchsep.stems.files import (
+    audio_files,
+    folded,
+    folders,
+    matching,
+    stem_files,
+    tracks_in_names,
+)
+from benchsep.stems.names import MIXTURE, StemMap, stem_map
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.fit import fitted
+
+SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A recognised layout: ``files(track)`` gives the path of each stem that is there."""
+    """A recognised layout; :meth:`files` gives the stem files of a track."""
 
     name: str
     root: Path
     nested: str = ""
 
     def files(self, track: Track) -> dict[str, Path]:
+        """Stem name to file, as :func:`benchsep.stems.files.stem_files` finds them.
+
+        Raises
+        ------
+        AudioError
+            two files claim one stem, or two folders look like the track's name.
+        """
         if self.name == "audio-separator":
-            return self._bracketed(track.name)
-        if track.name in ("", ".", "..") or set(track.name) & set("/\\\0"):
-            return {}  # such a name would address a file outside the folder
-        base = self.root / self.nested if self.nested else self.root
+            return stem_files(self._by_track.get(folded(track.name), []), track.name)
+        folder = matching(track.name, self._folders_alike(track))
+        return {} if folder is None else stem_files(audio_files(folder), track=None)
+
+    def names(self) -> set[str]:
+        """All stem names in the folder, over all tracks."""
+        if self.name == "audio-separator":
+            return _names(audio_files(self.root))
+        return {name for base in self._bases() for f in folders(base) for name in _names_in(f)}
+
+    def _bases(self) -> list[Path]:
+        if self.name == "musdb":
+            return [self.root / split for split in SPLITS]
+        return [self.root / self.nested]
+
+    def _folders_alike(self, track: Track) -> list[Path]:
+        base = self.root / self.nested
         if self.name == "musdb":
             base = self.root / ("train" if track.split == "valid" else track.split)
-        folder = base / track.name
-        found = {stem: first_file(folder, stem) for stem in STEMS}
-        return {stem: path for stem, path in found.items() if path is not None}
+        return self._index.get((base, folded(track.name)), [])
 
-    def _bracketed(self, track: str) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for path in sorted(self.root.iterdir()):
-            for stem in STEMS:
-                if path.name.lower().startswith(f"{track}_({stem})".lower()):
-                    if stem in found:
-                        raise SeparatorError(
-                            f"{found[stem].name} and {path.name} both claim to be {stem} of "
-                            f"{track!r}; keep one model's files per folder"
-                        )
-                    found[stem] = path
-        return found
+    @cached_property
+    def _index(self) -> dict[tuple[Path, str], list[Path]]:
+        index: dict[tuple[Path, str], list[Path]] = {}
+        for base in self._bases():
+            for folder in folders(base):
+                index.setdefault((base, folded(folder.name)), []).append(folder)
+        return index
 
-
-def first_file(folder: Path, stem: str) -> Path | None:
-    """``<folder>/<stem>`` with the first of :data:`SUFFIXES` that exists."""
-    return next((p for s in SUFFIXES if (p := folder / f"{stem}{s}").is_file()), None)
+    @cached_property
+    def _by_track(self) -> dict[str, list[Path]]:
+        files: dict[str, list[Path]] = {}
+        for path in audio_files(self.root):
+            for track in tracks_in_names([path]):
+                files.setdefault(folded(track), []).append(path)
+        return files
 
 
 def recognise(root: Path) -> Layout:
@@ -72,13 +104,13 @@ def recognise(root: Path) -> Layout:
     Raises
     ------
     UsageError
-        if no stem file is found in any known place.
+        if no stem file is found in any known place, or there are several models.
     """
-    if any(_has_stems(f) for split in ("test", "train") for f in subfolders(root / split)):
+    if any(_names_in(f) for split in SPLITS for f in folders(root / split)):
         return Layout("musdb", root)
-    if any(_has_stems(f) for f in subfolders(root)):
+    if any(_names_in(f) for f in folders(root)):
         return Layout("flat", root)
-    models = [m for m in subfolders(root) if any(_has_stems(f) for f in subfolders(m))]
+    models = [m for m in folders(root) if any(_names_in(f) for f in folders(m))]
     if len(models) > 1:
         raise UsageError(
             f"{root} holds several models ({', '.join(m.name for m in models)}); name one: "
@@ -86,21 +118,38 @@ def recognise(root: Path) -> Layout:
         )
     if models:
         return Layout("model", root, models[0].name)
-    if any(f"_({stem})" in p.name.lower() for p in root.iterdir() for stem in STEMS):
+    if tracks_in_names(audio_files(root)):
         return Layout("audio-separator", root)
     raise UsageError(
-        f"{root}: no estimates found; expected [test/]<track>/{{{','.join(STEMS)}}}.wav or "
-        "<track>_(Vocals)_<model>.wav"
+        f"{root}: no estimates found; expected [test/]<track>/<stem>.wav, <track>_<stem>.wav or "
+        "<track>_(Vocals)_<model>.wav, with stems such as vocals, drums, bass, other"
     )
 
 
-def subfolders(root: Path) -> list[Path]:
-    """Sorted by name; empty where ``root`` is no folder."""
-    return sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+def _names_in(folder: Path) -> set[str]:
+    return _names(audio_files(folder))
 
 
-def _has_stems(folder: Path) -> bool:
-    return any(first_file(folder, stem) is not None for stem in STEMS)
+def _names(files: list[Path]) -> set[str]:
+    """Stem names of files, whatever track they are of; the mixture is no estimate."""
+    return {name for path in files for name in stem_files([path])} - set(MIXTURE)
+
+
+def offered(names: set[str], where: Path) -> StemMap:
+    """The map of the names, if at least one is a stem.
+
+    Raises
+    ------
+    UsageError
+        all of them are accompaniments or otherwise none of the four stems.
+    """
+    stems = stem_map(sorted(names))
+    if not stems.stems:
+        raise UsageError(
+            f"{where}: it holds {', '.join(sorted(names))}, and none of them is vocals, drums, "
+            "bass or other: without drums and bass, 'other' is everything but the vocals"
+        )
+    return stems
 
 
 class EstimatesFolder:
@@ -117,51 +166,55 @@ class EstimatesFolder:
         if not self.root.is_dir():
             raise UsageError(f"dir:{self.root}: no such folder")
         self.layout = recognise(self.root)
+        self.stems = offered(self.layout.names(), self.root)
+        sums = {"stems": self.stems.folded} if self.stems.folded else {}
         self.info = SystemInfo(
             name=f"dir:{self.root.name}",
             family=family or "unknown",  # type: ignore[arg-type]  # checked above
+            stems=self.stems.stems,
             training_data="undeclared",
             needs_accelerator=False,
             from_files=True,
-            options={"layout": self.layout.name},
+            options={"layout": self.layout.name, **sums},
         )
 
     def stamp(self, track: Track) -> str:
         """Changes when a file behind the track's estimates changes."""
-        stats = [(s, p.stat()) for s, p in sorted(self.layout.files(track).items())]
+        try:
+            stats = [(s, p.stat()) for s, p in sorted(self.layout.files(track).items())]
+        except AudioError as error:
+            raise SeparatorError(str(error)) from error
         return repr([(s, st.st_size, st.st_mtime_ns) for s, st in stats])
 
-    def estimates(self, track: Track, mixture: Audio) -> dict[str, Audio]:
+    def estimates(self, track: Track, mixture: Audio) -> dict[str, Audio | BenchsepError]:
         """The estimates of a track, resampled to the mixture's rate if need be.
+
+        A stem whose file cannot be used is an error in place of its audio; the others are there.
 
         Raises
         ------
         SeparatorError
-            no file for the track, or a length that differs from the mixture's.
+            no file for the track.
         """
         files = self.layout.files(track)
         if not files:
             raise SeparatorError(f"{self.root}: no estimate of {track.name!r} ({self.layout.name})")
-        return {stem: fitted(read_audio(path), mixture, path) for stem, path in files.items()}
+        return dict(read_stems(files, self.stems, mixture))
 
 
-LENGTH_SLACK_S = 0.1
-"""Encoders pad or drop a fraction of a frame at the end; a larger difference is an error."""
+def read_stems(
+    files: dict[str, Path], stems: StemMap, mixture: Audio
+) -> Iterator[tuple[str, Audio | BenchsepError]]:
+    """Each stem with its audio, or with the error that explains why there is none."""
+    for stem, paths in stems.gather(files).items():
+        try:
+            parts = [fitted(read_audio(path), mixture, str(path)) for path in paths]
+        except BenchsepError as error:
+            yield stem, error
+        else:
+            yield stem, parts[0] if len(parts) == 1 else _sum(parts)
 
 
-def fitted(audio: Audio, mixture: Audio, path: Path) -> Audio:
-    """``audio`` at the rate, length and channel count of ``mixture``.
-
-    Raises
-    ------
-    SeparatorError
-        the lengths differ by more than :data:`LENGTH_SLACK_S`.
-    """
-    audio = audio.resampled(mixture.rate)
-    if abs(audio.frames - mixture.frames) > LENGTH_SLACK_S * mixture.rate:
-        raise SeparatorError(
-            f"{path}: {audio.frames} frames, the mixture has {mixture.frames}; an estimate must "
-            "be as long as its mixture"
-        )
-    fitted = Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
-    return fitted.to_channels(mixture.channels)
+def _sum(parts: list[Audio]) -> Audio:
+    total = np.stack([p.samples for p in parts]).sum(axis=0, dtype=np.float64)
+    return Audio(total.astype(np.float32), parts[0].rate)

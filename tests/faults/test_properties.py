@@ -18,6 +18,7 @@ from benchsep.datasets.folder import FolderDataset
 from benchsep.datasets.track import Track
 from benchsep.errors import BenchsepError, SeparatorError, StoreError, UsageError
 from benchsep.runner.suite import load_suite, split_specs
+from benchsep.stems.files import is_junk
 from benchsep.systems.folder import recognise
 from benchsep.systems.spec import Spec
 
@@ -126,7 +127,7 @@ def test_layouts_are_found_by_name_whatever_the_names(tmp_path_factory, names, s
     root = tmp_path_factory.mktemp("layout")
     made = []
     for name in names:
-        if not _can_be_a_folder(root, name):
+        if is_junk(name) or not _can_be_a_folder(root, name):
             continue
         (root / name).mkdir(exist_ok=True)
         (root / name / f"vocals.{suffix}").write_bytes(b"")
@@ -140,7 +141,7 @@ def test_layouts_are_found_by_name_whatever_the_names(tmp_path_factory, names, s
         files = layout.files(Track(name, "test", "folder", lambda: None))
         assert files in ({"vocals": root / name / f"vocals.{suffix}"}, {})
         # "0/" names the folder "0", and is not one folder's name itself
-        assert files or "\\" in name or "/" in name or layout.name != "flat"
+        assert files or "/" in name or layout.name != "flat"
     assert not layout.files(Track("not there/..", "test", "folder", lambda: None))
 
 

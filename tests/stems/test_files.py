@@ -56,7 +56,7 @@ def test_the_exact_spelling_comes_first_and_two_others_are_ambiguous(tmp_path):
 
 
 def test_junk_is_neither_a_track_nor_a_stem(tmp_path):
-    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN", ".hidden", "System Volume Information"):
+    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN", ".Trashes", "System Volume Information"):
         touch(tmp_path / name, "vocals.wav")
     touch(tmp_path / "song", "vocals.wav", "._vocals.wav", "._bass.wav")
     assert [f.name for f in files.folders(tmp_path)] == ["song"]

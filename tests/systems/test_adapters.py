@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.datasets.track import Track
 from benchsep.errors import SeparatorError, UsageError
 from benchsep.systems.command import Command
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.estimate import estimate, estimate_or_error
 from benchsep.systems.folder import EstimatesFolder, recognise
 
 RATE = 8000
@@ -57,7 +60,7 @@ def test_a_missing_track_and_a_wrong_length_are_named(tmp_path):
         system.estimates(TRACK, MIXTURE)
     _stem(tmp_path / TRACK.name / "vocals.wav", 0.1, frames=4000)
     with pytest.raises(SeparatorError, match="4000 frames"):
-        system.estimates(TRACK, MIXTURE)
+        estimate(EstimatesFolder(str(tmp_path)), MIXTURE, seed=0, track=TRACK)
 
 
 def test_another_rate_is_resampled_and_a_few_samples_are_fitted(tmp_path):
@@ -102,6 +105,92 @@ def test_a_command_is_split_not_interpreted(tmp_path):
     assert np.array_equal(estimates["bass"].samples, MIXTURE.samples)
     assert marker.read_text() == "; touch pwned # $HOME `id`"
     assert not Path("pwned").exists()
+
+
+def test_one_bad_stem_costs_that_stem_alone(tmp_path):
+    for stem in STEMS:
+        _stem(tmp_path / TRACK.name / f"{stem}.wav", 0.1)
+    broken = np.full((2, 800), 0.1, np.float32)
+    broken[0, 5] = np.nan
+    soundfile.write(tmp_path / TRACK.name / "drums.wav", broken.T, RATE, subtype="FLOAT")
+    _stem(tmp_path / TRACK.name / "bass.wav", 0.1, frames=4000)
+    outputs = estimate_or_error(EstimatesFolder(str(tmp_path)), MIXTURE, seed=0, track=TRACK)
+    assert isinstance(outputs["vocals"], Audio) and isinstance(outputs["other"], Audio)
+    assert "NaN" in str(outputs["drums"]) and "4000 frames" in str(outputs["bass"])
+
+
+def test_guitar_and_piano_are_summed_into_other(tmp_path):
+    for stem in (*STEMS, "guitar", "piano"):
+        _stem(tmp_path / TRACK.name / f"{stem}.wav", 0.1)
+    system = EstimatesFolder(str(tmp_path))
+    estimates = system.estimates(TRACK, MIXTURE)
+    assert np.allclose(estimates["other"].samples, 0.3)
+    assert np.allclose(estimates["bass"].samples, 0.1)
+    assert system.info.options["stems"] == "other=guitar+other+piano"
+
+
+@pytest.mark.parametrize("rest", ["other", "instrumental", "accompaniment"])
+def test_a_folder_of_two_stems_offers_vocals_alone(tmp_path, rest):
+    for stem in ("vocals", rest):
+        _stem(tmp_path / TRACK.name / f"{stem}.wav", 0.1)
+    system = EstimatesFolder(str(tmp_path))
+    assert system.info.stems == ("vocals",) == tuple(system.estimates(TRACK, MIXTURE))
+
+
+def test_a_folder_of_accompaniments_is_refused_with_the_reason(tmp_path):
+    _stem(tmp_path / TRACK.name / "other.wav", 0.1)
+    with pytest.raises(UsageError, match="everything but the vocals"):
+        EstimatesFolder(str(tmp_path))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_other_channels_are_an_error_and_mono_is_repeated(tmp_path, channels):
+    for name, count in (("vocals", 1), ("drums", channels)):
+        audio = Audio(np.full((count, 800), 0.1, np.float32), RATE)
+        write_audio(tmp_path / TRACK.name / f"{name}.wav", audio)
+    outputs = EstimatesFolder(str(tmp_path)).estimates(TRACK, MIXTURE)
+    assert outputs["vocals"].channels == 2
+    assert f"{channels} channels, the mixture has 2" in str(outputs["drums"])
+
+
+def test_samples_in_16_bit_scale_are_an_error(tmp_path):
+    _stem(tmp_path / TRACK.name / "vocals.wav", 3000.0)
+    with pytest.raises(SeparatorError, match="16-bit scale"):
+        estimate(EstimatesFolder(str(tmp_path)), MIXTURE, seed=0, track=TRACK)
+
+
+class InPlace:
+    info = SystemInfo("in-place", "discriminative")
+
+    def separate(self, mixture, *, seed):
+        samples = mixture.samples
+        samples /= abs(samples).max()
+        return {stem: Audio(samples / 4, mixture.rate) for stem in STEMS}
+
+
+def test_a_system_that_writes_into_its_input_changes_nothing_for_others():
+    before = MIXTURE.sha256()
+    estimate(InPlace(), MIXTURE, seed=0)
+    assert MIXTURE.sha256() == before
+
+
+SEPARATOR = """
+import pathlib, shutil, sys
+mixture, out, layout = sys.argv[1:4]
+for stem in ("vocals", "drums", "bass", "other"):
+    name = {"demucs": f"htdemucs/mixture/{stem}.wav", "prefix": f"mixture_{stem}.wav",
+            "separator": f"mixture_({stem.capitalize()})_model.wav"}[layout]
+    path = pathlib.Path(out) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(mixture, path)
+"""
+
+
+@pytest.mark.parametrize("layout", ["demucs", "separator", "prefix"])
+def test_a_program_may_write_any_layout(tmp_path, layout):
+    (tmp_path / "program.py").write_text(SEPARATOR)
+    command = f"{sys.executable} {tmp_path}/program.py {{mixture}} {{out}} {layout}"
+    assert set(Command(command).separate(MIXTURE, seed=0)) == set(STEMS)
 
 
 def test_a_failing_command_says_why(tmp_path):

@@ -1,0 +1,60 @@
+"""One rule for an estimate that does not have the rate, length or channels of its mixture.
+
+=========  ==================================================================================
+rate       resampled to the mixture's (soxr HQ)
+length     cut, or padded with zeros at the end, where the lengths differ by at most
+           :data:`LENGTH_SLACK_S` (encoders pad a fraction of a frame); otherwise an error
+channels   mono is repeated; any other difference is an error: averaging would change the score
+scale      a peak above :data:`PEAK_LIMIT` is an error: samples in 16-bit scale, or a broken system
+=========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchsep.audio import Audio, fit_length
+from benchsep.errors import SeparatorError
+
+LENGTH_SLACK_S = 0.1
+PEAK_LIMIT = 100.0
+"""Full scale is 1. A sum of stems may exceed it by some dB, never by 40 dB."""
+
+
+def fitted(audio: Audio, mixture: Audio, name: str) -> Audio:
+    """``audio`` at the rate, length and channel count of ``mixture``; ``name`` is for messages.
+
+    Raises
+    ------
+    SeparatorError
+        another length, other channels or another scale; see the head of the module.
+    """
+    audio = audio.resampled(mixture.rate)
+    if abs(audio.frames - mixture.frames) > LENGTH_SLACK_S * mixture.rate:
+        raise SeparatorError(
+            f"{name}: {audio.frames} frames, the mixture has {mixture.frames}; an estimate must "
+            "be as long as its mixture"
+        )
+    check_channels(audio, mixture, name)
+    check_scale(audio, name)
+    same_length = Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
+    return same_length.to_channels(mixture.channels)
+
+
+def check_channels(audio: Audio, mixture: Audio, name: str) -> None:
+    """Raise a :class:`SeparatorError` unless the channels are the mixture's, or one."""
+    if audio.channels not in (1, mixture.channels):
+        raise SeparatorError(
+            f"{name}: {audio.channels} channels, the mixture has {mixture.channels}; expected "
+            f"{mixture.channels} or 1"
+        )
+
+
+def check_scale(audio: Audio, name: str) -> None:
+    """Raise a :class:`SeparatorError` where a sample is beyond :data:`PEAK_LIMIT`."""
+    peak = float(np.abs(audio.samples).max())
+    if peak > PEAK_LIMIT:
+        raise SeparatorError(
+            f"{name}: its largest sample is {peak:.4g}, expected about -1 to 1; are the samples in "
+            "16-bit scale? divide them by 32768"
+        )
