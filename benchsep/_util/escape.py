@@ -14,6 +14,7 @@ markdown         for GitHub-flavoured table cells
 latex            for text; compiles under pdfLaTeX whatever the string holds
 csv_cell         for text cells, so that no spreadsheet runs one as a formula
 json_for_script  for JSON inside ``<script>``
+printable        for messages and XML: control characters are replaced, not shown
 """
 
 from __future__ import annotations
@@ -103,3 +104,8 @@ def json_for_script(value: Any) -> str:
     """Strict JSON that cannot close the ``<script>`` element it stands in."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}", *, keep: str = "") -> str:
+    """Text in which ``instead`` replaces each character that cannot be printed, except ``keep``."""
+    return "".join(c if c.isprintable() or c in keep else instead for c in text)

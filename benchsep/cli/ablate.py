@@ -2,97 +2,98 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsep.cli.options import Format
+from benchsep.cli.output import message, print_rows
+from benchsep.cli.progress import progress
 
-def register(app: typer.Typer, progress: Callable[[Any], Any]) -> None:
-    """Add the command; ``progress`` draws the bars of a run."""
+if TYPE_CHECKING:
+    from benchsep.ablation.grid import Ablation
 
-    @app.command()
-    def ablate(
-        configs: Annotated[list[Path], typer.Argument(help="e.g. configs/ablations/encoder.yaml")],
-        root: Annotated[
-            Path | None, typer.Option(help="the dataset's folder, with train/ and test/")
-        ] = None,
-        work: Annotated[
-            Path, typer.Option(help="checkpoints, cache and run; used again, it continues")
-        ] = Path("runs/ablations"),
-        out: Annotated[Path, typer.Option("-o", "--out", help="where the reports go")] = Path(
-            "reports/ablations"
+
+def ablate(
+    configs: Annotated[list[Path], typer.Argument(help="e.g. configs/ablations/encoder.yaml")],
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the data set, with train/ and test/")
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="checkpoints, cache and run; used again, it continues")
+    ] = Path("runs/ablations"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the reports")] = Path(
+        "reports/ablations"
+    ),
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print what would be done, and how long")
+    ] = False,
+    train_only: Annotated[
+        bool,
+        typer.Option(
+            "--train-only",
+            help="train for all grids together and stop, for example on a machine with GPUs; "
+            "--work can then be moved",
         ),
-        jobs: Annotated[int, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = 0,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="print what would be done, and how long")
-        ] = False,
-        train_only: Annotated[
-            bool,
-            typer.Option(
-                "--train-only",
-                help="train for all grids together and stop, on a machine with GPUs, say; --work "
-                "can then be moved",
-            ),
-        ] = False,
-    ) -> None:
-        """Train what a grid varies, run it on the same tracks, compare; run again to continue."""
-        from benchsep.ablation import grid
+    ] = False,
+    format: Format = "terminal",
+) -> None:
+    """Train what a grid varies, run it on the same tracks, compare; run again to continue."""
+    from benchsep.ablation import grid
 
-        loaded = {path: grid.load(path) for path in configs}
-        if dry_run:
-            _dry_run(list(loaded.values()), root, work)
-            return
-        if train_only:
-            _train(list(loaded.values()), root, work, jobs)
-            return
-        failed = False
-        for path, ablation in loaded.items():
-            failed |= _one(path.stem, ablation, root, work, out, jobs, progress)
-        if failed:
-            raise typer.Exit(1)
-
-
-def _dry_run(ablations: list[Any], root: Path | None, work: Path) -> None:
-    from benchsep.ablation.execute import plan_lines
-
-    for ablation in ablations:
-        print("\n".join(plan_lines(ablation, root, work)))
-
-
-def _train(ablations: list[Any], root: Path | None, work: Path, jobs: int) -> None:
-    from benchsep.ablation.execute import train
-
-    if train(ablations, work=work, root=root, jobs=jobs, say=_say):
+    ablations = {path: grid.load(path) for path in configs}
+    if dry_run:
+        _print_plan(list(ablations.values()), root, work, format)
+        return
+    if train_only:
+        _train(list(ablations.values()), root, work, jobs)
+        return
+    findings: list[tuple[str, str]] = []
+    failed = False
+    for path, ablation in ablations.items():
+        sentences, some_failed = _measure(path.stem, ablation, root, work, out, jobs)
+        failed |= some_failed
+        findings += [(ablation.title, sentence) for sentence in sentences]
+        if format == "terminal":
+            print("\n".join([ablation.title, *(f"  {sentence}" for sentence in sentences)]))
+    if format != "terminal":
+        print_rows(["ablation", "finding"], findings, format)
+    if failed:
         raise typer.Exit(1)
 
 
-def _say(line: str) -> None:
-    print(f"benchsep: {line}", file=sys.stderr)
+def _print_plan(ablations: list[Ablation], root: Path | None, work: Path, format: str) -> None:
+    from benchsep.ablation.execute import plan_lines
+
+    plans = [(ablation.title, plan_lines(ablation, root, work)) for ablation in ablations]
+    if format == "terminal":
+        for _, lines in plans:
+            print("\n".join(lines))
+        return
+    steps = [(title, line.strip()) for title, lines in plans for line in lines[1:]]
+    print_rows(["ablation", "step"], steps, format)
 
 
-def _one(
-    name: str,
-    ablation: Any,
-    root: Path | None,
-    work: Path,
-    out: Path,
-    jobs: int,
-    progress: Callable[[Any], Any],
-) -> bool:
-    """Do one ablation; whether something in it failed."""
+def _train(ablations: list[Ablation], root: Path | None, work: Path, jobs: int) -> None:
+    from benchsep.ablation.execute import train
+
+    if train(ablations, work=work, root=root, jobs=jobs, say=message):
+        raise typer.Exit(1)
+
+
+def _measure(
+    name: str, ablation: Ablation, root: Path | None, work: Path, out: Path, jobs: int
+) -> tuple[list[str], bool]:
+    """Do one ablation and write its report; its sentences, and whether something in it failed."""
     from benchsep.ablation.conclusions import sentences
     from benchsep.ablation.effects import measure
     from benchsep.ablation.execute import execute
     from benchsep.ablation.write import write
 
-    done = execute(ablation, work=work, root=root, jobs=jobs, say=_say, progress=progress)
-    effects = measure(done)
-    written = write(name, done, effects, out)
-    print(f"{ablation.title}")
-    for sentence in sentences(done, effects):
-        print(f"  {sentence}")
-    print(f"benchsep: written {', '.join(map(str, written))}", file=sys.stderr)
-    return bool(done.failed)
+    executed = execute(ablation, work=work, root=root, jobs=jobs, say=message, progress=progress)
+    effects = measure(executed)
+    written = write(name, executed, effects, out)
+    message(f"written {', '.join(map(str, written))}")
+    return sentences(executed, effects), bool(executed.failed)

@@ -1,38 +1,20 @@
-"""The commands that ask questions of a finished run: compare, power, draws, tails, validity …
-
-Each parses, calls one function of :mod:`benchsep.stats`, :mod:`benchsep.gate`,
-:mod:`benchsep.listeners` or :mod:`benchsep.museval`, and prints. :func:`register` adds them
-to the program; nothing heavy is imported before a command runs.
-"""
+"""Questions about a finished run: compare, power, draws, tails; and its export for museval."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsep.cli.options import Format, Metrics, RunFolder, Stems, assignments, split_words
+from benchsep.cli.output import message, print_files, print_table
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
     from benchsep.metrics.metric import ValueTraits
-
-RunFolder = Annotated[Path, typer.Argument(help="a run folder", metavar="RUN")]
-Format = Annotated[str, typer.Option("--format", help="table, md, csv or json")]
-Metrics = Annotated[str | None, typer.Option(help="columns or metrics, comma separated")]
-Stems = Annotated[str | None, typer.Option(help="stems, comma separated; average is one")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to the program."""
-    for command in (compare, power, draws, tails, noise, validity):
-        app.command()(command)
-    app.command("export-museval")(export_museval)
 
 
 def compare(
@@ -43,27 +25,26 @@ def compare(
     margin: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: a tie within")] = None,
     yardsticks: Annotated[bool, typer.Option(help="oracles and the mixture compete")] = False,
     museval: Annotated[Path | None, typer.Option(help="museval results to compare with")] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-    format: Format = "table",
+    seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
+    format: Format = "terminal",
 ) -> None:
     """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""
     from benchsep.stats import core as stats
 
-    frame, traits = _load(folder, metrics, museval=museval)
-    frame = _only(stats.with_average(frame), "stem", stems)
-    found = stats.compare(
-        frame,
+    cells, traits = load_cells(folder, metrics, museval=museval)
+    cells = _only(stats.with_average(cells), "stem", stems)
+    differences = stats.compare(
+        cells,
         traits,
         against=against,
         yardsticks=yardsticks,
-        margins=_pairs_of(margin or ()),
+        margins=assignments(margin or ()),
         seed=seed,
     )
-    _print(found, format)
-    if format != "table":
-        return
-    _print(stats.groups(found, stats.aggregate(frame, traits, seed=seed)), format)
-    print(COMPARED)
+    print_table(differences, format)
+    if format == "terminal":
+        print_table(stats.groups(differences, stats.aggregate(cells, traits, seed=seed)), format)
+        print(COMPARED)
 
 
 COMPARED = """\
@@ -78,26 +59,26 @@ def power(
     effect: Annotated[float, typer.Option(help="paired difference to be seen")],
     metric: Annotated[str, typer.Option(help="e.g. visqol or bsseval.sdr")],
     target: Annotated[float, typer.Option(help="power")] = 0.8,
-    format: Format = "table",
+    format: Format = "terminal",
 ) -> None:
     """How many songs are needed to see an effect, from the spread measured in this run."""
     from benchsep.stats import core as stats
 
-    frame, _ = _load(folder, None)
-    _print(stats.power(stats.with_average(frame), metric, effect, target=target), format)
+    cells, _ = load_cells(folder, None)
+    print_table(stats.power(stats.with_average(cells), metric, effect, target=target), format)
 
 
 def draws(
-    folder: RunFolder, metrics: Metrics = None, stems: Stems = None, format: Format = "table"
+    folder: RunFolder, metrics: Metrics = None, stems: Stems = None, format: Format = "terminal"
 ) -> None:
     """What another seed changes: mean, best and worst of k, variance by song, seed, rest."""
     from benchsep.stats import core as stats
 
-    frame, traits = _load(folder, metrics)
-    found = stats.draws(_only(frame, "stem", stems), traits)
-    if found.empty:
+    cells, traits = load_cells(folder, metrics)
+    spread = stats.draws(_only(cells, "stem", stems), traits)
+    if spread.empty:
         raise UsageError("no system has two draws of two songs; run with --draws 3")
-    _print(found, format)
+    print_table(spread, format)
 
 
 def tails(
@@ -106,162 +87,81 @@ def tails(
     stems: Stems = None,
     threshold: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: failed beyond")] = None,
     fraction: Annotated[float, typer.Option(help="of the songs that are the tail")] = 0.05,
-    format: Format = "table",
+    format: Format = "terminal",
 ) -> None:
     """The worst songs of each system, named, and how often it fails."""
     from benchsep.stats import core as stats
 
-    frame, traits = _load(folder, metrics)
-    frame = _only(frame, "stem", stems)
-    limits = _pairs_of(threshold or ())
-    _print(stats.tails(frame, traits, thresholds=limits, fraction=fraction), format)
-
-
-def noise(
-    folders: Annotated[list[Path], typer.Argument(help="runs of one suite", metavar="RUN...")],
-) -> None:
-    """How far repeated runs lie apart, by metric, stem and system."""
-    from benchsep.gate.check import noise as measure
-    from benchsep.gate.render import render_noise
-    from benchsep.runner.frame import load_run
-
-    print(render_noise(measure([load_run(folder) for folder in folders])), end="")
-
-
-def validity(
-    ratings: Annotated[Path, typer.Argument(help="CSV of ratings", metavar="RATINGS.csv")],
-    run: Annotated[Path | None, typer.Option(help="take the metrics from this run")] = None,
-    key: Annotated[Path | None, typer.Option(help="webMUSHRA results: conditions.csv")] = None,
-    screen: Annotated[
-        bool, typer.Option("--screen/--no-screen", help="BS.1534 post-screening of raters")
-    ] = True,
-    metrics: Metrics = None,
-    direction: Annotated[list[str] | None, typer.Option(help="COLUMN=+1 or -1")] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-    format: Format = "table",
-) -> None:
-    """How often each metric orders two systems on a song as listeners do.
-
-    Reads any CSV with a song, a system, a family and a rating; the CSV of the listening page's
-    MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra` wrote.
-    """
-    from benchsep.listeners import validity as judge
-
-    families = None
-    if run is not None:
-        frame, _ = _load(run, metrics)
-        families = dict(zip(frame["system"], frame["family"], strict=True))
-    table = _ratings(ratings, key, families, screen=screen)
-    if run is not None:
-        table = judge.attach_metrics(table, frame)
-    directions = {k: int(v) for k, v in _pairs_of(direction or ()).items()}
-    chosen = None if metrics is None or run is not None else _split(metrics)
-    if format == "table" and chosen is None and not judge.judged(table, directions):
-        print("no metric stands beside the ratings: give --run RUN to judge some", file=sys.stderr)
-    else:
-        found = judge.agreement(table, metrics=chosen, directions=directions, seed=seed)
-        if format != "table":
-            return _print(found, format)
-        print(judge.render(found))
-    _print(judge.rating_differences(table, seed=seed), format)
-    print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap")
-
-
-def _ratings(
-    path: Path, key: Path | None, families: dict[str, str] | None, *, screen: bool
-) -> pd.DataFrame:
-    """Ratings by clip, of a listening test after its post-screening."""
-    from benchsep.listeners import validity as judge
-    from benchsep.report import mushra
-
-    if not mushra.is_listening_test(path):
-        if key is not None:
-            raise UsageError(f"{path} is no result of a MUSHRA test: --key has no use")
-        return judge.read_ratings(path, families=families)
-    table = mushra.read_ratings(path, key)
-    return judge.clips(screened(table, path) if screen else table, path)
-
-
-def screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Ratings of the raters who pass post-screening; the others are named on stderr."""
-    from benchsep._util.escape import visible
-    from benchsep.report import mushra
-
-    kept, out = mushra.screen(table)
-    raters = table["rater"].nunique()
-    names = f": left out {', '.join(map(visible, out))}" if out else ""
-    print(f"post-screening kept {raters - len(out)} of {raters} raters{names}", file=sys.stderr)
-    if kept.empty:
-        raise UsageError(f"{path}: no rater passes post-screening; --no-screen keeps them all")
-    return kept
+    cells, traits = load_cells(folder, metrics)
+    cells = _only(cells, "stem", stems)
+    limits = assignments(threshold or ())
+    print_table(stats.tails(cells, traits, thresholds=limits, fraction=fraction), format)
 
 
 def export_museval(
     folder: RunFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="OUT/<system>/<split>/<track>.json")],
+    format: Format = "terminal",
 ) -> None:
-    """Write the BSSEval frames as museval's JSON files."""
+    """Write the BSSEval values of each window as museval's JSON files."""
     from benchsep.museval.io import export_run
     from benchsep.runner.frame import load_run
 
-    print(f"{len(export_run(load_run(folder), out))} files under {out}")
+    written = export_run(load_run(folder), out)
+    if format == "terminal":
+        print(f"{len(written)} files under {out}")
+    else:
+        print_files(written, format)
 
 
-def _load(
+def load_cells(
     folder: Path, metrics: str | None, *, museval: Path | None = None
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
-    """The run's table, narrowed to some metrics, and the traits of what is left."""
-    from benchsep.museval.io import import_runs
+    """The cells of a run as a table, narrowed to ``metrics``, and the traits of their columns.
+
+    Parameters
+    ----------
+    metrics : metrics or columns, comma separated; ``None``: all of the run.
+    museval : a folder of museval's results, added as further systems.
+
+    Raises
+    ------
+    StoreError, UsageError
+        no run folder; a metric that the run does not have.
+    """
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    frame = load_run(folder)
+    cells = load_run(folder)
     if museval is not None:
-        import pandas as pd
-
-        edition = str(frame["edition"].iloc[0])
-        others = import_runs(museval, edition=edition)
-        print(f"taken as scored on edition {edition}: {museval}", file=sys.stderr)
-        known = set(frame["metric"])
-        frame = pd.concat([frame, others[others["metric"].isin(known)]], ignore_index=True)
-    traits = traits_in(frame, Store(folder).manifest())
-    if metrics is not None:
-        wanted = _split(metrics)
-        columns = [c for c in traits if c in wanted or c.split(".")[0] in wanted]
-        frame = _only(frame, "metric", ",".join(columns) or metrics)
-        traits = {c: traits[c] for c in columns}
-    return frame, traits
+        cells = _with_museval(cells, museval)
+    traits = traits_in(cells, Store(folder).manifest())
+    if metrics is None:
+        return cells, traits
+    words = split_words(metrics)
+    columns = [c for c in traits if c in words or c.split(".")[0] in words]
+    cells = _only(cells, "metric", ",".join(columns) or metrics)
+    return cells, {c: traits[c] for c in columns}
 
 
-def _only(frame: pd.DataFrame, column: str, wanted: str | None) -> pd.DataFrame:
-    if wanted is None:
-        return frame
-    names, known = _split(wanted), sorted(set(frame[column]))
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"no {column} {', '.join(unknown)} in the run; there are: {known}")
-    return frame[frame[column].isin(names)]
+def _with_museval(cells: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from benchsep.museval.io import import_runs
+
+    edition = str(cells["edition"].iloc[0])
+    others = import_runs(folder, edition=edition)
+    message(f"taken as scored on edition {edition}: {folder}")
+    shared = others[others["metric"].isin(set(cells["metric"]))]
+    return pd.concat([cells, shared], ignore_index=True)
 
 
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _pairs_of(items: Sequence[str]) -> dict[str, float]:
-    """``METRIC=VALUE`` options as a dict."""
-    found = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise UsageError(f"{item!r}: expected METRIC=VALUE, e.g. visqol=0.1") from None
-        if not equals or not name:
-            raise UsageError(f"{item!r}: expected METRIC=VALUE, e.g. visqol=0.1")
-    return found
-
-
-def _print(frame: Any, form: str) -> None:
-    from benchsep._util.text_table import render
-
-    print(render(frame, form), end="" if form != "table" else "\n")
+def _only(cells: pd.DataFrame, column: str, words: str | None) -> pd.DataFrame:
+    """The rows whose ``column`` is one of the comma-separated ``words``."""
+    if words is None:
+        return cells
+    names, there = split_words(words), sorted(set(cells[column]))
+    if unknown := [name for name in names if name not in there]:
+        raise UsageError(f"no {column} {', '.join(unknown)} in the run; there are: {there}")
+    return cells[cells[column].isin(names)]

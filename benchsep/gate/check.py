@@ -141,8 +141,8 @@ class DriftReport:
     def failed(self) -> bool:
         return bool(self.reasons)
 
-    def render(self, form: str = "table") -> str:
-        """The report as ``table``, ``md``, ``json``, ``junit`` or ``github``."""
+    def render(self, form: str = "terminal") -> str:
+        """The report in one of :data:`benchsep.gate.render.FORMS`."""
         from benchsep.gate import render as drift_output
 
         return drift_output.render(self, form)

@@ -1,25 +1,28 @@
-"""A drift report as a terminal or Markdown table, JSON, JUnit XML or GitHub annotations.
+"""A drift report as a table (terminal, md, tex, html), CSV, JSON, JUnit XML or GitHub annotations.
 
 Conventions
 -----------
-Every form says: passed or failed, why, and how many cells were compared. Tables list the cells
-and means that moved, and for each metric the minimum detectable shift (the widest over systems
-and stems); the JSON has every cell and every mean.
+Every form except CSV says: passed or failed, why, and how many cells were compared. Tables list
+the cells and means that moved, and for each metric the minimum detectable shift (the widest over
+systems and stems); CSV has every cell, JSON every cell and every mean.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as xml
 
+from benchsep._util import text_table
+from benchsep._util.escape import printable
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
     from benchsep.gate.check import DriftReport, Group, GroupRow, Noise, Row
 
-FORMS = ("table", "md", "json", "junit", "github")
+FORMS = (*text_table.FORMATS, "junit", "github")
 LISTED = 50
 """Cells listed one by one in a table; the JSON has them all."""
 ANNOTATED = 10
@@ -30,7 +33,7 @@ means: mean paired differences, one per system and stem; detects: smallest shift
 with 80 % power (measured noise) or with certainty (declared tolerance)."""
 
 
-def render(report: DriftReport, form: str = "table") -> str:
+def render(report: DriftReport, form: str = "terminal") -> str:
     """The report in one of :data:`FORMS`.
 
     Raises
@@ -38,9 +41,10 @@ def render(report: DriftReport, form: str = "table") -> str:
     UsageError
         an unknown form.
     """
-    writers = {
-        "table": lambda: _text(report, markdown=False),
-        "md": lambda: _text(report, markdown=True),
+    form = text_table.ALIASES.get(form, form)
+    writers: dict[str, Callable[[], str]] = {
+        **{name: partial(_text, report, name) for name in text_table.ESCAPES},
+        "csv": lambda: _csv(report),
         "json": lambda: _json(report),
         "junit": lambda: _junit(report),
         "github": lambda: _github(report),
@@ -59,25 +63,42 @@ def headline(report: DriftReport) -> str:
     )
 
 
-def _text(report: DriftReport, *, markdown: bool) -> str:
-    lines = [f"**{headline(report)}**" if markdown else headline(report), ""]
+def _text(report: DriftReport, format: str) -> str:
+    verdict = headline(report)
+    lines = [f"**{verdict}**" if format == "md" else text_table.paragraph(verdict, format), ""]
     for title, items in (
         ("Reasons", report.reasons),
         ("Improved", report.improvements),
         ("Notes", report.notes),
     ):
-        lines += [f"{title}:", *(f"- {item}" for item in items), ""] if items else []
+        if items:
+            listed = text_table.bullets(items, format)
+            lines += [text_table.paragraph(f"{title}:", format), *listed, ""]
     odd = [row for row in report.rows if row.verdict != "ok"]
     if odd:
-        head = ["system", "track", "stem", "metric", "baseline", "run", "moved", "allowed", "why"]
-        lines += [*_table(head, [_cells(row) for row in odd[:LISTED]], markdown)]
-        lines += [f"... and {len(odd) - LISTED} more" if len(odd) > LISTED else "", ""]
+        lines += _table(ODD_CELLS, [_cells(row) for row in odd[:LISTED]], format)
+        more = f"... and {len(odd) - LISTED} more" if len(odd) > LISTED else ""
+        lines += [text_table.paragraph(more, format) if more else "", ""]
     moved = [group for group in report.groups if group.verdict != "ok"]
     head = ["system", "stem", "metric", "songs", "mean shift", "allowed", "detects", "tolerance"]
-    lines += [*_table(head, [_group(group) for group in moved], markdown), ""] if moved else []
+    lines += [*_table(head, [_group(group) for group in moved], format), ""] if moved else []
     head = ["metric", "means", "largest shift", "allowed", "detects", "tolerance"]
-    lines += [*_table(head, _by_metric(report.groups), markdown), ""]
-    return "\n".join([*lines, FOOT, f"False-alarm rate: {report.alpha:g} (measured).\n"])
+    lines += [*_table(head, _by_metric(report.groups), format), ""]
+    alpha = f"False-alarm rate: {report.alpha:g} (measured)."
+    notes = [text_table.paragraph(text, format) for text in (FOOT, alpha)]
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+CSV_COLUMNS = (
+    "system", "track", "stem", "metric", "baseline", "value", "difference", "tolerance", "verdict",
+    "why",
+)  # fmt: skip
+ODD_CELLS = ["system", "track", "stem", "metric", "baseline", "run", "moved", "allowed", "why"]
+
+
+def _csv(report: DriftReport) -> str:
+    rows = [[getattr(row, name) for name in CSV_COLUMNS] for row in report.rows]
+    return text_table.render_rows(CSV_COLUMNS, rows, "csv")
 
 
 def _group(group: GroupRow) -> list[str]:
@@ -129,23 +150,18 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], markdown: bool) -> list[str]:
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], format: str) -> list[str]:
     if not body:
         return []
-    rows = [[_clean(cell, " ") for cell in row] for row in body]
-    if markdown:
-        rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(head), *rows]) for i in range(len(head))]
-    edge = "| " if markdown else ""
-    gap = " | " if markdown else "  "
-    end = " |" if markdown else ""
+    cells = [[_cell(text, format) for text in row] for row in body]
+    return text_table.lines(head, cells, format)
 
-    def line(row: Sequence[str]) -> str:
-        text = gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        return (edge + text + end).rstrip()
 
-    rule = gap.join("-" * width for width in widths)
-    return [line(head), edge + rule + end, *(line(row) for row in rows)]
+def _cell(text: str, format: str) -> str:
+    if format in ("tex", "html"):
+        return text_table.ESCAPES[format](text)
+    text = printable(text, " ")
+    return text.replace("|", "\\|") if format == "md" else text
 
 
 def _json(report: DriftReport) -> str:
@@ -172,7 +188,9 @@ def _junit(report: DriftReport) -> str:
     failures = int(report.failed)
     for group in report.groups:
         name = f"{group.stem} {group.metric}"
-        case = xml.SubElement(suite, "testcase", classname=_clean(group.system), name=_clean(name))
+        case = xml.SubElement(
+            suite, "testcase", classname=printable(group.system), name=printable(name)
+        )
         if group.verdict == "drifted":
             failures += 1
             moved = f"moved {group.difference:+.4g}, tolerance {group.tolerance:.3g}"
@@ -181,8 +199,8 @@ def _junit(report: DriftReport) -> str:
         if row.verdict in ("ok", "improved"):
             continue
         failures += 1
-        name = _clean(f"{row.track} / {row.stem} / {row.metric}")
-        case = xml.SubElement(suite, "testcase", classname=_clean(row.system), name=name)
+        name = printable(f"{row.track} / {row.stem} / {row.metric}")
+        case = xml.SubElement(suite, "testcase", classname=printable(row.system), name=name)
         _failure(case, " ".join(filter(None, (row.verdict, row.why))), "  ".join(_cells(row)))
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(failures))
@@ -191,14 +209,9 @@ def _junit(report: DriftReport) -> str:
 
 
 def _failure(case: xml.Element, message: str, text: str) -> None:
-    xml.SubElement(case, "failure", message=_clean(message)).text = "\n".join(
-        map(_clean, text.splitlines())
+    xml.SubElement(case, "failure", message=printable(message)).text = "\n".join(
+        map(printable, text.splitlines())
     )
-
-
-def _clean(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
-    """Text without control characters: they break a table, and XML 1.0 cannot hold them."""
-    return "".join(c if c.isprintable() else instead for c in text)
 
 
 def _github(report: DriftReport) -> str:
@@ -216,12 +229,15 @@ def _annotation(level: str, text: str) -> str:
     return f"::{level} title=benchsep check::{escaped}"
 
 
-def render_noise(measured: Mapping[Group, Noise]) -> str:
-    """The noise of each (system, stem, metric) as a table."""
+def render_noise(measured: Mapping[Group, Noise], format: str = "terminal") -> str:
+    """The noise of each (system, stem, metric), in one of the formats of ``text_table``."""
     head = ["system", "stem", "metric", "runs", "df", "sd", "worst"]
+    groups = sorted(measured.items())
+    if format in ("csv", "json"):
+        rows = [[*group, n.runs, n.df, n.sd, n.worst] for group, n in groups]
+        return text_table.render_rows(head, rows, format)
     body = [
-        [*group, str(found.runs), str(found.df), f"{found.sd:.3g}", f"{found.worst:.3g}"]
-        for group, found in sorted(measured.items())
+        [*group, str(n.runs), str(n.df), f"{n.sd:.3g}", f"{n.worst:.3g}"] for group, n in groups
     ]
     foot = "sd: of a cell between runs, pooled over songs; worst: largest difference of two runs"
-    return "\n".join([*_table(head, body, markdown=False), "", foot]) + "\n"
+    return "\n".join([*_table(head, body, format), "", text_table.paragraph(foot, format)]) + "\n"

@@ -35,6 +35,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util import text_table
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import columns_by_alias
 from benchsep.stats import bootstrap as inference
@@ -363,15 +364,10 @@ def render(found: pd.DataFrame) -> str:
         ]
         for row in records
     ]
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [head, ["-" * width for width in widths], *body]
-    ]
     skipped = found.attrs.get("skipped") or []
     note = [f"direction unknown, left out: {', '.join(skipped)}"] if skipped else []
     foot = "share of same-song pairs ordered as by listeners (.50 is a coin), 95 % song bootstrap"
-    return "\n".join([*lines, "", foot, *note]) + "\n"
+    return "\n".join([*text_table.lines(head, body), "", foot, *note]) + "\n"
 
 
 def _share(value: float, low: float, high: float) -> str:

@@ -17,6 +17,7 @@ A track's length is read from its files' headers; nothing is decoded, no model r
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -24,8 +25,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util import text_table
 from benchsep.audio import seconds_in
-from benchsep.errors import AudioError, DatasetError, StoreError
+from benchsep.errors import AudioError, DatasetError, StoreError, UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
 
 if TYPE_CHECKING:
@@ -285,29 +287,59 @@ def _add_scoring(
 
 
 def render(found: Forecast, cores: int, format: str = "terminal") -> str:
-    """The forecast as ``terminal`` text, ``md`` or ``json``.
+    """The forecast in one of :data:`benchsep._util.text_table.FORMATS`.
 
-    ``cores`` is how many single-threaded workers share the CPU hours.
+    ``cores`` is how many single-threaded workers share the CPU hours. CSV has the rows alone.
 
     Raises
     ------
     UsageError
         for another format.
     """
-    from benchsep.errors import UsageError
-
+    format = text_table.ALIASES.get(format, format)
     if format == "json":
         return json.dumps({**found.as_json(), "cores": cores}, ensure_ascii=False, indent=1)
-    if format not in ("terminal", "md"):
-        raise UsageError(f"format {format!r}; expected terminal, md or json")
-    rows: list[tuple[str, ...]] = [("what", "jobs", "CPU hours", "GPU hours")]
-    for label, entry in found.systems.items():
-        hours = (_hours(entry["cpu_hours"]), _hours(entry["gpu_hours"]))
-        rows.append((f"separate with {label}", str(entry["jobs"]), *hours))
-    rows += [(f"score {name}", "", _hours(h), "") for name, h in found.metrics.items()]
-    rows.append(("decode", "", _hours(found.loading_hours), ""))
-    rows.append(("all", str(found.jobs), _hours(found.cpu_hours), _hours(found.gpu_hours)))
-    return "\n".join([*_aligned(rows, format), "", *_notes(found, cores)])
+    if format == "csv":
+        names = ["what", "jobs", "cpu_hours", "gpu_hours"]
+        return text_table.render_rows(names, _rows(found), format).rstrip("\n")
+    if format not in text_table.FORMATS:
+        expected = ", ".join(text_table.FORMATS)
+        raise UsageError(f"unknown format {format!r}; expected one of {expected}")
+    body = [
+        (_escaped(what, format), "" if jobs is None else str(jobs), _shown(cpu), _shown(gpu))
+        for what, jobs, cpu, gpu in _rows(found)
+    ]
+    head = ["what", "jobs", "CPU hours", "GPU hours"]
+    table = text_table.lines(head, body, format, right=(1, 2, 3), rule=False)
+    notes = [text_table.paragraph(note, format) for note in _notes(found, cores)]
+    return "\n".join([*table, "", *notes])
+
+
+def _rows(found: Forecast) -> list[tuple[str, Any, Any, Any]]:
+    """What is done, its jobs, CPU hours and GPU hours; NaN: unknown, ``None``: does not apply."""
+    rows: list[tuple[str, Any, Any, Any]] = [
+        (f"separate with {label}", e["jobs"], _known(e["cpu_hours"]), _known(e["gpu_hours"]))
+        for label, e in found.systems.items()
+    ]
+    rows += [(f"score {name}", None, _known(h), None) for name, h in found.metrics.items()]
+    rows.append(("decode", None, found.loading_hours, None))
+    rows.append(("all", found.jobs, found.cpu_hours, found.gpu_hours))
+    return rows
+
+
+def _known(hours: float | int | None) -> float | int:
+    return math.nan if hours is None else hours
+
+
+def _escaped(text: str, format: str) -> str:
+    return text_table.ESCAPES[format](text) if format in ("tex", "html") else text
+
+
+def _shown(hours: float | None) -> str:
+    """Hours for a table: unknown ones as ``?``, nothing where there are none."""
+    if hours is None:
+        return ""
+    return _hours(None if math.isnan(hours) else hours)
 
 
 def _hours(hours: float | int | None) -> str:
@@ -329,19 +361,3 @@ def _notes(found: Forecast, cores: int) -> Iterator[str]:
     yield f"rates: {found.source}"
     if found.unknown:
         yield "run one track (--limit 1 -o probe) and pass --rates probe to have them known"
-
-
-def _aligned(rows: list[tuple[str, ...]], format: str) -> list[str]:
-    if format == "md":
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        return [lines[0], "|:--|--:|--:|--:|", *lines[1:]]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]

@@ -31,7 +31,7 @@ def _main(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "call",
-    ["import benchsep.cli.app", "from benchsep.cli.inventory import table_of; table_of('systems')"],
+    ["import benchsep.cli", "from benchsep.cli.info import registered; registered('systems')"],
 )
 def test_help_and_list_import_nothing_heavy(call):
     heavy = "{'torch', 'pandas', 'scipy', 'numba', 'librosa', 'matplotlib', 'onnxruntime'}"

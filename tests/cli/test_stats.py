@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from benchsep.cli import app
 from benchsep.cli import stats as cli_stats
 from benchsep.errors import UsageError
 from benchsep.museval import io as museval_io
@@ -37,9 +37,7 @@ def run(monkeypatch):
         wanted = (metrics or "visqol,leak").split(",")
         return frame[frame["metric"].isin(wanted)], TRAITS
 
-    monkeypatch.setattr(cli_stats, "_load", load)
-    app = typer.Typer()
-    cli_stats.register(app)
+    monkeypatch.setattr(cli_stats, "load_cells", load)
 
     def call(*words: str) -> str:
         found = CliRunner().invoke(app, list(words), catch_exceptions=False)

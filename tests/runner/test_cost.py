@@ -171,5 +171,5 @@ def test_the_command_prints_text_and_json(songs, tmp_path, monkeypatch):
 
 
 def test_an_unknown_format_is_refused(songs, tmp_path):
-    with pytest.raises(UsageError, match="terminal, md or json"):
+    with pytest.raises(UsageError, match="terminal, md, tex"):
         render(forecast(planned(songs, tmp_path), RATES), 1, "xml")

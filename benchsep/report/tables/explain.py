@@ -3,16 +3,19 @@
 Conventions
 -----------
 id    ``t2.r3c4`` (a gain: ``t2.r3c4g``) as in the tables' CSV and HTML, or ``system/metric/stem``
-text  the aggregate first, then a line for each cell behind it, songs by name
+text  the aggregate first, then a line for each cell behind it, songs by name; CSV has the cells
+      alone
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchsep._util import text_table
 from benchsep._util.escape import visible
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
@@ -29,11 +32,16 @@ if TYPE_CHECKING:
 
 
 def explain(
-    folder: str | Path, id: str, *, aggregation: Literal["mean", "median"] | None = None
+    folder: str | Path,
+    id: str,
+    *,
+    aggregation: Literal["mean", "median"] | None = None,
+    format: str = "terminal",
 ) -> str:
     """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
 
-    ``aggregation`` is that of the tables which the id was read from.
+    ``aggregation`` is that of the tables which the id was read from; ``format`` is one of
+    :data:`benchsep._util.text_table.FORMATS`.
 
     Raises
     ------
@@ -45,17 +53,21 @@ def explain(
     from benchsep.report.run import load
 
     run = load(Path(folder), improvement=True, intervals=False, aggregation=aggregation)
-    return explained(run.tables, run.frame, run.traits, id)
+    return explained(run.tables, run.frame, run.traits, id, format)
 
 
 def explained(
-    made: Sequence[Table], frame: pd.DataFrame, traits: dict[str, ValueTraits], id: str
+    made: Sequence[Table],
+    frame: pd.DataFrame,
+    traits: dict[str, ValueTraits],
+    id: str,
+    format: str = "terminal",
 ) -> str:
     """:func:`explain` for tables and a frame at hand."""
     table, row, column, cell = find(made, id)
     if row.metric:
         column = replace(column, metric=row.metric)
-    lines = [
+    facts = [
         f"{cell.id}  {visible(table.title)}",
         f"system {visible(row.system)} ({row.family}), column {visible(column.head)}, "
         f"edition {table.edition}",
@@ -63,12 +75,52 @@ def explained(
         + (f", {cell.n} of {cell.total} songs" if cell.total else "")
         + (f", not rounded: {cell.value!r}" if cell.value is not None else ""),
     ]
+    cells: list[dict[str, Any]] = []
     if row.group == "published":
-        return "\n".join([*lines, f"published in {SOURCE}, not computed here; see the caption"])
-    if column.kind == "cost":
-        return "\n".join([*lines, "measured while separating: see `draws` in the run's records"])
-    lines.append(_how(column, traits[column.metric].aggregate))
-    return "\n".join([*lines, "", *_cells(frame, table, row, column)])
+        facts.append(f"published in {SOURCE}, not computed here; see the caption")
+    elif column.kind == "cost":
+        facts.append("measured while separating: see `draws` in the run's records")
+    else:
+        facts.append(_how(column, traits[column.metric].aggregate))
+        cells = _cells(frame, table, row, column)
+    if format == "json":
+        return _json(table, row, column, cell, facts[-1], cells)
+    return _text(facts, cells, format)
+
+
+CELL_COLUMNS = ["system", "track", "stem", "metric", "draw", "value", "status", "key"]
+
+
+def _text(facts: list[str], cells: list[dict[str, Any]], format: str) -> str:
+    if format == "terminal":
+        return "\n".join([*facts, *([""] if cells else []), *map(_line, cells)])
+    rows = [[cell[name] for name in CELL_COLUMNS] for cell in cells]
+    text = text_table.render_rows(CELL_COLUMNS, rows, format, digits=6).rstrip("\n")
+    if format == "csv":
+        return text
+    paragraphs = [text_table.paragraph(fact, format) for fact in facts]
+    return ("\n\n" if format == "md" else "\n").join([*paragraphs, text])
+
+
+def _json(
+    table: Table, row: Row, column: Column, cell: Cell, how: str, cells: list[dict[str, Any]]
+) -> str:
+    content = {
+        "id": cell.id,
+        "table": table.title,
+        "edition": table.edition,
+        "system": row.system,
+        "family": row.family,
+        "metric": column.metric,
+        "stem": column.stem,
+        "kind": column.kind,
+        "value": cell.value,
+        "n": cell.n,
+        "total": cell.total,
+        "how": how,
+        "cells": [{k: text_table.json_value(c[k]) for k in CELL_COLUMNS} for c in cells],
+    }
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def _how(column: Column, aggregate: str) -> str:
@@ -112,7 +164,7 @@ def _what_there_is(made: Sequence[Table], text: str) -> str:
     return did_you_mean(text, list(dict.fromkeys(names)))
 
 
-def _cells(frame: pd.DataFrame, table: Table, row: Row, column: Column) -> list[str]:
+def _cells(frame: pd.DataFrame, table: Table, row: Row, column: Column) -> list[dict[str, Any]]:
     systems = [row.system]
     if column.kind == "gain":
         systems += sorted(set(frame.loc[frame["family"] == "mixture", "system"]))[:1]
@@ -124,8 +176,7 @@ def _cells(frame: pd.DataFrame, table: Table, row: Row, column: Column) -> list[
     if column.stem != AVERAGE:
         part = part[part["stem"] == column.stem]
     part = part.sort_values(["system", "stem", "track", "draw"], kind="stable")
-    records: list[Any] = part.to_dict("records")
-    return [_line(cell) for cell in records]
+    return [{str(k): v for k, v in cell.items()} for cell in part.to_dict("records")]
 
 
 def _line(cell: dict[str, Any]) -> str:

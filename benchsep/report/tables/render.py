@@ -18,7 +18,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from benchsep._util import escape
+from benchsep._util import escape, text_table
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.model import Cell, Column, Table, format_value
@@ -96,14 +96,14 @@ def _markdown(table: Table) -> str:
     esc = escape.markdown
     lines = [f"### {esc(table.title)}", ""]
     lines += [f"> **Warning.** {esc(w)}\n" for w in table.warnings]
-    lines.append("| system | " + " | ".join(esc(head(c)) for c in table.columns) + " |")
-    sides = [":--|" if column.kind == "text" else "--:|" for column in table.columns]
-    lines.append("|:--|" + "".join(sides))
+    heads = ["system", *(esc(head(c)) for c in table.columns)]
+    right = [i for i, column in enumerate(table.columns, 1) if column.kind != "text"]
+    lines += text_table.lines(heads, [], "md", right=right)
     for title, rows in table.groups():
         lines.append(f"| *{esc(title)}* |" + " |" * len(table.columns))
         for row in rows:
             cells = [_markdown_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
-            lines.append(f"| {esc(row.head)} | " + " | ".join(cells) + " |")
+            lines.append(text_table.markdown_row([esc(row.head), *cells]))
     lines += ["", f"*Table {table.id[1:]}.* {esc(' '.join(table.caption))}", ""]
     return "\n".join(lines)
 

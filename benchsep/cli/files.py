@@ -1,0 +1,59 @@
+"""``benchsep separate`` and ``benchsep score``: one file, or one folder of stems, without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchsep.cli.options import Format, split_words
+from benchsep.cli.output import print_files, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def separate(
+    file: Annotated[Path, typer.Argument(help="an audio file")],
+    system: Annotated[str, typer.Option("--system", help="a system's spec")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for the stems")],
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps")] = "cpu",
+    seed: Annotated[int, typer.Option(help="seed of systems that sample")] = 0,
+    format: Format = "terminal",
+) -> None:
+    """Separate one file with one system; writes a wav for each stem."""
+    from benchsep.audio import read_audio, write_audio
+    from benchsep.systems.estimate import estimate
+    from benchsep.systems.spec import load_system
+
+    mixture = read_audio(file)
+    loaded = load_system(system, device=device)
+    written = []
+    for stem, audio in estimate(loaded, mixture, seed=seed).items():
+        written.append(out / f"{stem}.wav")
+        write_audio(written[-1], audio)
+    print_files(written, format)
+
+
+def score(
+    reference: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
+    estimate: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
+    metrics: Annotated[str, typer.Option(help="comma separated")] = "visqol,usdr,sisdr",
+    mixture: Annotated[Path | None, typer.Option(help="for metrics that need it")] = None,
+    format: Format = "terminal",
+) -> None:
+    """Score an estimate against its reference."""
+    from benchsep.runner.score import score as score_pair
+
+    scores = score_pair(reference, estimate, metrics=split_words(metrics), mixture=mixture)
+    _print_scores(scores.drop(columns=["frames"]), format)
+
+
+def _print_scores(scores: pd.DataFrame, format: str) -> None:
+    if format == "terminal":
+        print(scores.to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.3f}"))
+    elif format == "json":
+        print(scores.to_json(orient="records", indent=1))  # ten decimals
+    else:
+        print_table(scores, format)

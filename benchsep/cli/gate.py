@@ -1,0 +1,81 @@
+"""``benchsep baseline``, ``check`` and ``noise``: the drift gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchsep.cli.options import Format, RunFolder, format_option, split_words
+from benchsep.cli.output import print_files
+
+
+def baseline(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="baseline file (JSON)")],
+    repeat: Annotated[
+        list[Path] | None,
+        typer.Option(help="a repeat of RUN (other seed, threads, machine), to measure the noise"),
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=CELL/MEAN or 'SYSTEM METRIC=CELL/MEAN': the largest shifts"),
+    ] = None,
+    format: Format = "terminal",
+) -> None:
+    """Write the baseline that `check` compares with."""
+    from benchsep.gate.check import noise, parse_tolerance, write_baseline
+    from benchsep.runner.frame import load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
+
+    cells, manifest = load_run(folder), Store(folder).manifest()
+    measured = noise([cells, *map(load_run, repeat)]) if repeat else None
+    write_baseline(
+        cells,
+        manifest,
+        out,
+        traits=traits_in(cells, manifest),
+        tolerances=dict(map(parse_tolerance, tolerance or ())),
+        measured=measured,
+    )
+    print_files([out], format)
+
+
+def check(
+    folder: RunFolder,
+    baseline: Annotated[Path, typer.Option(help="a file that `benchsep baseline` wrote")],
+    strict: Annotated[bool, typer.Option(help="an improvement fails too")] = False,
+    metrics: Annotated[str | None, typer.Option(help="only these, comma separated")] = None,
+    junit: Annotated[Path | None, typer.Option(help="write JUnit XML here")] = None,
+    format: Annotated[str, format_option("junit", "github")] = "terminal",
+) -> None:
+    """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
+    from benchsep._util.atomic import write_atomically
+    from benchsep.gate.check import check as check_drift
+    from benchsep.gate.check import read_baseline
+    from benchsep.gate.render import render
+    from benchsep.runner.frame import load_run
+    from benchsep.runner.store import Store
+
+    cells, manifest = load_run(folder), Store(folder).manifest()
+    only = None if metrics is None else split_words(metrics)
+    report = check_drift(cells, manifest, read_baseline(baseline), strict=strict, metrics=only)
+    print(render(report, format))
+    if junit:
+        write_atomically(junit, render(report, "junit"))
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def noise(
+    folders: Annotated[list[Path], typer.Argument(help="runs of one suite", metavar="RUN...")],
+    format: Format = "terminal",
+) -> None:
+    """How far repeated runs lie apart, by metric, stem and system."""
+    from benchsep.gate.check import noise as measure
+    from benchsep.gate.render import render_noise
+    from benchsep.runner.frame import load_run
+
+    print(render_noise(measure([load_run(folder) for folder in folders]), format), end="")

@@ -1,0 +1,66 @@
+"""``benchsep run`` and ``benchsep plan``: compute the cells of a suite, or estimate the cost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchsep.cli.options import Format, Improvement, suite_options
+from benchsep.cli.output import message
+from benchsep.cli.progress import progress
+from benchsep.cli.show import print_tables
+from benchsep.errors import UsageError
+from benchsep.runner.suite import Suite
+
+
+@suite_options()
+def run(
+    suite: Suite,
+    out: Path,
+    nisqa_weights: Annotated[
+        Path | None, typer.Option(help="NISQA's nisqa.tar (CC BY-NC-SA 4.0, not shipped)")
+    ] = None,
+    improvement: Improvement = False,
+    format: Format = "terminal",
+) -> None:
+    """Run systems on tracks, score them, print the tables; run again to continue."""
+    from benchsep.runner.run import run as run_suite
+
+    _use_nisqa_weights(nisqa_weights)
+    result = run_suite(suite, out=out, progress=progress)
+    print_tables(out, format, improvement=improvement)
+    for outcome in result.failed:
+        message(f"{outcome.label} on {outcome.track}: {outcome.message}")
+    message(f"results are in {out}; show them with: benchsep show {out}")
+    if result.too_many_failures:
+        raise typer.Exit(1)
+
+
+@suite_options(without=("cluster", "fail_on_error", "timeout"))
+def plan(
+    suite: Suite,
+    out: Path,
+    rates: Annotated[
+        Path | None, typer.Option(help="a run folder whose measured times are used")
+    ] = None,
+    format: Format = "terminal",
+) -> None:
+    """Estimate what a run would cost: jobs, CPU and GPU hours, disk. Nothing is computed."""
+    from benchsep.runner.cost import forecast, own_rates, rates_of_run, render
+    from benchsep.runner.plan import make_plan
+    from benchsep.runner.store import Store
+
+    planned = make_plan(suite, Store(out), load_on="cpu")
+    estimate = forecast(planned, rates_of_run(rates) if rates else own_rates())
+    print(render(estimate, suite.jobs or os.cpu_count() or 1, format))
+
+
+def _use_nisqa_weights(path: Path | None) -> None:
+    if path is None:
+        return
+    if not path.is_file():
+        raise UsageError(f"--nisqa-weights {path}: no such file; expected NISQA's nisqa.tar")
+    os.environ["BENCHSEP_NISQA_WEIGHTS"] = str(path.resolve())  # workers inherit it

@@ -1,0 +1,84 @@
+"""``benchsep show``, ``report`` and ``explain``: the tables of a run and what is behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchsep.cli.options import Aggregation, Format, Improvement, Root, RunFolder
+from benchsep.cli.output import print_files
+
+if TYPE_CHECKING:
+    from benchsep.report.tables.model import Table
+
+
+def show(
+    folder: RunFolder,
+    improvement: Improvement = False,
+    aggregation: Aggregation = None,
+    format: Format = "terminal",
+) -> None:
+    """Print the tables of a run."""
+    print_tables(folder, format, improvement=improvement, aggregation=aggregation)
+
+
+def print_tables(
+    folder: Path, format: str, *, improvement: bool = False, aggregation: str | None = None
+) -> None:
+    """Print the tables of the run in ``folder``."""
+    from benchsep.report.tables.render import render
+
+    print(render(_tables(folder, improvement, aggregation), format))
+
+
+def _tables(folder: Path, improvement: bool, aggregation: str | None) -> list[Table]:
+    from benchsep.report.tables.build import tables
+    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
+    from benchsep.stats import core as stats
+
+    cells, manifest = load_run(folder), Store(folder).manifest()
+    cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]
+    return list(tables(cells, load_costs(folder), manifest, traits, improvement=improvement))
+
+
+def report(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figures")],
+    max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
+    seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 20.0,
+    root: Root = None,
+    improvement: Improvement = False,
+    aggregation: Aggregation = None,
+    format: Format = "terminal",
+) -> None:
+    """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
+    from benchsep.report.write import write_report
+
+    written = write_report(
+        folder,
+        out,
+        max_songs=max_songs,
+        seconds=seconds,
+        page=page,
+        root=root,
+        improvement=improvement,
+        aggregation=aggregation,  # type: ignore[arg-type]
+    )
+    print_files(written, format)
+
+
+def explain(
+    folder: RunFolder,
+    number: Annotated[str, typer.Argument(help="a number's id, as in the HTML and CSV tables")],
+    aggregation: Aggregation = None,
+    format: Format = "terminal",
+) -> None:
+    """Print the songs behind a number of a table."""
+    from benchsep.report.tables.explain import explain as explain_number
+
+    print(explain_number(folder, number, aggregation=aggregation, format=format))  # type: ignore[arg-type]
