@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from benchsep import __version__
+from benchsep._util.version import __version__
 from benchsep.cli import ablate, files, gate, info, listen, run, show, stats
 from benchsep.cli.output import print_error
 from benchsep.errors import BenchsepError
