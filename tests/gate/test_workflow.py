@@ -86,7 +86,7 @@ def test_its_steps_pass_a_faithful_run_and_stop_a_drift(
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     known = {"SUITE": "suite.yaml", "BASELINE": "baseline.json", "STRICT": ""}
-    assert set(known) | {"INSTALL"} <= set(gate["jobs"]["gate"]["env"])
+    assert set(known) | {"INSTALL", "LOCK"} <= set(gate["jobs"]["gate"]["env"])
 
     def sh(script: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -109,17 +109,18 @@ def test_its_steps_pass_a_faithful_run_and_stop_a_drift(
     assert "<failure" in (tmp_path / "drift.xml").read_text()
 
 
-def test_every_pinned_version_has_hashes():
-    """But torch, whose builds differ by platform and index."""
-    versions = {
-        line.strip()
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-        if line.strip() and not line.startswith(("#", "torch=="))
-    }
-    lines = (ROOT / "constraints-hashes.txt").read_text().splitlines()
-    hashed = {line.split(" ")[0] for line in lines if line.endswith("\\") and "==" in line}
-    assert {v.lower().replace("_", "-").replace(".", "-") for v in hashed} == {
-        v.lower().replace("_", "-").replace(".", "-") for v in versions
-    }
-    starts = [i for i, line in enumerate(lines) if "==" in line]
-    assert all(lines[i + 1].strip().startswith("--hash=sha256:") for i in starts)
+def test_every_locked_version_has_a_hash_and_no_address():
+    """What the lock names is on PyPI: it has no address of one machine's index."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert len(pins) > 100
+    for pin in pins:
+        assert re.fullmatch(r"[\w.-]+==[\w.+-]+( --hash=sha256:[0-9a-f]{64})+", pin), pin
+
+
+def test_github_runs_the_targets_of_the_local_ci():
+    """Lint and tests of a pull request are those of ``.ci/run``."""
+    jobs = yaml.safe_load((WORKFLOWS / "tests.yml").read_text())["jobs"].values()
+    commands = {step["run"] for job in jobs for step in job["steps"] if "run" in step}
+    local = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert {"make lint", "make coverage"} <= commands & set(local)

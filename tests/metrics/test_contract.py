@@ -7,9 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchsep import registry
+from benchsep.metrics.embedding import ClapEmbedding, EmbeddingDistance, MertEmbedding
 from tests.helpers.harness import CHECKS, Bench
+from tests.helpers.tiny_networks import save_tiny_clap, save_tiny_mert
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +25,11 @@ def registered() -> dict[str, str]:
 
 
 METRICS = registered()
-FROM_A_HUB = {"emb-mert", "emb-clap"}
-"""Weights come from the Hugging Face hub at first use: no test may fetch them."""
+TINY = {
+    "emb-mert": lambda folder: MertEmbedding(str(save_tiny_mert(folder)), layer=2),
+    "emb-clap": lambda folder: ClapEmbedding(str(save_tiny_clap(folder))),
+}
+"""Their weights come from the Hugging Face hub: small random networks take their place."""
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +38,10 @@ def bench(clip) -> Bench:
 
 
 @pytest.fixture(scope="module", params=sorted(METRICS))
-def metric(request):
-    if request.param in FROM_A_HUB:
-        pytest.skip(f"{request.param} fetches its weights from the Hugging Face hub")
+def metric(request, tmp_path_factory):
+    if request.param in TINY:
+        torch.manual_seed(0)
+        return EmbeddingDistance(TINY[request.param](tmp_path_factory.mktemp("network")))
     target = METRICS[request.param]
     if target:
         module, _, attribute = target.partition(":")

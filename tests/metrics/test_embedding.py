@@ -18,6 +18,7 @@ from benchsep.metrics.embedding import (
     voice,
 )
 from benchsep.metrics.metric import References
+from tests.helpers.tiny_networks import save_tiny_clap, save_tiny_mert
 
 
 class Loudness:
@@ -120,22 +121,7 @@ def test_absent_weights_are_a_status_with_the_command(factory, pair, monkeypatch
 
 @pytest.fixture(scope="module")
 def tiny_mert(tmp_path_factory):
-    """A folder as the hub has it, with a small random network instead of MERT's weights."""
-    transformers = pytest.importorskip("transformers", reason="an optional extra")
-    import json
-
-    folder = tmp_path_factory.mktemp("mert")
-    config = transformers.HubertConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        conv_dim=(8,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
-    )  # fmt: skip
-    transformers.HubertModel(config).save_pretrained(folder)
-    raw = json.loads((folder / "config.json").read_text())
-    raw |= {"model_type": "mert_model", "deepnorm": False, "attention_relax": -1.0}
-    raw |= {"auto_map": {"AutoModel": "modeling_MERT.MERTModel"}}
-    (folder / "config.json").write_text(json.dumps(raw))
-    (folder / "modeling_MERT.py").write_text("raise SystemExit('code of a stranger was run')")
-    return folder
+    return save_tiny_mert(tmp_path_factory.mktemp("mert"))
 
 
 def test_mert_is_loaded_from_a_folder_without_running_its_code(tiny_mert, clip):
@@ -172,15 +158,7 @@ def test_mert_with_weights_missing_or_another_architecture_is_refused(tiny_mert,
 
 
 def test_clap_is_loaded_from_a_folder(tmp_path, clip):
-    transformers = pytest.importorskip("transformers", reason="an optional extra")
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-             "intermediate_size": 32, "projection_dim": 24}  # fmt: skip
-    audio = {"depths": [1, 1], "num_attention_heads": [2, 2], "hidden_size": 32,
-             "patch_embeds_hidden_size": 16, "projection_dim": 24}  # fmt: skip
-    config = transformers.ClapConfig(text_config=small, audio_config=audio, projection_dim=24)
-    transformers.ClapModel(config).save_pretrained(tmp_path)
-    transformers.ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(tmp_path)
     signal = clip.stems["vocals"].mono().resampled(48_000).samples[0]
-    found = ClapEmbedding(str(tmp_path))(np.resize(signal, 12 * 48_000))
+    found = ClapEmbedding(str(save_tiny_clap(tmp_path)))(np.resize(signal, 12 * 48_000))
     assert found.shape == (3, 24)
     assert np.isfinite(found).all()

@@ -52,20 +52,22 @@ def test_hits_are_found_where_they_were_put():
     assert found == pytest.approx(times, abs=0.025)
 
 
-def test_real_drums_have_the_onsets_that_librosa_hears(clip):
+def test_real_drums_have_the_onsets_that_librosa_finds(clip):
     librosa = pytest.importorskip("librosa")
     drums = clip.stems["drums"].mono().samples[0]
     theirs = librosa.onset.onset_detect(y=drums, sr=RATE, units="time")
     ours = detect(drums, RATE)
-    assert f_measure(len(match(theirs, ours)), len(theirs), len(ours))[0] > 0.9
+    # librosa 0.11 places one more, between two hits: F = 0.977
+    assert (len(theirs), len(ours), len(match(theirs, ours))) == (22, 21, 21)
 
 
-@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
-def test_any_rate(rate, clip):
+@pytest.mark.parametrize(("rate", "count"), [(16_000, 19), (44_100, 21), (48_000, 21)])
+def test_the_onsets_at_any_rate_are_those_at_44100_hz_but_two_at_16000_hz(rate, count, clip):
     drums = clip.stems["drums"].mono()
     expected = detect(drums.samples[0], RATE)
     found = detect(drums.resampled(rate).samples[0], rate)
-    assert f_measure(len(match(expected, found)), len(expected), len(found))[0] > 0.9
+    assert len(expected) == 21
+    assert len(found) == len(match(expected, found)) == count
 
 
 def test_truth_is_perfect_whatever_its_level_and_polarity(clip):
