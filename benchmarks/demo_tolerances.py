@@ -17,7 +17,8 @@ import math
 import sys
 from pathlib import Path
 
-from benchsep.gate import check as drift
+from benchsep.gate.baseline import read_baseline, tolerance_entry, write_content
+from benchsep.gate.tolerance import Tolerance, noise
 from benchsep.runner.frame import load_run
 
 BASELINE = Path(__file__).resolve().parents[1] / "reports/demo/baseline.json"
@@ -33,19 +34,19 @@ def rounded_up(value: float) -> float:
 
 
 def main(runs: list[str]) -> None:
-    content = drift.read_baseline(BASELINE)
-    found = drift.noise([load_run(Path(run)) for run in runs])
+    content = read_baseline(BASELINE)
+    measured = noise([load_run(Path(run)) for run in runs])
     largest: dict[str, float] = {}
-    for (system, _, metric), noise in found.items():
+    for (system, _, metric), spread in measured.items():
         if system in SAMPLING:
             key = f"{system} {metric}"
-            largest[key] = max(largest.get(key, 0.0), noise.worst)
+            largest[key] = max(largest.get(key, 0.0), spread.worst)
     limits = {key: rounded_up(FACTOR * value) for key, value in largest.items() if value > 0}
     # one song: a cell and a mean are the same
-    given = {key: drift.Tolerance(x, x, "another draw of the song") for key, x in limits.items()}
-    given[CEILING] = drift.Tolerance(0.5, 0.5, "a projection of nearly nothing")
-    content["tolerances"] = {key: drift.plain(given[key]) for key in sorted(given)}
-    drift.write_content(BASELINE, content)
+    given = {key: Tolerance(x, x, "another draw of the song") for key, x in limits.items()}
+    given[CEILING] = Tolerance(0.5, 0.5, "a projection of nearly nothing")
+    content["tolerances"] = {key: tolerance_entry(given[key]) for key in sorted(given)}
+    write_content(BASELINE, content)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def baseline(
     format: Format = "terminal",
 ) -> None:
     """Write the baseline that `check` compares with."""
-    from benchsep.gate.check import noise, parse_tolerance, write_baseline
+    from benchsep.gate.baseline import write_baseline
+    from benchsep.gate.tolerance import noise, parse_tolerance
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
@@ -53,8 +54,8 @@ def check(
 ) -> None:
     """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
     from benchsep._util.atomic import write_atomically
+    from benchsep.gate.baseline import read_baseline
     from benchsep.gate.check import check as check_drift
-    from benchsep.gate.check import read_baseline
     from benchsep.gate.render import render
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
@@ -74,8 +75,8 @@ def noise(
     format: Format = "terminal",
 ) -> None:
     """How far repeated runs lie apart, by metric, stem and system."""
-    from benchsep.gate.check import noise as measure
     from benchsep.gate.render import render_noise
+    from benchsep.gate.tolerance import noise as measure
     from benchsep.runner.frame import load_run
 
     print(render_noise(measure([load_run(folder) for folder in folders]), format), end="")

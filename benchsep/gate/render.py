@@ -20,7 +20,9 @@ from benchsep._util.escape import printable
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
-    from benchsep.gate.check import DriftReport, Group, GroupRow, Noise, Row
+    from benchsep.gate.cells import Group
+    from benchsep.gate.check import DriftReport, GroupRow, Row
+    from benchsep.gate.tolerance import Noise
 
 FORMS = (*text_table.FORMATS, "junit", "github")
 LISTED = 50

@@ -209,7 +209,8 @@ def _example_run(work: Path) -> Path:
 
 
 def baseline_seeds(work: Path) -> list[bytes]:
-    from benchsep.gate.check import Noise, Tolerance, write_baseline
+    from benchsep.gate.baseline import write_baseline
+    from benchsep.gate.tolerance import Noise, Tolerance
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
@@ -225,8 +226,8 @@ def baseline_seeds(work: Path) -> list[bytes]:
 
 
 def read_baseline(path: Path) -> object:
+    from benchsep.gate.baseline import read_baseline as read
     from benchsep.gate.check import check
-    from benchsep.gate.check import read_baseline as read
     from benchsep.gate.render import render
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store

@@ -21,7 +21,7 @@ from tokensep.train import pseudo_labels
 import benchsep
 from benchsep._util.digest import digest
 from benchsep.errors import CheckpointError, DriftError, StoreError, UsageError
-from benchsep.gate.check import read_baseline
+from benchsep.gate.baseline import read_baseline
 from benchsep.museval.io import import_runs
 from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite

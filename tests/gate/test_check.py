@@ -14,8 +14,11 @@ import pandas as pd
 import pytest
 
 from benchsep.errors import DriftError, UsageError
-from benchsep.gate import check as drift
-from benchsep.gate import render as drift_output
+from benchsep.gate.baseline import read_baseline, write_baseline
+from benchsep.gate.check import DriftReport
+from benchsep.gate.check import check as check_drift
+from benchsep.gate.render import render, render_noise
+from benchsep.gate.tolerance import Tolerance, noise, parse_tolerance
 from benchsep.metrics.catalog import traits_of_columns
 from benchsep.metrics.metric import ValueTraits
 from benchsep.runner.frame import load_run
@@ -67,12 +70,12 @@ def a_run(
 @pytest.fixture
 def baseline(tmp_path: Path) -> Path:
     path = tmp_path / "baseline.json"
-    drift.write_baseline(a_run(), MANIFEST, path, TRAITS)
+    write_baseline(a_run(), MANIFEST, path, TRAITS)
     return path
 
 
-def check(frame: pd.DataFrame, baseline: Path, **options) -> drift.DriftReport:
-    return drift.check(frame, MANIFEST, baseline, **options)
+def check(frame: pd.DataFrame, baseline: Path, **options) -> DriftReport:
+    return check_drift(frame, MANIFEST, baseline, **options)
 
 
 def test_the_same_run_passes_whatever_its_row_order(baseline):
@@ -149,7 +152,7 @@ def test_all_values_missing_fail(baseline):
 def test_statuses_in_both_compare_nothing_and_fail(tmp_path):
     frame = a_run()
     frame.loc[frame["metric"] == "visqol", ["value", "status"]] = [np.nan, "ref_silent"]
-    drift.write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
+    write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
     report = check(frame, tmp_path / "b.json")
     assert report.reasons == ("nothing was compared for visqol",)
 
@@ -193,7 +196,7 @@ def test_a_changed_mixture_is_named(baseline):
 
 
 def test_another_seed_is_a_note(baseline):
-    report = drift.check(a_run(), {"suite": {"seed": 3, "draws": 1}}, baseline)
+    report = check_drift(a_run(), {"suite": {"seed": 3, "draws": 1}}, baseline)
     assert not report.failed
     assert report.notes == ("seed 0 -> 3",)
 
@@ -209,7 +212,7 @@ def test_a_changed_status_fails(baseline):
 def test_ill_conditioned_values_may_move_but_not_become_ok(tmp_path):
     frame = a_run()
     frame.loc[0, "status"] = "ill_conditioned"
-    drift.write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
+    write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
     moved = frame.copy()
     moved.loc[0, "value"] += 9
     assert not check(moved, tmp_path / "b.json").failed
@@ -220,7 +223,7 @@ def test_ill_conditioned_values_may_move_but_not_become_ok(tmp_path):
 def test_an_unavailable_metric_is_not_a_baseline_and_not_a_pass(tmp_path, baseline):
     absent = a_run()
     absent.loc[absent["metric"] == "visqol", ["value", "status"]] = [np.nan, "unavailable: pip"]
-    drift.write_baseline(absent, MANIFEST, tmp_path / "b.json", TRAITS)
+    write_baseline(absent, MANIFEST, tmp_path / "b.json", TRAITS)
     report = check(absent, tmp_path / "b.json")
     assert not report.failed and "unavailable" in report.notes[0]
     assert check(absent, baseline).failed
@@ -247,7 +250,7 @@ def test_only_chosen_metrics_are_compared(baseline):
 )
 def test_no_baseline_is_written_of_a_run_that_measures_nothing(tmp_path, change, words):
     with pytest.raises(DriftError, match=words):
-        drift.write_baseline(change(a_run()), MANIFEST, tmp_path / "b.json", TRAITS)
+        write_baseline(change(a_run()), MANIFEST, tmp_path / "b.json", TRAITS)
     assert not (tmp_path / "b.json").exists()
 
 
@@ -255,25 +258,25 @@ def test_no_baseline_is_written_of_a_run_that_measures_nothing(tmp_path, change,
 def test_a_file_that_is_no_baseline_is_refused(tmp_path, text):
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(DriftError, match="write it again"):
-        drift.read_baseline(tmp_path / "b.json")
+        read_baseline(tmp_path / "b.json")
     with pytest.raises(DriftError, match="benchsep baseline"):
-        drift.read_baseline(tmp_path / "absent.json")
+        read_baseline(tmp_path / "absent.json")
 
 
 def test_given_tolerances_win_over_measured_over_declared(tmp_path):
-    measured = drift.noise([a_run(seed, noise=0.1) for seed in range(4)])
-    given = {"bsseval": drift.Tolerance(9, 9, "because")}
+    measured = noise([a_run(seed, noise=0.1) for seed in range(4)])
+    given = {"bsseval": Tolerance(9, 9, "because")}
     path = tmp_path / "b.json"
-    drift.write_baseline(a_run(), MANIFEST, path, TRAITS, tolerances=given, measured=measured)
+    write_baseline(a_run(), MANIFEST, path, TRAITS, tolerances=given, measured=measured)
     sources = {group.metric: group.source for group in check(a_run(), path).groups}
     assert sources == {"bsseval.sdr": "given", "visqol": "measured", "leak": "measured"}
 
 
 def test_repeats_that_never_moved_leave_the_declared_tolerance(tmp_path):
     """Repeats on one machine agree to the bit; another processor must still pass."""
-    measured = drift.noise([a_run(), a_run()])
+    measured = noise([a_run(), a_run()])
     path = tmp_path / "b.json"
-    drift.write_baseline(a_run(), MANIFEST, path, TRAITS, measured=measured)
+    write_baseline(a_run(), MANIFEST, path, TRAITS, measured=measured)
     moved = a_run()
     moved.loc[moved["metric"] == "visqol", "value"] -= 0.9 * DECLARED["visqol"].mean
     report = check(moved, path)
@@ -285,23 +288,36 @@ def test_repeats_that_never_moved_leave_the_declared_tolerance(tmp_path):
 
 def test_measured_noise_widens_the_declared_tolerance_and_never_narrows_it(tmp_path):
     path = tmp_path / "b.json"
-    for noise, source in ((1e-4, "declared"), (0.1, "measured")):
-        measured = drift.noise([a_run(seed, noise=noise) for seed in range(4)])
-        drift.write_baseline(a_run(), MANIFEST, path, TRAITS, measured=measured)
+    for sd, source in ((1e-4, "declared"), (0.1, "measured")):
+        measured = noise([a_run(seed, noise=sd) for seed in range(4)])
+        write_baseline(a_run(), MANIFEST, path, TRAITS, measured=measured)
         for group in check(a_run(), path).groups:
             declared = DECLARED.get(group.metric)
             if declared is not None:
                 assert group.tolerance >= declared.mean and group.source == source
 
 
+def test_a_status_of_no_known_kind_is_refused_by_name(tmp_path, baseline):
+    frame = a_run()
+    frame.loc[3, "status"] = "okay"
+    with pytest.raises(DriftError, match=r"drums / .* unknown status 'okay'; expected one of"):
+        check(frame, baseline)
+    text = baseline.read_text(encoding="utf-8")
+    content = json.loads(text)
+    content["cells"][0]["values"]["visqol"] = "okay"
+    baseline.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DriftError, match=r"cells\[0\] is not a row of values"):
+        read_baseline(baseline)
+
+
 def test_a_tolerance_on_the_command_line_is_checked():
-    name, found = drift.parse_tolerance("tokensep@mini visqol=0.3/0.1")
+    name, found = parse_tolerance("tokensep@mini visqol=0.3/0.1")
     assert (name, found.cell, found.mean) == (
         "tokensep@mini visqol",
         0.3,
         0.1,
     )
-    assert drift.parse_tolerance("usdr=0.2")[1].mean == 0.2
+    assert parse_tolerance("usdr=0.2")[1].mean == 0.2
     for bad in (
         "visqol",
         "visqol=x",
@@ -312,12 +328,12 @@ def test_a_tolerance_on_the_command_line_is_checked():
         "visqol=inf",
     ):
         with pytest.raises(DriftError, match="METRIC=CELL/MEAN"):
-            drift.parse_tolerance(bad)
+            parse_tolerance(bad)
 
 
 def test_noise_equals_the_pooled_standard_deviation():
     frames = [a_run(seed, noise=0.1) for seed in range(3)]
-    found = drift.noise(frames)["two", "drums", "visqol"]
+    found = noise(frames)["two", "drums", "visqol"]
     stack = np.array(
         [
             f.query("system == 'two' and stem == 'drums' and metric == 'visqol'").value
@@ -330,15 +346,15 @@ def test_noise_equals_the_pooled_standard_deviation():
 
 
 def test_the_noise_table_has_a_row_per_group():
-    text = drift_output.render_noise(drift.noise([a_run(seed, noise=0.1) for seed in range(3)]))
+    text = render_noise(noise([a_run(seed, noise=0.1) for seed in range(3)]))
     assert len(text.splitlines()) == 2 + 2 * 2 * 3 + 2
 
 
 def test_noise_needs_runs_that_hold_the_same_cells():
     with pytest.raises(DriftError, match="at least two"):
-        drift.noise([a_run()])
+        noise([a_run()])
     with pytest.raises(DriftError, match="differ in"):
-        drift.noise([a_run(), a_run(songs=5)])
+        noise([a_run(), a_run(songs=5)])
 
 
 class _Gate:
@@ -355,14 +371,14 @@ class _Gate:
             self.frame.assign(value=self.frame["value"] + 0.1 * rng.normal(size=len(self.frame)))
             for _ in range(6)
         ]
-        measured = drift.noise(runs[:4])
-        drift.write_baseline(runs[4], MANIFEST, self.path, TRAITS, measured=measured)
-        report = drift.check(runs[5], MANIFEST, self.path, alpha=self.alpha, strict=not shifted)
+        measured = noise(runs[:4])
+        write_baseline(runs[4], MANIFEST, self.path, TRAITS, measured=measured)
+        report = check_drift(runs[5], MANIFEST, self.path, alpha=self.alpha, strict=not shifted)
         if shifted:
             (printed,) = [g.detectable for g in report.groups if g.metric == "visqol"]
             hit = runs[5]["metric"] == "visqol"
             moved = runs[5].assign(value=runs[5]["value"] - printed * hit)
-            report = drift.check(moved, MANIFEST, self.path, alpha=self.alpha)
+            report = check_drift(moved, MANIFEST, self.path, alpha=self.alpha)
         return report.failed
 
 
@@ -380,8 +396,8 @@ def test_false_alarms_and_power_are_as_promised(tmp_path):
 
 
 def test_a_tolerance_can_be_given_to_one_system(tmp_path):
-    given = {"two visqol": drift.Tolerance(1.0, 1.0, "it samples")}
-    drift.write_baseline(a_run(), MANIFEST, tmp_path / "b.json", TRAITS, tolerances=given)
+    given = {"two visqol": Tolerance(1.0, 1.0, "it samples")}
+    write_baseline(a_run(), MANIFEST, tmp_path / "b.json", TRAITS, tolerances=given)
     frame = a_run()
     frame.loc[(frame["metric"] == "visqol") & (frame["system"] == "two"), "value"] -= 0.5
     assert not check(frame, tmp_path / "b.json").failed
@@ -398,31 +414,31 @@ class TestOutput:
         return check(frame, baseline)
 
     def test_table_names_reasons_cells_and_detectable_shift(self, report):
-        text = report.render()
+        text = render(report)
         assert text.startswith("drift gate FAILED")
         assert "missing" in text and "detects" in text
 
     def test_markdown_keeps_its_columns(self, report):
-        lines = [x for x in report.render("md").splitlines() if x.startswith("|")]
+        lines = [x for x in render(report, "md").splitlines() if x.startswith("|")]
         assert {x.replace("\\|", "").count("|") for x in lines} <= {7, 9, 10}
 
     def test_json_is_strict_and_complete(self, report):
-        content = json.loads(report.render("json"), parse_constant=lambda x: pytest.fail(x))
+        content = json.loads(render(report, "json"), parse_constant=lambda x: pytest.fail(x))
         assert content["failed"] and len(content["cells"]) == len(report.rows)
 
     def test_junit_parses_and_counts_its_failures(self, report):
-        suite = ElementTree.fromstring(report.render("junit").encode())[0]
+        suite = ElementTree.fromstring(render(report, "junit").encode())[0]
         assert int(suite.get("failures")) == len(suite.findall("testcase/failure"))
         assert int(suite.get("tests")) == len(suite.findall("testcase"))
 
     def test_github_annotations_are_one_line_each(self, report):
-        lines = report.render("github").splitlines()
+        lines = render(report, "github").splitlines()
         assert all(line.startswith(("::error title=", "::notice title=")) for line in lines)
         assert len(lines) == len(report.reasons) + len(report.improvements) + 1
 
     def test_an_unknown_form_is_refused(self, report):
         with pytest.raises(UsageError, match="junit"):
-            report.render("pdf")
+            render(report, "pdf")
 
 
 def _real_run(out: Path, threads: int) -> pd.DataFrame:
@@ -446,11 +462,11 @@ def test_real_runs_with_other_thread_counts_are_silent_and_a_real_shift_is_not(t
     one, two = (_real_run(tmp_path / str(n), n) for n in (1, 2))
     manifest = Store(tmp_path / "1").manifest()
     traits = traits_in(one, manifest)
-    drift.write_baseline(one, manifest, tmp_path / "b.json", traits)
-    report = drift.check(two, manifest, tmp_path / "b.json")
+    write_baseline(one, manifest, tmp_path / "b.json", traits)
+    report = check_drift(two, manifest, tmp_path / "b.json")
     assert not report.failed and report.compared == len(one) == 6
     for metric in traits:
         (printed,) = {g.detectable for g in report.groups if g.metric == metric}
         worse = -1.01 * printed * traits[metric].direction * (two["metric"] == metric)
         shifted = two.assign(value=two["value"] + worse)
-        assert drift.check(shifted, manifest, tmp_path / "b.json").failed
+        assert check_drift(shifted, manifest, tmp_path / "b.json").failed

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from benchsep import registry
-from benchsep.gate import check as gate
+from benchsep.gate.baseline import write_baseline
+from benchsep.gate.check import check
 from benchsep.metrics.catalog import default_metrics, get_metric, traits_of, traits_of_columns
 from benchsep.metrics.metric import Companion, Tolerance, ValueTraits
 from benchsep.report.tables.build import is_detail, is_headline, ordered
@@ -144,11 +145,11 @@ def test_a_given_limit_wins_over_its_own(warmth) -> None:
 
 def test_the_gate_takes_its_tolerance_from_the_registry(warmth, tmp_path) -> None:
     path = tmp_path / "baseline.json"
-    gate.write_baseline(run_of({"a": [50.0, 60.0]}), {}, path, warmth)
-    passed = gate.check(run_of({"a": [49.5, 59.5]}), {}, path)
+    write_baseline(run_of({"a": [50.0, 60.0]}), {}, path, warmth)
+    passed = check(run_of({"a": [49.5, 59.5]}), {}, path)
     assert not passed.failed and {group.source for group in passed.groups} == {"declared"}
-    assert gate.check(run_of({"a": [48.5, 58.5]}), {}, path).failed
-    assert gate.check(run_of({"a": [49.5, 59.5]}), {}, path, traits={}).failed
+    assert check(run_of({"a": [48.5, 58.5]}), {}, path).failed
+    assert check(run_of({"a": [49.5, 59.5]}), {}, path, traits={}).failed
 
 
 def test_it_takes_its_place_in_tables_between_ours(warmth) -> None:
