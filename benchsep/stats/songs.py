@@ -1,0 +1,208 @@
+"""From the cells of a run to one value per song.
+
+Conventions
+-----------
+frame        the long table of :func:`benchsep.load_run`: one row per cell; one edition
+traits       ``{metric column: ValueTraits}``
+song value   mean over draws. A song on which any draw lacks a value counts as missing, so that a
+             lucky draw never enters a table
+usable       status ``ok``. ``ill_conditioned`` values are shown where there is nothing else, and
+             never ranked; every other status is a missing song
+average      pseudo stem ``average``: mean over all stems of the metric, where all have a value
+total        songs of the run: all tracks of the frame, whether a metric has cells on them or not
+
+Functions
+---------
+song_values    ``(system, stem, metric)`` to ``{song: value}``
+songs_of_run   number of songs of the run
+with_average   the frame with the rows of the pseudo stem
+improvement    values as gains over a reference system
+from_frames    values recomputed from their windows by another statistic
+reaggregated   that, and the same statistic over songs
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+    from benchsep.stats.arrays import Statistic
+
+Traits = Mapping[str, "ValueTraits"]
+Key = tuple[str, str, str]
+"""System, stem, metric."""
+SongValues = dict[str, float]
+"""Song to value, in the order of the songs' names."""
+
+AVERAGE = "average"
+ILL_CONDITIONED = "ill_conditioned"
+
+
+def song_values(frame: pd.DataFrame, *, ill_conditioned: bool = False) -> dict[Key, SongValues]:
+    """``{(system, stem, metric): {song: value}}``: draws averaged, incomplete songs left out.
+
+    Parameters
+    ----------
+    frame
+        Cells of one edition.
+    ill_conditioned
+        Count ill-conditioned values as usable.
+
+    Raises
+    ------
+    UsageError
+        a frame with several editions of the data: they never share a number.
+    """
+    editions = sorted(set(frame["edition"].astype(str)))
+    if len(editions) > 1:
+        raise UsageError(
+            f"editions {', '.join(editions)} never share a table; filter the frame to one"
+        )
+    usable = ("ok", ILL_CONDITIONED) if ill_conditioned else ("ok",)
+    draws: dict[Key, dict[str, list[float]]] = {}
+    for key, track, value, status in _sorted_cells(frame):
+        known = status in usable and math.isfinite(value)
+        draws.setdefault(key, {}).setdefault(track, []).append(value if known else math.nan)
+    return {
+        key: {
+            track: math.fsum(values) / len(values)
+            for track, values in sorted(tracks.items())
+            if not any(map(math.isnan, values))
+        }
+        for key, tracks in draws.items()
+    }
+
+
+def _sorted_cells(frame: pd.DataFrame) -> Iterator[tuple[Key, str, float, str]]:
+    columns = ["system", "stem", "metric", "track", "draw", "value", "status"]
+    rows = sorted(frame[columns].itertuples(index=False, name=None), key=lambda row: row[:5])
+    for system, stem, metric, track, _, value, status in rows:
+        yield (system, stem, metric), str(track), float(value), str(status)
+
+
+def songs_of_run(frame: pd.DataFrame) -> int:
+    """Songs of the run, whether a metric has cells on them or not: a run that stopped half way
+    shows it.
+    """
+    return int(frame["track"].nunique())
+
+
+def stems_of_metrics(frame: pd.DataFrame) -> dict[str, set[str]]:
+    """Metric to the stems it was scored on, without the pseudo stem."""
+    stems: dict[str, set[str]] = {}
+    for metric, stem in zip(frame["metric"], frame["stem"], strict=True):
+        if stem != AVERAGE:
+            stems.setdefault(metric, set()).add(stem)
+    return stems
+
+
+def with_average(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with rows of the pseudo stem ``average`` for metrics of several stems.
+
+    A song without a value on any one stem has none in the average: a missing stem cannot
+    raise a mean.
+    """
+    import pandas as pd
+
+    stems = stems_of_metrics(frame)
+    keys = ["system", "family", "edition", "metric", "track", "draw"]
+    groups: dict[tuple[Any, ...], dict[str, tuple[float, str]]] = {}
+    for *key, stem, value, status in frame[[*keys, "stem", "value", "status"]].itertuples(
+        index=False, name=None
+    ):
+        groups.setdefault(tuple(key), {})[stem] = (value, status)
+    rows: list[dict[str, Any]] = []
+    for key, cells in sorted(groups.items(), key=lambda item: item[0]):
+        wanted = sorted(stems[key[3]])
+        if len(wanted) > 1:
+            values, statuses = zip(
+                *(cells.get(s, (math.nan, "no_stem")) for s in wanted), strict=True
+            )
+            mean = mean_or_reason(values, statuses)
+            rows.append({**dict(zip(keys, key, strict=True)), "stem": AVERAGE, **mean})
+    return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
+
+
+def mean_or_reason(values: Sequence[float], statuses: Sequence[str]) -> dict[str, Any]:
+    """``value`` and ``status`` of a mean over cells.
+
+    The mean of ill-conditioned cells is ill-conditioned; where a cell has no value at all, the
+    mean is NaN with the first such reason.
+    """
+    missing = [status for status in statuses if status not in ("ok", ILL_CONDITIONED)]
+    if missing:
+        return {"value": math.nan, "status": missing[0]}
+    status = "ok" if all(s == "ok" for s in statuses) else ILL_CONDITIONED
+    return {"value": math.fsum(values) / len(values), "status": status}
+
+
+def from_frames(frame: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
+    """Values recomputed from the stored windows (column ``frames``); others keep their value."""
+    function: Any = np.mean if statistic == "mean" else np.median
+    values = []
+    for value, frames in zip(frame["value"], frame["frames"], strict=True):
+        stored = frames if isinstance(frames, list | tuple) else []
+        finite = [x for x in stored if x is not None and math.isfinite(x)]
+        values.append(float(function(finite)) if finite else value)
+    return frame.assign(value=values)
+
+
+def reaggregated(
+    frame: pd.DataFrame, traits: Traits, statistic: Statistic | None
+) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
+    """Frame and traits with one statistic over windows and over songs, whatever the field uses.
+
+    ``None`` changes nothing.
+
+    Raises
+    ------
+    UsageError
+        another statistic.
+    """
+    if statistic is None:
+        return frame, dict(traits)
+    if statistic not in ("mean", "median"):
+        raise UsageError(f"unknown aggregation {statistic!r}; expected mean or median")
+    changed = {column: replace(value, aggregate=statistic) for column, value in traits.items()}
+    return from_frames(frame, statistic), changed
+
+
+def improvement(frame: pd.DataFrame, traits: Traits, *, over: str = "mixture") -> pd.DataFrame:
+    """Values as gains over a reference system on the same song; positive is better.
+
+    ``gain = sign * (value - song value of the reference)`` with ``sign = -1`` where lower is
+    better. A song on which the reference has no usable value gets the status ``no_yardstick``; a
+    cell without a usable value keeps its status.
+
+    Raises
+    ------
+    UsageError
+        if the reference system is not in the frame.
+    """
+    base = frame[frame["system"] == over]
+    if base.empty:
+        raise UsageError(f"no rows of {over!r} in the run: gains need it; run it as a system")
+    reference = {
+        (s, m, t): v for (_, s, m), songs in song_values(base).items() for t, v in songs.items()
+    }
+    changed = frame[frame["system"] != over].copy()
+    values, statuses = [], []
+    for stem, metric, track, value, status in changed[
+        ["stem", "metric", "track", "value", "status"]
+    ].itertuples(index=False, name=None):
+        start = reference.get((stem, metric, track))
+        sign = -1 if traits[metric].direction < 0 else 1
+        usable = status == "ok" and start is not None
+        values.append(sign * (value - start) if usable and start is not None else math.nan)
+        statuses.append("no_yardstick" if status == "ok" and start is None else status)
+    return changed.assign(value=values, status=statuses)
