@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from benchsep.ablation.effects import Effects, seed_range
 from benchsep.ablation.grid import expand
 from benchsep.ablation.tables import ALPHA, difference, failure_reason, headline_stems
-from benchsep.report.tables.captions import display
-from benchsep.stats.core import AVERAGE
+from benchsep.report.tables.columns import display
+from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

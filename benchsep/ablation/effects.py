@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +24,11 @@ import numpy as np
 from benchsep.ablation.execute import Executed
 from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report.tables.captions import yardstick_rank
-from benchsep.stats import bootstrap as inference
-from benchsep.stats.core import compare, mean_or_reason, song_values, with_average
+from benchsep.report.tables.model import reference_rank
+from benchsep.stats import AVERAGE, Summary, aggregate, compare, song_values, with_average
+from benchsep.stats.bootstrap import FEWEST, bootstrap
+from benchsep.stats.significance import holm, sign_flip
+from benchsep.stats.songs import mean_or_reason
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ class Effects:
     product of axes."""
     traits: Mapping[str, ValueTraits]
     edition: str
-    references: Mapping[tuple[str, str, str], Mapping[str, float]] = field(default_factory=dict)
-    """``(system, stem, metric)`` to ``{song: value}`` of the references on the variants' songs."""
+    references: Sequence[Summary] = ()
+    """From :func:`reference_summaries`."""
 
 
 def measure(done: Executed) -> Effects:
@@ -81,7 +83,7 @@ def measure(done: Executed) -> Effects:
         factor_effects(cells, done.ablation),
         traits,
         str(cells["edition"].iloc[0]) if len(cells) else "",
-        reference_values(reference_cells(whole, done), cells),
+        reference_summaries(reference_cells(whole, done), cells, traits),
     )
 
 
@@ -92,16 +94,16 @@ def reference_cells(whole: pd.DataFrame, done: Executed) -> pd.DataFrame:
     return whole[~whole["system"].isin(set(done.labels.values()))]
 
 
-def reference_values(whole: pd.DataFrame, cells: pd.DataFrame) -> dict[Any, dict[str, float]]:
-    """Song values of the references on the variants' songs, in the order of the tables."""
+def reference_summaries(
+    whole: pd.DataFrame, cells: pd.DataFrame, traits: Mapping[str, ValueTraits]
+) -> list[Summary]:
+    """Means of the reference systems over the variants' songs, in the order of the tables."""
     same = whole["track"].isin(set(cells["track"])) & whole["metric"].isin(set(cells["metric"]))
     part = whole[whole["family"].isin(REFERENCE_FAMILIES) & same]
     if part.empty:
-        return {}
-    values = song_values(with_average(part))
-    pairs = zip(part["system"], part["family"], strict=True)
-    rank = {system: yardstick_rank(system, family) for system, family in pairs}
-    return {key: values[key] for key in sorted(values, key=lambda k: (rank[k[0]], k))}
+        return []
+    summaries = aggregate(with_average(part), traits, coverage="own", statistic="mean")
+    return sorted(summaries, key=lambda s: (reference_rank(s.system, s.family), s.key))
 
 
 def variant_cells(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
@@ -135,7 +137,6 @@ def _average_draws(part: pd.DataFrame) -> pd.DataFrame:
 def table_columns(ablation: Ablation) -> list[tuple[str, str]]:
     """``(metric, stem)`` of the table: the headline on every stem, then the others."""
     from benchsep.audio import STEMS
-    from benchsep.stats.core import AVERAGE
 
     headline = [(ablation.headline, stem) for stem in (*STEMS, AVERAGE)]
     others = [tuple(column.rsplit("/", 1)) for column in ablation.columns]
@@ -166,8 +167,6 @@ def factor_effects(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from benchsep.stats.core import AVERAGE
-
     columns = ["effect", "kind", "n", "difference", "low", "high", "p", "p_holm"]
     variants = expand(ablation)
     if len(ablation.axes) < 2:
@@ -183,7 +182,7 @@ def factor_effects(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
         for effect, kind, contrast in _contrasts(ablation, variants, by_song)
     ]
     tested = [r["p"] for r in rows]
-    for row, adjusted in zip(rows, inference.holm(tested) if tested else [], strict=True):
+    for row, adjusted in zip(rows, holm(tested) if tested else [], strict=True):
         row["p_holm"] = adjusted
     return pd.DataFrame(rows, columns=columns)
 
@@ -241,12 +240,14 @@ def _level_mean(
 
 
 def _tested(contrast: Any) -> dict[str, Any]:
-    found = inference.bootstrap(contrast, statistic="mean", seed=0)
-    few = len(contrast) < inference.FEWEST
+    """Interval and p value of a contrast ``[songs]``."""
+    interval = bootstrap(contrast, statistic="mean", seed=0)
+    low, high = interval.limits
+    few = len(contrast) < FEWEST
     return {
         "n": len(contrast),
-        "difference": found.estimate,
-        "low": math.nan if found.low is None else found.low,
-        "high": math.nan if found.high is None else found.high,
-        "p": 1.0 if few else inference.sign_flip(contrast, statistic="mean", seed=0),
+        "difference": interval.estimate,
+        "low": low,
+        "high": high,
+        "p": 1.0 if few else sign_flip(contrast, statistic="mean", seed=0),
     }

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.ablation.effects import Effects, table_columns
 from benchsep.ablation.grid import expand
-from benchsep.report.tables.captions import display, warnings
-from benchsep.report.tables.columns import is_speech_model
+from benchsep.report.tables.captions import warnings
+from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.model import Cell, Column, Row, Table
-from benchsep.stats.core import AVERAGE, song_values
+from benchsep.stats import AVERAGE, aggregate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from benchsep.ablation.grid import Variant
     from benchsep.metrics.metric import ValueTraits
 
-    Values = Mapping[tuple[str, str, str], Mapping[str, float]]
-    """``(system, stem, metric)`` to ``{song: value}``."""
+    Means = dict[tuple[str, str, str], tuple[float, int]]
+    """``(system, stem, metric)`` to the mean over songs and the number of songs."""
 
 ALPHA = 0.05
 
@@ -41,7 +41,7 @@ def values_table(done: Executed, effects: Effects) -> Table:
         list(dict.fromkeys(metric for metric, _ in columns)),
         effects.traits,
         families=frozenset(effects.cells["family"]),
-        labels=frozenset(label for label, _, _ in effects.references),
+        labels=frozenset(s.system for s in effects.references),
         stems=frozenset(
             stem for metric, stem in columns if is_speech_model(metric, effects.traits)
         ),
@@ -76,25 +76,31 @@ def _column(metric: str, stem: str, traits: Mapping[str, ValueTraits]) -> Column
 def _value_rows(
     done: Executed, effects: Effects, columns: Sequence[tuple[str, str]], total: int
 ) -> list[Row]:
-    songs = song_values(effects.cells) if len(effects.cells) else {}
-    variants = expand(effects.ablation)
+    means = _means(effects)
     rows = [
-        _variant_row(number, variant, songs, done, effects, columns, total)
-        for number, variant in enumerate(variants, 1)
+        _variant_row(number, variant, means, done, effects, columns, total)
+        for number, variant in enumerate(expand(effects.ablation), 1)
     ]
-    labels = dict.fromkeys(label for label, _, _ in effects.references)
+    labels = dict.fromkeys(s.system for s in effects.references)
     for number, label in enumerate(labels, len(rows) + 1):
-        cells = _mean_cells(number, label, effects.references, columns, total)
+        cells = _mean_cells(number, label, means, columns, total)
         if effects.ablation.published:
             cells.append(Cell(f"t1.r{number}c{len(cells) + 1}", None, 0, 0))
         rows.append(Row(label, "oracle", "yardstick", tuple(cells)))
     return rows
 
 
+def _means(effects: Effects) -> Means:
+    """Mean over a system's own songs, and their number: of the variants and the references."""
+    variants = aggregate(effects.cells, effects.traits, coverage="own", statistic="mean")
+    summaries = [*variants, *effects.references]
+    return {s.key: (s.value, s.n) for s in summaries if s.own and s.value is not None}
+
+
 def _variant_row(
     number: int,
     variant: Variant,
-    songs: Values,
+    means: Means,
     done: Executed,
     effects: Effects,
     columns: Sequence[tuple[str, str]],
@@ -102,7 +108,7 @@ def _variant_row(
 ) -> Row:
     ablation = effects.ablation
     missing = "not trained" if failure_reason(done, variant.name) else "–"
-    cells = _mean_cells(number, variant.name, songs, columns, total, missing)
+    cells = _mean_cells(number, variant.name, means, columns, total, missing)
     if ablation.published:
         value = next((p.value for p in ablation.published if p.variant == variant.name), None)
         cells.append(Cell(f"t1.r{number}c{len(cells) + 1}", value, 0, 0))
@@ -118,17 +124,16 @@ def failure_reason(done: Executed, variant: str) -> str:
 def _mean_cells(
     number: int,
     system: str,
-    songs: Values,
+    means: Means,
     columns: Sequence[tuple[str, str]],
     total: int,
     missing: str = "–",
 ) -> list[Cell]:
     cells = []
     for i, (metric, stem) in enumerate(columns, 1):
-        values = songs.get((system, stem, metric), {})
-        mean = math.fsum(values.values()) / len(values) if values else None
-        note = "" if values else missing
-        cells.append(Cell(f"t1.r{number}c{i}", mean, len(values), total, note=note))
+        mean, songs = means.get((system, stem, metric), (None, 0))
+        note = missing if mean is None else ""
+        cells.append(Cell(f"t1.r{number}c{i}", mean, songs, total, note=note))
     return cells
 
 

@@ -28,7 +28,7 @@ from benchsep.ablation.tables import (
 )
 from benchsep.report.figures.forest import grouped_forest_figure
 from benchsep.report.figures.style import save
-from benchsep.report.tables.captions import display
+from benchsep.report.tables.columns import display
 from benchsep.report.tables.render import render
 
 if TYPE_CHECKING:

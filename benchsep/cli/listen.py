@@ -92,7 +92,7 @@ def validity(
     Reads any CSV with a song, a system, a family and a rating; the CSV of the listening page's
     MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra` wrote.
     """
-    from benchsep.listeners import validity as judge
+    from benchsep.listeners import agreement as judge
 
     table = _rated_clips(ratings, key, run, metrics, screen=screen)
     directions = {k: int(v) for k, v in assignments(direction or ()).items()}
@@ -102,7 +102,7 @@ def validity(
             judge.agreement(table, metrics=columns, directions=directions, seed=seed), format
         )
         return
-    if columns is None and not judge.judged(table, directions):
+    if columns is None and not judge.judged_columns(table, directions):
         message("the ratings have no metric to judge: give --run RUN")
     else:
         print(
@@ -117,28 +117,28 @@ def _rated_clips(
 ) -> pd.DataFrame:
     """The ratings by clip; with ``run``, its metrics in further columns."""
     from benchsep.cli import stats
-    from benchsep.listeners import validity as judge
+    from benchsep.listeners.ratings import attach_metrics
 
     if run is None:
         return _ratings(path, key, None, screen=screen)
     cells, _ = stats.load_cells(run, metrics)
     families = dict(zip(cells["system"], cells["family"], strict=True))
-    return judge.attach_metrics(_ratings(path, key, families, screen=screen), cells)
+    return attach_metrics(_ratings(path, key, families, screen=screen), cells)
 
 
 def _ratings(
     path: Path, key: Path | None, families: dict[str, str] | None, *, screen: bool
 ) -> pd.DataFrame:
     """Ratings by clip, of a listening test after its post-screening."""
-    from benchsep.listeners import validity as judge
+    from benchsep.listeners.ratings import clips, read_ratings
     from benchsep.report import mushra
 
     if not mushra.is_listening_test(path):
         if key is not None:
             raise UsageError(f"{path} is no result of a MUSHRA test: --key has no use")
-        return judge.read_ratings(path, families=families)
+        return read_ratings(path, families=families)
     table = mushra.read_ratings(path, key)
-    return judge.clips(_screened(table, path) if screen else table, path)
+    return clips(_screened(table, path) if screen else table, path)
 
 
 def _screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:

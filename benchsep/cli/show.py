@@ -34,11 +34,11 @@ def print_tables(
 
 
 def _tables(folder: Path, improvement: bool, aggregation: str | None) -> list[Table]:
+    from benchsep import stats
     from benchsep.report.tables.build import tables
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
-    from benchsep.stats import core as stats
 
     cells, manifest = load_run(folder), Store(folder).manifest()
     cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def compare(
     format: Format = "terminal",
 ) -> None:
     """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""
-    from benchsep.stats import core as stats
+    from benchsep import stats
 
     cells, traits = load_cells(folder, metrics, museval=museval)
     cells = _only(stats.with_average(cells), "stem", stems)
@@ -62,7 +62,7 @@ def power(
     format: Format = "terminal",
 ) -> None:
     """How many songs are needed to see an effect, from the spread measured in this run."""
-    from benchsep.stats import core as stats
+    from benchsep import stats
 
     cells, _ = load_cells(folder, None)
     print_table(stats.power(stats.with_average(cells), metric, effect, target=target), format)
@@ -72,7 +72,7 @@ def draws(
     folder: RunFolder, metrics: Metrics = None, stems: Stems = None, format: Format = "terminal"
 ) -> None:
     """What another seed changes: mean, best and worst of k, variance by song, seed, rest."""
-    from benchsep.stats import core as stats
+    from benchsep import stats
 
     cells, traits = load_cells(folder, metrics)
     spread = stats.draws(_only(cells, "stem", stems), traits)
@@ -90,7 +90,7 @@ def tails(
     format: Format = "terminal",
 ) -> None:
     """The worst songs of each system, named, and how often it fails."""
-    from benchsep.stats import core as stats
+    from benchsep import stats
 
     cells, traits = load_cells(folder, metrics)
     cells = _only(cells, "stem", stems)

@@ -167,7 +167,7 @@ def most_active_excerpt(stems: Mapping[str, Audio], seconds: float) -> tuple[int
 
 def systems_with_audio(families: Mapping[str, str]) -> list[str]:
     """Labels to listen to: systems and oracles, without the mixture and the true stems."""
-    from benchsep.report.tables.captions import is_reference
+    from benchsep.report.tables.model import is_reference
 
     return [s for s, family in families.items() if family != "mixture" and not is_reference(s)]
 

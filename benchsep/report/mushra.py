@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep.audio import Audio, write_audio
 from benchsep.errors import UsageError
 from benchsep.report.loudness import match_gains
-from benchsep.report.tables.captions import is_reference
+from benchsep.report.tables.model import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

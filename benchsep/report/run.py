@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchsep.listeners import validity
-from benchsep.report.tables.build import ordered, tables
+from benchsep.listeners import badges
+from benchsep.report.tables.build import tables
+from benchsep.report.tables.columns import metrics_in_order
 from benchsep.report.tables.published import published_table
 from benchsep.report.tables.spread import with_spread_tables
+from benchsep.stats import reaggregated, song_values, with_average
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +50,7 @@ class RunData:
     @property
     def metrics(self) -> list[str]:
         """Metric columns in table order."""
-        return ordered(set(self.frame["metric"]) & set(self.traits), self.traits)
+        return metrics_in_order(set(self.frame["metric"]) & set(self.traits), self.traits)
 
     @property
     def edition(self) -> str:
@@ -65,12 +67,8 @@ class RunData:
 
         Read by the figures.
         """
-        from benchsep.report.tables.summary import with_averages
-        from benchsep.stats.core import song_values
-
         cells = self.frame[self.frame["edition"].astype(str) == self.edition]
-        cells = cells[cells["metric"].isin(self.metrics)]
-        return with_averages(song_values(cells), cells)
+        return song_values(with_average(cells[cells["metric"].isin(self.metrics)]))
 
 
 def load(
@@ -100,7 +98,6 @@ def load(
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
-    from benchsep.stats.core import reaggregated
 
     frame, manifest = load_run(folder), Store(folder).manifest()
     costs = load_costs(folder)
@@ -134,7 +131,7 @@ def contrasting_metrics(run: RunData) -> tuple[str, str, int] | None:
     The first metric that tolerates misalignment and the first that does not; without both kinds,
     the first two that tolerate it; ``None`` if there are not two.
     """
-    tolerant = [m for m in run.metrics if not validity.fails_across(m, run.traits[m])]
+    tolerant = [m for m in run.metrics if not badges.fails_across(m, run.traits[m])]
     strict = [m for m in run.metrics if m not in tolerant]
     pair = (tolerant[:1] + strict[:1]) if tolerant and strict else tolerant[:2]
     if len(pair) < 2:

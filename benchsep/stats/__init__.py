@@ -1,1 +1,52 @@
-"""Statistics over songs: aggregation, paired comparison, bootstrap, spread, power."""
+"""From the cells of a run to statements about systems.
+
+``frame`` is the long table of :func:`benchsep.load_run`, ``traits`` are those of its columns.
+
+=================  ==============================================================================
+``with_average``   the frame with the mean over stems as a further stem
+``aggregate``      one number per (system, stem, metric) with coverage, interval and rank
+``compare``        every pair of systems, paired by song: difference, interval, p, Holm, tie
+``groups``         compact letters of systems that are not shown to differ
+``draws``          mean, best and worst of k, and where a score's variance comes from
+``tails``          the worst songs, named, and the failure rate
+``power``          songs needed to see an effect
+``improvement``    values as gains over a reference system
+``reaggregated``   another statistic over songs and windows
+=================  ==============================================================================
+
+Modules: :mod:`~benchsep.stats.songs` (one value per song), :mod:`~benchsep.stats.aggregate`,
+:mod:`~benchsep.stats.compare`, :mod:`~benchsep.stats.spread`, :mod:`~benchsep.stats.power`, and the
+mathematics over arrays of songs in :mod:`~benchsep.stats.bootstrap`,
+:mod:`~benchsep.stats.significance` and :mod:`~benchsep.stats.letters`. The reasons for the choices
+are in ``docs/design/statistics.md``.
+"""
+
+from benchsep.stats.aggregate import Summary, aggregate
+from benchsep.stats.compare import compare, groups, with_comparisons
+from benchsep.stats.power import power
+from benchsep.stats.songs import (
+    AVERAGE,
+    from_frames,
+    improvement,
+    reaggregated,
+    song_values,
+    with_average,
+)
+from benchsep.stats.spread import draws, tails
+
+__all__ = [
+    "AVERAGE",
+    "Summary",
+    "aggregate",
+    "compare",
+    "draws",
+    "from_frames",
+    "groups",
+    "improvement",
+    "power",
+    "reaggregated",
+    "song_values",
+    "tails",
+    "with_average",
+    "with_comparisons",
+]

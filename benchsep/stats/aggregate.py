@@ -168,9 +168,7 @@ def _aggregate(values: Iterable[float], how: str) -> float:
     return median(values) if how == "median" else fmean(values)
 
 
-def _limits(
-    songs: SongValues, how: Statistic, seed: int
-) -> tuple[float | None, float | None]:
+def _limits(songs: SongValues, how: Statistic, seed: int) -> tuple[float | None, float | None]:
     if not songs:
         return None, None
     interval = bootstrap(list(songs.values()), statistic=how, seed=seed)

@@ -214,8 +214,8 @@ def with_comparisons(
     Letters are left out of a (stem, metric) in which all systems have the same.
     """
     letters: dict[Key, str] = {
-        (row.system, row.stem, row.metric): row.letters
-        for row in groups(compared, summaries).itertuples()
+        (system, stem, metric): text
+        for system, stem, metric, text in groups(compared, summaries).to_numpy().tolist()
     }
     different: dict[tuple[str, str], set[str]] = {}
     for (_, stem, metric), text in letters.items():

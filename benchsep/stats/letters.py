@@ -32,11 +32,10 @@ def compact_letters(names: Sequence[str], differ: Iterable[tuple[str, str]]) -> 
         sets = [s for s in unique if not any(s < larger for larger in unique)]
     sets.sort(key=lambda group: sorted(names.index(name) for name in group))
     return {
-        name: "".join(_letter(i) for i, group in enumerate(sets) if name in group)
-        for name in names
+        name: "".join(_letter(i) for i, group in enumerate(sets) if name in group) for name in names
     }
 
 
 def _letter(index: int) -> str:
-    """a to z, then a1 to z1, a2 ..."""
+    """A to z, then a1 to z1, a2 ..."""
     return chr(ord("a") + index % 26) + (str(index // 26) if index >= 26 else "")

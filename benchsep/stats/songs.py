@@ -116,20 +116,17 @@ def with_average(frame: pd.DataFrame) -> pd.DataFrame:
 
     stems = stems_of_metrics(frame)
     keys = ["system", "family", "edition", "metric", "track", "draw"]
+    columns = frame[[*keys, "stem", "value", "status"]].itertuples(index=False, name=None)
     groups: dict[tuple[Any, ...], dict[str, tuple[float, str]]] = {}
-    for *key, stem, value, status in frame[[*keys, "stem", "value", "status"]].itertuples(
-        index=False, name=None
-    ):
+    for *key, stem, value, status in columns:
         groups.setdefault(tuple(key), {})[stem] = (value, status)
     rows: list[dict[str, Any]] = []
-    for key, cells in sorted(groups.items(), key=lambda item: item[0]):
-        wanted = sorted(stems[key[3]])
+    for group in sorted(groups):
+        wanted = sorted(stems.get(group[3], ()))
         if len(wanted) > 1:
-            values, statuses = zip(
-                *(cells.get(s, (math.nan, "no_stem")) for s in wanted), strict=True
-            )
-            mean = mean_or_reason(values, statuses)
-            rows.append({**dict(zip(keys, key, strict=True)), "stem": AVERAGE, **mean})
+            cells = [groups[group].get(stem, (math.nan, "no_stem")) for stem in wanted]
+            mean = mean_or_reason([value for value, _ in cells], [status for _, status in cells])
+            rows.append({**dict(zip(keys, group, strict=True)), "stem": AVERAGE, **mean})
     return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
 
 

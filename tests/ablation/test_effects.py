@@ -14,7 +14,7 @@ from benchsep.ablation.effects import (
     Effects,
     factor_effects,
     reference_cells,
-    reference_values,
+    reference_summaries,
     seed_range,
     variant_cells,
 )
@@ -24,7 +24,7 @@ from benchsep.ablation.tables import differences_table, values_table
 from benchsep.ablation.write import write
 from benchsep.metrics.catalog import traits_of
 from benchsep.report.tables.render import render
-from benchsep.stats.core import compare, with_average
+from benchsep.stats import compare, with_average
 
 STEMS = ("vocals", "drums", "bass", "other")
 LISTED = Ablation.model_validate(
@@ -178,7 +178,9 @@ def test_the_yardsticks_stand_under_the_variants_and_are_missed_where_they_are_n
         ]
     )
     whole = whole[whole["stem"] != "average"]
-    table = values_table(done, replace(made, references=reference_values(whole, frame)))
+    table = values_table(
+        done, replace(made, references=reference_summaries(whole, frame, made.traits))
+    )
     assert [row.system for row in table.rows[3:]] == ["mixture", "reference", "oracle-irm"]
     assert table.rows[3].group == "yardstick"
     assert not any("No mixture row" in line for line in table.warnings)

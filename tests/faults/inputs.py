@@ -337,8 +337,8 @@ def damaged_table(data: bytes, others: list[bytes], rng: random.Random) -> bytes
 
 def read_ratings(path: Path) -> object:
     from benchsep.errors import UsageError
-    from benchsep.listeners.validity import agreement, rating_differences
-    from benchsep.listeners.validity import read_ratings as read
+    from benchsep.listeners.agreement import agreement, rating_differences
+    from benchsep.listeners.ratings import read_ratings as read
     from benchsep.report import mushra
 
     with contextlib.suppress(UsageError):

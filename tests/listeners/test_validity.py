@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from benchsep.errors import UsageError
-from benchsep.listeners import validity
+from benchsep.listeners.agreement import agreement, rating_differences, render
+from benchsep.listeners.badges import badge, badges, fails_across, warning, write_badges
+from benchsep.listeners.ratings import attach_metrics, read_ratings
+from benchsep.listeners.scopes import SCOPES
 from benchsep.metrics.catalog import traits_of
 
 FAMILY = {"d1": "discriminative", "d2": "discriminative", "g1": "generative", "g2": "generative"}
@@ -25,41 +28,41 @@ def ratings(tmp_path, songs, **columns) -> pd.DataFrame:
         for j, system in enumerate(FAMILY)
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "r.csv", index=False)
-    return validity.read_ratings(tmp_path / "r.csv")
+    return read_ratings(tmp_path / "r.csv")
 
 
 @pytest.fixture
 def public(shared) -> pd.DataFrame:
-    return validity.read_ratings(shared / "data" / "listening" / "gensvs_eval_data.csv")
+    return read_ratings(shared / "data" / "listening" / "gensvs_eval_data.csv")
 
 
 @pytest.mark.shared
 class TestPublicRatings:
     def test_published_shares(self, public):
-        found = validity.agreement(public).set_index("metric")
+        found = agreement(public).set_index("metric")
         for metric, shares in {
             "sdr": (0.87, 0.45, 0.35),
             "visqol": (0.84, 0.65, 0.71),
             "emb_mse_clap_music_df": (0.85, 0.59, 0.73),
             "meta_audiobox_aes_PQ": (0.77, 0.57, 0.72),
         }.items():
-            assert tuple(found.loc[metric, list(validity.SCOPES)].astype(float).round(2)) == shares
+            assert tuple(found.loc[metric, list(SCOPES)].astype(float).round(2)) == shares
         limits = found.loc["sdr", ["across_low", "across_high"]].astype(float).round(2)
         assert tuple(limits) == (0.29, 0.41)
         assert found.attrs["skipped"] == [f"rating_{i}" for i in range(12)]
 
     def test_the_tie_of_the_two_best(self, public):
-        found = validity.rating_differences(public).set_index(["a", "b"])
+        found = rating_differences(public).set_index(["a", "b"])
         row = found.loc[("melroformer_bigvgan", "melroformer_large")]
         assert tuple(round(row[k], 2) for k in ("difference", "low", "high")) == (0.01, -0.19, 0.21)
         assert row["p_holm"] > 0.9
 
     def test_built_in_badges_are_these_figures(self, public, tmp_path):
-        validity.write_badges(validity.agreement(public), tmp_path / "b.json", "s")
+        write_badges(agreement(public), tmp_path / "b.json", "s")
         fresh = json.loads((tmp_path / "b.json").read_text())["columns"]
         built_in = {
-            column: {s: list(vars(getattr(badge, s)).values()) for s in validity.SCOPES}
-            for column, badge in validity.badges().items()
+            column: {s: list(vars(getattr(badge, s)).values()) for s in SCOPES}
+            for column, badge in badges().items()
         }
         assert built_in.keys() == fresh.keys()
         for column, scopes in fresh.items():
@@ -70,7 +73,7 @@ class TestPublicRatings:
 class TestCounting:
     def test_by_hand(self, tmp_path):
         # d1 > d2 for listeners, g1 = g2; across: d1 > both, both > d2
-        found = validity.agreement(
+        found = agreement(
             ratings(tmp_path, [[4, 1, 2, 2]], sdr=[[4, 1, 9, 8]], multi_res_loss=[[1, 2, 1, 3]])
         ).set_index("metric")
         sdr = found.loc["sdr"]
@@ -89,21 +92,21 @@ class TestCounting:
                 ratings(tmp_path, [[1, 2, 3, 4]], sdr=[[1, 2, 3, 4]]).iloc[[0, 2]].assign(song="t"),
             ]
         )
-        assert validity.agreement(table).loc[0, "across"] == 0.5
+        assert agreement(table).loc[0, "across"] == 0.5
 
     def test_listener_noise_in_the_last_bit_is_a_tie(self, tmp_path):
         table = ratings(tmp_path, [[0.1 + 0.2, 0.3, 1, 2]], sdr=[[1, 2, 3, 4]])
-        assert validity.agreement(table).loc[0, "discriminative_pairs"] == 0
+        assert agreement(table).loc[0, "discriminative_pairs"] == 0
 
     def test_a_missing_value_makes_no_pair(self, tmp_path):
         table = ratings(tmp_path, [[1, 2, 3, 4]], sdr=[[1, np.nan, 3, 4]])
-        assert validity.agreement(table).loc[0, "discriminative_pairs"] == 0
+        assert agreement(table).loc[0, "discriminative_pairs"] == 0
 
     def test_row_order_changes_nothing(self, tmp_path):
         rng = np.random.default_rng(0)
         table = ratings(tmp_path, rng.normal(size=(12, 4)), sdr=rng.normal(size=(12, 4)))
         other = table.sample(frac=1, random_state=1)
-        pd.testing.assert_frame_equal(validity.agreement(table), validity.agreement(other))
+        pd.testing.assert_frame_equal(agreement(table), agreement(other))
 
 
 class TestReading:
@@ -123,10 +126,10 @@ class TestReading:
                 ]
             )
         )
-        table = validity.read_ratings(path).assign(sdr=[1, 2, 3, 4, 1, 2, 3, 4])
+        table = read_ratings(path).assign(sdr=[1, 2, 3, 4, 1, 2, 3, 4])
         assert table.query("system == 'g1'")["rating"].tolist() == [60.5, 60.5]
-        found = validity.agreement(table).iloc[0]
-        assert [found[f"{s}_pairs"] for s in validity.SCOPES] == [0, 0, 2]
+        found = agreement(table).iloc[0]
+        assert [found[f"{s}_pairs"] for s in SCOPES] == [0, 0, 2]
 
     def test_scores_of_a_run_can_stand_beside_the_ratings(self, tmp_path):
         table = ratings(tmp_path, [[4, 1, 3, 2]])
@@ -136,10 +139,10 @@ class TestReading:
                 "draw": 0, "value": [4.0, 1.0, 3.0, 2.0], "status": "ok", "edition": "hq",
             }
         )  # fmt: skip
-        joined = validity.attach_metrics(table, frame)
-        assert validity.agreement(joined, directions={"visqol": 1}).loc[0, "across"] == 1
+        joined = attach_metrics(table, frame)
+        assert agreement(joined, directions={"visqol": 1}).loc[0, "across"] == 1
         with pytest.raises(UsageError, match="no rated clip"):
-            validity.attach_metrics(table, frame.assign(track="other"))
+            attach_metrics(table, frame.assign(track="other"))
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -153,53 +156,51 @@ class TestReading:
     def test_a_file_that_cannot_be_used_says_why(self, tmp_path, text, words):
         (tmp_path / "r.csv").write_text(text)
         with pytest.raises(UsageError, match=words):
-            validity.read_ratings(tmp_path / "r.csv")
+            read_ratings(tmp_path / "r.csv")
 
     def test_families_can_be_given(self, tmp_path):
         (tmp_path / "r.csv").write_text("song,system,rating\ns,d1,1\ns,g1,2\n")
-        table = validity.read_ratings(tmp_path / "r.csv", families=FAMILY)
+        table = read_ratings(tmp_path / "r.csv", families=FAMILY)
         assert table["family"].tolist() == ["discriminative", "generative"]
 
     def test_an_unknown_direction_is_asked_for(self, tmp_path):
         table = ratings(tmp_path, [[1, 2, 3, 4]], mystery=[[1, 2, 3, 4]])
         with pytest.raises(UsageError, match="'mystery' has no known direction"):
-            validity.agreement(table, metrics=["mystery"])
-        found = validity.agreement(table, metrics=["mystery"], directions={"mystery": -1})
+            agreement(table, metrics=["mystery"])
+        found = agreement(table, metrics=["mystery"], directions={"mystery": -1})
         assert found.loc[0, "across"] == 0
 
     def test_ratings_without_a_pair_are_refused(self, tmp_path):
         with pytest.raises(UsageError, match="no pair"):
-            validity.agreement(ratings(tmp_path, [[1, 1, 1, 1]], sdr=[[1, 2, 3, 4]]))
+            agreement(ratings(tmp_path, [[1, 1, 1, 1]], sdr=[[1, 2, 3, 4]]))
 
 
 class TestBadges:
     def test_sdr_fails_across_and_visqol_holds(self):
-        assert validity.badge("bsseval.sdr").verdict == "fails"
-        assert validity.badge("visqol").verdict == "holds"
-        assert validity.badge("usdr") is None
-        assert str(validity.badge("visqol")).endswith("across")
+        assert badge("bsseval.sdr").verdict == "fails"
+        assert badge("visqol").verdict == "holds"
+        assert badge("usdr") is None
+        assert str(badge("visqol")).endswith("across")
 
     def test_only_a_mixed_table_is_warned_of(self):
         mixed = ["generative", "discriminative", "oracle"]
         sdr, visqol = traits_of(("bsseval",)), traits_of(("visqol",))
-        assert "agree on .35 of" in validity.warning(["bsseval.sdr"], sdr, mixed)
-        assert "agree on .35 to .39 of" in validity.warning(
-            ["bsseval.sdr", "bsseval.isr"], sdr, mixed
-        )
-        assert validity.warning(["bsseval.sdr"], sdr, ["generative", "oracle"]) == ""
-        assert validity.warning(["visqol"], visqol, mixed) == ""
+        assert "agree on .35 of" in warning(["bsseval.sdr"], sdr, mixed)
+        assert "agree on .35 to .39 of" in warning(["bsseval.sdr", "bsseval.isr"], sdr, mixed)
+        assert warning(["bsseval.sdr"], sdr, ["generative", "oracle"]) == ""
+        assert warning(["visqol"], visqol, mixed) == ""
 
     def test_a_metric_that_nobody_judged_is_trusted_as_it_is_built(self):
         usdr = traits_of(("usdr",))
-        assert validity.badge("usdr") is None and validity.fails_across("usdr", usdr["usdr"])
-        assert "coin" not in validity.warning(["usdr"], usdr, ["generative", "discriminative"])
+        assert badge("usdr") is None and fails_across("usdr", usdr["usdr"])
+        assert "coin" not in warning(["usdr"], usdr, ["generative", "discriminative"])
         lsd = traits_of(("lsd",))["lsd"]
-        assert validity.badge("lsd") is None and not validity.fails_across("lsd", lsd)
+        assert badge("lsd") is None and not fails_across("lsd", lsd)
 
 
 def test_the_terminal_table(tmp_path):
     rng = np.random.default_rng(0)
     table = ratings(tmp_path, rng.normal(size=(9, 4)), sdr=rng.normal(size=(9, 4)))
-    text = validity.render(validity.agreement(table))
-    assert text.splitlines()[0].split() == ["metric", *validity.SCOPES, "pairs"]
+    text = render(agreement(table))
+    assert text.splitlines()[0].split() == ["metric", *SCOPES, "pairs"]
     assert "9/9/36" in text

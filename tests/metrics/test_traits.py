@@ -10,14 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchsep import registry
+from benchsep import registry, stats
 from benchsep.gate.baseline import write_baseline
 from benchsep.gate.check import check
 from benchsep.metrics.catalog import default_metrics, get_metric, traits_of, traits_of_columns
 from benchsep.metrics.metric import Companion, Tolerance, ValueTraits
-from benchsep.report.tables.build import is_detail, is_headline, ordered
-from benchsep.report.tables.columns import companion, is_speech_model
-from benchsep.stats import core as stats
+from benchsep.report.tables.columns import (
+    companion,
+    is_detail,
+    is_headline,
+    is_speech_model,
+    metrics_in_order,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS = [field.name for field in dataclasses.fields(ValueTraits)]
@@ -29,7 +33,7 @@ NAMED = {
     "benchsep/cli/app.py": "default suite of `benchsep score`",
     "benchsep/ablation/grid.py": "default headline of an ablation",
     "benchsep/museval/io.py": "museval's format holds BSSEval's values",
-    "benchsep/listeners/validity.py": "columns of a published listening test",
+    "benchsep/listeners/agreement.py": "columns of a published listening test",
 }
 """Files that may name metrics of ours in code, and why."""
 
@@ -76,7 +80,7 @@ def test_ranks_are_unique_over_our_metrics() -> None:
 
 def test_embedding_distances_come_in_their_declared_order() -> None:
     traits = traits_of(("emb-voice", "emb-mert", "emb-clap", "nisqa", "mrstft"))
-    heads = [c for c in ordered(traits, traits) if is_headline(c, traits)]
+    heads = [c for c in metrics_in_order(traits, traits) if is_headline(c, traits)]
     assert heads == ["mrstft", "emb-clap.mse", "emb-mert.mse", "emb-voice.mse", "nisqa.mos"]
 
 
@@ -154,7 +158,7 @@ def test_the_gate_takes_its_tolerance_from_the_registry(warmth, tmp_path) -> Non
 
 def test_it_takes_its_place_in_tables_between_ours(warmth) -> None:
     traits = traits_of(("mrstft", "visqol", "warmth", "sisdr"))
-    columns = ordered(traits, traits)
+    columns = metrics_in_order(traits, traits)
     heads = [c for c in columns if is_headline(c, traits)]
     assert heads == ["visqol", "warmth.score", "mrstft", "sisdr"]
     assert [c for c in columns if is_detail(c, traits)] == [

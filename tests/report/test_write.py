@@ -18,9 +18,10 @@ from benchsep.errors import StoreError, UsageError
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report import excerpts
 from benchsep.report.figures.choose import better_first, is_off_scale
-from benchsep.report.tables.build import render, tables
+from benchsep.report.tables.build import tables
 from benchsep.report.tables.explain import explain, explained
 from benchsep.report.tables.published import PUBLISHED, published_table
+from benchsep.report.tables.render import render
 from benchsep.report.write import write_report
 from benchsep.runner.store import Store
 

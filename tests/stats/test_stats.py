@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats as sps
 
+from benchsep import stats
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
-from benchsep.stats import bootstrap as inference
-from benchsep.stats import core as stats
+from benchsep.stats.bootstrap import bootstrap
+from benchsep.stats.significance import holm
 
 TRAITS = {
     "visqol": ValueTraits("", +1, "MOS", 1, 5, tie_margin=0.1, failure=2.0),
@@ -49,74 +50,108 @@ def values(frame: pd.DataFrame, column: str = "value") -> dict[str, float]:
     return dict(zip(frame["system"], frame[column], strict=True))
 
 
+def facts(summaries, name: str = "value") -> dict[str, object]:
+    return {s.system: getattr(s, name) for s in summaries}
+
+
 class TestAggregate:
     def test_a_missing_song_cannot_raise_a_mean(self):
         frame = table(rows("a", [1, 4, 4]), rows("b", [np.nan, 4, 4]))
         found = stats.aggregate(frame, TRAITS)
-        assert values(found) == {"a": 4, "b": 4}
-        assert values(found, "n") == {"a": 2, "b": 2}
-        assert values(found, "own") == {"a": 3, "b": 2}
-        assert set(found["total"]) == {3}
-        assert values(found, "rank") == {"a": 1, "b": 1}
+        assert facts(found) == {"a": 4, "b": 4}
+        assert facts(found, "n") == {"a": 2, "b": 2}
+        assert facts(found, "own") == {"a": 3, "b": 2}
+        assert {s.total for s in found} == {3}
+        assert facts(found, "rank") == {"a": 1, "b": 1}
 
     def test_own_coverage_is_not_ranked_across_different_songs(self):
         frame = table(rows("a", [1, 4, 4]), rows("b", [np.nan, 4, 4]), rows("c", [2, 2, 2]))
         found = stats.aggregate(frame, TRAITS, coverage="own")
-        assert values(found)["b"] == 4
-        assert values(found, "rank")["a"] == 1
-        assert np.isnan(values(found, "rank")["b"])
-        assert values(found, "why")["b"] == "2 songs, others 3"
+        assert facts(found)["b"] == 4
+        assert facts(found, "rank")["a"] == 1
+        assert facts(found, "rank")["b"] is None
+        assert facts(found, "unranked")["b"] == "2 songs, others 3"
 
     def test_a_system_without_the_stem_takes_no_songs_from_the_others(self):
         frame = table(rows("a", [1, 2, 3]), rows("b", [np.nan] * 3))
         found = stats.aggregate(frame, TRAITS)
-        assert values(found, "n") == {"a": 3, "b": 0}
-        assert values(found, "why")["b"] == "no value"
+        assert facts(found, "n") == {"a": 3, "b": 0}
+        assert facts(found, "unranked")["b"] == "no value"
 
     def test_yardsticks_neither_rank_nor_shrink_the_common_songs(self):
         frame = table(
             rows("a", [3, 3, 3]), rows("mixture", [1, 1, np.nan]), rows("oracle-irm", [4] * 3)
         )
         found = stats.aggregate(frame, TRAITS)
-        assert values(found, "n") == {"a": 3, "mixture": 2, "oracle-irm": 3}
-        assert found["rank"].notna().sum() == 1
-        assert found["system"].iloc[0] == "a"
+        assert facts(found, "n") == {"a": 3, "mixture": 2, "oracle-irm": 3}
+        assert [s.system for s in found if s.ranked] == ["a"]
+        assert found[0].system == "a"
 
     def test_ill_conditioned_values_are_shown_and_never_ranked(self):
         frame = table(rows("a", [3, 3]), rows("b", [9, 9], status="ill_conditioned"))
         found = stats.aggregate(frame, TRAITS)
-        assert values(found) == {"a": 3, "b": 9}
-        assert values(found, "rank")["a"] == 1
-        assert values(found, "why") == {"a": "", "b": "ill_conditioned"}
+        assert facts(found) == {"a": 3, "b": 9}
+        assert facts(found, "rank")["a"] == 1
+        assert facts(found, "unranked") == {"a": "", "b": "ill_conditioned"}
 
     def test_lower_is_better_ranks_the_other_way_and_ties_share(self):
         frame = table(*(rows(s, [v, v], metric="leak") for s, v in [("a", 3), ("b", 1), ("c", 1)]))
-        assert values(stats.aggregate(frame, TRAITS), "rank") == {"a": 3, "b": 1, "c": 1}
+        assert facts(stats.aggregate(frame, TRAITS), "rank") == {"a": 3, "b": 1, "c": 1}
 
     def test_the_metric_says_mean_or_median_and_the_caption_repeats_it(self):
         frame = table(rows("a", [1, 2, 9], metric="bsseval.sdr"), rows("a", [1, 2, 9]))
         frame["frames"] = [[1.0]] * 3 + [None] * 3
-        found = stats.aggregate(frame, TRAITS).set_index("metric")
-        assert found["value"].to_dict() == {"bsseval.sdr": 2, "visqol": 4}
-        assert found["aggregation"].to_dict() == {
-            "bsseval.sdr": "median over songs of the song's value over frames",
-            "visqol": "mean over songs",
+        found = {s.metric: s for s in stats.aggregate(frame, TRAITS)}
+        assert {m: s.value for m, s in found.items()} == {"bsseval.sdr": 2, "visqol": 4}
+        assert {m: s.statistic for m, s in found.items()} == {
+            "bsseval.sdr": "median",
+            "visqol": "mean",
         }
-        other = stats.aggregate(frame, TRAITS, statistic="mean").set_index("metric")
-        assert other.loc["bsseval.sdr", "value"] == 4
+        other = {s.metric: s for s in stats.aggregate(frame, TRAITS, statistic="mean")}
+        assert other["bsseval.sdr"].value == 4 and other["bsseval.sdr"].statistic == "mean"
+
+    def test_the_total_is_the_songs_of_the_run_whatever_the_metric_was_scored_on(self):
+        frame = table(rows("a", [1, 2, 3]), rows("b", [1, 2, 3]), rows("a", [5], metric="leak"))
+        assert {(s.metric, s.n, s.total) for s in stats.aggregate(frame, TRAITS)} == {
+            ("visqol", 3, 3),
+            ("leak", 1, 3),
+        }
+        both = table(rows("a", [1, 2, 3]), *(rows(s, [5], metric="leak") for s in "ab"))
+        assert stats.compare(both, TRAITS)[["metric", "n", "total"]].values.tolist() == [
+            ["leak", 1, 3]
+        ]
+        found = stats.tails(both, TRAITS).set_index(["system", "metric"])["unscored"]
+        assert found.to_dict() == {("a", "leak"): 2, ("a", "visqol"): 0, ("b", "leak"): 2}
+
+    def test_a_missing_value_gives_its_most_frequent_reason(self):
+        frame = table(rows("a", [np.nan] * 3), rows("a", [1, 2, 3], stem="drums"))
+        frame.loc[0, "status"] = "ref_silent"
+        found = {s.stem: s for s in stats.aggregate(stats.with_average(frame), TRAITS)}
+        assert {stem: s.note for stem, s in found.items()} == {
+            "vocals": "failed", "drums": "", "average": "failed",
+        }  # fmt: skip
+
+    def test_intervals_are_those_of_the_bootstrap_over_the_common_songs(self):
+        rng = np.random.default_rng(2)
+        x = rng.normal(3, 1, 12)
+        frame = table(rows("a", x), rows("b", [np.nan, *x[1:]]))
+        assert all(s.low is None for s in stats.aggregate(frame, TRAITS))
+        for summary in stats.aggregate(frame, TRAITS, intervals=True):
+            expected = bootstrap(x[1:])
+            assert (summary.low, summary.high) == (expected.low, expected.high)
 
     def test_a_lucky_draw_never_enters(self):
         frame = table(rows("gen", [1, 5]), rows("gen", [3, np.nan], draw=1))
         found = stats.aggregate(frame, TRAITS)
-        assert values(found) == {"gen": 2}
-        assert values(found, "own") == {"gen": 1}
+        assert facts(found) == {"gen": 2}
+        assert facts(found, "own") == {"gen": 1}
 
     def test_row_order_changes_nothing(self):
         rng = np.random.default_rng(0)
         frame = table(*(rows(s, rng.normal(3, 1, 20)) for s in "abc"))
         shuffled = frame.sample(frac=1, random_state=3)
-        pd.testing.assert_frame_equal(
-            stats.aggregate(frame, TRAITS), stats.aggregate(shuffled, TRAITS)
+        assert stats.aggregate(frame, TRAITS, intervals=True) == stats.aggregate(
+            shuffled, TRAITS, intervals=True
         )
         pd.testing.assert_frame_equal(stats.compare(frame, TRAITS), stats.compare(shuffled, TRAITS))
 
@@ -133,9 +168,21 @@ def test_the_average_needs_every_stem():
         rows("c", [5, 5]),
     )  # fmt: skip
     found = stats.aggregate(stats.with_average(frame), TRAITS)
-    average = found[found["stem"] == stats.AVERAGE]
-    assert values(average, "own") == {"a": 2, "b": 1, "c": 0}
-    assert values(average)["a"] == 2  # over song 0 alone: (1 + 3) / 2
+    average = [s for s in found if s.stem == stats.AVERAGE]
+    assert facts(average, "own") == {"a": 2, "b": 1, "c": 0}
+    assert facts(average)["a"] == 2  # over song 0 alone: (1 + 3) / 2
+
+
+def test_the_average_of_ill_conditioned_values_is_shown_and_never_ranked():
+    frame = table(
+        rows("a", [1, 2]), rows("a", [3, 4], stem="drums"),
+        rows("b", [5, 5], status="ill_conditioned"), rows("b", [7, 7], stem="drums"),
+    )  # fmt: skip
+    found = stats.aggregate(stats.with_average(frame), TRAITS)
+    average = [s for s in found if s.stem == stats.AVERAGE]
+    assert facts(average) == {"a": 2.5, "b": 6}
+    assert facts(average, "rank") == {"a": 1, "b": None}
+    assert facts(average, "unranked")["b"] == "ill_conditioned"
 
 
 def test_frames_give_another_aggregation_without_a_new_run():
@@ -180,7 +227,7 @@ class TestCompare:
 
     def test_holm_runs_over_the_whole_result(self, frame):
         found = stats.compare(frame, TRAITS)
-        assert found["p_holm"].tolist() == inference.holm(found["p"].tolist())
+        assert found["p_holm"].tolist() == holm(found["p"].tolist())
 
     def test_yardsticks_compete_only_when_asked(self, frame):
         assert len(stats.compare(frame, TRAITS)) == 3

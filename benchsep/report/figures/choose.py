@@ -22,10 +22,9 @@ from benchsep.report.figures.disagreement import disagreement_figure
 from benchsep.report.figures.forest import forest_figure
 from benchsep.report.figures.songs import distribution_figure
 from benchsep.report.run import contrasting_metrics
-from benchsep.report.tables.build import is_headline
-from benchsep.report.tables.captions import display, is_reference
-from benchsep.report.tables.model import group_of
-from benchsep.stats.core import AVERAGE
+from benchsep.report.tables.columns import display, is_headline
+from benchsep.report.tables.model import group_of, is_reference
+from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +85,7 @@ def _reason_without_value(run: RunData, system: str, stem: str, metric: str) -> 
 
 def paired_differences(run: RunData) -> Figure | None:
     """Every pair of systems, the better one first, from the largest lead down."""
-    from benchsep.stats.core import compare, with_average
+    from benchsep.stats import compare, with_average
 
     if not run.metrics or not run.traits[run.metrics[0]].direction:
         return None

@@ -26,14 +26,13 @@ import numpy as np
 
 from benchsep._util.atomic import replacing, write_atomically
 from benchsep._util.escape import visible
-from benchsep.listeners import validity
+from benchsep.listeners import badges
 from benchsep.report.excerpts import systems_with_audio
 from benchsep.report.figures.spectrogram import FLOOR_DB, relative_db
 from benchsep.report.loudness import match_gains
 from benchsep.report.run import song_disagreement
 from benchsep.report.site.templates import environment
-from benchsep.report.tables import captions
-from benchsep.report.tables.build import is_headline
+from benchsep.report.tables.columns import display, is_headline
 from benchsep.report.tables.model import format_value, group_of
 from benchsep.report.tables.render import head, shared_notes
 
@@ -118,7 +117,7 @@ def _metrics(run: RunData) -> list[dict[str, Any]]:
     return [
         {
             "column": column,
-            "name": captions.display(column, run.traits),
+            "name": display(column, run.traits),
             "unit": run.traits[column].unit,
             "digits": run.traits[column].digits,
             "direction": run.traits[column].direction,
@@ -275,7 +274,7 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
         head=head,
-        badges=validity.badge,
+        badges=badges.badge,
         format_value=format_value,
         data=data,
         pictures=[(address, _described(run, name)) for address, name in pictures],
@@ -288,7 +287,7 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
 def _described(run: RunData, name: str) -> str:
     """In words, what a figure shows."""
     if name.startswith("songs-"):
-        metric = captions.display(name.removeprefix("songs-"), run.traits)
+        metric = display(name.removeprefix("songs-"), run.traits)
         return f"{metric}: the songs of each system, with median and quartiles"
     return PICTURES.get(name, name)
 

@@ -1,16 +1,19 @@
-"""The sentences under and over a table: what it stands on, and what it must not be read for."""
+"""The sentences below and above a table: what the numbers are, and what they do not show."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchsep.listeners import validity
-from benchsep.report.tables.columns import companion, is_speech_model, metric_of
+from benchsep.listeners import badges
+from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
+from benchsep.report.tables.model import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchsep.metrics.metric import ValueTraits
+    from benchsep.report.tables.edition import Edition
 
 EDITIONS = {
     "hq": "MUSDB18-HQ (wav)",
@@ -32,43 +35,37 @@ COST_NOTE = (
 )
 
 
-def display(column: str, traits: Mapping[str, ValueTraits]) -> str:
-    """The metric's name as printed."""
-    return traits[column].display or column if column in traits else column
+@dataclass(frozen=True)
+class Content:
+    """What a table shows besides its values.
 
-
-def caption(
-    columns: Sequence[str],
-    traits: Mapping[str, ValueTraits],
-    manifest: Mapping[str, Any],
-    *,
-    edition: str,
-    tracks: int,
-    draws: int,
-    gains: bool,
-    intervals: bool,
-    letters: bool,
-    average: bool,
-) -> list[str]:
-    """Sentences, each of which stands alone.
-
-    ``intervals`` and ``letters`` tell whether the table shows any: five songs are too few for an
-    interval, and one letter for all is left out.
+    Intervals and letters may have been asked for without being shown: five songs are too few for
+    an interval, and a letter that all systems share is left out.
     """
-    lines = [basis(manifest, edition, tracks)]
-    lines += [_aggregation(columns, traits, average)]
-    if draws > 1:
-        lines.append(f"Mean over {draws} draws of systems that sample.")
-    if gains:
+
+    gains: bool
+    intervals: bool
+    letters: bool
+    average: bool
+
+
+def caption(columns: Sequence[str], edition: Edition, content: Content) -> list[str]:
+    """Sentences on what the numbers are: data, aggregation, marks, agreement, versions."""
+    traits, manifest = edition.traits, edition.manifest
+    lines = [basis(manifest, edition.name, len(edition.tracks))]
+    lines.append(_aggregation(columns, traits, content.average))
+    if edition.draws > 1:
+        lines.append(f"Mean over {edition.draws} draws of systems that sample.")
+    if content.gains:
         lines.append("Δ: gain over the mixture, paired by song; positive is better.")
-    if intervals:
-        hows = {traits[c].aggregate for c in columns if c in traits}
+    if content.intervals:
+        statistics = {traits[c].aggregate for c in columns if c in traits}
         names = {"mean": "BCa of a mean", "median": "percentile of a median"}
-        how = ", ".join(text for key, text in names.items() if key in hows)
+        how = ", ".join(text for key, text in names.items() if key in statistics)
         lines.append(
             f"[ ]: 95 % bootstrap interval over songs ({how}; tails widened for few songs)."
         )
-    if letters:
+    if content.letters:
         lines.append(
             "Systems that share a letter cannot be told apart (paired sign-flip test, Holm over "
             "all pairs, stems and metrics of the run, .05)."
@@ -77,7 +74,7 @@ def caption(
     return [line for line in lines if line]
 
 
-def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str]:
+def notes() -> list[str]:
     """How to read the marks; the same for every table."""
     return [
         "Bold: best of the ranked systems (ties at the printed precision together). n/N: the songs "
@@ -93,7 +90,7 @@ def notes(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> list[str
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     """The badges of the columns' metrics, with their source, and which have none."""
-    known = {c: found for c in columns if (found := validity.badge(c))}
+    known = {c: found for c in columns if (found := badges.badge(c))}
     if not known:
         return "No listening data judge what stands in this table." if columns else ""
     parts = [
@@ -169,10 +166,19 @@ def warnings(
     families: frozenset[str],
     labels: frozenset[str],
     stems: frozenset[str],
-    missing: Sequence[str] = (),
 ) -> list[str]:
-    """What a reader must know before the numbers; empty when nothing stands in the way."""
-    across = validity.warning(columns, traits, families)
+    """What a reader must know before the numbers.
+
+    Parameters
+    ----------
+    columns, traits
+        Metric columns of the table, and the run's traits.
+    families, labels
+        Of the systems in the table.
+    stems
+        Stems on which the table's speech models were scored.
+    """
+    across = badges.warning(columns, traits, families)
     lines = [f"{across} Bold is given within each family there."] if across else []
     speech = list(dict.fromkeys(display(c, traits) for c in columns if is_speech_model(c, traits)))
     if speech:
@@ -194,14 +200,4 @@ def warnings(
     ]
     if not any(label.split("@")[0] == "mixture" for label in labels):
         lines.append("No mixture row: what doing nothing scores is not known. Add 'mixture'.")
-    return lines + list(missing)
-
-
-def yardstick_rank(label: str, family: str) -> int:
-    """The mixture stands first, then the true stems, then the oracles and all else."""
-    return 0 if family == "mixture" else 1 if is_reference(label) else 2
-
-
-def is_reference(label: str) -> bool:
-    """Whether a label is the true stem scored as its own estimate."""
-    return label.split("@")[0].split(":")[0] == "reference"
+    return lines

@@ -1,14 +1,16 @@
-"""What a column of scores is, by its name: ``dnsmos.ovrl`` belongs to ``dnsmos``, a speech model.
+"""What a column of scores is, from its name and its traits, and the order of columns.
 
-How far a metric agrees with listeners is not here but in :mod:`benchsep.listeners.validity`.
+How far a metric agrees with listeners is in :mod:`benchsep.listeners.badges`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from benchsep.audio import STEMS
-from benchsep.stats.core import AVERAGE
+from benchsep.listeners import badges
+from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +21,25 @@ if TYPE_CHECKING:
 def metric_of(column: str) -> str:
     """The metric a column belongs to: ``dnsmos`` of ``dnsmos.ovrl``."""
     return column.split(".", 1)[0]
+
+
+def display(column: str, traits: Mapping[str, ValueTraits]) -> str:
+    """The metric's name as printed."""
+    return traits[column].display or column if column in traits else column
+
+
+def is_headline(column: str, traits: Mapping[str, ValueTraits]) -> bool:
+    """Whether a column stands for its metric where there is room for one value of each."""
+    name = metric_of(column)
+    values = [c for c in traits if metric_of(c) == name]
+    named = [c for c in values if traits[c].overview]
+    return column == next(iter([*named, *values]), column)
+
+
+def is_detail(column: str, traits: Mapping[str, ValueTraits]) -> bool:
+    """Whether a column shares a table with others of its metric, averaged over stems."""
+    own = column in traits and (traits[column].own_table or traits[column].speech_model)
+    return not own and not is_headline(column, traits)
 
 
 def is_speech_model(column: str, traits: Mapping[str, ValueTraits]) -> bool:
@@ -45,9 +66,27 @@ def companion(column: str, columns: Iterable[str], traits: Mapping[str, ValueTra
     return min(ranks, key=ranks.__getitem__, default=None)
 
 
+def metrics_in_order(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[str]:
+    """Metrics that compare families first, then by ``rank``; values of one metric as declared."""
+    declared = list(traits)
+
+    def sort_key(column: str) -> tuple[bool, bool, float, str, int]:
+        known = column in traits
+        rank = traits[column].rank if known else None
+        return (
+            not known or badges.fails_across(column, traits[column]),
+            known and traits[column].unit == "dB",
+            math.inf if rank is None else rank,
+            metric_of(column),
+            declared.index(column) if known else len(declared),
+        )
+
+    return sorted(columns, key=sort_key)
+
+
 def stem_order(stems: Iterable[str]) -> tuple[str, ...]:
-    """Stems as they stand in a table: ours first, others by name, the average last."""
-    found = set(stems)
-    others = sorted(found - set(STEMS) - {AVERAGE})
-    last = (AVERAGE,) if AVERAGE in found else ()
-    return (*(s for s in STEMS if s in found), *others, *last)
+    """Stems in table order: the four of MUSDB18 first, others by name, the average last."""
+    names = set(stems)
+    others = sorted(names - set(STEMS) - {AVERAGE})
+    last = (AVERAGE,) if AVERAGE in names else ()
+    return (*(s for s in STEMS if s in names), *others, *last)

@@ -21,7 +21,7 @@ from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.model import Cell, Column, Row, Table, format_value
 from benchsep.report.tables.published import SOURCE
-from benchsep.stats.core import AVERAGE
+from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

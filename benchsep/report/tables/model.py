@@ -130,6 +130,16 @@ def group_of(family: str) -> str:
     return family if family in GROUPS else "unknown"
 
 
+def is_reference(label: str) -> bool:
+    """Whether a label is the true stem scored as its own estimate."""
+    return label.split("@")[0].split(":")[0] == "reference"
+
+
+def reference_rank(label: str, family: str) -> int:
+    """Order of the reference systems: the mixture, the true stems, then the oracles."""
+    return 0 if family == "mixture" else 1 if is_reference(label) else 2
+
+
 def format_value(cell: Cell, column: Column) -> str:
     """The number as printed, with a true minus nowhere: an ASCII hyphen, so it can be copied."""
     if cell.value is None:

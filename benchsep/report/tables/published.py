@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from benchsep.report.tables import captions
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
-from benchsep.stats.core import AVERAGE
+from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

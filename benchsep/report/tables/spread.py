@@ -12,7 +12,7 @@ tails   for the first metric that tolerates misalignment and the first that does
 small   fewer songs than :data:`benchsep.stats.bootstrap.FEWEST` have no tail, and fewer than two no
         variance: then there is no table
 
-The numbers are those of :func:`benchsep.stats.core.draws` and :func:`benchsep.stats.core.tails`.
+The numbers are those of :func:`benchsep.stats.draws` and :func:`benchsep.stats.tails`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchsep.listeners import validity
+from benchsep import stats
+from benchsep.listeners import badges
 from benchsep.report.tables import captions
-from benchsep.report.tables.columns import stem_order
+from benchsep.report.tables.columns import display, stem_order
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
-from benchsep.stats import bootstrap as inference
-from benchsep.stats import core as stats
-from benchsep.stats.core import AVERAGE
+from benchsep.stats.bootstrap import FEWEST
+from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class Spread:
         return int(self.frame["track"].nunique())
 
     def name(self, metric: str, *, unit: bool = True) -> str:
-        text, known = captions.display(metric, self.traits), _unit(self, metric)
+        text, known = display(metric, self.traits), _unit(self, metric)
         return f"{text} [{known}]" if unit and known else text
 
     def basis(self, metrics: Sequence[str], *sentences: str) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ def _draw_cell(record: Mapping[str, Any], named: tuple[str, Column]) -> Cell:
 
 
 def _tails(spread: Spread) -> list[Table]:
-    if spread.songs < inference.FEWEST:
+    if spread.songs < FEWEST:
         return []
     tables = []
     for metric in _tailed(spread):
@@ -176,7 +176,7 @@ def _tailed(spread: Spread) -> list[str]:
     chosen: dict[bool, str] = {}
     for metric in spread.headlines:
         if spread.traits[metric].direction:
-            chosen.setdefault(validity.fails_across(metric, spread.traits[metric]), metric)
+            chosen.setdefault(badges.fails_across(metric, spread.traits[metric]), metric)
     return sorted(chosen.values(), key=list(spread.headlines).index)
 
 
@@ -253,7 +253,7 @@ def _unit(spread: Spread, metric: str) -> str:
 
 def _warnings(spread: Spread, metric: str) -> tuple[str, ...]:
     families = frozenset(row.family for row in spread.rows)
-    line = validity.warning([metric], spread.traits, families)
+    line = badges.warning([metric], spread.traits, families)
     return (line,) if line else ()
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from benchsep.audio import STEMS, Audio
-from benchsep.listeners import validity
+from benchsep.listeners.ratings import read_ratings
 from benchsep.report import mushra
 from benchsep.report.excerpts import Song
 from benchsep.report.run import RunData
@@ -323,7 +323,7 @@ def test_a_mushra_round_trip_is_read_by_validity(page: Any, tmp_path: Path) -> N
     assert len(ratings) == 2 * 5 and set(ratings["song"]) == set(TRACKS[:2])
     kept, out = mushra.screen(ratings)
     assert out == [] and len(kept) == len(ratings)
-    clips = validity.read_ratings(path)
+    clips = read_ratings(path)
     assert {"tokensep@mini", "htdemucs@mini"} <= set(clips["system"])
 
 

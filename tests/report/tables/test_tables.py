@@ -15,17 +15,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchsep import stats
+from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
-from benchsep.report.tables.build import render, tables
-from benchsep.report.tables.model import Table
-from benchsep.report.tables.render import latex_document
+from benchsep.report.tables.build import tables
+from benchsep.report.tables.model import Table, format_value
+from benchsep.report.tables.render import latex_document, render
 from benchsep.report.tables.spread import with_spread_tables
-from benchsep.report.tables.summary import gains, summaries
-from benchsep.stats import core as stats
 from tests.helpers.sample_run import SYSTEMS, TRACKS, make_rows
 
 Traits = dict[str, ValueTraits]
+RANKED = [s for s, f in SYSTEMS.items() if f not in ("mixture", "oracle")]
 FORMATS = ("md", "tex", "csv", "json", "html", "terminal")
 
 
@@ -133,24 +134,34 @@ def test_a_yardstick_with_a_gap_costs_the_others_nothing(
 
 
 @pytest.mark.parametrize("gap", ["", "bs_roformer@mini", "oracle-irm", "everything"])
-def test_values_are_those_of_the_statistics(
+def test_gains_are_paired_means_of_the_songs_that_both_have(
     gap: str, frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
 ) -> None:
     for system in SYSTEMS if gap == "everything" else [gap] if gap else []:
         frame = _lose(frame, system, "ref_silent")
-    made = summaries(frame, traits)
-    expected = stats.aggregate(stats.with_average(frame), traits)
-    assert len(made) == len(expected)
-    for row in expected.itertuples():
-        summary = made[row.system, row.stem, row.metric]
-        assert (summary.n, summary.total) == (row.n, row.total)
-        assert summary.value == pytest.approx(row.value, abs=1e-9)
-        assert summary.ranked == (row.rank == row.rank)
-    gained = gains(frame, traits, "mixture")
-    whole = stats.improvement(stats.with_average(frame), traits)
-    for row in stats.aggregate(whole, traits).itertuples():
-        if row.n:
-            assert gained[row.system, row.stem, row.metric].value == pytest.approx(row.value)
+    made = tables(frame, costs, manifest, traits, improvement=True)
+    table = titled(made, "ViSQOL")
+    for stem in (*STEMS, "average"):
+        visqol = frame[frame.metric == "visqol"]
+        if stem != "average":
+            visqol = visqol[visqol.stem == stem]
+        wide = visqol.pivot_table(
+            index="track", columns="system", values="value", aggfunc=lambda x: x.mean(skipna=False),
+            dropna=False,
+        )  # fmt: skip
+        common = wide[RANKED].dropna().index
+        for system in SYSTEMS:
+            songs = wide.loc[common, system].dropna()
+            cell = table.cell(system, "visqol", stem)
+            assert cell is not None and (cell.n, cell.total) == (len(songs), 3)
+            assert cell.value == pytest.approx(songs.mean(), abs=1e-9)
+            gain = table.cell(system, "visqol", stem, "gain")
+            paired = (wide[system] - wide["mixture"]).loc[common].dropna()
+            if system == "mixture":
+                assert gain is not None and gain.value is None
+            else:
+                assert gain is not None and gain.n == len(paired)
+                assert gain.value == pytest.approx(paired.mean(), abs=1e-9)
 
 
 def test_intervals_and_letters_are_added_on_request(
@@ -220,7 +231,15 @@ def test_a_column_without_values_says_why(
     row = frame.metric == "nisqa.mos"
     frame.loc[row, "value"] = float("nan")
     frame.loc[row, "status"] = "unavailable: weights are missing"
-    assert "unavailable" in render(tables(frame, costs, manifest, traits), "md")
+    found = tables(frame, costs, manifest, traits)
+    table = titled(found, "DNSMOS and NISQA")
+    cells = [table.cell(system, "nisqa.mos", "vocals") for system in SYSTEMS]
+    assert [(c.value, c.note, c.n) for c in cells if c] == [(None, "unavailable", 0)] * 6
+    assert all(r.cells[0].value is not None for r in table.rows), "DNSMOS is not concerned"
+    rows = [line for line in render([table], "md").splitlines() if line.startswith("| ")]
+    for system in SYSTEMS:
+        line = next(row for row in rows if row.startswith(f"| {system} "))
+        assert line.split(" | ")[2].strip(" |") == "unavailable"
 
 
 def test_speech_models_are_not_ranked_without_the_true_vocals(
@@ -356,7 +375,17 @@ def test_the_terminal_never_cuts_a_number(
     made: list[Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    assert "…" not in render(made, "terminal")
+    text = render(made, "terminal")
+    assert "…" not in text
+    lines = text.splitlines()
+    for table in made:
+        # From the table's title to the first line after its rows.
+        first = next(i for i, line in enumerate(lines) if line.startswith(f"{table.id}  "))
+        for row in table.rows:
+            line = next(x for x in lines[first:] if x.strip().startswith(f"{row.head} "))
+            for cell, column in zip(row.cells, table.columns, strict=True):
+                if cell.value is not None:
+                    assert format_value(cell, column) in line, (table.title, row.head, column.head)
 
 
 def test_csv_holds_full_precision(made: list[Table]) -> None:

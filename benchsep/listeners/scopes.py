@@ -1,0 +1,23 @@
+"""The three scopes of agreement with listeners, and how a share is printed."""
+
+from __future__ import annotations
+
+import math
+
+FAMILIES = ("discriminative", "generative")
+SCOPES = (*FAMILIES, "across")
+"""``discriminative``: both systems of a pair are; ``generative``: both are; ``across``: one of
+each."""
+
+
+def share_text(value: float, low: float, high: float) -> str:
+    """``.87 [.82, .93]``, ``-`` without a value."""
+    if math.isnan(value):
+        return "-"
+    limits = "" if math.isnan(low) else f" [{short_share(low)}, {short_share(high)}]"
+    return short_share(value) + limits
+
+
+def short_share(value: float) -> str:
+    """``.84``."""
+    return f"{value:.2f}".removeprefix("0") if 0 <= value < 0.995 else f"{value:.2f}"

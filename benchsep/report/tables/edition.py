@@ -1,0 +1,132 @@
+"""One edition of a run, aggregated and indexed: what the tables of scores are filled from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from benchsep import stats
+from benchsep.report.tables.columns import metrics_in_order, stem_order
+from benchsep.report.tables.model import GROUPS, group_of, reference_rank
+from benchsep.stats.songs import AVERAGE, Key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+
+Costs = tuple[float | None, float | None]
+"""Median real-time factor, largest peak memory in MB."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """The cells of one edition of the data, aggregated."""
+
+    name: str
+    scores: Mapping[Key, stats.Summary]
+    gains: Mapping[Key, stats.Summary]
+    """Over the mixture; empty unless asked for."""
+    families: Mapping[str, str]
+    """System label to family."""
+    tracks: tuple[str, ...]
+    draws: int
+    traits: Mapping[str, ValueTraits]
+    costs: Mapping[str, Costs]
+    """By system label; empty if nothing was measured."""
+    manifest: Mapping[str, Any]
+
+    @property
+    def systems(self) -> list[str]:
+        """Labels in the order of rows: by group, reference systems by rank, then by label."""
+        return sorted(self.families, key=self._sort_key)
+
+    def _sort_key(self, label: str) -> tuple[int, int, str]:
+        family = self.families[label]
+        return list(GROUPS).index(group_of(family)), reference_rank(label, family), label
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metric columns in table order."""
+        return metrics_in_order({metric for _, _, metric in self.scores}, self.traits)
+
+    def stems(self, metric: str) -> tuple[str, ...]:
+        """Stems that a metric was scored on, in table order."""
+        return stem_order({s for _, s, name in self.scores if name == metric} - {AVERAGE})
+
+    def stem_or_average(self, metric: str) -> str:
+        """The only stem of a metric, or the average over its stems."""
+        stems = self.stems(metric)
+        return stems[0] if len(stems) == 1 else AVERAGE
+
+
+def editions(
+    frame: pd.DataFrame,
+    costs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    traits: Mapping[str, ValueTraits],
+    *,
+    improvement: bool,
+    intervals: bool,
+) -> list[Edition]:
+    """The editions of a run by name; parameters as in ``benchsep.report.tables.build.tables``."""
+    found = []
+    for name in sorted(map(str, frame["edition"].unique())):
+        cells = frame[frame["edition"].astype(str) == name]
+        families = dict(zip(cells["system"], cells["family"], strict=True))
+        cells = cells[cells["metric"].isin(list(traits))]
+        averaged = stats.with_average(cells)
+        found.append(
+            Edition(
+                name=name,
+                scores=_scores(averaged, traits, intervals),
+                gains=_gains(averaged, traits, families) if improvement else {},
+                families=families,
+                tracks=tuple(sorted(map(str, cells["track"].unique()))),
+                draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
+                traits=traits,
+                costs=_costs(costs, set(families)),
+                manifest=manifest,
+            )
+        )
+    return found
+
+
+def _scores(
+    averaged: pd.DataFrame, traits: Mapping[str, ValueTraits], intervals: bool
+) -> dict[Key, stats.Summary]:
+    """Summaries by key; with intervals also letters and conflicts of the paired comparison."""
+    summaries = stats.aggregate(averaged, traits, intervals=intervals)
+    if intervals:
+        compared = stats.compare(averaged, traits)
+        summaries = stats.with_comparisons(summaries, compared, traits)
+    return {s.key: s for s in summaries}
+
+
+def _gains(
+    averaged: pd.DataFrame, traits: Mapping[str, ValueTraits], families: Mapping[str, str]
+) -> dict[Key, stats.Summary]:
+    """Summaries of the gains over the mixture, which itself has none."""
+    mixture = min((s for s, f in families.items() if f == "mixture"), default=None)
+    if mixture is None:
+        return {}
+    gained = stats.improvement(averaged, traits, over=mixture)
+    # A gain is better when higher, whatever the metric; why a value is missing is said once, in
+    # the column of the value.
+    rising = {c: replace(t, direction=abs(t.direction)) for c, t in traits.items()}
+    return {s.key: replace(s, note="") for s in stats.aggregate(gained, rising)}
+
+
+def _costs(costs: pd.DataFrame, systems: set[str]) -> dict[str, Costs]:
+    """Costs of the systems that were measured."""
+    found = {}
+    for label, rows in costs.groupby("system"):
+        if label in systems:
+            rtf = rows["rtf"].astype(float).dropna()
+            memory = rows["peak_memory_mb"].astype(float).dropna()
+            found[str(label)] = (
+                float(rtf.median()) if len(rtf) else None,
+                float(memory.max()) if len(memory) else None,
+            )
+    return found

@@ -1,0 +1,215 @@
+"""A table from its specification: cells, marks, caption and warnings.
+
+Conventions
+-----------
+best       per column, among the ranked systems that are compared there; ties at the printed
+           precision together; never an ill-conditioned value, nor where fewer than two ranked
+           systems have a value
+compared   all ranked systems, or each family on its own where the metric misleads across families
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from benchsep.listeners import badges
+from benchsep.report.tables import captions
+from benchsep.report.tables.columns import is_speech_model
+from benchsep.report.tables.edition import Edition
+from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
+from benchsep.stats import Summary
+from benchsep.stats.songs import Key
+
+RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
+MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
+
+Summaries = Mapping[str, Summary]
+"""Of one column, by system label."""
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What a table of scores shows."""
+
+    title: str
+    columns: Sequence[Column]
+    metrics: Sequence[str]
+    """The metric columns that the caption is about."""
+    average: bool
+    """Whether the table holds an average over stems."""
+    costs: tuple[Column, ...] = ()
+    """Some of :data:`RTF` and :data:`MEMORY`."""
+    with_gains: bool = True
+    """Whether gains are shown where the edition has them."""
+
+
+def fill(edition: Edition, spec: TableSpec) -> Table:
+    """The table of an edition, not yet numbered."""
+    filled = _score_columns(edition, spec)
+    if edition.costs:
+        filled += [(column, _cost_cells(edition, column)) for column in spec.costs]
+    columns = tuple(column for column, _ in filled)
+    rows = tuple(
+        Row(
+            label,
+            edition.families[label],
+            group_of(edition.families[label]),
+            tuple(cells[label] for _, cells in filled),
+        )
+        for label in edition.systems
+    )
+    content = _content(edition, spec, columns, rows)
+    return Table(
+        id="",
+        title=spec.title,
+        columns=columns,
+        rows=rows,
+        caption=tuple(captions.caption(spec.metrics, edition, content)),
+        notes=tuple(captions.notes()),
+        warnings=tuple(_warnings(edition, spec, columns)),
+        edition=edition.name,
+    )
+
+
+def _content(
+    edition: Edition, spec: TableSpec, columns: Sequence[Column], rows: Sequence[Row]
+) -> captions.Content:
+    return captions.Content(
+        gains=spec.with_gains and bool(edition.gains),
+        intervals=any(
+            column.spread and cell.low is not None
+            for row in rows
+            for column, cell in zip(columns, row.cells, strict=True)
+        ),
+        letters=any(cell.letters for row in rows for cell in row.cells),
+        average=spec.average,
+    )
+
+
+# -- cells --------------------------------------------------------------------------------------
+
+
+def _score_columns(edition: Edition, spec: TableSpec) -> list[tuple[Column, dict[str, Cell]]]:
+    """Each column with its cells by label, followed by the column of its gains."""
+    rankable = _is_rankable(edition, spec.metrics)
+    filled = []
+    for column in spec.columns:
+        pairs = [(column, _of_column(edition, edition.scores, column))]
+        if spec.with_gains and edition.gains and column.direction:
+            gain = replace(column, head=f"Δ {column.head}", kind="gain", direction=1)
+            pairs.append((gain, _of_column(edition, edition.gains, column)))
+        for shown, summaries in pairs:
+            best = _best(edition, shown, summaries) if rankable else frozenset[str]()
+            filled.append((shown, _cells(summaries, best)))
+    return filled
+
+
+def _is_rankable(edition: Edition, metrics: Sequence[str]) -> bool:
+    """Speech-model values are not ranked without the row of the true stems."""
+    if not all(is_speech_model(m, edition.traits) for m in metrics):
+        return True
+    return any(map(is_reference, edition.families))
+
+
+def _of_column(edition: Edition, summaries: Mapping[Key, Summary], column: Column) -> Summaries:
+    """The summaries of a column by label; a system without cells has an empty one."""
+    stem, metric, total = column.stem, column.metric, len(edition.tracks)
+    return {
+        label: summaries.get((label, stem, metric))
+        or Summary(label, family, stem, metric, None, frozenset(), 0, total)
+        for label, family in edition.families.items()
+    }
+
+
+def _cells(summaries: Summaries, best: frozenset[str]) -> dict[str, Cell]:
+    return {
+        label: Cell(
+            id="",
+            value=s.value,
+            n=s.n,
+            total=s.total,
+            note=s.note,
+            best=label in best,
+            ill_conditioned=s.ill_conditioned,
+            low=s.low,
+            high=s.high,
+            letters=s.letters,
+        )
+        for label, s in summaries.items()
+    }
+
+
+def _best(edition: Edition, column: Column, summaries: Summaries) -> frozenset[str]:
+    """Labels of the best systems of a column."""
+    best: frozenset[str] = frozenset()
+    for group in _comparison_groups(edition, column, summaries):
+        best |= _best_of_group(group, column)
+    return best
+
+
+def _comparison_groups(
+    edition: Edition, column: Column, summaries: Summaries
+) -> list[dict[str, Summary]]:
+    """The ranked systems, split by family where the metric misleads across families."""
+    ranked = {label: s for label, s in summaries.items() if s.ranked}
+    if not badges.fails_across(column.metric, edition.traits[column.metric]):
+        return [ranked]
+    groups: dict[str, dict[str, Summary]] = {}
+    for label, summary in ranked.items():
+        groups.setdefault(group_of(edition.families[label]), {})[label] = summary
+    return list(groups.values())
+
+
+def _best_of_group(ranked: Summaries, column: Column) -> frozenset[str]:
+    """Labels of the best at the printed precision; none where a rank would mislead."""
+    if len(ranked) < 2 or not column.direction or len({s.songs for s in ranked.values()}) > 1:
+        return frozenset()
+    printed = {k: round(s.value, column.digits) for k, s in ranked.items() if s.value is not None}
+    top = max(printed.values(), key=lambda v: v * column.direction)
+    return frozenset(k for k, v in printed.items() if v == top)
+
+
+def _cost_cells(edition: Edition, column: Column) -> dict[str, Cell]:
+    """Costs by label; reference systems have none, as they only copy or mask arrays."""
+    index = 0 if column.metric == RTF.metric else 1
+    cells = {}
+    for label, family in edition.families.items():
+        measured = edition.costs.get(label)
+        separates = group_of(family) != "yardstick"
+        value = measured[index] if measured is not None and separates else None
+        cells[label] = Cell(id="", value=value, n=0, total=0)
+    return cells
+
+
+# -- warnings -----------------------------------------------------------------------------------
+
+
+def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> list[str]:
+    speech = [m for m in spec.metrics if is_speech_model(m, edition.traits)]
+    return captions.warnings(
+        spec.metrics,
+        edition.traits,
+        families=frozenset(edition.families.values()),
+        labels=frozenset(edition.families),
+        stems=frozenset(stem for metric in speech for stem in edition.stems(metric)),
+    ) + _conflict_warnings(edition, columns)
+
+
+def _conflict_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
+    """Pairs whose order in the table contradicts the median of their paired differences."""
+    pairs = [
+        f"{label} over {other} ({column.head})"
+        for column in columns
+        if column.kind == "score"
+        for label in edition.systems
+        if (summary := edition.scores.get((label, column.stem, column.metric)))
+        for other in summary.conflicts
+    ]
+    if not pairs:
+        return []
+    shown = "; ".join(pairs[:6]) + (f"; and {len(pairs) - 6} more" if len(pairs) > 6 else "")
+    return [
+        f"The order contradicts the median of the paired differences for: {shown}. "
+        "Read these pairs as undecided."
+    ]
