@@ -63,7 +63,7 @@ def ratings(
 ) -> None:
     """Name the system of each rating of a listening test, and screen the raters."""
     from benchsep._util.atomic import write_atomically
-    from benchsep.report.mushra import ratings_csv, read_ratings
+    from benchsep.listeners.mushra import ratings_csv, read_ratings
 
     table = read_ratings(file, key)
     if screen:
@@ -130,8 +130,8 @@ def _ratings(
     path: Path, key: Path | None, families: dict[str, str] | None, *, screen: bool
 ) -> pd.DataFrame:
     """Ratings by clip, of a listening test after its post-screening."""
+    from benchsep.listeners import mushra
     from benchsep.listeners.ratings import clips, read_ratings
-    from benchsep.report import mushra
 
     if not mushra.is_listening_test(path):
         if key is not None:
@@ -143,7 +143,7 @@ def _ratings(
 
 def _screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Ratings of the raters who pass post-screening; the others are named on stderr."""
-    from benchsep.report import mushra
+    from benchsep.listeners import mushra
 
     passed, excluded = mushra.screen(table)
     raters = table["rater"].nunique()

@@ -1,57 +1,41 @@
-"""Listening tests outside the page: webMUSHRA configuration out, ratings back in.
+"""Export of a listening test: webMUSHRA configuration, sounds and key.
 
 Conventions
 -----------
-export  a folder to lay beside a webMUSHRA installation: ``<name>.yaml`` and 16-bit wav files,
-        level-matched (BS.1770) to the reference; webMUSHRA itself makes the 3.5 and 7 kHz
-        anchors. Conditions are ``C1``, ``C2`` … in the YAML, so that nobody reads a system's
-        name in the browser; ``conditions.csv`` is the key
-import  the CSV of the page's own MUSHRA test, or webMUSHRA's ``mushra.csv`` with the key; a rater
-        is named by the first column found of :data:`RATERS`
-screen  post-screening of BS.1534-3, 4.1.2: a rater who rates the hidden reference below 90 in
-        more than 15 % of the trials is left out, and named
-table   ``rater, trial, song, stem, system, family, kind, rating``: what ``benchsep validity``
-        reads
+export      a folder to copy into a webMUSHRA installation: ``<name>.yaml`` and 16-bit wav files,
+            level-matched (BS.1770) to the reference; webMUSHRA itself makes the 3.5 and 7 kHz
+            anchors
+blinding    conditions are ``C1``, ``C2`` … in the YAML, so that no listener reads a system's name
+            in the browser; ``conditions.csv`` is the key that
+            :func:`benchsep.listeners.mushra.read_ratings` takes
 
 Functions
 ---------
-export_run         the folder from a run: its most telling songs, its systems' estimates
+export_run         the folder from a run: its most disputed songs, its systems' estimates
 export_webmushra   the folder from songs at hand
-is_listening_test  whether a CSV holds the ratings of such a test
-read_ratings       ratings from a CSV of either kind
-screen             ratings of the raters who pass, and the names of those who do not
-ratings_csv        the table as a CSV that `benchsep validity` reads
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import Audio, write_audio
 from benchsep.errors import UsageError
+from benchsep.listeners.mushra import KEY_COLUMNS
 from benchsep.report.loudness import match_gains
 from benchsep.report.tables.model import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import pandas as pd
-
     from benchsep.report.excerpts import Song
 
-COLUMNS = ("rater", "trial", "song", "stem", "system", "family", "kind", "rating")
-KEY_COLUMNS = ("trial", "condition", "song", "stem", "system", "family", "kind")
-HIDDEN = "hidden_reference"
-_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
-LEAST_RATING, MOST_MISSES = 90.0, 0.15
 MOST_SIGNALS, MOST_SECONDS = 12, 12.0
 """Of BS.1534-3, 5.3 and 5.2.3; webMUSHRA checks both. The reference and two anchors count."""
-RATERS = ("session_uuid", "rater", "name", "email")
-WEBMUSHRA_ANCHORS = {"anchor35": "anchor", "anchor70": "anchor", "reference": HIDDEN}
-"""What webMUSHRA calls the conditions that it adds by itself."""
 
 
 def export_run(
@@ -74,7 +58,7 @@ def export_run(
     seconds
         Of each song, at most so much, where its stems are most active; BS.1534 advises ten.
     root
-        Where the data set lies, if not where ``MUSDB_PATH`` says.
+        Folder of the data set; ``None`` takes that of ``MUSDB_PATH``.
 
     Raises
     ------
@@ -123,36 +107,112 @@ def export_webmushra(
     families
         System label to family, for the key.
     address
-        Where the sounds will lie, as seen from webMUSHRA's root.
+        Folder of the sounds, as seen from webMUSHRA's root.
 
     Raises
     ------
     UsageError
         if no song has the stem.
     """
+    out = Path(out)
+    trials: list[_Trial] = []
+    for song in songs:
+        signals = _signals(song, stem)
+        if stem in song.references and signals:
+            trials.append(_Trial(f"trial{len(trials) + 1}", song.name, stem, tuple(signals)))
+            trials[-1].write_sounds({"reference": song.references[stem], **signals}, out)
+    if not trials:
+        raise UsageError(f"no song has the stem {stem!r} and a system that separated it")
+    return [
+        _write_config(out / f"{name}.yaml", name, stem, [t.page(address) for t in trials]),
+        _write_key(out / "conditions.csv", [row for t in trials for row in t.key_rows(families)]),
+        *(path for t in trials for path in t.sounds(out).values()),
+    ]
+
+
+def _signals(song: Song, stem: str) -> dict[str, Audio]:
+    """The estimates of a stem that are judged, by system.
+
+    Raises
+    ------
+    UsageError
+        more systems than a trial may have signals.
+    """
+    signals = {
+        system: stems[stem]
+        for system, stems in song.estimates.items()
+        if stem in stems and not is_reference(system)
+    }
+    if len(signals) + 3 > MOST_SIGNALS:
+        raise UsageError(
+            f"{len(signals)} systems, the reference and two anchors are more than the "
+            f"{MOST_SIGNALS} signals of a MUSHRA trial; choose with --systems"
+        )
+    return signals
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One song of the test: a page of webMUSHRA, its sounds and its rows of the key."""
+
+    id: str
+    song: str
+    stem: str
+    systems: tuple[str, ...]
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """System to its name in the test; the reference first."""
+        return {"reference": "ref"} | {s: f"C{i}" for i, s in enumerate(self.systems, 1)}
+
+    def sounds(self, out: Path) -> dict[str, Path]:
+        """System to its sound file."""
+        folder = out / "sounds"
+        return {s: folder / f"{self.id}_{name}.wav" for s, name in self.conditions.items()}
+
+    def write_sounds(self, signals: Mapping[str, Audio], out: Path) -> None:
+        gains = match_gains(signals, "reference")
+        for system, path in self.sounds(out).items():
+            audio = signals[system]
+            matched = Audio(audio.samples * 10 ** (gains[system] / 20), audio.rate)
+            write_audio(path, matched, subtype="PCM_16")
+
+    def page(self, address: str) -> dict[str, Any]:
+        """WebMUSHRA's page; ``address`` is the folder of ``sounds``."""
+        urls = {c: f"{address}/sounds/{self.id}_{c}.wav" for c in self.conditions.values()}
+        return {
+            "type": "mushra",
+            "id": self.id,
+            "name": f"Trial {self.id.removeprefix('trial')}",
+            "content": "",
+            "showWaveform": False,
+            "enableLooping": True,
+            "randomize": True,
+            "showConditionNames": False,
+            "createAnchor35": True,
+            "createAnchor70": True,
+            "reference": urls.pop("ref"),
+            "stimuli": urls,
+        }
+
+    def key_rows(self, families: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "trial": self.id,
+                "condition": self.conditions[system],
+                "song": self.song,
+                "stem": self.stem,
+                "system": system,
+                "family": families.get(system, "unknown"),
+                "kind": "system",
+            }
+            for system in self.systems
+        ]
+
+
+def _write_config(path: Path, name: str, stem: str, trials: list[dict[str, Any]]) -> Path:
     import yaml
 
-    out = Path(out)
-    pages: list[dict[str, Any]] = [_welcome(name)]
-    key: list[dict[str, Any]] = []
-    written = []
-    for song in songs:
-        signals = {s: e[stem] for s, e in song.estimates.items() if stem in e}
-        signals = {s: audio for s, audio in signals.items() if not is_reference(s)}
-        if stem not in song.references or not signals:
-            continue
-        if len(signals) + 3 > MOST_SIGNALS:
-            raise UsageError(
-                f"{len(signals)} systems, the reference and two anchors are more than the "
-                f"{MOST_SIGNALS} signals of a MUSHRA trial; choose with --systems"
-            )
-        trial = f"trial{len(pages)}"
-        page, rows, made = _trial(song, stem, trial, signals, families, out, address)
-        pages.append(page)
-        key += rows
-        written += made
-    if len(pages) == 1:
-        raise UsageError(f"no song has the stem {stem!r} and a system that separated it")
     config = {
         "testname": f"benchsep: {stem}",
         "testId": name,
@@ -160,11 +220,10 @@ def export_webmushra(
         "stopOnErrors": True,
         "showButtonPreviousPage": True,
         "remoteService": "service/write.php",
-        "pages": [pages[0], ["random", *pages[1:]], _farewell()],
+        "pages": [_welcome(name), ["random", *trials], _farewell()],
     }
-    path = out / f"{name}.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=False), encoding="utf-8")
-    return [path, _write_key(out / "conditions.csv", key), *written]
+    return path
 
 
 def _welcome(name: str) -> dict[str, Any]:
@@ -184,47 +243,6 @@ def _farewell() -> dict[str, Any]:
     }
 
 
-def _trial(
-    song: Song,
-    stem: str,
-    trial: str,
-    signals: Mapping[str, Audio],
-    families: Mapping[str, str],
-    out: Path,
-    address: str,
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[Path]]:
-    everything = {"reference": song.references[stem], **signals}
-    gains = match_gains(everything, "reference")
-    names = {"reference": "ref"} | {s: f"C{i}" for i, s in enumerate(signals, 1)}
-    written = []
-    for label, audio in everything.items():
-        path = out / "sounds" / f"{trial}_{names[label]}.wav"
-        gained = Audio(audio.samples * 10 ** (gains[label] / 20), audio.rate)
-        write_audio(path, gained, subtype="PCM_16")
-        written.append(path)
-    page = {
-        "type": "mushra",
-        "id": trial,
-        "name": f"Trial {trial.removeprefix('trial')}",
-        "content": "",
-        "showWaveform": False,
-        "enableLooping": True,
-        "randomize": True,
-        "showConditionNames": False,
-        "createAnchor35": True,
-        "createAnchor70": True,
-        "reference": f"{address}/sounds/{trial}_ref.wav",
-        "stimuli": {names[s]: f"{address}/sounds/{trial}_{names[s]}.wav" for s in signals},
-    }
-    common = {"trial": trial, "song": song.name, "stem": stem}
-    rows = [
-        {**common, "condition": names[s], "system": s, "family": families.get(s, "unknown"),
-         "kind": "system"}
-        for s in signals
-    ]  # fmt: skip
-    return page, rows, written
-
-
 def _write_key(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     # Names are written as they are: the key is read back by name. `read_ratings` is its reader.
     with path.open("w", encoding="utf-8", newline="") as handle:
@@ -232,118 +250,3 @@ def _write_key(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
-
-
-# -- back in ------------------------------------------------------------------------------------
-
-
-_WEBMUSHRA = {"trial_id", "rating_stimulus", "rating_score"}
-
-
-def is_listening_test(path: str | Path) -> bool:
-    """Whether a CSV holds the ratings of the page's MUSHRA test, or of webMUSHRA's.
-
-    Raises
-    ------
-    UsageError
-        a file that cannot be read as CSV.
-    """
-    rows = _rows(Path(path))
-    return bool(rows) and (rows[0].keys() >= _WEBMUSHRA or rows[0].keys() >= set(COLUMNS))
-
-
-def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFrame:
-    """Ratings of the page's own CSV, or of webMUSHRA's with the ``conditions.csv`` of the export.
-
-    Raises
-    ------
-    UsageError
-        no such file, missing columns, a rating that is no number from 0 to 100, or a condition
-        that the key does not know.
-    """
-    rows = _rows(Path(path))
-    if rows and rows[0].keys() >= _WEBMUSHRA:
-        if key is None:
-            raise UsageError(
-                f"{path}: webMUSHRA's ratings need the conditions.csv of the export (--key)"
-            )
-        rows = [_named(row, _known(Path(key)), path) for row in rows]
-    missing = [c for c in COLUMNS if rows and c not in rows[0]]
-    if not rows or missing:
-        found = ", ".join(rows[0]) if rows else "no rows"
-        raise UsageError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {found}")
-    import pandas as pd
-
-    table = [{c: row[c] for c in COLUMNS} | {"rating": _rating(row, path)} for row in rows]
-    return pd.DataFrame(table, columns=list(COLUMNS))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-            return [{k: _plain(v or "") for k, v in row.items() if k} for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read as CSV ({error})") from error
-
-
-def _plain(text: str) -> str:
-    """A cell without the apostrophe that the page puts before what looks like a formula."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
-
-
-def _known(path: Path) -> dict[tuple[str, str], dict[str, str]]:
-    rows = _rows(path)
-    if not rows or not set(KEY_COLUMNS) <= rows[0].keys():
-        raise UsageError(f"{path}: expected the columns {', '.join(KEY_COLUMNS)}")
-    known = {(row["trial"], row["condition"]): row for row in rows}
-    for row in rows:
-        for name, kind in WEBMUSHRA_ANCHORS.items():
-            added = {"system": name, "family": "oracle" if kind == HIDDEN else "anchor"}
-            known[row["trial"], name] = {**row, **added, "kind": kind}
-    return known
-
-
-def _named(
-    row: Mapping[str, str], known: Mapping[tuple[str, str], dict[str, str]], path: str | Path
-) -> dict[str, str]:
-    condition = known.get((row["trial_id"], row["rating_stimulus"]))
-    if condition is None:
-        raise UsageError(
-            f"{path}: the key knows no condition {row['rating_stimulus']!r} of {row['trial_id']!r}"
-        )
-    rater = next((row[name] for name in RATERS if row.get(name)), None)
-    if rater is None:
-        raise UsageError(
-            f"{path}: a rating without a rater, so nobody can be screened; expected one of the "
-            f"columns {', '.join(RATERS)}, filled in; found {', '.join(row)}"
-        )
-    return {**condition, "rater": rater, "rating": row["rating_score"]}
-
-
-def _rating(row: Mapping[str, str], path: str | Path) -> float:
-    try:
-        value = float(row["rating"])
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise UsageError(f"{path}: rating {row['rating']!r}, expected a number from 0 to 100")
-    return value
-
-
-def screen(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Ratings of the raters who pass BS.1534-3's post-screening, and the raters who do not.
-
-    A rater without any rating of a hidden reference cannot be screened and is left out.
-    """
-    hidden = ratings[ratings["kind"] == HIDDEN]
-    misses = (hidden["rating"] < LEAST_RATING).groupby(hidden["rater"]).mean()
-    passed = {str(rater) for rater, share in misses.items() if share <= MOST_MISSES}
-    out = sorted(set(map(str, ratings["rater"])) - passed)
-    return ratings[ratings["rater"].isin(passed)].reset_index(drop=True), out
-
-
-def ratings_csv(ratings: pd.DataFrame) -> str:
-    """The table as CSV; what looks like a formula gets an apostrophe, which the reader drops."""
-    safe = ratings.map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
-    return str(safe.to_csv(index=False, lineterminator="\n"))

@@ -337,9 +337,9 @@ def damaged_table(data: bytes, others: list[bytes], rng: random.Random) -> bytes
 
 def read_ratings(path: Path) -> object:
     from benchsep.errors import UsageError
+    from benchsep.listeners import mushra
     from benchsep.listeners.agreement import agreement, rating_differences
     from benchsep.listeners.ratings import read_ratings as read
-    from benchsep.report import mushra
 
     with contextlib.suppress(UsageError):
         mushra.screen(mushra.read_ratings(path))

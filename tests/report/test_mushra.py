@@ -12,9 +12,10 @@ import yaml
 
 from benchsep.audio import Audio, read_audio
 from benchsep.errors import UsageError
-from benchsep.report import mushra
+from benchsep.listeners.mushra import RATERS, ratings_csv, read_ratings, screen
 from benchsep.report.excerpts import Song
 from benchsep.report.loudness import loudness
+from benchsep.report.mushra import export_run, export_webmushra
 
 NAME = "=A <b>song</b>"
 
@@ -35,7 +36,7 @@ def exported(tmp_path: Path) -> list[Path]:
         ),
     ]  # fmt: skip
     families = {"a@mini": "generative", "b@mini": "discriminative"}
-    return mushra.export_webmushra(songs, families, tmp_path)
+    return export_webmushra(songs, families, tmp_path)
 
 
 def test_the_yaml_is_a_mushra_test_that_names_no_system(exported: list[Path]) -> None:
@@ -44,7 +45,7 @@ def test_the_yaml_is_a_mushra_test_that_names_no_system(exported: list[Path]) ->
     config = yaml.safe_load(text)
     kind, *trials = config["pages"][1]
     assert kind == "random" and [t["type"] for t in trials] == ["mushra", "mushra"]
-    assert config["pages"][-1]["questionnaire"][0]["name"] in mushra.RATERS
+    assert config["pages"][-1]["questionnaire"][0]["name"] in RATERS
     assert trials[1]["createAnchor35"] and trials[1]["createAnchor70"]
     assert list(trials[1]["stimuli"]) == ["C1", "C2"]
     for trial in trials:
@@ -71,7 +72,7 @@ def _webmushra(path: Path, rater: str, reference: int) -> None:
 
 def test_results_come_back_under_their_names(exported: list[Path], tmp_path: Path) -> None:
     _webmushra(tmp_path / "mushra.csv", "r1", 95)
-    found = mushra.read_ratings(tmp_path / "mushra.csv", exported[1])
+    found = read_ratings(tmp_path / "mushra.csv", exported[1])
     assert list(found["system"]) == ["a@mini", "reference", "anchor35"]
     assert list(found["kind"]) == ["system", "hidden_reference", "anchor"]
     assert set(found["song"]) == {NAME} and list(found["rating"]) == [60, 95, 10]
@@ -83,7 +84,7 @@ def test_raters_who_miss_the_hidden_reference_are_left_out_and_named() -> None:
 
     rows = trials("good", [100] * 17 + [80] * 3) + trials("bad", [100] * 16 + [80] * 4)
     rows.append({"rater": "never", "kind": "system", "rating": 50})
-    kept, out = mushra.screen(pd.DataFrame(rows))
+    kept, out = screen(pd.DataFrame(rows))
     assert out == ["bad", "never"] and set(kept["rater"]) == {"good"}
 
 
@@ -101,48 +102,48 @@ def test_what_is_no_ratings_file_is_refused(tmp_path: Path, text: str, message: 
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
-        mushra.read_ratings(path)
+        read_ratings(path)
 
 
 def test_an_unknown_condition_is_refused(exported: list[Path], tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("rating_stimulus,rating_score,trial_id\nC9,3,trial1\n")
     with pytest.raises(UsageError, match="C9"):
-        mushra.read_ratings(path, exported[1])
+        read_ratings(path, exported[1])
 
 
 def test_raters_that_cannot_be_told_apart_are_refused(exported: list[Path], tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("session_test_id,trial_id,rating_stimulus,rating_score\nx,trial1,C1,50\n")
     with pytest.raises(UsageError, match="without a rater"):
-        mushra.read_ratings(path, exported[1])
+        read_ratings(path, exported[1])
     # What the shipped write.php makes of the questionnaire.
     path.write_text(
         "session_test_id,rater,trial_id,rating_stimulus,rating_score\nx,9,trial1,C1,50\n"
     )
-    assert list(mushra.read_ratings(path, exported[1])["rater"]) == ["9"]
+    assert list(read_ratings(path, exported[1])["rater"]) == ["9"]
 
 
 def test_a_trial_has_no_more_signals_than_the_recommendation(tmp_path: Path) -> None:
     sounds = {f"s{i}": {"vocals": tone(0.2)} for i in range(10)}
     songs = [Song("x", tone(0.5), {"vocals": tone(0.1)}, sounds)]
     with pytest.raises(UsageError, match="--systems"):
-        mushra.export_webmushra(songs, {}, tmp_path)
+        export_webmushra(songs, {}, tmp_path)
     with pytest.raises(UsageError, match="12 s"):
-        mushra.export_run(tmp_path, tmp_path / "out", seconds=13)
+        export_run(tmp_path, tmp_path / "out", seconds=13)
 
 
 def test_screened_ratings_come_back_from_the_csv_that_they_go_into(
     exported: list[Path], tmp_path: Path
 ) -> None:
     _webmushra(tmp_path / "mushra.csv", "=r1", 95)
-    table = mushra.read_ratings(tmp_path / "mushra.csv", exported[1])
-    text = mushra.ratings_csv(table)
+    table = read_ratings(tmp_path / "mushra.csv", exported[1])
+    text = ratings_csv(table)
     assert "\n=" not in text and ",=" not in text
     (tmp_path / "ratings.csv").write_text(text)
-    pd.testing.assert_frame_equal(mushra.read_ratings(tmp_path / "ratings.csv"), table)
+    pd.testing.assert_frame_equal(read_ratings(tmp_path / "ratings.csv"), table)
 
 
 def test_nothing_to_export_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no song"):
-        mushra.export_webmushra([], {}, tmp_path)
+        export_webmushra([], {}, tmp_path)

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from benchsep.audio import STEMS, Audio
+from benchsep.listeners import mushra
 from benchsep.listeners.ratings import read_ratings
-from benchsep.report import mushra
 from benchsep.report.excerpts import Song
 from benchsep.report.run import RunData
 from benchsep.report.site.build import write_site

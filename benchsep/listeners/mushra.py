@@ -1,0 +1,151 @@
+"""Ratings of a MUSHRA test: the listening page's CSV, or webMUSHRA's with the key of the export.
+
+Conventions
+-----------
+table   ``rater, trial, song, stem, system, family, kind, rating``: what ``benchsep validity`` reads
+rater   named by the first column found of :data:`RATERS`
+key     ``conditions.csv`` of :mod:`benchsep.report.mushra`: which system a condition is
+screen  post-screening of BS.1534-3, 4.1.2: a rater who rates the hidden reference below 90 in
+        more than 15 % of the trials is left out, and named
+
+Functions
+---------
+is_listening_test  whether a CSV holds the ratings of such a test
+read_ratings       ratings from a CSV of either kind
+screen             ratings of the raters who pass, and the names of those who do not
+ratings_csv        the table as a CSV that ``benchsep validity`` reads
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("rater", "trial", "song", "stem", "system", "family", "kind", "rating")
+KEY_COLUMNS = ("trial", "condition", "song", "stem", "system", "family", "kind")
+HIDDEN = "hidden_reference"
+LEAST_RATING, MOST_MISSES = 90.0, 0.15
+RATERS = ("session_uuid", "rater", "name", "email")
+WEBMUSHRA_ANCHORS = {"anchor35": "anchor", "anchor70": "anchor", "reference": HIDDEN}
+"""webMUSHRA's names of the conditions that it adds by itself."""
+_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+_WEBMUSHRA = {"trial_id", "rating_stimulus", "rating_score"}
+
+
+def is_listening_test(path: str | Path) -> bool:
+    """Whether a CSV holds the ratings of the page's MUSHRA test, or of webMUSHRA's.
+
+    Raises
+    ------
+    UsageError
+        a file that cannot be read as CSV.
+    """
+    rows = _rows(Path(path))
+    return bool(rows) and (rows[0].keys() >= _WEBMUSHRA or rows[0].keys() >= set(COLUMNS))
+
+
+def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFrame:
+    """Ratings of the page's own CSV, or of webMUSHRA's with the ``conditions.csv`` of the export.
+
+    Raises
+    ------
+    UsageError
+        no such file, missing columns, a rating that is no number from 0 to 100, or a condition
+        that the key does not know.
+    """
+    rows = _rows(Path(path))
+    if rows and rows[0].keys() >= _WEBMUSHRA:
+        if key is None:
+            raise UsageError(
+                f"{path}: webMUSHRA's ratings need the conditions.csv of the export (--key)"
+            )
+        conditions = _read_key(Path(key))
+        rows = [_with_condition(row, conditions, path) for row in rows]
+    missing = [c for c in COLUMNS if rows and c not in rows[0]]
+    if not rows or missing:
+        columns = ", ".join(rows[0]) if rows else "no rows"
+        raise UsageError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {columns}")
+    import pandas as pd
+
+    table = [{c: row[c] for c in COLUMNS} | {"rating": _rating(row, path)} for row in rows]
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+            return [{k: _without_apostrophe(v or "") for k, v in row.items() if k} for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: cannot be read as CSV ({error})") from error
+
+
+def _without_apostrophe(text: str) -> str:
+    """A cell without the apostrophe that the page puts before what looks like a formula."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+
+
+def _read_key(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """``(trial, condition)`` to its row of the key, with webMUSHRA's own conditions added."""
+    rows = _rows(path)
+    if not rows or not set(KEY_COLUMNS) <= rows[0].keys():
+        raise UsageError(f"{path}: expected the columns {', '.join(KEY_COLUMNS)}")
+    conditions = {(row["trial"], row["condition"]): row for row in rows}
+    for row in rows:
+        for name, kind in WEBMUSHRA_ANCHORS.items():
+            added = {"system": name, "family": "oracle" if kind == HIDDEN else "anchor"}
+            conditions[row["trial"], name] = {**row, **added, "kind": kind}
+    return conditions
+
+
+def _with_condition(
+    row: Mapping[str, str], conditions: Mapping[tuple[str, str], dict[str, str]], path: str | Path
+) -> dict[str, str]:
+    condition = conditions.get((row["trial_id"], row["rating_stimulus"]))
+    if condition is None:
+        raise UsageError(
+            f"{path}: the key knows no condition {row['rating_stimulus']!r} of {row['trial_id']!r}"
+        )
+    rater = next((row[name] for name in RATERS if row.get(name)), None)
+    if rater is None:
+        raise UsageError(
+            f"{path}: a rating without a rater, so nobody can be screened; expected one of the "
+            f"columns {', '.join(RATERS)}, filled in; found {', '.join(row)}"
+        )
+    return {**condition, "rater": rater, "rating": row["rating_score"]}
+
+
+def _rating(row: Mapping[str, str], path: str | Path) -> float:
+    try:
+        value = float(row["rating"])
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise UsageError(f"{path}: rating {row['rating']!r}, expected a number from 0 to 100")
+    return value
+
+
+def screen(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Ratings of the raters who pass BS.1534-3's post-screening, and the raters who do not.
+
+    A rater without any rating of a hidden reference cannot be screened and is left out.
+    """
+    hidden = ratings[ratings["kind"] == HIDDEN]
+    misses = (hidden["rating"] < LEAST_RATING).groupby(hidden["rater"]).mean()
+    passed = {str(rater) for rater, share in misses.items() if share <= MOST_MISSES}
+    excluded = sorted(set(map(str, ratings["rater"])) - passed)
+    return ratings[ratings["rater"].isin(passed)].reset_index(drop=True), excluded
+
+
+def ratings_csv(ratings: pd.DataFrame) -> str:
+    """The table as CSV; what looks like a formula gets an apostrophe, which the reader drops."""
+    safe = ratings.map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
+    return str(safe.to_csv(index=False, lineterminator="\n"))
