@@ -1,7 +1,9 @@
 """Any folder of stems as a dataset: ``folder:PATH``.
 
-Layout: ``PATH/<track>/{mixture,vocals,drums,bass,other}.wav|flac``. Where a track has no
-mixture file, the mixture is the sum of its stems, and the track says so.
+Layout: ``PATH/<track>/{mixture,vocals,drums,bass,other}.wav`` or any other naming and format that
+:mod:`benchsep.stems.files` knows. Where a track has no mixture file, the mixture is the sum of its
+stems, and the track reports it. A data set may hold fewer stems
+(:mod:`benchsep.datasets.stem_folder`): only these are scored.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from benchsep.audio import STEMS
-from benchsep.datasets.musdb import load_stem_folder
-from benchsep.datasets.track import Edition, Track, TrackAudio, name_of
+from benchsep.datasets.stem_folder import MixtureChoice, files_of, load_stem_folder, stems_of
+from benchsep.datasets.track import Edition, Track, name_of
 from benchsep.errors import DatasetError, UsageError
-
-SUFFIXES = (".wav", ".flac")
+from benchsep.stems.files import audio_files, folders
+from benchsep.stems.names import MIXTURE
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class FolderDataset:
     """Each sub-folder that holds at least one stem file is a track."""
 
     root: Path
+    mixture: MixtureChoice | None = None
     edition: Edition = "folder"
 
     @property
@@ -31,48 +34,54 @@ class FolderDataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        summed = [t for t in self._folders() if not _has(t, "mixture")]
+        if self.mixture is not None:
+            return (f"mixture = {'its own file' if self.mixture == 'file' else 'sum of stems'}",)
+        tracks = _track_folders(self.root)
+        summed = [t for t in tracks if MIXTURE[0] not in files_of(t)]
         if not summed:
             return ("mixture = its own file",)
-        return (f"mixture = sum of stems for {len(summed)} of {len(self._folders())} tracks",)
+        return (f"mixture = sum of stems for {len(summed)} of {len(tracks)} tracks",)
 
     def tracks(self) -> list[Track]:
-        folders = self._folders()
-        if not folders:
+        tracks = _track_folders(self.root)
+        if not tracks:
             raise DatasetError(
-                f"{self.root}: no track; expected "
-                f"<track>/{{mixture,{','.join(STEMS)}}}.wav or .flac"
+                f"{self.root}: no track; expected <track>/{{mixture,{','.join(STEMS)}}}.wav or "
+                f".flac{_hint(self.root)}"
             )
+        # What one track has, every track must have: a missing file is an error.
+        offered = {stem for f in tracks for stem in stems_of(files_of(f))}
+        stems = tuple(s for s in STEMS if s in offered)
         return [
             Track(
                 name_of(f),
                 "test",
                 "folder",
-                partial(_load, f),
-                tuple(map(str, sorted(f.iterdir()))),
+                partial(load_stem_folder, f, self.mixture, stems=stems),
+                tuple(map(str, audio_files(f))),
+                stems,
             )
-            for f in folders
+            for f in tracks
         ]
 
-    def _folders(self) -> list[Path]:
-        return sorted(
-            f for f in self.root.iterdir() if f.is_dir() and any(_has(f, stem) for stem in STEMS)
-        )
+
+def _track_folders(root: Path) -> list[Path]:
+    return [f for f in folders(root) if stems_of(files_of(f))]
 
 
-def _has(folder: Path, stem: str) -> bool:
-    return any((folder / f"{stem}{suffix}").is_file() for suffix in SUFFIXES)
+def _hint(root: Path) -> str:
+    """Where the tracks are one level further down, the path that was meant."""
+    deeper = next((f for f in folders(root) if _track_folders(f)), None)
+    return f"; did you mean folder:{deeper}?" if deeper else ""
 
 
-def _load(folder: Path) -> TrackAudio:
-    return load_stem_folder(folder, "file" if _has(folder, "mixture") else "sum", SUFFIXES)
-
-
-def folder(text: str = "", root: str | None = None) -> FolderDataset:
+def folder(text: str = "", root: str | None = None, mixture: str = "") -> FolderDataset:
     """``folder:PATH``; ``--root`` is taken when no path follows the colon."""
     path = Path(text or root or "").expanduser()
     if not (text or root):
         raise UsageError("folder: needs a path, as in folder:my-songs")
     if not path.is_dir():
         raise DatasetError(f"{path}: no such folder")
-    return FolderDataset(path)
+    if mixture not in ("", "file", "sum"):
+        raise DatasetError(f"mixture={mixture!r}; expected file or sum")
+    return FolderDataset(path, mixture or None)  # type: ignore[arg-type]  # checked above

@@ -19,13 +19,14 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from benchsep.audio import STEMS, Audio, read_audio, round_to_16_bit
+from benchsep.audio import STEMS, Audio, round_to_16_bit
+from benchsep.datasets.stem_folder import MixtureChoice, load_stem_folder, sum_of_stems
 from benchsep.datasets.track import Edition, Track, TrackAudio, name_of
 from benchsep.errors import AudioError, DatasetError
+from benchsep.stems.files import audio_files, is_junk
 
 STREAMS = ("mixture", "drums", "bass", "other", "vocals")
 """Order of the audio streams in a ``.stem.mp4``."""
@@ -50,7 +51,6 @@ VALIDATION = (
 for validation."""
 
 SEVEN_SECONDS_AT_MOST = 10.0
-MixtureChoice = Literal["file", "sum"]
 
 HOW_TO_GET = (
     "get it from https://zenodo.org/record/3338373 (HQ) or /1117372 (stems), unpack it and set "
@@ -100,66 +100,6 @@ def _decode_streams(path: Path) -> dict[str, Audio]:
         raise DatasetError(f"{path}: not a readable .stem.mp4 ({error})") from error
 
 
-def sum_of_stems(stems: dict[str, Audio]) -> Audio:
-    """The mixture as the exact sum, accumulated in float64."""
-    samples = np.stack([audio.samples for audio in stems.values()])
-    return Audio(
-        samples.sum(0, dtype=np.float64).astype(np.float32), next(iter(stems.values())).rate
-    )
-
-
-def load_stem_folder(
-    folder: Path, mixture: MixtureChoice = "file", suffixes: tuple[str, ...] = (".wav",)
-) -> TrackAudio:
-    """Read ``{vocals,drums,bass,other}`` and, unless it is to be summed, ``mixture``.
-
-    Raises
-    ------
-    DatasetError
-        naming the file that is missing, unreadable, or of another rate or length.
-    """
-    try:
-        stems = {stem: read_audio(_stem_file(folder, stem, suffixes)) for stem in STEMS}
-        if mixture == "file":
-            mixed = read_audio(_stem_file(folder, "mixture", suffixes))
-        else:
-            mixed = _summed(folder, stems)
-    except AudioError as error:
-        raise DatasetError(str(error)) from error
-    _check_alike(folder, {"mixture": mixed, **stems})
-    return TrackAudio(mixed, stems, mixture)
-
-
-def _summed(folder: Path, stems: dict[str, Audio]) -> Audio:
-    _check_alike(folder, stems)
-    return sum_of_stems(stems)
-
-
-def _stem_file(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
-    for suffix in suffixes:
-        if (folder / f"{stem}{suffix}").is_file():
-            return folder / f"{stem}{suffix}"
-    raise DatasetError(f"{folder}: no {stem}{'|'.join(suffixes)}")
-
-
-def _check_alike(folder: Path, parts: dict[str, Audio]) -> None:
-    first_name, first = next(iter(parts.items()))
-    for name, audio in parts.items():
-        if audio.rate != first.rate:
-            raise DatasetError(
-                f"{folder}: {name} is at {audio.rate} Hz, {first_name} at {first.rate} Hz"
-            )
-        if audio.frames != first.frames:
-            raise DatasetError(
-                f"{folder}: {name} has {audio.frames} frames, {first_name} {first.frames}: "
-                "a file is cut short, or the files belong to different songs"
-            )
-        if audio.channels != first.channels:
-            raise DatasetError(
-                f"{folder}: {name} has {audio.channels} channels, {first_name} {first.channels}"
-            )
-
-
 @dataclass(frozen=True)
 class MusdbDataset:
     """MUSDB18 of one edition under ``root``; see :func:`musdb18hq` and its siblings."""
@@ -203,7 +143,7 @@ class MusdbDataset:
 
     def _track(self, folder: str, entry: Path) -> Track | None:
         hq = self.edition == "hq"
-        if hq != entry.is_dir() or entry.name.startswith("."):
+        if hq != entry.is_dir() or entry.name.startswith(".") or is_junk(entry):
             return None
         if not hq and not entry.name.endswith(".stem.mp4"):
             return None
@@ -212,7 +152,7 @@ class MusdbDataset:
         if (self.split == "valid" and not validation) or (self.split == "train" and validation):
             return None
         split = "valid" if validation else folder
-        files = tuple(str(p) for p in sorted(entry.glob("*.wav"))) if hq else (str(entry),)
+        files = tuple(map(str, audio_files(entry))) if hq else (str(entry),)
         return Track(name, split, self.edition, partial(self._load, entry), files)
 
     def _load(self, entry: Path) -> TrackAudio:

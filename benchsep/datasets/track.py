@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from benchsep.audio import STEMS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,7 +49,9 @@ class Track:
     edition: Edition
     loader: Callable[[], TrackAudio] = field(repr=False, compare=False)
     paths: tuple[str, ...] = ()
-    """Files behind the track, for messages; may be empty."""
+    """Files behind the track; may be empty."""
+    stems: tuple[str, ...] = STEMS
+    """The stems that have a true reference."""
 
     def load(self) -> TrackAudio:
         return self.loader()

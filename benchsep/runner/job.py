@@ -240,7 +240,7 @@ def wanted_scores(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
     pairs = []
     for metric in map(get_metric, job.metrics):
         stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
-        offered = tuple(s for s in stems if s in job.info.stems)
+        offered = tuple(s for s in stems if s in job.info.stems and s in job.track.stems)
         if offered:
             pairs.append((metric, offered))
     return pairs

@@ -9,8 +9,9 @@ import pytest
 
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.datasets.clip import clip_path
+from benchsep.datasets.folder import folder
 from benchsep.datasets.load import default_dataset, load_dataset
-from benchsep.datasets.musdb import VALIDATION, load_stem_mp4
+from benchsep.datasets.musdb import VALIDATION, load_stem_mp4, musdb18hq
 from benchsep.errors import DatasetError, UsageError
 
 RATE = 8000
@@ -161,3 +162,86 @@ def test_splits_and_samples_are_those_of_the_musdb_package(shared):
     found = track.load().stems["vocals"].samples
     frames = min(expected.shape[1], found.shape[1])
     assert np.abs(expected[:, :frames] - found[:, :frames]).max() <= 1.0001 / 32768
+
+
+# -- any folder ----------------------------------------------------------------------------------
+
+
+def _write_song(folder, names, *, mixture=True, suffix=".wav"):
+    """A song of tones; returns the samples ``[channels, n]`` by name."""
+    t = np.arange(4000) / 8000
+    parts = {
+        name: 0.1 * np.sin(2 * np.pi * 100 * (i + 1) * t)[None].repeat(2, 0).astype(np.float32)
+        for i, name in enumerate(names)
+    }
+    for name, samples in parts.items():
+        write_audio(folder / f"{name}{suffix}", Audio(samples, 8000))
+    if mixture:
+        write_audio(folder / f"mixture{suffix}", Audio(sum(parts.values()), 8000))
+    return parts
+
+
+def test_names_of_stem_files_are_read_in_any_spelling(tmp_path):
+    names = ("Vocals", "A - B_DRUMS", "A - B - bass", "other")
+    _write_song(tmp_path / "A - B", names, mixture=False)
+    (track,) = folder(str(tmp_path)).tracks()
+    assert tuple(track.load().stems) == STEMS
+
+
+def test_guitar_and_piano_of_a_dataset_are_part_of_other(tmp_path):
+    parts = _write_song(tmp_path / "A", (*STEMS, "guitar", "piano"))
+    (track,) = folder(str(tmp_path)).tracks()
+    expected = parts["other"] + parts["guitar"] + parts["piano"]
+    assert np.allclose(track.load().stems["other"].samples, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("rest", ["other", "instrumental"])
+def test_a_dataset_of_vocals_and_the_rest_offers_vocals(tmp_path, rest):
+    parts = _write_song(tmp_path / "A", ("vocals", rest))
+    (track,) = folder(str(tmp_path)).tracks()
+    assert track.stems == ("vocals",)
+    loaded = track.load()
+    assert set(loaded.stems) == {"vocals", "accompaniment"}
+    assert np.allclose(loaded.stems["accompaniment"].samples, parts[rest], atol=1e-6)
+
+
+def test_vocals_and_mixture_are_enough(tmp_path):
+    parts = _write_song(tmp_path / "A", ("vocals",), mixture=False)
+    mixture = Audio(parts["vocals"] * 3, 8000)
+    write_audio(tmp_path / "A" / "mixture.wav", mixture)
+    (track,) = folder(str(tmp_path)).tracks()
+    rest = track.load().stems["accompaniment"]
+    assert np.allclose(rest.samples, 2 * parts["vocals"], atol=1e-6)
+
+
+def test_a_file_that_only_one_track_lacks_is_an_error(tmp_path):
+    _write_song(tmp_path / "A", STEMS)
+    _write_song(tmp_path / "B", STEMS)
+    (tmp_path / "B" / "drums.wav").unlink()
+    with pytest.raises(DatasetError, match="no drums"):
+        folder(str(tmp_path)).tracks()[1].load()
+
+
+def test_tracks_one_level_deeper_are_hinted_at(tmp_path):
+    _write_song(tmp_path / "test" / "A", STEMS)
+    with pytest.raises(DatasetError, match=r"did you mean folder:.*/test\?"):
+        folder(str(tmp_path)).tracks()
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN", "._A"])
+def test_what_a_file_system_left_behind_is_no_track(tmp_path, name):
+    for dataset in (folder, lambda root: musdb18hq(root=root)):
+        root = tmp_path / ("hq/test" if dataset is not folder else "songs")
+        _write_song(root / "A", STEMS)
+        _write_song(root / name, STEMS)
+        given = tmp_path / "hq" if dataset is not folder else root
+        assert [t.name for t in dataset(str(given)).tracks()] == ["A"]
+
+
+def test_the_mixture_of_a_folder_can_be_chosen(tmp_path):
+    parts = _write_song(tmp_path / "A", STEMS)
+    louder = Audio(2 * sum(parts.values()), 8000)
+    write_audio(tmp_path / "A" / "mixture.wav", louder)
+    for choice, factor in (("file", 2), ("sum", 1)):
+        (track,) = folder(str(tmp_path), mixture=choice).tracks()
+        assert np.allclose(track.load().mixture.samples, factor * sum(parts.values()), atol=1e-6)
