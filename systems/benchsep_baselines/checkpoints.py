@@ -420,6 +420,28 @@ def load_pickle(path: Path, *, admitted: dict[str, Any], trust_pickle: bool) -> 
         ) from error
 
 
+def _numpy_scalar(dtype: Any, data: bytes) -> Any:
+    """A number that numpy pickled (``{"best_metric": np.float64(7)}``)."""
+    import numpy as np
+
+    if np.dtype(dtype).kind not in "biufc":
+        raise CheckpointError(f"a scalar of type {dtype} in a checkpoint, expected a number")
+    return np.frombuffer(data, dtype)[0]
+
+
+def numpy_scalars() -> dict[str, Any]:
+    """What a pickled numpy number refers to; none of it can run code from the file."""
+    import numpy as np
+
+    kinds = [np.dtype(code) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")]
+    return {
+        "numpy.core.multiarray.scalar": _numpy_scalar,
+        "numpy._core.multiarray.scalar": _numpy_scalar,
+        "numpy.dtype": np.dtype,
+        **{f"numpy.dtypes.{type(kind).__name__}": type(kind) for kind in kinds},
+    }
+
+
 def _strangers(path: Path) -> set[str]:
     import torch
 

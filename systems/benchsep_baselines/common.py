@@ -13,12 +13,14 @@ sample is padded.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchsep.audio import STEMS, Audio, fit_length
-from benchsep.errors import SeparatorError, UsageError
+from benchsep.audio import Audio, fit_length
+from benchsep.errors import CheckpointError, SeparatorError, UsageError
+from benchsep.stems.names import StemMap, stem_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +37,8 @@ class Separator(ABC):
     """A model behind the contract; subclasses implement :meth:`_estimate` in the model's domain."""
 
     info: SystemInfo
+    stems: StemMap
+    """What the model's own names mean."""
     minimum_frames = 2
     """Shorter inputs are zero-padded to a second: a deviation needs two samples."""
 
@@ -52,15 +56,18 @@ class Separator(ABC):
         samples = inside.samples
         if inside.frames < self.minimum_frames:
             samples = fit_length(samples, RATE)
-        estimates = self._estimate(samples, seed)
+        parts = self.stems.gather(self._estimate(samples, seed))
         return {
-            stem: self._outside(estimates[stem], inside.frames, stem, mixture)
+            stem: self._outside(_sum(parts[stem]), inside.frames, stem, mixture)
             for stem in self.info.stems
         }
 
     @abstractmethod
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
-        """Stems ``[2, T]`` of a mixture ``[2, T]`` at 44.1 kHz that is not silent."""
+        """Outputs ``[2, T]`` by the model's own names, of a mixture ``[2, T]`` at 44.1 kHz.
+
+        The mixture is not silent.
+        """
 
     def _outside(
         self, samples: NDArray[np.float32], frames: int, stem: str, mixture: Audio
@@ -73,9 +80,35 @@ class Separator(ABC):
         return Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
 
 
-def ordered_stems(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Those of our stems that a model has, in our order; its own extras are left out."""
-    return tuple(stem for stem in STEMS if stem in names)
+def _sum(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def offered_stems(names: list[str], outputs: list[str], where: object) -> StemMap:
+    """What a model offers: ``names`` are all its instruments, ``outputs`` those that it returns.
+
+    A single-target model returns one of its instruments, and the others tell what that one means:
+    ``other`` of ``[vocals, other]`` is an accompaniment, ``other`` of the four stems is a stem.
+
+    Raises
+    ------
+    CheckpointError
+        not one of the four stems is returned.
+    """
+    try:
+        stems = stem_map(names)
+    except ValueError as error:
+        raise CheckpointError(f"{where}: its stems are {names}: {error}") from error
+    sources = {s: parts for s, parts in stems.sources.items() if set(parts) <= set(outputs)}
+    if not sources:
+        raise CheckpointError(
+            f"{where}: it returns {outputs} of {names}, and none of these is vocals, drums, bass "
+            "or other; without drums and bass in the set, 'other' is everything but the vocals"
+        )
+    return replace(stems, sources=sources)
 
 
 def number(name: str, value: str | float, *, low: float, high: float) -> float:

@@ -6,8 +6,8 @@ call      upstream's, bit for bit on the CPU: normalise by the mono mean and dev
           ``demucs.apply.apply_model`` (``demucs.api.Separator.separate_tensor`` does the same)
 shifts    drawn from stdlib ``random``, which upstream's command line never seeds; here it is
           seeded for the call and put back afterwards, so an estimate can be repeated
-stems     mapped by ``model.sources``, never by position; ``htdemucs_6s`` adds its guitar and
-          piano to ``other``, so that its four stems still sum to the song
+stems     mapped by ``model.sources``, never by position; guitar and piano of ``htdemucs_6s`` are
+          added to ``other``, so that its four stems still sum to the song
 files     ``.th`` (torch.save of class, arguments, half-precision state) and ``.safetensors``
           (the same in metadata), as upstream writes them
 
@@ -32,7 +32,7 @@ from benchsep_baselines import checkpoints
 from benchsep_baselines.common import (
     Separator,
     number,
-    ordered_stems,
+    offered_stems,
     package_version,
     switch,
     whole,
@@ -114,10 +114,12 @@ class Demucs(Separator):
         self.model = _assemble(weights, trust_pickle=switch("trust_pickle", trust_pickle))
         self._check_segment()
         self.model.to(self.device).eval()
+        sources = list(self.model.sources)
+        self.stems = offered_stems(sources, sources, weights.paths[0])
         self.info = SystemInfo(
             name=name,
             family="discriminative",
-            stems=ordered_stems(self.model.sources),
+            stems=self.stems.stems,
             checkpoint=weights.label,
             checkpoint_sha256=checkpoints.combined_sha256(weights.paths),
             training_data=weights.training_data,
@@ -164,15 +166,7 @@ class Demucs(Separator):
         finally:
             random.setstate(caller)
         stems = (out.cpu() * std + mean)[0].numpy()
-        return _folded(dict(zip(self.model.sources, stems, strict=True)))
-
-
-def _folded(stems: dict[str, Any]) -> dict[str, Any]:
-    """Guitar and piano belong to ``other`` in the four-stem convention."""
-    for extra in ("guitar", "piano"):
-        if extra in stems:
-            stems["other"] = stems["other"] + stems.pop(extra)
-    return stems
+        return dict(zip(self.model.sources, stems, strict=True))
 
 
 # --- which weights -------------------------------------------------------------------------

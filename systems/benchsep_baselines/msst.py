@@ -30,7 +30,7 @@ from benchsep_baselines import checkpoints
 from benchsep_baselines.chunking import demix
 from benchsep_baselines.common import (
     Separator,
-    ordered_stems,
+    offered_stems,
     package_version,
     switch,
     whole,
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-STATE_KEYS = ("state", "state_dict", "model_state_dict")
+STATE_KEYS = ("state", "state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "model.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class Settings:
 
     arguments: dict[str, Any]
     instruments: list[str]
+    """What the model returns."""
+    names: list[str]
+    """All instruments of the configuration; with a target, more than the model returns."""
     chunk: int
     overlap: int
     normalize: bool = False
@@ -89,10 +93,11 @@ class MsstSeparator(Separator):
         model = build(dict(settings.arguments), found.config or found.weights)
         load_strictly(model, state, found.weights)
         self.model = model.to(self.device).eval()
+        self.stems = offered_stems(settings.names, settings.instruments, found.weights)
         self.info = SystemInfo(
             name=name,
             family="discriminative",
-            stems=ordered_stems(settings.instruments),
+            stems=self.stems.stems,
             checkpoint=found.label,
             checkpoint_sha256=checkpoints.combined_sha256(
                 [p for p in (found.weights, found.config) if p is not None]
@@ -105,15 +110,11 @@ class MsstSeparator(Separator):
                 "chunk": settings.chunk,
                 "overlap": self.overlap,
                 "precision": "float32",
+                **({"stems": self.stems.folded} if self.stems.folded else {}),
                 **declared,
             },
             options_in_name=("checkpoint", "config", "trust_pickle"),
         )
-        if not self.info.stems:
-            raise CheckpointError(
-                f"{found.weights}: its stems are {settings.instruments}, expected at least one of "
-                "vocals, drums, bass, other"
-            )
 
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
         stems = demix(
@@ -203,7 +204,10 @@ def read_pair(found: Found, *, trust_pickle: bool) -> tuple[Settings, dict[str, 
     if found.weights.suffix == ".safetensors":
         state, metadata = checkpoints.load_safetensors(found.weights)
     else:
-        package = checkpoints.load_pickle(found.weights, admitted={}, trust_pickle=trust_pickle)
+        admitted = checkpoints.numpy_scalars()
+        package = checkpoints.load_pickle(
+            found.weights, admitted=admitted, trust_pickle=trust_pickle
+        )
         state = unwrapped(package, found.weights)
     if found.config is not None:
         return settings_of(read_yaml(found.config), found.config), state
@@ -216,13 +220,21 @@ def read_pair(found: Found, *, trust_pickle: bool) -> tuple[Settings, dict[str, 
 
 
 def unwrapped(package: Any, path: Path) -> dict[str, Any]:
-    """The state dict of a checkpoint, whatever it is kept under."""
-    if isinstance(package, dict):
-        for key in STATE_KEYS:
-            if isinstance(package.get(key), dict):
-                return dict(package[key])
-        return package
-    raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
+    """The state dict of a checkpoint, whatever key or prefix a training program put around it.
+
+    Keys of wrappers (``{"model": {...}}``, Lightning's ``state_dict``) are opened; prefixes that
+    every tensor's name has (``module.`` of DataParallel, ``model.`` of Lightning, ``_orig_mod.`` of
+    torch.compile) are removed.
+    """
+    if not isinstance(package, dict):
+        raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
+    for key in STATE_KEYS:
+        if isinstance(package.get(key), dict):
+            return unwrapped(package[key], path)
+    prefix = next((p for p in PREFIXES if package and all(k.startswith(p) for k in package)), None)
+    if prefix is None:
+        return dict(package)
+    return unwrapped({key.removeprefix(prefix): value for key, value in package.items()}, path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -265,9 +277,10 @@ def settings_of(config: dict[str, Any], path: Path) -> Settings:
         inference = config.get("inference") or {}
         chunk = int(inference.get("chunk_size") or (config.get("audio") or {})["chunk_size"])
         target = training.get("target_instrument")
-        instruments = [str(s).lower() for s in ([target] if target else training["instruments"])]
+        names = [str(s).lower() for s in training.get("instruments") or [target]]
+        instruments = [str(target).lower()] if target else names
         overlap, normalize = int(inference.get("num_overlap", 2)), bool(inference.get("normalize"))
-        return Settings(model, instruments, chunk, overlap, normalize)
+        return Settings(model, instruments, names, chunk, overlap, normalize)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: {error!r}: expected the sections model, audio.chunk_size, "

@@ -26,6 +26,7 @@ import numpy as np
 from benchsep._util.device import torch_device
 from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError, Unavailable
+from benchsep.stems.names import stem_map
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import checkpoints
 from benchsep_baselines.common import Separator, package_version
@@ -55,6 +56,7 @@ class Spleeter(Separator):
         files = [folder / "checkpoints" / "2stems" / f"testcheckpoint{i}.ckpt" for i in (0, 1)]
         self.device = torch_device(device)
         self.nets = [_load(_unet(folder), path).to(self.device) for path in files]
+        self.stems = stem_map(("vocals", "accompaniment"))
         self.info = SystemInfo(
             name="spleeter",
             family="discriminative",

@@ -261,7 +261,7 @@ def test_checkpoints_cannot_run_code(roformer):
         ({"model": {**ROFORMER, "nonsense": 1}}, "does not configure|nonsense"),
         ({"model": {**ROFORMER, "freqs_per_bands": [1, 2]}}, "does not configure"),
         ({"audio": {}, "inference": {}}, "chunk_size"),
-        ({"training": {"instruments": ["speech"]}}, "expected at least one of|another shape"),
+        ({"training": {"instruments": ["speech"]}}, "none of these is vocals|another shape"),
     ],
 )
 def test_a_bad_configuration_is_an_answer(roformer, change, message):
@@ -330,3 +330,52 @@ def test_the_public_configuration_has_the_published_size():
 def test_settings_name_the_missing_section(tmp_path):
     with pytest.raises(CheckpointError, match="expected the sections model"):
         msst.settings_of({"model": {}}, tmp_path / "x.yaml")
+
+
+# --- what the instruments mean, and how a checkpoint may be wrapped ------------------------------
+
+
+def test_six_stems_are_four_and_other_is_their_sum(tmp_path, piece):
+    six = {**ROFORMER, "num_stems": 6}
+    config = config_of(six)
+    config["training"]["instruments"] = [*SOURCES, "guitar", "piano"]
+    system = BSRoformer(checkpoint=str(write_pair(tmp_path, roformer_class(), six, config)))
+    assert system.info.stems == STEMS
+    assert system.info.options["stems"] == "other=guitar+other+piano"
+    parts = system._estimate(piece.samples, 0)
+    expected = parts["other"] + parts["guitar"] + parts["piano"]
+    other = system.separate(piece, seed=0)["other"].samples
+    assert np.allclose(other, expected, atol=1e-6)
+
+
+def test_other_of_a_pair_is_never_musdbs_other(tmp_path):
+    single = {**ROFORMER, "num_stems": 1}
+    config = config_of(single)
+    config["training"] = {"instruments": ["vocals", "other"], "target_instrument": "vocals"}
+    path = write_pair(tmp_path, roformer_class(), single, config)
+    assert BSRoformer(checkpoint=str(path)).info.stems == ("vocals",)
+    config["training"]["target_instrument"] = "other"
+    path = write_pair(tmp_path, roformer_class(), single, config)
+    with pytest.raises(CheckpointError, match="everything but the vocals"):
+        BSRoformer(checkpoint=str(path))
+    config["training"]["instruments"] = SOURCES
+    path = write_pair(tmp_path, roformer_class(), single, config)
+    assert BSRoformer(checkpoint=str(path)).info.stems == ("other",)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {f"module.{k}": v for k, v in state.items()},
+        lambda state: {"model": state},
+        lambda state: {"state_dict": {f"model.{k}": v for k, v in state.items()}},
+        lambda state: {"model_state_dict": state, "best_metric": np.float64(7)},
+        lambda state: {"state_dict": {f"_orig_mod.module.{k}": v for k, v in state.items()}},
+    ],
+    ids=["DataParallel", "model", "Lightning", "numpy scalar", "compiled"],
+)
+def test_wrapped_checkpoints_are_opened(roformer, wrap):
+    plain = BSRoformer(checkpoint=str(roformer)).model.state_dict()
+    torch.save(wrap(dict(plain)), roformer)
+    wrapped = BSRoformer(checkpoint=str(roformer)).model.state_dict()
+    assert all(torch.equal(plain[key], wrapped[key]) for key in plain)
