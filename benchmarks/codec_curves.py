@@ -1,11 +1,11 @@
 """Figure of a codec training: losses over CPU time, codebook use, ceiling per stem.
 
-Run: ``python -m benchmarks.codec_curves WORK_FOLDER CEILING_CSV OUT_PNG``.
+python -m benchmarks.codec_curves WORK_FOLDER CEILING_CSV OUT_PNG
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import matplotlib
@@ -14,11 +14,21 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from benchmarks.publish import write_chart
+
 STEMS = ("vocals", "drums", "bass", "other")
 
 
 def main() -> None:
-    work, ceiling, out = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("work", type=Path, help="folder of the codec's training")
+    parser.add_argument("ceiling", type=Path, help="CSV of benchmarks.codec_ceiling")
+    parser.add_argument("out", type=Path, help="PNG to write")
+    options = parser.parse_args()
+    draw(options.work, options.ceiling, options.out)
+
+
+def draw(work: Path, ceiling: Path, out: Path) -> None:
     train = pd.read_csv(work / "train.csv").drop_duplicates("step", keep="last")
     train, valid = train.sort_values("step"), pd.read_csv(work / "valid.csv")
     hubert = pd.read_csv(work / "hubert" / "hubert.csv")
@@ -57,6 +67,7 @@ def main() -> None:
     axes[1, 1].set(ylabel="ViSQOL of encode → decode", ylim=(1, 4.8))
     axes[1, 1].axhline(4.732, color="grey", lw=0.8, ls=":")
     fig.savefig(out, dpi=110)
+    write_chart(out, out)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ so does the codec's ceiling, but for SI-SDR, which at -42 dB is the logarithm of
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 from pathlib import Path
 
 from benchsep.gate.baseline import read_baseline, tolerance_entry, write_content
@@ -33,9 +33,17 @@ def rounded_up(value: float) -> float:
     return round(math.ceil(value / unit) * unit, 6)
 
 
-def main(runs: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "runs", nargs="+", type=Path, help="the demo's run, and runs of other seeds"
+    )
+    write_tolerances(parser.parse_args().runs)
+
+
+def write_tolerances(runs: list[Path]) -> None:
     content = read_baseline(BASELINE)
-    measured = noise([load_run(Path(run)) for run in runs])
+    measured = noise([load_run(run) for run in runs])
     largest: dict[str, float] = {}
     for (system, _, metric), spread in measured.items():
         if system in SAMPLING:
@@ -50,4 +58,4 @@ def main(runs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,4 +1,4 @@
-"""Photographs the listening page for the README: wide, and as a telephone shows it in the dark.
+"""Screenshots of the listening page for the README: wide, and narrow with dark colours.
 
     python -m benchmarks.page_picture runs/demo-report/index.html docs/images
 
@@ -9,9 +9,11 @@ Look at both before committing them.
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
+
+from benchmarks.publish import write_chart
 
 
 def main(page: Path, out: Path) -> None:
@@ -38,9 +40,13 @@ def main(page: Path, out: Path) -> None:
         narrow.wait_for_selector(".scores")
         narrow.screenshot(path=str(out / "listening-page-360.png"))
         browser.close()
+    for name in ("listening-page.png", "listening-page-360.png"):
+        write_chart(out / name, out / name)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        raise SystemExit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("page", type=Path, help="the report's index.html")
+    parser.add_argument("out", type=Path, help="folder for the pictures")
+    options = parser.parse_args()
+    main(options.page, options.out)

@@ -1,12 +1,13 @@
 """Seconds that a finished run of 50 tracks x 5 systems x 4 stems takes when started again.
 
-``python -m benchmarks.resume`` makes short songs, runs the yardsticks and a folder of estimates
-over them once, then times the same command twice more, in a new process each time. CPU seconds are
-shown beside the wall-clock time, which means something on an idle machine alone.
+``python -m benchmarks.resume`` makes short songs, runs the reference systems and a folder of
+estimates over them once, and then runs the same command twice more, in a new process each time. It
+prints wall-clock seconds, which are meaningful on an idle machine only, and CPU seconds.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -18,21 +19,27 @@ import numpy as np
 
 from benchsep.audio import STEMS, Audio, write_audio
 
-TRACKS, RATE, FRAMES = 50, 44_100, 8_820
+RATE, NUM_SAMPLES = 44_100, 8_820
 
 
-def make_songs(root: Path) -> None:
+def make_songs(root: Path, tracks: int) -> None:
     rng = np.random.default_rng(0)
-    for index in range(TRACKS):
+    for index in range(tracks):
         for stem in STEMS:
-            samples = rng.normal(0, 0.1, (2, FRAMES)).astype(np.float32)
+            samples = rng.normal(0, 0.1, (2, NUM_SAMPLES)).astype(np.float32)
             write_audio(root / f"song {index:02d}" / f"{stem}.wav", Audio(samples, RATE))
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--tracks", type=int, default=50)
+    measure(parser.parse_args().tracks)
+
+
+def measure(tracks: int) -> None:
     with tempfile.TemporaryDirectory() as work:
         songs = Path(work) / "songs"
-        make_songs(songs)
+        make_songs(songs, tracks)
         command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}"]
         command += ["--systems", f"dir:{songs}", "--metrics", "usdr,sisdr,mrstft"]
         command += ["-o", str(Path(work) / "run"), "--format", "md"]
