@@ -94,7 +94,7 @@ def main() -> None:
     mini = PRESETS["mini"]
     lm = mini.lm.model_copy(update={"dim": args.dim, "layers": args.layers, "ffn": 3 * args.dim})
     model = TokenLM(mini.model_copy(update={"lm": lm})).eval()
-    head = model.head or model.anchored.out
+    head = model.head or model.latent_head.out
     parts = [model.decoder, head, model.embed_in]
     weights = sum(p.numel() for part in parts for p in part.parameters()) + model.tables.numel()
     megabytes = max(1, weights * 4 // 2**20)

@@ -21,8 +21,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from tokensep.dsp.stereo import rms
 from tokensep.lm.config import STEMS
-from tokensep.separator import TokenSep, rms
+from tokensep.separator import TokenSep
 from tokensep.train.data import decode, musdb_files, validation_songs
 
 

@@ -22,9 +22,9 @@ import numpy as np
 import soxr
 import torch
 from tokensep import config as configs
-from tokensep.dsp.stereo import mask_mixture
+from tokensep.dsp.stereo import mask_mixture, rms
 from tokensep.lm.config import STEMS, InferenceConfig
-from tokensep.separator import TokenSep, rms
+from tokensep.separator import TokenSep
 from tokensep.train.data import decode, musdb_files, validation_songs
 
 from benchsep.metrics.visqol.engine import Reference

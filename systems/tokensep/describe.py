@@ -65,14 +65,14 @@ def head_products(model: TokenLM) -> int:
                 for known in range(1, layers + 1)
             )
         )
-    head = model.head if model.anchored is None else model.anchored.out
+    head = model.head if model.latent_head is None else model.latent_head.out
     assert head is not None
     return total + count(head)
 
 
 def weights_per_step(model: TokenLM) -> int:
     """Parameters that a step reads: decoder, embedding, heads, and all tables as output heads."""
-    head = model.depth or model.head or (model.anchored and model.anchored.out)
+    head = model.depth or model.head or (model.latent_head and model.latent_head.out)
     assert head is not None
     return sum(count(part) for part in (model.decoder, model.embed_in, head)) + model.tables.numel()
 

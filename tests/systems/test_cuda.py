@@ -120,7 +120,7 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
         torch.manual_seed(0)
         model, codec = TokenLM(config), Codec()
         if kind == "anchored":
-            model.anchor_to(codebooks(codec), torch.randint(0, lm_dummies.ENTRIES, (200, 5)))
+            model.fit_latent_head(codebooks(codec), torch.randint(0, lm_dummies.ENTRIES, (200, 5)))
         trainer = training.Trainer(folder, model, codec, bank, bank.windows(2), cpu.TRAIN)
         assert trainer.model.tables.is_cuda
         return trainer.run(stop_after=stop_after)

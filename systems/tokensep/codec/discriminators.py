@@ -59,6 +59,8 @@ class PeriodDiscriminator(nn.Module):
 class BandDiscriminator(nn.Module):
     """Sees the complex STFT at one resolution, in five bands."""
 
+    window: Tensor
+
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
         self.size = size

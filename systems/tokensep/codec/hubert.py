@@ -110,6 +110,11 @@ class HubertMini(nn.Module):
     config : sizes; see :class:`tokensep.config.TeacherConfig`.
     """
 
+    window: Tensor
+    filters: Tensor
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: TeacherConfig) -> None:
         super().__init__()
         self.config = config

@@ -39,6 +39,9 @@ def gammatone_filters(rate: int, n_fft: int, bands: int = 32, low: float = 50.0)
 class LogBands(nn.Module):
     """Log energies in frequency bands at one time resolution."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, filters: Tensor, size: int, hop: int) -> None:
         super().__init__()
         self.size, self.hop = size, hop
@@ -54,6 +57,8 @@ class LogBands(nn.Module):
 
 class BassDistance(nn.Module):
     """Complex-spectrum distance below a frequency, relative to the reference's level there."""
+
+    window: Tensor
 
     def __init__(self, rate: int, hz: float, size: int = 4096, hop: int = 1024) -> None:
         super().__init__()

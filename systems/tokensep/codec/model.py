@@ -46,6 +46,9 @@ TRAINING_STATISTICS = (".counts", ".sums")
 class AcousticEncoder(nn.Module):
     """Log-magnitude and phase (and log-mel) → token-rate latents ``[B, F / stride, latent]``."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, c: CodecConfig) -> None:
         super().__init__()
         self.config = c
@@ -134,6 +137,8 @@ class SemanticDecoder(nn.Module):
 
 class Decoder(nn.Module):
     """Joined latents → wave, by predicted log-magnitude and phase (Vocos head)."""
+
+    window: Tensor
 
     def __init__(self, c: CodecConfig) -> None:
         super().__init__()

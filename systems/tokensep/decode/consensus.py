@@ -1,17 +1,20 @@
-"""What many draws agree on: expected latents averaged over draws and overlapping windows.
+"""The consensus of several draws: expected latents averaged over draws and overlapping windows.
 
-The expected latent of a token, ``E[z | past, mixture]``, hangs on the past that happened to be
-drawn. Its mean over pasts is ``E[z | mixture]`` (law of total expectation), the least-squares
-estimate of the latent; a few draws approach it. Two windows that overlap are two more draws, with
-another context. Averaging latents keeps what averaging waveforms would cancel: waveforms of two
-draws differ in phase, their latents hardly do.
+The language model gives ``E[z_t | past, mixture]``, the expected latent z_t of a frame given the
+past that happened to be drawn. Its mean over pasts is, by the law of total expectation,
+
+    E_past[ E[z_t | past, mixture] ] = E[z_t | mixture],
+
+the least-squares estimate of the latent from the mixture alone; a few draws approach it. Two
+windows that overlap are two more draws, with another context. Latents are averaged, not waves:
+waves of two draws differ in phase and would cancel, their latents hardly differ.
 
 Conventions
 -----------
 latents   ``[S, F, D]``, F frames of a song or a window
 weight    of a frame in its window: rises linearly from the edge, where context is missing, over
           the overlap
-heard     a frame that lies in at least one window that is not silent
+covered   a frame that at least one window with sound contains
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Consensus:
 
     def __init__(self, frames: int, window: int, overlap: int) -> None:
         self.frames, self.weights = frames, edge_weights(window, overlap)
-        self._mass = torch.zeros(frames + window)
+        self._mass = torch.zeros(frames + window)  # sum of the weights of a frame so far
         self._sum: Tensor | None = None
 
     def add(self, start: int, latents: Tensor) -> None:
@@ -39,16 +42,16 @@ class Consensus:
         stems, window, width = latents.shape
         if self._sum is None:
             self._sum = torch.zeros(stems, len(self._mass), width)
-        self._sum[:, start : start + window] += self.weights[:, None] * latents.cpu()
+        self._sum[:, start : start + window] += self.weights[:, None] * latents.cpu()  # [S, W, D]
         self._mass[start : start + window] += self.weights
 
     @property
-    def heard(self) -> Tensor:
+    def covered(self) -> Tensor:
         """``[frames]``, bool."""
         return self._mass[: self.frames] > 0
 
     def mean(self) -> Tensor | None:
-        """``[S, frames, D]``, zero where nothing was heard; None if nothing was added."""
+        """``[S, frames, D]``, zero where no window covers it; None if nothing was added."""
         if self._sum is None:
             return None
         return (self._sum / self._mass.clamp_min(1e-9)[:, None])[:, : self.frames]

@@ -1,10 +1,10 @@
 """One decoding step with little between the weights and the memory bus.
 
 At batch 1 a step costs what it takes to read the weights once; all else is overhead of small
-operations. So: each matrix lies in memory as its product reads it fastest, norms' gains are folded
+operations. So: each matrix is stored as its product reads it fastest, norms' gains are folded
 into the matrices that follow them, residual additions into the products, rotation signs into the
 sine table, padding into a zero row of the token tables, and keys and values go into buffers of the
-final size. The numbers are those of :class:`tokensep.lm.model.Decoder` up to rounding (tested).
+final size. The numbers are those of :class:`tokensep.lm.decoder.Decoder` up to rounding (tested).
 
 Conventions
 -----------
@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from tokensep.lm.model import Decoder, TokenLM
+from tokensep.lm.decoder import Block, Decoder, KVCache
+from tokensep.lm.heads import LatentRegressionHead
+from tokensep.lm.model import TokenLM
 
 
 class Matrix:
@@ -40,7 +42,7 @@ class Matrix:
         return torch.addmm(to, x, self.weight)
 
 
-class FastDecoder:
+class StaticDecoder:
     """The blocks of a decoder, one position at a time, over static caches.
 
     Parameters
@@ -52,10 +54,14 @@ class FastDecoder:
 
     def __init__(self, decoder: Decoder, rows: int, length: int, cos: Tensor, sin: Tensor) -> None:
         first = decoder.blocks[0]
+        assert isinstance(first, Block)
         self.heads, self.width = first.heads, first.width
         self.dim = self.heads * self.width
+        # RMSNorm: x / sqrt(|x|^2 / dim + eps) * g = x / sqrt(|x|^2 + dim eps) * (g sqrt(dim)).
+        # The first factor is computed at each step, the second goes into the next matrix.
         self.scale = self.dim**0.5
         self.floor = cos.new_tensor((self.dim * first.norm1.eps) ** 0.5)
+        # Rotation: [a, b] -> [a, b] cos + [-b, a] sin = [a, b] cos + [b, a] [-sin, sin]
         half = self.width // 2
         self.cos = cos
         self.sin = torch.cat([-sin[:, :half], sin[:, half:]], dim=1)
@@ -66,7 +72,7 @@ class FastDecoder:
                 self._folded(block.gate_up.weight, block.norm2.weight, rows),
                 Matrix(block.down.weight, rows),
             )
-            for block in decoder.blocks
+            for block in map(_block, decoder.blocks)
         ]
         self.last = decoder.norm.weight * self.scale
         shape = (rows, self.heads, length, self.width)
@@ -75,21 +81,20 @@ class FastDecoder:
         self.used = 0
 
     def _folded(self, weight: Tensor, gain: Tensor, rows: int) -> Matrix:
-        """A matrix that takes ``x / |x|`` instead of the norm's output."""
+        """A matrix for :meth:`_normalize`'s output: ``W diag(g sqrt(dim))``."""
         return Matrix(weight * (gain * self.scale), rows)
 
-    def _direction(self, x: Tensor) -> Tensor:
-        """``x`` over its length; hypot keeps the norm's epsilon exactly."""
+    def _normalize(self, x: Tensor) -> Tensor:
+        """``x / sqrt(|x|^2 + dim eps)``; hypot keeps the norm's epsilon exactly."""
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x / torch.hypot(length, self.floor)
 
     def fill(self, decoder: Decoder, prefix: Tensor) -> None:
         """Process ``prefix [R, P, dim]`` at once, by the decoder itself."""
-        from tokensep.lm.model import KVCache
-
         cache = KVCache(self.keys, self.values)
         half = self.width // 2
         count = prefix.shape[1]
+        # the decoder's own rotation has the sign in x, not in the table
         sin = torch.cat([-self.sin[:count, :half], self.sin[:count, half:]], dim=1)
         decoder(prefix, self.cos[:count], sin, cache)
         self.used = cache.used
@@ -101,74 +106,91 @@ class FastDecoder:
         for (to_qkv, out, to_gate_up, down), keys, values in zip(
             self.weights, self.keys, self.values, strict=True
         ):
-            qkv = to_qkv(self._direction(x)).reshape(rows, 3, self.heads, self.width)
+            # [R, 3 dim] -> [R, 3, heads, width]; queries and keys are rotated together
+            qkv = to_qkv(self._normalize(x)).reshape(rows, 3, self.heads, self.width)
             qk = qkv[:, :2]
-            turned = torch.cat([qk[..., half:], qk[..., :half]], dim=-1)
-            qk = torch.addcmul(qk * cos, turned, sin)
+            swapped = torch.cat([qk[..., half:], qk[..., :half]], dim=-1)
+            qk = torch.addcmul(qk * cos, swapped, sin)
             keys[:, :, now] = qk[:, 1]
             values[:, :, now] = qkv[:, 2]
+            # one query [R, heads, 1, width] over all stored positions
             y = F.scaled_dot_product_attention(
                 qk[:, 0].unsqueeze(2), keys.narrow(2, 0, now + 1), values.narrow(2, 0, now + 1)
             )
             x = out.added(x, y.reshape(rows, self.dim))
-            gate, up = to_gate_up(self._direction(x)).chunk(2, dim=-1)
+            gate, up = to_gate_up(self._normalize(x)).chunk(2, dim=-1)
             x = down.added(x, F.silu(gate).mul_(up))
         self.used = now + 1
-        return self._direction(x) * self.last
+        return self._normalize(x) * self.last
 
 
-class FastTokens:
+def _block(module: nn.Module) -> Block:
+    assert isinstance(module, Block)
+    return module
+
+
+class StaticTokens:
     """Token tables as a lookup with a zero row for padding, and as heads.
 
-    Anchored heads also need what is known of each frame: the entries of the last steps, from which
-    one product makes every layer's sum.
+    The latent regression head also needs what is known of each frame: the entries of the last
+    steps, from which one product makes every layer's sum.
     """
 
     def __init__(self, model: TokenLM, rows: int) -> None:
         layers, entries, width = model.tables.shape
+        # [K (V + 1), w]: entry V of each layer is zero, so padding needs no mask
         self.table = F.pad(model.tables, (0, 0, 0, 1)).reshape(-1, width)
         self.mix = Matrix(model.embed_in.weight, rows)
         self.offset = torch.arange(layers, device=self.table.device) * (entries + 1)
-        self.layers, self.width, self.anchored = layers, width, model.anchored
-        self.books, self.bias = model.tables.transpose(1, 2), model.bias[:, None]
+        self.layers, self.width, self.latent_head = layers, width, model.latent_head
+        # logits are query [K, R, w] x codebooks [K, w, V] + bias [K, 1, V]
+        self.codebooks, self.bias = model.tables.transpose(1, 2), model.bias[:, None]
         self.latents: Tensor | None = None
-        if model.anchored is not None:
-            head, self.pick = model.anchored, model.anchored.pick
-            self.head: Matrix | None = Matrix(head.out.weight, rows)
-            self.head_bias = head.out.bias
-            precision = head.precision()[..., None]
-            self.books = self.books * precision
-            self.bias = (model.bias - 0.5 * (model.tables.square() @ precision)[..., 0])[:, None]
-            self._history(model, rows)
-        else:
-            self.head = None if model.head is None else Matrix(model.head.weight, rows)
+        self.head: Matrix | None = None
+        head = model.latent_head
+        if head is not None:
+            # sum_d p_kd (q_kd c_kvd - c_kvd^2 / 2) + bias_kv: the precision goes into the
+            # codebooks, and what does not depend on q into the bias
+            self.head, self.head_bias = Matrix(head.out.weight, rows), head.out.bias
+            precision = head.precision()[..., None]  # [K, w, 1]
+            self.codebooks = self.codebooks * precision
+            offset = model.bias - 0.5 * (model.tables.square() @ precision)[..., 0]
+            self.bias = offset[:, None]
+            self._prepare_history(model, head, rows)
+        elif model.head is not None:
+            self.head = Matrix(model.head.weight, rows)
 
-    def _history(self, model: TokenLM, rows: int) -> None:
-        """``sums [K, span x K]``: which entry of which earlier step belongs to a layer's frame."""
-        assert model.anchored is not None
+    def _prepare_history(self, model: TokenLM, head: LatentRegressionHead, rows: int) -> None:
+        """``sums [K, span x K]``: which entry of which earlier step belongs to a layer's frame.
+
+        Layer k of frame f is in step ``stride f + offset_k``, layer j of it
+        ``offset_k - offset_j`` steps before; ``recent[i]`` holds the entries of i + 1 steps before.
+        """
         offsets, span = model.layout.offsets, max(1, model.layout.span)
         sums = torch.zeros(self.layers, span, self.layers)
-        for k, j in model.anchored.known.nonzero().tolist():
+        for k, j in head.known_layers.nonzero().tolist():
             sums[k, offsets[k] - offsets[j] - 1, j] = 1.0
         self.sums = sums.flatten(1).to(self.table)
         self.recent = self.table.new_zeros(span, self.layers, rows, self.width)
 
-    def embed(self, cells: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor) -> Tensor:
         """``[R, K]`` → ``[R, dim]``."""
-        flat = F.embedding(cells + self.offset, self.table)
-        if self.anchored is not None:
-            self.recent = torch.cat([flat.transpose(0, 1)[None], self.recent[:-1]])
-        return self.mix(flat.view(len(cells), -1))
+        vectors = F.embedding(tokens + self.offset, self.table)  # [R, K, w]
+        if self.latent_head is not None:
+            # newest first: [span, K, R, w]
+            self.recent = torch.cat([vectors.transpose(0, 1)[None], self.recent[:-1]])
+        return self.mix(vectors.view(len(tokens), -1))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``[R, dim]`` → ``[R, K, V]``."""
         assert self.head is not None
         rows = len(hidden)
-        if self.anchored is None:
-            query = self.head(hidden).view(rows, self.layers, -1).transpose(0, 1)
+        if self.latent_head is None:
+            query = self.head(hidden).view(rows, self.layers, -1).transpose(0, 1)  # [K, R, w]
         else:
             self.latents = (self.head(hidden) + self.head_bias).view(rows, -1, self.width)
+            # [K, span K] x [span K, R w]: for each layer the sum of the known entries of its frame
             known = torch.mm(self.sums, self.recent.view(self.sums.shape[1], -1))
-            query = self.latents[:, self.pick].transpose(0, 1)
+            query = self.latents[:, self.latent_head.head_of_layer].transpose(0, 1)  # [K, R, w]
             query = query - known.view(self.layers, rows, self.width)
-        return torch.baddbmm(self.bias, query, self.books).transpose(0, 1)
+        return torch.baddbmm(self.bias, query, self.codebooks).transpose(0, 1)

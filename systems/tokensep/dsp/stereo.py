@@ -6,7 +6,8 @@ samples does not grow with the song.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,51 @@ from torch import Tensor
 from tokensep.dsp.spectra import BINS, FFT, Synthesis, blocks
 
 Samples = NDArray[np.float32]
+SILENT = 1e-6
+"""RMS below which a signal is silence (-120 dBFS): nothing is generated for it."""
+
+
+def rms(samples: Samples) -> float:
+    """Root mean square over all channels and samples."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """How mono stems become the channels of the mixture.
+
+    ``refine`` ``mask`` or ``blend`` decides alone; with ``none`` the ``mode`` does.
+    """
+
+    mode: str
+    """``panning``, ``mid-side`` or ``mono``."""
+    refine: str
+    """``none``, ``mask`` or ``blend``."""
+    mask_power: float = 1.0
+
+    def separate(
+        self, mixture: Samples, separate_mono: Callable[[Samples, int], Samples]
+    ) -> Samples:
+        """Stems ``[S, C, T]`` of ``mixture [C, T]``.
+
+        ``separate_mono(signal [T], song) → [S, T]``; ``song`` is 0 for the mean of the channels
+        and 1 for the side signal, so that the two draw with different seeds.
+        """
+        channels = mixture.shape[0]
+        stems = separate_mono(mixture.mean(0), 0)
+        if rms(mixture) < SILENT:
+            return np.zeros((len(stems), *mixture.shape), np.float32)
+        if self.refine == "mask":
+            return mask_mixture(mixture, stems, self.mask_power)
+        if self.refine == "blend":
+            return blend_mixture(mixture, stems, self.mask_power)
+        if channels == 1 or self.mode == "mono":
+            return np.repeat(stems[:, None], channels, 1)
+        if self.mode == "mid-side" and channels == 2:
+            # mid = (L + R) / 2 and side = (L - R) / 2, so L = mid + side and R = mid - side
+            sides = separate_mono(0.5 * (mixture[0] - mixture[1]), 1)
+            return np.stack([stems + sides, stems - sides], 1)
+        return pan(mixture, stems)
 
 
 def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> Samples:

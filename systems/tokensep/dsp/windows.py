@@ -9,10 +9,51 @@ weights   rise and fall linearly over the overlap (at most half a window); those
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Overlapping windows over a signal of ``length`` samples: cut, grouped, cross-faded.
+
+    ``window`` and ``overlap`` are samples too.
+    """
+
+    length: int
+    window: int
+    overlap: int
+
+    @property
+    def starts(self) -> list[int]:
+        """First sample of each window."""
+        return window_starts(self.length, self.window, self.overlap)
+
+    def batches(self, size: int) -> Iterator[list[int]]:
+        """Indices of the windows in order, at most ``size`` at a time."""
+        count = len(self.starts)
+        for first in range(0, count, size):
+            yield list(range(first, min(first + size, count)))
+
+    def cut(self, signal: Tensor, index: int) -> Tensor:
+        """One window of ``signal [..., T]``: ``[..., window]``, with zeros after its end."""
+        start = index * (self.window - self.overlap)
+        piece = signal[..., start : start + self.window]
+        return functional.pad(piece, (0, self.window - piece.shape[-1]))
+
+    def cross_fade(self, parts: Iterator[tuple[int, Tensor]], channels: int) -> Tensor:
+        """``[channels, length]`` of pairs of a window's index and its ``[channels, window]``."""
+        starts = self.starts
+        out = torch.zeros(channels, starts[-1] + self.window)
+        for index, part in parts:
+            start = starts[index]
+            weights = fade(self.window, self.overlap, index == 0, index == len(starts) - 1)
+            out[:, start : start + self.window] += weights * part.cpu()
+        return out[:, : self.length]
 
 
 def window_starts(length: int, window: int, overlap: int) -> list[int]:

@@ -193,7 +193,7 @@ class TokenSepOracle:
     def separate(
         self, mixture: Audio, *, seed: int, references: dict[str, Audio]
     ) -> dict[str, Audio]:
-        from tokensep.separator import rms
+        from tokensep.dsp.stereo import rms
 
         level = rms(mixture.mono().samples)
         return {

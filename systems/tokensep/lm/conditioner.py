@@ -48,6 +48,9 @@ def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
 class LogMel(nn.Module):
     """Log-mel frames ``[B, T] → [B, T / hop, bands]``, frame i centred on its own hop."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, rate: int, n_fft: int, hop: int, bands: int) -> None:
         super().__init__()
         if n_fft < hop:

@@ -76,8 +76,9 @@ class LMConfig(Strict):
     code_dim: int = 64
     """Rank of the token tables; each layer's table is both its embedding and its output head."""
     anchored: bool = False
-    """Heads regress the frame's codec latent; a layer's logits are distances of its entries to what
-    that estimate leaves after the layers already known. Tables are then the codec's, frozen."""
+    """Latent regression head: the frame's codec latent is estimated, and a layer's logits are
+    distances of its entries to what the layers already known leave of it
+    (:class:`tokensep.lm.heads.LatentRegressionHead`). Tables are then the codec's, frozen."""
     aligned: bool = True
     """Add the mixture's frame to every target step (paper.md §4 #3)."""
     prefix: bool = True
@@ -96,11 +97,11 @@ class SamplingConfig(Strict):
     drawn, the rest taken greedily; None: all are drawn. ``cfg`` 1 is off.
     """
 
-    temperature: float = Field(0.0, ge=0)
-    top_k: int | None = Field(None, ge=1)
-    top_p: float | None = Field(None, gt=0, le=1)
-    cfg: float = Field(1.0, ge=0)
-    sampled_layers: int | None = Field(None, ge=0)
+    temperature: float = Field(default=0.0, ge=0)
+    top_k: int | None = Field(default=None, ge=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    cfg: float = Field(default=1.0, ge=0)
+    sampled_layers: int | None = Field(default=None, ge=0)
 
 
 class InferenceConfig(Strict):
@@ -122,15 +123,15 @@ class InferenceConfig(Strict):
     """Stems in the order they are drawn (None: that of the configuration)."""
     render: Literal["tokens", "mean", "consensus"] = "tokens"
     refine: Literal["none", "mask", "blend"] = "none"
-    mask_power: float = Field(1.0, gt=0)
+    mask_power: float = Field(default=1.0, gt=0)
     """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
     stereo: Literal["panning", "mid-side", "mono"] = "panning"
-    draws: int = Field(1, ge=1, le=64)
-    overlap_frames: int = Field(8, ge=0)
+    draws: int = Field(default=1, ge=1, le=64)
+    overlap_frames: int = Field(default=8, ge=0)
     """Shared by two neighbouring windows: at most half a window, three quarters in a consensus."""
     prime: bool = False
     """Give each window the previous one's last tokens (then windows are not a batch)."""
-    batch: int = Field(8, ge=1)
+    batch: int = Field(default=8, ge=1)
     """Windows decoded together."""
     step: Literal["auto", "plain", "compiled", "int8"] = "auto"
     """How a decoding step is computed: by torch (``plain``), or ``compiled`` by numba, in fp32 or
@@ -234,12 +235,12 @@ class LMTrainConfig(Strict):
     """Weight of the first layer (``first_heavy``) or ratio between layers (``geometric``)."""
     label_smoothing: float = 0.0
     regression: float = 1.0
-    """Weight of the squared error of the latents that anchored heads estimate."""
+    """Weight of the squared error of the estimated latents (``lm.anchored``)."""
     condition_dropout: float = 0.1
     """Chance that a crop's mixture is hidden, for classifier-free guidance."""
     token_dropout: float = 0.3
     """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
-    self_feeding: float = Field(0.0, ge=0, le=1)
+    self_feeding: float = Field(default=0.0, ge=0, le=1)
     """Largest share of a crop's steps whose input tokens are the model's own draws instead of the
     true ones (scheduled sampling in two passes, 1906.07651): at inference it sees no others."""
     parallel_fraction: float = 0.0

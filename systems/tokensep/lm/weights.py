@@ -1,4 +1,8 @@
-"""The LM's files: ``lm.safetensors`` and ``config.json`` in one folder; never a pickle."""
+"""The LM's files: ``lm.safetensors`` and ``lm.json`` in one folder; never a pickle.
+
+The tensors are named as the modules are, but for the latent regression head, which is ``anchored``
+in files.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,16 @@ from tokensep.lm.config import TokenSepConfig
 from tokensep.lm.model import TokenLM
 
 WEIGHTS, CONFIG = "lm.safetensors", "lm.json"
+HEAD_IN_CODE, HEAD_IN_FILES = "latent_head.", "anchored."
 
 
 def save_lm(folder: Path, model: TokenLM, *, half: bool = True) -> None:
     """Write weights (fp16 unless ``half`` is false) and configuration, each by rename."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: (value.half() if half and value.is_floating_point() else value).contiguous()
-        for name, value in model.state_dict().items()
-    }
+    tensors = {}
+    for name, value in model.state_dict().items():
+        stored = value.half() if half and value.is_floating_point() else value
+        tensors[_renamed(name, HEAD_IN_CODE, HEAD_IN_FILES)] = stored.contiguous()
     save_tensors(folder / WEIGHTS, tensors)
     write_atomically(
         folder / CONFIG, json.dumps(model.config.model_dump(mode="json"), indent=1) + "\n"
@@ -51,9 +56,15 @@ def load_lm(folder: Path) -> TokenLM:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON ({error})") from error
     model = TokenLM(configs.load(TokenSepConfig, data))
-    tensors = read_tensors(folder / WEIGHTS)
+    stored = read_tensors(folder / WEIGHTS)
+    tensors = {_renamed(k, HEAD_IN_FILES, HEAD_IN_CODE): v for k, v in stored.items()}
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:
         raise CheckpointError(f"{folder / WEIGHTS} holds values that are not finite in {bad[:3]}")
     load_strictly(model, tensors, folder / WEIGHTS)
     return model.eval().requires_grad_(False)
+
+
+def _renamed(name: str, old: str, new: str) -> str:
+    """``name`` with the prefix ``old`` replaced by ``new``."""
+    return new + name.removeprefix(old) if name.startswith(old) else name

@@ -75,11 +75,13 @@ class Objective(nn.Module):
         cond = self.model.condition(wave, latents)
         if hide is not None:
             cond = torch.where(hide[:, None, None], self.model.null.expand_as(cond), cond)
-        shown = None
+        own_grid = None
         if own is not None:
-            shown = self.model.own_past(codes, cond, own, parallel=parallel, keep=keep)
-        logits, grid, error = self.model.with_error(
-            codes, cond, parallel=parallel, keep=keep, shown=shown
+            own_grid = self.model.scheduled_sampling_grid(
+                codes, cond, own, parallel=parallel, keep=keep
+            )
+        logits, grid, error = self.model.logits_and_error(
+            codes, cond, parallel=parallel, keep=keep, input_grid=own_grid
         )
         smoothing = self.train_config.label_smoothing if self.training else 0.0
         nll, accuracy = losses.token_nll(logits, grid, label_smoothing=smoothing)
@@ -517,7 +519,7 @@ def train_lm(
     model = TokenLM(config)
     if config.lm.anchored:
         sample = [torch.from_numpy(c.codes.astype(np.int64)).T for c in bank.clips[::7]]
-        model.anchor_to(codebooks(codec), torch.cat(sample))
+        model.fit_latent_head(codebooks(codec), torch.cat(sample))
     else:
         model.start_from_codebooks(codebooks(codec))
     if init is not None:

@@ -110,7 +110,7 @@ def test_the_seed_decides_and_the_batch_does_not(system):
 
 
 def test_priming_continues_the_previous_window(system, monkeypatch):
-    import tokensep.separator as module
+    import tokensep.decode.render as module
 
     seen = []
     real = module.generate
@@ -131,8 +131,8 @@ def test_priming_continues_the_previous_window(system, monkeypatch):
 
 def test_more_draws_never_add_up_worse(system):
     """Reranking keeps the draw whose stems add up to the mixture best."""
+    from tokensep.decode.render import log_mel_distance
     from tokensep.lm.conditioner import LogMel
-    from tokensep.separator import log_mel_distance
 
     audio = noise(1, 12 * HOP)
     mel = LogMel(RATE, 2048, 512, 80)

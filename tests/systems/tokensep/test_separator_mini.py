@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tokensep
+from tokensep.dsp.stereo import rms
 from tokensep.lm.config import PRESETS, STEMS
-from tokensep.separator import TokenSep, rms
+from tokensep.separator import TokenSep
 from tokensep.train.lm import fit_config
 
 WEIGHTS = Path(tokensep.__file__).parent / "weights" / "mini"

@@ -45,7 +45,7 @@ def test_windows_that_agree_give_what_they_agree_on():
         for _ in range(2):
             found.add(start, song[:, start : start + 8])
     torch.testing.assert_close(found.mean(), song[:, :18])
-    assert found.heard.all()
+    assert found.covered.all()
 
 
 def test_a_mean_is_weighted_by_the_distance_from_the_edge():
@@ -57,9 +57,9 @@ def test_a_mean_is_weighted_by_the_distance_from_the_edge():
 
 def test_what_no_window_heard_is_marked():
     found = Consensus(frames=10, window=4, overlap=0)
-    assert found.mean() is None and not found.heard.any()
+    assert found.mean() is None and not found.covered.any()
     found.add(4, torch.ones(1, 4, 2))
-    assert found.heard.tolist() == [False] * 4 + [True] * 4 + [False] * 2
+    assert found.covered.tolist() == [False] * 4 + [True] * 4 + [False] * 2
 
 
 @pytest.mark.parametrize("length", [1, 99, 100, 101, 1234])
@@ -82,13 +82,13 @@ def test_the_mean_of_draws_is_the_mean_of_single_draws(system, monkeypatch):
     """The codec of the test is linear, so the waveforms are averaged with the latents."""
     audio = noise(12 * HOP)
     three = system.separate(audio, RATE, options=changed(stereo="mono"))
-    real, singles = system._generate, []
+    from tokensep.decode import render
+
+    real, singles = render.window_seed, []
     for draw in range(3):
         with monkeypatch.context() as patched:
-            shifted = lambda cond, seeds, *rest, by=draw: real(  # noqa: E731
-                cond, [seed + by for seed in seeds], *rest
-            )
-            patched.setattr(system, "_generate", shifted)
+            shifted = lambda seed, index, by=draw: real(seed, index) + by  # noqa: E731
+            patched.setattr(render, "window_seed", shifted)
             singles.append(system.separate(audio, RATE, options=changed(stereo="mono", draws=1)))
     for stem in STEMS:
         mean = np.mean([single[stem] for single in singles], axis=0)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 from tokensep.codec.codebooks import codebooks
-from tokensep.decode.generate import filtered, generate
+from tokensep.decode.generate import generate
+from tokensep.decode.sampling import filtered
 from tokensep.errors import ConfigError
 from tokensep.lm.config import SamplingConfig
 from tokensep.lm.model import TokenLM
@@ -17,8 +18,8 @@ DRAW = SamplingConfig(temperature=1.0, top_k=8, top_p=0.95)
 def model_and_cond(kind: str, rows: int = 3, frames: int = 5):
     torch.manual_seed(5)
     model = TokenLM(tiny_config(kind)).eval()
-    if model.anchored is not None:
-        model.anchor_to(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (200, 5)))
+    if model.latent_head is not None:
+        model.fit_latent_head(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (200, 5)))
     with torch.no_grad():
         model.null.normal_()
     wave = torch.randn(rows, frames * HOP) * 0.3
@@ -57,15 +58,15 @@ def test_the_compiled_step_chooses_what_the_uncached_model_does(kind, decoding):
 def decoders_outputs(int8: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Outputs ``[steps, R, dim]`` of the plain and the compiled decoder on the same inputs."""
     from tokensep.decode.compiled import CompiledDecoder
-    from tokensep.decode.static import FastDecoder
-    from tokensep.lm.model import Decoder
+    from tokensep.decode.static import StaticDecoder
+    from tokensep.lm.decoder import Decoder
 
     torch.manual_seed(2)
     decoder = Decoder(44, 3, 2, 70, 1e-5, 1e4, 0.0).eval()  # widths that no unrolled loop divides
     for block in decoder.blocks:
         block.norm1.weight.uniform_(0.5, 1.5)
     cos, sin = decoder.rope(torch.arange(12))
-    pair = (FastDecoder(decoder, 2, 12, cos, sin),
+    pair = (StaticDecoder(decoder, 2, 12, cos, sin),
             CompiledDecoder(decoder, 2, 12, cos, sin, int8=int8))  # fmt: skip
     prefix, inputs = torch.randn(2, 4, 44), torch.randn(8, 2, 44)
     for one in pair:
@@ -96,12 +97,14 @@ def test_quantised_columns_are_within_half_a_step():
 
 
 def test_only_long_jobs_of_one_row_are_compiled():
-    from tokensep.decode.compiled import WORTH, worth
+    from tokensep.decode.compiled import STEPS_WORTH_COMPILING as ENOUGH
+    from tokensep.decode.compiled import should_compile
 
-    like = torch.zeros(1)
-    assert worth(WORTH, 1, like)
-    assert not worth(WORTH - 1, 1, like) and not worth(WORTH, 2, like)
-    assert not worth(WORTH, 1, like.half()) and not worth(WORTH, 1, like.to("meta"))
+    weight = torch.zeros(1)
+    assert should_compile(ENOUGH, 1, weight)
+    assert not should_compile(ENOUGH - 1, 1, weight) and not should_compile(ENOUGH, 2, weight)
+    assert not should_compile(ENOUGH, 1, weight.half())
+    assert not should_compile(ENOUGH, 1, weight.to("meta"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -174,7 +177,7 @@ def test_likelihood_and_expected_latents_belong_to_the_distribution():
     """With one-hot books the expected latents are the probabilities themselves."""
     model, cond = model_and_cond("grouped-delay")
     books = torch.eye(5 * ENTRIES).view(5, ENTRIES, -1)
-    result = generate(model, cond, books=books, likelihood=True)
+    result = generate(model, cond, codebooks=books, likelihood=True)
     assert result.latents is not None and result.log_likelihood is not None
     share = result.latents.unflatten(-1, (5, ENTRIES)).transpose(2, 3)  # [R, S, K, F, V]
     torch.testing.assert_close(share.sum(-1), torch.ones(3, 4, 5, 5), atol=1e-4, rtol=0)
@@ -186,7 +189,7 @@ def test_likelihood_and_expected_latents_belong_to_the_distribution():
 def test_only_the_first_layers_are_drawn_when_asked():
     torch.manual_seed(0)
     logits = torch.randn(64, 4, ENTRIES)
-    from tokensep.decode.generate import Sampler
+    from tokensep.decode.sampling import Sampler
 
     sampler = Sampler(SamplingConfig(temperature=3.0, sampled_layers=2), range(64), logits.device)
     tokens = sampler(logits)
@@ -195,7 +198,7 @@ def test_only_the_first_layers_are_drawn_when_asked():
 
 
 def test_draws_follow_the_distribution():
-    from tokensep.decode.generate import Sampler
+    from tokensep.decode.sampling import Sampler
 
     logits = torch.log(torch.tensor([0.6, 0.3, 0.1])).expand(4000, 1, 3).contiguous()
     tokens = Sampler(SamplingConfig(temperature=1.0), range(4000), logits.device)(logits)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 from tokensep.codec.codebooks import codebooks
-from tokensep.lm.model import Decoder, KVCache, TokenLM
+from tokensep.lm.decoder import Decoder, KVCache
+from tokensep.lm.model import TokenLM
 
 from tests.helpers.lm_dummies import ENTRIES, HOP, DummyCodec, tiny_config
 
@@ -13,8 +14,8 @@ KINDS = ("interleaved-delay", "grouped-delay", "depth", "anchored")
 def example(kind: str, batch: int = 2, frames: int = 6):
     torch.manual_seed(3)
     model = TokenLM(tiny_config(kind)).eval()
-    if model.anchored is not None:
-        model.anchor_to(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (200, 5)))
+    if model.latent_head is not None:
+        model.fit_latent_head(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (200, 5)))
     codes = torch.randint(0, ENTRIES, (batch, 4, 5, frames))
     wave = torch.randn(batch, frames * HOP) * 0.1
     codec = DummyCodec()
@@ -74,7 +75,7 @@ def test_cached_equals_uncached():
 
 
 def test_the_fast_step_is_the_decoder():
-    from tokensep.decode.static import FastDecoder
+    from tokensep.decode.static import StaticDecoder
 
     torch.manual_seed(2)
     decoder = Decoder(32, 3, 2, 48, 1e-2, 10_000.0, 0.0).eval()
@@ -84,7 +85,7 @@ def test_the_fast_step_is_the_decoder():
     cos, sin = decoder.rope(torch.arange(11))
     with torch.inference_mode():
         whole = decoder(x, cos, sin)
-        fast = FastDecoder(decoder, 3, 11, cos, sin)
+        fast = StaticDecoder(decoder, 3, 11, cos, sin)
         fast.fill(decoder, x[:, :4])
         steps = torch.stack([fast.step(x[:, n]) for n in range(4, 11)], 1)
     torch.testing.assert_close(steps, whole[:, 4:], atol=1e-5, rtol=1e-5)
@@ -139,41 +140,43 @@ def test_tables_start_from_codebooks():
         assert correlation > 0.9  # 12 dimensions projected to 8 keep the neighbourhoods
 
 
-def anchored_model():
+def latent_regression_model():
     torch.manual_seed(4)
     model = TokenLM(tiny_config("anchored")).eval()
-    model.anchor_to(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (300, 5)))
+    model.fit_latent_head(codebooks(DummyCodec()), torch.randint(0, ENTRIES, (300, 5)))
     return model
 
 
 def test_anchored_tables_add_up_to_the_codecs_latents():
     from tokensep.codec.interface import Codes
 
-    model = anchored_model()
+    model = latent_regression_model()
     codes = torch.randint(0, ENTRIES, (2, 5, 7))
-    rows = model.entries(codes.transpose(1, 2))  # [B, F, K, w]
+    rows = model.token_vectors(codes.transpose(1, 2))  # [B, F, K, w]
     streams = torch.stack([rows[:, :, :2].sum(2), rows[:, :, 2:].sum(2)], 2)
     latents = DummyCodec().latents(Codes.unstack(codes, 2))
-    torch.testing.assert_close(model.anchored.denormalised(streams), latents, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model.latent_head.denormalised(streams), latents, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_perfect_estimate_names_the_tokens_and_has_no_error():
     """True latents in, sharp precision: every layer's argmax is its token, the error is 0."""
-    model = anchored_model()
+    model = latent_regression_model()
     codes = torch.randint(0, ENTRIES, (2, 4, 5, 6))
-    rows = model.entries(codes.transpose(-1, -2))
+    rows = model.token_vectors(codes.transpose(-1, -2))
     true = torch.stack([rows[..., :2, :].sum(-2), rows[..., 2:, :].sum(-2)], -2)  # [B,S,F,2,w]
-    layout, head = model.layout, model.anchored
+    layout, head = model.layout, model.latent_head
     steps = torch.arange(layout.steps(6))[:, None]
     frame = (steps - torch.tensor(head.lags)).clamp(0, 5)
     head.estimates = lambda hidden: true[:, :, frame].flatten(3, 4)
     with torch.no_grad():
         head.log_precision.fill_(1.5)
-        logits, error = model.anchored_logits(torch.zeros(2, 4, layout.steps(6), 32), codes)
+        logits, error = model.latent_logits(torch.zeros(2, 4, layout.steps(6), 32), codes)
     assert float(error) < 1e-10
     grid = layout.to_grid(codes)
     # a residual is coded by the remaining layers too, so only a stream's last layers are exact
-    last = torch.tensor([k for k in range(5) if not head.known[:, k].any()])
+    last = torch.tensor([k for k in range(5) if not head.known_layers[:, k].any()])
     held = (grid != layout.pad)[..., last]
     assert torch.equal(logits.argmax(-1)[..., last][held], grid[..., last][held])
 
@@ -182,9 +185,9 @@ def test_anchored_generation_returns_latents_near_its_tokens():
     """The decoded estimate is finite, of the codec's shape, and the same for a row alone."""
     from tokensep.decode.generate import generate
 
-    model = anchored_model()
+    model = latent_regression_model()
     cond = torch.randn(2, 5, 32)
     books = codebooks(DummyCodec())
-    both, alone = generate(model, cond, books=books), generate(model, cond[1:], books=books)
+    both, alone = generate(model, cond, codebooks=books), generate(model, cond[1:], codebooks=books)
     assert both.latents.shape == (2, 4, 5, 5) and torch.isfinite(both.latents).all()
     torch.testing.assert_close(both.latents[1:], alone.latents, atol=1e-4, rtol=1e-4)

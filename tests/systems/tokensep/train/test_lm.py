@@ -260,8 +260,8 @@ def test_its_own_past_replaces_the_steps_that_were_chosen_and_no_gap(kind):
 
     torch.manual_seed(0)
     model = TokenLM(tiny_config(kind))
-    if model.anchored is not None:
-        model.anchor_to(codebooks(DummyCodec()), torch.randint(0, 16, (200, 5)))
+    if model.latent_head is not None:
+        model.fit_latent_head(codebooks(DummyCodec()), torch.randint(0, 16, (200, 5)))
     codec = DummyCodec()
     wave = torch.randn(2, 12 * HOP) * 0.2
     cond = model.condition(wave, codec.latents(codec.encode(wave)))
@@ -269,7 +269,7 @@ def test_its_own_past_replaces_the_steps_that_were_chosen_and_no_gap(kind):
     grid = model.layout.to_grid(codes)
     own = torch.zeros(grid.shape[:3], dtype=torch.bool)
     own[:, :, 3:7] = True
-    shown = model.own_past(codes, cond, own, parallel=False, keep=None)
+    shown = model.scheduled_sampling_grid(codes, cond, own, parallel=False, keep=None)
     gaps = grid == model.layout.pad
     assert torch.equal(shown == model.layout.pad, gaps)
     assert torch.equal(shown[:, :, :3], grid[:, :, :3]) and torch.equal(
@@ -278,8 +278,8 @@ def test_its_own_past_replaces_the_steps_that_were_chosen_and_no_gap(kind):
     changed = (shown != grid)[:, :, 3:7][~gaps[:, :, 3:7]]
     assert changed.float().mean() > 0.7, "an untrained model hits one in sixteen"
     # what is shown is the past alone: the targets stay the true tokens
-    plain = model.with_error(codes, cond, parallel=False, keep=None, shown=grid)
-    assert torch.equal(plain[0], model.with_error(codes, cond, parallel=False, keep=None)[0])
+    plain = model.logits_and_error(codes, cond, parallel=False, keep=None, input_grid=grid)
+    assert torch.equal(plain[0], model.logits_and_error(codes, cond, parallel=False, keep=None)[0])
     assert torch.equal(plain[1], grid)
 
 

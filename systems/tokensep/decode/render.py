@@ -1,0 +1,295 @@
+"""From a mono mixture to its stems: draw the tokens of each window, decode them, join the windows.
+
+Conventions
+-----------
+mixture   float32 ``[T]`` at the codec's rate and the LM's level
+stems     float32 ``[S, T]``; true stems, for teacher forcing, have the same shape
+window    as long as the LM was trained on; windows overlap and are drawn as a batch
+seeds     one per window and draw, so that neither the batch nor the device's order matters
+
+Three renderings: ``tokens`` decodes the drawn tokens; ``mean`` decodes the expected latent under
+each token's distribution; ``consensus`` averages those expected latents over draws and overlapping
+windows before it decodes them (:mod:`tokensep.decode.consensus`). Memory grows with the batch of
+windows; only the samples and, for ``consensus``, the latents of the whole song are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tokensep.codec.interface import Codes
+from tokensep.decode.consensus import Consensus
+from tokensep.decode.generate import Generated, Step, generate
+from tokensep.dsp.stereo import SILENT
+from tokensep.dsp.windows import Windows, cross_faded
+from tokensep.lm.conditioner import LogMel
+from tokensep.lm.config import InferenceConfig
+from tokensep.lm.model import TokenLM
+
+PIECE_SECONDS = 20.0
+"""Length of a piece of a song that the codec decodes at a time: bounds the memory."""
+SONG_STRIDE = 1_000_003
+"""A prime above the number of windows of any song: seeds of neighbouring songs stay distinct."""
+DRAW_STRIDE = 64
+"""The largest number of draws of a window (:attr:`InferenceConfig.draws`)."""
+
+
+def window_seed(seed: int, index: int) -> int:
+    """Seed of the first draw of window ``index``; the draws of a window count up from it."""
+    return (seed * SONG_STRIDE + index) * DRAW_STRIDE
+
+
+def log_mel_distance(a: Tensor, b: Tensor, features: LogMel) -> Tensor:
+    """Mean absolute log-mel difference of each row ``[W, T]`` → ``[W]``."""
+    distance: Tensor = (features(a) - features(b)).abs().mean((1, 2))
+    return distance
+
+
+class TokenSource:
+    """Draws the tokens of mixture windows with one LM, codec and set of options.
+
+    ``codebooks [K, V, D]``: the codec's entries, for expected latents; None where none are needed.
+    """
+
+    def __init__(
+        self, lm: TokenLM, codec: Any, options: InferenceConfig, codebooks: Tensor | None
+    ) -> None:
+        self.lm, self.codec, self.options = lm, codec, options
+        self.codebooks = codebooks
+        self.stems = lm.config.stems
+        self.order = [self.stems.index(stem) for stem in options.order or self.stems]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.lm.tables.device
+
+    def condition(self, waves: Tensor) -> Tensor:
+        """Mixture windows ``[W, T]`` → the LM's condition ``[W, F, C]``."""
+        encoder, latents = self.lm.config.encoder, None
+        if encoder.kind == "conformer" and encoder.codec_latents:
+            latents = self.codec.latents(self.codec.encode(waves))
+        return self.lm.condition(waves, latents)
+
+    def step_kind(self, rows: int, windows: int) -> Step:
+        """How a decoding step is computed.
+
+        Depends on the song's length and the options alone, never on the machine's load, so that
+        the same call gives the same samples.
+        """
+        if self.options.step != "auto":
+            return self.options.step
+        from tokensep.decode.compiled import should_compile
+
+        count = len(self.stems)
+        steps = self.lm.layout.steps(self.lm.config.window_frames)
+        if self.options.decoding == "parallel" or self.options.sampling.cfg != 1.0:
+            rows *= count  # more than one row a window: never the single row that compiling is for
+        total = steps * count * windows * self.options.draws
+        return "compiled" if should_compile(total, rows, self.lm.stem) else "plain"
+
+    def draw(
+        self,
+        cond: Tensor,
+        seeds: Sequence[int],
+        step: Step,
+        *,
+        prompt: Tensor | None = None,
+        true_codes: Tensor | None = None,
+    ) -> Generated:
+        """Codes ``[R, S, K, F]`` (and expected latents) of conditions ``[R, F, C]``.
+
+        With ``true_codes [R, S, K, F]`` each stem is drawn after the true tokens of the stems
+        before it (teacher forcing), one stem at a time.
+        """
+        if true_codes is None:
+            return self._generate(cond, seeds, step, prompt, None)
+        codes, latents = torch.empty_like(true_codes), None
+        for place, stem in enumerate(self.order):
+            known = torch.full_like(true_codes, -1)  # -1: to be drawn
+            before = self.order[:place]
+            known[:, before] = true_codes[:, before]
+            drawn = self._generate(cond, seeds, step, None, known)
+            codes[:, stem] = drawn.codes[:, stem]
+            if drawn.latents is not None:
+                latents = torch.empty_like(drawn.latents) if latents is None else latents
+                latents[:, stem] = drawn.latents[:, stem]
+        return Generated(codes, latents)
+
+    def _generate(
+        self,
+        cond: Tensor,
+        seeds: Sequence[int],
+        step: Step,
+        prompt: Tensor | None,
+        known: Tensor | None,
+    ) -> Generated:
+        return generate(
+            self.lm,
+            cond,
+            sampling=self.options.sampling,
+            decoding=self.options.decoding,
+            seeds=seeds,
+            prompt=prompt,
+            known=known,
+            order=self.order if self.options.order else None,
+            codebooks=self.codebooks,
+            step=step,
+        )
+
+
+class Renderer:
+    """Mono mixture → stems, by the rendering that the options name."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self.source, self.codec, self.options = source, source.codec, source.options
+        config = source.lm.config
+        self.stems, self.hop = len(config.stems), config.frame_hop
+        self.semantic_layers, self.frame_rate = config.semantic_layers, config.frame_rate
+        self.window_frames = config.window_frames
+        self.features = LogMel(config.rate, 2048, 512, 80).to(source.device)
+
+    @torch.no_grad()
+    def render(self, mixture: Tensor, seed: int, true_stems: Tensor | None = None) -> Tensor:
+        """``mixture [T]`` (and ``true_stems [S, T]``) → stems ``[S, T]``."""
+        if self.options.render == "consensus":
+            return self._consensus(mixture, seed, true_stems)
+        return self._cross_fade(mixture, seed, true_stems)
+
+    def _cross_fade(self, mixture: Tensor, seed: int, true_stems: Tensor | None) -> Tensor:
+        """Windows decoded one by one, waves cross-faded."""
+        overlap = min(self.options.overlap_frames, self.window_frames // 2)
+        windows = Windows(len(mixture), self.window_frames * self.hop, overlap * self.hop)
+        batch = 1 if self.options.prime else self.options.batch
+        step = self.source.step_kind(batch, len(windows.starts))
+
+        def parts() -> Iterator[tuple[int, Tensor]]:
+            prompt = None
+            for indices in windows.batches(batch):
+                waves = self._cut(windows, mixture, indices).to(self.source.device)
+                seeds = [window_seed(seed, index) for index in indices]
+                true_codes = self._true_codes(windows, true_stems, indices)
+                stems, codes = self._best_draw(waves, seeds, step, prompt, true_codes)
+                if self.options.prime and self.options.overlap_frames:
+                    # the last tokens of this window are the first of the next one
+                    prompt = codes[..., -self.options.overlap_frames :]
+                yield from zip(indices, stems, strict=True)
+
+        return windows.cross_fade(parts(), self.stems)
+
+    def _best_draw(
+        self,
+        waves: Tensor,
+        seeds: list[int],
+        step: Step,
+        prompt: Tensor | None,
+        true_codes: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Windows ``[W, T]`` → stems ``[W, S, T]`` and codes ``[W, S, K, F]``.
+
+        Of several draws, each window keeps the one whose stems add up to the mixture best.
+        """
+        audible = waves.square().mean(1).sqrt() > SILENT
+        cond = self.source.condition(waves)
+        best: tuple[Tensor, Tensor] | None = None
+        lowest = torch.full((len(waves),), torch.inf, device=waves.device)
+        for draw in range(self.options.draws):
+            drawn = self.source.draw(
+                cond, [s + draw for s in seeds], step, prompt=prompt, true_codes=true_codes
+            )
+            stems = self._decode(drawn) * audible[:, None, None]
+            if self.options.draws == 1:
+                return stems, drawn.codes
+            distance = log_mel_distance(stems.sum(1), waves, self.features)
+            better = distance < lowest  # [W]
+            lowest = torch.where(better, distance, lowest)
+            if best is None:
+                best = stems, drawn.codes
+            else:
+                best = (
+                    torch.where(better[:, None, None], stems, best[0]),
+                    torch.where(better[:, None, None, None], drawn.codes, best[1]),
+                )
+        assert best is not None
+        return best
+
+    def _decode(self, drawn: Generated) -> Tensor:
+        """Codes ``[W, S, K, F]``, or expected latents ``[W, S, F, D]``, → ``[W, S, T]``."""
+        shape = drawn.codes.shape[:2]
+        if drawn.latents is None:
+            flat = Codes.unstack(drawn.codes.flatten(0, 1), self.semantic_layers)
+            wave: Tensor = self.codec.decode(flat)  # [W x S, T]
+        else:
+            wave = self.codec.decoder(drawn.latents.flatten(0, 1))
+        return wave.unflatten(0, shape)
+
+    def _consensus(self, mixture: Tensor, seed: int, true_stems: Tensor | None) -> Tensor:
+        """Latents averaged over draws and windows, then decoded once."""
+        frames, draws = -(-len(mixture) // self.hop), self.options.draws
+        overlap = min(self.options.overlap_frames, 3 * self.window_frames // 4)
+        length = max(frames, self.window_frames) * self.hop
+        windows = Windows(length, self.window_frames * self.hop, overlap * self.hop)
+        batch = max(1, self.options.batch // draws)
+        step = self.source.step_kind(batch * draws, len(windows.starts))
+        consensus = Consensus(frames, self.window_frames, overlap)
+        for indices in windows.batches(batch):
+            waves = self._cut(windows, mixture, indices)
+            audible = (waves.square().mean(1).sqrt() > SILENT).tolist()
+            kept = [index for index, loud in zip(indices, audible, strict=True) if loud]
+            if not kept:
+                continue
+            cond = self.source.condition(waves[audible].to(self.source.device))
+            seeds = [window_seed(seed, i) + draw for i in kept for draw in range(draws)]
+            true_codes = self._true_codes(windows, true_stems, kept)
+            if true_codes is not None:
+                true_codes = true_codes.repeat_interleave(draws, 0)
+            # rows: window 0 draw 0, window 0 draw 1, … window 1 draw 0, …
+            drawn = self.source.draw(
+                cond.repeat_interleave(draws, 0), seeds, step, true_codes=true_codes
+            )
+            assert drawn.latents is not None
+            for row, latents in enumerate(drawn.latents):
+                consensus.add(windows.starts[kept[row // draws]] // self.hop, latents)
+        return self._decode_consensus(consensus, len(mixture))
+
+    def _decode_consensus(self, consensus: Consensus, length: int) -> Tensor:
+        """``[S, length]``, stem by stem and in pieces to bound memory."""
+        latents = consensus.mean()
+        if latents is None:
+            return torch.zeros(self.stems, length)
+
+        def piece(stem: Tensor, start: int, end: int) -> Tensor:
+            """Latents ``[F, D]`` of one stem → its wave ``[1, end - start]``."""
+            frames = stem[None, start // self.hop : -(-end // self.hop)].to(self.source.device)
+            wave = self.codec.decoder(frames)[:, : end - start]
+            return torch.nn.functional.pad(wave, (0, end - start - wave.shape[1]))
+
+        window, overlap = piece_samples(self.hop, self.frame_rate)
+        stems = [
+            cross_faded(length, window, overlap, lambda a, b, stem=stem: piece(stem, a, b))
+            for stem in latents
+        ]
+        return torch.cat(stems) * consensus.covered.repeat_interleave(self.hop)[:length]
+
+    def _cut(self, windows: Windows, mixture: Tensor, indices: list[int]) -> Tensor:
+        """Windows of the mixture ``[W, T]``."""
+        return torch.stack([windows.cut(mixture, index) for index in indices])
+
+    def _true_codes(
+        self, windows: Windows, true_stems: Tensor | None, indices: list[int]
+    ) -> Tensor | None:
+        """Codes ``[W, S, K, F]`` of windows of the true stems."""
+        if true_stems is None:
+            return None
+        cut = [windows.cut(true_stems, index).to(self.source.device) for index in indices]
+        return torch.stack([self.codec.encode(stems).stack() for stems in cut])
+
+
+def piece_samples(hop: int, frame_rate: float) -> tuple[int, int]:
+    """Samples of a piece of :data:`PIECE_SECONDS` in whole frames, and of the overlap of two."""
+    window = max(1, round(PIECE_SECONDS * frame_rate)) * hop
+    return window, min(window // 2, hop * 8)

@@ -1,0 +1,72 @@
+"""From logits to tokens: temperature, top k, top p, classifier-free guidance.
+
+Conventions
+-----------
+logits ``[R, K, V]``, natural logarithms up to a constant per row and layer; tokens int64 ``[R, K]``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tokensep.lm.config import SamplingConfig
+
+
+def guided(logits: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (arXiv 2207.12598): ``u + scale (c - u)``.
+
+    ``logits [2 R, …]``: conditional rows, then the same rows without the mixture.
+    """
+    with_mixture, without = logits.chunk(2)
+    return without + scale * (with_mixture - without)
+
+
+def filtered(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Logits with everything outside the top k and the nucleus p at -inf; the best always stays."""
+    if top_k is not None and top_k < logits.shape[-1]:
+        lowest = logits.topk(top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < lowest, -torch.inf)
+    if top_p is not None and top_p < 1:
+        ordered, index = logits.sort(dim=-1, descending=True)
+        # probability mass before each entry; the first has none, so it is always kept
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+        ordered = ordered.masked_fill(before >= top_p, -torch.inf)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, index, ordered)
+    return logits
+
+
+class Sampler:
+    """Logits → tokens, by one configuration and one noise generator per row."""
+
+    def __init__(self, config: SamplingConfig, seeds: Sequence[int], device: torch.device) -> None:
+        self.config = config
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, logits: Tensor, first_layer: int = 0) -> Tensor:
+        """``[R, K, V]`` → ``[R, K]``; the first of these layers is ``first_layer`` of the step."""
+        config = self.config
+        if config.temperature == 0:
+            return logits.argmax(-1)
+        # Gumbel-max: argmax(logits / T + G), G = -log(-log U), is a draw from softmax(logits / T).
+        # A row's noise has one shape and one generator, so it is the same in any batch.
+        noise = torch.stack(
+            [
+                torch.rand(logits.shape[1:], generator=g, device=logits.device)
+                for g in self.generators
+            ]
+        )
+        gumbel = -(-noise.clamp(1e-20, 1 - 1e-7).log()).log()
+        scaled = filtered(logits / config.temperature, config.top_k, config.top_p)
+        tokens = logits.argmax(-1)
+        sampled = self._sampled_layers(logits.shape[1], first_layer)
+        tokens[:, :sampled] = (scaled + gumbel)[:, :sampled].argmax(-1)
+        return tokens
+
+    def _sampled_layers(self, layers: int, first_layer: int) -> int:
+        """How many of these layers are sampled; the rest is taken greedily."""
+        if self.config.sampled_layers is None:
+            return layers
+        return max(0, min(layers, self.config.sampled_layers - first_layer))
