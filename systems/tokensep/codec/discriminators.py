@@ -87,6 +87,7 @@ class BandDiscriminator(nn.Module):
         features, outputs = [], []
         for (low, high), layers in zip(self.edges, self.bands, strict=True):
             x = image[..., low:high]
+            assert isinstance(layers, nn.ModuleList)
             for layer in layers:
                 x = fn.leaky_relu(layer(x), 0.1)
                 features.append(x)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 def nearest(vectors: Tensor, centres: Tensor) -> Tensor:
     """Index of the nearest centre (Euclidean): ``[N, D]``, ``[K, D]`` → ``[N]``."""
-    # |v|^2 is the same for every centre and left out.
+    # |v - c|^2 = |v|^2 - 2 v.c + |c|^2, and |v|^2 is the same for every centre
     return (centres.pow(2).sum(1) - 2 * vectors @ centres.T).argmin(1)
 
 

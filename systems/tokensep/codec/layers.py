@@ -33,10 +33,12 @@ def frame(x: Tensor, size: int, hop: int) -> Tensor:
 
 def overlap_add(frames: Tensor, hop: int) -> Tensor:
     """Sum of overlapping frames: ``[B, N, size]`` → ``[B, (N - 1) * hop + size]``."""
+    # frame i begins at sample i hop, so sample t is the sum of frames[i, t - i hop] over i
     batch, count, size = frames.shape
     if size % hop:
         total = (count - 1) * hop + size
         return fn.fold(frames.transpose(1, 2), (1, total), (1, size), stride=(1, hop))[:, 0, 0]
+    # cut each frame into `ratio` pieces of a hop; piece i of frame n belongs to hop n + i
     ratio = size // hop
     out = frames.new_zeros(batch, count + ratio - 1, hop)
     parts = frames.reshape(batch, count, ratio, hop)
@@ -55,6 +57,8 @@ def same_istft(spec: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:
     """Inverse of :func:`same_stft` by weighted overlap-add: ``[B, F, bins]`` → ``[B, F*hop]``."""
     frames = spec.shape[1]
     pad = (n_fft - hop) // 2
+    # analysis and synthesis window multiply to window^2; dividing by their sum undoes both, so
+    # same_istft(same_stft(x)) = x wherever that sum is not small
     wave = overlap_add(torch.fft.irfft(spec, n=n_fft) * window, hop)
     envelope = overlap_add((window**2).expand(1, frames, n_fft), hop)
     span = slice(pad, pad + frames * hop)
@@ -111,10 +115,12 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.kernel == 1 and self.stride == 1:
             return self.linear(x)
+        # "same" length: F / stride frames out
         total = self.kernel - self.stride
         x = fn.pad(x, (0, 0, total // 2, total - total // 2))
         count = (x.shape[1] - self.kernel) // self.stride + 1
         span = (count - 1) * self.stride + 1
+        # tap k of every output frame, [B, F', C] each: side by side they are the rows of a product
         taps = [x[:, k : k + span : self.stride] for k in range(self.kernel)]
         return self.linear(torch.cat(taps, -1))
 
@@ -129,6 +135,7 @@ class UpConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, frames, _ = x.shape
+        # [B, F, stride x C] -> [B, F x stride, C]: a frame's channels become consecutive frames
         return self.conv(x).reshape(batch, frames * self.stride, -1)
 
 
@@ -205,7 +212,7 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, frames, dim = x.shape
         qkv = self.qkv(self.norm1(x)).reshape(batch, frames, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, heads, F, dim / heads] each
         cos, sin = rope(frames, dim // self.heads, x.device)
         y = fn.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
         x = x + self.out(y.transpose(1, 2).reshape(batch, frames, dim))

@@ -46,13 +46,14 @@ class LogBands(nn.Module):
         super().__init__()
         self.size, self.hop = size, hop
         window = torch.hann_window(size)
+        # a sine of amplitude a at a bin has |X| = a sum(window) / 2: so scaled, |X| = a
         self.register_buffer("window", window * (2 / window.sum()), persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:
         frames = frame(wave, self.size, self.hop)
         power = torch.view_as_real(torch.fft.rfft(frames * self.window)).pow(2).sum(-1)
-        return 0.5 * torch.log(power @ self.filters + FLOOR)
+        return 0.5 * torch.log(power @ self.filters + FLOOR)  # log amplitude: [B, F, bands]
 
 
 class BassDistance(nn.Module):
@@ -97,12 +98,13 @@ class SpectralLoss(nn.Module):
         def compare(bands: nn.Module) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 target = bands(reference)
-            found = bands(estimate)
-            log_error = (found - target).abs().mean()
+            output = bands(estimate)
+            log_error = (output - target).abs().mean()
             if not c.convergence:
                 return log_error, log_error.new_zeros(())
+            # spectral convergence: |A_est - A_ref| / |A_ref|, Frobenius norms over bands and frames
             loud = target.exp()
-            error = (found.exp() - loud).pow(2).sum((1, 2)) / (loud.pow(2).sum((1, 2)) + 1e-6)
+            error = (output.exp() - loud).pow(2).sum((1, 2)) / (loud.pow(2).sum((1, 2)) + 1e-6)
             # Bounded from above per crop: a nearly silent one must not rule the step.
             return log_error, (error + 1e-6).sqrt().clamp_max(4.0).mean()
 

@@ -14,6 +14,7 @@ See :mod:`tokensep.codec.interface`. ``[B, F, C]`` inside. Training goes through
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from tokensep.codec.layers import (
     same_stft,
 )
 from tokensep.codec.rvq import ResidualVQ
-from tokensep.codec.teacher import make_teacher
+from tokensep.codec.teacher import feature_width, make_teacher
 from tokensep.config import CodecConfig, load
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 
@@ -75,6 +76,8 @@ class AcousticEncoder(nn.Module):
         """Network input from the complex STFT ``[B, F, bins]``."""
         magnitude = spec.abs()
         low = magnitude[..., : self.bins]
+        # Natural-log magnitudes go from -11.5 (1e-5, 153 dB below a full-scale sine's n_fft / 4)
+        # to 6; a quarter of that, and phase over pi, give inputs of about unit scale.
         parts = [torch.log(low.clamp_min(1e-5)) / 4]
         if self.config.phase_input:
             parts.append(torch.angle(spec[..., : self.bins]) / torch.pi)
@@ -84,12 +87,13 @@ class AcousticEncoder(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         c = self.config
-        x = self.norm(self.entry(self.features(same_stft(wave, c.n_fft, c.hop, self.window))))
+        spec = same_stft(wave, c.n_fft, c.hop, self.window)  # [B, F, bins]
+        x = self.norm(self.entry(self.features(spec)))  # [B, F, dim]
         for block in self.blocks:
             x = block(x)
         for layer in self.transformers:
             x = layer(x)
-        return self.exit(self.exit_norm(x))
+        return self.exit(self.exit_norm(x))  # [B, F / stride, latent_dim]
 
 
 class ResidualUnit(nn.Module):
@@ -159,7 +163,11 @@ class Decoder(nn.Module):
         self.head = nn.Linear(c.dim, 2 * (c.n_fft // 2 + 1))
 
     def start_at(self, log_magnitude: Tensor) -> None:
-        """Start the output at a mean log-magnitude spectrum ``[bins]``."""
+        """Start the output at a mean log-magnitude spectrum ``[bins]``.
+
+        The head's bias is that spectrum with phase 0, and half the weight keeps the first outputs
+        near it: training starts at the sound's average level instead of at magnitude 1.
+        """
         bins = log_magnitude.shape[0]
         with torch.no_grad():
             self.head.weight.mul_(0.5)
@@ -168,7 +176,7 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         c = self.config
-        x = self.entry(x)
+        x = self.entry(x)  # [B, F / stride, 2 latent_dim] -> [B, F, dim]
         half = len(self.resnets) // 2
         for block in self.resnets[:half]:
             x = block(x)
@@ -179,8 +187,12 @@ class Decoder(nn.Module):
         x = self.norm(x)
         for block in self.blocks:
             x = block(x)
+        # ISTFT head (Vocos, arXiv 2306.00814): one linear layer gives log-magnitude m and phase p
+        # of every bin, [B, F, bins] each, and the spectrum is e^m (cos p + i sin p). The phase
+        # needs no wrapping: sine and cosine do it.
         log_magnitude, phase = self.head(self.exit_norm(x)).float().chunk(2, -1)
-        # exp(4.6) = 100: the clip of Vocos and HCodec; a full-scale sine reaches n_fft / 4.
+        # Above, e^6.1 = 446 is a full-scale sine (n_fft / 4 = 441 at n_fft 1764; Vocos clips at
+        # 100): an early decoder cannot overflow. Below, e^-14 = 8e-7 is silence.
         magnitude = torch.exp(log_magnitude.clamp(-14.0, 6.1))
         return same_istft(torch.polar(magnitude, phase), c.n_fft, c.hop, self.window)
 
@@ -208,15 +220,13 @@ class HCodec(nn.Module):
     def __init__(self, config: CodecConfig, teacher: nn.Module | None = None) -> None:
         super().__init__()
         c = self.config = config
-        strides = 1
-        for s in c.semantic_strides:
-            strides *= s
+        strides = math.prod(c.semantic_strides)
         if strides != c.stride:
             raise ConfigError(
                 f"semantic_strides {c.semantic_strides} multiply to {strides}; stride is {c.stride}"
             )
         self.teacher = teacher or make_teacher(c.teacher, c.rate, c.hop)
-        dim = int(self.teacher.dim)
+        dim = feature_width(self.teacher)
         self.encoder = AcousticEncoder(c)
         self.semantic_encoder = SemanticEncoder(c, dim)
         self.semantic_decoder = SemanticDecoder(c, dim)
@@ -247,14 +257,15 @@ class HCodec(nn.Module):
 
     def forward(self, wave: Tensor, quantise: bool = True) -> Pass:
         """One training pass over ``[B, F * frame_hop]``; ``quantise=False`` skips the RVQs."""
-        acoustic = self.encoder(wave)
-        target = self.teacher(wave)
-        semantic = self.semantic_encoder(target)
+        acoustic = self.encoder(wave)  # [B, F, latent_dim]
+        target = self.teacher(wave)  # [B, F x stride, teacher_dim]
+        semantic = self.semantic_encoder(target)  # [B, F, latent_dim]
         commit, codes = wave.new_zeros(()), None
         if quantise:
             acoustic, a_codes, a_loss = self.acoustic_rvq(acoustic)
             semantic, s_codes, s_loss = self.semantic_rvq(semantic)
             commit, codes = a_loss + s_loss, Codes(a_codes, s_codes)
+        # the semantic tokens must be enough to predict the teacher's features
         distance = (self.semantic_decoder(semantic) - target).pow(2).mean()
         return Pass(self.decoder(torch.cat([acoustic, semantic], -1)), commit, distance, codes)
 
@@ -273,7 +284,7 @@ class HCodec(nn.Module):
             raise AudioError("the wave holds NaN or infinite samples: clean it first")
         wave = torch.nn.functional.pad(wave, (0, -wave.shape[-1] % self.frame_hop))
         was = self.training
-        self.eval()
+        self.eval()  # or encoding would move the codebooks
         _, acoustic, _ = self.acoustic_rvq(self.encoder(wave))
         _, semantic, _ = self.semantic_rvq(self.semantic_encoder(self.teacher(wave)))
         self.train(was)

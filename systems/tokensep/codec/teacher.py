@@ -9,6 +9,7 @@ hop: the mean of all hidden states (embedding included), compressed as ``sign(x)
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
 
     Exact for band-limited input; a quarter of a second of mirrored signal hides the circular wrap.
     """
+    # rate ratio up / down in lowest terms; a multiple of `down` samples becomes one of `up`
     divisor = math.gcd(source, target)
     up, down = target // divisor, source // divisor
     length = wave.shape[-1]
@@ -38,6 +40,7 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
     x = fn.pad(wave[:, None], (0, body - length))
     x = fn.pad(x, (margin, margin), mode="reflect")[:, 0] if margin else x[:, 0]
     size = x.shape[-1] // down * up
+    # the same spectrum on a longer or shorter time grid: bins are added as zeros or dropped
     spectrum = torch.fft.rfft(x)
     bins = size // 2 + 1
     spectrum = (
@@ -45,7 +48,7 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
         if bins <= spectrum.shape[-1]
         else fn.pad(spectrum, (0, bins - spectrum.shape[-1]))
     )
-    y = torch.fft.irfft(spectrum, n=size) * (up / down)
+    y = torch.fft.irfft(spectrum, n=size) * (up / down)  # irfft divides by the new length
     start = margin // down * up
     return y[:, start : start + math.ceil(length * up / down)]
 
@@ -67,7 +70,7 @@ class MiniTeacher(nn.Module):
 class HuggingFaceTeacher(nn.Module):
     """A ``transformers`` HuBERT from the hub or a folder: 16 kHz, 160 zeros on both sides."""
 
-    def __init__(self, config: TeacherConfig, model: nn.Module | None = None) -> None:
+    def __init__(self, config: TeacherConfig, model: Any = None) -> None:
         super().__init__()
         self.config = config
         if model is None:
@@ -85,7 +88,7 @@ class HuggingFaceTeacher(nn.Module):
                     "give teacher.name a local folder "
                     "or a hub id that this machine can reach, or use teacher.kind 'mini'"
                 ) from e
-        self.model = model.eval()
+        self.model: nn.Module = model.eval()
         self.dim = int(model.config.hidden_size)
 
     @torch.no_grad()
@@ -93,6 +96,11 @@ class HuggingFaceTeacher(nn.Module):
         wave = fn.pad(resample(wave, self.config.rate, 16000), (160, 160))
         states = self.model(wave, output_hidden_states=True).hidden_states
         return compress(states, self.config.power)
+
+
+def feature_width(teacher: nn.Module) -> int:
+    """Width of a teacher's features, its ``dim``."""
+    return int(getattr(teacher, "dim"))  # noqa: B009 (torch types attributes as tensors)
 
 
 def make_teacher(config: TeacherConfig, rate: int, hop: int) -> MiniTeacher | HuggingFaceTeacher:

@@ -16,6 +16,7 @@ windows; only the samples and, for ``consensus``, the latents of the whole song 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -269,10 +270,7 @@ class Renderer:
             return torch.nn.functional.pad(wave, (0, end - start - wave.shape[1]))
 
         window, overlap = piece_samples(self.hop, self.frame_rate)
-        stems = [
-            cross_faded(length, window, overlap, lambda a, b, stem=stem: piece(stem, a, b))
-            for stem in latents
-        ]
+        stems = [cross_faded(length, window, overlap, partial(piece, stem)) for stem in latents]
         return torch.cat(stems) * consensus.covered.repeat_interleave(self.hop)[:length]
 
     def _cut(self, windows: Windows, mixture: Tensor, indices: list[int]) -> Tensor:

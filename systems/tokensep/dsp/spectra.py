@@ -68,7 +68,7 @@ class Synthesis:
     def add(self, first: int, at: tuple[int, ...], spectrum: Tensor) -> None:
         """Add the block ``[C, BINS, frames]`` that begins with frame ``first`` to wave ``at``."""
         frames = torch.fft.irfft(spectrum.transpose(-1, -2), FFT) * self.window
-        self.sums[(*at, ..., _samples(first, frames.shape[-2]))] += _overlapped(frames)
+        self.sums[at][..., _samples(first, frames.shape[-2])] += _overlapped(frames)
 
     def finish(self) -> Tensor:
         """The waves."""

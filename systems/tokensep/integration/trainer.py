@@ -85,6 +85,7 @@ class TokenSepTrainer:
         from tokensep import config as configs
         from tokensep.codec.interface import device_of
         from tokensep.codec.model import HCodec
+        from tokensep.codec.teacher import feature_width
         from tokensep.lm.config import LMTrainConfig, TokenSepConfig
         from tokensep.train import lm
         from tokensep.train.cache import mark_of
@@ -96,7 +97,7 @@ class TokenSepTrainer:
         codec = HCodec.from_checkpoint(source)
         config = configs.load(TokenSepConfig, dict(resolved["model"]))
         if config.encoder.kind == "ssl":
-            encoder = config.encoder.model_copy(update={"ssl_dim": int(codec.teacher.dim)})
+            encoder = config.encoder.model_copy(update={"ssl_dim": feature_width(codec.teacher)})
             config = config.model_copy(update={"encoder": encoder})
         train = configs.load(LMTrainConfig, dict(resolved["train"]))
         config = lm.fit_config(config, codec)

@@ -130,4 +130,4 @@ def test_a_header_that_claims_more_than_the_file_can_hold_is_an_error(tmp_path):
     path.write_bytes(data)
     result = runner.invoke(cli.app, ["separate", str(path), "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, AudioError)
-    assert "the header claims 68719476735 frames" in str(result.exception)
+    assert "the header claims 68719476735 samples" in str(result.exception)

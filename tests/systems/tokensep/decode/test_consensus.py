@@ -119,8 +119,16 @@ def test_silence_and_silent_parts_stay_silent(system):
 
 @pytest.mark.parametrize("samples", [1, 7, 800])
 def test_very_short_songs(system, samples):
-    stems = system.separate(noise(samples), RATE, options=changed(refine="blend"))
-    assert all(s.shape == (1, samples) and np.isfinite(s).all() for s in stems.values())
+    """Blended stems follow the level of the mixture; masked ones add up to it."""
+    audio = noise(samples)
+    blended, loud = (
+        system.separate(gain * audio, RATE, options=changed(refine="blend")) for gain in (1, 4)
+    )
+    for stem in STEMS:
+        assert blended[stem].shape == (1, samples) and blended[stem].any()
+        np.testing.assert_allclose(loud[stem], 4 * blended[stem], rtol=1e-2, atol=1e-5)
+    masked = system.separate(audio, RATE, options=changed(refine="mask"))
+    np.testing.assert_allclose(sum(masked.values()), audio, atol=1e-6)
 
 
 def test_true_stems_before_are_heard_in_a_consensus(system):
