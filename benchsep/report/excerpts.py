@@ -116,8 +116,9 @@ class Source:
         from benchsep.systems.estimate import estimate
 
         system = self._system(label)
-        record = self.store.read(label, track.name) or {}
-        seed = int(record.get("draws", {}).get("0", {}).get("seed", 0))
+        record = self.store.read(label, track.name)
+        draw = record.draws.get(0) if record else None
+        seed = draw.seed if draw else 0
         estimates = estimate(system, audio.mixture, seed=seed, references=audio.stems, track=track)
         return {stem: estimates[stem] for stem in audio.stems if stem in estimates}
 

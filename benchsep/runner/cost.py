@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchsep.datasets.track import Track
     from benchsep.runner.job import Job
     from benchsep.runner.plan import Plan
+    from benchsep.runner.store import Store
 
 OWN_RATES = Path(__file__).with_name("rates.json")
 Line = tuple[float, float]
@@ -138,21 +139,21 @@ def rates_of_run(path: str | Path) -> Rates:
     )
 
 
-def _scoring_rates(store: Any) -> Iterator[tuple[str, float]]:
+def _scoring_rates(store: Store) -> Iterator[tuple[str, float]]:
     """Metric and seconds for a second of audio, its default stems together."""
     seconds: dict[str, float] = defaultdict(float)
     audio: dict[str, float] = defaultdict(float)
     for record in store.records():
         scored: dict[tuple[str, int], float] = defaultdict(float)
-        for cell in record["cells"]:
-            if cell["status"].startswith(("failed", "unavailable")) or not cell.get("seconds"):
+        for cell in record.cells:
+            if cell.status.kind in ("failed", "unavailable") or not cell.seconds:
                 continue
-            name = str(cell["metric"]).partition(".")[0]
+            name = cell.metric.partition(".")[0]
             stems = len(get_metric(name).default_stems)
             # Every value of a metric carries the same seconds, those of its stem.
             values = len(get_metric(name).values)
-            scored[name, cell["draw"]] += cell["seconds"] / values
-            audio[name] += (record["audio_seconds"] or 0.0) / values / stems
+            scored[name, cell.draw] += cell.seconds / values
+            audio[name] += (record.track.audio_seconds or 0.0) / values / stems
         for (name, _), spent in scored.items():
             seconds[name] += spent
     for name, length in audio.items():
@@ -233,7 +234,7 @@ def _add_separation(
     for job in jobs:
         entry = found.systems.setdefault(job.label, {"jobs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0})
         entry["jobs"] = (entry["jobs"] or 0) + 1
-        audio = lengths[job.track.name] * len(job.made)
+        audio = lengths[job.track.name] * len(job.draws_to_run)
         if job.keep_estimates != "none":
             found.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
         device = _device_of(job)
@@ -277,8 +278,8 @@ def _add_scoring(
         seconds = 0.0
         for job in plan.jobs:
             share = len(stems & set(job.info.stems)) / usual
-            estimates[job.track.name] += len(job.made) if share else 0
-            seconds += share * len(job.made) * _at(cost.each, lengths[job.track.name])
+            estimates[job.track.name] += len(job.draws_to_run) if share else 0
+            seconds += share * len(job.draws_to_run) * _at(cost.each, lengths[job.track.name])
         seconds += sum(_at(cost.once, lengths[t]) for t, n in estimates.items() if n)
         found.metrics[name] = seconds / 3600
 

@@ -1,52 +1,212 @@
-"""Which jobs the store holds already, and whose they are.
+"""What decides whether a cell is done. All rules are here.
 
-A plan is made once and its jobs begin much later: what was to do then, another run on the same
-folder may have done since. So whoever begins a job looks once more, *after* claiming it: from then
+Conventions
+-----------
+inputs    :class:`Inputs` lists everything that moves a cell. Two cells with the same inputs have
+          the same value; :func:`cell_key` is their hash
+planning  :func:`is_done` decides from the record and from file stamps, without reading audio
+at work   :func:`cached_cells` decides from the keys, once the audio is decoded and hashed
+retried   a failure, and what was unavailable and is available now, is always computed again
+kept      :func:`carried_over` keeps the cells that a job was not asked for, if they are still valid
+
+A plan is made once and its jobs start much later. Another run on the same folder may have done
+them since, so whoever starts a job claims it first and then asks again (:func:`begin`): from then
 on nobody else can do it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from benchsep.metrics.metric import Metric, column
-from benchsep.runner.job import Job, metric_id, retried, system_id, wanted_scores
-from benchsep.runner.store import Store
+from benchsep._util.digest import digest
+from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.metrics.metric import column
+
+if TYPE_CHECKING:
+    from benchsep.metrics.metric import Metric
+    from benchsep.metrics.status import Status
+    from benchsep.runner.job import Job
+    from benchsep.runner.record import Cell, Draw, Record, TrackFacts
+    from benchsep.runner.store import Store
+    from benchsep.systems.contract import SystemInfo
+
+KEPT_AS = "flac; float wav above full scale"
+"""How kept estimates are written. Writing rounds their samples, so it moves their scores."""
+
+CellsByKey = Mapping[str, "Cell"]
+
+
+# -- what moves a cell --------------------------------------------------------------------------
+
+
+def system_id(info: SystemInfo) -> str:
+    """Identity of what makes the estimates: name, version, weights, options."""
+    return digest(info.name, info.version, info.checkpoint_sha256, info.options)
+
+
+def metric_id(metric: Metric) -> str:
+    """Identity of what makes a value: name, version, settings."""
+    return digest(metric.name, metric.version, metric.settings())
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that moves the cells of one draw, except metric and stem (:func:`cell_key`).
+
+    Whatever else is found to move a cell belongs into this list.
+    """
+
+    system_id: str
+    mixture_sha256: str
+    reference_sha256: dict[str, str]
+    """Of the stems that metrics compare with, and that an oracle gets."""
+    sees_references: bool
+    seed: int
+    kept_as: str
+    computed: bool
+    """The estimates follow from these inputs; False where files or another program make them."""
+
+    @property
+    def estimate_id(self) -> str:
+        """Identity of the estimates, known before they are made; empty where it cannot be."""
+        if not self.computed or not self.mixture_sha256:
+            return ""
+        parts: list[Any] = [self.system_id, self.mixture_sha256, self.seed, self.kept_as]
+        if self.sees_references:
+            parts.append(self.reference_sha256)
+        return digest(*parts)
+
+
+def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
+    """The inputs of a draw of a job."""
+    return Inputs(
+        system_id=system_id(job.info),
+        mixture_sha256=track.mixture_sha256,
+        reference_sha256=track.reference_sha256,
+        sees_references=job.info.needs_references,
+        seed=job.seed_for(draw),
+        kept_as=KEPT_AS if job.keep_estimates != "none" else "none",
+        computed=job.info.family != "unknown" and not job.info.from_files,
+    )
+
+
+def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: TrackFacts) -> str:
+    """The content key of a cell: a hash of all that moves it.
+
+    ``estimate_id`` is that of the inputs or, where those cannot tell, a hash of the samples.
+    """
+    return digest(
+        estimate_id,
+        stem,
+        value,
+        metric_id(metric),
+        track.mixture_sha256,
+        track.reference_sha256,
+    )
+
+
+# -- what a job has to score --------------------------------------------------------------------
+
+
+def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
+    """Each metric with the stems it scores, as far as the system and the track offer them."""
+    pairs = []
+    for metric in map(get_metric, job.metrics):
+        stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
+        offered = tuple(s for s in stems if s in job.info.stems and s in job.track.stems)
+        if offered:
+            pairs.append((metric, offered))
+    return pairs
+
+
+def is_retried(status: Status, metric: Metric) -> bool:
+    """Whether a stored cell is computed again: a failure, or what has become available."""
+    if status.kind == "unavailable":
+        return not metric.available()
+    return status.kind == "failed"
+
+
+# -- planning -----------------------------------------------------------------------------------
 
 
 def is_done(job: Job, store: Store) -> bool:
     """Whether the store holds all cells of a job, made of the same files by the same versions."""
     record = store.read(job.label, job.track.name)
-    if record is None or record.get("stamp") != job.stamp:
+    if record is None or record.input_stamp != job.input_stamp:
         return False
-    if record["system_id"] != system_id(job.info):
+    if record.system.system_id != system_id(job.info):
         return False
-    cells = {(c["metric"], c["stem"], c["draw"]): c for c in record["cells"]}
+    cells = {cell.place: cell for cell in record.cells}
     return all(
-        _cell_done(cells.get((column(metric, value), stem, draw)), metric, job.overwrite)
-        for metric, stems in wanted_scores(job)
+        _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job.overwrite)
+        for metric, stems in metrics_to_score(job)
         for stem in stems
         for value in metric.values
-        for draw in job.made
+        for draw in job.draws_to_run
     )
 
 
-def begin(job: Job, store: Store) -> bool:
-    """Claim a job; False, and no claim, if somebody is at work on it or was just before.
-
-    The claim is the caller's to release.
-    """
-    if not store.claim(job.label, job.track.name):
-        return False
-    if job.fresh or not is_done(job, store):
-        return True
-    store.release(job.label, job.track.name)
-    return False
-
-
-def _cell_done(cell: dict[str, Any] | None, metric: Metric, overwrite: str) -> bool:
+def _is_cell_done(cell: Cell | None, metric: Metric, overwrite: str) -> bool:
     if cell is None:
         return False
     if overwrite == "never":
         return True
-    return bool(cell["metric_id"] == metric_id(metric)) and not retried(cell["status"], metric)
+    return cell.metric_id == metric_id(metric) and not is_retried(cell.status, metric)
+
+
+def begin(job: Job, store: Store) -> bool:
+    """Claim a job; False, and no claim, if another process works on it or has done it.
+
+    The caller releases the claim.
+    """
+    if not store.claims.claim(job.label, job.track.name):
+        return False
+    if job.overwrite_all or not is_done(job, store):
+        return True
+    store.claims.release(job.label, job.track.name)
+    return False
+
+
+# -- at work ------------------------------------------------------------------------------------
+
+
+def cells_by_key(job: Job, old: Record | None) -> CellsByKey:
+    """The stored cells that may be used again, by key."""
+    return {} if job.overwrite_all or old is None else {cell.key: cell for cell in old.cells}
+
+
+def cached_cells(
+    metric: Metric,
+    stems: tuple[str, ...],
+    stored: CellsByKey,
+    estimate_id: str,
+    track: TrackFacts,
+    draw: int,
+) -> list[Cell] | None:
+    """The stored cells of a metric in a draw, or ``None`` unless every one is there and valid."""
+    cells = []
+    for stem in stems:
+        for value in metric.values:
+            cell = stored.get(cell_key(estimate_id, stem, value.name, metric, track))
+            if cell is None or cell.draw != draw or is_retried(cell.status, metric):
+                return None
+            cells.append(cell)
+    return cells
+
+
+def carried_over(
+    job: Job, track: TrackFacts, old: Record | None, cells: list[Cell]
+) -> tuple[list[Cell], dict[int, Draw]]:
+    """Old cells of metrics, stems and draws that the job was not asked for, and the old draws.
+
+    They are kept if the system, the mixture and the references are the same; else none is.
+    """
+    if old is None or job.overwrite_all:
+        return [], {}
+    before = (old.system.system_id, old.track.mixture_sha256, old.track.reference_sha256)
+    if before != (system_id(job.info), track.mixture_sha256, track.reference_sha256):
+        return [], {}
+    places = {cell.place for cell in cells}
+    return [cell for cell in old.cells if cell.place not in places], old.draws

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
+
+    from benchsep.runner.record import Draw, Record
 
 COLUMNS = (
     "system",
@@ -59,22 +63,40 @@ def load_run(path: str | Path) -> pd.DataFrame:
 
     store = Store(Path(path))
     store.manifest()
-    rows = [_row(record, cell) for record in store.records() for cell in record["cells"]]
+    rows = [row for record in store.records() for row in _rows(record)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["value"] = frame["value"].astype(float)
     order = ["system", "track", "metric", "stem", "draw"]
     return frame.sort_values(order, kind="stable").reset_index(drop=True)
 
 
-def _row(record: dict[str, Any], cell: dict[str, Any]) -> dict[str, Any]:
-    own = {key: record.get(key) for key in COLUMNS if key in record}
-    draw = record["draws"].get(str(cell["draw"]), {})
-    return {
-        **own,
-        **{key: cell.get(key) for key in cell if key in COLUMNS},
-        "estimate_id": draw.get("estimate_id", ""),
-        "reference_sha256": record["reference_sha256"].get(cell["stem"], ""),
-    }
+def _rows(record: Record) -> Iterator[tuple[Any, ...]]:
+    """A record's cells as rows, in the order of :data:`COLUMNS`."""
+    system, track = record.system, record.track
+    for cell in record.cells:
+        draw = record.draws.get(cell.draw)
+        yield (
+            system.label,
+            system.family,
+            track.name,
+            cell.stem,
+            cell.metric,
+            cell.draw,
+            cell.value,
+            str(cell.status),
+            track.edition,
+            None if cell.frames is None else list(cell.frames),
+            cell.seconds,
+            cell.key,
+            cell.metric_version,
+            cell.metric_id,
+            draw.estimate_id if draw else "",
+            system.checkpoint_sha256,
+            track.reference_sha256.get(cell.stem, ""),
+            track.mixture_sha256,
+            track.mixture_source,
+            track.split,
+        )
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
@@ -82,22 +104,24 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        _cost(record, int(draw), cost)
+        _cost(record, number, draw)
         for record in Store(Path(path)).records()
-        for draw, cost in sorted(record["draws"].items())
+        for number, draw in sorted(record.draws.items())
     ]
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
-def _cost(record: dict[str, Any], draw: int, cost: dict[str, Any]) -> dict[str, Any]:
-    seconds, audio = cost.get("seconds"), record["audio_seconds"]
-    return {
-        "system": record["system"],
-        "family": record["family"],
-        "track": record["track"],
-        "draw": draw,
-        "seconds": seconds,
-        "audio_seconds": audio,
-        "rtf": seconds / audio if seconds is not None and audio else None,
-        "peak_memory_mb": cost.get("peak_memory_mb"),
-    }
+def _cost(record: Record, number: int, draw: Draw) -> tuple[Any, ...]:
+    """A draw as a row, in the order of :data:`COST_COLUMNS`."""
+    audio = record.track.audio_seconds
+    rtf = draw.seconds / audio if draw.seconds is not None and audio else None
+    return (
+        record.system.label,
+        record.system.family,
+        record.track.name,
+        number,
+        draw.seconds,
+        audio,
+        rtf,
+        draw.peak_memory_mb,
+    )

@@ -57,7 +57,7 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     by_system = [_jobs_of(suite, name, *systems[name], tracks, device) for name in systems]
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
-    todo = [job for job in jobs if job.fresh or not is_done(job, store)]
+    todo = [job for job in jobs if job.overwrite_all or not is_done(job, store)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
 
@@ -113,7 +113,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo, st
         device=suite.device,
         keep_estimates=suite.keep_estimates,
         overwrite=suite.overwrite,
-        stamp=stamp,
+        input_stamp=stamp,
     )
 
 

@@ -6,16 +6,17 @@ stay and are shown, as long as they are of the same edition of the data.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.notify import notify
 from benchsep.errors import UsageError
 from benchsep.runner.done import is_done
-from benchsep.runner.executors.select import Executor, executor_for
+from benchsep.runner.executors.base import Executor
+from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.manifest import command_line, describe
 from benchsep.runner.plan import Plan, make_plan
@@ -95,15 +96,10 @@ def run(
 
 def _same_edition(store: Store, plan: Plan) -> None:
     """Editions never share a table: a run folder belongs to one dataset edition."""
-    first = next(iter(store.cells_root.glob("*/*.json")), None)
-    if first is None:
-        return
-    from benchsep.runner.store import read_record
-
-    record = read_record(first)
-    if record is not None and record["edition"] != plan.dataset.edition:
+    record = store.any_record()
+    if record is not None and record.track.edition != plan.dataset.edition:
         raise UsageError(
-            f"{store.root} holds cells of the edition {record['edition']!r}; this run is of "
+            f"{store.root} holds cells of the edition {record.track.edition!r}; this run is of "
             f"{plan.dataset.edition!r}, and editions never share a table: choose another -o"
         )
 
@@ -120,8 +116,8 @@ def _execute(plan: Plan, store: Store, progress: Callable[[Plan], Any] | None) -
 
 
 def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Outcome]:
-    """Do every job that nobody else is doing; wait for the others', take over if they die."""
-    todo, told = plan.jobs, False
+    """Do every job that no other process is doing; wait for those, take over if they die."""
+    todo, has_notified = plan.jobs, False
     while todo:
         claimed: list[Job] = []
         for outcome in executor.run(todo, store.root):
@@ -130,12 +126,11 @@ def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Ou
             else:
                 yield outcome
         todo = [job for job in claimed if not is_done(job, store)]
-        if todo and not told:
-            told = True
-            print(
-                f"benchsep: another process is at work on {len(todo)} jobs of {store.root}; "
-                "waiting for it rather than repeating them",
-                file=sys.stderr,
+        if todo and not has_notified:
+            has_notified = True
+            notify(
+                f"another process is at work on {len(todo)} jobs of {store.root}; "
+                "waiting for it rather than repeating them"
             )
         if todo:
             time.sleep(WAIT_FOR_OTHERS_S)

@@ -15,6 +15,7 @@ from benchsep.cli.app import app
 from benchsep.datasets.clip import ClipDataset
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import UsageError
+from benchsep.runner.record import Record
 from benchsep.runner.store import Store
 
 FAMILIES = {"made@mini": "generative", "masked@mini": "discriminative"}
@@ -36,14 +37,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "key": f"{system}{stem}"}
             for stem in clip.stems
         ]  # fmt: skip
-        store.write(
+        store.write(Record.from_json(
             {"system": system, "family": family, "system_id": "x", "checkpoint_sha256": "",
              "track": track.name, "split": "test", "edition": "clip", "stamp": "",
              "mixture_source": "sum", "mixture_sha256": "", "reference_sha256": {},
              "audio_seconds": 6.0, "cells": cells,
              "draws": {"0": {"seed": 0, "estimate_id": "", "seconds": 1.0, "peak_memory_mb": 1.0,
                              "error": ""}}}
-        )  # fmt: skip
+        ))  # fmt: skip
         for stem, audio in clip.stems.items():
             path = store.estimate_folder(system, track.name, 0) / f"{stem}.flac"
             write_audio(path, Audio(audio.samples * 0.5, audio.rate))

@@ -35,7 +35,7 @@ from benchsep.systems.contract import SystemInfo
 class Bad:
     def __init__(self, mode="fine", device="cpu"):
         self.mode = mode
-        self.info = SystemInfo(f"bad-{mode}", "generative")
+        self.info = SystemInfo(f"bad-{mode}", "generative", options_in_name=("mode",))
 
     def separate(self, mixture, *, seed):
         mode, x, rate = self.mode, mixture.samples, mixture.rate

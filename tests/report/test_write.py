@@ -23,6 +23,7 @@ from benchsep.report.tables.explain import explain, explained
 from benchsep.report.tables.published import PUBLISHED, published_table
 from benchsep.report.tables.render import render
 from benchsep.report.write import write_report
+from benchsep.runner.record import Record
 from benchsep.runner.store import Store
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -51,7 +52,7 @@ def run_folder(tmp_path: Path, clip: TrackAudio) -> Path:
             for metric in ("visqol", "usdr")
             for i, stem in enumerate(STEMS)
         ]
-        store.write(
+        store.write(Record.from_json(
             {
                 "system": system, "family": family, "system_id": "x", "checkpoint_sha256": "",
                 "track": track, "split": "test", "edition": "clip", "stamp": "",
@@ -60,7 +61,7 @@ def run_folder(tmp_path: Path, clip: TrackAudio) -> Path:
                 "draws": {"0": {"seed": 1, "estimate_id": "", "seconds": 1.2,
                                 "peak_memory_mb": 10.0, "error": ""}},
             }
-        )  # fmt: skip
+        ))  # fmt: skip
     for stem, audio in clip.stems.items():
         write_audio(store.estimate_folder("kept@mini", track, 0) / f"{stem}.flac", audio)
     systems = {s: {"spec": s.split("@")[0], "stamp": "", "info": {}} for s in FAMILIES}
@@ -112,7 +113,7 @@ def test_a_system_that_cannot_be_heard_is_left_out_and_named(
 
 
 def test_kept_estimates_are_what_is_heard(run_folder: Path, clip: TrackAudio) -> None:
-    track = pd.Series([r["track"] for r in Store(run_folder).records()]).iloc[0]
+    track = pd.Series([r.track.name for r in Store(run_folder).records()]).iloc[0]
     song = next(excerpts.Source(Store(run_folder)).songs([track], ["kept@mini"]))
     difference = song.estimates["kept@mini"]["bass"].samples - clip.stems["bass"].samples
     assert abs(difference).max() < 2**-15
@@ -130,7 +131,7 @@ def test_an_excerpt_is_taken_where_all_stems_play() -> None:
 
 
 def test_an_excerpt_is_the_same_for_every_signal(run_folder: Path, clip: TrackAudio) -> None:
-    track = Store(run_folder).records()[0]["track"]
+    track = Store(run_folder).records()[0].track.name
     source = excerpts.Source(Store(run_folder), seconds=2.0)
     song = next(source.songs([track], ["kept@mini"]))
     begin = round(song.start * 44_100)

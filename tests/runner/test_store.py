@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchsep._util.atomic import partial_beside
 from benchsep._util.digest import canonical, file_name
 from benchsep.errors import StoreError
+from benchsep.runner.claims import remove_abandoned
 from benchsep.runner.store import Store
 
 
@@ -37,9 +38,9 @@ def test_nan_is_refused():
 
 def test_a_claim_is_exclusive_and_a_dead_owner_loses_it(tmp_path):
     store = Store(tmp_path)
-    assert store.claim("s", "t") and not Store(tmp_path).claim("s", "t")
-    store.release("s", "t")
-    assert store.claim("s", "t")
+    assert store.claims.claim("s", "t") and not Store(tmp_path).claims.claim("s", "t")
+    store.claims.release("s", "t")
+    assert store.claims.claim("s", "t")
     path = next((tmp_path / "claims").iterdir())
     dead = os.fork()
     if dead == 0:
@@ -47,26 +48,26 @@ def test_a_claim_is_exclusive_and_a_dead_owner_loses_it(tmp_path):
     os.waitpid(dead, 0)
     host = path.read_text().split()[0]
     path.write_text(f"{host} {dead} 0\n")
-    assert Store(tmp_path).claim("s", "t")
+    assert Store(tmp_path).claims.claim("s", "t")
 
 
 def test_a_claim_whose_owners_number_was_given_again_is_abandoned(tmp_path):
     """As in a container that restarts: same host name, same process number, another process."""
-    assert Store(tmp_path).claim("s", "t")
+    assert Store(tmp_path).claims.claim("s", "t")
     path = next((tmp_path / "claims").iterdir())
     host, pid, start = path.read_text().split()
-    assert not Store(tmp_path).claim("s", "t")
+    assert not Store(tmp_path).claims.claim("s", "t")
     path.write_text(f"{host} {pid} {int(start) + 1}\n")
-    assert Store(tmp_path).claim("s", "t")
+    assert Store(tmp_path).claims.claim("s", "t")
 
 
 def test_a_torn_claim_holds_nobody_up_for_long(tmp_path):
-    assert Store(tmp_path).claim("s", "t")
+    assert Store(tmp_path).claims.claim("s", "t")
     path = next((tmp_path / "claims").iterdir())
     path.write_text(path.read_text()[:-2])
-    assert not Store(tmp_path).claim("s", "t")
+    assert not Store(tmp_path).claims.claim("s", "t")
     os.utime(path, (1, 1))
-    assert Store(tmp_path).claim("s", "t")
+    assert Store(tmp_path).claims.claim("s", "t")
 
 
 def test_a_partial_file_of_a_process_that_is_gone_is_swept(tmp_path):
@@ -90,13 +91,11 @@ def test_writing_where_one_may_not_names_the_path(tmp_path):
 
 def test_clearing_an_abandoned_claim_gives_back_one_that_is_new(tmp_path):
     """Two find a dead owner's claim; the slower one meets the quicker one's new claim."""
-    from benchsep.runner.store import _clear
-
-    assert Store(tmp_path).claim("s", "t")
+    assert Store(tmp_path).claims.claim("s", "t")
     path = next((tmp_path / "claims").iterdir())
-    _clear(path)
+    remove_abandoned(path)
     assert [p.name for p in (tmp_path / "claims").iterdir()] == [path.name]
-    assert not Store(tmp_path).claim("s", "t")
+    assert not Store(tmp_path).claims.claim("s", "t")
 
 
 def test_a_claim_that_finds_no_room_leaves_nothing(tmp_path):
@@ -106,7 +105,7 @@ def test_a_claim_that_finds_no_room_leaves_nothing(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
     try:
         with pytest.raises(StoreError, match="cannot be written"):
-            Store(tmp_path).claim("s", "t")
+            Store(tmp_path).claims.claim("s", "t")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list((tmp_path / "claims").iterdir())

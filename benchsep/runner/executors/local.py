@@ -1,13 +1,11 @@
-"""Who does the jobs: this process, or a pool of local processes that survives its workers.
+"""Jobs in this process, or on a pool of local processes that survives its workers.
 
-Conventions
------------
-unit      jobs on one track, done one after the other by one worker, so that the track is decoded
-          and what depends on its references is computed once
-threads   every worker computes with one thread: results are the same bytes on one core and
-          on eight, and ``-j`` says how many cores are used
-failure   a worker that dies, or exceeds the time limit, costs its current job only: the job's cells
-          say so, the rest of its unit goes to another worker
+A worker that dies, or exceeds the time limit, costs its current job only: the job's cells get the
+status ``failed``, and the rest of its unit goes to another worker.
+
+Messages from a worker, each a pair: ``("start", index)`` of a job in the unit, ``("done",
+outcome)``, ``("claimed", index)``, ``("free", None)`` at the end of the unit, and ``("store error",
+text)`` where results cannot be written, which ends the run.
 """
 
 from __future__ import annotations
@@ -17,101 +15,82 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from benchsep.errors import StoreError
 from benchsep.runner.done import begin
-from benchsep.runner.job import Job, LoadedTrack, Outcome, load_track, run_job
+from benchsep.runner.execute import LoadedTrack, complete_job, load_track
+from benchsep.runner.executors.base import Executor, Unit, one_thread, run_one, units_of
 from benchsep.runner.store import Store
 
-Unit = list[Job]
+if TYPE_CHECKING:
+    from benchsep.runner.job import Job, Outcome
+
 ONE_THREAD = {
     name: "1"
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 }
+"""The environment of a process that computes with one thread."""
 POLL_S = 0.5
+EXIT_CODE_S = 5.0
+"""How long the exit code of a worker that closed its pipe may take to be known."""
 
 
-def units_of(jobs: list[Job], workers: int) -> list[Unit]:
-    """Group jobs by track; when there are fewer tracks than workers, part each track's jobs."""
-    by_track: dict[str, Unit] = {}
-    for job in jobs:
-        by_track.setdefault(job.track.name, []).append(job)
-    shares = max(1, -(-workers // max(1, len(by_track))))
-    return [unit[i::shares] for unit in by_track.values() for i in range(shares) if unit[i::shares]]
+class Inline(Executor):
+    """All in this process."""
+
+    def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
+        with one_thread():
+            for unit in units_of(jobs, 1):
+                for job in unit:
+                    yield run_one(job, root)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Numeric libraries use one thread inside; the caller's setting comes back after."""
-    import torch
-    from threadpoolctl import threadpool_limits
+@dataclass
+class Pool(Executor):
+    """Local processes, which it starts and replaces."""
 
-    before = torch.get_num_threads()
-    with ExitStack() as stack:
-        stack.enter_context(threadpool_limits(1))
-        torch.set_num_threads(1)
+    workers: int
+    timeout: float | None = None
+    """Seconds that one job may take."""
+
+    def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
+        units = units_of(jobs, self.workers)
+        saved = {name: os.environ.get(name) for name in ONE_THREAD}
+        os.environ.update(ONE_THREAD)  # a spawned process inherits it before it imports NumPy
+        crew = _Crew(deque(units), root, self.timeout)
         try:
-            yield
+            crew.start(min(self.workers, len(units)))
+            yield from crew.run()
         finally:
-            torch.set_num_threads(before)
+            crew.stop()
+            for name, value in saved.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
-def do_unit(unit: Unit, root: Path, say: Callable[[str, object], None]) -> None:
-    """Do the jobs of a unit.
+# -- in a worker process ------------------------------------------------------------------------
 
-    ``say`` is told ``start`` with a job's index and ``done`` with its
-    :class:`Outcome` (or ``claimed`` with the index when another process is, or was, at work on it).
-    """
+
+def run_unit(unit: Unit, root: Path, notify: Callable[[str, object], None]) -> None:
+    """Do the jobs of a unit; ``notify`` gets the messages that the module lists."""
     store = Store(root)
     loaded: LoadedTrack | None = None
     for index, job in enumerate(unit):
-        say("start", index)
+        notify("start", index)
         if not begin(job, store):
-            say("claimed", index)
+            notify("claimed", index)
             continue
         try:
             loaded = loaded or load_track(job.track)
-            say("done", run_job(job, loaded, store))
+            notify("done", complete_job(job, loaded, store))
         finally:
-            store.release(job.label, job.track.name)
-
-
-def run_inline(units: list[Unit], root: Path) -> Iterator[Outcome | Job]:
-    """All in this process. Yields an outcome for each job, or the job itself if claimed."""
-    with one_thread():
-        for unit in units:
-            for job in unit:
-                yield do_one(job, root)
-
-
-_last_track: dict[str, LoadedTrack] = {}
-
-
-def do_one(job: Job, root: Path) -> Outcome | Job:
-    """One job in this process; the last track stays decoded. The job itself if claimed."""
-    store = Store(root)
-    if not begin(job, store):
-        return job
-    try:
-        return run_job(job, loaded_track(job, root), store)
-    finally:
-        store.release(job.label, job.track.name)
-
-
-def loaded_track(job: Job, root: Path) -> LoadedTrack:
-    """The job's track; the last one stays decoded."""
-    key = f"{root}\n{job.track.name}\n{job.track.paths}\n{job.stamp}"
-    if key not in _last_track:
-        _last_track.clear()
-        _last_track[key] = load_track(job.track)
-    return _last_track[key]
-
-
-# -- local processes ---------------------------------------------------------------------------
+            store.claims.release(job.label, job.track.name)
 
 
 def _serve(pipe: Connection, root: Path) -> None:
@@ -125,11 +104,14 @@ def _serve(pipe: Connection, root: Path) -> None:
             if unit is None:
                 return
             try:
-                do_unit(unit, root, lambda kind, what: pipe.send((kind, what)))
-            except StoreError as error:  # no room for results: the whole run must know
-                pipe.send(("no room", str(error)))
+                run_unit(unit, root, lambda kind, content: pipe.send((kind, content)))
+            except StoreError as error:
+                pipe.send(("store error", str(error)))
                 return
             pipe.send(("free", None))
+
+
+# -- in the parent ------------------------------------------------------------------------------
 
 
 @dataclass
@@ -137,22 +119,29 @@ class _Worker:
     root: Path
     unit: Unit = field(default_factory=list)
     current: int = -1
+    """Index in the unit of the job under way; -1 before the first."""
     since: float = 0.0
+    """When that job started, on the monotonic clock."""
 
     def __post_init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.root), daemon=True)
         self.process.start()
+        # Only the child may hold its end: else its death would not close the pipe.
         theirs.close()
 
     @property
     def idle(self) -> bool:
         return not self.unit
 
-    def give(self, unit: Unit) -> None:
+    def assign(self, unit: Unit) -> None:
         self.unit, self.current, self.since = unit, -1, time.monotonic()
         self.pipe.send(unit)
+
+    def is_overdue(self, timeout: float) -> bool:
+        running = self.current >= 0 and not self.idle
+        return running and time.monotonic() - self.since > timeout
 
     def stop(self) -> None:
         self.process.kill()
@@ -160,79 +149,65 @@ class _Worker:
         self.pipe.close()
 
 
-def run_pool(
-    units: list[Unit], root: Path, workers: int, timeout: float | None
-) -> Iterator[Outcome | Job]:
-    """On ``workers`` local processes. Yields as :func:`run_inline` does."""
-    saved = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    queue = deque(units)
-    pool = [_Worker(root) for _ in range(min(workers, len(units)))]
-    try:
-        yield from _drive(queue, pool, root, timeout)
-    finally:
-        for worker in pool:
+@dataclass
+class _Crew:
+    """The workers of one call of :meth:`Pool.run`, and the units that wait for them."""
+
+    queue: deque[Unit]
+    root: Path
+    timeout: float | None
+    workers: list[_Worker] = field(default_factory=list)
+
+    def start(self, count: int) -> None:
+        for _ in range(count):
+            self.workers.append(_Worker(self.root))
+
+    def stop(self) -> None:
+        for worker in self.workers:
             worker.stop()
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
+    def run(self) -> Iterator[Outcome | Job]:
+        while True:
+            for worker in self.workers:
+                if worker.idle and self.queue:
+                    worker.assign(self.queue.popleft())
+            busy = {worker.pipe: worker for worker in self.workers if not worker.idle}
+            if not busy:
+                return
+            for pipe in wait(list(busy), POLL_S):
+                yield from self._handle_message(busy[cast("Connection", pipe)])
+            limit = self.timeout
+            for worker in [w for w in self.workers if limit and w.is_overdue(limit)]:
+                yield from self._replace_worker(worker, f"took more than {limit:g} s")
 
-def _drive(
-    queue: deque[Unit], pool: list[_Worker], root: Path, timeout: float | None
-) -> Iterator[Outcome | Job]:
-    while True:
-        for worker in pool:
-            if worker.idle and queue:
-                worker.give(queue.popleft())
-        busy = {worker.pipe: worker for worker in pool if not worker.idle}
-        if not busy:
+    def _handle_message(self, worker: _Worker) -> Iterator[Outcome | Job]:
+        try:
+            kind, content = worker.pipe.recv()
+        except (EOFError, OSError):
+            worker.process.join(EXIT_CODE_S)
+            yield from self._replace_worker(worker, f"its worker died ({worker.process.exitcode})")
             return
-        for pipe in wait(list(busy), POLL_S):
-            yield from _hear(busy[pipe], queue, pool, root)  # type: ignore[index]  # our pipes
-        for worker in [w for w in pool if timeout and _overdue(w, timeout)]:
-            yield from _lose(worker, f"took more than {timeout:g} s", queue, pool, root)
+        if kind == "start":
+            worker.current, worker.since = content, time.monotonic()
+        elif kind == "done":
+            yield content
+        elif kind == "claimed":
+            yield worker.unit[content]
+        elif kind == "store error":
+            raise StoreError(str(content))
+        elif kind == "free":
+            worker.unit, worker.current = [], -1
 
-
-def _overdue(worker: _Worker, timeout: float) -> bool:
-    return worker.current >= 0 and not worker.idle and time.monotonic() - worker.since > timeout
-
-
-def _hear(
-    worker: _Worker, queue: deque[Unit], pool: list[_Worker], root: Path
-) -> Iterator[Outcome | Job]:
-    try:
-        kind, what = worker.pipe.recv()
-    except (EOFError, OSError):
-        worker.process.join(5)
-        yield from _lose(worker, f"its worker died ({worker.process.exitcode})", queue, pool, root)
-        return
-    if kind == "start":
-        worker.current, worker.since = what, time.monotonic()
-    elif kind == "done":
-        yield what
-    elif kind == "claimed":
-        yield worker.unit[what]
-    elif kind == "no room":
-        raise StoreError(str(what))
-    elif kind == "free":
-        worker.unit, worker.current = [], -1
-
-
-def _lose(
-    worker: _Worker, why: str, queue: deque[Unit], pool: list[_Worker], root: Path
-) -> Iterator[Outcome | Job]:
-    """Record the job that was under way as failed, queue the rest, start another worker."""
-    worker.stop()
-    pool.remove(worker)
-    pool.append(_Worker(root))
-    if worker.current < 0:
-        raise RuntimeError(f"a worker ended before it began: {why}")
-    job, rest = worker.unit[worker.current], worker.unit[worker.current + 1 :]
-    if rest:
-        queue.appendleft(rest)
-    store = Store(root)
-    store.release(job.label, job.track.name)
-    yield run_job(job, LoadedTrack(None, why), store)
+    def _replace_worker(self, worker: _Worker, why: str) -> Iterator[Outcome | Job]:
+        """Record the job under way as failed, queue the rest of its unit, start another worker."""
+        worker.stop()
+        self.workers.remove(worker)
+        self.workers.append(_Worker(self.root))
+        if worker.current < 0:
+            raise RuntimeError(f"a worker ended before its first job: {why}")
+        job, rest = worker.unit[worker.current], worker.unit[worker.current + 1 :]
+        if rest:
+            self.queue.appendleft(rest)
+        store = Store(self.root)
+        store.claims.release(job.label, job.track.name)
+        yield complete_job(job, LoadedTrack(None, why), store)

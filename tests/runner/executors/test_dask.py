@@ -16,7 +16,8 @@ import pytest
 
 import benchsep
 from benchsep.errors import Unavailable, UsageError
-from benchsep.runner.executors.select import Inline, Pool, executor_for
+from benchsep.runner.executors.local import Inline, Pool
+from benchsep.runner.executors.select import executor_for
 from benchsep.runner.suite import Suite
 from tests.helpers.noise import noise_songs
 
@@ -158,7 +159,7 @@ def test_gpu_workers_separate_and_the_others_score(songs, tmp_path, dask, slow):
     _until(lambda: len(_workers(dask)) == 3)
 
     def references_used() -> tuple[int, bool]:  # here, so that it travels by value
-        from benchsep.runner.executors.local import _last_track
+        from benchsep.runner.executors.base import _last_track
 
         return os.getpid(), any(track.references.cache for track in _last_track.values())
 

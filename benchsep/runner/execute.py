@@ -1,0 +1,322 @@
+"""Do a job: separate one track with one system, score the estimates, and store the cells.
+
+Nothing that a system or a track does raises here: what went wrong becomes the status of the cells.
+What is computed is a pure function of the job, so that any worker may do it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from benchsep._util.digest import digest
+from benchsep._util.memory import PeakMemory
+from benchsep._util.numbers import float_or_none
+from benchsep.audio import Audio, read_audio, write_audio
+from benchsep.errors import BenchsepError
+from benchsep.metrics.metric import References, Score, column
+from benchsep.metrics.status import Status
+from benchsep.runner.done import (
+    CellsByKey,
+    cached_cells,
+    carried_over,
+    cell_key,
+    cells_by_key,
+    inputs_of,
+    metric_id,
+    metrics_to_score,
+    system_id,
+)
+from benchsep.runner.job import Job, Outcome
+from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
+from benchsep.systems.estimate import estimate_or_error, usable
+from benchsep.systems.spec import load_system
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchsep.datasets.track import Track, TrackAudio
+    from benchsep.metrics.metric import Metric
+    from benchsep.runner.store import Store
+
+Estimates = dict[str, Audio]
+"""Stem to its estimate, float32 ``[channels, frames]``."""
+
+
+@dataclass
+class LoadedTrack:
+    """A track's audio, decoded once for all systems of a unit of work; or why there is none."""
+
+    audio: TrackAudio | None
+    error: str = ""
+    references: References = field(init=False)
+
+    def __post_init__(self) -> None:
+        stems = self.audio.stems if self.audio else {}
+        self.references = References(stems, self.audio.mixture if self.audio else None)
+
+    def facts(self, track: Track) -> TrackFacts:
+        """What the record of a job on this track says of it."""
+        audio = self.audio
+        return TrackFacts(
+            name=track.name,
+            split=track.split,
+            edition=track.edition,
+            mixture_source=audio.mixture_source if audio else "",
+            mixture_sha256=audio.mixture.sha256() if audio else "",
+            reference_sha256={s: a.sha256() for s, a in audio.stems.items()} if audio else {},
+            audio_seconds=audio.mixture.seconds if audio else None,
+        )
+
+
+@dataclass(frozen=True)
+class DrawResult:
+    """One separation, on its way from who separates to who scores.
+
+    ``estimates`` is ``None`` where the store holds every cell of the draw already, and empty where
+    the separation failed.
+    """
+
+    draw: Draw
+    estimates: Estimates | None
+
+
+def load_track(track: Track) -> LoadedTrack:
+    """Decode a track; an unreadable one is remembered with the reason, not raised."""
+    try:
+        return LoadedTrack(track.load())
+    except Exception as error:
+        return LoadedTrack(None, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return f"{type(error).__name__}: {error}"
+
+
+@cache
+def _system(spec: str, device: str) -> Any:
+    # A worker loads each system once, however many tracks it separates.
+    return load_system(spec, device=device)
+
+
+# -- a whole job --------------------------------------------------------------------------------
+
+
+def complete_job(
+    job: Job,
+    loaded: LoadedTrack,
+    store: Store,
+    separated: dict[int, DrawResult] | None = None,
+) -> Outcome:
+    """Do a job, store its record and report what came out.
+
+    Raises
+    ------
+    StoreError
+        the record cannot be written.
+    """
+    record = run_job(job, loaded, store, separated)
+    store.write(record)
+    return Outcome.of(record)
+
+
+def run_job(
+    job: Job,
+    loaded: LoadedTrack,
+    store: Store,
+    separated: dict[int, DrawResult] | None = None,
+) -> Record:
+    """Separate and score; stored cells that are still valid are taken over.
+
+    ``separated`` is what :func:`separate_job` returned, here or on another machine: those draws
+    are not separated again.
+    """
+    track = loaded.facts(job.track)
+    old = store.read(job.label, job.track.name)
+    stored = cells_by_key(job, old)
+    draws: dict[int, Draw] = {}
+    cells: list[Cell] = []
+    for number in job.draws_to_run:
+        result = (separated or {}).get(number)
+        result = result or _separate_draw(job, loaded, store, track, stored, number)
+        if result.estimates is not None:
+            draws[number] = result.draw
+        cells += _cells_of_draw(job, loaded, track, stored, number, result)
+    old_cells, old_draws = carried_over(job, track, old, cells)
+    return Record(
+        SystemFacts(job.label, job.info.family, system_id(job.info), job.info.checkpoint_sha256),
+        track,
+        job.input_stamp,
+        {**old_draws, **draws},
+        tuple(sorted((*cells, *old_cells), key=lambda cell: cell.place)),
+    )
+
+
+def separate_job(job: Job, loaded: LoadedTrack, store: Store) -> dict[int, DrawResult]:
+    """The first half of :func:`run_job`, for a worker that separates and does not score."""
+    track = loaded.facts(job.track)
+    stored = cells_by_key(job, store.read(job.label, job.track.name))
+    return {
+        number: _separate_draw(job, loaded, store, track, stored, number)
+        for number in job.draws_to_run
+    }
+
+
+# -- separation ---------------------------------------------------------------------------------
+
+
+def _separate_draw(
+    job: Job,
+    loaded: LoadedTrack,
+    store: Store,
+    track: TrackFacts,
+    stored: CellsByKey,
+    number: int,
+) -> DrawResult:
+    """One draw's estimates, unless the store holds all cells that would be made of them."""
+    inputs = inputs_of(job, track, number)
+    identity = inputs.estimate_id
+    if identity and all(
+        cached_cells(metric, stems, stored, identity, track, number) is not None
+        for metric, stems in metrics_to_score(job)
+    ):
+        return DrawResult(Draw(inputs.seed, identity, None, None), None)
+    estimates: Estimates = {}
+    seconds = peak_mb = None
+    error, faults = loaded.error, {}
+    try:
+        if loaded.audio is not None:
+            system = _system(job.spec, job.device)
+            with PeakMemory() as memory:
+                started = time.perf_counter()
+                outputs = _call(system, job, loaded.audio, inputs.seed)
+                seconds = time.perf_counter() - started
+            peak_mb = memory.peak_mb
+            estimates = usable(outputs)
+            faults = {stem: str(outputs[stem]) for stem in outputs.keys() - estimates.keys()}
+            if job.keep_estimates != "none":
+                folder = store.estimate_folder(job.label, job.track.name, number)
+                estimates = keep(folder, estimates)
+    except Exception as failure:
+        estimates, error, faults = {}, _reason(failure), {}
+    # Estimates of files or of another program are identified by their samples.
+    identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
+    return DrawResult(Draw(inputs.seed, identity, seconds, peak_mb, error, faults), estimates)
+
+
+def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:
+    """Stem to its estimate, or to the error of a stem that cannot be used."""
+    return estimate_or_error(
+        system, audio.mixture, seed=seed, references=audio.stems, track=job.track
+    )
+
+
+def keep(folder: Path, estimates: Estimates) -> Estimates:
+    """Write the estimates and return them as written, so that scoring again gives the same.
+
+    They are 24-bit FLAC. An estimate that exceeds full scale is a float WAV, because FLAC would
+    clip it and the score would be that of the clipped one (a sum of stems easily exceeds it).
+    """
+    written = {}
+    for stem, audio in estimates.items():
+        loud = float(abs(audio.samples).max(initial=0.0)) > 1.0
+        path, other = (folder / f"{stem}{suffix}" for suffix in (".flac", ".wav"))
+        path, other = (other, path) if loud else (path, other)
+        write_audio(path, audio)
+        other.unlink(missing_ok=True)
+        written[stem] = read_audio(path)
+    return written
+
+
+# -- scoring ------------------------------------------------------------------------------------
+
+
+def _cells_of_draw(
+    job: Job,
+    loaded: LoadedTrack,
+    track: TrackFacts,
+    stored: CellsByKey,
+    number: int,
+    result: DrawResult,
+) -> list[Cell]:
+    """The cells of a draw: stored ones metric by metric, the rest scored now."""
+    cells: list[Cell] = []
+    identity = result.draw.estimate_id
+    for metric, stems in metrics_to_score(job):
+        cached = cached_cells(metric, stems, stored, identity, track, number)
+        cells += cached or _score(metric, stems, loaded, track, number, result)
+    return cells
+
+
+def _score(
+    metric: Metric,
+    stems: tuple[str, ...],
+    loaded: LoadedTrack,
+    track: TrackFacts,
+    number: int,
+    result: DrawResult,
+) -> list[Cell]:
+    started = time.perf_counter()
+    scores = _scores(metric, stems, loaded.references, result)
+    seconds = (time.perf_counter() - started) / len(stems)
+    absent = Score.missing("failed: not returned")
+    return [
+        Cell(
+            metric=column(metric, value),
+            metric_version=metric.version,
+            metric_id=metric_id(metric),
+            stem=stem,
+            draw=number,
+            **_storable(scores[stem].get(value.name, absent)),
+            seconds=seconds,
+            key=cell_key(result.draw.estimate_id, stem, value.name, metric, track),
+        )
+        for stem in stems
+        for value in metric.values
+    ]
+
+
+def _scores(
+    metric: Metric, stems: tuple[str, ...], references: References, result: DrawResult
+) -> dict[str, dict[str, Score]]:
+    """Stem to value name to score: for every stem, whatever the metric does."""
+
+    def everywhere(status: str) -> dict[str, dict[str, Score]]:
+        return {stem: missing(status) for stem in stems}
+
+    def missing(status: str) -> dict[str, Score]:
+        return {value.name: Score.missing(status) for value in metric.values}
+
+    estimates = result.estimates or {}
+    if result.draw.error:
+        return everywhere(f"failed: {result.draw.error}")
+    if reason := metric.available():
+        return everywhere(f"unavailable: {reason}")
+    returned = tuple(stem for stem in stems if stem in estimates)
+    scores = everywhere("failed: the system returned no such stem")
+    faults = result.draw.faults
+    scores |= {stem: missing(f"failed: {faults[stem]}") for stem in stems if stem in faults}
+    try:
+        # A copy: a metric may change the dictionary, and the next one needs all stems.
+        if returned:
+            scores.update(metric.score_track(references, dict(estimates), returned))
+        return scores
+    except Exception as error:
+        return everywhere(f"failed: {_reason(error)}")
+
+
+def _storable(score: Score) -> dict[str, Any]:
+    """Value, status and frames as a cell holds them: finite numbers and a known status."""
+    value = float_or_none(score.value)
+    try:
+        status = Status.parse(score.status)
+    except (ValueError, AttributeError):
+        status = Status("failed", f"unknown status {score.status!r}")
+    if score.value is not None and value is None and status.kind == "ok":
+        status = Status("not_finite")
+    frames = None if score.frames is None else tuple(map(float_or_none, score.frames))
+    return {"value": value, "status": status, "frames": frames}

@@ -1,0 +1,281 @@
+"""The results of one system on one track, as types and as JSON.
+
+Conventions
+-----------
+record   what one system scored on one track: facts about both, its draws and its cells
+draw     one separation with one seed, and what it cost
+cell     one value: a metric of a stem in a draw; ``value`` is finite or ``None``, ``status`` says
+         why there is none
+JSON     :meth:`Record.to_json` and :meth:`Record.from_json` are the only writer and reader. Keys,
+         types and the order of cells on disk are part of format 1 and do not change. The reader is
+         written by hand because it checks types without converting them: what is read and written
+         again has the same bytes
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from benchsep.metrics.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFacts:
+    """What a record knows of its system."""
+
+    label: str
+    family: str
+    system_id: str
+    """See :func:`benchsep.runner.done.system_id`."""
+    checkpoint_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFacts:
+    """What a record knows of its track; the hashes are empty where it could not be decoded."""
+
+    name: str
+    split: str
+    edition: str
+    mixture_source: str
+    mixture_sha256: str
+    reference_sha256: dict[str, str]
+    """Stem to the hash of its true signal."""
+    audio_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One separation: its seed, what came out, and what it cost."""
+
+    seed: int
+    estimate_id: str
+    seconds: float | None
+    """Wall-clock time of the separation."""
+    peak_memory_mb: float | None
+    error: str = ""
+    """Why there are no estimates; empty where there are."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Stem to why its estimate cannot be used; on disk only where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value, with what identifies it."""
+
+    metric: str
+    """Name of the value's column: ``bsseval.sdr``, ``visqol``."""
+    metric_version: str
+    metric_id: str
+    """See :func:`benchsep.runner.done.metric_id`."""
+    stem: str
+    draw: int
+    value: float | None
+    status: Status
+    frames: tuple[float | None, ...] | None
+    """The value window by window, where the metric is defined so."""
+    seconds: float | None
+    """Wall-clock time of scoring this stem, all values of the metric together."""
+    key: str
+    """See :func:`benchsep.runner.done.cell_key`."""
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Metric, stem and draw: unique in a record, and the order of its cells."""
+        return self.metric, self.stem, self.draw
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All results of one system on one track: one file of a run folder."""
+
+    system: SystemFacts
+    track: TrackFacts
+    input_stamp: str
+    """See :func:`benchsep.runner.stamps.input_stamp`; ``stamp`` on disk."""
+    draws: dict[int, Draw]
+    cells: tuple[Cell, ...]
+
+    @property
+    def failed(self) -> tuple[Cell, ...]:
+        """The cells whose status is ``failed``."""
+        return tuple(cell for cell in self.cells if cell.status.kind == "failed")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of its file, without format and checksum."""
+        system, track = self.system, self.track
+        return {
+            "system": system.label,
+            "family": system.family,
+            "system_id": system.system_id,
+            "checkpoint_sha256": system.checkpoint_sha256,
+            "track": track.name,
+            "split": track.split,
+            "edition": track.edition,
+            "mixture_source": track.mixture_source,
+            "mixture_sha256": track.mixture_sha256,
+            "reference_sha256": track.reference_sha256,
+            "audio_seconds": track.audio_seconds,
+            "stamp": self.input_stamp,
+            "draws": {str(number): _draw_to_json(draw) for number, draw in self.draws.items()},
+            "cells": [_cell_to_json(cell) for cell in self.cells],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Record:
+        """The record that :meth:`to_json` wrote.
+
+        A checksum proves only that nothing changed since it was made, so every type that a reader
+        relies on is checked.
+
+        Raises
+        ------
+        ValueError
+            a key is missing or has another type, or two cells have one place.
+        """
+        text = _Texts(content)
+        record = cls(
+            SystemFacts(
+                text["system"], text["family"], text["system_id"], text["checkpoint_sha256"]
+            ),
+            TrackFacts(
+                text["track"],
+                text["split"],
+                text["edition"],
+                text["mixture_source"],
+                text["mixture_sha256"],
+                _texts(content, "reference_sha256"),
+                _number(content, "audio_seconds"),
+            ),
+            text["stamp"],
+            dict(map(_draw_from_json, *_items(_typed(content, "draws", dict)))),
+            tuple(map(_cell_from_json, _typed(content, "cells", list))),
+        )
+        if len({cell.place for cell in record.cells}) != len(record.cells):
+            raise ValueError("two cells have the same metric, stem and draw")
+        return record
+
+
+# -- JSON ---------------------------------------------------------------------------------------
+
+
+class _Texts:
+    """Texts of a mapping by key; ValueError where there is none."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content = content
+
+    def __getitem__(self, key: str) -> str:
+        return str(_typed(self.content, key, str))
+
+
+def _typed(content: Mapping[str, Any], key: str, kind: Any) -> Any:
+    try:
+        value = content[key]
+    except KeyError:
+        raise ValueError(f"{key} is missing") from None
+    if not isinstance(value, kind):
+        raise ValueError(f"{key} is {type(value).__name__}")
+    return value
+
+
+def _number(content: Mapping[str, Any], key: str) -> float | None:
+    value: float | None = _typed(content, key, (int, float, type(None)))
+    if not _is_finite_or_none(value):
+        raise ValueError(f"{key} is {value}")
+    return value
+
+
+def _is_finite_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and math.isfinite(value))
+
+
+def _items(content: dict[str, Any]) -> tuple[list[str], list[Any]]:
+    return list(content), list(content.values())
+
+
+def _texts(content: Mapping[str, Any], key: str) -> dict[str, str]:
+    texts: dict[str, str] = _typed(content, key, dict)
+    if not all(isinstance(value, str) for value in texts.values()):
+        raise ValueError(f"{key} holds something that is no text")
+    return texts
+
+
+def _draw_to_json(draw: Draw) -> dict[str, Any]:
+    return {
+        "seed": draw.seed,
+        "estimate_id": draw.estimate_id,
+        "seconds": draw.seconds,
+        "peak_memory_mb": draw.peak_memory_mb,
+        "error": draw.error,
+        **({"faults": draw.faults} if draw.faults else {}),
+    }
+
+
+def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
+    if not re.fullmatch(r"\d{1,9}", number) or not isinstance(content, dict):
+        raise ValueError(f"draw {number!r} is {type(content).__name__}")
+    return int(number), Draw(
+        _typed({"seed": 0, **content}, "seed", int),
+        _typed({"estimate_id": "", **content}, "estimate_id", str),
+        _number(content, "seconds"),
+        _number(content, "peak_memory_mb"),
+        _typed({"error": "", **content}, "error", str),
+        _texts({"faults": {}, **content}, "faults"),
+    )
+
+
+def _cell_to_json(cell: Cell) -> dict[str, Any]:
+    return {
+        "metric": cell.metric,
+        "metric_version": cell.metric_version,
+        "metric_id": cell.metric_id,
+        "stem": cell.stem,
+        "draw": cell.draw,
+        "value": cell.value,
+        "status": str(cell.status),
+        "frames": None if cell.frames is None else list(cell.frames),
+        "seconds": cell.seconds,
+        "key": cell.key,
+    }
+
+
+_parsed = cache(Status.parse)
+"""Statuses are few and cells many."""
+
+
+def _cell_from_json(content: Any) -> Cell:
+    # One try around plain look-ups: a store of a large run has hundreds of thousands of cells.
+    try:
+        cell = Cell(
+            content["metric"],
+            content["metric_version"],
+            content["metric_id"],
+            content["stem"],
+            content["draw"],
+            content["value"],
+            _parsed(content["status"]),
+            None if content["frames"] is None else tuple(content["frames"]),
+            content["seconds"],
+            content["key"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a cell: {type(error).__name__}: {error}") from error
+    if not (
+        isinstance(cell.metric, str)
+        and isinstance(cell.metric_version, str)
+        and isinstance(cell.metric_id, str)
+        and isinstance(cell.stem, str)
+        and isinstance(cell.key, str)
+        and isinstance(cell.draw, int)
+        and _is_finite_or_none(cell.value)
+        and _is_finite_or_none(cell.seconds)
+        and (cell.frames is None or all(map(_is_finite_or_none, cell.frames)))
+    ):
+        raise ValueError(f"a cell of {cell.metric!r} holds a value of the wrong type")
+    return cell
