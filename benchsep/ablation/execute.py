@@ -1,7 +1,7 @@
 """Training and running an ablation: its variants are ordinary systems in an ordinary run folder.
 
-Everything lies under one work folder, shared by all ablations: ``variants/`` (checkpoints),
-``cache/`` (decoded audio, tokens), ``run/`` (cells). Called again, only what is missing is done.
+All files are in one work folder, shared by all ablations: ``variants/`` (checkpoints), ``cache/``
+(decoded audio, tokens), ``run/`` (cells). A second call computes only what is missing.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def execute(
 
     Parameters
     ----------
-    work : everything that is computed lies here.
+    work : folder of everything that is computed.
     root : the dataset's folder, for training (its ``train`` folder if it has one) and for running.
     jobs : processes; 0 means one for each core.
 

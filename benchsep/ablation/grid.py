@@ -53,12 +53,12 @@ class Ablation(BaseModel):
     """Of training; without a trainer, of the draws."""
     headline: str = "visqol"
     columns: tuple[str, ...] = ()
-    """``metric/stem`` columns beside the headline, e.g. ``usdr/average``, ``nisqa.mos/vocals``."""
+    """``metric/stem`` columns after the headline, e.g. ``usdr/average``, ``nisqa.mos/vocals``."""
     suite: dict[str, Any] = {}
     """The data and metrics: keys of a suite (:mod:`benchsep.runner.suite`)."""
     published: tuple[Published, ...] = ()
     source: str = ""
-    """Where the published values stand."""
+    """Source of the published values."""
     caveat: str = ""
     """What must not be concluded, in a sentence or two."""
 
@@ -101,7 +101,7 @@ class Variant:
 
     @property
     def trained(self) -> Settings:
-        """What the trainer is told."""
+        """The settings that the trainer gets."""
         return {k: v for k, v in self.settings.items() if not k.startswith("spec.")}
 
     @property

@@ -160,11 +160,11 @@ def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[
 
 
 def slots(jobs: int) -> list[dict[str, str]]:
-    """What is set in the environment of each of ``jobs`` children: which GPU it sees."""
+    """The environment of each of ``jobs`` child processes: one GPU each, in turn, if there are two."""
     import torch
 
-    told = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = told.split(",") if told else [str(i) for i in range(torch.cuda.device_count())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
     if len(names) < 2:
         return [{}] * jobs
     return [{"CUDA_VISIBLE_DEVICES": names[i % len(names)]} for i in range(jobs)]
@@ -174,12 +174,12 @@ def _train_on_one(task: Task, free: Queue[dict[str, str]]) -> str:
     """Train with a free slot's environment."""
     slot = free.get()
     try:
-        return _train_apart(task, slot)
+        return _train_in_child(task, slot)
     finally:
         free.put(slot)
 
 
-def _train_apart(task: Task, slot: dict[str, str]) -> str:
+def _train_in_child(task: Task, slot: dict[str, str]) -> str:
     """Train in a child process; the reason if it failed, else nothing."""
     folder = task.folder
     folder.mkdir(parents=True, exist_ok=True)

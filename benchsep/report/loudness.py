@@ -2,12 +2,16 @@
 
 Conventions
 -----------
-samples  float ``[channels, frames]``; one or two channels, weighted alike (front channels)
-unit     LUFS; ``-inf`` for silence
-gating   blocks of 400 ms overlapping by 75 %; absolute gate -70 LUFS, relative gate -10 LU. A
-         signal shorter than one block is a single block, without gates
-filters  the standard's two stages as analogue prototypes by bilinear transform, so that any
-         rate has the response that the standard tabulates for 48 kHz
+samples   float ``[channels, samples]``; one or two channels, weighted alike (front channels)
+unit      LUFS; ``-inf`` for silence
+loudness  ``-0.691 + 10 log10(sum over channels of the mean square)`` of the K-weighted signal
+gating    blocks of 400 ms overlapping by 75 %; absolute gate -70 LUFS, relative gate -10 LU. A
+          signal shorter than one block is a single block, without gates
+filters   the standard's two stages as analogue prototypes by bilinear transform, so that any
+          rate has the response that the standard tabulates for 48 kHz
+
+Source: ITU-R BS.1770-4 (10/2015), annex 1. The analogue parameters of the filters are those that
+reproduce its 48-kHz coefficients.
 
 Functions
 ---------
@@ -33,14 +37,19 @@ if TYPE_CHECKING:
 BLOCK_S, OVERLAP = 0.4, 0.75
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
 OFFSET = -0.691
+"""LUFS of full mean square: cancels the gain of the K-weighting at 997 Hz."""
 MOST_BOOST_DB = 12.0
-"""A nearly silent estimate is not blown up to the level of music."""
+"""Largest gain of :func:`match_gains`: a nearly silent estimate stays quiet."""
 
 Biquad = tuple[list[float], list[float]]
 
 
 def _shelf(rate: int) -> Biquad:
-    """Stage 1, the head: +4 dB above about 1.7 kHz."""
+    """Stage 1, the acoustic effect of the head: a shelf of +4 dB above about 1.7 kHz.
+
+    Bilinear transform ``s = (1 - z^-1) / (1 + z^-1) / k`` with ``k = tan(pi f0 / rate)`` of
+    ``H(s) = (high s^2 + boost s / q + 1) / (s^2 + s / q + 1)``.
+    """
     f0, gain_db, q = 1681.974450955533, 3.999843853973347, 0.7071752369554196
     k, high = math.tan(math.pi * f0 / rate), 10 ** (gain_db / 20)
     boost = high**0.4996667741545416
@@ -50,7 +59,10 @@ def _shelf(rate: int) -> Biquad:
 
 
 def _high_pass(rate: int) -> Biquad:
-    """Stage 2: second-order high-pass at 38 Hz (the standard's numerator is not normalised)."""
+    """Stage 2: second-order high-pass at 38 Hz, ``H(s) = s^2 / (s^2 + s / q + 1)``.
+
+    The numerator is ``1 - 2 z^-1 + z^-2`` without the factor ``1 / a0``, as in the standard.
+    """
     f0, q = 38.13547087602444, 0.5003270373238773
     k = math.tan(math.pi * f0 / rate)
     a0 = 1 + k / q + k * k
@@ -58,7 +70,7 @@ def _high_pass(rate: int) -> Biquad:
 
 
 def k_weighted(audio: Audio) -> NDArray[np.float64]:
-    """``[channels, frames]`` after both stages."""
+    """``[channels, samples]`` after both stages."""
     from scipy.signal import lfilter
 
     samples: Any = audio.samples.astype(np.float64)
@@ -69,8 +81,12 @@ def k_weighted(audio: Audio) -> NDArray[np.float64]:
 
 
 def loudness(audio: Audio) -> float:
-    """Integrated loudness in LUFS."""
-    power = _block_power(k_weighted(audio) ** 2, audio.rate)
+    """Integrated loudness in LUFS, gated twice.
+
+    The loudness of the mean power of the blocks above the relative gate, which is 10 LU below the
+    loudness of the mean power of the blocks above the absolute gate.
+    """
+    power = _block_power(k_weighted(audio) ** 2, audio.rate)  # [blocks]
     if len(power) == 1:
         return _lufs(float(power[0]))
     loud = power[_lufs_of(power) > ABSOLUTE_GATE]
@@ -81,14 +97,15 @@ def loudness(audio: Audio) -> float:
 
 
 def _block_power(squared: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
-    """Mean square of each block, summed over channels: ``[blocks]``."""
-    block, frames = round(BLOCK_S * rate), squared.shape[1]
-    if frames < block:
+    """Mean square of each block, summed over channels: ``[channels, samples] -> [blocks]``."""
+    block, length = round(BLOCK_S * rate), squared.shape[1]
+    if length < block:
         whole: NDArray[np.float64] = squared.mean(1).sum(keepdims=True)
         return whole
     step = round(BLOCK_S * (1 - OVERLAP) * rate)
+    # Energy up to each sample [samples + 1]: the energy of a block is one difference.
     running = np.concatenate([[0.0], np.cumsum(squared.sum(0))])
-    starts = np.arange(0, frames - block + 1, step)
+    starts = np.arange(0, length - block + 1, step)
     power: NDArray[np.float64] = (running[starts + block] - running[starts]) / block
     floored: NDArray[np.float64] = np.maximum(power, 0.0)  # cumulative sums round below zero
     return floored
@@ -107,8 +124,8 @@ def _lufs_of(power: NDArray[np.float64]) -> NDArray[np.float64]:
 def match_gains(signals: Mapping[str, Audio], anchor: str) -> dict[str, float]:
     """Gains in dB that bring every signal to the loudness of ``signals[anchor]``.
 
-    All are lowered together where a matched peak would exceed full scale. A silent signal, or
-    a silent anchor, leaves gains at that common value.
+    All are lowered together where a matched peak would exceed full scale. A silent signal, and
+    every signal where the anchor is silent, gets only that common gain.
     """
     levels = {name: loudness(audio) for name, audio in signals.items()}
     target = levels[anchor]

@@ -21,7 +21,8 @@ from benchsep.report.figures.choose import summary_figures
 from benchsep.report.figures.spectrogram import spectrogram_figure
 from benchsep.report.figures.style import save
 from benchsep.report.run import RunData, load, most_disputed_songs
-from benchsep.report.tables.render import latex_document, render
+from benchsep.report.tables.latex import latex_document
+from benchsep.report.tables.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

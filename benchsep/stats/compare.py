@@ -233,9 +233,9 @@ def with_comparisons(
 
 def _conflicts(compared: pd.DataFrame, traits: Traits) -> dict[Key, list[str]]:
     """``(leader, stem, metric)`` to the systems that it leads by the gap alone."""
-    found: dict[Key, list[str]] = {}
+    conflicts: dict[Key, list[str]] = {}
     for row in compared[compared["sign_conflict"]].to_dict("records"):
         leads = row["gap"] * traits[row["metric"]].direction > 0
         one, other = (row["a"], row["b"]) if leads else (row["b"], row["a"])
-        found.setdefault((one, row["stem"], row["metric"]), []).append(other)
-    return found
+        conflicts.setdefault((one, row["stem"], row["metric"]), []).append(other)
+    return conflicts

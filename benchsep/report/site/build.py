@@ -31,10 +31,10 @@ from benchsep.report.excerpts import systems_with_audio
 from benchsep.report.figures.spectrogram import FLOOR_DB, relative_db
 from benchsep.report.loudness import match_gains
 from benchsep.report.run import song_disagreement
-from benchsep.report.site.templates import environment
+from benchsep.report.site.templates import jinja_environment
 from benchsep.report.tables.columns import display, is_headline
-from benchsep.report.tables.model import format_value, group_of
-from benchsep.report.tables.render import head, shared_notes
+from benchsep.report.tables.model import format_value, group_of, head
+from benchsep.report.tables.render import shared_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,9 +80,9 @@ def write_site(
     written = [out / "index.html"]
     described = []
     for number, song in enumerate(songs):
-        entry, made = _song(run, song, out / "page" / f"s{number}", f"page/s{number}")
+        entry, paths = _song(run, song, out / "page" / f"s{number}", f"page/s{number}")
         described.append(entry)
-        written += made
+        written += paths
     data = {
         "title": _title(run),
         "songs": described,
@@ -133,12 +133,12 @@ def _metrics(run: RunData) -> list[dict[str, Any]]:
 def _scores(run: RunData, track: str) -> dict[str, dict[str, dict[str, float]]]:
     """``{stem: {system: {metric: mean over draws}}}`` of one song."""
     part = run.frame[(run.frame["track"] == track) & (run.frame["status"] == "ok")]
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    scores: dict[str, dict[str, dict[str, float]]] = {}
     means = part.groupby(["stem", "system", "metric"], sort=True)["value"].mean().reset_index()
     rows = zip(means["stem"], means["system"], means["metric"], means["value"], strict=True)
     for stem, system, metric, value in rows:
-        found.setdefault(str(stem), {}).setdefault(str(system), {})[metric] = round(value, 6)
-    return found
+        scores.setdefault(str(stem), {}).setdefault(str(system), {})[metric] = round(value, 6)
+    return scores
 
 
 def _all_songs(run: RunData, with_audio: list[str]) -> list[dict[str, Any]]:
@@ -266,7 +266,7 @@ def _pooled(values: NDArray[np.float64], most: int, axis: int) -> NDArray[np.flo
 def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
     from markupsafe import Markup
 
-    template = environment().get_template("page.html.j2")
+    template = jinja_environment().get_template("page.html.j2")
     return template.render(
         title=data["title"],
         tables=run.tables,

@@ -68,13 +68,13 @@ def tables(
     list of Table
         Overview first for each edition; empty if the run holds no cell.
     """
-    found: list[Table] = []
+    result: list[Table] = []
     for edition in editions(
         frame, costs, manifest, traits, improvement=improvement, intervals=intervals
     ):
         for spec in _specs(edition):
-            found.append(numbered(fill(edition, spec), len(found) + 1))
-    return found
+            result.append(numbered(fill(edition, spec), len(result) + 1))
+    return result
 
 
 def _specs(edition: Edition) -> list[TableSpec]:

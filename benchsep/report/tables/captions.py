@@ -90,15 +90,15 @@ def notes() -> list[str]:
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     """The badges of the columns' metrics, with their source, and which have none."""
-    known = {c: found for c in columns if (found := badges.badge(c))}
-    if not known:
+    badge_of = {c: badge for c in columns if (badge := badges.badge(c))}
+    if not badge_of:
         return "No listening data judge what stands in this table." if columns else ""
     parts = [
         f"{display(c, traits)} {b.discriminative.short} / {b.generative.short} / {b.across}"
-        for c, b in known.items()
+        for c, b in badge_of.items()
     ]
-    sources = "; ".join(dict.fromkeys(b.source for b in known.values()))
-    others = dict.fromkeys(display(c, traits) for c in columns if c not in known)
+    sources = "; ".join(dict.fromkeys(b.source for b in badge_of.values()))
+    others = dict.fromkeys(display(c, traits) for c in columns if c not in badge_of)
     unjudged = f" No listening data: {', '.join(others)}." if others else ""
     return (
         "Agreement with listeners, within discriminative / within generative / across: "
@@ -142,14 +142,14 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], aver
 
 def versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:
     """Benchsep's version and those of the columns' metrics."""
-    known = manifest.get("metrics") or {}
+    entries = manifest.get("metrics") or {}
     names = list(dict.fromkeys(map(metric_of, columns)))
     metrics = [
-        f"{name} {known[name]['version']}"
+        f"{name} {entries[name]['version']}"
         for name in names
-        if isinstance(known, dict)
-        and isinstance(known.get(name), dict)
-        and known[name].get("version")
+        if isinstance(entries, dict)
+        and isinstance(entries.get(name), dict)
+        and entries[name].get("version")
     ]
     packages = manifest.get("packages") or manifest.get("versions") or {}
     ours = packages.get("benchsep") if isinstance(packages, dict) else None

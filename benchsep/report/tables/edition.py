@@ -71,13 +71,13 @@ def editions(
     intervals: bool,
 ) -> list[Edition]:
     """The editions of a run by name; parameters as in ``benchsep.report.tables.build.tables``."""
-    found = []
+    result = []
     for name in sorted(map(str, frame["edition"].unique())):
         cells = frame[frame["edition"].astype(str) == name]
         families = dict(zip(cells["system"], cells["family"], strict=True))
         cells = cells[cells["metric"].isin(list(traits))]
         averaged = stats.with_average(cells)
-        found.append(
+        result.append(
             Edition(
                 name=name,
                 scores=_scores(averaged, traits, intervals),
@@ -90,7 +90,7 @@ def editions(
                 manifest=manifest,
             )
         )
-    return found
+    return result
 
 
 def _scores(
@@ -120,13 +120,13 @@ def _gains(
 
 def _costs(costs: pd.DataFrame, systems: set[str]) -> dict[str, Costs]:
     """Costs of the systems that were measured."""
-    found = {}
+    measured = {}
     for label, rows in costs.groupby("system"):
         if label in systems:
             rtf = rows["rtf"].astype(float).dropna()
             memory = rows["peak_memory_mb"].astype(float).dropna()
-            found[str(label)] = (
+            measured[str(label)] = (
                 float(rtf.median()) if len(rtf) else None,
                 float(memory.max()) if len(memory) else None,
             )
-    return found
+    return measured

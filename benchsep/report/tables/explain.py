@@ -57,14 +57,14 @@ def explain(
 
 
 def explained(
-    made: Sequence[Table],
+    tables: Sequence[Table],
     frame: pd.DataFrame,
     traits: dict[str, ValueTraits],
     id: str,
     format: str = "terminal",
 ) -> str:
-    """:func:`explain` for tables and a frame at hand."""
-    table, row, column, cell = find(made, id)
+    """:func:`explain` for tables and cells in memory."""
+    table, row, column, cell = find(tables, id)
     if row.metric:
         column = replace(column, metric=row.metric)
     facts = [
@@ -81,8 +81,8 @@ def explained(
     elif column.kind == "cost":
         facts.append("measured while separating: see `draws` in the run's records")
     else:
-        facts.append(_how(column, traits[column.metric].aggregate))
-        cells = _cells(frame, table, row, column)
+        facts.append(_aggregation(column, traits[column.metric].aggregate))
+        cells = _cells_behind(frame, table, row, column)
     if format == "json":
         return _json(table, row, column, cell, facts[-1], cells)
     return _text(facts, cells, format)
@@ -123,8 +123,8 @@ def _json(
     return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def _how(column: Column, aggregate: str) -> str:
-    """In words, what was done with the cells below."""
+def _aggregation(column: Column, aggregate: str) -> str:
+    """In words, how the cells were aggregated."""
     over = {
         "tail": "mean over the 5 % worst of the system's songs, each the mean over draws",
         "failures": "percent of the system's songs beyond the limit, each the mean over draws",
@@ -138,33 +138,42 @@ def _how(column: Column, aggregate: str) -> str:
     )
 
 
-def find(made: Sequence[Table], id: str) -> tuple[Table, Row, Column, Cell]:
-    """The cell that ``id`` names, with where it stands."""
+def find(tables: Sequence[Table], id: str) -> tuple[Table, Row, Column, Cell]:
+    """The cell that ``id`` names, with its table, row and column.
+
+    Raises
+    ------
+    UsageError
+        no such cell, with the ids or names that there are.
+    """
     text = id.strip()
-    for table in made:
+    for table in tables:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
-                named = f"{row.system}/{row.metric or column.metric}/{column.stem}"
-                if text in (cell.id, named):
+                if text in (cell.id, _name(row, column)):
                     return table, row, column, cell
-    raise UsageError(f"no number {visible(id)!r}{_what_there_is(made, text)}")
+    raise UsageError(f"no number {visible(id)!r}{_suggestion(tables, text)}")
 
 
-def _what_there_is(made: Sequence[Table], text: str) -> str:
-    found = re.fullmatch(r"(t\d+)(\.r\d+c\d+g?)?", text)
-    if found and any(t.id == found[1] for t in made):
-        table = next(t for t in made if t.id == found[1])
+def _name(row: Row, column: Column) -> str:
+    return f"{row.system}/{row.metric or column.metric}/{column.stem}"
+
+
+def _suggestion(tables: Sequence[Table], text: str) -> str:
+    """What could have been meant: rows and columns of a table, table ids, or a similar name."""
+    id_parts = re.fullmatch(r"(t\d+)(\.r\d+c\d+g?)?", text)
+    if id_parts and any(t.id == id_parts[1] for t in tables):
+        table = next(t for t in tables if t.id == id_parts[1])
         return f"; {table.id} has rows 1 to {len(table.rows)}, columns 1 to {len(table.columns)}"
-    if found or not made:
-        return f"; the tables are {', '.join(t.id for t in made) or 'none'}"
-    names = [
-        f"{r.system}/{r.metric or c.metric}/{c.stem}"
-        for t in made for r in t.rows for c in t.columns
-    ]  # fmt: skip
+    if id_parts or not tables:
+        return f"; the tables are {', '.join(t.id for t in tables) or 'none'}"
+    names = [_name(row, column) for t in tables for row in t.rows for column in t.columns]
     return did_you_mean(text, list(dict.fromkeys(names)))
 
 
-def _cells(frame: pd.DataFrame, table: Table, row: Row, column: Column) -> list[dict[str, Any]]:
+def _cells_behind(
+    frame: pd.DataFrame, table: Table, row: Row, column: Column
+) -> list[dict[str, Any]]:
     systems = [row.system]
     if column.kind == "gain":
         systems += sorted(set(frame.loc[frame["family"] == "mixture", "system"]))[:1]

@@ -6,8 +6,9 @@ ids      a table is ``t1``, ``t2`` …; a cell is ``t2.r3c4``, rows and columns 
          of the output; a gain over the mixture has the id of the value it belongs to and a ``g``,
          so that asking for gains moves no id. The same run gives the same ids;
          ``benchsep explain RUN t2.r3c4`` prints the songs behind one.
-ranked   yardsticks (mixture, reference, oracles) stand apart and are never best
-values   float or ``None``; a cell without a value says why in ``note``
+ranked   reference systems (mixture, true stems, oracles) have a group of their own and are never
+         best
+values   float or ``None``; ``note`` is the reason of a cell without a value
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ GROUPS = {
 """Groups of rows in their order, with headings."""
 
 
+_ARROWS = {1: "↑", -1: "↓", 0: ""}
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of numbers. ``stem`` is ``"average"`` for the mean over stems, empty for costs."""
@@ -42,14 +46,14 @@ class Column:
     """``score``, ``gain`` (over the mixture), ``cost``; ``draws``, ``tail``, ``failures`` of
     :mod:`benchsep.report.tables.spread`; or ``text``, whose cells hold words in ``note``."""
     in_title: bool = False
-    """Whether the table's title says unit and direction already."""
+    """Whether the table's title names unit and direction already."""
     spread: bool = False
-    """Whether the interval is printed beside the value; machine formats always have it."""
+    """Whether the interval is printed after the value; machine formats always have it."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number: its value, how many songs it stands on, and whether it is the best."""
+    """One number: its value, the songs behind it, and whether it is the best."""
 
     id: str
     value: float | None
@@ -81,7 +85,7 @@ class Row:
 
     @property
     def head(self) -> str:
-        """What stands at the left of the row."""
+        """The text at the left of the row."""
         return self.label or self.system
 
     @property
@@ -100,25 +104,21 @@ class Table:
     caption: tuple[str, ...]
     """What these numbers are: n, data, aggregation, versions."""
     notes: tuple[str, ...] = ()
-    """How to read any such table: marks, yardsticks, agreement with listeners."""
+    """How to read any such table: marks, reference systems, agreement with listeners."""
     warnings: tuple[str, ...] = ()
     edition: str = ""
 
     def groups(self) -> list[tuple[str, list[Row]]]:
         """``(heading, rows)`` for each group that has rows, in order."""
-        found = [(head, [r for r in self.rows if r.group == key]) for key, head in GROUPS.items()]
-        return [(head, rows) for head, rows in found if rows]
+        groups = [(head, [r for r in self.rows if r.group == key]) for key, head in GROUPS.items()]
+        return [(head, rows) for head, rows in groups if rows]
 
     def cell(self, system: str, metric: str, stem: str, kind: str = "score") -> Cell | None:
         """The cell by name, or ``None``."""
+        wanted = (system, metric, stem, kind)
         for row in self.rows:
             for column, cell in zip(self.columns, row.cells, strict=True):
-                if (row.system, column.metric, column.stem, column.kind) == (
-                    system,
-                    metric,
-                    stem,
-                    kind,
-                ):
+                if (row.system, column.metric, column.stem, column.kind) == wanted:
                     return cell
         return None
 
@@ -141,13 +141,36 @@ def reference_rank(label: str, family: str) -> int:
 
 
 def format_value(cell: Cell, column: Column) -> str:
-    """The number as printed, with a true minus nowhere: an ASCII hyphen, so it can be copied."""
+    """The number as printed; the minus is an ASCII hyphen, so that the number can be copied."""
     if cell.value is None:
         return cell.note or ("" if column.kind == "text" else "–")
     sign = "+" if column.kind == "gain" and cell.value >= 0 else ""
     text = f"{cell.value:.{column.digits}f}"
     zero = f"{0:.{column.digits}f}"
     return sign + (zero if text == f"-{zero}" else text)
+
+
+def head(column: Column) -> str:
+    """``vocals ↑`` with the unit where there is one."""
+    if column.in_title:
+        return column.head
+    unit = f" [{column.unit}]" if column.unit not in ("", "MOS") else ""
+    arrow = _ARROWS[column.direction] if column.kind == "score" else ""
+    return f"{column.head}{unit} {arrow}".rstrip()
+
+
+def suffix(cell: Cell, column: Column) -> str:
+    """What follows the number: dagger, letters, the interval of an average, ``n/N``."""
+    dagger = "†" if cell.ill_conditioned else ""
+    letters = f" {cell.letters}" if cell.letters else ""
+    form = f"{'+' if column.kind == 'gain' else ''}.{column.digits}f"
+    spread = (
+        f" [{cell.low:{form}}, {cell.high:{form}}]"
+        if column.spread and cell.low is not None and cell.high is not None
+        else ""
+    )
+    coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
+    return dagger + letters + spread + coverage
 
 
 def numbered(table: Table, number: int) -> Table:

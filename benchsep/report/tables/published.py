@@ -1,15 +1,15 @@
-"""Published values of arXiv 2604.09371, beside ours and never among ours.
+"""Published values of arXiv 2604.09371 in a table with ours, never ranked with ours.
 
 Conventions
 -----------
 source  "Discrete Token Modeling for Multi-Stem Music Source Separation with Language Models"
-        (Lyu et al., v2, 17 April 2026), as far as its tables could be recovered: ``first`` from
-        the authors' own text, ``second`` from a summary of it. What was not seen says so;
-        nothing has been filled in by guess
+        (Lyu et al., v2, 17 April 2026), as far as its tables could be recovered: grade ``first``
+        from the authors' own text, ``second`` from a summary of it. A value in no text at hand
+        is ``not seen``; none is guessed
 data    MUSDB18-HQ, 50 test songs, the authors' tools; no intervals were published. Ours differ
         in data, training budget or both, so that the two are never ranked together
-beside  ViSQOL never stands alone: our rows have the interference measure of the ViSQOL table in
-        a last column, which the paper does not report
+last    column: the companion of ViSQOL in our ViSQOL table (an interference measure), which the
+        paper does not report
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
     Parameters
     ----------
     tables
-        The run's tables; the values are taken from them, so that the same number never has two
-        versions.
+        The run's tables; our values are taken from them, so that a number has one version.
+    edition
+        Edition of the data whose tables are used.
 
     Returns
     -------
@@ -77,22 +78,28 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
         ``None`` if the run has none of the paper's quantities.
     """
     ours = [t for t in tables if t.edition == edition]
-    rows = [_row(name) for name in dict.fromkeys(p.system for p in PUBLISHED)]
+    published_rows = [_published_row(name) for name in dict.fromkeys(p.system for p in PUBLISHED)]
     systems = [(r.system, r.family, r.group) for r in ours[0].rows] if ours else []
-    mine = [Row(s, f, g, tuple(_mine(ours, s, *c) for c in _COLUMNS)) for s, f, g in systems]
-    if not any(cell.value is not None for row in mine for cell in row.cells):
+    our_rows = [
+        Row(system, family, group, tuple(_our_cell(ours, system, *key) for key in _COLUMNS))
+        for system, family, group in systems
+    ]
+    if not any(cell.value is not None for row in our_rows for cell in row.cells):
         return None
-    columns = [_head(*key) for key in _COLUMNS]
-    beside = _beside(ours)
-    if beside is not None:
-        columns.append(beside)
-        rows = [_with(row, Cell("", None, 0, 0, "not reported")) for row in rows]
-        mine = [_with(r, _mine(ours, r.system, beside.metric, beside.stem)) for r in mine]
+    columns = [_column(*key) for key in _COLUMNS]
+    companion = _companion_column(ours)
+    if companion is not None:
+        columns.append(companion)
+        metric, stem = companion.metric, companion.stem
+        published_rows = [
+            _append(row, Cell("", None, 0, 0, "not reported")) for row in published_rows
+        ]
+        our_rows = [_append(r, _our_cell(ours, r.system, metric, stem)) for r in our_rows]
     table = Table(
         id="",
         title=f"Beside the published values of {SOURCE}",
         columns=tuple(columns),
-        rows=(*rows, *mine),
+        rows=(*published_rows, *our_rows),
         caption=(
             f"Published rows: {SOURCE}, MUSDB18-HQ, 50 songs, no intervals published; of the "
             "baselines' drums only the range over all of them is known. Values from a second-hand "
@@ -110,8 +117,8 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
     return numbered(table, len(tables) + 1)
 
 
-def _beside(tables: Sequence[Table]) -> Column | None:
-    """The interference column of the run's ViSQOL table, if it has one."""
+def _companion_column(tables: Sequence[Table]) -> Column | None:
+    """The companion of ViSQOL in the run's ViSQOL table, if it has one."""
     for table in tables:
         scores = [column for column in table.columns if column.kind == "score"]
         if scores and scores[0].metric == "visqol" and scores[0].in_title:
@@ -119,30 +126,30 @@ def _beside(tables: Sequence[Table]) -> Column | None:
     return None
 
 
-def _with(row: Row, cell: Cell) -> Row:
+def _append(row: Row, cell: Cell) -> Row:
     return replace(row, cells=(*row.cells, cell))
 
 
-def _row(system: str) -> Row:
+def _published_row(system: str) -> Row:
     known = {(p.metric, p.stem): p for p in PUBLISHED if p.system == system}
     cells = []
     for key in _COLUMNS:
-        found = known.get(key)
+        entry = known.get(key)
         cells.append(
-            Cell("", found.value if found else None, 0, 0, found.text if found else "not seen")
+            Cell("", entry.value if entry else None, 0, 0, entry.text if entry else "not seen")
         )
     return Row(system, "published", "published", tuple(cells))
 
 
-def _mine(tables: Sequence[Table], system: str, metric: str, stem: str) -> Cell:
+def _our_cell(tables: Sequence[Table], system: str, metric: str, stem: str) -> Cell:
     for table in tables:
         cell = table.cell(system, metric, stem)
         if cell is not None:
-            # Bold belongs to a table whose rows compete; here the rows only stand side by side.
+            # Bold and letters belong to a table whose rows are ranked.
             return replace(cell, best=False, letters="", low=None, high=None)
     return Cell("", None, 0, 0)
 
 
-def _head(metric: str, stem: str) -> Column:
+def _column(metric: str, stem: str) -> Column:
     name = "NISQA MOS" if metric == "nisqa.mos" else "ViSQOL"
     return Column(metric, stem, f"{name}, {stem}", "", 2, 1)

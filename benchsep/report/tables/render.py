@@ -1,9 +1,9 @@
-r"""Tables as text: Markdown, LaTeX, CSV, JSON, HTML, terminal.
+"""Tables as text: Markdown, LaTeX, CSV, JSON, HTML, terminal.
 
 Conventions
 -----------
 ``md``        GitHub-flavoured; bold best
-``tex``       booktabs and siunitx; a fragment to ``\input``, its preamble named in a comment
+``tex``       :mod:`benchsep.report.tables.latex`
 ``csv``       long: a row a number, with its id; for machines
 ``json``      strict: numbers at full precision, ``null`` where there is none
 ``html``      a fragment of ``<figure><table>`` elements
@@ -21,14 +21,11 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util import escape, text_table
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
-from benchsep.report.tables.model import Cell, Column, Table, format_value
+from benchsep.report.tables.latex import latex
+from benchsep.report.tables.model import Cell, Column, Table, format_value, head, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PREAMBLE = r"\usepackage{array,booktabs,siunitx,textcomp}"
-
-ARROWS = {1: "↑", -1: "↓", 0: ""}
 
 
 def render(tables: Sequence[Table], format: str) -> str:
@@ -41,7 +38,7 @@ def render(tables: Sequence[Table], format: str) -> str:
     """
     formats = {
         "md": _all_markdown,
-        "tex": _all_latex,
+        "tex": latex,
         "csv": _all_csv,
         "json": _all_json,
         "html": _all_html,
@@ -50,29 +47,6 @@ def render(tables: Sequence[Table], format: str) -> str:
     if format not in formats:
         raise UsageError(f"unknown format {format!r}{did_you_mean(format, list(formats))}")
     return formats[format](tables)
-
-
-def head(column: Column) -> str:
-    """``vocals ↑`` with the unit where there is one."""
-    if column.in_title:
-        return column.head
-    unit = f" [{column.unit}]" if column.unit not in ("", "MOS") else ""
-    arrow = ARROWS[column.direction] if column.kind == "score" else ""
-    return f"{column.head}{unit} {arrow}".rstrip()
-
-
-def suffix(cell: Cell, column: Column) -> str:
-    """What follows the number: dagger, letters, the interval of an average, ``n/N``."""
-    dagger = "†" if cell.ill_conditioned else ""
-    letters = f" {cell.letters}" if cell.letters else ""
-    form = f"{'+' if column.kind == 'gain' else ''}.{column.digits}f"
-    spread = (
-        f" [{cell.low:{form}}, {cell.high:{form}}]"
-        if column.spread and cell.low is not None and cell.high is not None
-        else ""
-    )
-    coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
-    return dagger + letters + spread + coverage
 
 
 # -- Markdown -----------------------------------------------------------------------------------
@@ -111,99 +85,6 @@ def _markdown(table: Table) -> str:
 def _markdown_cell(cell: Cell, column: Column) -> str:
     text = escape.markdown(format_value(cell, column))
     return (f"**{text}**" if cell.best else text) + escape.markdown(suffix(cell, column))
-
-
-# -- LaTeX --------------------------------------------------------------------------------------
-
-
-def _all_latex(tables: Sequence[Table]) -> str:
-    opening = f"% Needs: {PREAMBLE}\n% in the preamble; written by benchsep, do not edit.\n"
-    return opening + "\n".join(_latex(table) for table in tables)
-
-
-def latex_document(tables: Sequence[Table]) -> str:
-    """A document of its own around the tables, ready for pdfLaTeX."""
-    return "\n".join(
-        [
-            r"\documentclass{article}",
-            r"\usepackage[T1]{fontenc}",
-            r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}",
-            r"\usepackage[a4paper,margin=15mm,landscape]{geometry}",
-            PREAMBLE,
-            r"\begin{document}",
-            render(tables, "tex"),
-            r"\end{document}",
-            "",
-        ]
-    )
-
-
-def _latex(table: Table) -> str:
-    esc = escape.latex
-    beside = [_has_suffix(table, i) for i in range(len(table.columns))]
-    # What follows a number has a column of its own: in the number's it would run into the next.
-    columns = "".join(
-        _latex_column(table, i) + (r"@{\,}>{\SUFFIX}l" if b else "") for i, b in enumerate(beside)
-    )
-    physical = 1 + len(beside) + sum(beside)
-    heads = " & ".join(
-        rf"\multicolumn{{2}}{{c}}{{{esc(head(c))}}}" if b else f"{{{esc(head(c))}}}"
-        for c, b in zip(table.columns, beside, strict=True)
-    )
-    caption = f"{esc(table.title)}. " + " ".join(
-        [r"\textbf{Warning:} " + esc(w) for w in table.warnings] + [esc(c) for c in table.caption]
-    )
-    roomy = physical <= 11
-    size, suffixes, gap = ("footnotesize", "scriptsize", 4) if roomy else ("scriptsize", "tiny", 2)
-    lines = [
-        r"\begin{table}[htbp]",
-        rf"\centering\{size}\setlength{{\tabcolsep}}{{{gap}pt}}",
-        r"\sisetup{detect-weight=true,detect-inline-weight=math}",
-        rf"\caption{{{caption}}}",
-        rf"\label{{tab:benchsep-{table.id}}}\smallskip",
-        rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}".replace("SUFFIX", suffixes),
-        r"\toprule",
-        rf"{{system}} & {heads} \\",
-    ]
-    for title, rows in table.groups():
-        lines.append(r"\midrule")
-        lines.append(rf"\multicolumn{{{physical}}}{{@{{}}l}}{{\itshape {esc(title)}}} \\")
-        for row in rows:
-            cells = [
-                _latex_cell(x, c, b)
-                for x, c, b in zip(row.cells, table.columns, beside, strict=True)
-            ]
-            lines.append(rf"{esc(row.head)} & " + " & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize", esc(" ".join(table.notes))]
-    lines += [r"\end{minipage}", r"\end{table}", ""]
-    return "\n".join(lines)
-
-
-def _has_suffix(table: Table, index: int) -> bool:
-    column = table.columns[index]
-    return any(suffix(row.cells[index], column) for row in table.rows)
-
-
-def _latex_column(table: Table, index: int) -> str:
-    column = table.columns[index]
-    if column.kind == "text":
-        return r">{\raggedright\arraybackslash}p{62mm}"
-    values = [row.cells[index].value for row in table.rows]
-    texts = [f"{abs(v):.{column.digits}f}" for v in values if v is not None] or ["0"]
-    whole = max(len(text.split(".")[0]) for text in texts)
-    signed = column.kind == "gain" or any(v is not None and v < 0 for v in values)
-    sign = ("+" if column.kind == "gain" else "-") if signed else ""
-    return f"S[table-format={sign}{whole}.{column.digits}]"
-
-
-def _latex_cell(cell: Cell, column: Column, beside: bool) -> str:
-    text = format_value(cell, column)
-    if column.kind == "text":
-        return escape.latex(text)
-    bold = r"\bfseries " if cell.best else ""
-    number = f"{{{escape.latex(text)}}}" if cell.value is None else f"{bold}{text}"
-    return f"{number} & {escape.latex(suffix(cell, column).strip())}" if beside else number
 
 
 # -- CSV and JSON -------------------------------------------------------------------------------
@@ -281,9 +162,9 @@ def _all_json(tables: Sequence[Table]) -> str:
 
 
 def _all_html(tables: Sequence[Table]) -> str:
-    from benchsep.report.site.templates import environment
+    from benchsep.report.site.templates import jinja_environment
 
-    template = environment().get_template("tables.html.j2")
+    template = jinja_environment().get_template("tables.html.j2")
     return template.render(
         tables=tables,
         notes=shared_notes(tables),

@@ -3,8 +3,8 @@
 Conventions
 -----------
 draws   a row for each system that drew at least twice and each headline metric, over the song's
-        mean over stems: the mean over draws is the headline, best and worst of k stand under
-        their own names, and the variance is split into song, seed and the rest (percent)
+        mean over stems: the mean over draws is the headline, best and worst of k have columns of
+        their own, and the variance is split into song, seed and the rest (percent)
 tails   for the first metric that tolerates misalignment and the first that does not, two tables:
         the mean over the worst 5 % of songs, by stem, and the share of songs beyond the limit of
         the metric's ``failure`` trait; the songs are named. Each system over its own songs,
@@ -27,7 +27,7 @@ from benchsep.report.tables import captions
 from benchsep.report.tables.columns import display, stem_order
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
 from benchsep.stats.bootstrap import FEWEST
-from benchsep.stats.songs import AVERAGE
+from benchsep.stats.songs import AVERAGE, songs_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,13 +58,20 @@ class Spread:
 
     @property
     def songs(self) -> int:
-        return int(self.frame["track"].nunique())
+        return songs_of_run(self.frame)
 
     def name(self, metric: str, *, unit: bool = True) -> str:
-        text, known = display(metric, self.traits), _unit(self, metric)
-        return f"{text} [{known}]" if unit and known else text
+        """The metric's name, with its unit where it has one."""
+        text, printed = display(metric, self.traits), self.unit(metric)
+        return f"{text} [{printed}]" if unit and printed else text
+
+    def unit(self, metric: str) -> str:
+        """The metric's unit as printed: a MOS is none."""
+        unit = self.traits[metric].unit
+        return "" if unit == "MOS" else unit
 
     def basis(self, metrics: Sequence[str], *sentences: str) -> tuple[str, ...]:
+        """The caption: data, ``sentences``, versions."""
         first = captions.basis(self.manifest, self.edition, self.songs)
         last = captions.versions(metrics, self.manifest)
         return tuple(filter(None, (first, *sentences, last)))
@@ -89,38 +96,23 @@ def with_spread_tables(
 
 def spread_tables(spread: Spread, *, first: int) -> list[Table]:
     """The tables of draws and tails, numbered from ``first``; empty where there are none."""
-    makers: list[Callable[[Spread], list[Table]]] = [_draws, _tails]
-    made = [table for make in makers for table in make(spread)]
-    return [numbered(table, first + i) for i, table in enumerate(made)]
+    makers: list[Callable[[Spread], list[Table]]] = [_draw_tables, _tail_tables]
+    tables = [table for make in makers for table in make(spread)]
+    return [numbered(table, first + i) for i, table in enumerate(tables)]
 
 
 # -- draws --------------------------------------------------------------------------------------
 
 
-def _draws(spread: Spread) -> list[Table]:
+def _draw_tables(spread: Spread) -> list[Table]:
+    """One table, or none where nothing was drawn twice."""
     if spread.frame["draw"].nunique() < 2:
         return []
-    part = spread.frame[spread.frame["metric"].isin(spread.headlines)]
-    found = stats.draws(stats.with_average(part), spread.traits)
-    records: list[Any] = found.to_dict("records")
-    by = {(r["system"], r["metric"], r["stem"]): r for r in records}
-    rows = []
-    for row in spread.rows:
-        for metric in spread.headlines:
-            stems = sorted({s for _, m, s in by if m == metric})
-            stem = AVERAGE if AVERAGE in stems else stems[0] if len(stems) == 1 else ""
-            record = by.get((row.system, metric, stem))
-            if record and record["worst_of_k"] != record["best_of_k"]:
-                where = "" if stem == AVERAGE else f", {stem}"
-                label = f"{row.system}: {spread.name(metric)}{where}"
-                cells = tuple(_draw_cell(record, c) for c in _DRAW_COLUMNS)
-                rows.append(Row(row.system, row.family, row.group, cells, label, metric))
+    rows = _draw_rows(spread)
     if not rows:
         return []
-    columns = tuple(column for _, column in _DRAW_COLUMNS)
-    metrics = list(dict.fromkeys(row.metric for row in rows))
     caption = spread.basis(
-        metrics,
+        list(dict.fromkeys(row.metric for row in rows)),
         "Only songs of which every draw has a value; a song's value is its mean over stems.",
         "mean: over songs and draws, the headline. best / worst of k: each song's best or worst "
         "draw, then the mean over songs; to pick the best draw one needs the references, so that "
@@ -130,7 +122,27 @@ def _draws(spread: Spread) -> list[Table]:
         "Systems whose draws are all alike are left out; by stem: benchsep draws RUN.",
     )
     title = "Draws: what another seed changes"
+    columns = tuple(column for _, column in _DRAW_COLUMNS)
     return [Table("", title, columns, tuple(rows), caption, edition=spread.edition)]
+
+
+def _draw_rows(spread: Spread) -> list[Row]:
+    """A row for each system and headline metric whose draws differ."""
+    cells = spread.frame[spread.frame["metric"].isin(spread.headlines)]
+    records: list[Any] = stats.draws(stats.with_average(cells), spread.traits).to_dict("records")
+    by_key = {(r["system"], r["metric"], r["stem"]): r for r in records}
+    rows = []
+    for row in spread.rows:
+        for metric in spread.headlines:
+            stems = sorted({s for _, m, s in by_key if m == metric})
+            stem = AVERAGE if AVERAGE in stems else stems[0] if len(stems) == 1 else ""
+            record = by_key.get((row.system, metric, stem))
+            if record and record["worst_of_k"] != record["best_of_k"]:
+                suffix = "" if stem == AVERAGE else f", {stem}"
+                label = f"{row.system}: {spread.name(metric)}{suffix}"
+                shown = tuple(_draw_cell(record, column) for column in _DRAW_COLUMNS)
+                rows.append(Row(row.system, row.family, row.group, shown, label, metric))
+    return rows
 
 
 def _draw_column(key: str, head: str, unit: str = "", digits: int = 3) -> tuple[str, Column]:
@@ -157,141 +169,156 @@ def _draw_cell(record: Mapping[str, Any], named: tuple[str, Column]) -> Cell:
 # -- tails --------------------------------------------------------------------------------------
 
 
-def _tails(spread: Spread) -> list[Table]:
+@dataclass(frozen=True)
+class _Tail:
+    """The tail of one metric: the records of :func:`benchsep.stats.tails`, indexed."""
+
+    spread: Spread
+    metric: str
+    records: Mapping[tuple[str, str], Mapping[str, Any]]
+    """``(system, stem)`` to its record."""
+    stems: Sequence[str]
+
+    def rows(self) -> list[tuple[Row, list[Mapping[str, Any] | None]]]:
+        """The rows of systems with any record, and their records by stem."""
+        rows = [
+            (row, [self.records.get((row.system, stem)) for stem in self.stems])
+            for row in self.spread.rows
+        ]
+        return [(row, records) for row, records in rows if any(records)]
+
+    def columns(self, kind: str, unit: str, digits: int, direction: int) -> list[Column]:
+        """A column for each stem; the last one shows its interval."""
+        return [
+            Column(
+                self.metric, stem, stem, unit, digits, direction, kind, in_title=True,
+                spread=kind == "failures" and stem == self.stems[-1],
+            )
+            for stem in self.stems
+        ]  # fmt: skip
+
+    def table(self, title: str, columns: Sequence[Column], rows: Sequence[Row], text: str) -> Table:
+        families = frozenset(row.family for row in self.spread.rows)
+        warning = badges.warning([self.metric], self.spread.traits, families)
+        return Table(
+            "", title, tuple(columns), tuple(rows), self.spread.basis([self.metric], text),
+            warnings=(warning,) if warning else (), edition=self.spread.edition,
+        )  # fmt: skip
+
+
+def _tail_tables(spread: Spread) -> list[Table]:
+    """The tables of worst songs and of failures; none with too few songs for a tail."""
     if spread.songs < FEWEST:
         return []
     tables = []
-    for metric in _tailed(spread):
-        part = spread.frame[spread.frame["metric"] == metric]
-        found = stats.tails(stats.with_average(part), spread.traits, fraction=FRACTION)
-        records: list[Any] = found.to_dict("records")
-        by = {(r["system"], r["stem"]): r for r in records}
-        stems = stem_order({stem for _, stem in by})
-        tables += [_worst(spread, metric, by, stems), _failed(spread, metric, by, stems)]
-    return [table for table in tables if table is not None]
+    for metric in _tail_metrics(spread):
+        cells = spread.frame[spread.frame["metric"] == metric]
+        table = stats.tails(stats.with_average(cells), spread.traits, fraction=FRACTION)
+        records: list[Any] = table.to_dict("records")
+        by_key = {(r["system"], r["stem"]): r for r in records}
+        tail = _Tail(spread, metric, by_key, stem_order({stem for _, stem in by_key}))
+        tables += [_worst_table(tail), _failure_table(tail)]
+    return [found for found in tables if found is not None]
 
 
-def _tailed(spread: Spread) -> list[str]:
+def _tail_metrics(spread: Spread) -> list[str]:
     """The first headline metric that tolerates misalignment and the first that does not."""
-    chosen: dict[bool, str] = {}
+    first: dict[bool, str] = {}
     for metric in spread.headlines:
         if spread.traits[metric].direction:
-            chosen.setdefault(badges.fails_across(metric, spread.traits[metric]), metric)
-    return sorted(chosen.values(), key=list(spread.headlines).index)
+            first.setdefault(badges.fails_across(metric, spread.traits[metric]), metric)
+    return sorted(first.values(), key=list(spread.headlines).index)
 
 
-Records = dict[tuple[str, str], dict[str, Any]]
-
-
-def _worst(spread: Spread, metric: str, by: Records, stems: Sequence[str]) -> Table | None:
-    traits = spread.traits[metric]
-    columns = [
-        Column(metric, s, s, traits.unit, traits.digits, traits.direction, "tail", in_title=True)
-        for s in stems
+def _worst_table(tail: _Tail) -> Table | None:
+    """The mean over the worst songs by stem, and the worst songs of the last stem."""
+    spread, traits = tail.spread, tail.spread.traits[tail.metric]
+    rows = [
+        _row(
+            row,
+            *(_tail_cell(spread, record) for record in records),
+            _song_cell(records[-1]["worst_songs"] if records[-1] else []),
+        )
+        for row, records in tail.rows()
     ]
-    last = stems[-1]
-    text = Column(metric, last, f"the songs ({last})", "", 0, 0, "text")
-    rows = []
-    for row in spread.rows:
-        records = [by.get((row.system, stem)) for stem in stems]
-        if any(records):
-            cells = [_tail_cell(r, r["worst"] if r else None) for r in records]
-            names = records[-1]["worst_songs"] if records[-1] else []
-            rows.append(_row(row, [*cells, _text(names)]))
     if not rows:
         return None
+    last = tail.stems[-1]
+    columns = tail.columns("tail", traits.unit, traits.digits, traits.direction)
+    columns.append(Column(tail.metric, last, f"the songs ({last})", "", 0, 0, "text"))
     worst = "lowest" if traits.direction > 0 else "highest"
-    caption = spread.basis(
-        [metric],
+    return tail.table(
+        f"{spread.name(tail.metric)}: the worst 5 % of songs",
+        columns,
+        rows,
         f"Mean over the 5 % of the system's songs (at least one) with the {worst} values, by stem; "
         "average: the song's mean over stems. Worst first. Not ranked; other metrics and shares: "
         "benchsep tails RUN.",
     )
-    title = f"{spread.name(metric)}: the worst 5 % of songs"
-    return Table(
-        "", title, (*columns, text), tuple(rows), caption,
-        warnings=_warnings(spread, metric), edition=spread.edition,
-    )  # fmt: skip
 
 
-def _failed(spread: Spread, metric: str, by: Records, stems: Sequence[str]) -> Table | None:
-    limits = {r["threshold"] for r in by.values() if r["threshold"] == r["threshold"]}
+def _failure_table(tail: _Tail) -> Table | None:
+    """The share of failed songs by stem, and these songs; none without a limit."""
+    spread, metric = tail.spread, tail.metric
+    limits = {r["threshold"] for r in tail.records.values() if r["threshold"] == r["threshold"]}
     if len(limits) != 1:
         return None
-    columns = [
-        Column(metric, s, s, "%", 0, -1, "failures", in_title=True, spread=s == stems[-1])
-        for s in stems
+    rows = [
+        _row(
+            row,
+            *(_rate_cell(spread, record) for record in records),
+            _song_cell(_failed_songs(tail, row.system), of=spread.songs),
+        )
+        for row, records in tail.rows()
     ]
-    text = Column(metric, AVERAGE, "the songs, where they fail", "", 0, 0, "text")
-    rows = []
-    for row in spread.rows:
-        records = [by.get((row.system, stem)) for stem in stems]
-        if any(records):
-            cells = [_rate_cell(r) for r in records]
-            songs = _where(by, row.system, stems)
-            rows.append(_row(row, [*cells, _text(songs, of=spread.songs)]))
-    direction = spread.traits[metric].direction
-    side = "below" if direction > 0 else "above"
-    limit = " ".join(filter(None, (f"{limits.pop():g}", _unit(spread, metric))))
-    caption = spread.basis(
-        [metric],
+    columns = tail.columns("failures", "%", 0, -1)
+    columns.append(Column(metric, AVERAGE, "the songs, where they fail", "", 0, 0, "text"))
+    side = "below" if spread.traits[metric].direction > 0 else "above"
+    limit = " ".join(filter(None, (f"{limits.pop():g}", spread.unit(metric))))
+    return tail.table(
+        f"{spread.name(metric, unit=False)}: share of songs {side} {limit} (%)",
+        columns,
+        rows,
         f"Share of the system's songs, in percent, with a value {side} {limit}; average: of the "
         "song's mean over stems. [ ]: Wilson's 95 % interval. Another limit: "
         "benchsep tails RUN --threshold METRIC=VALUE.",
     )
-    title = f"{spread.name(metric, unit=False)}: share of songs {side} {limit} (%)"
-    return Table(
-        "", title, (*columns, text), tuple(rows), caption,
-        warnings=_warnings(spread, metric), edition=spread.edition,
-    )  # fmt: skip
 
 
-def _unit(spread: Spread, metric: str) -> str:
-    unit = spread.traits[metric].unit
-    return "" if unit == "MOS" else unit
-
-
-def _warnings(spread: Spread, metric: str) -> tuple[str, ...]:
-    families = frozenset(row.family for row in spread.rows)
-    line = badges.warning([metric], spread.traits, families)
-    return (line,) if line else ()
-
-
-def _row(row: Row, cells: Sequence[Cell]) -> Row:
-    return Row(row.system, row.family, row.group, tuple(cells))
-
-
-def _tail_cell(record: Mapping[str, Any] | None, value: float | None) -> Cell:
-    if record is None:
-        return Cell("", None, 0, 0)
-    return Cell("", value, int(record["n"]), int(record["n"] + record["unscored"]))
-
-
-def _rate_cell(record: Mapping[str, Any] | None) -> Cell:
-    if record is None:
-        return Cell("", None, 0, 0)
-    rate, low, high = (100 * float(record[k]) for k in ("failure_rate", "rate_low", "rate_high"))
-    n = int(record["n"])
-    return Cell("", rate, n, n + int(record["unscored"]), low=low, high=high)
-
-
-def _where(by: Records, system: str, stems: Sequence[str]) -> list[str]:
+def _failed_songs(tail: _Tail, system: str) -> list[str]:
     """``song (vocals, bass)``, the songs with most failing stems first."""
-    found: dict[str, list[str]] = {}
+    stems_of: dict[str, list[str]] = {}
+    stems = [s for s in tail.stems if s != AVERAGE and (system, s) in tail.records]
     for stem in stems:
-        record = by.get((system, stem))
-        for song in record["failed_songs"] if record else ():
-            if stem != AVERAGE:
-                found.setdefault(song, []).append(stem)
-    order = sorted(found, key=lambda song: (-len(found[song]), song))
-    every = len([stem for stem in stems if stem != AVERAGE and (system, stem) in by])
+        for song in tail.records[system, stem]["failed_songs"]:
+            stems_of.setdefault(song, []).append(stem)
+    order = sorted(stems_of, key=lambda song: (-len(stems_of[song]), song))
     return [
-        f"{song} ({'every stem' if 1 < every == len(found[song]) else ', '.join(found[song])})"
+        f"{song} ({'every stem' if 1 < len(stems) == len(stems_of[song]) else named})"
         for song in order
+        for named in [", ".join(stems_of[song])]
     ]
 
 
-def _text(names: Sequence[str], *, of: int = 0) -> Cell:
+def _row(row: Row, *cells: Cell) -> Row:
+    return Row(row.system, row.family, row.group, cells)
+
+
+def _tail_cell(spread: Spread, record: Mapping[str, Any] | None) -> Cell:
+    if record is None:
+        return Cell("", None, 0, 0)
+    return Cell("", record["worst"], int(record["n"]), spread.songs)
+
+
+def _rate_cell(spread: Spread, record: Mapping[str, Any] | None) -> Cell:
+    if record is None:
+        return Cell("", None, 0, 0)
+    rate, low, high = (100 * float(record[k]) for k in ("failure_rate", "rate_low", "rate_high"))
+    return Cell("", rate, int(record["n"]), spread.songs, low=low, high=high)
+
+
+def _song_cell(names: Sequence[str], *, of: int = 0) -> Cell:
+    """Names of songs, at most :data:`NAMED`; of all ``of`` songs only the first two."""
     if len(names) > NAMED and len(names) == of:
         return Cell("", None, 0, 0, note=f"every song; first {'; '.join(names[:2])}")
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""

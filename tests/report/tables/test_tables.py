@@ -20,8 +20,9 @@ from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report.tables.build import tables
+from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.model import Table, format_value
-from benchsep.report.tables.render import latex_document, render
+from benchsep.report.tables.render import render
 from benchsep.report.tables.spread import with_spread_tables
 from tests.helpers.sample_run import SYSTEMS, TRACKS, make_rows
 

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 @cache
-def environment() -> Environment:
+def jinja_environment() -> Environment:
     """Templates of this package; text has its control characters shown, then is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from benchsep._util.escape import json_for_script, visible
 
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("benchsep.report.site", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -25,5 +25,5 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    made.filters["script_json"] = json_for_script
-    return made
+    environment.filters["script_json"] = json_for_script
+    return environment
