@@ -160,7 +160,7 @@ def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[
 
 
 def slots(jobs: int) -> list[dict[str, str]]:
-    """The environment of each of ``jobs`` child processes: one GPU each, in turn, if there are two."""
+    """The environment of each of ``jobs`` child processes: its GPU, where there are several."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
