@@ -70,8 +70,8 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
 	$(BIN)/python -m benchsep_baselines.train --model bs_roformer --root "$(MUSDB_7S)" --out work/bs_roformer
 	$(BIN)/python -m benchsep_baselines.train --model htdemucs --root "$(MUSDB_7S)" --out work/htdemucs
-	$(BIN)/python -m tokensep.train.hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
-	$(BIN)/python -m tokensep.train.codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
+	$(BIN)/tokensep train hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
+	$(BIN)/tokensep train codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm --settings configs/tokensep/mini-lm.yaml
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-2 --settings configs/tokensep/mini-lm-2.yaml --init work/lm/final
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-3 --settings configs/tokensep/mini-lm-3.yaml --init work/lm-2/final

@@ -20,11 +20,11 @@ import numpy as np
 import soxr
 import torch
 import yaml
+from benchsep_training import checkpoint as ck
 from tokensep.codec.interface import Codes
 from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import perplexity
 from tokensep.config import CodecConfig, load
-from tokensep.train import checkpoint as ck
 from tokensep.train.data import decode, musdb_files, validation_songs
 from visqol import VisqolApi
 
@@ -36,7 +36,7 @@ def open_codec(folder: Path, config: Path | None) -> HCodec:
     if config is None:
         raise SystemExit("a training folder needs --config")
     parts, state = ck.load(found[-1])
-    print(f"step {state['step']}, {state['cpu_seconds']:.0f} CPU s")
+    print(f"step {state['step']}, {state['spent']['cpu']:.0f} CPU s")
     codec = HCodec(load(CodecConfig, yaml.safe_load(config.read_text())["codec"]))
     codec.load_state_dict(parts["model"] | parts["ema"])
     return codec.eval().requires_grad_(False)

@@ -30,8 +30,8 @@ def main() -> None:
 
 def draw(work: Path, ceiling: Path, out: Path) -> None:
     train = pd.read_csv(work / "train.csv").drop_duplicates("step", keep="last")
-    train, valid = train.sort_values("step"), pd.read_csv(work / "valid.csv")
-    hubert = pd.read_csv(work / "hubert" / "hubert.csv")
+    train, valid = train.sort_values("step"), pd.read_json(work / "valid.jsonl", lines=True)
+    hubert = pd.read_csv(work / "hubert" / "train.csv")
     fig, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
     for column, colour in (("mel", "tab:blue"), ("erb", "tab:orange")):
         axes[0, 0].plot(

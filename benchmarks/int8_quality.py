@@ -18,8 +18,8 @@ from tokensep.decode.compiled import quantised
 from tokensep.lm.config import LMTrainConfig
 from tokensep.separator import TokenSep
 from tokensep.train.data import StemStore, musdb_files, validation_songs
-from tokensep.train.lm import Objective, validate
-from tokensep.train.token_dataset import TokenBank, store_songs
+from tokensep.train.objective import Objective, validate
+from tokensep.train.token_dataset import TokenDataset, store_songs
 
 
 @torch.no_grad()
@@ -50,7 +50,7 @@ def main() -> None:
         files = musdb_files(args.musdb, names, set())
         store = StemStore.build(Path(folder), files, model.codec.rate)
         songs = store_songs(store, names)
-        crops = TokenBank.build(songs, model.codec, model.config).windows(2)
+        crops = TokenDataset.build(songs, model.codec, model.config).windows(2)
     objective = Objective(model.lm, LMTrainConfig())
     found = {"fp32": validate(objective, crops, model.codec)}
     to_int8(model.lm.decoder)

@@ -43,3 +43,7 @@ class StoreError(BenchsepError):
 
 class DriftError(BenchsepError):
     """A baseline and a run that cannot be compared at all."""
+
+
+class TrainingError(BenchsepError):
+    """A training that cannot go on: its gradients are not finite any more."""

@@ -1,4 +1,4 @@
-"""The layers of the two packages: imports point downwards only, and no modules import in a circle.
+"""The layers of the packages: imports point downwards only, and no modules import in a circle.
 
 Every import counts, also one inside a function and one for the type checker.
 ``docs/design/tree.md`` gives the reasons.
@@ -44,15 +44,26 @@ LAYERS = {
         decode
         codec lm
         dsp
-        config files
+        config
         errors
     """,
+    "benchsep_baselines": """
+        __init__ train
+        bs_roformer htdemucs mixture oracles scnet spleeter
+        msst
+        checkpoints chunking common
+    """,
+    "benchsep_training": """
+        __init__ loop
+        budget checkpoint ema guard logs monitor processes schedule seeds
+    """,
 }
-FOLDERS = {"benchsep": ROOT / "benchsep", "tokensep": ROOT / "systems" / "tokensep"}
+PLUGINS = ("tokensep", "benchsep_baselines", "benchsep_training")
+FOLDERS = {"benchsep": ROOT / "benchsep", **{name: ROOT / "systems" / name for name in PLUGINS}}
 FLAT = {"__init__", "__main__", "audio", "errors", "registry"}
 """The modules that may be files in the root of ``benchsep``."""
 SHARED = {"benchsep.audio", "benchsep._util", "benchsep.errors"}
-"""What ``tokensep`` may import from ``benchsep`` outside ``tokensep.integration``."""
+"""What ``tokensep`` (outside ``integration``) and the trainings may import from ``benchsep``."""
 KNOWN: set[str] = set()
 """Imports that still break a rule; each must exist, so that the list shrinks."""
 
@@ -66,6 +77,11 @@ def modules(package: str) -> dict[str, Path]:
         parts = path.relative_to(folder.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+def all_modules() -> dict[str, Path]:
+    """Those of every package."""
+    return {name: path for package in FOLDERS for name, path in modules(package).items()}
 
 
 def imports(path: Path, known: set[str]) -> set[str]:
@@ -83,8 +99,8 @@ def imports(path: Path, known: set[str]) -> set[str]:
 
 @cache
 def graph() -> dict[str, set[str]]:
-    """Each module of the two packages with what it imports from them."""
-    paths = modules("benchsep") | modules("tokensep")
+    """Each module of the packages with what it imports from them."""
+    paths = all_modules()
     return {
         name: {
             target
@@ -155,7 +171,7 @@ def test_benchsep_does_not_import_its_plugins():
     known = set(modules("benchsep"))
     for name, path in modules("benchsep").items():
         heads = {target.split(".")[0] for target in imports(path, known)}
-        assert not heads & {"tokensep", "benchsep_baselines", "tests", "benchmarks"}, name
+        assert not heads & {*PLUGINS, "tests", "benchmarks"}, name
 
 
 def test_tokensep_imports_few_modules_of_benchsep_outside_its_integration():
@@ -164,9 +180,25 @@ def test_tokensep_imports_few_modules_of_benchsep_outside_its_integration():
         for module, targets in graph().items()
         for target in targets
         if module.startswith("tokensep") and not module.startswith("tokensep.integration")
-        if target.startswith("benchsep") and ".".join(target.split(".")[:2]) not in SHARED
+        if target.split(".")[0] == "benchsep" and ".".join(target.split(".")[:2]) not in SHARED
     }
     assert not outside
+
+
+def test_trainings_share_the_loop_and_nothing_else():
+    """``benchsep_training`` knows no trainer, and the two packages with trainers not each other."""
+    forbidden = {
+        "benchsep_training": {"tokensep", "benchsep_baselines"},
+        "tokensep": {"benchsep_baselines"},
+        "benchsep_baselines": {"tokensep"},
+    }
+    for module, targets in graph().items():
+        package = module.split(".")[0]
+        heads = {target.split(".")[0] for target in targets}
+        assert not heads & forbidden.get(package, set()), module
+        if package == "benchsep_training":
+            used = {".".join(t.split(".")[:2]) for t in targets if t.split(".")[0] == "benchsep"}
+            assert used <= SHARED, module
 
 
 def test_the_root_of_benchsep_holds_only_the_shared_modules():
@@ -174,13 +206,13 @@ def test_the_root_of_benchsep_holds_only_the_shared_modules():
 
 
 def test_every_package_has_a_level():
-    for name in modules("benchsep") | modules("tokensep"):
+    for name in all_modules():
         level(name)
 
 
 def test_each_known_violation_still_exists():
-    known = set(modules("benchsep") | modules("tokensep"))
-    paths = modules("benchsep") | modules("tokensep")
+    paths = all_modules()
+    known = set(paths)
     for violation in KNOWN:
         module, target = violation.split(" -> ")
         assert module in paths and target in imports(paths[module], known), violation

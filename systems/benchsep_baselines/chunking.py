@@ -15,7 +15,7 @@ keeps its last sample, which upstream divides 0 by 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -95,5 +95,6 @@ def _fill(part: NDArray[np.float32], chunk: int) -> NDArray[np.float32]:
     missing = chunk - part.shape[1]
     if missing == 0:
         return part
-    mode = "reflect" if part.shape[1] > chunk // 2 + 1 else "constant"
+    enough = part.shape[1] > chunk // 2 + 1
+    mode: Literal["reflect", "constant"] = "reflect" if enough else "constant"
     return np.pad(part, ((0, 0), (0, missing)), mode)

@@ -130,7 +130,8 @@ class MsstSeparator(Separator):
         import torch
 
         with torch.inference_mode():
-            out = self.model(torch.from_numpy(chunk[None]).to(self.device))[0].float().cpu().numpy()
+            estimate = self.model(torch.from_numpy(chunk[None]).to(self.device))[0]
+        out: NDArray[np.float32] = estimate.float().cpu().numpy()
         return out[None] if out.ndim == 2 else out  # a single-stem model drops the stem axis
 
 
@@ -250,10 +251,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         pass
 
-    Loader.add_constructor(
-        "tag:yaml.org,2002:python/tuple",
-        lambda loader, node: tuple(loader.construct_sequence(node, deep=True)),
-    )
+    def construct_tuple(loader: Loader, node: yaml.SequenceNode) -> tuple[Any, ...]:
+        return tuple(loader.construct_sequence(node, deep=True))
+
+    Loader.add_constructor("tag:yaml.org,2002:python/tuple", construct_tuple)
     try:
         content = yamlfile.read_yaml(path, Loader)
     except (OSError, ValueError) as error:

@@ -132,7 +132,8 @@ def wiener(mixture: NDArray[np.complex64], truth: NDArray[np.complex64]) -> NDAr
     trace = np.einsum("fnaa->fn", total).real
     total = total + (EPS * trace + np.finfo(np.float32).tiny)[..., None, None] * identity
     whitened = np.linalg.solve(total, np.moveaxis(mixture, 0, -1)[..., None])[..., 0]
-    return np.einsum("sfn,sfab,fnb->safn", power, spatial, whitened).astype(np.complex64)
+    filtered = np.einsum("sfn,sfab,fnb->safn", power, spatial, whitened)
+    return np.asarray(filtered, np.complex64)
 
 
 def _oracle(name: str, **options: float) -> SystemInfo:
@@ -165,7 +166,8 @@ def _stft(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
 
     # Padding to one window keeps the transform's size for signals shorter than it.
     padded = fit_length(samples, max(samples.shape[-1], SIZE))
-    return stft(padded, nperseg=SIZE, noverlap=SIZE - HOP)[2].astype(np.complex64)
+    spectrum = stft(padded, nperseg=SIZE, noverlap=SIZE - HOP)[2]
+    return np.asarray(spectrum, np.complex64)
 
 
 def _audio(spectrum: NDArray[np.complex64], mixture: Audio) -> Audio:

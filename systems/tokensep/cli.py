@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 train_app = typer.Typer(no_args_is_help=True, help="Train the codec, its teacher, or the LM.")
 app.add_typer(train_app, name="train")
-FROM_MODULE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 def _override(base: Any, pairs: list[str]) -> Any:
@@ -119,20 +118,41 @@ def _configs(name: str) -> tuple[Any, Any]:
     return configs.load(TokenSepConfig, path), None
 
 
-@train_app.command("codec", context_settings=FROM_MODULE)
-def train_codec(context: typer.Context) -> None:
-    """Train the codec (options: tokensep train codec --help)."""
+@train_app.command("codec")
+def train_codec(
+    config: Annotated[
+        Path, typer.Option(help="Codec and its training, e.g. configs/tokensep/mini-codec.yaml.")
+    ],
+    musdb: Annotated[Path, typer.Option(help="MUSDB train folder.")],
+    work: Annotated[Path, typer.Option(help="Checkpoints, logs, audio cache; reused, it resumes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the trained codec.")],
+    extra: Annotated[Path | None, typer.Option(help="Folder of other recordings.")] = None,
+    hubert: Annotated[Path | None, typer.Option(help="Folder with hubert.safetensors.")] = None,
+    cpu_minutes: Annotated[float | None, typer.Option(help="Instead of the file's.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Instead of the file's.")] = None,
+) -> None:
+    """Train the codec."""
     from tokensep.train import codec
 
-    codec.main(context.args)
+    options = codec.Options(config, musdb, work, out, extra, hubert, cpu_minutes, max_steps)
+    typer.echo(json.dumps(codec.main(options)))
 
 
-@train_app.command("hubert", context_settings=FROM_MODULE)
-def train_hubert(context: typer.Context) -> None:
-    """Train hubert-mini, the semantic teacher (options: tokensep train hubert --help)."""
+@train_app.command("hubert")
+def train_hubert(
+    musdb: Annotated[Path, typer.Option(help="MUSDB train folder.")],
+    work: Annotated[Path, typer.Option(help="Folder of the audio cache.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    cpu_minutes: Annotated[float, typer.Option(help="Budget.")] = 4.0,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Steps instead of minutes: then a run is repeatable.")
+    ] = None,
+) -> None:
+    """Train hubert-mini, the codec's semantic teacher."""
     from tokensep.train import hubert
 
-    hubert.main(context.args)
+    options = hubert.Options(musdb, work, out, cpu_minutes, max_steps)
+    typer.echo(json.dumps(hubert.main(options)))
 
 
 @train_app.command("lm")
@@ -162,34 +182,15 @@ def train_lm(
     ] = None,
 ) -> None:
     """Train the LM and its conditioner on the codec's tokens of stems."""
-    from tokensep.codec.model import HCodec
     from tokensep.config import load
     from tokensep.lm.config import LMTrainConfig
-    from tokensep.train.data import StemStore, musdb_folders
-    from tokensep.train.lm import train_lm as run
-    from tokensep.train.processes import leave_group
-    from tokensep.train.pseudo_labels import shards_in
+    from tokensep.train import lm
 
-    if not musdb and not shards:
-        raise ConfigError("nothing to train on: pass --musdb FOLDER or --shards FOLDER")
-    frozen = HCodec.from_checkpoint(codec)
-    store = None
-    if musdb:
-        store = StemStore.build(out / "audio", musdb_folders(musdb), frozen.rate)
     separator, _ = _configs(str(init) if init else config)
     base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
     train = _override(base, option or [])
-    result = run(
-        out,
-        codec=frozen,
-        store=store,
-        config=separator,
-        train=train,
-        shards=[path for root in shards or [] for path in shards_in(root)],
-        init=init,
-    )
-    leave_group()
-    typer.echo(json.dumps(result))
+    options = lm.Options(codec, out, separator, train, musdb or [], shards or [], init)
+    typer.echo(json.dumps(lm.main(options)))
 
 
 @app.command()

@@ -1,10 +1,11 @@
-"""The errors that tokensep raises on purpose: those of benchsep, and three of its own."""
+"""The errors that tokensep raises on purpose: those of benchsep, and two of its own."""
 
 from benchsep.errors import (
     AudioError,
     BenchsepError,
     CheckpointError,
     DatasetError,
+    TrainingError,
     Unavailable,
     UsageError,
 )
@@ -27,7 +28,3 @@ class ConfigError(UsageError):
 
 class DataError(DatasetError):
     """A data folder or file that does not hold what its layout promises."""
-
-
-class TrainingError(BenchsepError):
-    """A training that cannot go on: its loss or its gradients are not finite any more."""

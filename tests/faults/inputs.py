@@ -358,10 +358,10 @@ def _tensors() -> dict[str, Any]:
 
 
 def safetensors_seeds(work: Path) -> list[bytes]:
+    from benchsep_training.checkpoint import save as save_step
     from safetensors.torch import save
     from tokensep.lm.model import TokenLM
     from tokensep.lm.weights import save_lm
-    from tokensep.train.checkpoint import save as save_step
 
     from tests.helpers.lm_dummies import tiny_config
 
@@ -381,8 +381,8 @@ def read_safetensors(path: Path) -> object:
     """As a demucs file, an MSST file, tokensep's LM and a training checkpoint."""
     from benchsep_baselines.htdemucs import load_model
     from benchsep_baselines.msst import Found, read_pair
+    from benchsep_training.checkpoint import load as load_step
     from tokensep.lm.weights import load_lm
-    from tokensep.train.checkpoint import load as load_step
 
     work = path.parents[1]
     lm, step = path.parent / "lm", path.parent / "step-1"

@@ -125,8 +125,8 @@ def test_a_checkpoint_without_room_names_itself_and_keeps_the_one_before(tmp_pat
     import resource
 
     import torch
+    from benchsep_training import checkpoint
     from tokensep.errors import CheckpointError
-    from tokensep.train import checkpoint
 
     checkpoint.save(tmp_path, 1, {"model": {"w": torch.zeros(10)}}, {})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

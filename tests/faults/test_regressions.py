@@ -166,8 +166,8 @@ def test_deep_yaml_is_refused_at_once(tmp_path):
 
 
 def test_damaged_weights_and_configurations_are_named(tmp_path):
+    from benchsep_training import checkpoint
     from tokensep.config import CodecConfig, load
-    from tokensep.train import checkpoint
     from tokensep.train.data import decode
 
     broken = tmp_path / "broken.th"

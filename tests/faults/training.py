@@ -9,7 +9,7 @@ import torch
 from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.model import TokenLM
 from tokensep.train import lm as training
-from tokensep.train.token_dataset import TokenBank, store_songs
+from tokensep.train.token_dataset import TokenDataset, store_songs
 
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 
@@ -24,10 +24,10 @@ def main() -> None:
     torch.set_num_threads(1)
     codec, config = DummyCodec(), tiny_config()
     if not (folder / "bank" / "index.json").exists():
-        built = TokenBank.build(
+        built = TokenDataset.build(
             store_songs(SyntheticSongs(), {"one", "two"}), codec, config, variants=2
         )
         built.save(folder / "bank")
-    bank = TokenBank.load(folder / "bank", config)
+    bank = TokenDataset.load(folder / "bank", config)
     torch.manual_seed(0)
-    training.Trainer(folder, TokenLM(config), codec, bank, bank.windows(2), TRAIN).run()
+    training.LMTrainer(folder, TokenLM(config), codec, bank, bank.windows(2), TRAIN).run()

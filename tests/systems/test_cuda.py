@@ -102,7 +102,7 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
     from tokensep.codec.codebooks import codebooks
     from tokensep.lm.model import TokenLM
     from tokensep.train import lm as training
-    from tokensep.train.token_dataset import TokenBank, store_songs
+    from tokensep.train.token_dataset import TokenDataset, store_songs
 
     from tests.helpers import lm_dummies
     from tests.systems.tokensep.train import test_lm as cpu
@@ -114,14 +114,14 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
 
     config = lm_dummies.tiny_config(kind)
     songs = store_songs(lm_dummies.SyntheticSongs(), {"one", "two"})
-    bank = TokenBank.build(songs, lm_dummies.DummyCodec(), config, variants=2)
+    bank = TokenDataset.build(songs, lm_dummies.DummyCodec(), config, variants=2)
 
     def run(folder, stop_after=None):
         torch.manual_seed(0)
         model, codec = TokenLM(config), Codec()
         if kind == "anchored":
             model.fit_latent_head(codebooks(codec), torch.randint(0, lm_dummies.ENTRIES, (200, 5)))
-        trainer = training.Trainer(folder, model, codec, bank, bank.windows(2), cpu.TRAIN)
+        trainer = training.LMTrainer(folder, model, codec, bank, bank.windows(2), cpu.TRAIN)
         assert trainer.model.tables.is_cuda
         return trainer.run(stop_after=stop_after)
 
@@ -137,7 +137,6 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
 
 
 def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
-    from tokensep.train.codec import train_step
     from tokensep.train.data import StemStore, musdb_files
 
     from tests.systems.tokensep.train import test_codec as cpu
@@ -147,13 +146,13 @@ def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
     store = StemStore.build(tmp_path / "store", files, cpu.RATE)
 
     def curve(work, steps):
-        run = cpu.make_run(store, work)
-        run.codec.train()
-        run.resume()
-        assert next(run.codec.parameters()).is_cuda
-        found = [train_step(run)["total"] for _ in range(steps)]
-        run.save()
-        return found
+        trainer = cpu.make_trainer(store, work)
+        trainer.model.train()
+        trainer.resume()
+        assert next(trainer.model.parameters()).is_cuda
+        totals = [trainer.update()["total"] for _ in range(steps)]
+        trainer.save()
+        return totals
 
     whole = curve(tmp_path / "whole", 8)
     cut = curve(tmp_path / "cut", 5) + curve(tmp_path / "cut", 3)

@@ -1,1 +1,1 @@
-"""Training of the shipped mini checkpoints: ``python -m benchsep_baselines.train --help``."""
+"""Training of the small checkpoints that ship: ``python -m benchsep_baselines.train --help``."""

@@ -1,4 +1,4 @@
-"""Train one of the mini baselines, or go on with a training that was stopped.
+"""Train one of the small baselines, or continue a training that was stopped.
 
 Example::
 
@@ -29,21 +29,29 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
 
     import torch
+    from benchsep_training.budget import Budget, Every
 
-    from benchsep_baselines.train import data, export, loop
-    from benchsep_baselines.train.minis import MINIS
+    from benchsep_baselines.train import data
+    from benchsep_baselines.train.presets import PRESETS
+    from benchsep_baselines.train.trainer import BaselineTrainer
 
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
     changes = {k: getattr(given, k) for k in ("rate", "seconds", "batch") if getattr(given, k)}
-    mini = replace(MINIS[given.model], **changes)
     train, valid = data.load_songs(given.root, given.out / "stems.npz")
-    training = loop.Training(given.model, mini, given.out, seed=given.seed)
-    limits = loop.Limits(
-        given.cpu_minutes * 60, given.steps, validate_every=given.validate_minutes * 60
+    # steps instead of minutes make a training repeatable; it is then validated at its end only
+    timed = not given.steps
+    trainer = BaselineTrainer(
+        given.model,
+        replace(PRESETS[given.model], **changes),
+        given.out,
+        train,
+        valid,
+        Budget(None, given.cpu_minutes) if timed else Budget(given.steps),
+        seed=given.seed,
+        validate=Every(cpu_seconds=given.validate_minutes * 60) if timed else Every(),
     )
-    training.run(train, valid, limits)
-    export.export(training, valid, songs=len(train), budget=given.cpu_minutes)
+    trainer.run()
     return 0
 
 

@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Song = NDArray[np.float16]
+"""Stems ``[4, 2, T]`` of a song."""
 
 RATE = 44_100
 SOURCES = ("drums", "bass", "other", "vocals")
-"""Stem order of the mini models, which is that of every public 4-stem model."""
+"""Stem order of the small models, which is that of every public 4-stem model."""
 
 
 def validation_songs() -> list[str]:
@@ -41,7 +46,7 @@ def validation_songs() -> list[str]:
     return list(yaml.safe_load(path.read_text(encoding="utf-8"))["validation_tracks"])
 
 
-def decode_stems(path: Path) -> np.ndarray:
+def decode_stems(path: Path) -> NDArray[np.float16]:
     """The four stems of a ``.stem.mp4``: float16 ``[4, 2, T]``.
 
     The file's audio streams are mixture, drums, bass, other, vocals; the mixture is left out
@@ -58,7 +63,7 @@ def decode_stems(path: Path) -> np.ndarray:
     return np.stack([stem[:, :frames] for stem in stems]).astype(np.float16)
 
 
-def load_songs(root: Path, cache: Path | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[Song]]:
     """``(training, validation)`` songs under ``root/train``, decoded once into ``cache``."""
     from benchsep.errors import DatasetError
 
@@ -68,7 +73,7 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[np.ndarray],
     held_out = set(validation_songs())
     stored = dict(np.load(cache)) if cache is not None and cache.is_file() else {}
     songs = {f.name.removesuffix(".stem.mp4"): f for f in files}
-    decoded = {
+    decoded: dict[str, Any] = {
         name: stored[name] if name in stored else decode_stems(f) for name, f in songs.items()
     }
     if cache is not None and len(stored) != len(decoded):
@@ -82,8 +87,14 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[np.ndarray],
 
 
 def batch(
-    songs: list[np.ndarray], *, seed: int, step: int, size: int, frames: int, remix: float = 0.7
-) -> tuple[np.ndarray, np.ndarray]:
+    songs: list[Song],
+    *,
+    seed: int,
+    step: int,
+    size: int,
+    frames: int,
+    remix: float = 0.7,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A random batch: crops, stems mixed across songs, gains of ±6 dB, polarity, channel swap.
 
     Each item is scaled so that its mixture has unit standard deviation, which weighs a quiet
@@ -109,5 +120,5 @@ def batch(
     return mixture * scale[:, None, None], targets * scale[:, None, None, None]
 
 
-def _start(rng: np.random.Generator, song: np.ndarray, frames: int) -> int:
+def _start(rng: np.random.Generator, song: NDArray[np.float16], frames: int) -> int:
     return int(rng.integers(max(1, song.shape[-1] - frames)))

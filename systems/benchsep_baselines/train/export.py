@@ -13,6 +13,7 @@ scores    measured on the exported file through the system that users run, not o
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import numpy as np
 import torch
 
 from benchsep._util.tensors import file_sha256
-from benchsep_baselines.train import data, loop
+from benchsep_baselines.train import data
+from benchsep_baselines.train.evaluate import means, usdr
+from benchsep_baselines.train.presets import Preset
 
 CHUNK_SECONDS = 3.0
 """BS-RoFormer's chunk at inference; of 2, 3, 4 and 7 s the best on the validation songs."""
@@ -31,25 +34,42 @@ CARD = Path(__file__).with_name("card.md")
 TITLES = {"bs_roformer": "BS-RoFormer", "htdemucs": "HTDemucs"}
 
 
-def export(
-    training: loop.Training, valid: list[np.ndarray], *, songs: int, budget: float, notes: str = ""
-) -> Path:
-    """Write ``<name>-mini.safetensors`` and ``.md`` into the working folder; returns the former."""
-    path = training.folder / f"{training.name}-mini.safetensors"
-    write_weights(path, training.name, training.mini, training.average)
-    scores = score(path, training.name, valid)
-    card = render_card(training, path, scores, songs=songs, budget=budget, notes=notes)
-    path.with_suffix(".md").write_text(card, encoding="utf-8")
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its weights, and what the card says of it."""
+
+    name: str
+    preset: Preset
+    state: dict[str, torch.Tensor]
+    """Averaged weights."""
+    parameters: int
+    songs: int
+    minutes: float
+    """CPU minutes that it took."""
+    bound: str
+    """Its budget, as an option of the command."""
+    steps: int
+    seed: int
+    curve: list[dict[str, Any]]
+    """Validations: ``step``, ``cpu_seconds`` and ``usdr`` per stem."""
+
+
+def export(trained: Trained, folder: Path, valid: list[data.Song], notes: str = "") -> Path:
+    """Write ``<name>-mini.safetensors`` and ``.md`` into ``folder``; returns the former."""
+    path = folder / f"{trained.name}-mini.safetensors"
+    write_weights(path, trained.name, trained.preset, trained.state)
+    scores = score(path, trained.name, valid)
+    path.with_suffix(".md").write_text(render_card(trained, path, scores, notes), encoding="utf-8")
     print("exported " + json.dumps({"file": str(path), "usdr": scores}), flush=True)
     return path
 
 
-def write_weights(path: Path, name: str, mini: Any, state: dict[str, torch.Tensor]) -> None:
+def write_weights(path: Path, name: str, preset: Preset, state: dict[str, torch.Tensor]) -> None:
     """The state in half precision, with the metadata that rebuilds its model."""
     from safetensors.torch import save_file
 
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
-    save_file(half, str(path), metadata(name, mini.arguments))
+    save_file(half, str(path), metadata(name, preset.arguments))
 
 
 def metadata(name: str, arguments: dict[str, Any]) -> dict[str, str]:
@@ -70,7 +90,7 @@ def metadata(name: str, arguments: dict[str, Any]) -> dict[str, str]:
     return {"format": "benchsep-mini", "config": json.dumps(config)}
 
 
-def score(path: Path, name: str, songs: list[np.ndarray]) -> dict[str, float]:
+def score(path: Path, name: str, songs: list[data.Song]) -> dict[str, float]:
     """Mean uSDR per stem of the exported file, through the system that users run."""
     from benchsep.audio import Audio
 
@@ -79,10 +99,8 @@ def score(path: Path, name: str, songs: list[np.ndarray]) -> dict[str, float]:
     for song in songs:
         mixture = Audio(song.astype(np.float32).sum(0), data.RATE)
         estimates = system.separate(mixture, seed=0)
-        rows.append(loop._usdr(song, np.stack([estimates[s].samples for s in data.SOURCES])))
-    means = np.mean(rows, axis=0)
-    result = {stem: round(float(v), 3) for stem, v in zip(data.SOURCES, means, strict=True)}
-    return result | {"mean": round(float(means.mean()), 3)}
+        rows.append(usdr(song, np.stack([estimates[s].samples for s in data.SOURCES])))
+    return means(np.array(rows))
 
 
 def load_system(path: Path, name: str) -> Any:
@@ -96,43 +114,35 @@ def load_system(path: Path, name: str) -> Any:
     return htdemucs(checkpoint=str(path))
 
 
-def render_card(
-    training: loop.Training,
-    path: Path,
-    scores: dict[str, float],
-    *,
-    songs: int,
-    budget: float,
-    notes: str = "",
-) -> str:
+def render_card(trained: Trained, path: Path, scores: dict[str, float], notes: str = "") -> str:
     """The model card as Markdown."""
-    mini = training.mini
-    listed = ", ".join(f"{k}={v}" for k, v in mini.arguments.items() if k != "freqs_per_bands")
+    preset = trained.preset
+    listed = ", ".join(f"{k}={v}" for k, v in preset.arguments.items() if k != "freqs_per_bands")
     columns = ("vocals", "drums", "bass", "other", "mean")
     curve = "\n".join(
         f"| {e['step']} | {e['cpu_seconds']:.0f} | "
         + " | ".join(f"{e['usdr'][c]:.2f}" for c in columns)
         + " |"
-        for e in training.curve
+        for e in trained.curve
     )
     return CARD.read_text(encoding="utf-8").format(
-        name=training.name,
-        title=TITLES[training.name],
+        name=trained.name,
+        title=TITLES[trained.name],
         architecture=f"`{listed}`",
-        parameters=sum(p.numel() for p in training.model.parameters()),
+        parameters=trained.parameters,
         file=path.name,
         megabytes=path.stat().st_size / 1e6,
         sha256=file_sha256(path),
-        songs=songs,
-        rate=mini.rate,
-        warmup=mini.warmup,
-        batch=mini.batch,
-        seconds=mini.seconds,
-        minutes=training.seconds / 60,
-        steps=training.step,
-        seed=training.seed,
+        songs=trained.songs,
+        rate=preset.rate,
+        warmup=preset.warmup,
+        batch=preset.batch,
+        seconds=preset.seconds,
+        minutes=trained.minutes,
+        steps=trained.steps,
+        seed=trained.seed,
         curve=curve,
-        budget=budget,
+        bound=trained.bound,
         notes=notes,
         **scores,
     )

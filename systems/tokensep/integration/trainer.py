@@ -87,8 +87,8 @@ class TokenSepTrainer:
         from tokensep.codec.model import HCodec
         from tokensep.codec.teacher import feature_width
         from tokensep.lm.config import LMTrainConfig, TokenSepConfig
-        from tokensep.train import lm
-        from tokensep.train.cache import mark_of
+        from tokensep.train import lm, token_sources
+        from tokensep.train.cache import fingerprint
         from tokensep.train.data import StemStore, musdb_folders
         from tokensep.train.pseudo_labels import shards_in
 
@@ -105,14 +105,14 @@ class TokenSepTrainer:
         with FileLock(cache / "audio.lock"):
             folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]
             files = list(musdb_folders(folders))
-            audio = cache / f"audio-{_mark(mark_of(files), config.rate)}"
+            audio = cache / f"audio-{_mark(fingerprint(files), config.rate)}"
             store = StemStore.build(audio, files, config.rate)
         facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
         facts += [resolved["shards_mark"]] if "shards" in resolved else []
         shards = shards_in(Path(resolved["shards"])) if "shards" in resolved else []
-        bank = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
-        with FileLock(f"{bank}.lock"):
-            lm.banks(store, shards, codec, config, train, bank)
+        encoded = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
+        with FileLock(f"{encoded}.lock"):
+            token_sources.load_datasets(store, shards, codec, config, train, encoded)
         result = lm.train_lm(
             folder / "training",
             codec=codec,
@@ -121,7 +121,7 @@ class TokenSepTrainer:
             train=train,
             shards=shards,
             init=codec_folder(resolved["init"]) if "init" in resolved else None,
-            bank_folder=bank,
+            data_folder=encoded,
         )
         return {"device": _device_name(device_of(codec)), **_finish(folder, source, result)}
 
@@ -153,7 +153,7 @@ def codec_folder(name: str) -> Path:
 
 def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
     """``songs`` and ``shards``, taken out of the settings, with marks of what lies there."""
-    from tokensep.train.cache import mark_of
+    from tokensep.train.cache import fingerprint
     from tokensep.train.data import musdb_files
     from tokensep.train.pseudo_labels import shards_in
 
@@ -167,7 +167,7 @@ def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
         if not inside:
             wanted = "pseudo-label shards (*.tar)" if name == "shards" else "songs with stems"
             raise UsageError(f"tokensep: {name}: {folder} holds no {wanted}")
-        found |= {name: str(folder), f"{name}_mark": mark_of(inside)}
+        found |= {name: str(folder), f"{name}_mark": fingerprint(inside)}
     return found
 
 
@@ -203,7 +203,7 @@ def _finish(folder: Path, codec: Path, result: dict[str, Any]) -> dict[str, Any]
     for path in (work / "final").iterdir():
         path.replace(folder / path.name)
     cpu = _last_cpu(work / "train.csv")
-    for path in [*work.glob("step-*"), work / "best", work / "final"]:
+    for path in [work / "checkpoints", work / "best", work / "final"]:
         shutil.rmtree(path, ignore_errors=True)
     facts: dict[str, Any] = {"cpu_seconds": cpu, "steps": result.get("step")}
     if "nll" in result:

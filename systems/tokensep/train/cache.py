@@ -1,9 +1,9 @@
-"""Folders of prepared training data: made once, and never taken for those of other data.
+"""Cached training data: each folder is made once and refused for other data.
 
 Conventions
 -----------
 ``source.json`` in the folder says what it was made from; a folder is complete when it holds an
-index as well. A complete folder is used again only for the same facts.
+index as well. A complete folder is used again only for the same source.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from tokensep.errors import DataError
 INDEX, SOURCE = "index.json", "source.json"
 
 
-def is_ready(folder: Path, facts: dict[str, Any]) -> bool:
+def is_ready(folder: Path, source: dict[str, Any]) -> bool:
     """Whether ``folder`` is complete; False if it is still to be made.
 
     Raises
     ------
     DataError
-        it is complete, and made from something else.
+        It is complete, and was made from something else.
     """
     if not (folder / INDEX).exists():
         return False
     try:
-        found = json.loads((folder / SOURCE).read_text())
+        stored = json.loads((folder / SOURCE).read_text())
     except (OSError, ValueError):
-        found = {}
-    found = found if isinstance(found, dict) else {}
-    if found == facts:
+        stored = {}
+    stored = stored if isinstance(stored, dict) else {}
+    if stored == source:
         return True
-    differs = [key for key in facts if found.get(key) != facts[key]] or sorted(found)
+    different = [key for key in source if stored.get(key) != source[key]] or sorted(stored)
     raise DataError(
-        f"{folder} was made from other data or settings ({', '.join(differs)} differ"
-        f"{'s' if len(differs) == 1 else ''}); give what it was made from, choose another run "
-        "folder, or delete it to have it made anew"
+        f"{folder} was made from other data or settings ({', '.join(different)} differ"
+        f"{'s' if len(different) == 1 else ''}); give what it was made from, choose another run "
+        "folder, or delete it to make it again"
     )
 
 
-def declare(folder: Path, facts: dict[str, Any]) -> None:
-    """Say what the folder is about to be made from; before its index is written."""
+def declare(folder: Path, source: dict[str, Any]) -> None:
+    """Write what the folder is about to be made from; its index follows when it is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep([folder])
-    write_atomically(folder / SOURCE, json.dumps(facts, indent=1, sort_keys=True))
+    write_atomically(folder / SOURCE, json.dumps(source, indent=1, sort_keys=True))
 
 
-def mark_of(files: Iterable[tuple[Any, ...]]) -> str:
-    """A digest of rows of labels and paths, of which names and sizes count."""
+def fingerprint(files: Iterable[tuple[Any, ...]]) -> str:
+    """A digest of rows of labels and paths; of a path, its name and size count."""
     content = [
         [
             [x.name, x.stat().st_size if x.is_file() else -1] if isinstance(x, Path) else x

@@ -1,4 +1,4 @@
-"""Stems for training: reading them once, and cropping, remixing and augmenting them for ever.
+"""Stems for training: decoded once, then cropped, remixed and augmented at every step.
 
 Conventions
 -----------
@@ -24,7 +24,7 @@ from benchsep._util.atomic import write_atomically
 from benchsep.audio import STEMS
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
-from tokensep.train import cache as prepared
+from tokensep.train import cache
 
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 
@@ -138,8 +138,8 @@ class StemStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = json.loads((folder / prepared.INDEX).read_text())
-        self.facts: dict[str, Any] = json.loads((folder / prepared.SOURCE).read_text())
+        index = json.loads((folder / cache.INDEX).read_text())
+        self.facts: dict[str, Any] = json.loads((folder / cache.SOURCE).read_text())
         flat = np.load(folder / "audio.npy", mmap_mode="r")
         self.rate: int = index["rate"]
         self.sources = [
@@ -159,10 +159,10 @@ class StemStore:
             there are no files, one cannot be read, or the folder holds those of other files.
         """
         files = list(files)
-        facts = {"files": prepared.mark_of(files), "rate": rate}
-        if prepared.is_ready(folder, facts):
+        facts = {"files": cache.fingerprint(files), "rate": rate}
+        if cache.is_ready(folder, facts):
             return cls(folder)
-        prepared.declare(folder, facts)
+        cache.declare(folder, facts)
         entries, pieces, at = [], [], 0
         for song, stem, path, stream in files:
             audio = decode(path, stream, rate)
@@ -175,9 +175,7 @@ class StemStore:
         try:
             np.save(folder / "audio.npy", np.concatenate(pieces))
             # Last and whole: a folder with an index is complete.
-            write_atomically(
-                folder / prepared.INDEX, json.dumps({"rate": rate, "sources": entries})
-            )
+            write_atomically(folder / cache.INDEX, json.dumps({"rate": rate, "sources": entries}))
         except (OSError, StoreError) as error:
             raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
         return cls(folder)
@@ -209,7 +207,7 @@ def speed(wave: NDArray[np.float32], ratio: float, length: int) -> NDArray[np.fl
     """Play ``wave`` ``ratio`` times as fast (pitch moves along), cut to ``length`` samples."""
     import soxr
 
-    out = soxr.resample(wave, 44100 * ratio, 44100, quality="MQ")
+    out: NDArray[np.float32] = soxr.resample(wave, 44100 * ratio, 44100, quality="MQ")
     if len(out) < length:
         out = np.pad(out, (0, length - len(out)))
     return out[:length].astype(np.float32)
@@ -226,7 +224,7 @@ def parametric_eq(
     alpha = np.sin(w) / (2 * q)
     b = np.array([1 + alpha * a, -2 * np.cos(w), 1 - alpha * a])
     den = np.array([1 + alpha / a, -2 * np.cos(w), 1 - alpha / a])
-    return lfilter(b / den[0], den / den[0], wave, axis=-1).astype(np.float32)
+    return np.asarray(lfilter(b / den[0], den / den[0], wave, axis=-1), np.float32)
 
 
 def crop(
@@ -257,7 +255,7 @@ def crop(
         wave = -wave
     gain = 10 ** (float(rng.uniform(*augment.gain_db)) / 20)
     peak = float(np.abs(wave).max())
-    return wave * min(gain, 0.99 / max(peak, 1e-9))
+    return np.asarray(wave * min(gain, 0.99 / max(peak, 1e-9)), np.float32)
 
 
 def codec_batch(

@@ -35,10 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchsep._util.atomic import sweep, write_atomically
-from benchsep.audio import Audio
+from benchsep.audio import STEMS, Audio
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
-from tokensep.lm.config import STEMS
 
 Label = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}

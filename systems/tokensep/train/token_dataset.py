@@ -1,8 +1,8 @@
-"""Training crops for the LM: stems encoded once, remixed for ever.
+"""Training crops for the LM: stems encoded once, remixed at every step.
 
 Conventions
 -----------
-A *bank* holds, for each source and each of ``variants`` augmented versions, the mono waveform
+A data set holds, for each source and each of ``variants`` augmented versions, the mono waveform
 (float16) and its codes (``[K, F]``, semantic first), cut to whole token frames. A crop takes F
 frames of each stem at a frame boundary: codes are sliced, waveforms are summed to the mixture. So
 the codec encodes a stem once per variant, not once per crop; the price is that a crop's codes
@@ -72,7 +72,7 @@ def loudness_gain(mono: NDArray[np.float32], target_db: float) -> float:
 
 
 def _mono(audio: NDArray[np.int16]) -> NDArray[np.float32]:
-    return audio.astype(np.float32).mean(0) / 32768
+    return np.asarray(audio.astype(np.float32).mean(0) / 32768, np.float32)
 
 
 def _vary(
@@ -113,14 +113,14 @@ def store_songs(
             yield song, {s.stem: _mono(s.audio) for s in store.sources if s.song == song}
 
 
-class TokenBank:
+class TokenDataset:
     """Encoded stems of many songs, and the crops made of them."""
 
     def __init__(
         self, clips: list[Clip], config: TokenSepConfig, silence: NDArray[np.int16]
     ) -> None:
         if not clips:
-            raise DataError("the bank holds no clips; expected at least one song with stems")
+            raise DataError("the data set holds no clips; expected at least one song with stems")
         self.config, self.silence = config, silence
         self.clips = clips
         self.pools = {s: [c for c in clips if c.stem == s] for s in config.stems}
@@ -141,7 +141,7 @@ class TokenBank:
         *,
         variants: int = 1,
         seed: int = 0,
-    ) -> TokenBank:
+    ) -> TokenDataset:
         """Encode every stem of ``songs`` (name, mono stems) in ``variants`` versions."""
         clips: list[Clip] = []
         for number, (song, stems) in enumerate(songs):
@@ -172,7 +172,7 @@ class TokenBank:
         write_atomically(folder / "index.json", json.dumps(entries))
 
     @classmethod
-    def load(cls, folder: Path, config: TokenSepConfig) -> TokenBank:
+    def load(cls, folder: Path, config: TokenSepConfig) -> TokenDataset:
         """Inverse of :meth:`save`, memory-mapped."""
         waves = np.load(folder / "waves.npy", mmap_mode="r")
         codes = np.load(folder / "codes.npy", mmap_mode="r")
@@ -266,4 +266,4 @@ def silence_codes(codec: Any, config: TokenSepConfig) -> NDArray[np.int16]:
     frames = 16
     silence = torch.zeros(1, frames * config.frame_hop, device=device_of(codec))
     codes = codec.encode(silence).stack()[0]
-    return codes[:, frames // 2].cpu().numpy().astype(np.int16)
+    return np.asarray(codes[:, frames // 2].cpu().numpy(), np.int16)

@@ -82,7 +82,8 @@ def parse(data: bytes) -> Midi:
         if data[:4] != b"MThd":
             raise ValueError("no MThd header")
         _, tracks, division = struct.unpack(">HHH", data[8:14])
-        at, events = 8 + struct.unpack(">I", data[4:8])[0], []
+        at = 8 + struct.unpack(">I", data[4:8])[0]
+        events: list[Event] = []
         for _ in range(tracks):
             size = struct.unpack(">I", data[at + 4 : at + 8])[0]
             if data[at : at + 4] != b"MTrk" or at + 8 + size > len(data):

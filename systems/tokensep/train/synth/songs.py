@@ -38,8 +38,9 @@ from numpy.typing import NDArray
 
 from benchsep._util.atomic import pid_alive, write_atomically
 from benchsep._util.tensors import file_sha256
+from benchsep.audio import STEMS
 from tokensep.errors import DataError, Unavailable
-from tokensep.train.data import STEMS, decode, loose_files, musdb_files, validation_songs
+from tokensep.train.data import decode, loose_files, musdb_files, validation_songs
 from tokensep.train.synth import arrange, midi
 
 RATE = 44_100
@@ -273,7 +274,7 @@ def sing(files: list[tuple[Path, int]], rng: Generator, frames: int) -> Wave:
     at, misses = int(rng.integers(RATE * 2)), 0
     while at < frames - RATE and misses < 20:
         path, stream = files[int(rng.integers(len(files)))]
-        voice = decode(path, stream, RATE).astype(np.float32) / 32768
+        voice = np.asarray(decode(path, stream, RATE).astype(np.float32) / 32768, np.float32)
         length = min(int(rng.uniform(3, 12) * RATE), voice.shape[1], frames - at)
         start = int(rng.integers(voice.shape[1] - length + 1))
         piece = voice[:2, start : start + length]

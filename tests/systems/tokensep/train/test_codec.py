@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from benchsep_training import checkpoint as ck
+from benchsep_training import guard
+from benchsep_training.budget import Budget
 from numpy.typing import NDArray
 from tokensep.codec.hubert import HubertMini
 from tokensep.codec.model import HCodec
 from tokensep.codec.teacher import HuggingFaceTeacher, compress, make_teacher, resample
 from tokensep.config import CodecTrainConfig, LossConfig
 from tokensep.errors import CheckpointError, DataError, Unavailable
-from tokensep.train import checkpoint as ck
-from tokensep.train.codec import Run, train, train_step, validate
+from tokensep.train.codec import CodecTrainer
 from tokensep.train.data import (
     Augment,
     Source,
@@ -31,9 +33,9 @@ from tokensep.train.data import (
     parametric_eq,
     speed,
 )
-from tokensep.train.hubert import Training, span_mask
-from tokensep.train.hubert import train as train_hubert
+from tokensep.train.hubert import HubertTrainer, span_mask
 
+from benchsep.errors import TrainingError
 from tests.helpers.codec_dummies import TINY
 
 RATE = 44100
@@ -211,13 +213,14 @@ def test_span_mask_share_and_length() -> None:
 
 
 def test_hubert_trainer_writes_weights_that_load(store: StemStore, tmp_path: Path) -> None:
-    model = train_hubert(store, TINY.teacher, tmp_path, 10.0, batch=2, seconds=0.5, max_steps=3)
+    trainer = HubertTrainer(store, TINY.teacher, tmp_path, Budget(3), batch=2, seconds=0.5)
+    trainer.run()
     codec = HCodec(TINY)
     from tokensep.train.codec import load_hubert
 
     load_hubert(codec, tmp_path)
     torch.testing.assert_close(
-        codec.teacher.model.head.weight, model.head.weight, atol=1e-3, rtol=1e-3
+        codec.teacher.model.head.weight, trainer.model.head.weight, atol=1e-3, rtol=1e-3
     )
     with pytest.raises(CheckpointError, match="train it first"):
         load_hubert(codec, tmp_path / "nowhere")
@@ -226,21 +229,21 @@ def test_hubert_trainer_writes_weights_that_load(store: StemStore, tmp_path: Pat
 def test_a_killed_hubert_training_continues_to_the_same_weights_and_curve(
     store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"batch": 4, "seconds": 1.0, "max_steps": 45, "save_every": 4}
+    options = {"batch": 4, "seconds": 1.0, "save_every": 4}
 
     def go(name: str) -> None:
-        train_hubert(store, TINY.teacher, tmp_path / name, 10.0, **options)
+        HubertTrainer(store, TINY.teacher, tmp_path / name, Budget(45), **options).run()
 
     go("whole")
-    advance = Training.advance
+    update = HubertTrainer.update
 
-    def dies(self: Training, progress: float) -> None:
+    def dies(self: HubertTrainer) -> dict[str, float]:
         if self.step == 43:  # its last checkpoint is of step 40
             raise KeyboardInterrupt
-        advance(self, progress)
+        return update(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "advance", dies)
+        patch.setattr(HubertTrainer, "update", dies)
         with pytest.raises(KeyboardInterrupt):
             go("killed")
     torch.manual_seed(99)  # another process's history must not matter
@@ -252,13 +255,19 @@ def test_a_killed_hubert_training_continues_to_the_same_weights_and_curve(
             (r["step"], r["loss"], r["masked_accuracy"])
             for r in csv.DictReader(p.read_text().splitlines())
         ]
-        for p in (whole.with_name("hubert.csv"), killed.with_name("hubert.csv"))
+        for p in (whole.with_name("train.csv"), killed.with_name("train.csv"))
     ]
     assert rows[0] == rows[1] and [row[0] for row in rows[0]] == ["20", "40"]
     assert float(rows[0][1][1]) < 10
 
 
-def make_run(store: StemStore, work: Path, **changes: object) -> Run:
+def make_trainer(
+    store: StemStore,
+    work: Path,
+    out: Path | None = None,
+    valid: StemStore | None = None,
+    **changes: object,
+) -> CodecTrainer:
     settings = CodecTrainConfig(
         batch=2,
         crop_seconds=0.12,
@@ -270,63 +279,162 @@ def make_run(store: StemStore, work: Path, **changes: object) -> Run:
         losses=LossConfig(mel_windows=(256,), mel_bands=(16,), bass=0.1),
     ).model_copy(update=changes)
     torch.manual_seed(0)
-    return Run(HCodec(TINY), settings, store, None, work)
+    return CodecTrainer(HCodec(TINY), settings, store, valid, work, out)
+
+
+ADVERSARIAL = LossConfig(
+    mel_windows=(256,),
+    mel_bands=(16,),
+    adversarial=1.0,
+    feature_match=1.0,
+    erb=0.0,
+    mpd_periods=(2,),
+    mrd_windows=(128,),
+    discriminator_channels=1,
+)
 
 
 def test_killed_and_resumed_equals_undisturbed(store: StemStore, tmp_path: Path) -> None:
-    judges = LossConfig(
-        mel_windows=(256,),
-        mel_bands=(16,),
-        adversarial=1.0,
-        feature_match=1.0,
-        erb=0.0,
-        mpd_periods=(2,),
-        mrd_windows=(128,),
-        discriminator_channels=1,
-    )
-    whole = make_run(store, tmp_path / "a", losses=judges)
-    train(whole, tmp_path / "out-a")
-    first = make_run(store, tmp_path / "b", losses=judges)
+    whole = make_trainer(store, tmp_path / "a", tmp_path / "out-a", losses=ADVERSARIAL)
+    whole.run()
+    first = make_trainer(store, tmp_path / "b", losses=ADVERSARIAL)
     steps = first.config.save_every
     assert not first.resume()
-    from tokensep.train.codec import prepare
-
-    prepare(first)
-    first.codec.train()
+    first.start()
+    first.model.train()
     for _ in range(steps):
-        train_step(first)
+        first.update()
     first.save()
-    train_step(first)  # lost: the kill comes before the next save
-    second = make_run(store, tmp_path / "b", losses=judges)
+    first.update()  # lost: the kill comes before the next save
+    second = make_trainer(store, tmp_path / "b", tmp_path / "out-b", losses=ADVERSARIAL)
     torch.randn(7)  # another process's history must not matter
-    train(second, tmp_path / "out-b")
-    for (name, a), b in zip(
-        whole.codec.state_dict().items(), second.codec.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b), name
-    assert second.cpu_before > 0
-    assert (tmp_path / "out-b" / "codec.safetensors").exists()
+    second.run()
+    assert whole.adversary is not None and second.adversary is not None
+    for mine, other in ((whole, second), (whole.adversary, second.adversary)):
+        for (name, a), b in zip(
+            mine.model.state_dict().items(), other.model.state_dict().values(), strict=True
+        ):
+            assert torch.equal(a, b), name
+    assert second.spent.cpu > 0
+    exported = [tmp_path / f"out-{n}" / "codec.safetensors" for n in "ab"]
+    assert exported[0].read_bytes() == exported[1].read_bytes()
 
 
 def test_resume_refuses_another_model_and_a_broken_file(store: StemStore, tmp_path: Path) -> None:
-    run = make_run(store, tmp_path)
-    run.save()
-    other = make_run(store, tmp_path)
-    other.codec = HCodec(TINY.model_copy(update={"dim": 64}))
+    make_trainer(store, tmp_path).save()
+    other = make_trainer(store, tmp_path)
+    other.model = HCodec(TINY.model_copy(update={"dim": 64}))
     with pytest.raises(CheckpointError, match="another configuration"):
         other.resume()
-    (ck.checkpoints(tmp_path / "checkpoints")[-1] / "tensors.safetensors").write_bytes(b"no")
+    newest = ck.checkpoints(tmp_path / "checkpoints")[-1]
+    (newest / "tensors.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="not a whole"):
-        make_run(store, tmp_path).resume()
+        make_trainer(store, tmp_path).resume()
 
 
 def test_overfits_one_crop(store: StemStore, tmp_path: Path) -> None:
-    run = make_run(store, tmp_path, continuous_steps=10, lr=5e-3, max_steps=100, batch=1)
-    run.codec.train()
-    crop_once = run.batch()
-    run.batch = lambda: crop_once  # type: ignore[method-assign]
-    losses = [train_step(run)["mel"] for _ in range(40)]
+    trainer = make_trainer(store, tmp_path, continuous_steps=10, lr=5e-3, max_steps=100, batch=1)
+    trainer.model.train()
+    crop_once = trainer.batch()
+    trainer.batch = lambda: crop_once  # type: ignore[method-assign]
+    losses = [trainer.update()["mel"] for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def lose(trainer: CodecTrainer, monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """The losses of ``steps`` become NaN."""
+    whole = trainer.loss
+
+    def partly(piece: int) -> tuple[torch.Tensor, dict[str, object]]:
+        loss, terms = whole(piece)
+        return (loss * torch.nan if trainer.step in steps else loss), dict(terms)
+
+    monkeypatch.setattr(trainer, "loss", partly)
+
+
+def test_a_codec_step_without_a_finite_gradient_is_skipped(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(store, tmp_path, tmp_path / "out")
+    lose(trainer, monkeypatch, {3})
+    trainer.run()
+    assert trainer.step == 5 and trainer.guard.skipped_in_a_row == 0
+    assert all(p.isfinite().all() for p in trainer.model.parameters())
+    assert (tmp_path / "out" / "codec.safetensors").exists()
+
+
+def test_a_codec_training_whose_loss_is_nan_at_every_step_exports_nothing(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(store, tmp_path, tmp_path / "out", max_steps=120)
+    lose(trainer, monkeypatch, set(range(120)))
+    with pytest.raises(TrainingError, match="50 steps in a row, up to step 50"):
+        trainer.run()
+    assert not (tmp_path / "out").exists()
+
+
+def spoil_discriminators(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """The discriminators' losses of ``steps``, counted from 0, become NaN."""
+    from tokensep.train import adversary
+
+    whole, calls = adversary.discriminator_loss, iter(range(1000))
+
+    def partly(real: object, fake: object) -> torch.Tensor:
+        loss: torch.Tensor = whole(real, fake)
+        return loss * torch.nan if next(calls) in steps else loss
+
+    monkeypatch.setattr(adversary, "discriminator_loss", partly)
+
+
+def test_a_discriminator_step_without_a_finite_gradient_is_skipped(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_discriminators(monkeypatch, {2})
+    trainer = make_trainer(store, tmp_path, losses=ADVERSARIAL)
+    trainer.run()
+    assert trainer.adversary is not None
+    for model in (trainer.model, trainer.adversary.model):
+        assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_discriminators_whose_loss_is_nan_at_every_step_end_the_training(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_discriminators(monkeypatch, set(range(1000)))
+    monkeypatch.setattr(guard, "PATIENCE", 4)
+    trainer = make_trainer(store, tmp_path, tmp_path / "out", losses=ADVERSARIAL, max_steps=20)
+    with pytest.raises(TrainingError, match="discriminators: the gradients of 4 steps in a row"):
+        trainer.run()
+    assert not (tmp_path / "out").exists()
+
+
+def lose_hubert(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    whole = HubertTrainer.loss
+
+    def partly(self: HubertTrainer, piece: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss, terms = whole(self, piece)
+        return (loss * torch.nan if self.step in steps else loss), terms
+
+    monkeypatch.setattr(HubertTrainer, "loss", partly)
+
+
+def test_hubert_skips_a_nan_step_and_stops_when_every_step_is_nan(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(name: str) -> HubertTrainer:
+        trainer = HubertTrainer(
+            store, TINY.teacher, tmp_path / name, Budget(60), batch=4, seconds=0.5
+        )
+        trainer.run()
+        return trainer
+
+    with monkeypatch.context() as patch:
+        lose_hubert(patch, {3})
+        assert all(p.isfinite().all() for p in trained("one").model.parameters())
+    lose_hubert(monkeypatch, set(range(60)))
+    with pytest.raises(TrainingError, match="50 steps in a row, up to step 50"):
+        trained("all")
+    assert not (tmp_path / "all" / "hubert.safetensors").exists()
 
 
 SCRIPT = """
@@ -336,13 +444,13 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from tokensep.codec.model import HCodec
 from tokensep.config import CodecConfig, CodecTrainConfig, LossConfig, load
-from tokensep.train.codec import Run, codec_losses
+from tokensep.train.codec import CodecTrainer
 config = load(CodecConfig, json.loads(sys.argv[1]))
 torch.manual_seed(0)
 codec = HCodec(config.model_copy(update={"dead_threshold": 0.0})).train()
 settings = CodecTrainConfig(batch=2, crop_seconds=0.2, continuous_steps=0,
                             losses=LossConfig(mel_windows=(256,), mel_bands=(16,)))
-run = Run(codec, settings, None, None, Path("."))
+run = CodecTrainer(codec, settings, None, None, Path(sys.argv[2] + ".run"))
 for rvq in (codec.acoustic_rvq, codec.semantic_rvq):
     for book in rvq.books:
         book.ready.fill_(True)
@@ -350,12 +458,12 @@ for rvq in (codec.acoustic_rvq, codec.semantic_rvq):
 noise = np.random.default_rng(0).standard_normal((4, run.length)).astype("f4")
 waves = torch.from_numpy(noise) * 0.1
 mine = waves if run.processes.count == 1 else waves[run.processes.rank * 2:][:2]
-total, _ = codec_losses(run, mine)
+total, _ = run.loss_of(mine)
 run.processes.backward(total)
 if run.processes.rank == 0:
-    torch.save({"grad": [p.grad for p in run.parameters],
+    torch.save({"grad": [p.grad for p in codec.parameters() if p.requires_grad],
                 "books": [b.entries for b in codec.acoustic_rvq.books]}, sys.argv[2])
-from tokensep.train.processes import leave_group
+from benchsep_training.processes import leave_group
 leave_group()
 """
 
@@ -383,20 +491,29 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_best_average_by_validation_is_shipped(store: StemStore, tmp_path: Path) -> None:
-    run = make_run(store, tmp_path / "work", eval_every=2, max_steps=4)
-    run.valid = store
+def test_best_average_by_validation_is_shipped(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scores = iter([0.5, 0.2, 0.9])
 
-    def fake(_: Run) -> dict[str, float]:
+    def fake(*_: object) -> dict[str, float]:
         return {"mel": next(scores), "mel_vocals": 9.0}
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tokensep.train.codec.validate", fake)
-        train(run, tmp_path / "out")
+    monkeypatch.setattr("tokensep.train.codec.validate", fake)
+    options = {"eval_every": 2, "max_steps": 5}
+    make_trainer(store, tmp_path / "work", tmp_path / "out", store, **options).run()
     note = json.loads((tmp_path / "out" / "config.json").read_text())["training"]
-    assert note["steps"] == 4  # the second of two validations, which the end does not repeat
+    assert note["steps"] == 4  # the second of three validations
     assert len(ck.checkpoints(tmp_path / "work" / "best")) == 1
+
+
+def test_the_last_step_is_validated_once(
+    store: StemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokensep.train.codec.validate", lambda *_: {"mel": 1.0})
+    trainer = make_trainer(store, tmp_path, tmp_path / "out", store, eval_every=2, max_steps=4)
+    trainer.run()
+    assert [row["step"] for row in trainer.valid_log.rows()] == [2, 4]
 
 
 def test_a_codec_training_killed_anywhere_has_the_same_curves_and_best(
@@ -405,53 +522,55 @@ def test_a_codec_training_killed_anywhere_has_the_same_curves_and_best(
     """Between validation and checkpoint, between checkpoint and the end, within a row's steps."""
     options = {"eval_every": 10, "save_every": 5, "max_steps": 23}
 
-    def rows(name: str, log: str) -> list[list[str]]:
-        found = list(csv.reader((tmp_path / name / f"{log}.csv").read_text().splitlines()))
-        clock = found[0].index("cpu_seconds")
-        return [row[:clock] + row[clock + 1 :] for row in found]
+    def curve(name: str) -> list[list[str]]:
+        rows = list(csv.reader((tmp_path / name / "train.csv").read_text().splitlines()))
+        clock = rows[0].index("cpu_seconds")
+        return [row[:clock] + row[clock + 1 :] for row in rows]
+
+    def validations(name: str) -> list[dict[str, float]]:
+        lines = (tmp_path / name / "valid.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(x).items() if k != "cpu_seconds"} for x in lines]
 
     def go(name: str, dies_at: str = "", step: int = 0) -> None:
-        run = make_run(store, tmp_path / name, **options)
-        run.valid = store
-        with pytest.MonkeyPatch.context() as patch:
-            if dies_at:
-                patch.setattr(f"tokensep.train.codec.{dies_at}", killer(run, dies_at, step))
-            train(run, tmp_path / f"out-{name}")
+        trainer = make_trainer(store, tmp_path / name, tmp_path / f"out-{name}", store, **options)
+        if dies_at:
+            setattr(trainer, dies_at, killer(trainer, dies_at, step))
+        trainer.run()
 
-    def killer(run: Run, name: str, step: int) -> object:
-        from tokensep.train import codec
-
-        alive = getattr(codec, name)
+    def killer(trainer: CodecTrainer, name: str, step: int) -> object:
+        alive = getattr(trainer, name)
 
         def deadly(*arguments: object) -> object:
-            if run.step == step:
+            if trainer.step == step:
                 raise KeyboardInterrupt
             return alive(*arguments)
 
         return deadly
 
     go("whole")
-    moments = [("keep_best", 10), ("train_step", 17), ("evaluate", 23), ("finish", 23)]
+    moments = [("save_best", 10), ("update", 17), ("evaluate", 23), ("export", 23)]
     for dies_at, step in moments:
         with pytest.raises(KeyboardInterrupt):
             go("killed", dies_at, step)
     go("killed")
-    for log in ("train", "valid"):
-        assert rows("whole", log) == rows("killed", log)
-    assert [row[0] for row in rows("killed", "valid")[1:]] == ["10", "20", "23"]
+    assert curve("whole") == curve("killed")
+    assert validations("whole") == validations("killed")
+    assert [row["step"] for row in validations("killed")] == [10, 20, 23]
     one, two = (tmp_path / f"out-{n}" / "codec.safetensors" for n in ("whole", "killed"))
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_validate_leaves_the_run_untouched(store: StemStore, tmp_path: Path) -> None:
-    run = make_run(store, tmp_path)
-    run.valid = store
-    before = {k: v.clone() for k, v in run.codec.state_dict().items()}
-    result = validate(run, seconds=0.2)
+    trainer = make_trainer(store, tmp_path, valid=store)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    with torch.no_grad():  # an average that differs from the weights, so that a mix-up is seen
+        for average in trainer.ema.shadow.values():
+            average.mul_(0.5)
+    result = trainer.evaluate()
     assert {"mel", "mel_drums", "erb", "perplexity_acoustic_0"} <= set(result)
     means = [result[f"mel_{s}"] for s in ("vocals", "drums", "bass", "other")]
     assert result["mel"] == pytest.approx(np.mean(means))
-    for name, value in run.codec.state_dict().items():
+    for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 

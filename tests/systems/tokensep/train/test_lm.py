@@ -5,22 +5,23 @@ import csv
 import numpy as np
 import pytest
 import torch
-from tokensep.errors import TrainingError
+from benchsep_training import guard
 from tokensep.lm import losses
 from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import load_lm
 from tokensep.train import lm as training
 from tokensep.train.data import STEMS
-from tokensep.train.token_dataset import TokenBank, silence_codes, song_variants, store_songs
+from tokensep.train.token_dataset import TokenDataset, silence_codes, song_variants, store_songs
 
+from benchsep.errors import TrainingError
 from tests.helpers.environment import environment
 from tests.helpers.lm_dummies import HOP, RATE, DummyCodec, SyntheticSongs, tiny_config
 
 
 @pytest.fixture(scope="module")
-def bank() -> TokenBank:
-    return TokenBank.build(
+def bank() -> TokenDataset:
+    return TokenDataset.build(
         store_songs(SyntheticSongs(), {"one", "two"}), DummyCodec(), tiny_config(), variants=2
     )
 
@@ -36,7 +37,7 @@ TRAIN = LMTrainConfig(
 
 
 def run(folder, bank, train=TRAIN, stop_after=None):
-    trainer = training.Trainer(folder, new_model(), DummyCodec(), bank, bank.windows(2), train)
+    trainer = training.LMTrainer(folder, new_model(), DummyCodec(), bank, bank.windows(2), train)
     return trainer, trainer.run(stop_after=stop_after)
 
 
@@ -68,13 +69,13 @@ def test_what_is_exported_can_be_read_by_whoever_may_read_the_folder(tmp_path):
 
 def without_gradients(monkeypatch, lost):
     """The losses of the steps ``lost`` become NaN."""
-    whole = training.Trainer._loss
+    whole = training.LMTrainer.loss
 
-    def partly(self, indices):
-        loss = whole(self, indices)
-        return loss * np.nan if self.step in lost else loss
+    def partly(self, piece):
+        loss, values = whole(self, piece)
+        return (loss * np.nan, {"loss": np.nan}) if self.step in lost else (loss, values)
 
-    monkeypatch.setattr(training.Trainer, "_loss", partly)
+    monkeypatch.setattr(training.LMTrainer, "loss", partly)
 
 
 def test_a_step_without_a_finite_gradient_is_left_out(tmp_path, bank, monkeypatch):
@@ -86,9 +87,10 @@ def test_a_step_without_a_finite_gradient_is_left_out(tmp_path, bank, monkeypatc
 
 def test_a_training_that_has_diverged_stops_and_says_so(tmp_path, bank, monkeypatch):
     without_gradients(monkeypatch, range(3, 100))
-    monkeypatch.setattr(training, "PATIENCE", 4)
+    monkeypatch.setattr(guard, "PATIENCE", 4)
     with pytest.raises(TrainingError, match="4 steps in a row, up to step 7"):
         run(tmp_path, bank)
+    assert not (tmp_path / "final").exists()
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew(tmp_path, bank):
@@ -104,9 +106,9 @@ def test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew(tmp_path
 def test_accumulating_gradients_is_a_bigger_batch(tmp_path, bank):
     big = TRAIN.model_copy(update={"batch": 4, "parallel_fraction": 0.0})
     pieces = TRAIN.model_copy(update={"batch": 2, "accumulate": 2, "parallel_fraction": 0.0})
-    one = training.Trainer(tmp_path / "a", new_model(), DummyCodec(), bank, [], big)
-    two = training.Trainer(tmp_path / "b", new_model(), DummyCodec(), bank, [], pieces)
-    assert one.update()[0] == pytest.approx(two.update()[0], abs=1e-5)
+    one = training.LMTrainer(tmp_path / "a", new_model(), DummyCodec(), bank, [], big)
+    two = training.LMTrainer(tmp_path / "b", new_model(), DummyCodec(), bank, [], pieces)
+    assert one.update()["loss"] == pytest.approx(two.update()["loss"], abs=1e-5)
     for mine, other in zip(one.model.parameters(), two.model.parameters(), strict=True):
         torch.testing.assert_close(mine, other, atol=2e-4, rtol=1e-3)
 
@@ -149,7 +151,7 @@ def test_silent_stems_are_silent_in_wave_and_codes(bank):
 
 def test_a_bank_survives_the_disk(tmp_path, bank):
     bank.save(tmp_path)
-    again = TokenBank.load(tmp_path, tiny_config())
+    again = TokenDataset.load(tmp_path, tiny_config())
     a, b = bank.batch(0, 0, range(3), remix=0.5), again.batch(0, 0, range(3), remix=0.5)
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
 
@@ -184,7 +186,7 @@ def test_pad_cells_do_not_count():
 def test_the_lm_memorises_two_excerpts(tmp_path):
     """The pipeline learns: token accuracy above 99 % on what it saw (teacher forcing)."""
     songs = store_songs(SyntheticSongs(12 * HOP / RATE + 0.001), {"one", "two"})
-    bank = TokenBank.build(songs, DummyCodec(), tiny_config(), variants=1)
+    bank = TokenDataset.build(songs, DummyCodec(), tiny_config(), variants=1)
     train = LMTrainConfig(
         batch=2,
         lr=4e-3,
@@ -203,7 +205,7 @@ def test_the_lm_memorises_two_excerpts(tmp_path):
     wide = config.lm.model_copy(update={"dim": 64, "ffn": 128, "code_dim": 16})
     torch.manual_seed(0)
     model = TokenLM(config.model_copy(update={"lm": wide}))
-    trainer = training.Trainer(tmp_path, model, DummyCodec(), bank, bank.windows(1), train)
+    trainer = training.LMTrainer(tmp_path, model, DummyCodec(), bank, bank.windows(1), train)
     result = trainer.run()
     assert result["accuracy"] > 0.99
 
@@ -216,18 +218,18 @@ import torch
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 from tests.systems.tokensep.train.test_lm import TRAIN, new_model
 from tokensep.train import lm as training
-from tokensep.train.token_dataset import TokenBank, store_songs
+from tokensep.train.token_dataset import TokenDataset, store_songs
 songs = store_songs(SyntheticSongs(), {"one", "two"})
-bank = TokenBank.build(songs, DummyCodec(), tiny_config(), variants=2)
+bank = TokenDataset.build(songs, DummyCodec(), tiny_config(), variants=2)
 share = 4 // int(sys.argv[2])
 train = TRAIN.model_copy(update={"batch": share, "parallel_fraction": 0.0, "clip": 1e9})
-trainer = training.Trainer(Path(sys.argv[1] + ".run"), new_model(), DummyCodec(), bank, [], train)
-loss = trainer._loss(trainer.micro_batches()[0])
+trainer = training.LMTrainer(Path(sys.argv[1] + ".run"), new_model(), DummyCodec(), bank, [], train)
+loss, _ = trainer.loss(0)
 trainer.processes.backward(loss)
 if not trainer.processes.rank:
     gradients = {k: p.grad for k, p in trainer.model.named_parameters() if p.grad is not None}
     torch.save(gradients, sys.argv[1])
-from tokensep.train.processes import leave_group
+from benchsep_training.processes import leave_group
 leave_group()
 """
 

@@ -1,10 +1,10 @@
-"""Saving and resuming a training run: tensors in safetensors, everything else in JSON, no pickle.
+"""Checkpoints of a training: tensors in safetensors, everything else in JSON, no pickle.
 
 Conventions
 -----------
 A checkpoint is a folder ``step-N`` with ``tensors.safetensors`` (names ``part/key``) and
-``state.json``. It is written under another name and renamed, so a kill leaves a whole one; the
-newest whole one is resumed. Two are kept.
+``state.json``. It is written under a temporary name and renamed, so that a kill leaves no damaged
+one. The newest complete one is resumed. Two are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tokensep.errors import CheckpointError
+from benchsep.errors import CheckpointError
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,23 +43,31 @@ def load_optimizer(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def rng_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Torch's and numpy's random state as JSON."""
+def rng_state(rng: np.random.Generator | None) -> dict[str, Any]:
+    """Random state of torch (on the CPU) and of ``rng`` as JSON."""
     raw = torch.get_rng_state().numpy().tobytes()
-    return {"torch": base64.b64encode(raw).decode(), "numpy": rng.bit_generator.state}
+    numpy = None if rng is None else rng.bit_generator.state
+    return {"torch": base64.b64encode(raw).decode(), "numpy": numpy}
 
 
-def load_rng(state: dict[str, Any], rng: np.random.Generator) -> None:
+def load_rng(state: dict[str, Any], rng: np.random.Generator | None) -> None:
     """Inverse of :func:`rng_state`."""
     raw = np.frombuffer(base64.b64decode(state["torch"]), np.uint8).copy()
     torch.set_rng_state(torch.from_numpy(raw))
-    rng.bit_generator.state = state["numpy"]
+    if rng is not None:
+        rng.bit_generator.state = state["numpy"]
 
 
 def save(
     folder: Path, step: int, parts: dict[str, dict[str, Tensor]], state: dict[str, Any]
 ) -> Path:
-    """Write ``folder/step-N`` whole or not at all, and drop all but the two newest."""
+    """Write ``folder/step-N`` completely or not at all, and drop all but the two newest.
+
+    Raises
+    ------
+    CheckpointError
+        The disk is full or the folder cannot be written; older checkpoints stay.
+    """
     target, temporary = folder / f"step-{step}", folder / f".step-{step}"
     shutil.rmtree(temporary, ignore_errors=True)
     flat = {
@@ -85,9 +93,9 @@ def save(
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
-    found = [p for p in folder.glob("step-*") if (p / "state.json").exists()]
-    return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
+    """Complete checkpoints, oldest first."""
+    complete = [p for p in folder.glob("step-*") if (p / "state.json").exists()]
+    return sorted(complete, key=lambda p: int(p.name.removeprefix("step-")))
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -110,28 +118,3 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         raise CheckpointError(
             f"{path} is not a whole training checkpoint ({e}); delete it to resume an older one"
         ) from e
-
-
-class Ema:
-    """Exponential moving average of a module's parameters; buffers are copied as they are."""
-
-    def __init__(self, module: torch.nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.shadow = {k: v.detach().clone() for k, v in module.named_parameters()}
-
-    @torch.no_grad()
-    def update(self, module: torch.nn.Module, step: int) -> None:
-        """Move towards the module, faster at the start (``(1 + step) / (10 + step)``)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in module.named_parameters():
-            self.shadow[name].lerp_(value.detach(), 1 - decay)
-
-    def restore(self, shadow: dict[str, Tensor]) -> None:
-        """Continue from a stored average, wherever the module is now."""
-        self.shadow = {k: v.to(self.shadow[k].device) for k, v in shadow.items()}
-
-    def copy_to(self, module: torch.nn.Module) -> None:
-        """Overwrite the module's parameters with the average."""
-        with torch.no_grad():
-            for name, value in module.named_parameters():
-                value.copy_(self.shadow[name])

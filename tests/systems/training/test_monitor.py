@@ -4,7 +4,7 @@ import io
 import time
 
 import pytest
-from tokensep.train.monitor import Watch
+from benchsep_training.monitor import TrainingMonitor
 
 VALID = {"nll": 5.0, "accuracy": 0.2, "nll_layer": [4.0, 6.0], "nll_stem": {"bass": 3.0}}
 
@@ -22,7 +22,7 @@ def no_board(monkeypatch):
     monkeypatch.setattr(util, "find_spec", lambda n, *a: None if n == "tensorboard" else real(n))
 
 
-def run(watch: Watch, steps=range(1, 41)) -> None:
+def run(watch: TrainingMonitor, steps=range(1, 41)) -> None:
     for step in steps:
         watch.step(step, step / 40, {"loss": 10.0 / step})
     watch.valid(steps[-1], VALID)
@@ -32,11 +32,11 @@ def run(watch: Watch, steps=range(1, 41)) -> None:
 @pytest.mark.usefixtures("no_board")
 def test_without_a_terminal_every_twentieth_step_is_a_line(tmp_path):
     log = io.StringIO()
-    run(Watch(tmp_path, 0, stream=log))
+    run(TrainingMonitor(tmp_path, 0, stream=log))
     assert log.getvalue().splitlines() == [
         "step 20 loss 0.5",
         "step 40 loss 0.25",
-        "valid 40: nll 5.0 acc 0.2",
+        "valid 40: nll 5 accuracy 0.2",
     ]
     assert not list(tmp_path.iterdir())
 
@@ -44,15 +44,15 @@ def test_without_a_terminal_every_twentieth_step_is_a_line(tmp_path):
 @pytest.mark.usefixtures("no_board")
 def test_on_a_terminal_there_is_a_bar_of_the_whole_run(tmp_path):
     screen = Terminal()
-    run(Watch(tmp_path, 0, stream=screen))
+    run(TrainingMonitor(tmp_path, 0, stream=screen))
     shown = screen.getvalue()
     assert "100.0%" in shown and "step 40 loss 0.25" in shown
-    assert "valid 40: nll 5.0 acc 0.2\n" in shown
+    assert "valid 40: nll 5 accuracy 0.2\n" in shown
 
 
 def test_other_processes_show_and_write_nothing(tmp_path):
     screen = Terminal()
-    run(Watch(tmp_path, 0, active=False, stream=screen))
+    run(TrainingMonitor(tmp_path, 0, active=False, stream=screen))
     assert not screen.getvalue() and not list(tmp_path.iterdir())
 
 
@@ -61,9 +61,11 @@ def test_tensorboard_holds_every_step_once_after_a_resumption(tmp_path):
     pytest.importorskip("tensorboard", reason="pip install 'benchsep[board]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run(Watch(tmp_path, 0, stream=io.StringIO()), range(1, 11))
+    run(TrainingMonitor(tmp_path, 0, stream=io.StringIO()), range(1, 11))
     time.sleep(1.1)  # event files are read in the order of the second in their names
-    run(Watch(tmp_path, 6, stream=io.StringIO()), range(7, 13))  # killed, and back at step 6
+    run(
+        TrainingMonitor(tmp_path, 6, stream=io.StringIO()), range(7, 13)
+    )  # killed, and back at step 6
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     losses = events.Scalars("train/loss")
     assert [e.step for e in losses] == list(range(1, 13))

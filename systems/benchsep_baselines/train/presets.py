@@ -1,4 +1,4 @@
-"""The two small configurations that are trained here, and how they are built.
+"""The two small configurations that are trained here, and how their models are built.
 
 ``arguments`` are those of the upstream class, complete enough to rebuild the model from the
 metadata of a checkpoint; nothing else defines the architecture.
@@ -6,8 +6,10 @@ metadata of a checkpoint; nothing else defines the architecture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from benchsep_baselines.train.data import SOURCES
 
@@ -16,8 +18,8 @@ BANDS_24 = (8,) * 8 + (16,) * 6 + (32,) * 4 + (64,) * 4 + (256, 225)
 
 
 @dataclass(frozen=True)
-class Mini:
-    """Architecture and training settings of one mini model."""
+class Preset:
+    """Architecture and training settings of one small model."""
 
     arguments: dict[str, Any]
     seconds: float
@@ -26,12 +28,10 @@ class Mini:
     rate: float
     """Peak learning rate."""
     warmup: int = 100
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Further constants kept in the checkpoint (chunking at inference)."""
 
 
-MINIS = {
-    "bs_roformer": Mini(
+PRESETS = {
+    "bs_roformer": Preset(
         arguments={
             "dim": 64,
             "depth": 3,
@@ -54,7 +54,7 @@ MINIS = {
         rate=2e-3,
         warmup=40,
     ),
-    "htdemucs": Mini(
+    "htdemucs": Preset(
         arguments={
             # Magnitudes with the mixture's phase: the estimate of a spectrogram is then learnt
             # as a gate on it, in hundreds of steps where complex regression takes thousands.
@@ -81,14 +81,17 @@ MINIS = {
 }
 
 
-def build(name: str, arguments: dict[str, Any]) -> Any:
+def build(name: str, arguments: dict[str, Any]) -> nn.Module:
     """The upstream class with these arguments, randomly initialised."""
+    model: nn.Module
     if name == "bs_roformer":
         from pymss_core.modules.bs_roformer.bs_roformer import BSRoformer
 
         plain = dict(arguments)
         plain["freqs_per_bands"] = tuple(plain["freqs_per_bands"])
-        return BSRoformer(**plain)
+        model = BSRoformer(**plain)
+        return model
     from demucs.htdemucs import HTDemucs
 
-    return HTDemucs(list(SOURCES), **arguments)
+    model = HTDemucs(list(SOURCES), **arguments)
+    return model

@@ -1,7 +1,7 @@
-"""Looking on while a training runs: a bar on a terminal, else lines; TensorBoard if it is there.
+"""Progress of a training: a bar on a terminal, lines elsewhere, and TensorBoard if installed.
 
-The CSV and JSON logs of a run are its record and do not depend on any of this. TensorBoard is
-written (to ``tensorboard/`` in the run's folder) when the package can be imported:
+The CSV and JSON logs of a run are its record and do not depend on any of this. TensorBoard files
+are written to ``tensorboard/`` in the run's folder when the package can be imported:
 ``pip install 'benchsep[board]'``.
 """
 
@@ -13,15 +13,19 @@ from importlib import util
 from pathlib import Path
 from typing import Any, TextIO
 
+LINE_EVERY = 20
+"""Steps between two lines where there is no terminal."""
 
-class Watch:
-    """Of one process; ``active=False`` (every rank but the first) shows and writes nothing.
+
+class TrainingMonitor:
+    """Shows the progress of one process.
 
     Parameters
     ----------
     folder : of the run.
-    step : where the run starts or goes on; what TensorBoard holds after it is dropped.
-    stream : where a person may look (default: stderr).
+    step : where the run starts or continues; TensorBoard's records after it are dropped.
+    active : False on every rank but the first: nothing is shown or written.
+    stream : where lines or the bar go (default: stderr).
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class Watch:
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def step(self, step: int, progress: float, values: Mapping[str, float]) -> None:
-        """After an optimiser step: ``progress`` of the whole run, 0 to 1, and what to show."""
+        """Show an optimizer step: ``progress`` of the whole run, 0 to 1, and named values."""
         if not self.active:
             return
         text = " ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -52,28 +56,27 @@ class Watch:
             self.bar.n = min(1.0, progress)
             self.bar.set_postfix_str(f"step {step} {text}", refresh=False)
             self.bar.update(0)
-        elif step % 20 == 0:
+        elif step % LINE_EVERY == 0:
             print(f"step {step} {text}", file=self.stream, flush=True)
         self._record("train", step, values)
 
     def valid(self, step: int, values: Mapping[str, Any]) -> None:
-        """After a validation; lists are recorded per layer, mappings per name."""
+        """Show a validation: its scalars; TensorBoard also gets lists and mappings, by element."""
         if not self.active:
             return
-        text = f"valid {step}: nll {values['nll']} acc {values['accuracy']}"
+        scalars = {k: float(v) for k, v in values.items() if isinstance(v, int | float)}
+        shown = " ".join(f"{k} {v:.4g}" for k, v in scalars.items() if "_" not in k)
+        text = f"valid {step}: {shown}"
         if self.bar is not None:
             self.bar.write(text, file=self.stream)
         else:
             print(text, file=self.stream, flush=True)
-        flat: dict[str, float] = {}
         for name, value in values.items():
             if isinstance(value, list):
-                flat |= {f"{name}/{i}": float(x) for i, x in enumerate(value)}
+                scalars |= {f"{name}/{i}": float(x) for i, x in enumerate(value)}
             elif isinstance(value, Mapping):
-                flat |= {f"{name}/{k}": float(x) for k, x in value.items()}
-            else:
-                flat[name] = float(value)
-        self._record("valid", step, flat)
+                scalars |= {f"{name}/{k}": float(x) for k, x in value.items()}
+        self._record("valid", step, scalars)
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         if self.board is not None:
@@ -81,7 +84,7 @@ class Watch:
                 self.board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        """Leave the terminal and the event file whole."""
+        """Close the bar and the event file."""
         if self.bar is not None:
             self.bar.close()
         if self.board is not None:

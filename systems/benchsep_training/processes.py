@@ -1,9 +1,8 @@
-"""One process or many: what the trainers need of ``accelerate``, and a plain path without it.
+"""One process or several: what the trainers need of ``accelerate``, and a plain path without it.
 
 ``accelerate`` rather than ``lightning-fabric``: it is launched the same way on one CPU, one GPU or
-many nodes, brings FSDP and bf16 by configuration, and ``transformers`` users have it already. It is
-imported only when there is something to distribute or to cast, so training the mini needs torch
-alone.
+many nodes, configures bf16, and ``transformers`` users have it already. It is imported only when
+there is something to distribute or to cast, so training the mini needs torch alone.
 
 Conventions
 -----------
@@ -13,12 +12,16 @@ Each process draws its own crops (seed, rank); gradients are averaged; rank 0 wr
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from tokensep.errors import Unavailable
+from benchsep.errors import Unavailable
+
+T = TypeVar("T")
 
 
 class Processes:
@@ -27,6 +30,7 @@ class Processes:
     Parameters
     ----------
     precision : "no" (float32) or "bf16".
+    alone : train in this process, on the CPU, whatever the machine has.
 
     Raises
     ------
@@ -34,8 +38,10 @@ class Processes:
         Several processes or bf16 are asked for and ``accelerate`` is absent.
     """
 
-    def __init__(self, precision: str = "no") -> None:
+    def __init__(self, precision: str = "no", *, alone: bool = False) -> None:
         self.accelerator: Any = None
+        if alone:
+            return
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         if several or precision != "no" or torch.cuda.is_available():
             try:
@@ -62,13 +68,24 @@ class Processes:
     @property
     def device(self) -> torch.device:
         """Where this process computes."""
-        return self.accelerator.device if self.accelerator else torch.device("cpu")
+        return torch.device(self.accelerator.device if self.accelerator else "cpu")
 
     def wrap(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """The module to call and the optimizer to step."""
         if self.accelerator is None:
             return module, optimizer
-        return self.accelerator.prepare(module, optimizer)
+        wrapped, stepped = self.accelerator.prepare(module, optimizer)
+        return wrapped, stepped
+
+    @contextmanager
+    def accumulating(self, module: nn.Module, *, last: bool) -> Iterator[None]:
+        """Inside the ``with``: forward and backward of one of several accumulated batches.
+
+        Gradients are averaged over the processes once a step, with the ``last`` batch.
+        """
+        no_sync = getattr(module, "no_sync", None)  # only DDP has it
+        with nullcontext() if last or no_sync is None else no_sync():
+            yield
 
     def backward(self, loss: Tensor) -> None:
         """Accumulate (averaged) gradients."""
@@ -77,13 +94,21 @@ class Processes:
         else:
             self.accelerator.backward(loss)
 
-    def gather(self, item: Any) -> list[Any]:
+    def gather(self, item: T) -> list[T]:
         """``item`` of every process, by rank."""
         if self.count == 1:
             return [item]
-        out: list[Any] = [None] * self.count
-        torch.distributed.all_gather_object(out, item)
-        return out
+        items: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(items, item)
+        return items
+
+    def from_first(self, item: T) -> T:
+        """``item`` of rank 0, on every rank: one process decides for all."""
+        if self.count == 1:
+            return item
+        items: list[Any] = [item]
+        torch.distributed.broadcast_object_list(items, src=0)
+        return items[0]  # type: ignore[no-any-return]
 
     def wait(self) -> None:
         """Until every process is here."""
@@ -94,8 +119,8 @@ class Processes:
 def leave_group() -> None:
     """Wait for the other processes and leave their group: the last call of a training program.
 
-    A process that goes while its peers still work makes gloo abort, "terminate called without
-    an active exception", in about half of all runs. Does nothing in a single process.
+    A process that ends while others still work makes gloo abort ("terminate called without an
+    active exception") in about half of all runs. Does nothing in a single process.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()

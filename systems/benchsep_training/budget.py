@@ -1,0 +1,101 @@
+"""How long a training lasts, and how often something is due: in steps, CPU or wall time.
+
+Conventions
+-----------
+Times are in seconds and count all resumptions of a training. Under several processes all of them
+use the times of rank 0 (see :class:`benchsep_training.loop.Loop`), so that they stop, validate and
+save at the same step.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a training has used: optimizer steps, CPU seconds, wall seconds."""
+
+    step: int = 0
+    cpu: float = 0.0
+    wall: float = 0.0
+
+
+class Stopwatch:
+    """Measures on from what earlier processes of the same training used."""
+
+    def __init__(self, before: Spent) -> None:
+        self.before = before
+        self.started = time.process_time(), time.monotonic()
+
+    def read(self, step: int) -> Spent:
+        """Everything used up to now."""
+        cpu, wall = time.process_time() - self.started[0], time.monotonic() - self.started[1]
+        return Spent(step, self.before.cpu + cpu, self.before.wall + wall)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a training ends: at whichever of the given bounds it reaches first.
+
+    Raises
+    ------
+    ValueError
+        No bound is given.
+    """
+
+    steps: int | None = None
+    cpu_minutes: float | None = None
+    wall_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is None and not self.timed:
+            raise ValueError("a budget needs steps, cpu_minutes or wall_minutes; none was given")
+
+    @property
+    def timed(self) -> bool:
+        """Whether a clock may end the training."""
+        return bool(self.cpu_minutes or self.wall_minutes)
+
+    def progress(self, spent: Spent) -> float:
+        """Share of the budget that is used, 0 to 1: the largest over its bounds."""
+        shares = []
+        if self.steps is not None:
+            shares.append(spent.step / self.steps if self.steps > 0 else 1.0)
+        if self.cpu_minutes:
+            shares.append(spent.cpu / (60 * self.cpu_minutes))
+        if self.wall_minutes:
+            shares.append(spent.wall / (60 * self.wall_minutes))
+        return min(1.0, max(shares))
+
+
+@dataclass(frozen=True)
+class Every:
+    """A period, in steps or in CPU seconds; without either it never comes round."""
+
+    steps: int | None = None
+    cpu_seconds: float | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether a clock decides."""
+        return self.cpu_seconds is not None
+
+    def passed(self, before: Spent, after: Spent) -> bool:
+        """Whether a multiple of the period was reached between the two moments.
+
+        Multiples count from the start of the training, so a resumed one keeps the same moments.
+        """
+        by_step = bool(self.steps) and _crossed(before.step, after.step, self.steps or 1)
+        by_clock = bool(self.cpu_seconds) and _crossed(
+            before.cpu, after.cpu, self.cpu_seconds or 1.0
+        )
+        return by_step or by_clock
+
+
+NEVER = Every()
+
+
+def _crossed(before: float, after: float, period: float) -> bool:
+    return before // period < after // period

@@ -1,0 +1,359 @@
+"""The training loop: every trainer of this repository is a subclass of :class:`Loop`.
+
+A step
+------
+1. Learning rate of this step (:mod:`benchsep_training.schedule`).
+2. ``accumulate`` batches: the subclass gives each one's loss, gradients add up; under several
+   processes they are averaged once, with the last batch.
+3. The gradient is clipped. If its norm is NaN or infinite the step is skipped
+   (:mod:`benchsep_training.guard`); 50 skipped steps in a row end the training with an error.
+4. The moving average follows the weights (:mod:`benchsep_training.ema`).
+
+Files in the folder of a training
+---------------------------------
+``checkpoints/step-N``  everything that a killed training needs to continue exactly
+``train.csv``           means of the loss terms since the row before
+``valid.jsonl``         one row per validation, written after everything else of it was done
+``tensorboard/``        if TensorBoard is installed
+
+Several processes
+-----------------
+Rank 0 writes files and validates, and its clock counts for all: what depends on time (progress,
+validation, saving) is decided there, so that no process takes a step that another does not take.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchsep.errors import CheckpointError
+from benchsep_training import checkpoint
+from benchsep_training.budget import NEVER, Budget, Every, Spent, Stopwatch
+from benchsep_training.ema import Ema
+from benchsep_training.guard import NonFiniteGuard
+from benchsep_training.logs import CsvLog, JsonLog
+from benchsep_training.monitor import TrainingMonitor
+from benchsep_training.processes import Processes
+from benchsep_training.schedule import WarmupCosine
+
+Parts = dict[str, dict[str, Tensor]]
+
+EVERY_100_STEPS = Every(steps=100)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the loop needs to know; the subclass keeps the rest."""
+
+    budget: Budget
+    schedule: WarmupCosine
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    accumulate: int = 1
+    """Batches per optimizer step."""
+    validate: Every = NEVER
+    save: Every = EVERY_100_STEPS
+    log_every: int = 20
+    """Steps per row of ``train.csv``."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether anything depends on a clock."""
+        return self.budget.timed or self.validate.timed or self.save.timed
+
+
+class Loop(ABC):
+    """One training in one folder: start or resume, step, validate, save, export.
+
+    Parameters
+    ----------
+    folder : where checkpoints and logs are.
+    model : what is trained, averaged and saved, on the device of ``processes``.
+    optimizer : over the model's parameters.
+    objective : the module that :meth:`loss` calls, if not ``model`` itself; it is what DDP wraps.
+    rng : generator of this process's data; its state is saved. None where the data are a function
+        of (seed, step), which also lets a training continue with another number of processes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: LoopSettings,
+        *,
+        processes: Processes,
+        objective: nn.Module | None = None,
+        ema: Ema | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.folder, self.model, self.settings = folder, model, settings
+        self.processes, self.ema, self.rng = processes, ema, rng
+        self.objective, self.optimizer = processes.wrap(objective or model, optimizer)
+        self.guard = NonFiniteGuard(str(folder))
+        self.spent, self.stopwatch = Spent(), Stopwatch(Spent())
+        self.best = math.inf
+        self.rate = 0.0
+        self.sums: dict[str, float] = {}
+        """Values summed since the last row of ``train.csv``, over :attr:`summed` steps."""
+        self.summed = 0
+        self.train_log, self.valid_log = (
+            CsvLog(folder / "train.csv"),
+            JsonLog(folder / "valid.jsonl"),
+        )
+        self.monitor = TrainingMonitor(folder, 0, active=False)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done, skipped ones included."""
+        return self.spent.step
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    # --- what a subclass gives; everything but the loss may be left out ------------------------
+
+    @abstractmethod
+    def loss(self, piece: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        """Loss of batch ``piece`` (0 to ``accumulate - 1``) of this step, and values to log."""
+
+    def start(self) -> None:  # noqa: B027
+        """Prepare a new training (not a resumed one), before its first step."""
+
+    def validate(self) -> dict[str, Any] | None:
+        """Scores of ``model``, which holds the averaged weights; None without validation data."""
+        return None
+
+    def score(self, result: dict[str, Any]) -> float:
+        """The number by which the best validation is chosen; lower is better."""
+        return float(result["loss"])
+
+    def save_best(self) -> None:  # noqa: B027
+        """Keep ``model``, which holds the averaged weights of the best validation so far."""
+
+    def export(self) -> None:  # noqa: B027
+        """Write what the training is for; called once at its end, on rank 0."""
+
+    def more_state(self) -> tuple[Parts, dict[str, Any]]:
+        """Further tensors and JSON of a checkpoint."""
+        return {}, {}
+
+    def load_more_state(  # noqa: B027
+        self, parts: Parts, state: dict[str, Any]
+    ) -> None:
+        """Inverse of :meth:`more_state`."""
+
+    # --- a training ----------------------------------------------------------------------------
+
+    def run(self, *, stop_after: int | None = None) -> dict[str, Any]:
+        """Train to the end of the budget, resuming if the folder holds a checkpoint, and export.
+
+        Parameters
+        ----------
+        stop_after : save and return after that many steps of this call, without export.
+
+        Returns
+        -------
+        dict
+            Row of the last validation; ``step`` alone if there was none.
+
+        Raises
+        ------
+        CheckpointError
+            The checkpoint cannot be read, or belongs to another configuration.
+        TrainingError
+            The gradients are not finite any more.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.resume():
+            self.start()
+        first = self.processes.rank == 0
+        if first:  # also for a run that was killed before its first checkpoint
+            self.train_log.cut(self.step)
+            self.valid_log.cut(self.step)
+        self.monitor = TrainingMonitor(self.folder, self.step, active=first)
+        try:
+            return self._run(stop_after)
+        finally:
+            self.monitor.close()
+
+    def _run(self, stop_after: int | None) -> dict[str, Any]:
+        begin, result = self.step, {"step": self.step}
+        self.model.train()
+        while self.progress() < 1:
+            if stop_after is not None and self.step - begin >= stop_after:
+                self.save()
+                return result
+            before = self.spent
+            self._log(self.update())
+            self._read_clock()
+            if self.settings.validate.passed(before, self.spent):
+                result = self.evaluate()
+            if self.settings.save.passed(before, self.spent):
+                self.save()
+        result = self.evaluate()
+        self.save()
+        if self.processes.rank == 0:
+            self.export()
+        return result
+
+    def progress(self) -> float:
+        """Share of the budget that is used, 0 to 1; the same on every process."""
+        return self.settings.budget.progress(self.spent)
+
+    def _read_clock(self) -> None:
+        spent = self.stopwatch.read(self.step)
+        self.spent = self.processes.from_first(spent) if self.settings.timed else spent
+
+    def update(self) -> dict[str, float]:
+        """One optimizer step; returns the values to log."""
+        settings = self.settings
+        self.rate = settings.schedule.at(self.step, self.progress())
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        values: dict[str, float] = {}
+        for piece in range(settings.accumulate):
+            last = piece + 1 == settings.accumulate
+            with self.processes.accumulating(self.objective, last=last):
+                loss, terms = self.loss(piece)
+                self.processes.backward(loss / settings.accumulate)
+            for name, value in terms.items():
+                number = float(value.detach() if isinstance(value, Tensor) else value)
+                values[name] = values.get(name, 0.0) + number / settings.accumulate
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip))
+        if self.guard.accepts(norm, self.step + 1):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.spent = replace(self.spent, step=self.step + 1)
+        if self.ema is not None:
+            self.ema.update(self.model, self.step)
+        return values | {"grad_norm": norm, "lr": self.rate}
+
+    def _log(self, values: dict[str, float]) -> None:
+        """Show the step; every ``log_every`` steps write a row of means."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.summed += 1
+        first = self.processes.rank == 0
+        if self.step % self.settings.log_every == 0:
+            means = {name: total / self.summed for name, total in self.sums.items()}
+            self.sums, self.summed = {}, 0
+            if first:
+                self.train_log.write({"step": self.step, "cpu_seconds": self.spent.cpu, **means})
+        self.monitor.step(self.step, self.progress(), values)
+
+    # --- validation ----------------------------------------------------------------------------
+
+    def evaluate(self) -> dict[str, Any]:
+        """Validate the averaged weights, once for each step; keep the best.
+
+        Rank 0 computes and the others wait. The row is written last: it says that all of it was
+        done, so that a run killed before it does it again.
+        """
+        row = self._evaluate() if self.processes.rank == 0 else {}
+        return self.processes.from_first(row)
+
+    def _evaluate(self) -> dict[str, Any]:
+        done = self.valid_log.row_of(self.step)
+        if done is not None:
+            return done
+        if self.ema is None:
+            result = self._validate()
+        else:
+            with self.ema.applied(self.model):
+                result = self._validate()
+        row: dict[str, Any] = {"step": self.step}
+        if result is not None:
+            row |= {"cpu_seconds": round(self.spent.cpu, 1), **result}
+            self.valid_log.write(row)
+            self.monitor.valid(self.step, result)
+        return row
+
+    def _validate(self) -> dict[str, Any] | None:
+        self.model.eval()
+        result = self.validate()
+        if result is not None and (score := self.score(result)) < self.best:
+            self.best = score
+            self.save_best()
+        self.model.train()
+        return result
+
+    # --- checkpoints ---------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint (rank 0; every process must call it)."""
+        random = self.processes.gather(checkpoint.rng_state(self.rng))
+        if self.processes.rank == 0:
+            tensors, meta = checkpoint.optimizer_tensors(bare(self.optimizer))
+            parts, state = self.more_state()
+            parts |= {"model": self.model.state_dict(), "optimizer": tensors}
+            if self.ema is not None:
+                parts["ema"] = self.ema.shadow
+            state |= {
+                "optimizer": meta,
+                "rng": random,
+                "spent": asdict(self.stopwatch.read(self.step)),
+                "best": self.best,
+                "skipped_in_a_row": self.guard.skipped_in_a_row,
+                "sums": self.sums,
+                "summed": self.summed,
+            }
+            checkpoint.save(self.checkpoints, self.step, parts, state)
+        self.processes.wait()
+
+    def resume(self) -> bool:
+        """Continue from the newest checkpoint; False if there is none.
+
+        Raises
+        ------
+        CheckpointError
+            It is corrupt, of another configuration, or of another number of processes.
+        """
+        saved = checkpoint.checkpoints(self.checkpoints)
+        if not saved:
+            return False
+        parts, state = checkpoint.load(saved[-1])
+        random = state.get("rng", [])
+        if self.rng is not None and len(random) != self.processes.count:
+            raise CheckpointError(
+                f"{saved[-1]} was written by {len(random)} processes, this run has "
+                f"{self.processes.count}: launch as many, or use another folder"
+            )
+        try:
+            self._restore(parts, state)
+            checkpoint.load_rng(random[self.processes.rank % len(random)], self.rng)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{saved[-1]} was made with another configuration ({reason}); "
+                "use another folder, or delete it to begin again"
+            ) from error
+        return True
+
+    def _restore(self, parts: Parts, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(parts["model"])
+        checkpoint.load_optimizer(bare(self.optimizer), parts["optimizer"], state["optimizer"])
+        if self.ema is not None:
+            self.ema.restore(parts["ema"])
+        self.load_more_state(parts, state)
+        self.best, self.sums, self.summed = state["best"], state["sums"], state["summed"]
+        self.guard.skipped_in_a_row = state["skipped_in_a_row"]
+        self.spent = Spent(**state["spent"])
+        self.stopwatch = Stopwatch(self.spent)
+
+
+def bare(optimizer: Any) -> torch.optim.Optimizer:
+    """The optimizer inside ``accelerate``'s wrapper, which saves and loads it differently."""
+    inner: torch.optim.Optimizer = getattr(optimizer, "optimizer", optimizer)
+    return inner

@@ -1,0 +1,102 @@
+"""The LM's training and validation sets: songs and pseudo-labels, encoded once into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchsep_training.processes import Processes
+from numpy.typing import NDArray
+
+from tokensep.codec.codebooks import codebooks
+from tokensep.lm.config import LMTrainConfig, TokenSepConfig
+from tokensep.train import cache, pseudo_labels
+from tokensep.train.data import StemStore, validation_songs
+from tokensep.train.token_dataset import TokenDataset, store_songs
+
+Song = tuple[str, dict[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class TokenSource:
+    """How a folder of encoded songs is made, and what it is made from.
+
+    ``source`` is written into the folder; a folder with other contents there is refused.
+    """
+
+    folder: Path
+    codec: Any
+    config: TokenSepConfig
+    source: dict[str, Any]
+    seed: int
+
+    def load(self, name: str, songs: Iterable[Song], variants: int, **more: Any) -> TokenDataset:
+        """The data set ``name``, encoded now if it is not there yet.
+
+        Raises
+        ------
+        DataError
+            The folder holds data made from other songs, shards, codec or settings.
+        """
+        folder, source = self.folder / name, {**self.source, "variants": variants, **more}
+        if not cache.is_ready(folder, source):
+            cache.declare(folder, source)
+            dataset = TokenDataset.build(
+                songs, self.codec, self.config, variants=variants, seed=self.seed
+            )
+            dataset.save(folder)
+        return TokenDataset.load(folder, self.config)
+
+
+def load_datasets(
+    store: StemStore | None,
+    shards: list[Path],
+    codec: Any,
+    config: TokenSepConfig,
+    train: LMTrainConfig,
+    folder: Path,
+) -> tuple[TokenDataset, TokenDataset | None]:
+    """Training and validation data, encoded once into ``folder``.
+
+    The validation songs are known by their names and only ever come from ``store``. The codec is
+    moved to where the LM will be trained, and encodes there.
+
+    Raises
+    ------
+    DataError
+        The folder holds data made from other songs, shards, codec or settings.
+    """
+    source = {
+        "songs": store.facts if store is not None else None,
+        "codec": hashlib.sha256(codebooks(codec).numpy().tobytes()).hexdigest()[:16],
+        "rate": config.rate,
+        "frame_hop": config.frame_hop,
+        "loudness": config.loudness,
+    }
+    codec.to(Processes(train.precision).device)
+    encoded = TokenSource(folder, codec, config, source, train.seed)
+    held_out = set(validation_songs()) if store is not None else set()
+    names = set(store.songs()) if store is not None else set()
+    valid = None
+    if store is not None and names & held_out:
+        valid = encoded.load("bank-valid", store_songs(store, names & held_out), 1)
+    training = encoded.load(
+        "bank-train",
+        _training_songs(store, names - held_out, shards, config.rate),
+        train.variants,
+        seed=train.seed,
+        shards=cache.fingerprint([(path,) for path in shards]),
+    )
+    return training, valid
+
+
+def _training_songs(
+    store: StemStore | None, names: set[str], shards: list[Path], rate: int
+) -> Iterator[Song]:
+    if store is not None:
+        yield from store_songs(store, names)
+    yield from pseudo_labels.songs(shards, rate)
