@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from benchsep.cli.options import Format, split_words
 from benchsep.cli.output import print_files, print_table
+from benchsep.metrics.status import Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,9 @@ def score(
 
     scores = score_pair(reference, estimate, metrics=split_words(metrics), mixture=mixture)
     _print_scores(scores.drop(columns=["frames"]), format)
+    if all(Status.parse(status).kind in ("failed", "unavailable") for status in scores["status"]):
+        print("benchsep: nothing could be scored; the statuses give the reasons", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _print_scores(scores: pd.DataFrame, format: str) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.audio import STEMS, Audio, read_audio
-from benchsep.errors import UsageError
+from benchsep.errors import SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.metric import References, Score, column
+from benchsep.stems.files import audio_files, stem_files
+from benchsep.stems.names import MIXTURE, stem_map
+from benchsep.systems.fit import fitted, summed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +32,10 @@ def score(
 ) -> pd.DataFrame:
     """Score paths, arrays ``[frames]`` or ``[channels, frames]`` at ``rate`` Hz, or dicts of stems.
 
-    A single signal is called ``signal`` in the ``stem`` column. A folder is read as
-    ``<stem>.wav|flac``. Returns a row per value: ``stem, metric, value, status, unit, frames``.
+    A single signal is called ``signal`` in the ``stem`` column. The stems of a folder are found by
+    :mod:`benchsep.stems.files`, whatever their format. Rate and length of an estimate follow the
+    rule of ``benchsep run`` (:mod:`benchsep.systems.fit`); a stem that breaks it is a failed row.
+    Returns a row per value: ``stem, metric, value, status, unit, frames``.
 
     Raises
     ------
@@ -41,22 +46,42 @@ def score(
     unknown = [stem for stem in estimates if stem not in references]
     if unknown:
         raise UsageError(f"no reference for {unknown}; references are {sorted(references)}")
+    usable, faults = _fitted(estimates, references)
     shared = References(references, None if mixture is None else _audio(mixture, rate))
     rows: list[dict[str, Any]] = []
     for name in metrics:
-        rows += _rows(name, shared, estimates)
+        rows += _rows(name, shared, usable, faults)
     return _frame(rows)
 
 
-def _rows(name: str, references: References, estimates: dict[str, Audio]) -> list[dict[str, Any]]:
+def _fitted(
+    estimates: dict[str, Audio], references: dict[str, Audio]
+) -> tuple[dict[str, Audio], dict[str, str]]:
+    """Estimates at the rate, length and channels of their references, and why others are not."""
+    usable, faults = {}, {}
+    for stem, audio in estimates.items():
+        try:
+            usable[stem] = fitted(audio, references[stem], f"estimate of {stem}")
+        except SeparatorError as error:
+            faults[stem] = str(error)
+    return usable, faults
+
+
+def _rows(
+    name: str, references: References, estimates: dict[str, Audio], faults: dict[str, str]
+) -> list[dict[str, Any]]:
     metric = get_metric(name)
     stems = tuple(estimates)
     reason = metric.available()
+
+    def everywhere(status: str) -> dict[str, Score]:
+        return {v.name: Score.missing(status) for v in metric.values}
+
     if reason:
-        missing = Score.missing(f"unavailable: {reason}")
-        scores = {s: {v.name: missing for v in metric.values} for s in stems}
+        scores = {s: everywhere(f"unavailable: {reason}") for s in stems}
     else:
-        scores = metric.score_track(references, estimates, stems)
+        scores = metric.score_track(references, estimates, stems) if stems else {}
+    scores |= {stem: everywhere(f"failed: {fault}") for stem, fault in faults.items()}
     return [
         {
             "stem": stem,
@@ -66,7 +91,7 @@ def _rows(name: str, references: References, estimates: dict[str, Audio]) -> lis
             "unit": value.unit,
             "frames": scores[stem][value.name].frames,
         }
-        for stem in stems
+        for stem in scores
         for value in metric.values
     ]
 
@@ -88,15 +113,14 @@ def _stems(signal: Signal | dict[str, Signal], rate: int) -> dict[str, Audio]:
 
 
 def _folder(folder: Path) -> dict[str, Audio]:
-    found = {
-        stem: read_audio(path)
-        for stem in STEMS
-        for suffix in (".wav", ".flac")
-        if (path := folder / f"{stem}{suffix}").is_file()
-    }
-    if not found:
-        raise UsageError(f"{folder}: none of {', '.join(STEMS)} as .wav or .flac")
-    return found
+    files = stem_files(audio_files(folder))
+    stems = stem_map(name for name in files if name not in MIXTURE)
+    if not stems.stems:
+        raise UsageError(
+            f"{folder}: no file of {', '.join(STEMS)}; found {', '.join(sorted(files)) or 'none'}"
+        )
+    parts = {name: read_audio(files[name]) for names in stems.sources.values() for name in names}
+    return {stem: summed(group) for stem, group in stems.gather(parts).items()}
 
 
 def _audio(signal: Signal, rate: int) -> Audio:

@@ -58,3 +58,11 @@ def check_scale(audio: Audio, name: str) -> None:
             f"{name}: its largest sample is {peak:.4g}, expected about -1 to 1; are the samples in "
             "16-bit scale? divide them by 32768"
         )
+
+
+def summed(parts: list[Audio]) -> Audio:
+    """The sum of signals of one rate and shape, accumulated in float64; one part is itself."""
+    if len(parts) == 1:
+        return parts[0]
+    total = np.stack([part.samples for part in parts]).sum(axis=0, dtype=np.float64)
+    return Audio(total.astype(np.float32), parts[0].rate)

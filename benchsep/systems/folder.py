@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from benchsep.audio import Audio, read_audio
 from benchsep.datasets.track import Track
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
@@ -38,7 +36,7 @@ from benchsep.stems.files import (
 )
 from benchsep.stems.names import MIXTURE, StemMap, stem_map
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.fit import fitted
+from benchsep.systems.fit import fitted, summed
 
 SPLITS = ("test", "train")
 
@@ -212,9 +210,4 @@ def read_stems(
         except BenchsepError as error:
             yield stem, error
         else:
-            yield stem, parts[0] if len(parts) == 1 else _sum(parts)
-
-
-def _sum(parts: list[Audio]) -> Audio:
-    total = np.stack([p.samples for p in parts]).sum(axis=0, dtype=np.float64)
-    return Audio(total.astype(np.float32), parts[0].rate)
+            yield stem, summed(parts)

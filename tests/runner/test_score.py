@@ -1,0 +1,76 @@
+"""benchsep.score: pairs by the rules of a run, bad input as a row with a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+import benchsep
+from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.cli.app import app
+from benchsep.errors import UsageError
+
+RATE = 44_100
+
+
+def tone(seconds=1.0, rate=RATE, channels=2):
+    t = np.arange(round(seconds * rate)) / rate
+    return np.tile(0.1 * np.sin(2 * np.pi * 440 * t), (channels, 1)).astype(np.float32)
+
+
+def usdr(reference, estimate, **more):
+    (row,) = benchsep.score(reference, estimate, metrics=["usdr"], **more).itertuples()
+    return row
+
+
+@pytest.mark.parametrize("change", [-1, 1, -2429, 2429])
+def test_a_few_samples_more_or_less_are_cut_or_padded(change):
+    reference = tone()
+    estimate = tone(1.0 + change / RATE)
+    assert usdr(reference, estimate).status == "ok"
+
+
+def test_another_rate_is_resampled():
+    estimate = Audio(tone(rate=48_000), 48_000)
+    row = usdr(Audio(tone(), RATE), estimate)
+    assert row.status == "ok" and row.value > 40
+
+
+def test_another_length_is_a_row_with_the_reason():
+    row = usdr(tone(1.0), tone(2.0))
+    assert row.status.startswith("failed") and "88200 frames" in row.status
+
+
+def test_one_bad_stem_of_a_folder_costs_that_stem_alone(tmp_path):
+    for stem in STEMS:
+        write_audio(tmp_path / "ref" / f"{stem}.wav", Audio(tone(), RATE))
+        seconds = 2.0 if stem == "bass" else 1.0
+        write_audio(tmp_path / "est" / f"A_({stem.title()})_model.wav", Audio(tone(seconds), RATE))
+    scores = benchsep.score(tmp_path / "ref", tmp_path / "est", metrics=["usdr"])
+    status = dict(zip(scores["stem"], scores["status"], strict=True))
+    assert status.pop("bass").startswith("failed")
+    assert set(status.values()) == {"ok"}
+
+
+def test_an_accompaniment_is_not_scored_as_other(tmp_path):
+    for stem in ("vocals", "other"):
+        write_audio(tmp_path / "est" / f"{stem}.wav", Audio(tone(), RATE))
+    for stem in STEMS:
+        write_audio(tmp_path / "ref" / f"{stem}.wav", Audio(tone(), RATE))
+    scores = benchsep.score(tmp_path / "ref", tmp_path / "est", metrics=["usdr"])
+    assert set(scores["stem"]) == {"vocals"}
+    (tmp_path / "est" / "vocals.wav").unlink()
+    with pytest.raises(UsageError, match="no file of vocals"):
+        benchsep.score(tmp_path / "ref", tmp_path / "est", metrics=["usdr"])
+
+
+def test_the_command_fails_when_nothing_could_be_scored(tmp_path):
+    soundfile.write(tmp_path / "ref.wav", tone().T, RATE)
+    soundfile.write(tmp_path / "est.wav", tone(3.0).T, RATE)
+    words = ["score", str(tmp_path / "ref.wav"), str(tmp_path / "est.wav"), "--metrics", "usdr"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    soundfile.write(tmp_path / "est.wav", tone().T[:-1], RATE)
+    assert CliRunner().invoke(app, words).exit_code == 0
