@@ -59,7 +59,7 @@ class CodecConfig(Strict):
     stride: int = 2
     """STFT frames per token frame."""
     mels: int = 128
-    """Log-mel bands given to the encoder beside the STFT (0: none)."""
+    """Log-mel bands given to the encoder next to the STFT (0: none)."""
     phase_input: bool = True
     entry_kernel: int = 3
     input_bins: int | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tokensep.config import CodecConfig
 from tokensep.lm import layout as layouts
 from tokensep.lm.config import LayoutConfig, TokenSepConfig
 from tokensep.lm.model import TokenLM
@@ -22,22 +23,22 @@ def count(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def codec_counts(config: Any) -> dict[str, int]:
-    """Parameters per part of the codec, its codebooks included, the teacher apart."""
+def codec_counts(config: CodecConfig) -> dict[str, int]:
+    """Parameters per part of the codec, its codebooks included, without the teacher."""
     from tokensep.codec.model import HCodec
 
     with torch.device("meta"):
-        codec = HCodec(config, teacher=_Nothing(config))
+        codec = HCodec(config, teacher=_NoTeacher(config))
     parts = {name: count(child) for name, child in codec.named_children() if name != "teacher"}
     books = config.codebook_size * config.latent_dim
     parts["codebooks"] = books * (config.acoustic_layers + config.semantic_layers)
     return {name: number for name, number in parts.items() if number}
 
 
-class _Nothing(torch.nn.Module):
-    """Stands for the frozen teacher, which is not part of the codec's size."""
+class _NoTeacher(torch.nn.Module):
+    """In place of the frozen teacher, which is not part of the codec's size."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.dim = config.teacher.dim if config.teacher.kind == "mini" else 768
 

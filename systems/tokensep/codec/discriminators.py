@@ -1,12 +1,12 @@
 """Adversaries of the codec: multi-period, and multi-band complex STFT.
 
 After HiFi-GAN (arXiv 2010.05646) for the first and the Descript codec (arXiv 2306.06546) for the
-second: the complex spectrum is cut into bands, each judged by its own convolutions.
+second: the complex spectrum is cut into bands, each with its own convolutions.
 
 Conventions
 -----------
-Waves ``[B, T]``. A discriminator returns its judgement and the feature maps before it; a set of
-discriminators returns one such pair each.
+Waves ``[B, T]``. A discriminator returns its scores (near 1 for real, near 0 for decoded audio) and
+the feature maps of its layers; a set of discriminators returns one such pair each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from tokensep.codec.layers import frame
 from tokensep.config import LossConfig
 
-Judgement = tuple[Tensor, list[Tensor]]
+DiscriminatorOutput = tuple[Tensor, list[Tensor]]
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
 
@@ -46,7 +46,7 @@ class PeriodDiscriminator(nn.Module):
         self.layers.append(_conv(widths[-1], widths[-1], (5, 1)))
         self.judge = _conv(widths[-1], 1, (3, 1))
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         x = fn.pad(wave[:, None], (0, -wave.shape[-1] % self.period), mode="reflect")
         x = x.reshape(len(wave), 1, -1, self.period)
         features = []
@@ -81,7 +81,7 @@ class BandDiscriminator(nn.Module):
         )
         self.judge = _conv(channels, 1, (3, 3))
 
-    def forward(self, wave: Tensor) -> Judgement:
+    def forward(self, wave: Tensor) -> DiscriminatorOutput:
         spec = torch.fft.rfft(frame(wave, self.size, self.size // 4) * self.window)
         image = torch.stack([spec.real, spec.imag], 1)
         features, outputs = [], []
@@ -108,14 +108,14 @@ class Discriminators(nn.Module):
             ]
         )
 
-    def forward(self, wave: Tensor) -> list[Judgement]:
+    def forward(self, wave: Tensor) -> list[DiscriminatorOutput]:
         # Zero mean and one peak: the adversary judges the sound, not its level.
         wave = wave - wave.mean(-1, keepdim=True)
         wave = 0.8 * wave / (wave.abs().amax(-1, keepdim=True) + 1e-5)
         return [member(wave) for member in self.members]
 
 
-def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
+def discriminator_loss(real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]) -> Tensor:
     """Least squares: real towards 1, fake towards 0; mean over the discriminators."""
     terms = [
         (1 - r).pow(2).mean() + f.pow(2).mean() for (r, _), (f, _) in zip(real, fake, strict=True)
@@ -123,7 +123,9 @@ def discriminator_loss(real: list[Judgement], fake: list[Judgement]) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def generator_losses(real: list[Judgement], fake: list[Judgement]) -> tuple[Tensor, Tensor]:
+def generator_losses(
+    real: list[DiscriminatorOutput], fake: list[DiscriminatorOutput]
+) -> tuple[Tensor, Tensor]:
     """(adversarial, feature matching): fakes towards 1; L1 between the feature maps."""
     adversarial = torch.stack([(1 - f).pow(2).mean() for f, _ in fake]).mean()
     distances = [

@@ -69,7 +69,7 @@ class EncoderLayer(nn.Module):
 
 
 class PositionalConv(nn.Module):
-    """Grouped convolution that stands for relative positions."""
+    """Grouped convolution in place of position embeddings."""
 
     def __init__(self, dim: int, kernel: int, groups: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 The design of HCodec-2.0 (arXiv 2512.20151; facts in the project's notes): STFT → ConvNeXt →
 transformer → strided convolution → RVQ for the acoustic stream; a frozen self-supervised teacher →
 strided encoder → its own RVQ for the semantic stream; both joined → transformer → ConvNeXt →
-inverse STFT. What is added for small models: log-mel bands beside the STFT at the input, and an
+inverse STFT. What is added for small models: log-mel bands next to the STFT at the input, and an
 output bias that starts at a given mean spectrum.
 
 Conventions

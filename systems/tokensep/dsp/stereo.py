@@ -1,6 +1,6 @@
 """From mono stems to the channels of the mixture: masks, panning, and a blend of both.
 
-All work on spectra a block at a time (:mod:`tokensep.dsp.spectra`): what they hold beside the
+All work on spectra a block at a time (:mod:`tokensep.dsp.spectra`): what they need besides the
 samples does not grow with the song.
 """
 

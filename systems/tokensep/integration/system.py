@@ -44,7 +44,7 @@ LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 def load(
     checkpoint: str = "auto", mode: str = "generate", device: str = "cpu", **options: str
 ) -> TokenSepSystem | TokenSepOracle | TokenSepInContext:
-    """The factory that the entry point names.
+    """Token-generative separator: a codec and a language model over its tokens.
 
     Parameters
     ----------

@@ -152,7 +152,7 @@ def codec_folder(name: str) -> Path:
 
 
 def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
-    """``songs`` and ``shards``, taken out of the settings, with marks of what lies there."""
+    """``songs`` and ``shards``, taken out of the settings, with fingerprints of their content."""
     from tokensep.train.cache import fingerprint
     from tokensep.train.data import musdb_files
     from tokensep.train.pseudo_labels import shards_in

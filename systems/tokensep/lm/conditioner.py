@@ -5,8 +5,8 @@ Conventions
 wave      float32 ``[B, T]`` at the codec's rate, ``T = F x frame_hop``
 embedding ``[B, F, dim]``; bidirectional over the window
 
-Two kinds. :class:`ConformerEncoder` is learned with the LM from log-mel frames, optionally beside
-the frozen codec's continuous encoding of the mixture (a switch: with little training data it
+Two kinds. :class:`ConformerEncoder` is learned with the LM from log-mel frames, optionally together
+with the frozen codec's continuous encoding of the mixture (a switch: with little training data it
 shows the LM the target space directly). :class:`SSLEncoder` is the paper's ablation: frozen HuBERT
 states and one linear layer. Conformer block after Gulati et al. 2020 (arXiv 2005.08100), sizes and
 RoPE on some heads after UniSE (paper.md §3.1).
@@ -26,6 +26,7 @@ from tokensep.lm import rope
 from tokensep.lm.config import EncoderConfig, TokenSepConfig
 
 LOG_FLOOR = 1e-5
+"""Band magnitude that counts as silence."""
 
 
 def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
@@ -34,6 +35,7 @@ def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
     A band narrower than an FFT bin would be empty: each filter is at least one bin wide on both
     sides, so that no feature is constant.
     """
+    # HTK: mel(f) = 2595 log10(1 + f / 700); bands are equally spaced in mel
     top = 2595.0 * math.log10(1.0 + rate / 2 / 700.0)
     edges = 700.0 * (10 ** (torch.linspace(0, top, bands + 2) / 2595.0) - 1.0)
     bins = torch.linspace(0, rate / 2, n_fft // 2 + 1)
@@ -41,6 +43,7 @@ def mel_filters(rate: int, n_fft: int, bands: int) -> Tensor:
     left = torch.minimum(edges[:-2], edges[1:-1] - width)[:, None]
     centre = edges[1:-1, None]
     right = torch.maximum(edges[2:], edges[1:-1] + width)[:, None]
+    # triangle over (left, centre, right): the lower of its two sides, [bands, bins]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
     return torch.minimum(rising, falling).clamp_min(0)
 
@@ -65,9 +68,10 @@ class LogMel(nn.Module):
         """Zero-padded at both ends by (n_fft - hop) / 2, so that T / hop frames come out."""
         left = (self.n_fft - self.hop) // 2
         padded = F.pad(wave, (left, self.n_fft - self.hop - left))
-        frames = padded.unfold(-1, self.n_fft, self.hop) * self.window
-        power = torch.fft.rfft(frames).abs()
-        return torch.log((power @ self.filters.T).clamp_min(LOG_FLOOR)) / 4.0
+        frames = padded.unfold(-1, self.n_fft, self.hop) * self.window  # [B, T / hop, n_fft]
+        magnitude = torch.fft.rfft(frames).abs()  # [B, T / hop, bins]
+        # natural logarithms from -11.5 (the floor) to about 6: a quarter is of unit scale
+        return torch.log((magnitude @ self.filters.T).clamp_min(LOG_FLOOR)) / 4.0
 
 
 class FeedForward(nn.Module):
@@ -98,7 +102,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, frames, dim = x.shape
         qkv = self.qkv(self.norm(x)).view(batch, frames, 3, self.heads, self.width)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, heads, F, width] each
         if self.rotating:
             cos, sin = rope.tables(torch.arange(frames, device=x.device), self.width)
             q, k = (self._rotate(part, cos, sin) for part in (q, k))
@@ -106,8 +110,9 @@ class SelfAttention(nn.Module):
         return self.dropout(self.out(y.transpose(1, 2).reshape(batch, frames, dim)))
 
     def _rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        turned = rope.rotate(x[:, : self.rotating], cos, sin)
-        return torch.cat([turned, x[:, self.rotating :]], dim=1)
+        """``x [B, heads, F, width]``: the first heads know positions, the others do not."""
+        rotated = rope.rotate(x[:, : self.rotating], cos, sin)
+        return torch.cat([rotated, x[:, self.rotating :]], dim=1)
 
 
 class ConvModule(nn.Module):
@@ -126,8 +131,8 @@ class ConvModule(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.glu(self.gate(self.norm(x)), dim=-1)
-        y = self.depthwise(y.transpose(1, 2))
+        y = F.glu(self.gate(self.norm(x)), dim=-1)  # a * sigmoid(b) of the two halves: [B, F, dim]
+        y = self.depthwise(y.transpose(1, 2))  # along time: [B, dim, F]
         if isinstance(self.inner, nn.BatchNorm1d):
             y = self.inner(y).transpose(1, 2)
         else:
@@ -136,7 +141,10 @@ class ConvModule(nn.Module):
 
 
 class ConformerBlock(nn.Module):
-    """½ FFN, attention, convolution, ½ FFN, LayerNorm; all residual."""
+    """½ FFN, attention, convolution, ½ FFN, LayerNorm; all residual.
+
+    The two half-step feed-forward layers around attention are the Macaron structure of the paper.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -176,8 +184,9 @@ class ConformerEncoder(nn.Module):
         batch, frames, bands = mel.shape
         before = self.config.subsample == "before"
         if before:
+            # the `ratio` mel frames of a token frame side by side: [B, F, ratio x bands]
             mel = mel.reshape(batch, frames // self.ratio, self.ratio * bands)
-        x = self.project(mel)
+        x = self.project(mel)  # [B, F or F x ratio, dim]
         if self.latents is not None:
             if latents is None:
                 raise ConfigError("this encoder was configured with codec_latents: pass them")
@@ -186,7 +195,7 @@ class ConformerEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         if not before and self.ratio > 1:
-            x = self.pool(x.transpose(1, 2)).transpose(1, 2)
+            x = self.pool(x.transpose(1, 2)).transpose(1, 2)  # [B, F x ratio, dim] -> [B, F, dim]
         return x
 
 
@@ -214,6 +223,7 @@ class SSLEncoder(nn.Module):
         with torch.no_grad():
             states = self._features[0](wave)
         frames = -(-wave.shape[-1] // self.hop)
+        # [B, M, ssl_dim] -> [B, F, ssl_dim]
         pooled = F.adaptive_avg_pool1d(states.transpose(1, 2), frames).transpose(1, 2)
         return self.project(pooled)
 
@@ -227,6 +237,7 @@ def shuffled(embedding: Tensor, training: bool) -> Tensor:
     batch, frames, _ = embedding.shape
     generator = None if training else torch.Generator().manual_seed(frames)
     rows = 1 if generator else batch
+    # the ranks of random numbers are a random permutation [rows, F]
     order = torch.rand(rows, frames, generator=generator).argsort(1).expand(batch, frames)
     return embedding.gather(1, order.to(embedding.device)[..., None].expand_as(embedding))
 

@@ -3,7 +3,7 @@
 Conventions
 -----------
 The codec's own configuration is :class:`tokensep.config.CodecConfig`; what the LM needs of it
-(layers, entries, frame hop, rate) is copied here, so that ``config.json`` beside ``lm.safetensors``
+(layers, entries, frame hop, rate) is copied here, so that ``lm.json`` next to ``lm.safetensors``
 is enough to build the network and to refuse a codec that does not fit.
 """
 

@@ -1,4 +1,4 @@
-"""Two output heads beside the plain linear one: the depth transformer and latent regression.
+"""The output heads other than the plain linear one: the depth transformer and latent regression.
 
 Conventions
 -----------

@@ -3,7 +3,7 @@
 Conventions
 -----------
 codes     int64 ``[..., K, F]``: ``K`` layers (semantic first), ``F`` token frames
-grid      int64 ``[..., N, K]``: ``N`` steps; a cell without a token holds ``pad`` (= codebook size)
+grid      int64 ``[..., N, K]``: ``N`` steps; a place without a token is ``pad`` (= codebook size)
 
 Every layout is the affine map *step(layer, frame) = stride x frame + offset[layer]*:
 
@@ -55,12 +55,12 @@ class Layout:
 
     @property
     def span(self) -> int:
-        """Largest offset: steps after the last frame's first cell."""
+        """Largest offset: steps after the last frame's first token."""
         return max(self.offsets)
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Distinct frame lags (in frames) at which a step's cells sit, newest first."""
+        """Distinct lags (in frames) of the frames whose tokens a step contains, newest first."""
         return tuple(sorted({offset // self.stride for offset in self.offsets}))
 
     def steps(self, frames: int) -> int:
@@ -68,7 +68,10 @@ class Layout:
         return self.stride * (frames - 1) + self.span + 1
 
     def frame_index(self, frames: int) -> Tensor:
-        """``[N, K]``: which frame each cell holds, -1 where it holds none."""
+        """``[N, K]``: the frame whose token is in each place, -1 where there is none.
+
+        The inverse of the affine map: ``frame = (step - offset) / stride`` where that is whole.
+        """
         step = torch.arange(self.steps(frames))[:, None] - torch.tensor(self.offsets)[None]
         frame = torch.div(step, self.stride, rounding_mode="floor")
         holds = (step % self.stride == 0) & (frame >= 0) & (frame < frames)
@@ -77,8 +80,9 @@ class Layout:
     def to_grid(self, codes: Tensor) -> Tensor:
         """``[..., K, F]`` → ``[..., N, K]``."""
         self._check(codes.shape[-2])
+        # grid[..., n, k] = codes[..., k, index[n, k]]
         index = self.frame_index(codes.shape[-1]).to(codes.device)
-        spread = codes.transpose(-1, -2)
+        spread = codes.transpose(-1, -2)  # [..., F, K]
         grid = torch.gather(spread, -2, index.clamp_min(0).expand(*codes.shape[:-2], *index.shape))
         return grid.masked_fill(index < 0, self.pad)
 
@@ -90,6 +94,7 @@ class Layout:
             raise ConfigError(
                 f"{grid.shape[-2]} steps are no whole number of frames in layout {self.kind}"
             )
+        # codes[..., k, f] = grid[..., stride f + offset_k, k]
         index = self.stride * torch.arange(frames + 1)[:, None] + torch.tensor(self.offsets)[None]
         codes = torch.gather(grid, -2, index.to(grid.device).expand(*grid.shape[:-2], *index.shape))
         return codes.transpose(-1, -2)

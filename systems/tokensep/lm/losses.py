@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-logits ``[B, S, N, K, V]``, grid ``[B, S, N, K]`` with ``pad = V`` in cells without a token. Layers:
+logits ``[B, S, N, K, V]``, grid ``[B, S, N, K]`` with ``pad = V`` where there is no token. Layers:
 semantic first. Natural logarithms.
 """
 
@@ -39,9 +39,9 @@ def layer_weights(scheme: str, semantic: int, acoustic: int, factor: float) -> T
 def token_nll(
     logits: Tensor, grid: Tensor, *, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Mean NLL and accuracy per stem and layer, ``[S, K]`` each; pad cells do not count."""
+    """Mean NLL and accuracy per stem and layer, ``[S, K]`` each; padding does not count."""
     entries = logits.shape[-1]
-    held = grid < entries
+    is_token = grid < entries
     target = grid.clamp_max(entries - 1)
     nll = F.cross_entropy(
         logits.flatten(0, -2),
@@ -49,9 +49,10 @@ def token_nll(
         reduction="none",
         label_smoothing=label_smoothing,
     ).view_as(grid)
-    hit = (logits.detach().argmax(-1) == target) & held
-    count = held.sum((0, 2)).clamp_min(1)
-    return (nll * held).sum((0, 2)) / count, hit.sum((0, 2)) / count
+    hit = (logits.detach().argmax(-1) == target) & is_token
+    # over crops and steps: [B, S, N, K] -> [S, K]
+    count = is_token.sum((0, 2)).clamp_min(1)
+    return (nll * is_token).sum((0, 2)) / count, hit.sum((0, 2)) / count
 
 
 def weighted_nll(per_layer: Tensor, weights: Tensor) -> Tensor:

@@ -1,4 +1,13 @@
-"""Rotary position embedding, in the half-split convention of ``transformers``' LLaMA."""
+"""Rotary position embedding (arXiv 2104.09864), in the half-split convention of ``transformers``.
+
+Dimensions i and i + width / 2 are one plane; position p turns it by the angle
+``a_i = p theta^(-2 i / width)``:
+
+    [x_i, x_{i + width/2}] -> [x_i cos a_i - x_{i + width/2} sin a_i,
+                               x_{i + width/2} cos a_i + x_i sin a_i]
+
+so the product of a query at p and a key at q depends on p - q alone.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +18,8 @@ from torch import Tensor
 def tables(positions: Tensor, width: int, theta: float = 10_000.0) -> tuple[Tensor, Tensor]:
     """Cosine and sine ``[*, width]`` of ``positions [*]``: angles ``p / theta^(2i/width)``."""
     exponent = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width
-    angle = positions[..., None].float() * theta**-exponent
-    angle = torch.cat([angle, angle], dim=-1)
+    angle = positions[..., None].float() * theta**-exponent  # [*, width / 2]
+    angle = torch.cat([angle, angle], dim=-1)  # both dimensions of a plane have the same angle
     return angle.cos(), angle.sin()
 
 

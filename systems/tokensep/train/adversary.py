@@ -13,8 +13,8 @@ from benchsep_training.processes import Processes
 from torch import Tensor, nn
 
 from tokensep.codec.discriminators import (
+    DiscriminatorOutput,
     Discriminators,
-    Judgement,
     discriminator_loss,
     generator_losses,
 )
@@ -80,7 +80,9 @@ class Adversary:
         self.guard.skipped_in_a_row = state["discriminators_skipped"]
 
 
-def split_real_fake(outputs: list[Judgement]) -> tuple[list[Judgement], list[Judgement]]:
+def split_real_fake(
+    outputs: list[DiscriminatorOutput],
+) -> tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]:
     """Outputs of a batch whose first half is real and second half decoded, as two lists.
 
     Each output is the logits ``[2B, ...]`` of one discriminator and its feature maps ``[2B, ...]``.
