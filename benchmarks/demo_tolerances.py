@@ -35,9 +35,7 @@ def rounded_up(value: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "runs", nargs="+", type=Path, help="the demo's run, and runs of other seeds"
-    )
+    parser.add_argument("runs", nargs="+", type=Path, help="runs of several seeds")
     write_tolerances(parser.parse_args().runs)
 
 

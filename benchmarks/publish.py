@@ -38,6 +38,10 @@ def write_chart(picture: Path, out: Path) -> None:
     small(picture).quantize(64).save(out, optimize=True)
 
 
+def write_spectrograms(picture: Path, out: Path) -> None:
+    small(picture).save(out, quality=85, optimize=True)
+
+
 def publish(report: Path, out: Path) -> None:
     """Copy tables and shrink pictures; files that only ``out`` has are left alone."""
     for path in sorted([*report.rglob("*.md"), *report.rglob("*.csv"), *report.rglob("*.png")]):
@@ -51,7 +55,7 @@ def publish(report: Path, out: Path) -> None:
             shutil.copyfile(path, target)
     drums = sorted((report / "figures").glob("*/drums.png"))
     if drums:
-        small(drums[0]).save(out / "figures" / "spectrograms.jpg", quality=85, optimize=True)
+        write_spectrograms(drums[0], out / "figures" / "spectrograms.jpg")
 
 
 def with_tables(readme: str, tables: str) -> str:

@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import math
+import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -25,6 +26,8 @@ from tokensep.dsp.stereo import rms
 from tokensep.lm.config import STEMS
 from tokensep.separator import TokenSep
 from tokensep.train.data import decode, musdb_files, validation_songs
+
+from benchmarks.publish import write_chart, write_spectrograms
 
 
 def curves(run: Path, out: Path) -> list[dict]:
@@ -53,6 +56,7 @@ def curves(run: Path, out: Path) -> list[dict]:
         xlabel="layer (semantic first)", ylabel="nats", title="NLL per layer; dashed: log 512"
     )
     figure.savefig(out / "lm-curves.png", dpi=110)
+    write_chart(out / "lm-curves.png", out / "lm-curves.png")
     plt.close(figure)
     return valid
 
@@ -69,7 +73,7 @@ def layer_table(last: dict, semantic: int) -> str:
 
 
 def spectrograms(model: TokenSep, musdb: Path, out: Path) -> None:
-    """True stem, through the codec, generated, generated + mask: ``spectrograms.png``."""
+    """True stem, through the codec, generated, generated + mask: ``spectrograms.jpg``."""
     first = sorted(validation_songs())[0]
     stems = {
         stem: decode(path, stream, 44_100).astype(np.float32).mean(0) / 32768
@@ -114,7 +118,9 @@ def spectrograms(model: TokenSep, musdb: Path, out: Path) -> None:
         axis.set_ylabel("kHz")
     for axis in axes[-1]:
         axis.set_xlabel("s")
-    figure.savefig(out / "spectrograms.png", dpi=80)
+    with tempfile.TemporaryDirectory() as folder:
+        figure.savefig(Path(folder) / "spectrograms.png", dpi=80)
+        write_spectrograms(Path(folder) / "spectrograms.png", out / "spectrograms.jpg")
     plt.close(figure)
 
 
