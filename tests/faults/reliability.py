@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.faults.found import FOUND
+from tests.faults.faults import FAULTS
 
 KILLS = {
     "test_a_run_killed_at_random_moments_ends_in_the_same_bytes": "benchsep run, random moments",
@@ -165,10 +165,10 @@ def _others(figures: dict[str, dict[str, Any]]) -> str:
 
 
 def _found() -> str:
-    rows = [(f.what, f.mended, f"`{f.test}`") for f in FOUND]
+    rows = [(f.description, f.fix, f"`{f.test}`") for f in FAULTS]
     return (
-        f"## Found and mended: {len(FOUND)}\n\n"
-        + _table(("what was wrong", "what mended it", "regression test (default run)"), rows)
+        f"## Found and fixed: {len(FAULTS)}\n\n"
+        + _table(("what was wrong", "the fix", "regression test (default run)"), rows)
         + LEFT
     )
 

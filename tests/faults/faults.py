@@ -1,4 +1,4 @@
-"""What the campaign found, how it was mended, and the test in the default run that keeps it so."""
+"""The faults that the campaign found, how each was fixed, and its regression test."""
 
 from __future__ import annotations
 
@@ -6,121 +6,121 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Found:
-    """A fault, its mend, and ``file::test`` below ``tests/``."""
+class Fault:
+    """A fault, its fix, and ``file::test`` below ``tests/``."""
 
-    what: str
-    mended: str
+    description: str
+    fix: str
     test: str
 
 
 STORE, KILLED, FULL = "runner/test_store.py", "faults/test_killed.py", "faults/test_full.py"
 SECURITY, FUZZ = "faults/test_security.py", "faults/test_regressions.py"
 
-FOUND = (
-    Found("A claim whose owner's process number was given again (a container that restarts) held "
-          "the next run up for ever",
+FAULTS = (
+    Fault("A claim whose owner's process number was reused (a container that restarts) held "
+          "the next run up forever",
           "claims and partial files carry the start time of their process",
           f"{STORE}::test_a_claim_whose_owners_number_was_given_again_is_abandoned"),
-    Found("A torn claim named another process, which was waited for for ever",
+    Fault("A torn claim named another process, which was waited for without end",
           "a claim that is not a whole line counts as unwritten",
           f"{STORE}::test_a_torn_claim_holds_nobody_up_for_long"),
-    Found("Of two who cleared an abandoned claim, one could remove the other's new claim",
+    Fault("Of two who cleared an abandoned claim, one could remove the other's new claim",
           "cleared by a rename that only one can win, and given back if it was new",
           f"{STORE}::test_clearing_an_abandoned_claim_gives_back_one_that_is_new"),
-    Found("A killed `benchsep report` left its temporary file in the report's folder",
+    Fault("A killed `benchsep report` left its temporary file in the report's folder",
           "the report sweeps the folders it wrote to; figures and pictures are renamed into place",
           f"{KILLED}::test_kept_estimates_and_reports_survive_a_kill"),
-    Found("A killed training had the steps after its last checkpoint twice in its curve",
+    Fault("A killed training had the steps after its last checkpoint twice in its curve",
           "logs are cut back to the checkpoint that is resumed",
           f"{KILLED}::test_a_training_killed_at_random_moments_draws_the_same_curve"),
-    Found("A kill between creating and writing `index.json` stopped a training for ever",
-          "the index is written beside its name and renamed",
+    Fault("A kill between creating and writing `index.json` stopped a training forever",
+          "the index is written to a temporary file and renamed",
           f"{KILLED}::test_a_training_killed_at_any_file_operation_draws_the_same_curve"),
-    Found("Two `tokensep pseudo-label` of one rank wrote the same partial shard",
-          "a lock for each rank; the second is told that the first is at work",
+    Fault("Two `tokensep pseudo-label` of one rank wrote the same partial shard",
+          "a lock for each rank; the second gets an error that names the first",
           f"{FUZZ}::test_a_second_labeller_of_the_same_rank_is_told_of_the_first"),
-    Found("A full disk swallowed the end of a FLAC file without an error from libsndfile",
+    Fault("A full disk swallowed the end of a FLAC file without an error from libsndfile",
           "the end of what was written is read back before the rename",
           f"{FULL}::test_audio_is_written_whole_or_not_at_all"),
-    Found("Workers died with a traceback when there was no room for a record",
+    Fault("Workers died with a traceback when there was no room for a record",
           "a worker reports it, the run ends with the path and exit code 2",
           f"{FULL}::test_a_full_disk_under_a_pool_is_one_message"),
-    Found("A claim that could not be written for want of room stayed, and the next run waited",
+    Fault("A claim that could not be written on a full disk stayed, and the next run waited",
           "it is removed",
           f"{STORE}::test_a_claim_that_finds_no_room_leaves_nothing"),
-    Found("Shards, checkpoints, token banks and figures that found no room ended in a traceback",
+    Fault("Shards, checkpoints, token banks and figures that found no room ended in a traceback",
           "named errors with the path; partial files go",
           f"{FULL}::test_pseudo_labels_and_training_say_which_file_found_no_room"),
-    Found("A flipped byte in `manifest.json` was believed",
+    Fault("A flipped byte in `manifest.json` was accepted",
           "the manifest has a checksum; a damaged one is named and written anew",
           f"{FULL}::test_a_damaged_manifest_is_named_and_written_anew"),
-    Found("A record with a valid checksum and foreign content ended in a traceback; a copied "
+    Fault("A record with a valid checksum and foreign content ended in a traceback; a copied "
           "record doubled its cells",
           "records are checked for shape and place",
           f"{FUZZ}::test_a_record_with_a_true_checksum_and_false_content_is_set_aside"),
-    Found("Damaged baselines ended in KeyError, TypeError and others",
+    Fault("Damaged baselines ended in KeyError, TypeError and others",
           "the shape is checked when a baseline is read",
           f"{FUZZ}::test_a_damaged_baseline_is_a_drift_error"),
-    Found("A recording whose header claims years of music kept `pseudo-label` planning for ever",
+    Fault("A recording whose header claims years of music kept `pseudo-label` planning forever",
           "absurd headers and rates are unreadable files; a piece that cannot be read is dropped",
           f"{FUZZ}::test_an_absurd_header_is_an_unreadable_recording"),
-    Found("A hundred kilobytes of `[` kept PyYAML busy for minutes",
+    Fault("A hundred kilobytes of `[` kept PyYAML busy for minutes",
           "YAML nested deeper than 100 levels is refused before it is parsed",
           f"{FUZZ}::test_deep_yaml_is_refused_at_once"),
-    Found("Damaged pickles, training checkpoints, configurations and recordings raised whatever "
+    Fault("Damaged pickles, training checkpoints, configurations and recordings raised whatever "
           "their parser liked",
           "one of our errors, with the path",
           f"{FUZZ}::test_damaged_weights_and_configurations_are_named"),
-    Found("Museval files with numbers beyond any float, halves of characters or great depth",
+    Fault("Museval files with numbers beyond any float, halves of characters or great depth",
           "a StoreError that names the file",
           f"{FUZZ}::test_museval_files_beyond_any_number_are_named"),
-    Found("A folder whose name is not UTF-8 could not be stored",
+    Fault("A folder whose name is not UTF-8 could not be stored",
           "its bytes are written out in the track's name",
           "faults/test_properties.py::test_a_folder_whose_name_is_not_utf8_is_a_track"),
-    Found("Names that only a full case folding or composition makes alike shared a file name",
+    Fault("Names that only a full case folding or composition makes alike shared a file name",
           "such names get the hash that others had already",
           "faults/test_properties.py::"
           "test_no_two_names_share_a_file_on_a_disk_that_folds_case_and_composes_letters"),
-    Found("`dir:PATH` followed a track called `../elsewhere` out of its folder",
+    Fault("`dir:PATH` followed a track called `../elsewhere` out of its folder",
           "only names that are one folder's name are looked up",
           f"{SECURITY}::test_a_folder_of_estimates_cannot_be_left_by_a_tracks_name"),
-    Found("`cmd:` with an open quote ended in a traceback",
+    Fault("`cmd:` with an open quote ended in a traceback",
           "a usage error",
           f"{SECURITY}::test_a_template_that_is_no_command_is_a_usage_error"),
-    Found("`compare --format csv` and its siblings wrote formula cells and markup as they were",
+    Fault("`compare --format csv` and its siblings wrote formula cells and markup as they were",
           "every text cell is escaped for its format",
           f"{SECURITY}::test_cells_of_spreadsheets_and_terminals_do_not_act"),
-    Found("A download whose name promises no hash would have been kept unchecked",
+    Fault("A download whose name promises no hash would have been kept unchecked",
           "refused, as is anything but https",
           f"{SECURITY}::test_a_download_without_a_hash_in_its_name_is_refused"),
-    Found("Metrics raised StopIteration when there was neither reference nor estimate",
+    Fault("Metrics raised StopIteration when there was neither reference nor estimate",
           "a status",
           "faults/test_misbehaving.py::test_metrics_answer_when_there_is_nothing_at_all"),
-    Found("`tokensep separate` asked for 512 GiB on the word of a small file's header",
+    Fault("`tokensep separate` asked for 512 GiB on the word of a small file's header",
           "refused: more frames than the file's bytes can hold",
           "systems/tokensep/test_cli.py"
           "::test_a_header_that_claims_more_than_the_file_can_hold_is_an_error"),
-    Found("A training killed before its first checkpoint had its first steps twice in its curve",
+    Fault("A training killed before its first checkpoint had its first steps twice in its curve",
           "logs are cut where a training begins, too",
           "systems/tokensep/train/test_lm.py"
           "::test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew"),
-    Found("A codec training killed between a checkpoint and its validation never made up for it, "
+    Fault("A codec training killed between a checkpoint and its validation never made up for it, "
           "and might have shipped another step's weights",
           "a step is validated before it is saved, and once",
           "systems/tokensep/train/test_codec.py"
           "::test_a_codec_training_killed_anywhere_has_the_same_curves_and_best"),
-    Found("A killed training of hubert-mini began again from nothing",
+    Fault("A killed training of hubert-mini started again from the beginning",
           "checkpoints, resumed exactly",
           "systems/tokensep/train/test_codec.py"
           "::test_a_killed_hubert_training_continues_to_the_same_weights_and_curve"),
-    Found("The baselines' trainer met a damaged state and a full disk with a traceback",
+    Fault("The baselines' trainer met a damaged state and a full disk with a traceback",
           "one of our errors, with the path",
           "systems/baselines/test_train.py::test_a_damaged_or_foreign_state_is_named"),
-    Found("A run did a job again that another run on the same folder had done since it was planned",
-          "whoever has claimed a job looks once more whether it is done",
+    Fault("A run did a job again that another run on the same folder had done since it was planned",
+          "after claiming a job, a worker checks again whether it is done",
           "runner/test_run.py::test_what_another_run_did_since_the_plan_is_not_done_again"),
-    Found("tokensep held the spectra of a whole song: 37 times its samples, 45 GB for an hour",
+    Fault("tokensep held the spectra of a whole song: 37 times its samples, 45 GB for an hour",
           "stems are placed in the channels by blocks of 12 s",
           "faults/test_memory.py"
           "::test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster"),
