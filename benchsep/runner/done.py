@@ -4,7 +4,9 @@ Conventions
 -----------
 inputs    :class:`Inputs` lists everything that moves a cell. Two cells with the same inputs have
           the same value; :func:`cell_key` is their hash
-planning  :func:`is_done` decides from the record and from file stamps, without reading audio
+planning  :func:`is_done` decides from the record and from stamps, without reading audio. What is in
+          :class:`Inputs` is either in the job's stamp (:func:`planning_stamp`) or compared here
+shown     :func:`is_draw_shown` decides which stored cells are results of the manifest's request
 at work   :func:`cached_cells` decides from the keys, once the audio is decoded and hashed
 retried   a failure, and what was unavailable and is available now, is always computed again
 kept      :func:`carried_over` keeps the cells that a job was not asked for, if they are still valid
@@ -17,12 +19,16 @@ on nobody else can do it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import digest
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.metric import column
+from benchsep.runner.job import seed_of
 
 if TYPE_CHECKING:
     from benchsep.metrics.metric import Metric
@@ -48,7 +54,32 @@ def system_id(info: SystemInfo) -> str:
 
 def metric_id(metric: Metric) -> str:
     """Identity of what makes a value: name, version, settings."""
-    return digest(metric.name, metric.version, metric.settings())
+    packages = installed(getattr(metric, "packages", ()))
+    return digest(metric.name, metric.version, metric.settings(), packages)
+
+
+ENGINES = ("torch", "soxr")
+"""Packages that may move the output of a model in the last digits, or more."""
+
+
+@cache
+def installed(packages: tuple[str, ...]) -> dict[str, str]:
+    """Versions of the packages that are installed."""
+    versions = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
+def engine(info: SystemInfo, device: str) -> dict[str, str]:
+    """What besides the system itself moves its output: packages and the kind of device.
+
+    Empty for systems that compute nothing with a model: reference systems, files, programs.
+    """
+    if info.family not in ("generative", "discriminative") or info.from_files:
+        return {}
+    return {**installed(ENGINES), "device": device.split(":")[0]}
 
 
 @dataclass(frozen=True)
@@ -65,6 +96,8 @@ class Inputs:
     sees_references: bool
     seed: int
     kept_as: str
+    engine: dict[str, str]
+    """See :func:`engine`."""
     computed: bool
     """The estimates follow from these inputs; False where files or another program make them."""
 
@@ -76,6 +109,8 @@ class Inputs:
         parts: list[Any] = [self.system_id, self.mixture_sha256, self.seed, self.kept_as]
         if self.sees_references:
             parts.append(self.reference_sha256)
+        if self.engine:
+            parts.append(self.engine)
         return digest(*parts)
 
 
@@ -87,9 +122,24 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         reference_sha256=track.reference_sha256,
         sees_references=job.info.needs_references,
         seed=job.seed_for(draw),
-        kept_as=KEPT_AS if job.keep_estimates != "none" else "none",
+        kept_as=kept_as(job),
+        engine=engine(job.info, job.device),
         computed=job.info.family != "unknown" and not job.info.from_files,
     )
+
+
+def kept_as(job: Job) -> str:
+    """How the estimates of a job are written before they are scored, or ``none``."""
+    return KEPT_AS if job.keep_estimates != "none" else "none"
+
+
+def planning_stamp(input_stamp: str, job: Job, mixture: str) -> str:
+    """What moves the cells of a job and is known before its audio is decoded, as one text.
+
+    ``input_stamp``: of its files; ``mixture``: how the data set makes the mixture. Seeds are
+    compared draw by draw, metrics cell by cell (:func:`is_done`).
+    """
+    return digest(input_stamp, mixture, kept_as(job), engine(job.info, job.device))
 
 
 def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: TrackFacts) -> str:
@@ -138,6 +188,8 @@ def is_done(job: Job, store: Store) -> bool:
         return False
     if record.system.system_id != system_id(job.info):
         return False
+    if not all(_has_seed(record, job, draw) for draw in job.draws_to_run):
+        return False
     cells = {cell.place: cell for cell in record.cells}
     return all(
         _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job.overwrite)
@@ -146,6 +198,14 @@ def is_done(job: Job, store: Store) -> bool:
         for value in metric.values
         for draw in job.draws_to_run
     )
+
+
+def _has_seed(record: Record, job: Job, draw: int) -> bool:
+    """Whether a draw was made with the seed of the job, where the seed changes it."""
+    if job.info.deterministic or job.info.from_files:
+        return True
+    made = record.draws.get(draw)
+    return made is not None and made.seed == job.seed_for(draw)
 
 
 def _is_cell_done(cell: Cell | None, metric: Metric, overwrite: str) -> bool:
@@ -167,6 +227,35 @@ def begin(job: Job, store: Store) -> bool:
         return True
     store.claims.release(job.label, job.track.name)
     return False
+
+
+# -- showing ------------------------------------------------------------------------------------
+
+
+def is_draw_shown(record: Record, number: int, manifest: Mapping[str, Any]) -> bool:
+    """Whether the cells of a draw are results of the request that the manifest describes.
+
+    A folder may hold cells of an earlier request: of another split or data set, of a song that was
+    renamed, of another seed or of more draws. They stay on disk and are not shown. Cells of other
+    systems and metrics on the same audio are shown: a folder may be filled step by step.
+    """
+    dataset, suite = manifest.get("dataset", {}), manifest.get("suite", {})
+    if record.track.name not in dataset.get("tracks", [record.track.name]):
+        return False
+    mixtures = manifest.get("mixtures", {})
+    if mixtures.get(record.track.name, record.track.mixture_sha256) != record.track.mixture_sha256:
+        return False
+    return number < suite.get("draws", number + 1) and _has_asked_seed(record, number, manifest)
+
+
+def _has_asked_seed(record: Record, number: int, manifest: Mapping[str, Any]) -> bool:
+    draw = record.draws.get(number)
+    system = manifest.get("systems", {}).get(record.system.label, {}).get("info", {})
+    seed = manifest.get("suite", {}).get("seed")
+    fixed = system.get("deterministic", record.system.family not in ("generative", "unknown"))
+    if draw is None or seed is None or fixed or system.get("from_files"):
+        return True
+    return draw.seed == seed_of(seed, number, record.track.name)
 
 
 # -- at work ------------------------------------------------------------------------------------

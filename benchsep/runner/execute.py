@@ -15,7 +15,7 @@ from benchsep._util.digest import digest
 from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
 from benchsep.audio import Audio, read_audio, write_audio
-from benchsep.errors import BenchsepError
+from benchsep.errors import BenchsepError, SeparatorError
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.status import Status
 from benchsep.runner.done import (
@@ -31,7 +31,7 @@ from benchsep.runner.done import (
 )
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
-from benchsep.systems.estimate import estimate_or_error, usable
+from benchsep.systems.estimate import estimate_or_error
 from benchsep.systems.spec import load_system
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from benchsep.datasets.track import Track, TrackAudio
     from benchsep.metrics.metric import Metric
     from benchsep.runner.store import Store
+    from benchsep.systems.contract import SystemInfo
 
 Estimates = dict[str, Audio]
 """Stem to its estimate, float32 ``[channels, frames]``."""
@@ -101,6 +102,32 @@ def _reason(error: Exception) -> str:
 def _system(spec: str, device: str) -> Any:
     # A worker loads each system once, however many tracks it separates.
     return load_system(spec, device=device)
+
+
+def _system_of(job: Job) -> Any:
+    """The system of a job, as the plan described it.
+
+    Raises
+    ------
+    SeparatorError
+        what loads here has another version, other weights or options: its results would be stored
+        under the name of the planned system.
+    """
+    if system_id(_system(job.spec, job.device).info) != system_id(job.info):
+        _system.cache_clear()  # weights may have changed since this process loaded them
+    system = _system(job.spec, job.device)
+    if system_id(system.info) != system_id(job.info):
+        here, planned = _identity(system.info), _identity(job.info)
+        raise SeparatorError(
+            f"{job.spec} loads as {here} here, and was {planned} when the run was planned: its "
+            "weights, code or options changed, or this worker has others; start the run again"
+        )
+    return system
+
+
+def _identity(info: SystemInfo) -> str:
+    weights = f" ({info.checkpoint_sha256[:8]})" if info.checkpoint_sha256 else ""
+    return f"{info.label}{weights} version {info.version}"
 
 
 # -- a whole job --------------------------------------------------------------------------------
@@ -190,13 +217,13 @@ def _separate_draw(
     error, faults = loaded.error, {}
     try:
         if loaded.audio is not None:
-            system = _system(job.spec, job.device)
+            system = _system_of(job)
             with PeakMemory() as memory:
                 started = time.perf_counter()
                 outputs = _call(system, job, loaded.audio, inputs.seed)
                 seconds = time.perf_counter() - started
             peak_mb = memory.peak_mb
-            estimates = usable(outputs)
+            estimates = {s: audio for s, audio in outputs.items() if isinstance(audio, Audio)}
             faults = {stem: str(outputs[stem]) for stem in outputs.keys() - estimates.keys()}
             if job.keep_estimates != "none":
                 folder = store.estimate_folder(job.label, job.track.name, number)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep.runner.done import is_draw_shown
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
@@ -49,7 +50,10 @@ COST_COLUMNS = (
 
 
 def load_run(path: str | Path) -> pd.DataFrame:
-    """All cells of a run, sorted by system, track, metric, stem, draw.
+    """The cells of a run's last request, sorted by system, track, metric, stem, draw.
+
+    Cells of earlier requests (another split, seed, data set, ...) stay in the folder and are left
+    out: see :func:`benchsep.runner.done.is_draw_shown`.
 
     ``value`` is float (NaN where there is none), ``frames`` a list or ``None``; the columns are
     :data:`COLUMNS`.
@@ -62,18 +66,20 @@ def load_run(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     store = Store(Path(path))
-    store.manifest()
-    rows = [row for record in store.records() for row in _rows(record)]
+    manifest = store.manifest()
+    rows = [row for record in store.records() for row in _rows(record, manifest)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["value"] = frame["value"].astype(float)
     order = ["system", "track", "metric", "stem", "draw"]
     return frame.sort_values(order, kind="stable").reset_index(drop=True)
 
 
-def _rows(record: Record) -> Iterator[tuple[Any, ...]]:
+def _rows(record: Record, manifest: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """A record's cells as rows, in the order of :data:`COLUMNS`."""
     system, track = record.system, record.track
     for cell in record.cells:
+        if not is_draw_shown(record, cell.draw, manifest):
+            continue
         draw = record.draws.get(cell.draw)
         yield (
             system.label,
@@ -103,10 +109,13 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     """What each separation took: seconds, real-time factor, peak memory."""
     import pandas as pd
 
+    store = Store(Path(path))
+    manifest = store.manifest()
     rows = [
         _cost(record, number, draw)
-        for record in Store(Path(path)).records()
+        for record in store.records()
         for number, draw in sorted(record.draws.items())
+        if is_draw_shown(record, number, manifest)
     ]
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 

@@ -45,7 +45,12 @@ class Job:
 
     def seed_for(self, draw: int) -> int:
         """The seed of a draw: one for each (seed, draw, track), the same for every system."""
-        return int(digest(self.seed, draw, self.track.name)[:8], 16)
+        return seed_of(self.seed, draw, self.track.name)
+
+
+def seed_of(seed: int, draw: int, track: str) -> int:
+    """The seed of a draw of a track, from the seed of the suite; 32 bits."""
+    return int(digest(seed, draw, track)[:8], 16)
 
 
 @dataclass(frozen=True)

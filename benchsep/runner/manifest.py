@@ -36,6 +36,7 @@ PACKAGES = (
 def describe(plan: Plan) -> dict[str, Any]:
     """Everything but the timings; strict JSON."""
     from benchsep.metrics.catalog import get_metric
+    from benchsep.runner.plan import mixture_of
     from benchsep.runner.stamps import info_to_json, system_stamp
 
     suite = plan.suite
@@ -51,7 +52,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "edition": plan.dataset.edition,
             "notes": list(plan.dataset.notes),
             "tracks": [t.name for t in plan.tracks],
-            "mixture": _mixture_choice(plan),
+            "mixture": mixture_of(plan.suite, plan.dataset),
         },
         "systems": {
             label: {
@@ -80,10 +81,6 @@ def describe(plan: Plan) -> dict[str, Any]:
             "device": suite.device,
         },
     }
-
-
-def _mixture_choice(plan: Plan) -> str:
-    return plan.suite.mixture or next((n for n in plan.dataset.notes if "mixture" in n), "")
 
 
 def versions() -> dict[str, str]:

@@ -6,20 +6,21 @@ The plan looks at file sizes and times, not at audio, so that planning a finishe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from benchsep._util.suggest import did_you_mean
 from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.track import Dataset, Track
 from benchsep.errors import BenchsepError, SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
-from benchsep.runner.done import is_done
+from benchsep.runner.done import is_done, planning_stamp
 from benchsep.runner.job import Job
 from benchsep.runner.stamps import input_stamp, remembered_systems, system_stamp
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.spec import Spec, load_system
+from benchsep.systems.spec import WHOLE_TEXT, Spec, load_system
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     dataset, tracks = dataset_of(suite)
     device = load_on or suite.device
     systems = _systems(suite, store, device)
-    by_system = [_jobs_of(suite, name, *systems[name], tracks, device) for name in systems]
+    mixture = mixture_of(suite, dataset)
+    by_system = [_jobs_of(suite, n, *systems[n], tracks, device, mixture) for n in systems]
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     todo = [job for job in jobs if job.overwrite_all or not is_done(job, store)]
@@ -91,15 +93,30 @@ def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
     return chosen[: suite.limit]
 
 
+def mixture_of(suite: Suite, dataset: Dataset) -> str:
+    """How the mixture is made: the choice of the suite, else what the data set says of it."""
+    return suite.mixture or next((n for n in dataset.notes if "mixture" in n), "")
+
+
 def _jobs_of(
-    suite: Suite, label: str, spec: str, info: SystemInfo, tracks: list[Track], device: str
+    suite: Suite,
+    label: str,
+    spec: str,
+    info: SystemInfo,
+    tracks: list[Track],
+    device: str,
+    mixture: str,
 ) -> list[Job]:
     """One job for each track, in the order of ``tracks``."""
     reader = load_system(spec, device=device) if info.from_files else None
-    return [_job(suite, track, label, spec, info, input_stamp(track, reader)) for track in tracks]
+    jobs = [_job(suite, track, label, spec, info) for track in tracks]
+    return [
+        replace(job, input_stamp=planning_stamp(input_stamp(job.track, reader), job, mixture))
+        for job in jobs
+    ]
 
 
-def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo, stamp: str) -> Job:
+def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) -> Job:
     return Job(
         spec=spec,
         label=label,
@@ -113,7 +130,6 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo, st
         device=suite.device,
         keep_estimates=suite.keep_estimates,
         overwrite=suite.overwrite,
-        input_stamp=stamp,
     )
 
 
@@ -127,15 +143,33 @@ def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, Sy
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
-        known = old is not None and old[0] == stamp and not old[1].from_files
+        # Folders and programs are cheap to ask, and their files are not part of the stamp.
+        known = old is not None and old[0] == stamp and Spec.parse(spec).name not in WHOLE_TEXT
         info = old[1] if old and known else _info(spec, device)
         label = label_of(spec, info)
         if label in found:
-            raise UsageError(
-                f"{found[label][0]!r} and {spec!r} are both called {label!r}; leave one out"
-            )
+            label = _distinct(label, spec, info, found)
         found[label] = (spec, info)
     return found
+
+
+def _distinct(
+    label: str, spec: str, info: SystemInfo, found: dict[str, tuple[str, SystemInfo]]
+) -> str:
+    """Another label for a folder whose name another folder has: with its parents' names.
+
+    Raises
+    ------
+    UsageError
+        the two systems are the same, or are not folders.
+    """
+    if info.from_files and found[label][0] != spec:
+        path = Path(Spec.parse(spec).text.partition("::")[0]).expanduser().resolve()
+        for depth in range(2, len(path.parts)):
+            longer = f"dir:{'/'.join(path.parts[-depth:])}"
+            if longer not in found:
+                return longer
+    raise UsageError(f"{found[label][0]!r} and {spec!r} are both called {label!r}; leave one out")
 
 
 def _info(spec: str, device: str) -> SystemInfo:

@@ -90,8 +90,21 @@ def run(
     for outcome in _execute(plan, store, progress):
         result.outcomes.append(outcome)
     store.sweep()
-    store.write_manifest({**manifest, "command": command_line(), "finished": True})
+    finished = {"mixtures": _mixtures(plan, store), "command": command_line(), "finished": True}
+    store.write_manifest({**manifest, **finished})
     return result
+
+
+def _mixtures(plan: Plan, store: Store) -> dict[str, str]:
+    """Hash of each track's mixture, as the systems of this run were given it."""
+    labels = list(plan.systems)
+    hashes = {}
+    for track in plan.tracks:
+        records = (store.read(label, track.name) for label in labels)
+        record = next((r for r in records if r is not None and r.track.mixture_sha256), None)
+        if record is not None:
+            hashes[track.name] = record.track.mixture_sha256
+    return hashes
 
 
 def _same_edition(store: Store, plan: Plan) -> None:

@@ -4,12 +4,15 @@ Conventions
 -----------
 stamp    a digest of the names, sizes and modification times of files; equal stamps mean that
          nothing was changed since, as far as the file system shows
-system   the files of the package that registers a system, and every file that an option names
+system   the files of the package or module that registers a system, every file that an option
+         names, and what lies in the caches where weights are looked for: weights that appear, go or
+         change there may change what the spec loads
 input    the files of a track, and the files of its estimates where a system reads those
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, replace
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -34,10 +37,38 @@ def system_stamp(spec: str, device: str) -> str:
     paths = [Path(v) for v in (*parsed.options.values(), parsed.text) if v and _is_file(v)]
     for point in entry_points(group=GROUPS["system"]):
         if point.name == parsed.name:
-            package = find_spec(point.value.split(":")[0].split(".")[0])
-            for folder in package.submodule_search_locations or () if package else ():
-                paths += [p for p in Path(folder).rglob("*") if p.suffix not in (".pyc", "")]
-    return digest(device, spec, _stats(paths))
+            paths += _code_of(point.value.split(":")[0].split(".")[0])
+    return digest(device, spec, _stats(paths), _stats(_cached_weights()))
+
+
+def _code_of(module: str) -> list[Path]:
+    """The files of an installed package, or the one file of a module."""
+    spec = find_spec(module)
+    if spec is None:
+        return []
+    if not spec.submodule_search_locations:
+        return [Path(spec.origin)] if spec.origin else []
+    return [
+        path
+        for folder in spec.submodule_search_locations
+        for path in Path(folder).rglob("*")
+        if path.suffix not in (".pyc", "")
+    ]
+
+
+def _cached_weights() -> list[Path]:
+    """Files in the caches of torch hub, the Hugging Face hub and benchsep."""
+    home = Path.home() / ".cache"
+    environment = os.environ.get
+    torch_home = Path(environment("TORCH_HOME") or home / "torch")
+    hub = Path(environment("HF_HOME") or home / "huggingface") / "hub"
+    ours = Path(environment("BENCHSEP_CACHE") or home / "benchsep")
+    hub = Path(environment("HF_HUB_CACHE") or hub)
+    return [
+        *(torch_home / "hub" / "checkpoints").glob("*"),
+        *hub.glob("models--*/snapshots/*/*"),
+        *ours.rglob("*"),
+    ]
 
 
 def input_stamp(track: Track, estimates: FromTrack | None = None) -> str:

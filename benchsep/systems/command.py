@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
+import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from benchsep.audio import STEMS, Audio, write_audio
@@ -15,6 +18,11 @@ from benchsep.systems.contract import SystemInfo
 from benchsep.systems.folder import offered, read_stems
 
 COMMAND_TIMEOUT_S = 24 * 3600
+SCRIPTS = (".py", ".sh", ".pl", ".js", ".m", ".r", ".jl", ".lua")
+SIBLINGS = 200
+"""Scripts in the folder of a named one that are hashed with it."""
+SMALL = 64 << 20
+"""Bytes; of a larger file only size and time are looked at."""
 
 
 class Command:
@@ -40,6 +48,7 @@ class Command:
             name=f"cmd:{Path(self.words[0]).name}",
             family="unknown",
             deterministic=False,
+            version=program_version(self.words),
             options={"command": text},
         )
 
@@ -78,6 +87,42 @@ class Command:
         if done.returncode:
             tail = done.stderr.decode(errors="replace").strip()[-400:]
             raise SeparatorError(f"{words[0]} ended with code {done.returncode}: {tail}")
+
+
+def program_version(words: list[str]) -> str:
+    """A hash of the program's file, of every file that the command names and, for a script, of the
+    scripts of its kind next to it, which it may import.
+
+    What a program loads otherwise (an installed module of ``python -m``, weights in a cache) is not
+    seen: name the file in the command, or pass ``--overwrite always``.
+    """
+    program = shutil.which(words[0])
+    named = [Path(word) for word in words[1:] if _is_file(word)]
+    files = {Path(program)} if program else set()
+    for path in named:
+        files.add(path)
+        if path.suffix in SCRIPTS:
+            files.update(sorted(path.resolve().parent.glob(f"*{path.suffix}"))[:SIBLINGS])
+    total = hashlib.sha256()
+    for path in sorted(files):
+        with suppress(OSError):
+            total.update(f"{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            total.update(_content_or_time(path))
+    return total.hexdigest()[:16]
+
+
+def _content_or_time(path: Path) -> bytes:
+    """The content of a script or another small file; the time of a large one (weights)."""
+    if path.stat().st_size <= SMALL:
+        return path.read_bytes()
+    return str(path.stat().st_mtime_ns).encode()
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _fill(word: str, places: dict[str, str]) -> str:

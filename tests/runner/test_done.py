@@ -1,0 +1,249 @@
+"""What decides whether a cell is done: every field of a suite, every source of a change."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import benchsep
+from benchsep import registry
+from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.runner.plan import make_plan
+from benchsep.runner.store import Store
+from benchsep.runner.suite import Suite, load_suite
+from benchsep.systems.contract import SystemInfo
+
+RATE = 8000
+
+
+class Noise:
+    """A system that samples: its estimates follow the seed."""
+
+    def __init__(self, level: str = "0.1", device: str = "cpu") -> None:
+        self.level = float(level)
+        self.info = SystemInfo(
+            "noise", "generative", deterministic=False, options={"level": self.level}
+        )
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        rng = np.random.default_rng(seed)
+        return {
+            stem: Audio(rng.normal(0, self.level, mixture.samples.shape), mixture.rate)
+            for stem in STEMS
+        }
+
+
+@pytest.fixture
+def noise(monkeypatch):
+    monkeypatch.setitem(registry._local["system"], "noise", Noise)
+
+
+def write_song(folder: Path, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    stems = {s: rng.normal(0, 0.1, (2, 4000)).astype(np.float32) for s in STEMS}
+    for stem, samples in stems.items():
+        write_audio(folder / f"{stem}.wav", Audio(samples, RATE))
+    write_audio(folder / "mixture.wav", Audio(1.5 * sum(stems.values()), RATE))
+
+
+@pytest.fixture
+def songs(tmp_path):
+    for number, name in enumerate(("one", "two")):
+        write_song(tmp_path / "songs" / name, number)
+    return tmp_path / "songs"
+
+
+def suite(songs, **changes) -> Suite:
+    base = {
+        "dataset": f"folder:{songs}",
+        "systems": ("noise", "mixture"),
+        "yardsticks": False,
+        "metrics": ("usdr",),
+        "jobs": 1,
+    }
+    return load_suite(None, **{**base, **changes})
+
+
+MOVES = {
+    "dataset": lambda songs: f"folder:{songs.parent / 'others'}",
+    "mixture": lambda songs: "sum",
+    "systems": lambda songs: ("noise:level=0.2",),
+    "yardsticks": lambda songs: True,
+    "metrics": lambda songs: ("usdr", "sisdr"),
+    "seed": lambda songs: 7,
+    "draws": lambda songs: 2,
+    "keep_estimates": lambda songs: "flac",
+    "overwrite": lambda songs: "always",
+}
+"""Fields of a suite and a changed value with which some cell has to be computed."""
+
+DOES_NOT_MOVE = {
+    "root": "where the data is; its files are compared",
+    "split": "chooses tracks; each track has its own record (tested below)",
+    "stems": "chooses stems; all of them are there",
+    "all_stems": "chooses stems for speech metrics; there is none in this suite",
+    "tracks": "chooses tracks",
+    "limit": "chooses tracks",
+    "device": "tested below: there is no other device here",
+    "jobs": "the same bytes with any number of processes (tests/runner/executors)",
+    "cluster": "the same bytes on a cluster (tests/runner/executors)",
+    "fail_on_error": "the exit code",
+    "timeout": "a job that ran out of time is a failure and is run again",
+}
+
+
+def test_every_field_of_a_suite_is_accounted_for():
+    assert set(MOVES) | set(DOES_NOT_MOVE) == set(Suite.model_fields)
+
+
+@pytest.mark.parametrize("field", MOVES)
+def test_a_changed_field_computes_cells_and_shows_the_new_ones(noise, songs, tmp_path, field):
+    write_song(tmp_path / "others" / "one", 5)
+    benchsep.run(suite(songs), out=tmp_path / "run")
+    assert not make_plan(suite(songs), Store(tmp_path / "run")).jobs
+    changed = suite(songs, **{field: MOVES[field](songs)})
+    assert make_plan(changed, Store(tmp_path / "run")).jobs
+    benchsep.run(changed, out=tmp_path / "run")
+    benchsep.run(changed, out=tmp_path / "fresh")
+    again, fresh = (benchsep.load_run(tmp_path / name) for name in ("run", "fresh"))
+    asked = again[again["system"].isin(fresh["system"])]
+    place = ["system", "track", "metric", "stem", "draw"]
+    columns = [*place, "value"]
+    merged = asked[columns].merge(fresh[columns], on=place, suffixes=("", "_fresh"))
+    assert len(merged) == len(fresh)
+    assert np.array_equal(merged["value"], merged["value_fresh"], equal_nan=True)
+
+
+def test_the_kind_of_device_and_the_versions_of_packages_are_part_of_a_key(songs, monkeypatch):
+    from benchsep.runner import done
+
+    info = SystemInfo("x", "generative")
+    cpu, gpu = done.engine(info, "cpu"), done.engine(info, "cuda:1")
+    assert cpu != gpu and gpu["device"] == "cuda"
+    assert "torch" in cpu
+    assert done.engine(SystemInfo("mixture", "mixture"), "cuda") == {}
+    monkeypatch.setattr(done, "installed", lambda packages: dict.fromkeys(packages, "99"))
+    assert done.engine(info, "cpu") != cpu
+
+
+def values(run):
+    cells = benchsep.load_run(run)
+    return {(c.system, c.track, c.stem): c.value for c in cells.itertuples()}
+
+
+def test_a_song_that_was_renamed_counts_once(noise, songs, tmp_path):
+    benchsep.run(suite(songs), out=tmp_path / "run")
+    (songs / "one").rename(songs / "uno")
+    benchsep.run(suite(songs), out=tmp_path / "run")
+    assert {track for _, track, _ in values(tmp_path / "run")} == {"uno", "two"}
+
+
+def test_cells_of_another_request_are_kept_and_not_shown(noise, songs, tmp_path):
+    run = tmp_path / "run"
+    benchsep.run(suite(songs, draws=3), out=run)
+    benchsep.run(suite(songs, tracks=("one",)), out=run)
+    cells = benchsep.load_run(run)
+    assert set(cells["track"]) == {"one"} and set(cells["draw"]) == {0}
+    benchsep.run(suite(songs, draws=3), out=run)
+    cells = benchsep.load_run(run)
+    assert set(cells["track"]) == {"one", "two"} and set(cells["draw"]) == {0, 1, 2}
+
+
+def test_other_systems_of_the_same_audio_stay_in_the_table(noise, songs, tmp_path):
+    run = tmp_path / "run"
+    benchsep.run(suite(songs, systems=("noise",)), out=run)
+    benchsep.run(suite(songs, systems=("mixture",)), out=run)
+    assert {system for system, _, _ in values(run)} == {"noise", "mixture"}
+    # With other audio under the same names, the first system's cells are of another request.
+    write_song(songs / "one", 9)
+    benchsep.run(suite(songs, systems=("mixture",)), out=run)
+    assert {track for system, track, _ in values(run) if system == "noise"} == {"two"}
+
+
+PROGRAM = """
+import pathlib, sys
+import soundfile
+from helper import GAIN
+samples, rate = soundfile.read(sys.argv[1])
+for stem in ("vocals", "drums", "bass", "other"):
+    soundfile.write(pathlib.Path(sys.argv[2]) / f"{stem}.wav", GAIN * samples, rate)
+"""
+
+
+@pytest.mark.parametrize("changed", ["program.py", "helper.py"])
+def test_a_program_that_was_edited_runs_again(songs, tmp_path, changed):
+    program = tmp_path / "program"
+    program.mkdir()
+    (program / "program.py").write_text(PROGRAM)
+    (program / "helper.py").write_text("GAIN = 0.25\n")
+    spec = f'cmd:"{sys.executable} {program}/program.py {{mixture}} {{out}}"'
+    asked = suite(songs, systems=(spec,), tracks=("one",))
+    benchsep.run(asked, out=tmp_path / "run")
+    before = values(tmp_path / "run")
+    assert not make_plan(asked, Store(tmp_path / "run")).jobs
+    text = (program / changed).read_text().replace("GAIN *", "0.5 *")
+    (program / changed).write_text(text.replace("GAIN = 0.25", "GAIN = 0.5"))
+    benchsep.run(asked, out=tmp_path / "run")
+    after = values(tmp_path / "run")
+    assert all(after[key] != before[key] for key in before)
+
+
+class Weights:
+    """A system whose weights are a file that may change."""
+
+    path: Path
+
+    def __init__(self, device: str = "cpu") -> None:
+        text = self.path.read_text()
+        self.gain = float(text)
+        self.info = SystemInfo("weights", "discriminative", checkpoint="w", checkpoint_sha256=text)
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        return {s: Audio(self.gain * mixture.samples, mixture.rate) for s in STEMS}
+
+
+def test_results_of_other_weights_are_not_stored_under_the_planned_name(
+    songs, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(registry._local["system"], "weights", Weights)
+    Weights.path = tmp_path / "weights.txt"
+    Weights.path.write_text("0.25")
+    asked = suite(songs, systems=("weights",), tracks=("one",))
+
+    def changed_after_planning(plan):
+        Weights.path.write_text("0.5")
+        from contextlib import nullcontext
+
+        return nullcontext(lambda outcome: None)
+
+    result = benchsep.run(asked, out=tmp_path / "run", progress=changed_after_planning)
+    assert result.failed and "was weights@w (0.25)" in result.failed[0].message
+    assert benchsep.load_run(tmp_path / "run")["value"].isna().all()
+
+
+def test_weights_that_change_between_two_runs_of_one_process_are_used(songs, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._local["system"], "weights", Weights)
+    Weights.path = tmp_path / "weights.txt"
+    for number, text in enumerate(("0.25", "0.5")):
+        Weights.path.write_text(text)
+        asked = suite(songs, systems=("weights",), tracks=("one",))
+        benchsep.run(asked, out=tmp_path / f"run{number}")
+    first, second = (values(tmp_path / f"run{n}") for n in (0, 1))
+    assert all(first[key] != second[key] for key in first)
+
+
+def test_two_folders_of_one_name_are_two_rows(songs, tmp_path):
+    for run, gain in (("run1", 0.3), ("run2", 0.6)):
+        for song in ("one", "two"):
+            for stem in STEMS:
+                samples = np.full((2, 4000), gain, np.float32)
+                write_audio(
+                    tmp_path / run / "htdemucs" / song / f"{stem}.wav", Audio(samples, RATE)
+                )
+    specs = tuple(f"dir:{tmp_path / run / 'htdemucs'}" for run in ("run1", "run2"))
+    benchsep.run(suite(songs, systems=specs), out=tmp_path / "run")
+    systems = {system for system, _, _ in values(tmp_path / "run")}
+    assert systems == {"dir:htdemucs", "dir:run2/htdemucs"}
