@@ -62,7 +62,8 @@ def run_ours(truth: np.ndarray, systems: int) -> dict:
     import scipy.linalg  # noqa: F401 -- imported before memory and time are counted
 
     from benchsep.audio import Audio
-    from benchsep.metrics.bsseval import basis_of, frame_scores
+    from benchsep.metrics.bsseval import basis_of
+    from benchsep.metrics.bsseval.engine import frame_scores
     from benchsep.metrics.metric import References
 
     before, start = peak_mb(), time.process_time()

@@ -92,7 +92,7 @@ def report(path: Path, with_museval: bool) -> None:
         assert basis is not None
         statuses = sorted({scores[s]["sir"].status for s in STEMS})
         print(
-            f"| {name} | benchsep | {basis.whole.condition:.0e} ({basis.whole.kind}) | "
+            f"| {name} | benchsep | {basis.span.whole.condition:.0e} ({basis.span.whole.kind}) | "
             + " | ".join(columns)
             + f" | {', '.join(statuses)} |",
             flush=True,

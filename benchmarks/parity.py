@@ -77,7 +77,8 @@ class Row:
 def bsseval(song: Song) -> Pairs:
     """Every one-second frame of every stem."""
     from benchsep.audio import Audio
-    from benchsep.metrics.bsseval import basis_of, frame_scores
+    from benchsep.metrics.bsseval import basis_of
+    from benchsep.metrics.bsseval.engine import frame_scores
     from benchsep.metrics.metric import References
 
     ours = frame_scores(
@@ -104,7 +105,7 @@ def visqol(song: Song) -> Pairs:
 
 
 def dnsmos(song: Song) -> Pairs:
-    from benchsep.metrics.dnsmos import dnsmos as ours
+    from benchsep.metrics.dnsmos.network import dnsmos as ours
 
     signal = np.clip(upstream.mono(song.heard["vocals"], 16_000), -1, 1)
     found, theirs = ours(signal), upstream.speechmos(signal)

@@ -163,7 +163,7 @@ def msst_bleedless(truth: np.ndarray, heard: np.ndarray) -> list[float]:
     """
     import torch
 
-    from benchsep.metrics.librosa_once import mel_filters
+    from benchsep.metrics.mel import mel_filters
 
     mel = torch.from_numpy(mel_filters(RATE, 4096, 512))
     window = torch.hann_window(4096)

@@ -44,9 +44,10 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics._stems import score_pairs
-from benchsep.metrics.bsseval import lagged_correlations
+from benchsep.metrics.bsseval.gram import lagged_correlations
+from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
-from benchsep.metrics.sdr import PERFECT_DB, energies, inner_products, ratio_db
+from benchsep.metrics.sdr import PERFECT_DB, energies, inner_products
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

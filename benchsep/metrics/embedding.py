@@ -196,7 +196,7 @@ class EmbeddingDistance:
 
 
 class VoiceEmbedding:
-    """The P.835 network's pooled activations (:func:`benchsep.metrics.dnsmos.dnsmos_embedding`)."""
+    """Pooled activations of :func:`benchsep.metrics.dnsmos.network.dnsmos_embedding`."""
 
     name = "voice"
     rate = 16_000
@@ -212,7 +212,7 @@ class VoiceEmbedding:
         return DNSMOS().available()
 
     def __call__(self, signal: NDArray[np.float32]) -> Rows:
-        from benchsep.metrics.dnsmos import dnsmos_embedding
+        from benchsep.metrics.dnsmos.network import dnsmos_embedding
 
         return dnsmos_embedding(np.clip(signal, -1, 1))
 

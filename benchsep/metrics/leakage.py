@@ -47,7 +47,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics._stems import every, mismatch, score_pairs
-from benchsep.metrics.librosa_once import mel_filters
+from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:

@@ -15,9 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-from numpy.typing import NDArray
-
 
 @lru_cache(maxsize=1)
 def import_librosa() -> ModuleType:
@@ -29,13 +26,3 @@ def import_librosa() -> ModuleType:
         import librosa
         import librosa.util.utils  # where the ufuncs are; librosa itself loads it on first use
     return librosa
-
-
-def mel_filters(rate: int, size: int, bands: int) -> NDArray[np.float32]:
-    """The Slaney filters of librosa ``[bands, size // 2 + 1]``; a narrow band may hold no bin."""
-    import warnings
-
-    librosa = import_librosa()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Empty filters detected")
-        return np.asarray(librosa.filters.mel(sr=rate, n_fft=size, n_mels=bands))

@@ -34,7 +34,7 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics._stems import every, score_pairs
-from benchsep.metrics.librosa_once import mel_filters
+from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.metrics._stems import score_pairs
 from benchsep.metrics.guard import broken
+from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 
 if TYPE_CHECKING:
@@ -135,15 +136,6 @@ def sisdr_parts(
     weights = np.array([[*target, 0.0], [*-target, 1.0], [*(span - target), 0.0], [*-span, 1.0]])
     above, distortion, leak, rest = energies(weights, [*references, estimate]).tolist()
     return ratio_db(above, distortion), ratio_db(above, leak), ratio_db(above, rest)
-
-
-def ratio_db(above: float, below: float) -> float:
-    """``10 log10(above / below)``, infinite where one of them is zero."""
-    if below <= 0.0:
-        return float("inf")
-    if above <= 0.0:
-        return float("-inf")
-    return float(10.0 * np.log10(above / below))
 
 
 def finite(value: float, limit: float = PERFECT_DB) -> Score:

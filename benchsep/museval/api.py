@@ -12,7 +12,7 @@ Use it in one's own code, or in place of museval's own function, which its ``eva
 ``eval_mus_track`` and wrappers then all use::
 
     import museval.metrics
-    from benchsep.museval.api import bss_eval
+    from benchsep.museval import bss_eval
     museval.metrics.bss_eval = bss_eval
 
 museval's test suite passes that way (``tests/museval/test_api.py`` says how to run it).
@@ -29,22 +29,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.metrics.bsseval import (
-    Gram,
-    db,
-    energy,
-    filtered,
-    gram,
-    independent_rows,
-    lagged_correlations,
-    spectral_energy,
-)
+from benchsep.metrics.bsseval.engine import Pair, Projections, Span, project
+from benchsep.metrics.levels import energy, ratio_db
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Real = NDArray[np.float64]
-    Complex = NDArray[np.complex128]
     Result = tuple[Real, Real, Real, Real, NDArray[np.int64]]
 
 MAX_SOURCES = 100
@@ -85,25 +78,27 @@ def bss_eval(
     ValueError
         shapes that differ, a silent source, more than :data:`MAX_SOURCES` sources.
     """
-    truth, heard = (np.atleast_3d(np.asarray(x)) for x in (reference_sources, estimated_sources))
-    _validate(truth, heard)
-    if truth.size == 0 or heard.size == 0:
+    truth, estimates = (
+        np.atleast_3d(np.asarray(x)) for x in (reference_sources, estimated_sources)
+    )
+    _validate(truth, estimates)
+    if truth.size == 0 or estimates.size == 0:
         empty = np.array([])
         return empty, empty, empty, empty, np.array([], np.int64)
     count, samples, _ = truth.shape
     orders = _orders(count, compute_permutation)
-    wanted = sorted({pair for order in orders for pair in enumerate(order.tolist())})
-    spans = framing(window, hop, samples)
-    scores = np.full((4, count, count, len(spans)), np.nan)
-    filters = None if framewise_filters else _Filters(truth, heard, filters_len, wanted)
-    for t, span in enumerate(spans):
-        part, estimate = truth[:, span], heard[:, span]
+    pairs = sorted({pair for order in orders for pair in enumerate(order.tolist())})
+    slices = framing(window, hop, samples)
+    scores = np.full((4, count, count, len(slices)), np.nan)
+    of_track = None if framewise_filters else _projections(truth, estimates, filters_len, pairs)
+    for t, cut in enumerate(slices):
+        part, estimate = truth[:, cut], estimates[:, cut]
         if _any_silent(part) or _any_silent(estimate):
             continue
-        own = filters or _Filters(part, estimate, filters_len, wanted)
-        found = own.scores(part, estimate, sources=bsseval_sources_version)
-        for (j, k), values in found.items():
-            scores[:, j, k, t] = values
+        projections = of_track or _projections(part, estimate, filters_len, pairs)
+        values = _window_scores(projections, part, estimate, sources=bsseval_sources_version)
+        for (j, k), four in values.items():
+            scores[:, j, k, t] = four
     return _ordered(scores, orders, framewise_filters)
 
 
@@ -116,14 +111,14 @@ def framing(window: float, hop: float, samples: int) -> list[slice]:
     return [slice(math.floor(s), math.floor(min(s + window, samples))) for s in starts]
 
 
-def _validate(truth: Real, heard: Real) -> None:
-    if truth.shape != heard.shape:
+def _validate(truth: Real, estimates: Real) -> None:
+    if truth.shape != estimates.shape:
         raise ValueError(
-            f"references have shape {truth.shape}, estimates {heard.shape}; expected the same"
+            f"references have shape {truth.shape}, estimates {estimates.shape}; expected the same"
         )
     if truth.ndim > 3:
         raise ValueError(f"{truth.ndim} dimensions; expected sources, samples, channels")
-    for what, sources in (("reference", truth), ("estimated", heard)):
+    for what, sources in (("reference", truth), ("estimated", estimates)):
         if sources.size == 0:
             warnings.warn(f"{what}_sources is empty, and so is every result", stacklevel=3)
         elif _any_silent(sources):
@@ -138,8 +133,8 @@ def _any_silent(sources: Real) -> bool:
 
 
 def _orders(count: int, every: bool) -> NDArray[np.int64]:
-    found = itertools.permutations(range(count)) if every else [tuple(range(count))]
-    return np.array(list(found), np.int64)
+    orders = itertools.permutations(range(count)) if every else [tuple(range(count))]
+    return np.array(list(orders), np.int64)
 
 
 def _ordered(scores: Real, orders: NDArray[np.int64], framewise: bool) -> Result:
@@ -150,71 +145,34 @@ def _ordered(scores: Real, orders: NDArray[np.int64], framewise: bool) -> Result
     best = orders[np.argmax(mean, axis=0)].T  # [sources, windows or 1]
     if framewise:
         windows = np.arange(scores.shape[3])
-        found = scores[:, own[:, None], best, windows[None]]
+        chosen = scores[:, own[:, None], best, windows[None]]
     else:
-        found = scores[:, own, best[:, 0]]
-    return found[SDR], found[ISR], found[SIR], found[SAR], best
+        chosen = scores[:, own, best[:, 0]]
+    return chosen[SDR], chosen[ISR], chosen[SIR], chosen[SAR], best
 
 
-class _Filters:
-    """The projections of estimates on references, for the pairs that are wanted."""
+def _projections(truth: Real, estimates: Real, taps: int, pairs: Sequence[Pair]) -> Projections:
+    """The filters for ``pairs``, from sources ``[sources, samples, channels]``."""
+    span = Span.of(_rows(truth), truth.shape[2], taps)
+    return project(span, _rows(estimates), pairs)
 
-    def __init__(self, truth: Real, heard: Real, taps: int, pairs: list[tuple[int, int]]) -> None:
-        self.taps, self.pairs = taps, pairs
-        self.width = truth.shape[2]
-        references, estimates = _rows(truth), _rows(heard)
-        fft = max(16384, 8 * 2 ** (taps - 1).bit_length())
-        corr = lagged_correlations(references, references, taps, fft=fft)
-        sides = lagged_correlations(references, estimates, taps, fft=fft)[..., taps - 1 :]
-        rows = independent_rows(references, range(len(references)))
-        self.whole = gram(corr, rows, taps)
-        self.whole_filters = self._solved(self.whole, sides)
-        self.own: list[Gram] = []
-        self.own_filters: dict[tuple[int, int], Real] = {}
-        for j in range(len(truth)):
-            mine = range(j * self.width, (j + 1) * self.width)
-            self.own.append(gram(corr, independent_rows(references, mine), taps))
-        for j, k in pairs:
-            self.own_filters[j, k] = self._solved(self.own[j], sides[:, self._channels(k)])
 
-    def _channels(self, source: int) -> slice:
-        return slice(source * self.width, (source + 1) * self.width)
-
-    def _solved(self, matrix: Gram, sides: Real) -> Real:
-        """``[rows, heard, taps]`` filters."""
-        count = len(matrix.rows)
-        right = sides[list(matrix.rows)].transpose(0, 2, 1).reshape(count * self.taps, -1)
-        return matrix.solve(right).reshape(count, self.taps, -1).transpose(0, 2, 1)
-
-    def scores(
-        self, truth: Real, heard: Real, *, sources: bool
-    ) -> dict[tuple[int, int], tuple[float, float, float, float]]:
-        """SDR, ISR, SIR, SAR of one window for each pair."""
-        from scipy.fft import next_fast_len, rfft
-
-        fft = next_fast_len(truth.shape[1] + self.taps - 1, real=True)
-
-        def transform(rows: Any) -> Complex:
-            out: Complex = rfft(rows, fft, axis=-1)
-            return out
-
-        spectra = transform(np.stack(_rows(truth)))
-        found = {}
-        for j, k in self.pairs:
-            own = filtered(spectra, self.own[j].rows, transform(self.own_filters[j, k]))
-            filters = transform(self.whole_filters[:, self._channels(k)])
-            whole = filtered(spectra, self.whole.rows, filters)
-            estimate = transform(heard[k].T)
-            target = spectra[self._channels(j)]
-            sums = [spectral_energy(x, fft) for x in (own, whole, whole - own, estimate - whole)]
-            sir, sar = db(sums[0], sums[2]), db(sums[1], sums[3])
-            if sources:
-                sdr, isr = db(sums[0], spectral_energy(estimate - own, fft)), np.nan
-            else:
-                sdr = db(energy(truth[j]), energy(truth[j] - heard[k]))
-                isr = db(energy(truth[j]), spectral_energy(own - target, fft))
-            found[j, k] = (sdr, isr, sir, sar)
-        return found
+def _window_scores(
+    projections: Projections, truth: Real, estimates: Real, *, sources: bool
+) -> dict[Pair, tuple[float, float, float, float]]:
+    """SDR, ISR, SIR, SAR of one window for each pair."""
+    window = projections.window(np.stack(_rows(truth)))
+    scores = {}
+    for j, k in projections.filters:
+        parts = window.parts((j, k), window.transform(estimates[k].T))
+        if sources:
+            sdr, isr = parts.filtered_sdr, np.nan
+        else:
+            target = energy(truth[j])
+            sdr = ratio_db(target, energy(truth[j] - estimates[k]))
+            isr = ratio_db(target, parts.spatial)
+        scores[j, k] = (sdr, isr, parts.sir, parts.sar)
+    return scores
 
 
 def _rows(sources: Real) -> list[Any]:

@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 
 from benchsep.audio import STEMS, Audio
-from benchsep.metrics.bsseval import (
-    MAX_CONDITION,
-    BSSEval,
-    basis_of,
-    frame_scores,
-    gram,
-    independent_rows,
-    lagged_correlations,
-    windows,
-)
+from benchsep.metrics.bsseval import MAX_CONDITION, BSSEval, basis_of
+from benchsep.metrics.bsseval.engine import frame_scores, windows
+from benchsep.metrics.bsseval.gram import gram, independent_rows, lagged_correlations
 from benchsep.metrics.metric import References
 from tests.helpers.degraded import degraded
 

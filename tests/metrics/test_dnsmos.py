@@ -7,13 +7,13 @@ import pytest
 
 from benchsep.audio import Audio
 from benchsep.errors import AudioError
-from benchsep.metrics.dnsmos import (
-    DNSMOS,
+from benchsep.metrics.dnsmos import DNSMOS
+from benchsep.metrics.dnsmos.graphs import graph_path
+from benchsep.metrics.dnsmos.network import (
     RATE,
     WINDOW,
     dnsmos,
     dnsmos_embedding,
-    graph_path,
     p835_outputs,
     p835_plainly,
     window_starts,
@@ -119,7 +119,7 @@ def test_the_embedding_is_one_row_a_window(vocals):
 
 def test_graphs_are_cut_only_where_that_is_possible():
     from benchsep.errors import MetricError
-    from benchsep.metrics._onnx import subgraph
+    from benchsep.metrics.dnsmos.onnx import subgraph
 
     model = graph_path("sig_bak_ovr").read_bytes()
     with pytest.raises(MetricError, match="neither inputs nor weights"):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchsep.metrics.librosa_once import mel_filters
+from benchsep.metrics.mel import mel_filters
 
 USE = """
 from benchsep.metrics.librosa_once import import_librosa

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.metrics._onnx import subgraph
+from benchsep.metrics.dnsmos.onnx import subgraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable

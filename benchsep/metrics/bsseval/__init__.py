@@ -1,0 +1,201 @@
+"""BSSEval v4: how far an estimate is from its true stem, and of what the distance is made.
+
+Goal
+----
+The numbers of ``museval`` 0.4.1 (images, 512 taps, one filter per track, one-second windows and
+hops), exactly and about an order of magnitude faster, with a status where museval raises.
+
+An estimate ``e`` of stem ``s`` is split as ``e = s + spatial + interference + artefacts``.
+``P_own`` projects on the 512 delays of the stem's own channels, ``P_all`` on those of every
+stem's channels; ``spatial = P_own e - s``, ``interference = P_all e - P_own e``,
+``artefacts = e - P_all e``. In a window:
+
+=====  ============================================  ==============================
+value  ratio, in dB                                  needs
+=====  ============================================  ==============================
+sdr    ``|s|^2 / |e - s|^2``                         the stem
+isr    ``|s|^2 / |spatial|^2``                       Gram matrix of the stem
+sir    ``|P_own e|^2 / |interference|^2``            both Gram matrices
+sar    ``|P_all e|^2 / |artefacts|^2``               Gram matrix of all stems
+=====  ============================================  ==============================
+
+Conventions
+-----------
+arrays     ``[channels, frames]`` float32 in, float64 inside; channels of all stems stacked
+lags       ``corr[i, j, m]`` is ``sum_t x_i(t) y_j(t + m - (taps - 1))``
+direction  higher is better; a perfect estimate has no finite score (``not_finite``)
+track      nan-median over its windows (v4); the table takes the median over tracks
+silence    silent in museval's sense: the sum over channels is zero. A window in which any stem or
+           any estimate is silent has no value, for every stem (museval writes NaN)
+condition  of each Gram matrix with its diagonal scaled to one, 1-norm; above
+           :data:`MAX_CONDITION` ISR, SIR and SAR mean nothing and say ``ill_conditioned``
+
+Source: Stoeter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018;
+museval 0.4.1 (MIT) is the parity reference. ``docs/metrics/bsseval.md`` has the measurements.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchsep.audio import STEMS
+from benchsep.metrics.bsseval.engine import TAPS, Basis, frame_scores, is_silent
+from benchsep.metrics.guard import broken, pairing
+from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchsep.audio import Audio
+    from benchsep.metrics.metric import Question
+
+    Real = NDArray[np.float64]
+
+MAX_CONDITION = 3e12
+"""Above it ISR, SIR and SAR are ``ill_conditioned``.
+
+The 25 test excerpts of MUSDB18's AAC edition measure 7e10 to 6e11 rounded to 16 bit; decoded to
+float the worst single stem alone has 8e12 to 8e15. See ``docs/metrics/bsseval.md``.
+"""
+
+PERFECT_DB = 150.0
+"""A ratio above this is float32 rounding, not a finite score."""
+
+WINDOW_S = 1.0
+"""Length and hop of the windows, in seconds."""
+
+_QUESTIONS: tuple[tuple[str, Question, int | None], ...] = (
+    ("sdr", "both", 60),
+    ("isr", "quality", None),  # errors of level, panning and frequency response
+    ("sir", "interference", 20),
+    ("sar", "quality", None),
+)
+"""Each value, the question that it answers, and its place as a companion."""
+_VALUES = tuple(name for name, _, _ in _QUESTIONS)
+
+
+class BSSEval:
+    """BSSEval v4 on one-second windows: values ``sdr``, ``isr``, ``sir``, ``sar``."""
+
+    name = "bsseval"
+    version = "1"
+    values = tuple(
+        ValueTraits(
+            name=value,
+            direction=+1,
+            unit="dB",
+            low=None,
+            high=None,
+            digits=2,
+            aggregate="median",
+            window_s=WINDOW_S,
+            waveform_matching=True,
+            speech_model=False,
+            display=f"{value.upper()} (BSSEval v4)",
+            question=question,
+            companion=None,
+            companion_rank=companion_rank,
+            # What papers print as progress.
+            tie_margin=0.25,
+            # SDR: the error is louder than the stem. The others have no such bound.
+            failure=0.0 if value == "sdr" else None,
+            drift=Tolerance(0.02, 0.01, "moved by 1e-4 dB"),
+            rank=130,
+            overview=value == "sdr",
+            own_table=True,
+            aliases=(value,),
+        )
+        for value, question, companion_rank in _QUESTIONS
+    )
+    default: int | None = 5
+    needs_reference = True
+    rate = None
+    channels: Literal["any"] = "any"
+    domain: Literal["any"] = "any"
+    default_stems = STEMS
+    licence = "MIT"
+    source = "Stoeter, Liutkus, Ito, LVA/ICA 2018; values of museval 0.4.1"
+    silence = (
+        "A silent reference is ref_silent and spans nothing for the other stems, a silent estimate "
+        "is est_silent; a window where any stem is silent has no value for any, as in museval."
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """What moves a value: filter length, window, and the bound of ``ill_conditioned``."""
+        return {
+            "taps": TAPS,
+            "window_s": WINDOW_S,
+            "hop_s": WINDOW_S,
+            "max_condition": MAX_CONDITION,
+        }
+
+    def available(self) -> str:
+        """Always: numpy and scipy are all it needs."""
+        return ""
+
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        """Scores of ``stems``; see the module for statuses.
+
+        Every usable estimate takes part in the rule that a silent window of one stem has no value
+        for any, also those not in ``stems``, so that a subset scores as the whole does.
+        """
+        checked = {s: _check(references, estimates, s) for s in {*stems, *estimates}}
+        usable = {s: checked[s][1].samples for s in references.stems if not checked.get(s, "-")[0]}
+        basis = basis_of(references) if usable else None
+        frames = frame_scores(basis, usable) if basis else {}
+        return {
+            stem: _scores(basis, stem, frames[stem])
+            if basis and stem in frames
+            else {value: Score.missing(checked[stem][0]) for value in _VALUES}
+            for stem in stems
+        }
+
+
+def basis_of(references: References) -> Basis | None:
+    """:meth:`Basis.of`, once per track."""
+    key = ("bsseval", "basis")
+    if key not in references.cache:
+        references.cache[key] = Basis.of(references)
+    basis: Basis | None = references.cache[key]
+    return basis
+
+
+def _check(references: References, estimates: dict[str, Audio], stem: str) -> tuple[str, Audio]:
+    """Why a stem cannot be scored (empty when it can), and the estimate to score."""
+    status, estimate = pairing(references, estimates, stem)
+    if status:
+        return status, estimate
+    for other, audio in references.stems.items():
+        if status := broken(f"the reference of {other}", audio):
+            return status, estimate
+    if is_silent(references.stems[stem].samples):
+        return "ref_silent", estimate
+    return "est_silent" if is_silent(estimate.samples) else "", estimate
+
+
+def _scores(basis: Basis, stem: str, frames: Real) -> dict[str, Score]:
+    """Median over windows, and the status of each value."""
+    span = basis.span
+    condition = max(span.own[basis.stems.index(stem)].condition, span.whole.condition)
+    no_reference = bool(basis.silent.all())
+    return {
+        # SDR needs no projection, so no matrix can spoil it.
+        value: _track_score(row, 0.0 if value == "sdr" else condition, no_reference)
+        for value, row in zip(_VALUES, frames, strict=True)
+    }
+
+
+def _track_score(row: Real, condition: float, no_reference: bool) -> Score:
+    listed = tuple(float(v) if np.isfinite(v) and v < PERFECT_DB else None for v in row)
+    known = row[~np.isnan(row)]
+    if not len(known):
+        return Score(None, "ref_silent" if no_reference else "est_silent", listed)
+    value = float(np.median(np.where(known > PERFECT_DB, np.inf, known)))
+    if not np.isfinite(value):
+        return Score(None, "not_finite", listed)
+    status = "ill_conditioned" if condition > MAX_CONDITION else "ok"
+    return Score(value, status, listed)

@@ -1,0 +1,172 @@
+"""Correlations of long signals, and the normal equations of their delayed copies.
+
+Conventions
+-----------
+K      channels of all references, stacked
+taps   length of the distortion filters: each channel spans itself and its ``taps - 1`` delays
+lag    ``m`` of ``sum_t x(t) y(t + m)``
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Real = NDArray[np.float64]
+
+FFT = 16384
+"""Block length of the correlations' transforms."""
+
+
+def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT) -> Real:
+    """Cross-correlations of all rows of ``x`` with all rows of ``y``, at the lags needed only.
+
+    Blocks of ``x`` meet the part of ``y`` that they can reach; products are added up in
+    frequency, so one inverse transform serves the whole song and memory does not grow with it.
+
+    Parameters
+    ----------
+    x, y
+        lists of equally long vectors ``[T]``.
+    lags
+        lags from ``-(lags - 1)`` to ``lags - 1`` are formed.
+    fft
+        block transform length, well above ``2 * lags``.
+
+    Returns
+    -------
+    float64 ``[len(x), len(y), 2 * lags - 1]``, entry ``m`` for lag ``m - (lags - 1)``.
+    """
+    from scipy.fft import irfft, rfft
+
+    frames, reach = len(x[0]), lags - 1
+    step = fft - 2 * reach
+    total = np.zeros((len(x), len(y), fft // 2 + 1), np.complex128)
+    left, right = np.zeros((len(x), fft)), np.zeros((len(y), fft))
+    product = np.empty(fft // 2 + 1, np.complex128)
+    for start in range(0, frames, step):
+        stop = min(start + step, frames)
+        left[:, stop - start :] = 0.0
+        for row, signal in zip(left, x, strict=True):
+            row[: stop - start] = signal[start:stop]
+        lo, hi = max(start - reach, 0), min(stop + reach, frames)
+        right[:] = 0.0
+        for row, signal in zip(right, y, strict=True):
+            row[lo - start + reach : hi - start + reach] = signal[lo:hi]
+        near, far = np.conj(rfft(left, axis=1)), rfft(right, axis=1)
+        for i in range(len(x)):
+            for j in range(len(y)):
+                np.multiply(near[i], far[j], out=product)
+                total[i, j] += product
+    out: Real = irfft(total, fft, axis=2)[..., : 2 * lags - 1]
+    return out
+
+
+@dataclass
+class Gram:
+    """A factorised Gram matrix of delayed channels.
+
+    ``condition`` is that of the matrix with unit diagonal, 1-norm, infinite when singular.
+    """
+
+    rows: tuple[int, ...]
+    """Which of the stacked channels span the space."""
+    scale: Real
+    factor: Any
+    kind: Literal["cholesky", "lu", "lstsq"]
+    condition: float
+
+    def solve(self, right: Real) -> Real:
+        """Filters ``[rows * taps, n]`` for correlations ``[rows * taps, n]``."""
+        from scipy import linalg
+
+        scaled = np.asfortranarray(right * self.scale[:, None])
+        if self.kind == "cholesky":
+            out = linalg.cho_solve((self.factor, True), scaled, check_finite=False)
+        elif self.kind == "lu":
+            out = linalg.lu_solve(self.factor, scaled, check_finite=False)
+        else:
+            out = linalg.lstsq(self.factor, scaled, check_finite=False, lapack_driver="gelsy")[0]
+        solved: Real = out * self.scale[:, None]
+        return solved
+
+
+def gram(corr: Real, rows: tuple[int, ...], taps: int) -> Gram:
+    """Build, measure and factorise the Gram matrix of ``rows``.
+
+    Cholesky costs half of LU and needs one copy of the matrix; where rounding has made the
+    matrix indefinite LU solves it as museval does, and least squares where even LU meets a zero
+    pivot. Both cases are far beyond :data:`benchsep.metrics.bsseval.MAX_CONDITION`.
+
+    Parameters
+    ----------
+    corr
+        ``[K, K, 2 * taps - 1]`` correlations of all channels.
+    rows
+        the channels to span.
+    """
+    from scipy.linalg import LinAlgError, cholesky, lapack
+
+    matrix, scale = _gram_matrix(corr, rows, taps)
+    norm = _one_norm(matrix, taps)
+    try:
+        factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        rcond, _ = lapack.dpocon(factor, norm, uplo="L")
+        return Gram(rows, scale, factor, "cholesky", 1.0 / rcond if rcond > 0 else np.inf)
+    except LinAlgError:
+        matrix, scale = _gram_matrix(corr, rows, taps)
+    factor, pivots, info = lapack.dgetrf(matrix, overwrite_a=True)
+    if info == 0:
+        rcond, _ = lapack.dgecon(factor, norm)
+        condition = 1.0 / rcond if rcond > 0 else np.inf
+        return Gram(rows, scale, (factor, pivots), "lu", max(condition, 1.0 / np.finfo(float).eps))
+    matrix, scale = _gram_matrix(corr, rows, taps)
+    return Gram(rows, scale, matrix, "lstsq", np.inf)
+
+
+def _gram_matrix(corr: Real, rows: tuple[int, ...], taps: int) -> tuple[Real, Real]:
+    """The symmetric block-Toeplitz matrix, Fortran order, unit diagonal; and its scaling.
+
+    Block ``(i, j)``, ``[taps, taps]``, holds ``sum_t x_i(t - a) x_j(t - b)`` at ``[a, b]``, which
+    is the correlation at lag ``a - b``. Each is divided by the norms of both channels, so that the
+    condition does not measure how loud the channels are; ``scale`` undoes it in the solution.
+    """
+    lags = np.arange(taps)
+    index = lags[:, None] - lags[None, :] + taps - 1  # of lag a - b in corr[i, j]
+    # museval's epsilon keeps an all-zero channel solvable (its filter is zero).
+    energy = np.array([corr[r, r, taps - 1] for r in rows]) + np.finfo(float).eps
+    matrix = np.empty((len(rows) * taps,) * 2, order="F")
+    for i, row in enumerate(rows):
+        for j, col in enumerate(rows):
+            weighted = corr[row, col] / np.sqrt(energy[i] * energy[j])
+            if i == j:
+                weighted[taps - 1] = 1.0
+            matrix[i * taps : (i + 1) * taps, j * taps : (j + 1) * taps] = weighted[index]
+    return matrix, np.repeat(1.0 / np.sqrt(energy), taps)
+
+
+def _one_norm(matrix: Real, chunk: int) -> float:
+    """Largest absolute column sum, without a second matrix in memory."""
+    return max(
+        float(np.abs(matrix[:, c : c + chunk]).sum(0).max())
+        for c in range(0, matrix.shape[1], chunk)
+    )
+
+
+def independent_rows(signals: list[Any], rows: range) -> tuple[int, ...]:
+    """``rows`` without channels that are zero or copies of an earlier one.
+
+    A mono stem stored as stereo spans the same space as one channel of it, and makes the Gram
+    matrix singular; the projections are the same without the copy.
+    """
+    kept: list[int] = []
+    for row in rows:
+        copied = any(np.array_equal(signals[row], signals[k]) for k in kept)
+        if not copied and signals[row].any():
+            kept.append(row)
+    return tuple(kept)

@@ -1,0 +1,131 @@
+"""DNSMOS: how a listener to speech would rate a signal, guessed without a reference.
+
+Conventions
+-----------
+rate       16 kHz; other rates are resampled (:meth:`benchsep.audio.Audio.resampled`)
+channels   mono: the mean over channels
+level      untouched (the networks see absolute level); samples beyond [-1, 1] are clipped
+           there, as writing the estimate to a 16-bit file would, where ``speechmos`` refuses
+length     20 ms at least (``too_short``); a signal under 9.01 s is doubled until it is not
+           shorter (``speechmos``)
+direction  higher is better, 1 to 5
+silence    a silent estimate has no value (``est_silent``); the reference is never looked at
+
+Values
+------
+ovrl, sig, bak  P.835: overall, voice, background (network ``sig_bak_ovr``, quadratic map)
+p808            P.808 overall opinion (network ``model_v8``)
+
+Each is the mean over windows of 9.01 s, one a second. Two habits of ``speechmos`` 0.0.1.1
+are kept, since they are part of its values: the number of windows is counted from whole
+seconds, and a window whose rounded end falls one sample early is left out (a third of the
+windows of a minute). ``docs/metrics/dnsmos.md`` has the parity table.
+
+Both networks were made for telephone-like speech. On singing they tell a mixture from
+vocals and not good from perfect: true vocals score about 2. Always read them beside the
+``reference`` row.
+
+Source: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022; the ONNX graphs shipped in the
+``speechmos`` wheel, byte for byte those of microsoft/DNS-Challenge.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.errors import Unavailable
+from benchsep.metrics._stems import every, score_each
+from benchsep.metrics.dnsmos.graphs import GRAPHS, graph_path
+from benchsep.metrics.dnsmos.network import RATE, SHORTEST, dnsmos
+from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+
+if TYPE_CHECKING:
+    from benchsep.audio import Audio
+    from benchsep.metrics._stems import Channels
+    from benchsep.metrics.metric import Domain, Question, References
+
+
+def _value(name: str, display: str, question: Question) -> ValueTraits:
+    return ValueTraits(
+        name=name,
+        direction=+1,
+        unit="MOS",
+        low=1.0,
+        high=5.0,
+        digits=2,
+        aggregate="mean",
+        window_s=None,
+        waveform_matching=False,
+        speech_model=True,
+        display=display,
+        question=question,
+        companion=None,
+        companion_rank=None,
+        # A tenth of the step from the mixture (OVRL 1.10) to the true vocals (2.15).
+        tie_margin=0.10,
+        # The true vocals of a song score anything from 1.1 to 3: no value is a failure.
+        failure=None,
+        drift=Tolerance(0.02, 0.01, "float32 network; CPU kernels differ"),
+        rank=80,
+        overview=name == "ovrl",
+        own_table=False,
+        aliases=(),
+    )
+
+
+class DNSMOS:
+    """The metric ``dnsmos``: see the module."""
+
+    name = "dnsmos"
+    version = "1"
+    values: tuple[ValueTraits, ...] = (
+        _value("ovrl", "DNSMOS OVRL", "quality"),
+        _value("sig", "DNSMOS SIG", "quality"),
+        _value("bak", "DNSMOS BAK", "interference"),  # P.835: how intrusive is the background?
+        _value("p808", "DNSMOS P.808", "quality"),
+    )
+    default: int | None = 6
+    needs_reference = False
+    rate: int | None = RATE
+    channels: Channels = "mono"
+    domain: Domain = "speech"
+    default_stems: tuple[str, ...] = ("vocals",)
+    licence = "code MIT, networks CC BY 4.0 (microsoft/DNS-Challenge, through speechmos)"
+    source = "Reddy et al., DNSMOS P.835, ICASSP 2022; values of speechmos 0.0.1.1"
+    silence = "a silent estimate has no value (est_silent); the reference is not used"
+
+    def settings(self) -> dict[str, Any]:
+        return {"graphs": {name: sha[:16] for name, sha in GRAPHS.items()}}
+
+    def available(self) -> str:
+        if importlib.util.find_spec("onnxruntime") is None:
+            return "DNSMOS runs on onnxruntime: pip install onnxruntime"
+        try:
+            for name in GRAPHS:
+                graph_path(name)
+        except Unavailable as error:
+            return str(error)
+        return ""
+
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        return score_each(self.values, estimates, stems, self._score)
+
+    def _score(self, estimate: Audio) -> dict[str, Score]:
+        signal = np.clip(estimate.mono().resampled(RATE).samples[0], -1, 1)
+        if len(signal) < SHORTEST:
+            return every(self.values, "too_short")
+        if not signal.any():
+            return every(self.values, "est_silent")
+        try:
+            found = dnsmos(signal)
+        except Unavailable as error:
+            return every(self.values, f"unavailable: {error}")
+        return {
+            name: Score(float(windows.mean()), frames=tuple(map(float, windows)))
+            for name, windows in found.items()
+        }

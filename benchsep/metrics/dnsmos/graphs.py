@@ -1,0 +1,72 @@
+"""The ONNX graphs of DNSMOS: where they are, and one session for each.
+
+They come with the ``speechmos`` wheel, byte for byte those of microsoft/DNS-Challenge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import threading
+from pathlib import Path
+from typing import Any
+
+from benchsep.errors import Unavailable
+from benchsep.metrics.dnsmos.p835 import split_graph
+
+GRAPHS = {
+    "sig_bak_ovr": "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+    "model_v8": "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
+}
+"""sha256 of the two graphs."""
+
+
+def graph_path(name: str) -> Path:
+    """The graph's path in the installed ``speechmos`` package, which is not imported.
+
+    Raises
+    ------
+    Unavailable
+        if the package is not installed, or the file is not the one that these values mean.
+    """
+    spec = importlib.util.find_spec("speechmos")
+    if spec is None or spec.origin is None:
+        raise Unavailable("the DNSMOS networks come with speechmos: pip install speechmos==0.0.1.1")
+    path = Path(spec.origin).parent / "dnsmos_models" / f"{name}.onnx"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+    if digest != GRAPHS[name]:
+        raise Unavailable(
+            f"{path}: found {digest[:12]}, expected sha256 {GRAPHS[name][:12]}…: "
+            "pip install --force-reinstall --no-deps speechmos==0.0.1.1"
+        )
+    return path
+
+
+_lock = threading.Lock()
+_sessions: dict[str, Any] = {}
+
+
+def session(name: str) -> Any:
+    """One single-threaded session per graph and process: cores are used by whole tracks.
+
+    ``lower`` and ``upper`` are the two parts of ``sig_bak_ovr``.
+    """
+    with _lock:
+        if name not in _sessions:
+            if name in ("lower", "upper"):
+                parts = split_graph(graph_path("sig_bak_ovr").read_bytes())
+                _sessions["lower"], _sessions["upper"] = map(_open, parts)
+            else:
+                _sessions[name] = _open(graph_path(name).read_bytes())
+        return _sessions[name]
+
+
+def _open(model: bytes) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise Unavailable("DNSMOS runs on onnxruntime: pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
