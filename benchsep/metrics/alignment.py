@@ -38,16 +38,16 @@ CI-SDR (Boeddeker et al., ICASSP 2021: SDR after a filter).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep.audio import STEMS
-from benchsep.metrics._stems import score_pairs
 from benchsep.metrics.bsseval.gram import lagged_correlations
 from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 from benchsep.metrics.sdr import PERFECT_DB, energies, inner_products
+from benchsep.metrics.stems import score_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
+    from benchsep.metrics.metric import Channels, Domain
 
     Samples = NDArray[np.float32]
     Real = NDArray[np.float64]
@@ -260,14 +261,12 @@ class Alignment:
         _reading("level", "dB", Tolerance(0.01, 0.005, "moved by 3e-6 dB at -80 dB")),
     )
     default: int | None = None
-    needs_reference = True
-    rate = None
-    channels: Literal["any"] = "any"
-    domain: Literal["any"] = "any"
+    rate: int | None = None
+    channels: Channels = "any"
+    domain: Domain = "any"
     default_stems = STEMS
     licence = "MIT"
     source = "benchsep's own ladder; gain as SI-SDR (Le Roux 2019), filter as CI-SDR (2021)"
-    silence = "A silent reference is ref_silent, a silent estimate est_silent."
 
     def settings(self) -> dict[str, Any]:
         """Largest delay, filter length, STFT."""
@@ -294,9 +293,7 @@ class Alignment:
                 "level": Score(found.level),
             }
 
-        return score_pairs(
-            self.values, references, estimates, stems, one, silent_estimate="est_silent"
-        )
+        return score_pairs(self, references, estimates, stems, one, silent_estimate="est_silent")
 
 
 def _finite(value: float) -> Score:

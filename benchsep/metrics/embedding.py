@@ -41,15 +41,14 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.errors import MetricError, Unavailable
-from benchsep.metrics._stems import every, score_pairs
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_prepared
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Channels, Domain, References
 
     Rows = NDArray[np.float64]
 
@@ -114,9 +113,7 @@ class EmbeddingDistance:
 
     version = "1"
     default: int | None = None
-    needs_reference = True
     channels: Channels = "mono"
-    silence = "silent reference: no value (ref_silent); silent estimate: its distance"
 
     def __init__(
         self,
@@ -175,24 +172,22 @@ class EmbeddingDistance:
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-            truth, found = (
-                audio.mono().resampled(self.embedding.rate).samples[0]
-                for audio in (reference, estimate)
-            )
-            if len(truth) < self.embedding.shortest:
-                return every(self.values, "too_short")
-            key = (self.name, stem)
+        def prepare(reference: Audio) -> Rows | str:
+            if reference.frames < self.embedding.shortest:
+                return "too_short"
             try:
-                if key not in references.cache:
-                    references.cache[key] = self.embedding(truth)
-                rows = self.embedding(found)
+                return self.embedding(reference.samples[0])
+            except Unavailable as error:
+                return f"unavailable: {error}"
+
+        def score(expected: Rows, estimate: Audio) -> dict[str, Score]:
+            try:
+                rows = self.embedding(estimate.samples[0])
             except Unavailable as error:
                 return every(self.values, f"unavailable: {error}")
-            expected = references.cache[key]
             return {"mse": Score(mse(expected, rows)), "fad": Score(frechet(expected, rows))}
 
-        return score_pairs(self.values, references, estimates, stems, score)
+        return score_prepared(self, references, estimates, stems, prepare, score)
 
 
 class VoiceEmbedding:

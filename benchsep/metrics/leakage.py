@@ -46,16 +46,15 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
-from benchsep.metrics._stems import every, mismatch, score_pairs
 from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, mismatch, score_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Channels, Domain, References
 
     Array = NDArray[np.float32]
     Powers = NDArray[np.float64]
@@ -94,6 +93,18 @@ def bleed_gains(estimate: Powers, sources: list[Powers]) -> NDArray[np.float64]:
         Band powers ``[bands, frames]``.
     sources
         Band powers of the references, each as large; none all zero.
+
+    Notes
+    -----
+    With ``P_s(n)`` the power of source ``s`` in band and frame ``n`` and a flat noise ``P_0 = 1``,
+    the model is ``M(n) = sum_s g_s P_s(n)``, ``g_s >= 0``. A power spectrum deviates in
+    proportion to itself, so the error is weighted with the inverse of the model::
+
+        minimise  sum_n ( (E(n) - M(n)) / M'(n) )^2
+
+    where ``M'`` is the model of the round before: iteratively reweighted least squares, which
+    starts from the sum of all sources and of the estimate. Small powers count as much as large
+    ones: bands and frames where a source stands alone decide on its gain.
     """
     from scipy.optimize import nnls
 
@@ -108,11 +119,13 @@ def bleed_gains(estimate: Powers, sources: list[Powers]) -> NDArray[np.float64]:
     model = total[heard]
     gains = np.zeros(len(parts))
     for _ in range(ROUNDS):
-        weighted = parts / (model + least)
+        weighted = parts / (model + least)  # P_s / M', [sources + 1, N]
         norms = np.sqrt((weighted**2).sum(1))
-        weighted /= norms[:, None]
+        weighted /= norms[:, None]  # unit rows: the condition no longer depends on their levels
+        # Normal equations A A^T g = A (E / M'), with A the weighted rows: [S + 1, S + 1], [S + 1]
         gram, right = weighted @ weighted.T, weighted @ (target / (model + least))
-        # nnls wants a matrix, not its normal equations: any square root of the Gram serves.
+        # nnls takes a matrix and not its normal equations. With L L^T = A A^T the problem
+        # |L^T g - L^-1 right| has the same ones, and S + 1 rows in place of N.
         root = np.linalg.cholesky(gram + np.eye(len(gram)) * 1e-12)
         gains = nnls(root.T, np.linalg.solve(root, right))[0] / norms
         model = gains @ parts
@@ -272,7 +285,6 @@ class _Traits:
 
     default: int | None = None
     version = "1"
-    needs_reference = True
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"
@@ -295,7 +307,6 @@ class Leakage(_Traits):
         replace(_LEVEL, name="invented", high=0.0, display="Invented energy", question="quality"),
     )
     source = "defined in benchsep.metrics.leakage"
-    silence = "silent reference: only `silence`, `invented`, `from_*`; silent estimate: `silence`"
 
     def settings(self) -> dict[str, Any]:
         return {"size": SIZE, "hop": HOP, "bands": BANDS, "rounds": ROUNDS}
@@ -310,7 +321,7 @@ class Leakage(_Traits):
             scores["silence"] = self._in_silence(references, reference, estimate)
             return scores
 
-        return score_pairs(self.values, references, estimates, stems, score, silent_reference="")
+        return score_pairs(self, references, estimates, stems, score, silent_reference="")
 
     def _in_silence(self, references: References, reference: Audio, estimate: Audio) -> Score:
         mixture = references.mixture
@@ -375,7 +386,6 @@ class Bleedless(_Traits):
     name = "bleedless"
     values = (_BLEEDLESS, _FULLNESS)
     source = "ZFTurbo/Music-Source-Separation-Training utils/metrics.py"
-    silence = "silent reference: no value (ref_silent); silent estimate: no value (est_silent)"
 
     def settings(self) -> dict[str, Any]:
         return {"size": MSST_SIZE, "hop": MSST_HOP, "bands": MSST_BANDS}
@@ -384,7 +394,7 @@ class Bleedless(_Traits):
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
         return score_pairs(
-            self.values, references, estimates, stems, self._score, silent_estimate="est_silent"
+            self, references, estimates, stems, self._score, silent_estimate="est_silent"
         )
 
     def _score(self, reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
@@ -400,7 +410,6 @@ class Consistency(_Traits):
     name = "consistency"
     values = (_RESIDUAL,)
     source = "defined in benchsep.metrics.leakage"
-    silence = "defined for silent stems; no value where the mixture is silent (ref_silent)"
 
     def settings(self) -> dict[str, Any]:
         return {}

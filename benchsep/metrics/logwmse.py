@@ -33,15 +33,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import AudioError
-from benchsep.metrics._stems import every, score_pairs
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Channels, Domain, References
 
 RATE = 44_100
 TAPS = 4000
@@ -72,7 +71,11 @@ def logwmse(
 
 
 def weighted_energy(signal: NDArray[Any]) -> float:
-    """Energy after the filter, by Parseval: no filtered signal is ever made."""
+    """Energy after the filter, by Parseval: no filtered signal is ever made.
+
+    ``sum_t |(h * x)(t)|^2 = sum_k |H(k)|^2 |X(k)|^2 / size`` with transforms that are long enough
+    for the whole filtered signal, ``len(x) + TAPS - 1`` samples.
+    """
     from scipy.fft import next_fast_len, rfft
 
     if not signal.any():
@@ -174,14 +177,12 @@ class LogWMSE:
         ),
     )
     default: int | None = None
-    needs_reference = True
     rate: int | None = RATE
     channels: Channels = "any"
     domain: Domain = "any"
     default_stems: tuple[str, ...] = ("vocals", "drums", "bass", "other")
     licence = "MIT (own code)"
     source = "Jordal, log-wmse-audio-quality; values of torch-log-wmse 1.1"
-    silence = "defined for a silent reference and a silent estimate"
 
     def settings(self) -> dict[str, Any]:
         return {"taps": TAPS, "eps": EPS}
@@ -198,13 +199,11 @@ class LogWMSE:
             return {stem: every(self.values, status) for stem in stems}
 
         def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-            if (mixture.rate, mixture.frames) != (reference.rate, reference.frames):
+            given = references.stems[stem]
+            if (mixture.rate, mixture.frames) != (given.rate, given.frames):
                 return every(self.values, "failed: mixture and reference differ in rate or length")
-            scaled = mixture.to_channels(reference.channels)
-            channels = zip(
-                *(audio.resampled(RATE).samples for audio in (reference, estimate, scaled)),
-                strict=True,
-            )
+            scale = mixture.to_channels(given.channels).resampled(RATE)
+            channels = zip(reference.samples, estimate.samples, scale.samples, strict=True)
             return {"": Score(float(np.mean([logwmse(*each) for each in channels])))}
 
-        return score_pairs(self.values, references, estimates, stems, score, silent_reference="")
+        return score_pairs(self, references, estimates, stems, score, silent_reference="")

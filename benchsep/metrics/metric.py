@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from benchsep.audio import Audio
 
+Channels = Literal["mono", "stereo", "any"]
 Domain = Literal["music", "speech", "any"]
 Question = Literal["quality", "interference", "both", "other"]
 """What a listener would be asked: how good does it sound (``quality``), how much of the rest is
@@ -149,10 +150,11 @@ class Metric(Protocol):
     version: str
     """Changes whenever a value may change: it is part of each cell's key."""
     values: tuple[ValueTraits, ...]
-    needs_reference: bool
     rate: int | None
-    """Rate at which it works, ``None`` for the signal's own."""
-    channels: Literal["mono", "stereo", "any"]
+    """Rate at which it works, ``None`` for the signal's own. The loops of
+    :mod:`benchsep.metrics.stems` convert to it."""
+    channels: Channels
+    """Channels on which it works; ``mono`` is their mean. Converted by the same loops."""
     domain: Domain
     default_stems: tuple[str, ...]
     """Stems scored unless the user asks for more (DNSMOS, NISQA: vocals)."""
@@ -162,8 +164,6 @@ class Metric(Protocol):
     licence: str
     source: str
     """Paper, equation, upstream package and version."""
-    silence: str
-    """One sentence: what a silent reference or estimate gives."""
 
     def settings(self) -> dict[str, Any]:
         """Whatever moves a value besides ``version`` (weights hash, window): part of the key."""

@@ -47,16 +47,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import AudioError, Unavailable
-from benchsep.metrics._stems import every, score_each
 from benchsep.metrics.librosa_once import import_librosa
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Channels, Domain, References
 
 RATE = 48_000
 SHA256 = "7ec4cf937514dd3f8860b21e66fabd8ca87a168572675ef8d979c4c4ad2e805c"
@@ -240,14 +239,12 @@ class NISQA:
     version = "1"
     values: tuple[ValueTraits, ...] = tuple(map(_value, OUTPUTS))
     default: int | None = 7
-    needs_reference = False
     rate: int | None = RATE
     channels: Channels = "mono"
     domain: Domain = "speech"
     default_stems: tuple[str, ...] = ("vocals",)
     licence = "code Apache-2.0 and MIT; weights CC BY-NC-SA 4.0, supplied by the user"
     source = "Mittag et al., NISQA, Interspeech 2021; values of torchmetrics 1.9"
-    silence = "a silent estimate has no value (est_silent); the reference is not used"
 
     def __init__(self, weights: str | Path | None = None) -> None:
         self._weights = Path(weights) if weights else None
@@ -293,10 +290,10 @@ class NISQA:
             path = self.resolved()
         except Unavailable as error:
             return {stem: every(self.values, f"unavailable: {error}") for stem in stems}
-        return score_each(self.values, estimates, stems, lambda audio: self._score(audio, path))
+        return score_each(self, estimates, stems, lambda audio: self._score(audio, path))
 
     def _score(self, estimate: Audio, path: Path) -> dict[str, Score]:
-        signal = estimate.mono().resampled(RATE).samples[0]
+        signal = estimate.samples[0]
         if len(signal) < SHORTEST:
             return every(self.values, "too_short")
         if not signal.any():

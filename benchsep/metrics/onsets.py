@@ -33,16 +33,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.audio import STEMS
-from benchsep.metrics._stems import every, score_pairs
 from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Channels, Domain, References
 
     Vector = NDArray[np.float64]
 
@@ -240,16 +239,12 @@ class Onsets:
         ),
     )
     default: int | None = None
-    needs_reference = True
     rate: int | None = None
     channels: Channels = "mono"
     domain: Domain = "music"
     default_stems: tuple[str, ...] = tuple(stem for stem in STEMS if stem == "drums")
     licence = "MIT (own code)"
     source = "Böck et al., ISMIR 2012 (detector); mir_eval.onset 0.8 (matching); attack: here"
-    silence = (
-        "silent reference: no value (ref_silent); silent estimate: f1, precision, recall are 0"
-    )
 
     def settings(self) -> dict[str, Any]:
         return {"tolerance": TOLERANCE, "threshold": THRESHOLD, "bands": BANDS}
@@ -261,13 +256,13 @@ class Onsets:
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
         def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-            truth, rate = reference.mono().samples[0], reference.rate
+            truth, rate = reference.samples[0], reference.rate
             key = (self.name, stem)
             if key not in references.cache:
                 references.cache[key] = detect(truth, rate)
-            return self._score(references.cache[key], truth, estimate.mono().samples[0], rate)
+            return self._score(references.cache[key], truth, estimate.samples[0], rate)
 
-        return score_pairs(self.values, references, estimates, stems, score)
+        return score_pairs(self, references, estimates, stems, score)
 
     def _score(
         self, expected: Vector, reference: Vector, estimate: Vector, rate: int

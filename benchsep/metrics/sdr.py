@@ -24,15 +24,15 @@ eq. 1 (delta 1e-7); Le Roux et al., "SDR - half-baked or well done?", ICASSP 201
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep.audio import STEMS
-from benchsep.metrics._stems import score_pairs
 from benchsep.metrics.guard import broken
 from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import score_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
+    from benchsep.metrics.metric import Channels, Domain
 
     Samples = NDArray[np.float32]
     Real = NDArray[np.float64]
@@ -191,10 +192,9 @@ _SISAR = replace(_SISIR, name="sar", display="SI-SAR", question="quality", compa
 class _Ratio:
     """What uSDR and SI-SDR share."""
 
-    needs_reference = True
-    rate = None
-    channels: Literal["any"] = "any"
-    domain: Literal["any"] = "any"
+    rate: int | None = None
+    channels: Channels = "any"
+    domain: Domain = "any"
     default_stems = STEMS
     licence = "MIT"
 
@@ -211,7 +211,6 @@ class USDR(_Ratio):
     default: int | None = 3
     values = (_USDR,)
     source = "Mitsufuji et al. 2022, eq. 1 (MDX 2021, SDX 2023); whole song, delta 1e-7"
-    silence = "A silent reference is ref_silent; a silent estimate scores 0 dB."
 
     def settings(self) -> dict[str, Any]:
         return {"delta": DELTA}
@@ -224,7 +223,7 @@ class USDR(_Ratio):
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
             return {"": Score(usdr(reference.samples, estimate.samples))}
 
-        return score_pairs(self.values, references, estimates, stems, one)
+        return score_pairs(self, references, estimates, stems, one)
 
 
 class SISDR(_Ratio):
@@ -235,7 +234,6 @@ class SISDR(_Ratio):
     default: int | None = 4
     values = (_SISDR, _SISIR, _SISAR)
     source = "Le Roux et al., ICASSP 2019; SI-SDR as torchmetrics (zero_mean=False)"
-    silence = "A silent reference is ref_silent, a silent estimate est_silent."
 
     def settings(self) -> dict[str, Any]:
         return {"zero_mean": False, "channels": "joined"}
@@ -250,9 +248,7 @@ class SISDR(_Ratio):
             sdr, sir, sar = sisdr_parts(names.index(stem), span, gram, estimate.samples)
             return {"": finite(sdr), "sir": finite(sir), "sar": finite(sar)}
 
-        return score_pairs(
-            self.values, references, estimates, stems, one, silent_estimate="est_silent"
-        )
+        return score_pairs(self, references, estimates, stems, one, silent_estimate="est_silent")
 
 
 def _span(references: References) -> tuple[list[str], list[Samples], Real]:

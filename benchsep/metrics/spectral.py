@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import AudioError
-from benchsep.metrics._stems import every, score_pairs
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, References
+    from benchsep.metrics.metric import Channels, Domain, References
 
     Array = NDArray[np.float32]
 
@@ -80,10 +79,13 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
 
 
 def _stft_distance(reference: Array, estimate: Array, size: int) -> float:
+    # Sums over all frames and bins, a block of frames [n, size / 2 + 1] at a time:
+    #     spectral convergence  sqrt( sum (|Y| - |X|)^2 / sum |Y|^2 )
+    #     log distance          mean |ln |X| - ln |Y||
     error = energy = logs = 0.0
     count = 0
     for y, x in _spectra(reference, estimate, size, size // 4):
-        y, x = np.maximum(y, EPS), np.maximum(x, EPS)  # powers
+        y, x = np.maximum(y, EPS), np.maximum(x, EPS)  # powers |Y|^2, |X|^2
         error += float(np.square(np.sqrt(y) - np.sqrt(x)).sum(dtype=np.float64))
         energy += float(y.sum(dtype=np.float64))
         # |ln sqrt(x) - ln sqrt(y)| = |ln(x / y)| / 2: one logarithm instead of two.
@@ -107,7 +109,8 @@ def lsd(reference: Array, estimate: Array) -> float:
         raise AudioError("the reference is silent: there is no peak to measure down from")
     total, count = 0.0, 0
     for y, x in _spectra(reference, estimate, LSD_SIZE, LSD_HOP):
-        ratio = 10 * np.log10(np.maximum(x, floor) / np.maximum(y, floor))
+        ratio = 10 * np.log10(np.maximum(x, floor) / np.maximum(y, floor))  # dB, [frames, bins]
+        # Root mean square over the bins of a frame, then the mean over frames.
         total += float(np.sqrt(np.square(ratio).mean(1, dtype=np.float64)).sum())
         count += len(y)
     return total / count
@@ -177,15 +180,14 @@ def _checked(reference: Array, estimate: Array, size: int) -> None:
 class _Spectral:
     """What both metrics share."""
 
+    name: str
     version = "1"
-    needs_reference = True
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"
     default_stems: tuple[str, ...] = ("vocals", "drums", "bass", "other")
     values: tuple[ValueTraits, ...]
     licence = "MIT (own code)"
-    silence = "silent reference: no value (ref_silent); silent estimate: its distance to silence"
     size: int
 
     def available(self) -> str:
@@ -197,7 +199,7 @@ class _Spectral:
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        return score_pairs(self.values, references, estimates, stems, self._score)
+        return score_pairs(self, references, estimates, stems, self._score)
 
     def _score(self, reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
         if reference.frames <= self.size // 2:

@@ -27,9 +27,9 @@ class Level:
 
     name, version = "level", "1"
     values = (ValueTraits("", 1, "", 0, 1),)
-    needs_reference, rate, channels, domain = True, None, "any", "any"
+    rate, channels, domain = None, "any", "any"
     default_stems = STEMS
-    licence, source, silence = "MIT", "this test", "zero"
+    licence, source = "MIT", "this test"
     calls = 0
 
     def settings(self) -> dict[str, object]:

@@ -36,7 +36,7 @@ museval 0.4.1 (MIT) is the parity reference. ``docs/metrics/bsseval.md`` has the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
-    from benchsep.metrics.metric import Question
+    from benchsep.metrics.metric import Channels, Domain, Question
 
     Real = NDArray[np.float64]
 
@@ -110,17 +110,12 @@ class BSSEval:
         for value, question, companion_rank in _QUESTIONS
     )
     default: int | None = 5
-    needs_reference = True
-    rate = None
-    channels: Literal["any"] = "any"
-    domain: Literal["any"] = "any"
+    rate: int | None = None
+    channels: Channels = "any"
+    domain: Domain = "any"
     default_stems = STEMS
     licence = "MIT"
     source = "Stoeter, Liutkus, Ito, LVA/ICA 2018; values of museval 0.4.1"
-    silence = (
-        "A silent reference is ref_silent and spans nothing for the other stems, a silent estimate "
-        "is est_silent; a window where any stem is silent has no value for any, as in museval."
-    )
 
     def settings(self) -> dict[str, Any]:
         """What moves a value: filter length, window, and the bound of ``ill_conditioned``."""

@@ -37,15 +37,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import Unavailable
-from benchsep.metrics._stems import every, score_each
 from benchsep.metrics.dnsmos.graphs import GRAPHS, graph_path
 from benchsep.metrics.dnsmos.network import RATE, SHORTEST, dnsmos
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_each
 
 if TYPE_CHECKING:
     from benchsep.audio import Audio
-    from benchsep.metrics._stems import Channels
-    from benchsep.metrics.metric import Domain, Question, References
+    from benchsep.metrics.metric import Channels, Domain, Question, References
 
 
 def _value(name: str, display: str, question: Question) -> ValueTraits:
@@ -88,14 +87,12 @@ class DNSMOS:
         _value("p808", "DNSMOS P.808", "quality"),
     )
     default: int | None = 6
-    needs_reference = False
     rate: int | None = RATE
     channels: Channels = "mono"
     domain: Domain = "speech"
     default_stems: tuple[str, ...] = ("vocals",)
     licence = "code MIT, networks CC BY 4.0 (microsoft/DNS-Challenge, through speechmos)"
     source = "Reddy et al., DNSMOS P.835, ICASSP 2022; values of speechmos 0.0.1.1"
-    silence = "a silent estimate has no value (est_silent); the reference is not used"
 
     def settings(self) -> dict[str, Any]:
         return {"graphs": {name: sha[:16] for name, sha in GRAPHS.items()}}
@@ -113,10 +110,10 @@ class DNSMOS:
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        return score_each(self.values, estimates, stems, self._score)
+        return score_each(self, estimates, stems, self._score)
 
     def _score(self, estimate: Audio) -> dict[str, Score]:
-        signal = np.clip(estimate.mono().resampled(RATE).samples[0], -1, 1)
+        signal = np.clip(estimate.samples[0], -1, 1)
         if len(signal) < SHORTEST:
             return every(self.values, "too_short")
         if not signal.any():

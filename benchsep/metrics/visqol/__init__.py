@@ -20,19 +20,15 @@ The numbers are those of google/visqol 3.3.3 in audio mode, computed by
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import STEMS
-from benchsep.metrics import guard
 from benchsep.metrics.metric import Companion, References, Score, Tolerance, ValueTraits
+from benchsep.metrics.stems import every, score_prepared
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from benchsep.audio import Audio
-    from benchsep.metrics.metric import Domain
-    from benchsep.metrics.visqol.engine import Reference
+    from benchsep.metrics.metric import Channels, Domain
 
 RATE = 48_000
 LOWEST, HIGHEST = 1.0, 4.738
@@ -82,9 +78,8 @@ class Visqol:
             aliases=("visqol",),
         ),
     )
-    needs_reference = True
     rate: int | None = RATE
-    channels: Literal["mono", "stereo", "any"] = "mono"
+    channels: Channels = "mono"
     domain: Domain = "music"
     default_stems: tuple[str, ...] = STEMS
     default: int | None = 1
@@ -93,7 +88,6 @@ class Visqol:
         "M. Chinen et al., ViSQOL v3, QoMEX 2020; google/visqol conformance 333, audio mode, "
         "nu-SVR; values checked against its conformance list and visqol-python 3.8.0"
     )
-    silence = "a silent reference has no value (ref_silent); a silent estimate scores 1"
 
     def settings(self) -> dict[str, Any]:
         """What moves a value besides the version."""
@@ -107,34 +101,19 @@ class Visqol:
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
         """Score each stem by itself."""
-        return {stem: {"": self._score(references, estimates, stem)} for stem in stems}
+        from benchsep.metrics.visqol.engine import Reference, TooShort
 
-    def _score(self, references: References, estimates: dict[str, Audio], stem: str) -> Score:
-        from benchsep.metrics.visqol.engine import TooShort
+        def prepare(reference: Audio) -> Reference | str:
+            samples = reference.samples[0]
+            try:
+                return Reference(samples) if samples.any() else "ref_silent"
+            except TooShort:
+                return "too_short"
 
-        status, estimate = guard.pairing(references, estimates, stem)
-        if status:
-            return Score.missing(status)
-        try:
-            reference = self._reference(references, stem)
-            if reference is None:
-                return Score.missing("ref_silent")
-            return Score(reference.compare(_mono_48k(estimate)).score)
-        except TooShort:
-            return Score.missing("too_short")
+        def score(reference: Reference, estimate: Audio) -> dict[str, Score]:
+            try:
+                return {"": Score(reference.compare(estimate.samples[0]).score)}
+            except TooShort:
+                return every(self.values, "too_short")
 
-    def _reference(self, references: References, stem: str) -> Reference | None:
-        """The prepared reference, or None when it is silent."""
-        from benchsep.metrics.visqol.engine import Reference
-
-        key = ("visqol", self.version, stem)
-        if key not in references.cache:
-            samples = _mono_48k(references.stems[stem])
-            references.cache[key] = Reference(samples) if samples.any() else None
-        prepared: Reference | None = references.cache[key]
-        return prepared
-
-
-def _mono_48k(audio: Audio) -> NDArray[np.float32]:
-    samples: NDArray[np.float32] = audio.mono().resampled(RATE).samples[0]
-    return samples
+        return score_prepared(self, references, estimates, stems, prepare, score)

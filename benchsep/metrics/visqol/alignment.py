@@ -115,6 +115,8 @@ def best_lag(
         _write_envelope(signal, *shape, padded[-1])
     correlation = _correlation(padded.pop(0), padded.pop(), points)
     lags = np.concatenate([correlation[points - reach :], correlation[: reach + 1]])
+    # Two single-precision values may each be off by SINGLE_ERROR * norms: whatever is further than
+    # twice that below the maximum is not the best lag. Double precision decides among the rest.
     candidates = np.flatnonzero(lags >= lags.max() - 2 * SINGLE_ERROR * norms)
     if len(candidates) > CANDIDATES:
         return best_lag_plain(reference, estimate, kind)
@@ -139,6 +141,10 @@ def _correlation(first: Any, second: Any, points: int) -> Any:
 
 def _chunks_in_reach(ours: NDArray[np.float64], theirs: NDArray[np.float64], at_zero: float) -> int:
     """The fewest chunks of lag beyond which no correlation can reach ``at_zero``."""
+    # At a lag of k >= reach chunks the reference's chunks from k on meet the estimate's up to
+    # CHUNKS - k, so by Cauchy and Schwarz
+    #     corr(lag)^2 <= sum_{i >= reach} |r_i|^2 * sum_{i < CHUNKS - reach} |e_i|^2
+    # and the same with both exchanged for a lag of the other sign.
     for reach in range(1, CHUNKS):
         later = ours[reach:].sum() * theirs[: CHUNKS - reach].sum()
         earlier = ours[: CHUNKS - reach].sum() * theirs[reach:].sum()

@@ -78,6 +78,10 @@ def filter_coefficients() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     gain
         ``[bands]``: what the cascade's output is multiplied with.
     """
+    # A gammatone t^3 exp(-2 pi b t) cos(2 pi f t) has a fourfold pair of poles
+    # exp(-bandwidth T +- i angle); Slaney writes it as four biquads with those poles and one zero
+    # each, at -b1 = (cos +- sqrt(3 +- 2^1.5) sin) / decay. All four share a1 and a2:
+    #     H_k(z) = (1 + b1_k z^-1) / (1 + a1 z^-1 + a2 z^-2)
     period = 1.0 / RATE
     centre = centre_frequencies()
     bandwidth = 1.019 * 2 * np.pi * (centre / EAR_Q + MINIMUM_BANDWIDTH)
@@ -87,6 +91,7 @@ def filter_coefficients() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     inner, outer = np.sqrt(3 - 2**1.5), np.sqrt(3 + 2**1.5)
     zeros = [-(cosine + s * sine) / decay for s in (outer, -outer, inner, -inner)]
 
+    # The gain is one over the cascade's magnitude at the band's centre, z = exp(i angle).
     turn = np.exp(2j * angle)
     near, far = -2 * turn * period, 2 * np.exp(-bandwidth * period + 1j * angle) * period
     poles = -2 / np.exp(2 * bandwidth * period) - 2 * turn + 2 * (1 + turn) / decay
@@ -150,6 +155,17 @@ _cascade: Any = intrinsic(_type_cascade)
 
 
 def _emit_cascade(builder: Any, arrays: list[Any], group: Any) -> None:
+    """The loop over samples, as instructions.
+
+    Each stage is a biquad in transposed direct form II; ``z0``, ``z1`` are its states::
+
+        y  = x + z0
+        z0 = b1 x + z1 - a1 y
+        z1 =           - a2 y
+
+    and the last stage's output adds ``y^2`` to the energy. This body is long because it is one
+    basic block: cut up, the parts would have to pass all sixteen states to each other.
+    """
     frame, coefficients, energy = arrays
     double, word = ir.DoubleType(), ir.IntType(64)
     vector = ir.VectorType(double, LANES)

@@ -42,6 +42,7 @@ def band_similarity(
     means = np.zeros(bands)
     for band in range(bands):
         for frame in range(frames):
+            # Moments under the 3 x 3 window, which sums to one: mu = sum w x, rr = sum w r^2, ...
             mu_r = mu_d = rr = dd = rd = 0.0
             for i in range(3):
                 row = min(max(band + i - 1, 0), bands - 1)
@@ -53,6 +54,7 @@ def band_similarity(
                     rr += w * (r * r)
                     dd += w * (d * d)
                     rd += w * (r * d)
+            # sigma_r^2 = rr - mu_r^2, sigma_d^2 alike, sigma_rd = rd - mu_r mu_d
             variances = (rr - mu_r * mu_r) * (dd - mu_d * mu_d)
             structure = (rd - mu_r * mu_d + C3) / (np.sqrt(max(variances, 0.0)) + C3)
             means[band] += (2 * mu_r * mu_d + C1) / (mu_r * mu_r + mu_d * mu_d + C1) * structure
@@ -78,6 +80,7 @@ def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> 
                 for j in range(3):
                     column = min(max(frame + j - 1, 0), frames - 1)
                     value = patch[row, column]
+                    # Where the clamped neighbour is in the 3 x 3 window around (band, frame).
                     place = 3 * (row - band + 1) + column - frame + 1
                     taps[band, frame, place] += weights[i, j] * value
                     mean += weights[i, j] * value
@@ -168,6 +171,8 @@ def _add_point(
 ) -> None:
     t0, t1, t2, t3, t4, t5, t6, t7, t8 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]
     mu_r, sigma_r = t[9], t[10]
+    # Lane n is the patch that begins n frames later. t0 .. t8 are w * r, so that their products
+    # with the nine neighbours of d add up to rd = sum w r d, and cross - product is sigma_rd.
     for n in range(BLOCK):
         cross = t0 * above[n] + t1 * above[n + 1] + t2 * above[n + 2]
         cross += t3 * same[n] + t4 * same[n + 1] + t5 * same[n + 2]

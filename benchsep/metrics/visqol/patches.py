@@ -68,12 +68,18 @@ def match(
     before = np.zeros(frames)
     lows = np.maximum(0, starts[:count] - search)
     origins = np.zeros((count, min(frames, 2 * search + 1)), dtype=np.int32)
+    # With s_i(o) the NSIM of reference patch i at offset o of the estimate, the highest sum over
+    # strictly rising offsets is
+    #     T_0(o) = s_0(o)
+    #     T_i(o) = max( s_i(o) + max_{p < o} T_{i-1}(p),      patch i is at offset o
+    #                   T_{i-1}(o) )                          patch i is lost
+    # One pass over o carries the inner maximum along: 3,601 steps a patch, not their square.
     for patch, start in enumerate(starts[:count]):
         low, high = lows[patch], min(frames - 1, start + search)
         taps = nsim.reference_taps(reference[:, start : start + WIDTH], nsim.WEIGHTS)
         profile = np.empty(high - low + 1)
         nsim.similarity_profile(taps, padded, moments, low + 1, profile)
-        totals = np.zeros(frames)
+        totals = np.zeros(frames)  # T_i; before is T_{i-1}
         if patch == 0:
             totals[low : high + 1], origins[0] = profile, -1
         else:
@@ -104,6 +110,7 @@ def _extend(
             if before[behind] >= best:
                 best, best_at = before[behind], behind
             behind += 1
+        # best = max_{p < offset} T_{i-1}(p), reached at best_at
         total, origin = profile[offset - low] + best, best_at
         if before[offset] > total:
             total, origin = before[offset], offset

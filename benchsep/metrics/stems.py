@@ -1,0 +1,153 @@
+"""The loop over stems that most metrics share, with its statuses.
+
+A metric hands over a function of one reference and one estimate, which get what the metric
+declares: its ``rate`` and its ``channels``. Everything that the content of the audio can make
+impossible is settled here, so that no metric raises for it:
+
+==============================  ============================================================
+estimate or reference absent    ``unavailable: …`` naming the stem
+rate or length differ           ``failed: …`` naming what was found and expected
+NaN or infinite samples         ``failed: …``
+silent reference                ``ref_silent``, where the metric asks for it
+silent estimate                 ``est_silent``, where the metric asks for it
+==============================  ============================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from benchsep.metrics.guard import absent, broken, mismatch, pairing
+from benchsep.metrics.metric import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchsep.audio import Audio
+    from benchsep.metrics.metric import Channels, References, ValueTraits
+
+__all__ = ["Scores", "converted", "every", "mismatch", "score_each", "score_pairs"]
+
+Scores = dict[str, Score]
+Prepared = TypeVar("Prepared")
+
+
+class Declared(Protocol):
+    """What the loops read of a metric."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def values(self) -> tuple[ValueTraits, ...]: ...
+    @property
+    def rate(self) -> int | None: ...
+    @property
+    def channels(self) -> Channels: ...
+
+
+def every(values: tuple[ValueTraits, ...], status: str) -> Scores:
+    """Each value missing for the same reason."""
+    return {value.name: Score.missing(status) for value in values}
+
+
+def converted(metric: Declared, audio: Audio) -> Audio:
+    """Audio in the channels and at the rate that the metric works on, channels first."""
+    if metric.channels != "any":
+        audio = audio.mono() if metric.channels == "mono" else audio.to_channels(2)
+    return audio if metric.rate is None else audio.resampled(metric.rate)
+
+
+def score_each(
+    metric: Declared,
+    estimates: dict[str, Audio],
+    stems: tuple[str, ...],
+    score: Callable[[Audio], Scores],
+) -> dict[str, Scores]:
+    """A metric without a reference, stem by stem; a silent estimate is ``est_silent``."""
+    table: dict[str, Scores] = {}
+    for stem in stems:
+        estimate = estimates.get(stem)
+        if estimate is None:
+            table[stem] = every(metric.values, f"unavailable: the system gives no {stem}")
+        elif status := broken("estimate", estimate):
+            table[stem] = every(metric.values, status)
+        elif estimate.silent:
+            table[stem] = every(metric.values, "est_silent")
+        else:
+            table[stem] = score(converted(metric, estimate))
+    return table
+
+
+def score_pairs(
+    metric: Declared,
+    references: References,
+    estimates: dict[str, Audio],
+    stems: tuple[str, ...],
+    score: Callable[[Audio, Audio, str], Scores],
+    *,
+    silent_reference: str = "ref_silent",
+    silent_estimate: str = "",
+) -> dict[str, Scores]:
+    """A metric of reference and estimate; ``score(reference, estimate, stem)`` for usable pairs.
+
+    An empty ``silent_reference`` or ``silent_estimate`` means that the metric is defined there
+    and is to be called. The channel counts are made equal to the reference's, then both signals
+    are converted as the metric declares.
+    """
+
+    def converted_pair(stem: str, estimate: Audio) -> Scores:
+        return score(converted(metric, references.stems[stem]), converted(metric, estimate), stem)
+
+    return _over_pairs(
+        metric, references, estimates, stems, converted_pair, silent_reference, silent_estimate
+    )
+
+
+def score_prepared(
+    metric: Declared,
+    references: References,
+    estimates: dict[str, Audio],
+    stems: tuple[str, ...],
+    prepare: Callable[[Audio], Prepared | str],
+    score: Callable[[Prepared, Audio], Scores],
+) -> dict[str, Scores]:
+    """As :func:`score_pairs` where the work on a reference is worth doing once for all systems.
+
+    ``prepare(reference)`` is kept in ``references.cache``; a text that it returns is the status of
+    every value. A silent reference is ``ref_silent``.
+    """
+
+    def prepared_pair(stem: str, estimate: Audio) -> Scores:
+        key = (metric.name, "prepared", stem)
+        if key not in references.cache:
+            references.cache[key] = prepare(converted(metric, references.stems[stem]))
+        reference: Any = references.cache[key]
+        if isinstance(reference, str):
+            return every(metric.values, reference)
+        return score(reference, converted(metric, estimate))
+
+    return _over_pairs(metric, references, estimates, stems, prepared_pair, "ref_silent", "")
+
+
+def _over_pairs(
+    metric: Declared,
+    references: References,
+    estimates: dict[str, Audio],
+    stems: tuple[str, ...],
+    score: Callable[[str, Audio], Scores],
+    silent_reference: str,
+    silent_estimate: str,
+) -> dict[str, Scores]:
+    """``score(stem, estimate)`` for the stems that can be scored, and the status of the others."""
+    table: dict[str, Scores] = {}
+    for stem in stems:
+        if status := absent(references, estimates, stem):
+            table[stem] = every(metric.values, status)
+            continue
+        status, estimate = pairing(references, estimates, stem)
+        if not status and silent_reference and references.stems[stem].silent:
+            status = silent_reference
+        elif not status and silent_estimate and estimate.silent:
+            status = silent_estimate
+        table[stem] = every(metric.values, status) if status else score(stem, estimate)
+    return table
