@@ -8,6 +8,8 @@ import pytest
 
 import benchsep
 from benchsep import registry
+from benchsep.metrics.catalog import traits_of_columns
+from tests.helpers.harness import CHECKS, Bench
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -42,3 +44,26 @@ def test_the_example_system_and_dataset_run_together(
     assert set(frame["system"]) == {"quarter[gain=0.3]"}
     assert set(frame["track"]) == {"low", "high"}
     assert (frame["status"] == "ok").all() and len(frame) == 2 * 4
+
+
+def test_the_example_metric_keeps_the_contract_and_its_traits_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Any
+) -> None:
+    metric = example("crest/crest.py")["Crest"]
+    bench = Bench.of(clip)
+    for check in CHECKS.values():
+        check(metric(), bench)
+
+    local = {**registry._local["metric"], "crest": metric}
+    monkeypatch.setitem(registry._local, "metric", local)
+    result = benchsep.run(
+        out=tmp_path,
+        dataset="clip",
+        systems=("mixture",),
+        metrics=("crest", "usdr"),
+        yardsticks=False,
+        jobs=1,
+    )
+    frame = result.frame()
+    assert set(frame["metric"]) == {"crest", "usdr"} and (frame["status"] == "ok").all()
+    assert traits_of_columns(["crest"])["crest"].tie_margin == 0.5

@@ -73,6 +73,12 @@ def test_a_metric_that_we_ship_has_a_place_and_a_tolerance(name: str) -> None:
     assert len({value.rank for value in metric.values}) == 1
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_metric_that_we_ship_has_a_card(name: str) -> None:
+    titles = [p.read_text("utf-8").split("\n")[0] for p in (ROOT / "docs/metrics").glob("*.md")]
+    assert sum(f"`{name}`" in title for title in titles) == 1
+
+
 def test_ranks_are_unique_over_our_metrics() -> None:
     ranks = [get_metric(name).values[0].rank for name in OURS]
     assert len(set(ranks)) == len(ranks)
