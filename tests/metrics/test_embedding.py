@@ -82,7 +82,7 @@ def test_any_callable_is_a_metric(pair, clip):
     same = metric.score_track(pair[0], clip.stems, ("vocals",))["vocals"]
     assert far["mse"].value > same["mse"].value == 0
     assert far["fad"].value > 0
-    assert ("emb-loudness", "vocals") in pair[0].cache
+    assert ("emb-loudness", "prepared", "vocals") in pair[0].cache
 
 
 def test_the_packaged_embedding_orders_bleed(clip):
