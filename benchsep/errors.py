@@ -1,7 +1,7 @@
 """Every error that benchsep raises on purpose.
 
-Each message says what was found, what was expected, and how to mend it. A bare
-``Exception`` that reaches the user is a bug; one of these is an answer.
+Each message says what was found, what was expected, and how to fix it. Any other exception that
+reaches the user is a bug.
 """
 
 

@@ -70,12 +70,12 @@ def is_ours(kind: str, name: str) -> bool:
 
 
 def _entry_points(kind: str) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUPS[kind]):
-        if point.name in found and found[point.name].value != point.value:
+        if point.name in points and points[point.name].value != point.value:
             raise UsageError(
                 f"two packages register the {kind} {point.name!r}: "
-                f"{found[point.name].value} and {point.value}; remove one"
+                f"{points[point.name].value} and {point.value}; remove one"
             )
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points

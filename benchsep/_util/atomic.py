@@ -24,10 +24,10 @@ def partial_beside(path: Path, suffix: str = "") -> Path:
 
 def is_orphaned(partial: Path) -> bool:
     """Whether the writer of a partial file is gone: its process here, or an hour elsewhere."""
-    found = re.match(r"\.([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
+    owner = re.match(r"\.([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
     host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    if found and found[1] == host:
-        return not is_same_process_alive(int(found[2]), int(found[3]))
+    if owner and owner[1] == host:
+        return not is_same_process_alive(int(owner[2]), int(owner[3]))
     try:
         return time.time() - partial.stat().st_mtime > 3600
     except FileNotFoundError:

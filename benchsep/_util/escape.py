@@ -101,7 +101,7 @@ def csv_cell(text: str) -> str:
 
 
 def json_for_script(value: Any) -> str:
-    """Strict JSON that cannot close the ``<script>`` element it stands in."""
+    """Strict JSON that cannot close the ``<script>`` element around it."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -9,9 +9,9 @@ base        the first variant of the grid
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.numbers import float_or_none
 from benchsep.ablation.effects import Effects, table_columns
 from benchsep.ablation.grid import expand
 from benchsep.report.tables.captions import warnings
@@ -230,5 +230,4 @@ def difference(effects: Effects, variant: str, stem: str) -> dict[str, Any]:
 
 def finite(record: Mapping[str, Any], key: str) -> float | None:
     """A number of a record; ``None`` if it is missing or not finite."""
-    value = record.get(key)
-    return None if value is None or not math.isfinite(value) else float(value)
+    return float_or_none(record.get(key))

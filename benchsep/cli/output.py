@@ -6,13 +6,13 @@ it (:mod:`benchsep._util.text_table`), messages replace control characters.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util import text_table
 from benchsep._util.escape import printable
+from benchsep._util.notify import notify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def message(text: str) -> None:
     """One message on stderr, ``benchsep: `` in front."""
-    print(printable(f"benchsep: {text}", keep="\n"), file=sys.stderr)
+    notify(printable(text, keep="\n"))
 
 
 def print_error(error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 The PyPI package ``stempeg`` ships one MUSDB18-style ``.stem.mp4`` ("The Easton Ellises -
 Falcon 69", CC BY-NC-SA 3.0). The package itself raises at import where ffmpeg is absent, so
-the file is located without importing it and decoded with PyAV.
+the file is found without importing it and decoded with PyAV.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchsep.errors import DatasetError
 
 
 def clip_path() -> Path:
-    """Where the clip lies.
+    """The path of the clip.
 
     Raises
     ------
@@ -26,10 +26,10 @@ def clip_path() -> Path:
     spec = importlib.util.find_spec("stempeg")
     if spec is None or spec.origin is None:
         raise DatasetError("the embedded clip comes with stempeg: pip install stempeg")
-    found = sorted((Path(spec.origin).parent / "data").glob("*.stem.mp4"))
-    if not found:
+    clips = sorted((Path(spec.origin).parent / "data").glob("*.stem.mp4"))
+    if not clips:
         raise DatasetError(f"{Path(spec.origin).parent} holds no .stem.mp4; reinstall stempeg")
-    return found[0]
+    return clips[0]
 
 
 class ClipDataset:

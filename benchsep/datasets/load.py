@@ -12,13 +12,13 @@ from benchsep.errors import UsageError
 
 
 def default_dataset(root: str | None) -> str:
-    """What is meant when nothing is said: MUSDB18 if a root is known, else the embedded clip."""
-    known = root or os.environ.get("MUSDB_PATH")
-    if not known:
+    """What a suite without a data set means: MUSDB18 if there is a root, else the embedded clip."""
+    folder = root or os.environ.get("MUSDB_PATH")
+    if not folder:
         return "clip"
     from pathlib import Path
 
-    stems = next(Path(known).expanduser().glob("*/*.stem.mp4"), None)
+    stems = next(Path(folder).expanduser().glob("*/*.stem.mp4"), None)
     return "musdb18" if stems else "musdb18hq"
 
 
@@ -36,9 +36,11 @@ def load_dataset(
     """
     name, _, text = spec.partition(":")
     factory = registry.resolve("dataset", name)
-    offered = {"root": root, "split": split, "mixture": mixture, "text": text}
-    taken = inspect.signature(factory).parameters
-    if text and "text" not in taken:
+    given = {"root": root, "split": split, "mixture": mixture, "text": text}
+    parameters = inspect.signature(factory).parameters
+    if text and "text" not in parameters:
         raise UsageError(f"dataset {name!r} takes nothing after a colon, got {text!r}")
-    arguments: dict[str, Any] = {k: v for k, v in offered.items() if k in taken and v is not None}
+    arguments: dict[str, Any] = {
+        k: v for k, v in given.items() if k in parameters and v is not None
+    }
     return cast(Dataset, factory(**arguments))

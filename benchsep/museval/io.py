@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.numbers import float_or_none
 from benchsep.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -227,10 +228,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return None if value is None else float_or_none(float(value))
 
 
 def _cell(stem: str, name: str, values: list[float | None]) -> dict[str, Any]:

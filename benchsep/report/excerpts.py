@@ -12,13 +12,13 @@ excerpt    at most ``seconds`` of a song, the same part of all its signals: wher
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep._util.notify import notify
 from benchsep.audio import Audio, read_audio
 from benchsep.errors import BenchsepError, UsageError
 
@@ -177,7 +177,7 @@ def warn(line: str) -> None:
     """Print a line on stderr about what is left out."""
     from benchsep._util.escape import visible
 
-    print(f"benchsep: {visible(line)}", file=sys.stderr)
+    notify(visible(line))
 
 
 def song_folder(path: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ rates      seconds of work for a second of audio, with a fixed part for each tra
            every estimate of it
 source     :data:`OWN_RATES`, measured on one machine that it names, or an earlier run's own costs
            (wall-clock seconds of its workers), which know that machine and those weights
-unknown    what has no rate is named and not in the sums: no guess is made
+unknown    what has no rate is named and is not in the sums
 upper      jobs that are done in part count as whole ones
 
 A track's length is read from its files' headers; nothing is decoded, no model runs.
@@ -32,6 +32,7 @@ from benchsep.metrics.catalog import get_metric, stems_scored
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
+    from benchsep.metrics.metric import Metric
     from benchsep.runner.job import Job
     from benchsep.runner.plan import Plan
     from benchsep.runner.store import Store
@@ -66,7 +67,7 @@ class Rates:
 
 @dataclass
 class Forecast:
-    """What is to come; ``unknown`` says what the hours lack."""
+    """The cost of a run; ``unknown`` names what the hours do not include."""
 
     source: str
     tracks: int
@@ -204,7 +205,7 @@ def forecast(plan: Plan, rates: Rates) -> Forecast:
     """
     tracks = {job.track.name: job.track for job in plan.jobs}
     lengths = {name: seconds_of(track) for name, track in tracks.items()}
-    found = Forecast(
+    result = Forecast(
         source=rates.source,
         tracks=len(tracks),
         audio_hours=sum(lengths.values()) / 3600,
@@ -212,31 +213,34 @@ def forecast(plan: Plan, rates: Rates) -> Forecast:
         done=plan.done,
     )
     unknown: set[str] = set()
-    found.loading_hours = sum(_at(rates.load, s) for s in lengths.values()) / 3600
-    _add_separation(found, plan.jobs, lengths, rates, unknown)
-    _add_scoring(found, plan, lengths, rates, unknown)
-    known = [h for h in found.metrics.values() if h is not None]
-    for entry in found.systems.values():
-        found.cpu_hours += entry["cpu_hours"] or 0.0
-        found.gpu_hours += entry["gpu_hours"] or 0.0
-    found.cpu_hours += sum(known) + found.loading_hours
-    found.unknown = sorted(unknown)
-    return found
+    result.loading_hours = sum(_at(rates.load, s) for s in lengths.values()) / 3600
+    _add_separation(result, plan.jobs, lengths, rates, unknown)
+    _add_scoring(result, plan, lengths, rates, unknown)
+    for entry in result.systems.values():
+        result.cpu_hours += entry["cpu_hours"] or 0.0
+        result.gpu_hours += entry["gpu_hours"] or 0.0
+    scoring = sum(hours for hours in result.metrics.values() if hours is not None)
+    result.cpu_hours += scoring + result.loading_hours
+    result.unknown = sorted(unknown)
+    return result
 
 
 def _at(line: Line, seconds: float) -> float:
+    """Seconds of work for ``seconds`` of audio: the fixed part and the part in proportion."""
     return line[0] + line[1] * seconds
 
 
 def _add_separation(
-    found: Forecast, jobs: list[Job], lengths: dict[str, float], rates: Rates, unknown: set[str]
+    result: Forecast, jobs: list[Job], lengths: dict[str, float], rates: Rates, unknown: set[str]
 ) -> None:
     for job in jobs:
-        entry = found.systems.setdefault(job.label, {"jobs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0})
+        entry = result.systems.setdefault(
+            job.label, {"jobs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0}
+        )
         entry["jobs"] = (entry["jobs"] or 0) + 1
         audio = lengths[job.track.name] * len(job.draws_to_run)
         if job.keep_estimates != "none":
-            found.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
+            result.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
         device = _device_of(job)
         rate = _rate_of(rates, device, job)
         if rate is None:
@@ -249,9 +253,9 @@ def _add_separation(
 
 
 def _rate_of(rates: Rates, device: str, job: Job) -> float | None:
-    known = rates.systems.get(device, {})
-    # Estimates in a folder are read, whatever the folder is called.
-    return known.get("dir" if job.info.from_files else job.label)
+    """Seconds of separation for a second of audio; ``None``: unknown."""
+    # Reading estimates takes the same time, whatever their folder is called.
+    return rates.systems.get(device, {}).get("dir" if job.info.from_files else job.label)
 
 
 def _device_of(job: Job) -> str:
@@ -259,35 +263,43 @@ def _device_of(job: Job) -> str:
 
 
 def _add_scoring(
-    found: Forecast, plan: Plan, lengths: dict[str, float], rates: Rates, unknown: set[str]
+    result: Forecast, plan: Plan, lengths: dict[str, float], rates: Rates, unknown: set[str]
 ) -> None:
     suite = plan.suite
     for name in suite.metrics:
         metric, cost = get_metric(name), rates.metrics.get(name)
         if plan.unavailable.get(name):
-            found.metrics[name] = 0.0
+            result.metrics[name] = 0.0
             unknown.add(f"{name}, which is unavailable here")
             continue
         if cost is None:
-            found.metrics[name] = None
+            result.metrics[name] = None
             unknown.add(f"scoring with {name}")
             continue
         stems = set(stems_scored(metric, suite.stems, all_stems=suite.all_stems))
-        usual = len(metric.default_stems)
-        estimates: Counter[str] = Counter()
-        seconds = 0.0
-        for job in plan.jobs:
-            share = len(stems & set(job.info.stems)) / usual
-            estimates[job.track.name] += len(job.draws_to_run) if share else 0
-            seconds += share * len(job.draws_to_run) * _at(cost.each, lengths[job.track.name])
-        seconds += sum(_at(cost.once, lengths[t]) for t, n in estimates.items() if n)
-        found.metrics[name] = seconds / 3600
+        result.metrics[name] = _scoring_seconds(metric, stems, cost, plan, lengths) / 3600
+
+
+def _scoring_seconds(
+    metric: Metric, stems: set[str], cost: MetricCost, plan: Plan, lengths: dict[str, float]
+) -> float:
+    """Seconds to score ``stems`` of all jobs: sum over estimates of share * each(length), and
+    once(length) for each track that has an estimate. Rates are for the metric's default stems,
+    so ``share`` is the number of stems over the number of default stems.
+    """
+    estimates: Counter[str] = Counter()
+    seconds = 0.0
+    for job in plan.jobs:
+        share = len(stems & set(job.info.stems)) / len(metric.default_stems)
+        estimates[job.track.name] += len(job.draws_to_run) if share else 0
+        seconds += share * len(job.draws_to_run) * _at(cost.each, lengths[job.track.name])
+    return seconds + sum(_at(cost.once, lengths[t]) for t, n in estimates.items() if n)
 
 
 # -- as text -------------------------------------------------------------------------------------
 
 
-def render(found: Forecast, cores: int, format: str = "terminal") -> str:
+def render(result: Forecast, cores: int, format: str = "terminal") -> str:
     """The forecast in one of :data:`benchsep._util.text_table.FORMATS`.
 
     ``cores`` is how many single-threaded workers share the CPU hours. CSV has the rows alone.
@@ -299,32 +311,32 @@ def render(found: Forecast, cores: int, format: str = "terminal") -> str:
     """
     format = text_table.ALIASES.get(format, format)
     if format == "json":
-        return json.dumps({**found.as_json(), "cores": cores}, ensure_ascii=False, indent=1)
+        return json.dumps({**result.as_json(), "cores": cores}, ensure_ascii=False, indent=1)
     if format == "csv":
         names = ["what", "jobs", "cpu_hours", "gpu_hours"]
-        return text_table.render_rows(names, _rows(found), format).rstrip("\n")
+        return text_table.render_rows(names, _rows(result), format).rstrip("\n")
     if format not in text_table.FORMATS:
         expected = ", ".join(text_table.FORMATS)
         raise UsageError(f"unknown format {format!r}; expected one of {expected}")
     body = [
         (_escaped(what, format), "" if jobs is None else str(jobs), _shown(cpu), _shown(gpu))
-        for what, jobs, cpu, gpu in _rows(found)
+        for what, jobs, cpu, gpu in _rows(result)
     ]
     head = ["what", "jobs", "CPU hours", "GPU hours"]
     table = text_table.lines(head, body, format, right=(1, 2, 3), rule=False)
-    notes = [text_table.paragraph(note, format) for note in _notes(found, cores)]
+    notes = [text_table.paragraph(note, format) for note in _notes(result, cores)]
     return "\n".join([*table, "", *notes])
 
 
-def _rows(found: Forecast) -> list[tuple[str, Any, Any, Any]]:
+def _rows(result: Forecast) -> list[tuple[str, Any, Any, Any]]:
     """What is done, its jobs, CPU hours and GPU hours; NaN: unknown, ``None``: does not apply."""
     rows: list[tuple[str, Any, Any, Any]] = [
         (f"separate with {label}", e["jobs"], _known(e["cpu_hours"]), _known(e["gpu_hours"]))
-        for label, e in found.systems.items()
+        for label, e in result.systems.items()
     ]
-    rows += [(f"score {name}", None, _known(h), None) for name, h in found.metrics.items()]
-    rows.append(("decode", None, found.loading_hours, None))
-    rows.append(("all", found.jobs, found.cpu_hours, found.gpu_hours))
+    rows += [(f"score {name}", None, _known(h), None) for name, h in result.metrics.items()]
+    rows.append(("decode", None, result.loading_hours, None))
+    rows.append(("all", result.jobs, result.cpu_hours, result.gpu_hours))
     return rows
 
 
@@ -349,16 +361,16 @@ def _hours(hours: float | int | None) -> str:
     return f"{hours:.2f}" if hours >= 0.005 or hours == 0 else "<0.01"
 
 
-def _notes(found: Forecast, cores: int) -> Iterator[str]:
+def _notes(result: Forecast, cores: int) -> Iterator[str]:
     yield (
-        f"{found.jobs} jobs on {found.tracks} tracks ({found.audio_hours:.2f} hours of audio); "
-        f"{found.done} jobs are done already"
+        f"{result.jobs} jobs on {result.tracks} tracks ({result.audio_hours:.2f} hours of audio); "
+        f"{result.done} jobs are done already"
     )
-    yield f"CPU hours shared by {cores} cores: {_hours(found.cpu_hours / cores)} hours or more"
-    if found.disk_gb:
-        yield f"kept estimates: {found.disk_gb:.2f} GB"
-    for what in found.unknown:
+    yield f"CPU hours shared by {cores} cores: {_hours(result.cpu_hours / cores)} hours or more"
+    if result.disk_gb:
+        yield f"kept estimates: {result.disk_gb:.2f} GB"
+    for what in result.unknown:
         yield f"not in the sums: {what}"
-    yield f"rates: {found.source}"
-    if found.unknown:
+    yield f"rates: {result.source}"
+    if result.unknown:
         yield "run one track (--limit 1 -o probe) and pass --rates probe to have them known"

@@ -1,4 +1,4 @@
-"""Where a number came from: code, packages, platform, data, weights, seeds, times."""
+"""The manifest of a run: code, packages, platform, data, systems and metrics behind its numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchsep.metrics.catalog import get_metric
+from benchsep.runner.stamps import info_to_json, system_stamp
 
 if TYPE_CHECKING:
     from benchsep.runner.plan import Plan
@@ -34,44 +37,18 @@ PACKAGES = (
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """Everything but the timings; strict JSON."""
-    from benchsep.metrics.catalog import get_metric
-    from benchsep.runner.plan import mixture_of
-    from benchsep.runner.stamps import info_to_json, system_stamp
-
+    """The manifest of a plan, without times; strict JSON."""
     suite = plan.suite
     return {
         "format": 1,
         "suite": {
             key: value
             for key, value in suite.model_dump(mode="json").items()
-            if key not in ("root", "cluster")  # they say where, not what
+            if key not in ("root", "cluster")  # where it runs, which moves no value
         },
-        "dataset": {
-            "name": plan.dataset.name,
-            "edition": plan.dataset.edition,
-            "notes": list(plan.dataset.notes),
-            "tracks": [t.name for t in plan.tracks],
-            "mixture": mixture_of(plan.suite, plan.dataset),
-        },
-        "systems": {
-            label: {
-                "spec": spec,
-                "stamp": system_stamp(spec, suite.device),
-                "info": info_to_json(info),
-            }
-            for label, (spec, info) in plan.systems.items()
-        },
-        "metrics": {
-            name: {
-                "version": (m := get_metric(name)).version,
-                "settings": m.settings(),
-                "source": m.source,
-                "licence": m.licence,
-                "unavailable": plan.unavailable.get(name, ""),
-            }
-            for name in suite.metrics
-        },
+        "dataset": _dataset(plan),
+        "systems": _systems(plan),
+        "metrics": {name: _metric(name, plan) for name in suite.metrics},
         "code": git_state(),
         "packages": versions(),
         "platform": {
@@ -83,15 +60,49 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _dataset(plan: Plan) -> dict[str, Any]:
+    from benchsep.runner.plan import mixture_of
+
+    return {
+        "name": plan.dataset.name,
+        "edition": plan.dataset.edition,
+        "notes": list(plan.dataset.notes),
+        "tracks": [track.name for track in plan.tracks],
+        "mixture": mixture_of(plan.suite, plan.dataset),
+    }
+
+
+def _systems(plan: Plan) -> dict[str, Any]:
+    return {
+        label: {
+            "spec": spec,
+            "stamp": system_stamp(spec, plan.suite.device),
+            "info": info_to_json(info),
+        }
+        for label, (spec, info) in plan.systems.items()
+    }
+
+
+def _metric(name: str, plan: Plan) -> dict[str, Any]:
+    metric = get_metric(name)
+    return {
+        "version": metric.version,
+        "settings": metric.settings(),
+        "source": metric.source,
+        "licence": metric.licence,
+        "unavailable": plan.unavailable.get(name, ""),
+    }
+
+
 def versions() -> dict[str, str]:
     """Installed versions of :data:`PACKAGES`; an absent one is left out."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def git_state() -> dict[str, Any]:
@@ -105,7 +116,7 @@ def git_state() -> dict[str, Any]:
 
 def _git(where: Path, *words: str) -> str:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(where), *words],
             capture_output=True,
             text=True,
@@ -114,7 +125,7 @@ def _git(where: Path, *words: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""
 
 
 def command_line() -> str:

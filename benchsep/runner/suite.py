@@ -1,7 +1,7 @@
 """What to run: a validated suite, read from YAML and overridden by the command line.
 
-Unknown keys are refused with a suggestion; a suite says nothing about where data lies on this
-machine unless it wants to (``root``), so that it can be shared.
+Unknown keys are refused with a suggestion. A suite names no folder of this machine unless it has
+``root``, so that it can be shared.
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.notify import notify
 from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError
 
@@ -217,7 +217,7 @@ def fetch_official(bag: Bag) -> list[Path] | None:
             try:
                 _download(DEMUCS_ROOT + file, path)
             except OSError as error:
-                print(f"benchsep: {DEMUCS_ROOT}{file}: {error}", file=sys.stderr)
+                notify(f"{DEMUCS_ROOT}{file}: {error}")
                 return None
         paths.append(path)
     return paths
@@ -254,7 +254,7 @@ def _download(url: str, path: Path) -> None:
         raise CheckpointError(f"{url}: its name promises no hash, so nothing could check it")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    print(f"benchsep: fetching {url}", file=sys.stderr)
+    notify(f"fetching {url}")
     try:
         with urlopen(url, timeout=5) as reply, partial.open("wb") as handle:
             while block := reply.read(1 << 20):
@@ -378,10 +378,9 @@ def _missing(name: str) -> str:
 
 def warn_mini(name: str, why: str) -> None:
     """Say on stderr that the small weights stand in; the label says it in every output."""
-    print(
-        f"benchsep: {name}: {why}; using the small checkpoint trained here ({name}@mini). "
-        f"For published quality: {name}:checkpoint=official",
-        file=sys.stderr,
+    notify(
+        f"{name}: {why}; using the small checkpoint trained here ({name}@mini). "
+        f"For published quality: {name}:checkpoint=official"
     )
 
 
