@@ -27,6 +27,8 @@ def run(
     format: Format = "terminal",
 ) -> None:
     """Run systems on tracks, score them, print the tables; run again to continue."""
+    from benchsep.runner.frame import load_costs
+    from benchsep.runner.lag import late_systems
     from benchsep.runner.run import run as run_suite
 
     _use_nisqa_weights(nisqa_weights)
@@ -34,6 +36,8 @@ def run(
     print_tables(out, format, improvement=improvement)
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
+    for sentence in late_systems(load_costs(out)).values():
+        message(sentence)
     message(f"results are in {out}; show them with: benchsep show {out}")
     if result.too_many_failures:
         raise typer.Exit(1)

@@ -96,6 +96,7 @@ class Inputs:
     sees_references: bool
     seed: int
     kept_as: str
+    aligned: bool
     engine: dict[str, str]
     """See :func:`engine`."""
     computed: bool
@@ -111,6 +112,8 @@ class Inputs:
             parts.append(self.reference_sha256)
         if self.engine:
             parts.append(self.engine)
+        if self.aligned:
+            parts.append("aligned")
         return digest(*parts)
 
 
@@ -123,6 +126,7 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         sees_references=job.info.needs_references,
         seed=job.seed_for(draw),
         kept_as=kept_as(job),
+        aligned=job.align,
         engine=engine(job.info, job.device),
         computed=job.info.family != "unknown" and not job.info.from_files,
     )
@@ -139,7 +143,7 @@ def planning_stamp(input_stamp: str, job: Job, mixture: str) -> str:
     ``input_stamp``: of its files; ``mixture``: how the data set makes the mixture. Seeds are
     compared draw by draw, metrics cell by cell (:func:`is_done`).
     """
-    return digest(input_stamp, mixture, kept_as(job), engine(job.info, job.device))
+    return digest(input_stamp, mixture, kept_as(job), job.align, engine(job.info, job.device))
 
 
 def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: TrackFacts) -> str:

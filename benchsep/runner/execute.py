@@ -30,8 +30,10 @@ from benchsep.runner.done import (
     system_id,
 )
 from benchsep.runner.job import Job, Outcome
+from benchsep.runner.lag import aligned, lags_of
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.systems.estimate import estimate_or_error
+from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import load_system
 
 if TYPE_CHECKING:
@@ -214,7 +216,9 @@ def _separate_draw(
         return DrawResult(Draw(inputs.seed, identity, None, None), None)
     estimates: Estimates = {}
     seconds = peak_mb = None
-    error, faults = loaded.error, {}
+    error = loaded.error
+    faults: dict[str, str] = {}
+    lags: dict[str, int] = {}
     try:
         if loaded.audio is not None:
             system = _system_of(job)
@@ -225,14 +229,18 @@ def _separate_draw(
             peak_mb = memory.peak_mb
             estimates = {s: audio for s, audio in outputs.items() if isinstance(audio, Audio)}
             faults = {stem: str(outputs[stem]) for stem in outputs.keys() - estimates.keys()}
+            if job.info.family not in REFERENCE_FAMILIES:
+                lags = lags_of(loaded.audio.stems, estimates)
+            if job.align:
+                estimates = aligned(estimates, lags)
             if job.keep_estimates != "none":
                 folder = store.estimate_folder(job.label, job.track.name, number)
                 estimates = keep(folder, estimates)
     except Exception as failure:
-        estimates, error, faults = {}, _reason(failure), {}
+        estimates, error, faults, lags = {}, _reason(failure), {}, {}
     # Estimates of files or of another program are identified by their samples.
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
-    return DrawResult(Draw(inputs.seed, identity, seconds, peak_mb, error, faults), estimates)
+    return DrawResult(Draw(inputs.seed, identity, seconds, peak_mb, error, faults, lags), estimates)
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:

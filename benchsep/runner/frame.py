@@ -46,6 +46,7 @@ COST_COLUMNS = (
     "audio_seconds",
     "rtf",
     "peak_memory_mb",
+    "lag",
 )
 
 
@@ -106,7 +107,7 @@ def _rows(record: Record, manifest: Mapping[str, Any]) -> Iterator[tuple[Any, ..
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
-    """What each separation took: seconds, real-time factor, peak memory."""
+    """What each separation took: seconds, real-time factor, peak memory; and its lag in samples."""
     import pandas as pd
 
     store = Store(Path(path))
@@ -133,4 +134,5 @@ def _cost(record: Record, number: int, draw: Draw) -> tuple[Any, ...]:
         audio,
         rtf,
         draw.peak_memory_mb,
+        max(draw.lags.values(), key=abs, default=0),
     )

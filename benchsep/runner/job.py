@@ -28,6 +28,8 @@ class Job:
     draws: int = 1
     device: str = "cpu"
     keep_estimates: str = "none"
+    align: bool = False
+    """Remove the lag of late estimates before scoring."""
     overwrite: Literal["never", "missing", "always"] = "missing"
     """What is computed again: nothing that has a cell, what is missing or stale, everything."""
     input_stamp: str = ""

@@ -129,6 +129,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
         draws=suite.draws,
         device=suite.device,
         keep_estimates=suite.keep_estimates,
+        align=suite.align,
         overwrite=suite.overwrite,
     )
 

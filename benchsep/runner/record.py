@@ -62,6 +62,8 @@ class Draw:
     """Why there are no estimates; empty where there are."""
     faults: dict[str, str] = field(default_factory=dict)
     """Stem to why its estimate cannot be used; on disk only where there is one."""
+    lags: dict[str, int] = field(default_factory=dict)
+    """Stem to the samples by which it is late (:mod:`benchsep.runner.lag`); likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
         "peak_memory_mb": draw.peak_memory_mb,
         "error": draw.error,
         **({"faults": draw.faults} if draw.faults else {}),
+        **({"lags": draw.lags} if draw.lags else {}),
     }
 
 
@@ -227,7 +230,16 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
         _number(content, "peak_memory_mb"),
         _typed({"error": "", **content}, "error", str),
         _texts({"faults": {}, **content}, "faults"),
+        _whole_numbers({"lags": {}, **content}, "lags"),
     )
+
+
+def _whole_numbers(content: Mapping[str, Any], key: str) -> dict[str, int]:
+    numbers: dict[str, int] = _typed(content, key, dict)
+    for name, number in numbers.items():
+        if not isinstance(number, int):
+            raise ValueError(f"{key}.{name} is {type(number).__name__}")
+    return numbers
 
 
 def _cell_to_json(cell: Cell) -> dict[str, Any]:

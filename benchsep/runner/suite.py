@@ -63,6 +63,9 @@ class Suite(BaseModel):
     keep_estimates: Literal["none", "flac"] = Field(
         default="none", description="keep the estimates in the run folder"
     )
+    align: bool = Field(
+        default=False, description="remove the delay of late estimates before scoring"
+    )
     overwrite: Literal["never", "missing", "always"] = Field(
         default="missing", description="what to compute again where results are stored"
     )

@@ -15,6 +15,7 @@ from benchsep.cli.app import app
 from benchsep.datasets.clip import ClipDataset
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import UsageError
+from benchsep.runner.job import seed_of
 from benchsep.runner.record import Record
 from benchsep.runner.store import Store
 
@@ -42,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "track": track.name, "split": "test", "edition": "clip", "stamp": "",
              "mixture_source": "sum", "mixture_sha256": "", "reference_sha256": {},
              "audio_seconds": 6.0, "cells": cells,
-             "draws": {"0": {"seed": 0, "estimate_id": "", "seconds": 1.0, "peak_memory_mb": 1.0,
+             "draws": {"0": {"seed": seed_of(0, 0, track.name), "estimate_id": "", "seconds": 1.0, "peak_memory_mb": 1.0,
                              "error": ""}}}
         ))  # fmt: skip
         for stem, audio in clip.stems.items():

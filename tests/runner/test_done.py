@@ -76,6 +76,7 @@ MOVES = {
     "seed": lambda songs: 7,
     "draws": lambda songs: 2,
     "keep_estimates": lambda songs: "flac",
+    "align": lambda songs: True,
     "overwrite": lambda songs: "always",
 }
 """Fields of a suite and a changed value with which some cell has to be computed."""

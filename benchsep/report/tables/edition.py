@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep import stats
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
+from benchsep.runner.lag import late_systems
 from benchsep.stats.songs import AVERAGE, Key
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Edition:
     traits: Mapping[str, ValueTraits]
     costs: Mapping[str, Costs]
     """By system label; empty if nothing was measured."""
+    late: Mapping[str, str]
+    """System label to a sentence, for systems whose estimates have a delay."""
     manifest: Mapping[str, Any]
 
     @property
@@ -87,6 +90,7 @@ def editions(
                 draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
                 traits=traits,
                 costs=_costs(costs, set(families)),
+                late={s: text for s, text in late_systems(costs).items() if s in families},
                 manifest=manifest,
             )
         )

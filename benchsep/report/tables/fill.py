@@ -187,13 +187,14 @@ def _cost_cells(edition: Edition, column: Column) -> dict[str, Cell]:
 
 def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> list[str]:
     speech = [m for m in spec.metrics if is_speech_model(m, edition.traits)]
-    return captions.warnings(
+    general = captions.warnings(
         spec.metrics,
         edition.traits,
         families=frozenset(edition.families.values()),
         labels=frozenset(edition.families),
         stems=frozenset(stem for metric in speech for stem in edition.stems(metric)),
-    ) + _conflict_warnings(edition, columns)
+    )
+    return [*general, *edition.late.values(), *_conflict_warnings(edition, columns)]
 
 
 def _conflict_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:

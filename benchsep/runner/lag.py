@@ -1,0 +1,109 @@
+"""Whether estimates are late: a constant delay of all samples, as an mp3 encoder leaves it.
+
+A delay costs waveform-matching metrics more than 10 dB and is no fault of the separation, so it is
+measured for every separation, stored with the draw, and reported.
+
+Conventions
+-----------
+lag       samples by which an estimate is later than its reference; positive: late. At most 0.1 s
+          (:data:`benchsep.metrics.alignment.MAX_DELAY_S`)
+excerpt   the loudest :data:`EXCERPT_S` seconds of the reference, mono: enough for a correlation,
+          and cheap
+reported  a lag is reported where the estimate matches its reference clearly better after it is
+          removed: by :data:`GAIN_DB` of scale-invariant SDR, to at least :data:`FLOOR_DB`.
+          Estimates that match no waveform (generative ones) have no lag
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.audio import Audio
+from benchsep.metrics.alignment import candidate_lags, shifted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+
+EXCERPT_S = 20.0
+GAIN_DB = 1.0
+FLOOR_DB = 0.0
+
+
+def lags_of(references: dict[str, Audio], estimates: dict[str, Audio]) -> dict[str, int]:
+    """Stem to its lag in samples, for the stems that are late or early."""
+    lags = {s: lag_of(references[s], audio) for s, audio in estimates.items() if s in references}
+    return {stem: lag for stem, lag in lags.items() if lag}
+
+
+def lag_of(reference: Audio, estimate: Audio) -> int:
+    """The lag of one estimate in samples; 0 where it has none that can be told."""
+    if reference.silent or estimate.silent:
+        return 0
+    ref, est = _excerpt(reference, estimate)
+    if not ref.any() or not est.any():
+        return 0
+    scores = {k: _si_sdr(*shifted(ref, est, k)) for k in candidate_lags(ref, est, reference.rate)}
+    best = max(scores, key=lambda lag: scores[lag])
+    clear = scores[best] >= FLOOR_DB and scores[best] >= scores[0] + GAIN_DB
+    return best if clear else 0
+
+
+def _excerpt(reference: Audio, estimate: Audio) -> tuple[Samples, Samples]:
+    """The loudest part of the reference and the same part of the estimate, mono ``[1, n]``."""
+    ref, est = reference.mono().samples, estimate.mono().samples
+    size = int(EXCERPT_S * reference.rate)
+    if ref.shape[1] <= size:
+        return ref, est
+    starts = range(0, ref.shape[1] - size + 1, size // 2)
+    start = max(starts, key=lambda at: float(np.square(ref[0, at : at + size]).sum()))
+    return ref[:, start : start + size], est[:, start : start + size]
+
+
+def _si_sdr(reference: Samples, estimate: Samples) -> float:
+    """SI-SDR in dB: ``r**2 / (1 - r**2)`` of the correlation coefficient ``r``."""
+    product = float(np.vdot(reference, estimate))
+    energy = float(np.vdot(reference, reference)) * float(np.vdot(estimate, estimate))
+    share = min(product * product / energy, 1 - 1e-12) if energy else 0.0
+    return 10 * math.log10(max(share, 1e-12) / (1 - share)) if product > 0 else -math.inf
+
+
+def aligned(estimates: dict[str, Audio], lags: dict[str, int]) -> dict[str, Audio]:
+    """The estimates with their lags removed; the ends are filled with zeros."""
+    return {stem: _moved(audio, lags.get(stem, 0)) for stem, audio in estimates.items()}
+
+
+def _moved(audio: Audio, lag: int) -> Audio:
+    if not lag:
+        return audio
+    samples = np.zeros_like(audio.samples)
+    if lag > 0:
+        samples[:, :-lag] = audio.samples[:, lag:]
+    else:
+        samples[:, -lag:] = audio.samples[:, :lag]
+    return Audio(samples, audio.rate)
+
+
+def late_systems(costs: pd.DataFrame) -> dict[str, str]:
+    """System label to a sentence about its lag, for systems with one; from ``load_costs``."""
+    sentences: dict[str, str] = {}
+    if "lag" not in costs:
+        return sentences
+    for label, part in costs.groupby("system", sort=True):
+        by_song = part.groupby("track")["lag"].max()
+        found = [int(lag) for lag in by_song if lag]
+        if found:
+            lag, _ = Counter(found).most_common(1)[0]
+            side = "late" if lag > 0 else "early"
+            sentences[str(label)] = (
+                f"{label} is {abs(lag):,} samples {side} on {len(found)} of {len(by_song)} songs: "
+                "its waveform-matching values are too low (an mp3 encoder's delay? cut it, or run "
+                "with --align)"
+            )
+    return sentences
