@@ -43,8 +43,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "track": track.name, "split": "test", "edition": "clip", "stamp": "",
              "mixture_source": "sum", "mixture_sha256": "", "reference_sha256": {},
              "audio_seconds": 6.0, "cells": cells,
-             "draws": {"0": {"seed": seed_of(0, 0, track.name), "estimate_id": "", "seconds": 1.0, "peak_memory_mb": 1.0,
-                             "error": ""}}}
+             "draws": {"0": {"seed": seed_of(0, 0, track.name), "estimate_id": "", "seconds": 1.0,
+                             "peak_memory_mb": 1.0, "error": ""}}}
         ))  # fmt: skip
         for stem, audio in clip.stems.items():
             path = store.estimate_folder(system, track.name, 0) / f"{stem}.flac"
