@@ -1,6 +1,7 @@
 """Every metric against the package whose values it has, on real audio: ``docs/metrics/parity.md``.
 
     python -m benchmarks.parity [--data FOLDER] [--excerpts 4] [-o docs/metrics/parity.md]
+    python -m benchmarks.parity --data FOLDER --excerpts 12 --only visqol
 
 Audio: the clip that ``stempeg`` ships and, where ``FOLDER`` holds ``.stem.mp4`` files, so many of
 them, cut to ``--seconds``. Estimates are those of real systems in turn (:data:`SYSTEMS`) and the
@@ -262,6 +263,23 @@ def table(songs: list[Song], checks: tuple[Check, ...] = CHECKS) -> tuple[list[R
     return list(rows.values()), missing
 
 
+def differences(rows: list[Row]) -> str:
+    """A line for each value: pairs, how many are equal within 1e-9, and the largest ten."""
+    return "\n".join(
+        f"{row.value}: {len(row.gaps)} pairs, {sum(gap < 1e-9 for gap in row.gaps)} equal; largest "
+        + ", ".join(f"{gap:.2g}" for gap in sorted(row.gaps, reverse=True)[:10])
+        for row in rows
+    )
+
+
+def _named(name: str) -> tuple[Check, ...]:
+    chosen = tuple(check for check in CHECKS if check.pairs.__name__ == name)
+    if not chosen:
+        names = ", ".join(check.pairs.__name__ for check in CHECKS)
+        raise SystemExit(f"no check {name!r}; there are: {names}")
+    return chosen
+
+
 def _row(value: str, check: Check) -> Row:
     tolerance, unit = next(t for name, t in check.tolerance.items() if value.startswith(name))
     return Row(value, check.upstream, unit, tolerance)
@@ -319,8 +337,14 @@ def main() -> None:
     parser.add_argument("--excerpts", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=7.0)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/metrics/parity.md"))
+    parser.add_argument(
+        "--only", help="one check, e.g. visqol: print its differences, write nothing"
+    )
     options = parser.parse_args()
     songs = songs_of(options.data, options.excerpts, options.seconds)
+    if options.only:
+        print(differences(table(songs, _named(options.only))[0]))
+        return
     rows, missing = table(songs)
     text = render(rows, missing, songs)
     options.output.write_text(text, encoding="utf-8")

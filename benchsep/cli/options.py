@@ -96,6 +96,23 @@ def assignments(items: Iterable[str]) -> dict[str, float]:
     return values
 
 
+def pairs_of_words(items: Iterable[str]) -> dict[str, str]:
+    """``NAME=WORD`` texts as a dict; the name may hold ``=``.
+
+    Raises
+    ------
+    UsageError
+        no ``=``, no name or no word.
+    """
+    words = {}
+    for item in items:
+        name, _, word = item.rpartition("=")
+        if not name or not word:
+            raise UsageError(f"{item!r}: expected NAME=FAMILY, e.g. IRM1=oracle")
+        words[name] = word
+    return words
+
+
 # -- the options of a suite ----------------------------------------------------------------------
 
 SHORT = {"jobs": "-j"}

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchsep.cli.options import Format, Metrics, RunFolder, Stems, assignments, split_words
-from benchsep.cli.output import message, print_files, print_table
+from benchsep.cli.options import (
+    Format,
+    Metrics,
+    RunFolder,
+    Stems,
+    assignments,
+    pairs_of_words,
+    split_words,
+)
+from benchsep.cli.output import print_files, print_table
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,13 +33,26 @@ def compare(
     margin: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: a tie within")] = None,
     yardsticks: Annotated[bool, typer.Option(help="oracles and the mixture compete")] = False,
     museval: Annotated[Path | None, typer.Option(help="museval results to compare with")] = None,
+    museval_edition: Annotated[
+        str | None, typer.Option(help="edition of museval files that do not say it: hq, aac, ...")
+    ] = None,
+    museval_family: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=oracle, generative or discriminative, of a museval method"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
     """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""
     from benchsep import stats
 
-    cells, traits = load_cells(folder, metrics, museval=museval)
+    cells, traits = load_cells(
+        folder,
+        metrics,
+        museval=museval,
+        museval_edition=museval_edition,
+        museval_families=pairs_of_words(museval_family or ()),
+    )
     cells = _only(stats.with_average(cells), "stem", stems)
     differences = stats.compare(
         cells,
@@ -115,19 +136,25 @@ def export_museval(
 
 
 def load_cells(
-    folder: Path, metrics: str | None, *, museval: Path | None = None
+    folder: Path,
+    metrics: str | None,
+    *,
+    museval: Path | None = None,
+    museval_edition: str | None = None,
+    museval_families: dict[str, str] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
     """The cells of a run as a table, narrowed to ``metrics``, and the traits of their columns.
 
     Parameters
     ----------
     metrics : metrics or columns, comma separated; ``None``: all of the run.
-    museval : a folder of museval's results, added as further systems.
+    museval : a folder of museval's results, added as further systems; their edition and families
+        as in :func:`benchsep.museval.join.with_museval`.
 
     Raises
     ------
     StoreError, UsageError
-        no run folder; a metric that the run does not have.
+        no run folder; a metric that the run does not have; museval files of another edition.
     """
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
@@ -135,7 +162,9 @@ def load_cells(
 
     cells = load_run(folder)
     if museval is not None:
-        cells = _with_museval(cells, museval)
+        from benchsep.museval.join import with_museval
+
+        cells = with_museval(cells, museval, edition=museval_edition, families=museval_families)
     traits = traits_in(cells, Store(folder).manifest())
     if metrics is None:
         return cells, traits
@@ -143,18 +172,6 @@ def load_cells(
     columns = [c for c in traits if c in words or c.split(".")[0] in words]
     cells = _only(cells, "metric", ",".join(columns) or metrics)
     return cells, {c: traits[c] for c in columns}
-
-
-def _with_museval(cells: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    from benchsep.museval.io import import_runs
-
-    edition = str(cells["edition"].iloc[0])
-    others = import_runs(folder, edition=edition)
-    message(f"taken as scored on edition {edition}: {folder}")
-    shared = others[others["metric"].isin(set(cells["metric"]))]
-    return pd.concat([cells, shared], ignore_index=True)
 
 
 def _only(cells: pd.DataFrame, column: str, words: str | None) -> pd.DataFrame:

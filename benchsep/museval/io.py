@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.numbers import float_or_none
 from benchsep.errors import StoreError, UsageError
+from benchsep.stems.files import folders, is_junk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,8 +160,8 @@ def import_runs(
     families
         Family by method; ``unknown`` where absent.
     edition
-        Edition of the data that the files were scored on. Museval does not record it; SiSEC18
-        was scored on ``aac``.
+        Edition of the data that the files were scored on, for files that do not say it: ours do
+        (``benchsep.edition``), museval's do not. SiSEC18 was scored on ``aac``.
 
     Raises
     ------
@@ -172,8 +173,8 @@ def import_runs(
     from benchsep.runner.frame import COLUMNS
 
     root = Path(path)
-    methods = [root] if (root / split).is_dir() else sorted(p for p in _folders(root))
-    files = [(m.name, f) for m in methods for f in sorted((m / split).rglob("*.json"))]
+    methods = [root] if (root / split).is_dir() else folders(root)
+    files = [(m.name, f) for m in methods for f in _json_files(m / split)]
     if not files:
         raise StoreError(f"no museval file under {root}: expected <method>/{split}/<track>.json")
     rows = [
@@ -181,9 +182,9 @@ def import_runs(
             "system": method,
             "family": (families or {}).get(method, "unknown"),
             "draw": 0,
-            "edition": edition,
             "split": split,
             **row,
+            "edition": row["edition"] or edition,
         }
         for method, file in files
         for row in _read(file)
@@ -194,8 +195,13 @@ def import_runs(
     return frame.sort_values(order, kind="stable").reset_index(drop=True)
 
 
-def _folders(root: Path) -> list[Path]:
-    return [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
+def _json_files(folder: Path) -> list[Path]:
+    """The JSON files in and below a folder, without what a NAS or macOS left there."""
+    return [
+        path
+        for path in sorted(folder.rglob("*.json"))
+        if not any(is_junk(part) for part in path.relative_to(folder).parts)
+    ]
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
@@ -209,7 +215,9 @@ def _read(file: Path) -> list[dict[str, Any]]:
                 values = [_number(frame["metrics"].get(name)) for frame in frames]
                 rows.append(_cell(stem, name, values))
         own = content.get("benchsep")
-        track = _text(own.get("track", file.stem) if isinstance(own, dict) else file.stem)
+        own = own if isinstance(own, dict) else {}
+        track = _text(own.get("track", file.stem))
+        edition = _text(own.get("edition", ""))
         version = _text(f"museval {content.get('museval_version', 'unknown')}")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
             RecursionError) as error:  # fmt: skip
@@ -217,7 +225,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
             f"{file} is not museval's JSON ({type(error).__name__}: {error}); expected "
             "targets[].frames[].metrics"
         ) from error
-    return [{"track": track, "metric_version": version, **row} for row in rows]
+    return [{"track": track, "edition": edition, "metric_version": version, **row} for row in rows]
 
 
 def _text(value: Any) -> str:

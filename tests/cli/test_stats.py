@@ -33,7 +33,7 @@ def run(monkeypatch):
         rows("a", rng.normal(1.0, 1, 12), metric="leak"),
     )  # fmt: skip
 
-    def load(folder, metrics, *, museval=None):
+    def load(folder, metrics, **museval):
         wanted = (metrics or "visqol,leak").split(",")
         return frame[frame["metric"].isin(wanted)], TRAITS
 

@@ -11,7 +11,7 @@ although the code sets out to compute it: the inverse transform keeps the real p
 that twice the centred signal is rectified, less its component at the Nyquist frequency of the
 padded transform (``envelope.cc``, ``fast_fourier_transform.cc``). The published scores come from
 that envelope, so it is the one used. ``visqol-python`` uses the true one (:data:`HILBERT`) and
-differs from Google's program by it, up to 0.008 MOS on music; see ``docs/metrics/visqol.md``.
+differs from Google's program by it, by up to 0.08 MOS on music; see ``docs/metrics/visqol.md``.
 
 Google transforms in single precision. :func:`best_lag` does so too, to find the few lags that can
 be the best one; double precision then decides among them, so that the lag is the same on every
