@@ -111,7 +111,7 @@ def _checked(reference: Rows, estimate: Rows) -> None:
 class EmbeddingDistance:
     """The metric ``emb-<name>`` over an :class:`Embedding`: see the module."""
 
-    version = "1"
+    version = "2"
     default: int | None = None
     channels: Channels = "mono"
 

@@ -46,6 +46,7 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
+from benchsep.metrics.guard import is_silent
 from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, mismatch, score_pairs
@@ -284,7 +285,7 @@ class _Traits:
     """What the three metrics share."""
 
     default: int | None = None
-    version = "1"
+    version = "2"
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"
@@ -368,7 +369,7 @@ class Leakage(_Traits):
             usable = {
                 name: audio
                 for name, audio in references.stems.items()
-                if not audio.silent and (audio.rate, audio.frames) == (like.rate, like.frames)
+                if not is_silent(audio) and (audio.rate, audio.frames) == (like.rate, like.frames)
             }
             references.cache[key] = {
                 name: band_powers(audio.samples, audio.rate) for name, audio in usable.items()
@@ -407,6 +408,7 @@ class Bleedless(_Traits):
 class Consistency(_Traits):
     """The metric ``consistency``: see the module."""
 
+    version = "1"
     name = "consistency"
     values = (_RESIDUAL,)
     source = "defined in benchsep.metrics.leakage"

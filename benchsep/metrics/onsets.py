@@ -216,7 +216,7 @@ class Onsets:
     """The metric ``onsets``: see the module."""
 
     name = "onsets"
-    version = "1"
+    version = "2"
     values: tuple[ValueTraits, ...] = (
         _F1,
         # Bleed adds onsets, which costs precision; a note that is gone costs recall.

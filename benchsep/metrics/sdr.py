@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.audio import STEMS
-from benchsep.metrics.guard import broken
+from benchsep.metrics.guard import broken, is_silent
 from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import score_pairs
@@ -207,7 +207,7 @@ class USDR(_Ratio):
     """Whole-song SDR of the Music Demixing Challenges."""
 
     name = "usdr"
-    version = "1"
+    version = "2"
     default: int | None = 3
     values = (_USDR,)
     source = "Mitsufuji et al. 2022, eq. 1 (MDX 2021, SDX 2023); whole song, delta 1e-7"
@@ -230,7 +230,7 @@ class SISDR(_Ratio):
     """Scale-invariant SDR, with its interference and artefact parts."""
 
     name = "sisdr"
-    version = "1"
+    version = "2"
     default: int | None = 4
     values = (_SISDR, _SISIR, _SISAR)
     source = "Le Roux et al., ICASSP 2019; SI-SDR as torchmetrics (zero_mean=False)"
@@ -258,7 +258,7 @@ def _span(references: References) -> tuple[list[str], list[Samples], Real]:
         usable = {
             name: audio.samples
             for name, audio in references.stems.items()
-            if not audio.silent and not broken("reference", audio)
+            if not is_silent(audio) and not broken("reference", audio)
         }
         span = list(usable.values())
         gram = inner_products(span, span) if span else np.zeros((0, 0))

@@ -181,7 +181,7 @@ class _Spectral:
     """What both metrics share."""
 
     name: str
-    version = "1"
+    version = "2"
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from benchsep.metrics.guard import absent, broken, mismatch, pairing
+from benchsep.metrics.guard import absent, broken, is_silent, mismatch, pairing
 from benchsep.metrics.metric import Score
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def score_each(
             table[stem] = every(metric.values, f"unavailable: the system gives no {stem}")
         elif status := broken("estimate", estimate):
             table[stem] = every(metric.values, status)
-        elif estimate.silent:
+        elif is_silent(estimate):
             table[stem] = every(metric.values, "est_silent")
         else:
             table[stem] = score(converted(metric, estimate))
@@ -145,7 +145,7 @@ def _over_pairs(
             table[stem] = every(metric.values, status)
             continue
         status, estimate = pairing(references, estimates, stem)
-        if not status and silent_reference and references.stems[stem].silent:
+        if not status and silent_reference and is_silent(references.stems[stem]):
             status = silent_reference
         elif not status and silent_estimate and estimate.silent:
             status = silent_estimate

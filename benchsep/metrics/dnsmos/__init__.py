@@ -79,7 +79,7 @@ class DNSMOS:
     """The metric ``dnsmos``: see the module."""
 
     name = "dnsmos"
-    version = "1"
+    version = "2"
     values: tuple[ValueTraits, ...] = (
         _value("ovrl", "DNSMOS OVRL", "quality"),
         _value("sig", "DNSMOS SIG", "quality"),

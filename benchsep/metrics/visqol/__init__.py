@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import STEMS
+from benchsep.metrics.guard import is_silent
 from benchsep.metrics.metric import Companion, References, Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_prepared
 
@@ -46,7 +47,7 @@ class Visqol:
     """
 
     name = "visqol"
-    version = "1"
+    version = "2"
     values = (
         ValueTraits(
             name="",
@@ -104,9 +105,10 @@ class Visqol:
         from benchsep.metrics.visqol.engine import Reference, TooShort
 
         def prepare(reference: Audio) -> Reference | str:
-            samples = reference.samples[0]
+            if is_silent(reference):  # two channels of opposite sign are silent once mixed
+                return "ref_silent"
             try:
-                return Reference(samples) if samples.any() else "ref_silent"
+                return Reference(reference.samples[0])
             except TooShort:
                 return "too_short"
 

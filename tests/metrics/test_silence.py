@@ -1,0 +1,83 @@
+"""A reference that is only dither or rounding is silent, for every metric that compares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchsep.audio import STEMS, Audio
+from benchsep.metrics.catalog import get_metric
+from benchsep.metrics.guard import is_silent
+from benchsep.metrics.metric import References
+
+RATE = 44_100
+COMPARE = ("visqol", "mrstft", "lsd", "usdr", "sisdr", "bleedless", "alignment", "onsets")
+
+
+def dither(seconds: float, seed: int = 0) -> np.ndarray:
+    """One step of 16 bit up, down or none, at random: -92 dBFS."""
+    steps = np.random.default_rng(seed).integers(-1, 2, (2, round(seconds * RATE)))
+    return (steps / 32768).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def song(clip):
+    """A real excerpt followed by dithered silence; the drums are dither throughout."""
+    tail = dither(3.0)
+    stems = {s: np.concatenate((clip.stems[s].samples, tail), axis=1) for s in STEMS}
+    stems["drums"] = dither(stems["vocals"].shape[1] / RATE, 1)[:, : stems["vocals"].shape[1]]
+    return {stem: Audio(samples, RATE) for stem, samples in stems.items()}
+
+
+@pytest.fixture(scope="module")
+def mixture(song):
+    return Audio(sum(audio.samples for audio in song.values()), RATE)
+
+
+@pytest.mark.parametrize("name", COMPARE)
+@pytest.mark.parametrize("estimate", ["mixture", "digital silence"])
+def test_a_dithered_reference_has_no_score(song, mixture, name, estimate):
+    samples = mixture.samples if estimate == "mixture" else np.zeros_like(mixture.samples)
+    metric = get_metric(name)
+    estimates = {"drums": Audio(samples, RATE)}
+    scores = metric.score_track(References(song, mixture), estimates, ("drums",))["drums"]
+    assert {score.status for score in scores.values()} <= {"ref_silent", "est_silent"}
+    assert all(score.value is None for score in scores.values())
+
+
+@pytest.mark.parametrize("name", ["visqol", "mrstft", "usdr"])
+def test_a_stem_that_is_real_for_a_while_is_scored(song, mixture, name):
+    estimates = {"vocals": song["vocals"]}
+    scores = get_metric(name).score_track(References(song, mixture), estimates, ("vocals",))
+    assert next(iter(scores["vocals"].values())).value is not None
+
+
+def test_dither_spans_nothing_for_the_other_stems(song, mixture):
+    zeros = {**song, "drums": Audio(np.zeros_like(song["drums"].samples), RATE)}
+    for name in ("sisdr", "leakage"):
+        with_dither, with_zeros = (
+            get_metric(name).score_track(
+                References(stems, mixture), {"vocals": mixture}, ("vocals",)
+            )
+            for stems in (song, zeros)
+        )
+        for value, score in with_dither["vocals"].items():
+            other = with_zeros["vocals"][value]
+            assert score.status == other.status
+            assert score.value == pytest.approx(other.value, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["dnsmos"])
+def test_speech_models_do_not_judge_dither(song, mixture, name):
+    scores = get_metric(name).score_track(
+        References(song, mixture), {"vocals": song["drums"]}, ("vocals",)
+    )
+    assert {score.status for score in scores["vocals"].values()} == {"est_silent"}
+
+
+def test_where_silence_ends():
+    noise = np.random.default_rng(2).normal(0, 1, (2, RATE)).astype(np.float32)
+    noise /= np.sqrt((noise**2).mean())
+    assert is_silent(Audio(noise * 10 ** (-81 / 20), RATE))
+    assert not is_silent(Audio(noise * 10 ** (-79 / 20), RATE))
+    assert is_silent(Audio(dither(1.0), RATE))
