@@ -27,7 +27,8 @@ from benchsep.metrics.metric import ValueTraits
 from benchsep.report.tables.model import reference_rank
 from benchsep.stats import AVERAGE, Summary, aggregate, compare, song_values, with_average
 from benchsep.stats.bootstrap import FEWEST, bootstrap
-from benchsep.stats.significance import holm, sign_flip
+from benchsep.stats.signflip import sign_flip
+from benchsep.stats.significance import holm
 from benchsep.stats.songs import mean_or_reason
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
@@ -144,7 +145,7 @@ def table_columns(ablation: Ablation) -> list[tuple[str, str]]:
 
 
 def _shown(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
-    """The cells of the table's columns: Holm's family is what a reader sees."""
+    """The cells of the table's columns."""
     wanted = set(table_columns(ablation))
     keys = zip(cells["metric"], cells["stem"], strict=True)
     return cells[[key in wanted for key in keys]]

@@ -173,7 +173,7 @@ def differences_table(effects: Effects) -> Table:
         (
             "Differences to the base on the same songs, each song averaged over seeds; in brackets "
             "the 95 % interval of a bootstrap over songs (not adjusted); * p < .05 by a paired "
-            "sign-flip test, Holm-adjusted over every variant and column of the table of values.",
+            "exact sign-flip test, Holm-adjusted over the variants of the column.",
             "Seed spread: how far the means of the variant's own seeds lie apart, the measure of "
             "what another training of the same thing changes.",
         ),

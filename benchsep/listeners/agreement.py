@@ -31,7 +31,8 @@ from benchsep._util import text_table
 from benchsep.errors import UsageError
 from benchsep.listeners.scopes import FAMILIES, SCOPES, share_text
 from benchsep.stats.bootstrap import FEWEST, bootstrap
-from benchsep.stats.significance import holm, sign_flip
+from benchsep.stats.signflip import sign_flip
+from benchsep.stats.significance import holm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +228,7 @@ def rating_differences(
             )
             row = {"a": a, "b": b, "songs": len(x), "difference": interval.estimate}
             row |= {"low": interval.low, "high": interval.high}
-            rows.append(row | {"p": sign_flip(x, seed=seed)})
+            rows.append(row | {"p": sign_flip(x)})
     adjusted = holm([float(row["p"]) for row in rows])
     for row, p in zip(rows, adjusted, strict=True):
         row["p_holm"] = p

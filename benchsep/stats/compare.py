@@ -5,7 +5,10 @@ Conventions
 pair      ``d [songs] = value of a - value of b`` on each song that both have
 verdict   ``a`` or ``b``, the better one, where the sign-flip test rejects after Holm's correction;
           ``tied`` where TOST shows equivalence within the margin; ``open`` otherwise
-family    Holm runs over all rows of one result: what a reader sees together
+family    Holm runs over the pairs of one stem and metric: one column of one table. A reader asks
+          "which of these systems differ here?" once for each column, and the answer does not
+          change with the number of metrics in the run
+seed      the interval is bootstrapped and depends on ``seed``; p values and verdicts do not
 
 The tests are in :mod:`benchsep.stats.significance`; songs and averages in
 :mod:`benchsep.stats.songs`.
@@ -25,7 +28,8 @@ from benchsep.errors import UsageError
 from benchsep.stats.arrays import Statistic
 from benchsep.stats.bootstrap import FEWEST, bootstrap
 from benchsep.stats.letters import compact_letters
-from benchsep.stats.significance import holm, sign_flip, tost
+from benchsep.stats.signflip import sign_flip
+from benchsep.stats.significance import holm, tost
 from benchsep.stats.songs import Key, SongValues, Traits, song_values, songs_of_run
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
@@ -65,7 +69,7 @@ def compare(
     alpha
         Level of ``verdict`` (after Holm) and of the equivalence test.
     seed
-        Seed of bootstrap and test.
+        Seed of the bootstrap interval.
 
     Returns
     -------
@@ -131,7 +135,7 @@ def _difference(
         "low": low,
         "high": high,
         "median": float(np.median(x - y)),
-        "p": sign_flip(x - y, statistic=how, seed=seed) if testable else math.nan,
+        "p": sign_flip(x - y, statistic=how) if testable else math.nan,
         "p_tied": tost(x - y, margin) if testable and margin else math.nan,
         "margin": margin or math.nan,
     }
@@ -143,9 +147,9 @@ def _by_column_or_metric(table: Mapping[str, float] | None, column: str) -> floa
 
 
 def _with_verdicts(frame: pd.DataFrame, traits: Traits, alpha: float) -> pd.DataFrame:
-    tested = frame["p"].notna()
     frame["p_holm"] = math.nan
-    frame.loc[tested, "p_holm"] = holm(frame.loc[tested, "p"].astype(float).tolist())
+    for _, column in frame[frame["p"].notna()].groupby(["stem", "metric"]):
+        frame.loc[column.index, "p_holm"] = holm(column["p"].astype(float).tolist())
     frame["sign_conflict"] = frame["gap"] * frame["median"] < 0
     frame["verdict"] = [
         _verdict(row, traits[str(row.metric)].direction, alpha) for row in frame.itertuples()

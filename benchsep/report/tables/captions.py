@@ -67,8 +67,8 @@ def caption(columns: Sequence[str], edition: Edition, content: Content) -> list[
         )
     if content.letters:
         lines.append(
-            "Systems that share a letter cannot be told apart (paired sign-flip test, Holm over "
-            "all pairs, stems and metrics of the run, .05)."
+            "Systems that share a letter are not shown to differ (exact paired sign-flip test; "
+            "Holm over the pairs of the column; .05)."
         )
     lines += [agreement(columns, traits), versions(columns, manifest)]
     return [line for line in lines if line]
