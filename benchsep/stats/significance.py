@@ -11,7 +11,8 @@ tost       p value of equivalence within a margin
 
 The p value of a difference is in :mod:`benchsep.stats.signflip`.
 
-Sources: Holm 1979, Scand. J. Stat. 6; Schuirmann 1987, J. Pharmacokinet. Biopharm. 15 (two one-sided tests).
+Sources: Holm 1979, Scand. J. Stat. 6; Schuirmann 1987, J. Pharmacokinet. Biopharm. 15 (two
+one-sided tests).
 """
 
 from __future__ import annotations
