@@ -318,10 +318,11 @@ def render(result: Forecast, cores: int, format: str = "terminal") -> str:
     if format not in text_table.FORMATS:
         expected = ", ".join(text_table.FORMATS)
         raise UsageError(f"unknown format {format!r}; expected one of {expected}")
-    body = [
-        (_escaped(what, format), "" if jobs is None else str(jobs), _shown(cpu), _shown(gpu))
+    texts = (
+        (what, "" if jobs is None else str(jobs), _shown(cpu), _shown(gpu))
         for what, jobs, cpu, gpu in _rows(result)
-    ]
+    )
+    body = [[_escaped(text, format) for text in row] for row in texts]
     head = ["what", "jobs", "CPU hours", "GPU hours"]
     table = text_table.lines(head, body, format, right=(1, 2, 3), rule=False)
     notes = [text_table.paragraph(note, format) for note in _notes(result, cores)]

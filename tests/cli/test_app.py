@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import benchsep
 from benchsep.audio import STEMS, Audio, read_audio, write_audio
-from benchsep.cli.app import app
+from benchsep.cli.app import COMMANDS, app
+from benchsep.cli.output import message, print_error
+from benchsep.errors import UsageError
 
 
 @pytest.fixture
@@ -38,6 +43,81 @@ def test_help_and_list_import_nothing_heavy(call):
     code = f"{call}; import sys; found = {heavy} & set(sys.modules); assert not found, found"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _cpu_seconds(*words: str) -> float:
+    """The least CPU time of three runs of Python: other processes only add to it."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *words], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    return min(once() for _ in range(3))
+
+
+def test_the_program_starts_quickly(record_property):
+    """0.26 s of CPU time on the developers' machine when it is idle; 0.4 s is the limit there."""
+    start = _cpu_seconds("-m", "benchsep", "--help")
+    imports = _cpu_seconds("-c", "import numpy, pydantic, typer")  # 0.17 s on that machine
+    record_property("start_cpu_s", start)
+    print(f"benchsep --help: {start:.2f} s of CPU time; its three libraries {imports:.2f} s")
+    assert start < 0.4 * max(imports / 0.17, 1)
+
+
+def test_the_package_is_the_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchsep", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"benchsep {benchsep.__version__}\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_short_and_a_long_help_option(command):
+    short, long = (CliRunner().invoke(app, [command, word]) for word in ("-h", "--help"))
+    assert short.exit_code == long.exit_code == 0
+    assert short.stdout == long.stdout and "--format" in short.stdout
+
+
+def _completed(words: str) -> list[str]:
+    """What bash is offered for the last of the words."""
+    count = len(words.split()) - (0 if words.endswith(" ") else 1)
+    asked = {"_BENCHSEP_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": f"{count}"}
+    command = [sys.executable, "-m", "benchsep"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **asked}
+    )
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_and_choices():
+    assert "show" in _completed("benchsep sh") and "run" not in _completed("benchsep sh")
+    assert "--keep-estimates" in _completed("benchsep run --keep")
+    assert _completed("benchsep show RUN --format t") == ["terminal", "tex"]
+    assert _completed("benchsep run --overwrite ") == ["never", "missing", "always"]
+
+
+def test_the_completion_script_is_shown_for_bash():
+    asked = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchsep", "--show-completion", "bash"],
+        capture_output=True, text=True, check=False, env=asked,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "_BENCHSEP_COMPLETE=complete_bash" in done.stdout
+    assert subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False).returncode == 0
+
+
+def test_an_error_and_a_track_name_cannot_control_the_terminal(capsys):
+    print_error(UsageError("no track 'a\x1b[31mb'"))
+    print_error(OSError(2, "No such file", "c\x07d"))
+    message("one\ntwo")
+    assert capsys.readouterr().err == (
+        "benchsep: no track 'a\N{REPLACEMENT CHARACTER}[31mb'\n"
+        "benchsep: c\N{REPLACEMENT CHARACTER}d: No such file\n"
+        "benchsep: one\ntwo\n"
+    )
 
 
 def test_run_prints_tables_and_continues(songs, tmp_path):
