@@ -44,7 +44,7 @@ def make_songs(data: Path, root: Path, tracks: int, seconds: float) -> None:
 def run(root: Path, jobs: int, metrics: str) -> tuple[float, float]:
     """Wall-clock and CPU seconds."""
     out = root / f"run-{jobs}"
-    command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{root}/songs"]
+    command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{root}/songs"]
     command += ["--systems", f"dir:{root}/estimates", "--no-yardsticks", "--metrics", metrics]
     command += ["-j", str(jobs), "-o", str(out), "--format", "csv"]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -40,7 +40,7 @@ def measure(tracks: int) -> None:
     with tempfile.TemporaryDirectory() as work:
         songs = Path(work) / "songs"
         make_songs(songs, tracks)
-        command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}"]
+        command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}"]
         command += ["--systems", f"dir:{songs}", "--metrics", "usdr,sisdr,mrstft"]
         command += ["-o", str(Path(work) / "run"), "--format", "md"]
         for label in ("first", "again", "again"):

@@ -74,9 +74,8 @@ def cut(stems: upstream.Stems) -> upstream.Stems:
 def own(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str, Any]:
     """CPU seconds of each metric on each system, and the first system's values."""
     from benchsep.audio import Audio
-    from benchsep.metrics.catalog import get_metric, stems_scored
+    from benchsep.metrics.catalog import default_metrics, get_metric, stems_scored
     from benchsep.metrics.metric import References, column
-    from benchsep.runner.suite import DEFAULT_METRICS
 
     def references(stems: upstream.Stems) -> References:
         audio = {s: Audio(x, RATE) for s, x in stems.items()}
@@ -85,7 +84,7 @@ def own(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str, Any]:
     def audio(stems: upstream.Stems) -> dict[str, Audio]:
         return {s: Audio(x, RATE) for s, x in stems.items()}
 
-    metrics = [m for name in DEFAULT_METRICS if not (m := get_metric(name)).available()]
+    metrics = [m for name in default_metrics() if not (m := get_metric(name)).available()]
     seconds: dict[str, list[float]] = {m.name: [] for m in metrics}
     values: dict[str, float | None] = {}
     prepared, short = references(truth), references(cut(truth))

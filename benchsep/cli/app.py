@@ -85,7 +85,3 @@ def main() -> None:
     except (BenchsepError, OSError) as error:
         print_error(error)
         raise SystemExit(2) from None
-
-
-if __name__ == "__main__":
-    main()

@@ -18,8 +18,6 @@ from benchsep.audio import STEMS
 from benchsep.metrics.catalog import default_metrics
 from benchsep.systems.reference import REFERENCE_SYSTEMS
 
-DEFAULT_METRICS = default_metrics()
-
 
 class Suite(BaseModel):
     """Everything that decides what a run computes, and how."""
@@ -42,7 +40,9 @@ class Suite(BaseModel):
         default=True, description="add mixture, reference and oracles to the systems"
     )
     metrics: tuple[str, ...] = Field(
-        default=DEFAULT_METRICS, description="metrics (see `benchsep list metrics`)"
+        # A factory: reading the traits imports every metric, which `benchsep --help` need not do.
+        default_factory=default_metrics,
+        description="metrics (see `benchsep list metrics`)",
     )
     stems: tuple[str, ...] = Field(default=STEMS, description="stems to separate and score")
     all_stems: bool = Field(

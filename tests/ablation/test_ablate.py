@@ -17,7 +17,7 @@ GRID = Path(__file__).resolve().parents[2] / "configs" / "ablations" / "smoke.ya
 
 
 def ablate(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchsep.cli.app", "ablate", *map(str, arguments), "-j", "1"]
+    command = [sys.executable, "-m", "benchsep", "ablate", *map(str, arguments), "-j", "1"]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -69,7 +69,7 @@ def test_a_killed_ablation_continues_to_the_same_weights(finished, tmp_path):
     grid["control"] = ""
     path = tmp_path / "one.yaml"
     path.write_text(yaml.safe_dump(grid))
-    command = [sys.executable, "-m", "benchsep.cli.app", "ablate", str(path), "-j", "1"]
+    command = [sys.executable, "-m", "benchsep", "ablate", str(path), "-j", "1"]
     options = ["--work", str(tmp_path), "-o", str(tmp_path / "report")]
     running = subprocess.Popen(
         [*command, *options], start_new_session=True, stderr=subprocess.DEVNULL

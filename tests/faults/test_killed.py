@@ -224,7 +224,7 @@ def test_an_ablation_killed_at_random_moments_ends_in_the_same_report(tmp_path, 
     def start(folder: Path) -> subprocess.Popen[bytes]:
         words = ["ablate", tmp_path / "two.yaml", "--work", folder, "-o", folder / "report"]
         return subprocess.Popen(
-            [sys.executable, "-m", "benchsep.cli.app", *map(str, words), "-j", "1"],
+            [sys.executable, "-m", "benchsep", *map(str, words), "-j", "1"],
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

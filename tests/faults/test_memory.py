@@ -151,7 +151,7 @@ def test_a_run_holds_one_song_for_each_worker_however_many_there_are(
     song_mb = 5 * 2 * 4 * 44_100 * seconds / 2**20  # four stems and the mixture
 
     def largest(limit: int) -> float:
-        command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}",
+        command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}",
                    "--systems", "mixture,oracle-irm", "--metrics", "usdr,sisdr",
                    "--no-yardsticks", "-j", str(jobs), "--limit", str(limit),
                    "-o", str(tmp_path / f"run-{limit}")]  # fmt: skip

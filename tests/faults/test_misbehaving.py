@@ -83,7 +83,7 @@ def plugin(tmp_path_factory) -> Path:
 
 
 def run(plugin: Path, songs: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}",
+    command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}",
                "--metrics", "usdr", "--no-yardsticks", "-o", str(out), *options]  # fmt: skip
     return subprocess.run(
         command, env=environment(plugin), capture_output=True, text=True, check=False,
@@ -131,7 +131,7 @@ def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, fi
         f"os.write(os.open({str(tmp_path / 'calls')!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "
         "b'x')\ntime.sleep(0.4)\nshutil.copy(sys.argv[1], sys.argv[2] + '/vocals.wav')\n"
     )
-    command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", f"folder:{songs}",
+    command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}",
                "--systems", f"cmd:{sys.executable} {program} {{mixture}} {{out}}", "--metrics",
                "usdr", "--stems", "vocals", "--no-yardsticks", *workers.split()]  # fmt: skip
     rounds = sizes(1, 5)

@@ -206,7 +206,7 @@ def test_an_error_of_the_system_is_one_line_with_its_path(tmp_path):
     folder = tmp_path / "song.wav"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "benchsep.cli.app", "validity", str(folder)],
+        [sys.executable, "-m", "benchsep", "validity", str(folder)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "song.wav" in done.stderr and "Traceback" not in done.stderr

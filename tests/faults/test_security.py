@@ -376,7 +376,7 @@ def test_a_plugin_that_fails_to_import_is_listed_and_breaks_nothing(tmp_path, bo
         "[benchsep.metrics]\nbrokenmetric = broken_plugin:Metric\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "benchsep.cli.app", "list", "metrics"],
+        [sys.executable, "-m", "benchsep", "list", "metrics"],
         env=environment(tmp_path), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

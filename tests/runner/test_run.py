@@ -268,7 +268,7 @@ def _table(run: Path) -> str:
 
 
 def _cli(*words: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "benchsep.cli.app", *words]
+    command = [sys.executable, "-m", "benchsep", *words]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

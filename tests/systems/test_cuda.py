@@ -27,7 +27,7 @@ def grid(tmp_path_factory):
     """The smoke ablation, trained where ``benchsep ablate`` trains: on the device."""
     work = tmp_path_factory.mktemp("ablation")
     smoke = ROOT / "configs" / "ablations" / "smoke.yaml"
-    command = [sys.executable, "-m", "benchsep.cli.app", "ablate", str(smoke), "--work", str(work)]
+    command = [sys.executable, "-m", "benchsep", "ablate", str(smoke), "--work", str(work)]
     done = subprocess.run([*command, "--train-only", "-j", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return work
@@ -160,7 +160,7 @@ def test_a_killed_codec_training_continues_on_the_same_curve(tmp_path):
 
 
 def test_a_run_on_the_device_finishes(tmp_path):
-    command = [sys.executable, "-m", "benchsep.cli.app", "run", "--dataset", "clip", "-j", "2"]
+    command = [sys.executable, "-m", "benchsep", "run", "--dataset", "clip", "-j", "2"]
     systems = "tokensep:checkpoint=mini,htdemucs:checkpoint=mini,bs_roformer:checkpoint=mini"
     more = ["--systems", systems, "--metrics", "usdr,mrstft", "--device", "cuda"]
     done = subprocess.run(
