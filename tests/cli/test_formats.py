@@ -20,7 +20,7 @@ import benchsep.report.write
 from benchsep._util.text_table import FORMATS
 from benchsep.cli.app import COMMANDS
 from benchsep.errors import UsageError
-from benchsep.report.mushra import COLUMNS, HIDDEN
+from benchsep.listeners.mushra import COLUMNS, HIDDEN
 
 from .conftest import Call
 
