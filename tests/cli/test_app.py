@@ -46,24 +46,27 @@ def test_help_and_list_import_nothing_heavy(call):
 
 
 def _cpu_seconds(*words: str) -> float:
-    """The least CPU time of three runs of Python: other processes only add to it."""
-
-    def once() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *words], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-    return min(once() for _ in range(3))
+    """The CPU time of Python with these words."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *words], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def test_the_program_starts_quickly(record_property):
-    """0.26 s of CPU time on the developers' machine when it is idle; 0.4 s is the limit there."""
-    start = _cpu_seconds("-m", "benchsep", "--help")
-    imports = _cpu_seconds("-c", "import numpy, pydantic, typer")  # 0.17 s on that machine
+    """0.26 s of CPU time on an idle machine where its three libraries take 0.17 s; at most 0.4 s.
+
+    On a busy machine both take longer: the limit is the ratio, in the best of five trials.
+    """
+    trials = [
+        (_cpu_seconds("-m", "benchsep", "--help"),
+         _cpu_seconds("-c", "import numpy, pydantic, typer"))
+        for _ in range(5)
+    ]  # fmt: skip
+    start, libraries = min(trials, key=lambda pair: pair[0] / pair[1])
     record_property("start_cpu_s", start)
-    print(f"benchsep --help: {start:.2f} s of CPU time; its three libraries {imports:.2f} s")
-    assert start < 0.4 * max(imports / 0.17, 1)
+    print(f"benchsep --help: {start:.2f} s of CPU time; its three libraries {libraries:.2f} s")
+    assert start / libraries < 0.4 / 0.17
 
 
 def test_the_package_is_the_program():
