@@ -63,5 +63,8 @@ def validated(model: type[Model], values: Mapping[str, Any], source: str, whole:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         raise UsageError(f"{source}: " + "; ".join(lines)) from error

@@ -7,10 +7,11 @@ Unknown keys are refused with a suggestion. A suite names no folder of this mach
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from benchsep._util.config import read_mapping, refuse_unknown, validated
 from benchsep._util.suggest import did_you_mean
@@ -74,6 +75,23 @@ class Suite(BaseModel):
     )
     timeout: float | None = Field(default=None, gt=0, description="seconds per system and track")
 
+    @field_validator("dataset", "root", "split", "device", "cluster", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return value if value is None or isinstance(value, Path) else _name(value)
+
+    @field_validator("systems", "metrics", "stems", "tracks", mode="before")
+    @classmethod
+    def _names(cls, value: Any, info: ValidationInfo) -> Any:
+        """A list of names; a single text is a list of one, or of those between its commas."""
+        if isinstance(value, str):
+            # A track's name may hold a comma.
+            return (value,) if info.field_name == "tracks" else split_specs(value)
+        if isinstance(value, Sequence):
+            return tuple(map(_name, value))
+        _name(value)
+        return value
+
     @field_validator("stems")
     @classmethod
     def _known_stems(cls, stems: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,6 +129,24 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
     refuse_unknown(values, Suite, f"{path}")
     values.update({key: value for key, value in overrides.items() if value is not None})
     return validated(Suite, values, str(path or "the command line"))
+
+
+def _name(value: Any) -> str:
+    """The value itself where it is text.
+
+    Raises
+    ------
+    ValueError
+        YAML took an unquoted name for something else.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        raise ValueError(f"{value} is a mapping, expected a name; leave out the space after the :")
+    kind = "a truth value" if isinstance(value, bool) else "a number"
+    if not isinstance(value, int | float):
+        kind = "nothing" if value is None else type(value).__name__
+    raise ValueError(f"{value} is {kind}, expected a name; write it in quotes")
 
 
 def split_specs(text: str) -> tuple[str, ...]:

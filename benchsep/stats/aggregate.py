@@ -7,6 +7,8 @@ Conventions
 common songs  of a (stem, metric): those on which every ranked system that has any value has one.
               Reference systems (mixture, oracles) never shrink this set and are never ranked
 ranked        a system over exactly the common songs, with a value from usable cells alone
+no shared song  a system whose songs are none of the common ones has no value: values on different
+              songs are not put next to each other
 The rest is in :mod:`benchsep.stats.songs`; the reasons are in ``docs/design/statistics.md``.
 """
 
@@ -18,6 +20,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Literal
 
+from benchsep.audio import STEMS
 from benchsep.stats.bootstrap import bootstrap
 from benchsep.stats.songs import (
     AVERAGE,
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from benchsep.stats.arrays import Statistic
 
 Coverage = Literal["common", "own"]
+NO_SHARED_SONG = "no shared song"
+"""Note of a system that has values, though on none of the common songs."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Summary:
     value: float | None
     """``None`` where the system has no value."""
     songs: frozenset[str]
-    """Songs in the value."""
+    """Songs in the value; the system's own songs where the note is :data:`NO_SHARED_SONG`."""
     own: int
     """Songs of the system with a usable value, common or not."""
     total: int
@@ -140,15 +145,20 @@ def aggregate(
             key = (system, stem, metric)
             own = column[system]
             songs = {t: v for t, v in own.items() if coverage == "own" or t in common}
-            unranked = "" if songs else ILL_CONDITIONED if shown[key] else "no value"
-            songs = songs or shown[key]
+            unranked, note = "", ""
+            if own and not songs:
+                unranked = note = NO_SHARED_SONG
+            elif not songs:
+                songs = shown[key]
+                unranked = ILL_CONDITIONED if songs else "no value"
+                note = "" if songs else notes.get(key, "")
             value = _aggregate(songs.values(), how) if songs else None
             low, high = _limits(songs, how, seed) if intervals else (None, None)
             block.append(
                 Summary(
-                    *(system, families[system], stem, metric, value, frozenset(songs)),
+                    *(system, families[system], stem, metric, value, frozenset(songs or own)),
                     *(len(own), total, how, None, unranked),
-                    note="" if songs else notes.get(key, ""),
+                    note=note,
                     low=low,
                     high=high,
                 )
@@ -214,6 +224,8 @@ def _reasons(frame: pd.DataFrame) -> dict[Key, str]:
         bad["system"], bad["stem"], bad["metric"], bad["status"], strict=True
     ):
         kind = str(status).split(":", 1)[0].replace("_", " ")
-        for key in ((system, stem, metric), (system, AVERAGE, metric)):
+        keys = [(system, stem, metric)]
+        keys += [(system, AVERAGE, metric)] if stem in STEMS else []
+        for key in keys:
             counts.setdefault(key, Counter())[kind] += 1
     return {key: min(c, key=lambda kind: (-c[kind], kind)) for key, c in counts.items()}

@@ -8,7 +8,8 @@ song value   mean over draws. A song on which any draw lacks a value counts as m
              lucky draw never enters a table
 usable       status ``ok``. ``ill_conditioned`` values are shown where there is nothing else, and
              never ranked; every other status is a missing song
-average      pseudo stem ``average``: mean over all stems of the metric, where all have a value
+average      pseudo stem ``average``: mean over those of the four stems that the metric was scored
+             on, where all have a value; never over another target (``accompaniment``)
 total        songs of the run: all tracks of the frame, whether a metric has cells on them or not
 
 Functions
@@ -24,12 +25,13 @@ reaggregated   that, and the same statistic over songs
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,24 +99,37 @@ def songs_of_run(frame: pd.DataFrame) -> int:
     return int(frame["track"].nunique())
 
 
-def stems_of_metrics(frame: pd.DataFrame) -> dict[str, set[str]]:
-    """Metric to the stems it was scored on, without the pseudo stem."""
+def averaged_stems(stems: Iterable[str]) -> list[str]:
+    """Those of ``stems`` that an average is over: the four, in their order."""
+    return [stem for stem in STEMS if stem in set(stems)]
+
+
+def stem_or_average(stems: Iterable[str]) -> str:
+    """The stem that stands for a metric scored on ``stems``: the average where there is one."""
+    names = sorted(set(stems) - {AVERAGE})
+    four = averaged_stems(names)
+    if len(four) > 1:
+        return AVERAGE
+    return (four or names or [AVERAGE])[0]
+
+
+def _stems_of_metrics(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Metric to the stems that its average is over."""
     stems: dict[str, set[str]] = {}
     for metric, stem in zip(frame["metric"], frame["stem"], strict=True):
-        if stem != AVERAGE:
-            stems.setdefault(metric, set()).add(stem)
-    return stems
+        stems.setdefault(metric, set()).add(stem)
+    return {metric: averaged_stems(names) for metric, names in stems.items()}
 
 
 def with_average(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with rows of the pseudo stem ``average`` for metrics of several stems.
+    """The frame with rows of the pseudo stem ``average`` for metrics of several of the four stems.
 
     A song without a value on any one stem has none in the average: a missing stem cannot
     raise a mean.
     """
     import pandas as pd
 
-    stems = stems_of_metrics(frame)
+    stems = _stems_of_metrics(frame)
     keys = ["system", "family", "edition", "metric", "track", "draw"]
     columns = frame[[*keys, "stem", "value", "status"]].itertuples(index=False, name=None)
     groups: dict[tuple[Any, ...], dict[str, tuple[float, str]]] = {}
@@ -123,7 +138,7 @@ def with_average(frame: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for group in sorted(groups):
         wanted = sorted(stems.get(group[3], ()))
-        if len(wanted) > 1:
+        if len(wanted) > 1 and groups[group].keys() & set(wanted):
             cells = [groups[group].get(stem, (math.nan, "no_stem")) for stem in wanted]
             mean = mean_or_reason([value for value, _ in cells], [status for _, status in cells])
             rows.append({**dict(zip(keys, group, strict=True)), "stem": AVERAGE, **mean})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +84,33 @@ def test_specs_round_trip(name, options):
 def test_bad_specs_are_refused(text):
     with pytest.raises(UsageError):
         Spec.parse(text)
+
+
+def written(tmp_path, text):
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_single_name_is_a_list_of_one(tmp_path):
+    suite = load_suite(written(tmp_path, "systems: mixture\nmetrics: usdr, visqol\ntracks: A, B\n"))
+    assert suite.systems == ("mixture",) and suite.metrics == ("usdr", "visqol")
+    assert suite.tracks == ("A, B",), "the name of a track may hold a comma"
+    assert load_suite(written(tmp_path, "systems: a:x=1,y=2,b")).systems == ("a:x=1,y=2", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tracks: [007]", "tracks: 7 is a number, expected a name; write it in quotes"),
+        ("tracks: 1.5", "tracks: 1.5 is a number"),
+        ("tracks: [no]", "tracks: False is a truth value"),
+        ("tracks: [2026-01-01]", "tracks: 2026-01-01 is date"),
+        ("systems: [a, ]\nsplit: 3", "split: 3 is a number"),
+        ("systems: [dir: x]", "is a mapping, expected a name; leave out the space"),
+        ("stems: [vocals, ~]", "stems: None is nothing"),
+    ],
+)
+def test_what_is_no_name_is_said_in_plain_words(tmp_path, text, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        load_suite(written(tmp_path, text))

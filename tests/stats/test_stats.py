@@ -323,3 +323,39 @@ class TestPower:
             stats.power(table(rows("a", [1, 2])), "x", 0.2)
         with pytest.raises(UsageError, match="no two systems"):
             stats.power(table(rows("a", [1, 2])), "visqol", 0.2)
+
+
+def test_another_target_neither_enters_the_average_nor_takes_it_away():
+    plain = table(rows("a", [1.0, 2.0]), rows("a", [3.0, 4.0], stem="drums"))
+    imported = table(
+        plain.to_dict("records"),
+        rows("b", [1.0, 2.0]), rows("b", [3.0, 4.0], stem="drums"),
+        rows("b", [90.0, 90.0], stem="accompaniment"),
+        rows("c", [90.0, 90.0], stem="accompaniment"),
+    )  # fmt: skip
+    values = stats.song_values(stats.with_average(imported))
+    assert values["a", "average", "visqol"] == {"song 00": 2.0, "song 01": 3.0}
+    assert values["b", "average", "visqol"] == {"song 00": 2.0, "song 01": 3.0}
+    assert ("c", "average", "visqol") not in values
+    two = stats.with_average(table(rows("a", [1.0]), rows("a", [2.0], stem="accompaniment")))
+    assert "average" not in set(two["stem"]), "one of the four stems alone has no average"
+
+
+def test_systems_that_share_no_song_have_no_values_and_no_mark():
+    frame = table(rows("a", [1.0, 2.0]), rows("b", [3.0, 4.0]), rows("mixture", [0.0] * 4))
+    frame.loc[frame["system"] == "b", "track"] = ["song 02", "song 03"]
+    found = {s.system: s for s in stats.aggregate(frame, TRAITS)}
+    for system, songs in (("a", {"song 00", "song 01"}), ("b", {"song 02", "song 03"})):
+        summary = found[system]
+        assert summary.value is None and summary.rank is None
+        assert summary.note == summary.unranked == "no shared song"
+        assert summary.songs == songs and not summary.ill_conditioned
+    assert found["mixture"].value is None and not found["mixture"].ill_conditioned
+
+
+def test_a_reference_without_a_common_song_is_not_ill_conditioned():
+    frame = table(rows("a", [1.0]), rows("oracle-irm", [9.0, 9.0]))
+    frame.loc[frame["system"] == "oracle-irm", "track"] = ["song 01", "song 02"]
+    found = {s.system: s for s in stats.aggregate(frame, TRAITS)}
+    assert found["a"].rank == 1
+    assert found["oracle-irm"].value is None and not found["oracle-irm"].ill_conditioned

@@ -24,7 +24,7 @@ from benchsep.report.figures.songs import distribution_figure
 from benchsep.report.run import contrasting_metrics
 from benchsep.report.tables.columns import display, is_headline
 from benchsep.report.tables.model import group_of, is_reference
-from benchsep.stats.songs import AVERAGE
+from benchsep.stats.songs import AVERAGE, stem_or_average
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -195,8 +195,7 @@ _SUMMARY: tuple[tuple[str, Callable[[RunData], Figure | None]], ...] = (
 
 def _headline_stem(run: RunData, metric: str) -> str:
     """The only stem of a metric, or the average over its stems."""
-    stems = sorted(set(run.frame.loc[run.frame["metric"] == metric, "stem"]))
-    return stems[0] if len(stems) == 1 else AVERAGE
+    return stem_or_average(run.frame.loc[run.frame["metric"] == metric, "stem"])
 
 
 def _axis_label(run: RunData, metric: str) -> str:

@@ -154,15 +154,15 @@ def _speech_models(edition: Edition, columns: Sequence[str]) -> TableSpec:
 def _per_stem(edition: Edition, column: str) -> TableSpec:
     """One value on each stem, and the value that it must be shown with."""
     stems = edition.stems(column)
-    shown = (*stems, AVERAGE) if len(stems) > 1 else stems
+    average = edition.stem_or_average(column) == AVERAGE
+    shown = (*stems, AVERAGE) if average else stems
     heads = [_column(edition, column, stem, stem=stem, in_title=True) for stem in shown]
     metrics = [column]
     other = _companion_metric(edition, column)
     if other:
         metrics.append(other)
         heads.append(_column(edition, other, f"{display(other, edition.traits)} (average)"))
-    title, average = _title(edition, column), len(stems) > 1
-    return TableSpec(title, heads, metrics, average=average, costs=(RTF,))
+    return TableSpec(_title(edition, column), heads, metrics, average=average, costs=(RTF,))
 
 
 def _companion_metric(edition: Edition, column: str) -> str | None:

@@ -10,7 +10,7 @@ from benchsep import stats
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.lag import late_systems
-from benchsep.stats.songs import AVERAGE, Key
+from benchsep.stats.songs import AVERAGE, Key, stem_or_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +60,7 @@ class Edition:
 
     def stem_or_average(self, metric: str) -> str:
         """The only stem of a metric, or the average over its stems."""
-        stems = self.stems(metric)
-        return stems[0] if len(stems) == 1 else AVERAGE
+        return stem_or_average(self.stems(metric))
 
 
 def editions(

@@ -19,6 +19,7 @@ from benchsep.report.tables.columns import is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
 from benchsep.stats import Summary
+from benchsep.stats.aggregate import NO_SHARED_SONG
 from benchsep.stats.songs import Key
 
 RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
@@ -194,7 +195,40 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
         labels=frozenset(edition.families),
         stems=frozenset(stem for metric in speech for stem in edition.stems(metric)),
     )
-    return [*general, *edition.late.values(), *_conflict_warnings(edition, columns)]
+    return [
+        *general,
+        *edition.late.values(),
+        *_no_shared_song_warnings(edition, columns),
+        *_conflict_warnings(edition, columns),
+    ]
+
+
+def _no_shared_song_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
+    """Which systems have values on which songs, where the ranked systems share no song."""
+    heads: dict[str, list[str]] = {}
+    for column in columns:
+        own = {
+            label: sorted(summary.songs)
+            for label in edition.systems
+            if group_of(edition.families[label]) != "yardstick"
+            and (summary := edition.scores.get((label, column.stem, column.metric)))
+            and summary.note == NO_SHARED_SONG
+        }
+        if column.kind == "score" and own:
+            words = "; ".join(f"{label} on {_some(songs)}" for label, songs in own.items())
+            heads.setdefault(words, []).append(column.head)
+    return [
+        f"The ranked systems share no song ({', '.join(names)}), and values on different songs "
+        f"cannot be compared, so none is shown: {words}. Run the systems on the same songs, or "
+        "leave one out."
+        for words, names in heads.items()
+    ]
+
+
+def _some(songs: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(songs) - most} more" if len(songs) > most else ""
+    count = f"{len(songs)} {'song' if len(songs) == 1 else 'songs'}"
+    return f"{count} ({', '.join(songs[:most])}{more})"
 
 
 def _conflict_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from benchsep.stats.aggregate import NO_SHARED_SONG
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
 GROUPS = {
@@ -169,7 +170,8 @@ def suffix(cell: Cell, column: Column) -> str:
         if column.spread and cell.low is not None and cell.high is not None
         else ""
     )
-    coverage = f" {cell.n}/{cell.total}" if cell.partial and (cell.value is not None) else ""
+    counted = cell.value is not None or cell.note == NO_SHARED_SONG
+    coverage = f" {cell.n}/{cell.total}" if cell.partial and counted else ""
     return dagger + letters + spread + coverage
 
 

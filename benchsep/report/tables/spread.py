@@ -27,7 +27,7 @@ from benchsep.report.tables import captions
 from benchsep.report.tables.columns import display, stem_order
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
 from benchsep.stats.bootstrap import FEWEST
-from benchsep.stats.songs import AVERAGE, songs_of_run
+from benchsep.stats.songs import AVERAGE, songs_of_run, stem_or_average
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,8 +134,7 @@ def _draw_rows(spread: Spread) -> list[Row]:
     rows = []
     for row in spread.rows:
         for metric in spread.headlines:
-            stems = sorted({s for _, m, s in by_key if m == metric})
-            stem = AVERAGE if AVERAGE in stems else stems[0] if len(stems) == 1 else ""
+            stem = stem_or_average(s for _, m, s in by_key if m == metric)
             record = by_key.get((row.system, metric, stem))
             if record and record["worst_of_k"] != record["best_of_k"]:
                 suffix = "" if stem == AVERAGE else f", {stem}"

@@ -441,3 +441,40 @@ def test_latex_compiles_and_no_cell_runs_into_the_next(tmp_path: Path, full: lis
     assert done.returncode == 0, log[-2000:]
     # A table may be wider than some page; a number over its neighbour is a wrong number.
     assert not re.findall(r"Overfull .hbox .* detected", log)
+
+
+def test_tables_of_systems_that_share_no_song_say_so(
+    frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    first = (frame.system == "htdemucs@mini") & (frame.track != TRACKS[0])
+    others = frame.system.isin(["tokensep@mini", "bs_roformer@mini"]) & (frame.track == TRACKS[0])
+    part = frame[~first & ~others]
+    found = tables(part, costs, manifest, traits, intervals=True, improvement=True)
+    table = titled(found, "ViSQOL")
+    (warning,) = (w for w in table.warnings if "share no song" in w)
+    assert f"htdemucs@mini on 1 song ({TRACKS[0]})" in warning
+    assert f"tokensep@mini on 2 songs ({TRACKS[1]}, {TRACKS[2]})" in warning
+    assert "drums" in warning and "average" in warning
+    cell = table.cell("htdemucs@mini", "visqol", "vocals")
+    assert cell is not None and cell.value is None and not cell.best
+    text = {format: render(found, format) for format in FORMATS}
+    assert "no shared song 1/3" in text["md"] and "no shared song 2/3" in text["terminal"]
+    rows = [line for line in text["md"].splitlines() if line.startswith("| ")]
+    assert not any("†" in row for row in rows)
+    assert not any(
+        "share no song" in w
+        for w in titled(tables(frame, costs, manifest, traits), "ViSQOL").warnings
+    )
+
+
+def test_another_target_has_a_column_and_no_part_in_the_average(
+    frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    extra = frame[(frame.stem == "other") & (frame.system == "htdemucs@mini")]
+    both = pd.concat([frame, extra.assign(stem="accompaniment", value=90.0)], ignore_index=True)
+    before = titled(tables(frame, costs, manifest, traits), "ViSQOL")
+    after = titled(tables(both, costs, manifest, traits), "ViSQOL")
+    for system in SYSTEMS:
+        cells = [t.cell(system, "visqol", "average") for t in (before, after)]
+        assert cells[0] is not None and cells[1] is not None
+        assert cells[0].value == cells[1].value
