@@ -32,6 +32,7 @@ from benchsep.runner.done import (
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.lag import aligned, lags_of
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
+from benchsep.runner.warmup import forget, warm_up
 from benchsep.systems.estimate import estimate_or_error
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import load_system
@@ -116,6 +117,7 @@ def _system_of(job: Job) -> Any:
         under the name of the planned system.
     """
     if system_id(_system(job.spec, job.device).info) != system_id(job.info):
+        forget()
         _system.cache_clear()  # weights may have changed since this process loaded them
     system = _system(job.spec, job.device)
     if system_id(system.info) != system_id(job.info):
@@ -222,6 +224,7 @@ def _separate_draw(
     try:
         if loaded.audio is not None:
             system = _system_of(job)
+            warm_up(system, job.spec, loaded.audio.mixture)
             with PeakMemory() as memory:
                 started = time.perf_counter()
                 outputs = _call(system, job, loaded.audio, inputs.seed)
@@ -240,7 +243,9 @@ def _separate_draw(
         estimates, error, faults, lags = {}, _reason(failure), {}, {}
     # Estimates of files or of another program are identified by their samples.
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
-    return DrawResult(Draw(inputs.seed, identity, seconds, peak_mb, error, faults, lags), estimates)
+    session = job.session if seconds is not None else ""
+    draw = Draw(inputs.seed, identity, seconds, peak_mb, error, faults, lags, session)
+    return DrawResult(draw, estimates)
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:

@@ -47,6 +47,7 @@ COST_COLUMNS = (
     "rtf",
     "peak_memory_mb",
     "lag",
+    "session",
 )
 
 
@@ -112,8 +113,9 @@ def load_costs(path: str | Path) -> pd.DataFrame:
 
     store = Store(Path(path))
     manifest = store.manifest()
+    files = _from_files(manifest)
     rows = [
-        _cost(record, number, draw)
+        _cost(record, number, draw, computes=record.system.label not in files)
         for record in store.records()
         for number, draw in sorted(record.draws.items())
         if is_draw_shown(record, number, manifest)
@@ -121,10 +123,20 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
-def _cost(record: Record, number: int, draw: Draw) -> tuple[Any, ...]:
+def _from_files(manifest: Mapping[str, Any]) -> set[str]:
+    """Labels of the systems whose estimates are files: reading them has no real-time factor."""
+    systems = manifest.get("systems")
+    return {
+        str(label)
+        for label, entry in (systems.items() if isinstance(systems, dict) else ())
+        if isinstance(entry, dict) and (entry.get("info") or {}).get("from_files")
+    }
+
+
+def _cost(record: Record, number: int, draw: Draw, *, computes: bool) -> tuple[Any, ...]:
     """A draw as a row, in the order of :data:`COST_COLUMNS`."""
     audio = record.track.audio_seconds
-    rtf = draw.seconds / audio if draw.seconds is not None and audio else None
+    rtf = draw.seconds / audio if draw.seconds is not None and audio and computes else None
     return (
         record.system.label,
         record.system.family,
@@ -135,4 +147,5 @@ def _cost(record: Record, number: int, draw: Draw) -> tuple[Any, ...]:
         rtf,
         draw.peak_memory_mb,
         max(draw.lags.values(), key=abs, default=0),
+        draw.session,
     )

@@ -34,6 +34,8 @@ class Job:
     """What is computed again: nothing that has a cell, what is missing or stale, everything."""
     input_stamp: str = ""
     """See :func:`benchsep.runner.stamps.input_stamp`."""
+    session: str = ""
+    """The call of ``run`` that the job belongs to, for its timings."""
 
     @property
     def overwrite_all(self) -> bool:

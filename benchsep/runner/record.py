@@ -64,6 +64,8 @@ class Draw:
     """Stem to why its estimate cannot be used; on disk only where there is one."""
     lags: dict[str, int] = field(default_factory=dict)
     """Stem to the samples by which it is late (:mod:`benchsep.runner.lag`); likewise."""
+    session: str = ""
+    """The call of ``run`` that timed it; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
         "error": draw.error,
         **({"faults": draw.faults} if draw.faults else {}),
         **({"lags": draw.lags} if draw.lags else {}),
+        **({"session": draw.session} if draw.session else {}),
     }
 
 
@@ -231,6 +234,7 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
         _typed({"error": "", **content}, "error", str),
         _texts({"faults": {}, **content}, "faults"),
         _whole_numbers({"lags": {}, **content}, "lags"),
+        _typed({"session": "", **content}, "session", str),
     )
 
 

@@ -6,9 +6,10 @@ stay and are shown, as long as they are of the same edition of the data.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def run(
     """
     resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
     store = Store(Path(out))
-    plan = make_plan(resolved, store)
+    plan = _in_one_session(make_plan(resolved, store))
     _same_edition(store, plan)
     manifest = describe(plan)
     store.write_manifest({**manifest, "command": command_line(), "finished": False})
@@ -93,6 +94,12 @@ def run(
     finished = {"mixtures": _mixtures(plan, store), "command": command_line(), "finished": True}
     store.write_manifest({**manifest, **finished})
     return result
+
+
+def _in_one_session(plan: Plan) -> Plan:
+    """The plan with a name of this call in its jobs: timings of several calls are not alike."""
+    session = secrets.token_hex(6)
+    return replace(plan, jobs=[replace(job, session=session) for job in plan.jobs])
 
 
 def _mixtures(plan: Plan, store: Store) -> dict[str, str]:

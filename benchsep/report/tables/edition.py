@@ -36,6 +36,8 @@ class Edition:
     traits: Mapping[str, ValueTraits]
     costs: Mapping[str, Costs]
     """By system label; empty if nothing was measured."""
+    sessions: Mapping[str, frozenset[str]]
+    """By system label, the calls of ``run`` that timed it; of older runs ``""``."""
     late: Mapping[str, str]
     """System label to a sentence, for systems whose estimates have a delay."""
     manifest: Mapping[str, Any]
@@ -89,6 +91,7 @@ def editions(
                 draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
                 traits=traits,
                 costs=_costs(costs, set(families)),
+                sessions=_sessions(costs, set(families)),
                 late={s: text for s, text in late_systems(costs).items() if s in families},
                 manifest=manifest,
             )
@@ -133,3 +136,13 @@ def _costs(costs: pd.DataFrame, systems: set[str]) -> dict[str, Costs]:
                 float(memory.max()) if len(memory) else None,
             )
     return measured
+
+
+def _sessions(costs: pd.DataFrame, systems: set[str]) -> dict[str, frozenset[str]]:
+    """The sessions behind the real-time factors of each system."""
+    if "session" not in costs:
+        return {}
+    timed = costs[costs["rtf"].notna() & costs["system"].isin(list(systems))]
+    return {
+        str(label): frozenset(map(str, rows["session"])) for label, rows in timed.groupby("system")
+    }

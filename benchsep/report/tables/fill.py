@@ -198,8 +198,26 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
     return [
         *general,
         *edition.late.values(),
+        *_session_warnings(edition, columns),
         *_no_shared_song_warnings(edition, columns),
         *_conflict_warnings(edition, columns),
+    ]
+
+
+def _session_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
+    """Which systems were timed together, where not all were."""
+    together: dict[frozenset[str], list[str]] = {}
+    for label in edition.systems:
+        sessions = edition.sessions.get(label)
+        if sessions and group_of(edition.families[label]) != "yardstick":
+            together.setdefault(sessions, []).append(label)
+    several = len(frozenset().union(*together)) > 1
+    if not several or all(column.metric != RTF.metric for column in columns):
+        return []
+    words = "; ".join(", ".join(labels) for labels in together.values())
+    return [
+        f"RTF was measured in several calls of `benchsep run`, together for: {words}. "
+        "The machine may have been busy in one of them; time the systems in one call to compare."
     ]
 
 
