@@ -100,8 +100,9 @@ def test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on(plugin, tmp
     frame = benchsep.load_run(out)
     for mode, reason in MISDEEDS.items():
         status = set(frame[frame["system"] == f"bad-{mode}"]["status"])
-        assert len(status) == 1 and next(iter(status)).startswith("failed: "), (mode, status)
-        assert reason in next(iter(status)), (mode, status)
+        # One reason for each stem at most: a stem that breaks the contract fails alone.
+        assert 1 <= len(status) <= len(STEMS), (mode, status)
+        assert all(s.startswith("failed: ") and reason in s for s in status), (mode, status)
     fine = frame[frame["system"] == "bad-fine"]
     assert len(fine) == len(STEMS) and (fine["status"] == "ok").all()
     assert not (out / "claims").exists()
