@@ -51,7 +51,8 @@ LAYERS = {
         __init__ train
         bs_roformer htdemucs mixture oracles scnet spleeter
         msst
-        checkpoints chunking common
+        availability download
+        locate safe_load chunking common
     """,
     "benchsep_training": """
         __init__ loop

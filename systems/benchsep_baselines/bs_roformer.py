@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchsep_baselines import checkpoints, msst
+from benchsep_baselines import availability, msst
 from benchsep_baselines.common import switch
 
 
@@ -35,7 +35,7 @@ class BSRoformer(msst.MsstSeparator):
         By default the configuration's, else true.
     """
 
-    about: ClassVar[dict[str, Any]] = checkpoints.about(
+    about: ClassVar[dict[str, Any]] = availability.about(
         "bs_roformer", "Band-Split RoPE Transformer (MSST checkpoints)", "unstated (code: MIT)"
     )
 

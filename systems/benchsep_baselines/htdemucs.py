@@ -28,7 +28,7 @@ from benchsep._util.device import torch_device
 from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.contract import SystemInfo
-from benchsep_baselines import checkpoints
+from benchsep_baselines import availability, download, locate, safe_load
 from benchsep_baselines.common import (
     Separator,
     number,
@@ -41,6 +41,8 @@ from benchsep_baselines.common import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+DEMUCS_CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
 
 TRAINING_DATA = {
     "htdemucs": "MUSDB18-HQ train + 800 songs",
@@ -92,7 +94,7 @@ class Demucs(Separator):
     segment
         Seconds; empty for the model's own. HTDemucs refuses longer ones than it was trained on.
     trust_pickle
-        Unpickle a local ``.th`` fully: see :mod:`benchsep_baselines.checkpoints`.
+        Unpickle a local ``.th`` fully: see :mod:`benchsep_baselines.safe_load`.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Demucs(Separator):
             family="discriminative",
             stems=self.stems.stems,
             checkpoint=weights.label,
-            checkpoint_sha256=checkpoints.combined_sha256(weights.paths),
+            checkpoint_sha256=locate.combined_sha256(weights.paths),
             training_data=weights.training_data,
             licence=weights.licence,
             deterministic=self.device.type == "cpu",
@@ -183,27 +185,27 @@ def find_weights(name: str, checkpoint: str) -> Weights:
     if checkpoint == "mini":
         return _mini(name)
     if checkpoint not in ("auto", "official", ""):
-        path = checkpoints.existing_file(name, checkpoint, (".th", ".safetensors"))
+        path = locate.existing_file(name, checkpoint, (".th", ".safetensors"))
         return Weights(path.stem, [path], "undeclared (local file)", "undeclared (local file)")
-    bag = checkpoints.demucs_bag(name)
-    paths = checkpoints.cached_official(bag) or checkpoints.fetch_official(bag)
+    bag = locate.demucs_bag(name)
+    paths = locate.cached_official(bag) or download.fetch_official(bag)
     if paths:
         return Weights("official", paths, TRAINING_DATA[name], MIT, bag.weights, bag.segment)
-    where = checkpoints.where_to_put_demucs(bag)
-    if checkpoint == "official" or name not in checkpoints.MINIS:
+    where = locate.demucs_download_hint(bag)
+    if checkpoint == "official" or name not in locate.BUNDLED_CHECKPOINTS:
         raise CheckpointError(
             f"{name}: the official weights are neither cached nor reachable; {where}"
         )
-    checkpoints.warn_mini(name, "the official weights are neither cached nor reachable")
+    locate.warn_bundled(name, "the official weights are neither cached nor reachable")
     return _mini(name)
 
 
 def _mini(name: str) -> Weights:
-    if name not in checkpoints.MINIS:
+    if name not in locate.BUNDLED_CHECKPOINTS:
         raise CheckpointError(f"{name} has no mini checkpoint; there is one of htdemucs")
     return Weights(
         "mini",
-        [checkpoints.mini_path(name)],
+        [locate.bundled_path(name)],
         "MUSDB18 (7-second edition) train without its 14 validation songs",
         "MUSDB18's terms: academic, non-commercial use",
     )
@@ -230,7 +232,7 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     CheckpointError
         if the file is corrupt, unsafe, of a foreign class, or its weights do not fit.
     """
-    checkpoints.check_name_hash(path, path.stem)
+    download.check_name_hash(path, path.stem)
     package = (
         _read_safetensors(path) if path.suffix == ".safetensors" else _read_th(path, trust_pickle)
     )
@@ -260,13 +262,13 @@ def _classes() -> dict[str, Any]:
 
     return {
         name: getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2])
-        for name in checkpoints.DEMUCS_CLASSES
+        for name in DEMUCS_CLASSES
     }
 
 
 def _read_th(path: Path, trust_pickle: bool) -> dict[str, Any]:
     admitted = {**_classes(), "fractions.Fraction": Fraction}
-    package = checkpoints.load_pickle(path, admitted=admitted, trust_pickle=trust_pickle)
+    package = safe_load.load_pickle(path, admitted=admitted, trust_pickle=trust_pickle)
     if not isinstance(package, dict):
         raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected demucs' dict")
     if package.get("klass") not in _classes().values():
@@ -277,12 +279,12 @@ def _read_th(path: Path, trust_pickle: bool) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    state, metadata = checkpoints.load_safetensors(path)
+    state, metadata = safe_load.load_safetensors(path)
     klass = metadata.get("klass", "")
-    if klass not in checkpoints.DEMUCS_CLASSES:
+    if klass not in DEMUCS_CLASSES:
         raise CheckpointError(
             f"{path}: its metadata names the class {klass!r}, expected one of "
-            f"{', '.join(checkpoints.DEMUCS_CLASSES)}"
+            f"{', '.join(DEMUCS_CLASSES)}"
         )
     try:
         args = _decoded(json.loads(metadata["args"]))
@@ -326,7 +328,7 @@ def _entry(name: str) -> Any:
 
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = f"The demucs model ``{name}``; options as :class:`Demucs`."
-    factory.about = checkpoints.about(name, WHAT[name], "MIT")  # type: ignore[attr-defined]
+    factory.about = availability.about(name, WHAT[name], "MIT")  # type: ignore[attr-defined]
     return factory
 
 

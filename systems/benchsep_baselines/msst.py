@@ -1,4 +1,4 @@
-"""Models of the MSST ecosystem: a ``.ckpt`` of weights beside a ``.yaml`` of settings.
+"""Models of the MSST ecosystem: a ``.ckpt`` of weights next to a ``.yaml`` of settings.
 
 Conventions
 -----------
@@ -26,7 +26,7 @@ from benchsep._util.device import torch_device
 from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError
 from benchsep.systems.contract import SystemInfo
-from benchsep_baselines import checkpoints
+from benchsep_baselines import locate, safe_load
 from benchsep_baselines.chunking import demix
 from benchsep_baselines.common import (
     Separator,
@@ -99,7 +99,7 @@ class MsstSeparator(Separator):
             family="discriminative",
             stems=self.stems.stems,
             checkpoint=found.label,
-            checkpoint_sha256=checkpoints.combined_sha256(
+            checkpoint_sha256=locate.combined_sha256(
                 [p for p in (found.weights, found.config) if p is not None]
             ),
             training_data=found.training_data,
@@ -147,24 +147,22 @@ def find(name: str, checkpoint: str, config: str) -> Found:
         return _mini(name)
     if checkpoint not in ("auto", "official", ""):
         return _local(name, checkpoint, config)
-    pair = checkpoints.msst_official(name)
+    pair = locate.msst_official(name)
     if pair:
         return Found("official", *pair, "MUSDB18-HQ train", "unstated (code: MIT)")
-    where = checkpoints.where_to_put_msst(name)
-    if checkpoint == "official" or name not in checkpoints.MINIS:
+    where = locate.msst_download_hint(name)
+    if checkpoint == "official" or name not in locate.BUNDLED_CHECKPOINTS:
         raise CheckpointError(f"{name}: the published weights are not on this machine; {where}")
-    checkpoints.warn_mini(name, "the published weights are not on this machine")
+    locate.warn_bundled(name, "the published weights are not on this machine")
     return _mini(name)
 
 
 def _mini(name: str) -> Found:
-    if name not in checkpoints.MINIS:
-        raise CheckpointError(
-            f"{name} has no mini checkpoint; {checkpoints.where_to_put_msst(name)}"
-        )
+    if name not in locate.BUNDLED_CHECKPOINTS:
+        raise CheckpointError(f"{name} has no mini checkpoint; {locate.msst_download_hint(name)}")
     return Found(
         "mini",
-        checkpoints.mini_path(name),
+        locate.bundled_path(name),
         None,
         "MUSDB18 (7-second edition) train without its 14 validation songs",
         "MUSDB18's terms: academic, non-commercial use",
@@ -173,9 +171,9 @@ def _mini(name: str) -> Found:
 
 def _local(name: str, checkpoint: str, config: str) -> Found:
     kinds = (".ckpt", ".pt", ".pth", ".th", ".chpt", ".safetensors")
-    weights = checkpoints.existing_file(name, checkpoint, kinds)
+    weights = locate.existing_file(name, checkpoint, kinds)
     if config:
-        settings: Path | None = checkpoints.existing_file(name, config, (".yaml", ".yml"))
+        settings: Path | None = locate.existing_file(name, config, (".yaml", ".yml"))
     elif weights.suffix == ".safetensors":
         settings = None
     else:
@@ -203,12 +201,10 @@ def read_pair(found: Found, *, trust_pickle: bool) -> tuple[Settings, dict[str, 
     """
     metadata: dict[str, str] = {}
     if found.weights.suffix == ".safetensors":
-        state, metadata = checkpoints.load_safetensors(found.weights)
+        state, metadata = safe_load.load_safetensors(found.weights)
     else:
-        admitted = checkpoints.numpy_scalars()
-        package = checkpoints.load_pickle(
-            found.weights, admitted=admitted, trust_pickle=trust_pickle
-        )
+        admitted = safe_load.numpy_scalars()
+        package = safe_load.load_pickle(found.weights, admitted=admitted, trust_pickle=trust_pickle)
         state = unwrapped(package, found.weights)
     if found.config is not None:
         return settings_of(read_yaml(found.config), found.config), state

@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchsep_baselines import checkpoints, msst
+from benchsep_baselines import availability, msst
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class SCNet(msst.MsstSeparator):
     """SCNet behind the contract; options as :class:`benchsep_baselines.bs_roformer.BSRoformer`."""
 
-    about: ClassVar[dict[str, Any]] = checkpoints.about(
+    about: ClassVar[dict[str, Any]] = availability.about(
         "scnet", "Sparse Compression Network (MSST checkpoints)", "unstated (code: MIT)"
     )
 

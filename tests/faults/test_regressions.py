@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from benchsep_baselines import checkpoints, msst
+from benchsep_baselines import msst, safe_load
 from tokensep.errors import ConfigError, DataError
 from tokensep.train import pseudo_labels
 
@@ -174,7 +174,7 @@ def test_damaged_weights_and_configurations_are_named(tmp_path):
     for content in (b"\x80\x02Q.", b"\x80\x02.", b"PK\x03\x04", b"", b"\x80\x02}q\x00h\x09."):
         broken.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"broken\.th"):
-            checkpoints.load_pickle(broken, admitted={}, trust_pickle=False)
+            safe_load.load_pickle(broken, admitted={}, trust_pickle=False)
     import torch
     from safetensors.torch import save_file
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchsep_baselines import checkpoints, htdemucs, msst
+from benchsep_baselines import download, htdemucs, locate, msst, safe_load
 from safetensors.torch import save_file
 from tokensep.errors import DataError
 from tokensep.train import pseudo_labels
@@ -99,9 +99,9 @@ def test_the_payload_does_leave_a_mark_where_pickles_are_trusted(tmp_path):
     path = tmp_path / "evil.th"
     torch.save({"state": Gadget(mark)}, path)
     with pytest.raises(CheckpointError, match=r"trust_pickle=true"):
-        checkpoints.load_pickle(path, admitted={}, trust_pickle=False)
+        safe_load.load_pickle(path, admitted={}, trust_pickle=False)
     assert not mark.exists()
-    checkpoints.load_pickle(path, admitted={}, trust_pickle=True)["state"].close()
+    safe_load.load_pickle(path, admitted={}, trust_pickle=True)["state"].close()
     assert mark.exists()
 
 
@@ -336,7 +336,7 @@ def test_a_proxys_page_never_becomes_weights(tmp_path, monkeypatch, content):
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(content))
     target = tmp_path / "955717e8-8726e21a.th"
     with pytest.raises(CheckpointError, match="sha256"):
-        checkpoints._download("https://host/955717e8-8726e21a.th", target)
+        download._download("https://host/955717e8-8726e21a.th", target)
     monkeypatch.setattr(requests, "get", lambda url, timeout: Reply(content))
     assert "sha256" in nisqa._download_once(tmp_path / "nisqa.tar")
     assert not list(tmp_path.iterdir())
@@ -346,9 +346,9 @@ def test_every_address_that_is_downloaded_from_is_tls():
     from benchsep.metrics import nisqa
 
     assert nisqa.URL.startswith("https://")
-    assert checkpoints.DEMUCS_ROOT.startswith("https://")
+    assert locate.DEMUCS_ROOT.startswith("https://")
     with pytest.raises(CheckpointError, match="https"):
-        checkpoints._download("http://host/955717e8-8726e21a.th", Path("x.th"))
+        download._download("http://host/955717e8-8726e21a.th", Path("x.th"))
 
 
 def test_a_download_without_a_hash_in_its_name_is_refused(tmp_path, monkeypatch):
@@ -356,7 +356,7 @@ def test_a_download_without_a_hash_in_its_name_is_refused(tmp_path, monkeypatch)
 
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(b"anything"))
     with pytest.raises(CheckpointError, match="promises no hash"):
-        checkpoints._download("https://host/model.th", tmp_path / "model.th")
+        download._download("https://host/model.th", tmp_path / "model.th")
     assert not list(tmp_path.iterdir())
 
 
@@ -405,7 +405,7 @@ def test_nothing_but_our_own_list_unpickles():
             assert "allow_pickle=True" not in text, path
             for line in text.splitlines():
                 if "torch.load(" in line and "``" not in line:
-                    assert "weights_only=True" in line or path.name == "checkpoints.py", (
+                    assert "weights_only=True" in line or path.name == "safe_load.py", (
                         path,
                         line,
                     )

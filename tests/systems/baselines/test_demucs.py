@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from benchsep_baselines import checkpoints
+from benchsep_baselines import availability, download, locate
 from benchsep_baselines.htdemucs import Demucs, find_weights, htdemucs, htdemucs_ft, load_model
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
@@ -199,17 +199,17 @@ def test_official_weights_are_found_where_torch_and_the_hub_keep_them(monkeypatc
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("BENCHSEP_CACHE", str(tmp_path / "own"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    bag = checkpoints.demucs_bag("htdemucs")
-    assert checkpoints.cached_official(bag) is None
+    bag = locate.demucs_bag("htdemucs")
+    assert locate.cached_official(bag) is None
     snapshot = tmp_path / "hf/hub/models--adefossez--HTDemucs/snapshots/abc"
     snapshot.mkdir(parents=True)
     (snapshot / "955717e8.safetensors").touch()
-    assert checkpoints.cached_official(bag) == [snapshot / "955717e8.safetensors"]
+    assert locate.cached_official(bag) == [snapshot / "955717e8.safetensors"]
     folder = tmp_path / "torch/hub/checkpoints"
     folder.mkdir(parents=True)
     (folder / "955717e8-8726e21a.th").touch()
-    assert checkpoints.cached_official(bag) == [folder / "955717e8-8726e21a.th"]
-    assert checkpoints.availability()["htdemucs"]["official"].startswith("ready: ")
+    assert locate.cached_official(bag) == [folder / "955717e8-8726e21a.th"]
+    assert availability.availability()["htdemucs"]["official"].startswith("ready: ")
     assert find_weights("htdemucs", "auto").label == "official"
 
 
@@ -219,22 +219,20 @@ def test_a_download_is_checked_against_the_hash_in_its_name(monkeypatch, tmp_pat
     server.mkdir(parents=True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("BENCHSEP_OFFLINE", raising=False)
-    monkeypatch.setattr(checkpoints, "DEMUCS_ROOT", server.parent.as_uri() + "/")
-    monkeypatch.setattr(checkpoints, "_reachable", lambda url: True)
+    monkeypatch.setattr(locate, "DEMUCS_ROOT", server.parent.as_uri() + "/")
+    monkeypatch.setattr(download, "_reachable", lambda url: True)
     with pytest.raises(CheckpointError, match="only fetched over https"):
-        checkpoints.fetch_official(
-            checkpoints.Bag("x", (f"hybrid_transformer/{th.name}",), None, None)
-        )
-    monkeypatch.setattr(checkpoints, "TLS", "file://")
-    good = checkpoints.Bag("x", (f"hybrid_transformer/{th.name}",), None, None)
-    assert checkpoints.fetch_official(good) is None, "absent on the server: no weights, no crash"
+        download.fetch_official(locate.Bag("x", (f"hybrid_transformer/{th.name}",), None, None))
+    monkeypatch.setattr(download, "TLS", "file://")
+    good = locate.Bag("x", (f"hybrid_transformer/{th.name}",), None, None)
+    assert download.fetch_official(good) is None, "absent on the server: no weights, no crash"
     (server / th.name).write_bytes(th.read_bytes())
-    assert checkpoints.fetch_official(good) == [checkpoints.torch_cache() / th.name]
-    bad = checkpoints.Bag("x", ("hybrid_transformer/0a1b2c3d-00000000.th",), None, None)
+    assert download.fetch_official(good) == [locate.torch_cache() / th.name]
+    bad = locate.Bag("x", ("hybrid_transformer/0a1b2c3d-00000000.th",), None, None)
     (server / "0a1b2c3d-00000000.th").write_bytes(th.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="its name says 00000000"):
-        checkpoints.fetch_official(bad)
-    assert [p.name for p in checkpoints.torch_cache().iterdir()] == [th.name]
+        download.fetch_official(bad)
+    assert [p.name for p in locate.torch_cache().iterdir()] == [th.name]
     assert "fetching" in capsys.readouterr().err
 
 

@@ -7,8 +7,8 @@ import sys
 
 CODE = """
 import sys
-from benchsep_baselines import checkpoints
-found = checkpoints.availability()
+from benchsep_baselines import availability
+found = availability.availability()
 assert set(found) >= {"htdemucs", "htdemucs_ft", "bs_roformer", "scnet", "spleeter"}, found
 from benchsep_baselines import bs_roformer, htdemucs, mixture, oracles, scnet, spleeter
 factories = [bs_roformer.BSRoformer, scnet.SCNet, spleeter.Spleeter, htdemucs.htdemucs]

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from benchsep_baselines import checkpoints
+from benchsep_baselines import locate
 from benchsep_baselines.bs_roformer import BSRoformer
 from benchsep_baselines.htdemucs import htdemucs
 from benchsep_baselines.train import data, export
@@ -25,7 +25,7 @@ def usdr(true, estimate) -> float:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_file_is_small_and_its_card_names_it(name):
-    path = checkpoints.mini_path(name)
+    path = locate.bundled_path(name)
     assert path.stat().st_size <= 12_000_000
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     assert file_sha256(path) in card
@@ -38,7 +38,7 @@ def test_it_separates_a_song_it_has_not_heard(name, clip, monkeypatch):
     monkeypatch.setenv("BENCHSEP_OFFLINE", "1")
     system = FAMILIES[name](checkpoint="mini")
     assert system.info.label == f"{name}@mini"
-    assert system.info.checkpoint_sha256 == file_sha256(checkpoints.mini_path(name))
+    assert system.info.checkpoint_sha256 == file_sha256(locate.bundled_path(name))
     assert "non-commercial" in system.info.licence
     estimates = system.separate(clip.mixture, seed=0)
     scores = [usdr(clip.stems[s].samples, estimates[s].samples) for s in STEMS]
@@ -52,7 +52,7 @@ def test_upstreams_own_loader_reads_the_htdemucs_mini(clip):
     hf = pytest.importorskip("demucs.hf")
     import torch
 
-    theirs = hf.load_safetensors_model(checkpoints.mini_path("htdemucs")).state_dict()
+    theirs = hf.load_safetensors_model(locate.bundled_path("htdemucs")).state_dict()
     ours = htdemucs(checkpoint="mini").model.state_dict()
     assert all(torch.equal(theirs[key], ours[key]) for key in ours)
 
@@ -66,7 +66,7 @@ def test_upstreams_own_loader_reads_the_htdemucs_mini(clip):
 def test_the_card_tells_the_truth_and_the_mini_reaches_three_decibels(name, shared):
     folder = shared / "data/musdb18-7s/train"
     songs = [data.decode_stems(folder / f"{n}.stem.mp4") for n in sorted(data.validation_songs())]
-    path = checkpoints.mini_path(name)
+    path = locate.bundled_path(name)
     scores = export.score(path, name, songs)
     assert scores["mean"] >= 3
     card = path.with_suffix(".md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from benchsep_baselines import checkpoints, msst
+from benchsep_baselines import availability, msst
 from benchsep_baselines.bs_roformer import BSRoformer
 from benchsep_baselines.chunking import demix
 from benchsep_baselines.scnet import SCNet
@@ -293,7 +293,7 @@ def test_official_files_are_looked_for_and_named(monkeypatch, tmp_path, capsys):
     (folder / "scnet_checkpoint_musdb18.yaml").rename(folder / "config_musdb18_scnet.yaml")
     system = SCNet()
     assert system.info.label == "scnet@official"
-    assert checkpoints.availability()["scnet"]["official"].startswith("ready: ")
+    assert availability.availability()["scnet"]["official"].startswith("ready: ")
     assert capsys.readouterr().err == ""
 
 

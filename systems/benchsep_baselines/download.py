@@ -1,0 +1,103 @@
+"""Fetching published weights over https, checked by the hash that the file's name carries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from benchsep._util.notify import notify
+from benchsep._util.tensors import file_sha256
+from benchsep.errors import CheckpointError
+from benchsep_baselines import locate
+from benchsep_baselines.locate import Bag, torch_cache
+
+TLS = "https://"
+"""Start of every address that weights are fetched from."""
+
+
+def fetch_official(bag: Bag) -> list[Path] | None:
+    """Download the bag into ``torch.hub``'s cache; None where the server cannot be reached.
+
+    A connection is tried for two seconds at most, so that an offline machine does not wait;
+    ``BENCHSEP_OFFLINE=1`` skips even that.
+    """
+    if os.environ.get("BENCHSEP_OFFLINE") or not _reachable(locate.DEMUCS_ROOT):
+        return None
+    paths = []
+    for file in bag.files:
+        path = torch_cache() / Path(file).name
+        if not path.is_file():
+            try:
+                _download(locate.DEMUCS_ROOT + file, path)
+            except OSError as error:
+                notify(f"{locate.DEMUCS_ROOT}{file}: {error}")
+                return None
+        paths.append(path)
+    return paths
+
+
+def _reachable(url: str, seconds: float = 2.0) -> bool:
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    if getproxies().get("https"):
+        return True  # only the proxy can tell; its refusal comes quickly
+    try:
+        with socket.create_connection((urlsplit(url).hostname or "", 443), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
+def _download(url: str, path: Path) -> None:
+    """Stream to a temporary name, check the hash that the name carries, rename.
+
+    Raises
+    ------
+    CheckpointError
+        an address that is not TLS, a name that promises no hash, or content that is not what
+        the name promises: a proxy's error page, half a file.
+    """
+    from urllib.request import urlopen
+
+    if not url.startswith(TLS):
+        raise CheckpointError(f"{url}: weights are only fetched over https")
+    if not _promised_hash(path.stem):
+        raise CheckpointError(f"{url}: its name promises no hash, so nothing could check it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    notify(f"fetching {url}")
+    try:
+        with urlopen(url, timeout=5) as reply, partial.open("wb") as handle:
+            while block := reply.read(1 << 20):
+                handle.write(block)
+        check_name_hash(partial, path.stem)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_name_hash(path: Path, stem: str) -> None:
+    """``<signature>-<hash prefix>``: the prefix must be the file's.
+
+    Raises
+    ------
+    CheckpointError
+        on a corrupt file. A stem without a hex suffix promises nothing and passes.
+    """
+    prefix = _promised_hash(stem)
+    if not prefix:
+        return
+    actual = file_sha256(path)[: len(prefix)]
+    if actual != prefix:
+        raise CheckpointError(
+            f"{path}: sha256 begins with {actual}, its name says {prefix}: corrupt or cut short; "
+            "delete it and fetch it again"
+        )
+
+
+def _promised_hash(stem: str) -> str:
+    prefix = stem.rpartition("-")[2]
+    hexadecimal = len(prefix) == 8 and not set(prefix) - set("0123456789abcdef")
+    return prefix if "-" in stem and hexadecimal else ""

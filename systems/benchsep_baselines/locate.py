@@ -1,0 +1,222 @@
+"""Where weights are: bundled with this package, in a cache, or in the user's folder.
+
+Conventions
+-----------
+auto      official weights where they are cached or can be fetched, else the bundled mini (with
+          a warning on stderr), else an error
+official  insists on the published weights
+mini      the small checkpoint in this package's ``weights``
+PATH      a local file
+
+This module imports no torch, so that ``benchsep list`` is quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchsep._util.notify import notify
+from benchsep._util.tensors import file_sha256
+from benchsep.errors import CheckpointError
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+BUNDLED_CHECKPOINTS = ("htdemucs", "bs_roformer")
+
+DEMUCS_MODELS = ("htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi", "mdx", "mdx_extra")
+"""Names of demucs' remote models that load without diffq."""
+
+DEMUCS_ROOT = "https://dl.fbaipublicfiles.com/demucs/"
+
+MSST_RELEASES = "https://github.com/ZFTurbo/Music-Source-Separation-Training/releases"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published checkpoint of the MSST ecosystem: release tag, weights, configuration."""
+
+    tag: str
+    weights: str
+    config: str
+
+
+MSST_OFFICIAL = {
+    "bs_roformer": Release(
+        "v1.0.12",
+        "model_bs_roformer_ep_17_sdr_9.6568.ckpt",
+        "config_bs_roformer_384_8_2_485100.yaml",
+    ),
+    "scnet": Release("v.1.0.6", "scnet_checkpoint_musdb18.ckpt", "config_musdb18_scnet.yaml"),
+}
+
+
+def combined_sha256(paths: list[Path]) -> str:
+    """Hash of one file, or of the hashes of several in order (a bag)."""
+    hashes = [file_sha256(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def user_folder() -> Path:
+    """Where a user puts published weights that benchsep does not download itself."""
+    root = os.environ.get("BENCHSEP_CACHE") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "benchsep"
+    )
+    return Path(root) / "checkpoints"
+
+
+def bundled_path(name: str) -> Path:
+    """The shipped mini checkpoint of a family.
+
+    Raises
+    ------
+    CheckpointError
+        if this installation lacks it.
+    """
+    path = WEIGHTS / f"{name}-mini.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{name}: no mini checkpoint at {path}; reinstall benchsep, or train it with "
+            f"'python -m benchsep_baselines.train --model {name} --root MUSDB18-7S --out DIR'"
+        )
+    return path
+
+
+def existing_file(name: str, text: str, suffixes: tuple[str, ...]) -> Path:
+    """``checkpoint=PATH`` as a file of an expected kind.
+
+    Raises
+    ------
+    CheckpointError
+        if there is no such file or its suffix is of no use here.
+    """
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise CheckpointError(
+            f"{name}: checkpoint={text} is neither a known name (auto, official, mini) nor a file"
+        )
+    if path.suffix.lower() not in suffixes:
+        raise CheckpointError(f"{name}: {path.name}: expected a file ending in {suffixes}")
+    return path
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A named demucs model: its files on upstream's server, weights per stem, segment."""
+
+    name: str
+    files: tuple[str, ...]
+    weights: list[list[float]] | None
+    segment: float | None
+
+    @property
+    def signatures(self) -> list[str]:
+        return [Path(file).name.split("-")[0] for file in self.files]
+
+
+def demucs_bag(name: str) -> Bag:
+    """What the installed demucs package says of a model; nothing of it is imported.
+
+    Raises
+    ------
+    CheckpointError
+        if the package is absent or does not know the name.
+    """
+    import yaml
+
+    spec = importlib.util.find_spec("demucs")
+    if spec is None or not spec.submodule_search_locations:
+        raise CheckpointError("demucs is not installed: pip install 'demucs>=4.1,<5'")
+    remote = Path(next(iter(spec.submodule_search_locations))) / "remote"
+    try:
+        bag = yaml.safe_load((remote / f"{name}.yaml").read_text(encoding="utf-8"))
+        listed = (remote / "files.txt").read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"demucs knows no model {name!r} ({error})") from error
+    folder, files = "", {}
+    for line in filter(None, (line.strip() for line in listed.splitlines())):
+        if line.startswith("root:"):
+            folder = line.partition(":")[2].strip()
+        elif not line.startswith("#"):
+            files[line.split("-")[0]] = folder + line
+    return Bag(name, tuple(files[s] for s in bag["models"]), bag.get("weights"), bag.get("segment"))
+
+
+def torch_cache() -> Path:
+    """``torch.hub``'s checkpoint folder, found without importing torch."""
+    home = os.environ.get("TORCH_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "torch"
+    )
+    return Path(home) / "hub" / "checkpoints"
+
+
+def hub_cache() -> Path:
+    """The HuggingFace hub's cache folder, found without importing it."""
+    if explicit := os.environ.get("HF_HUB_CACHE"):
+        return Path(explicit)
+    home = os.environ.get("HF_HOME") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "huggingface"
+    )
+    return Path(home) / "hub"
+
+
+def cached_official(bag: Bag) -> list[Path] | None:
+    """The bag's files where all of them are on this machine, else None.
+
+    Looked for in the user folder and ``torch.hub``'s cache (``.th``), then in the HuggingFace
+    cache (``.safetensors`` of the same models).
+    """
+    names = [Path(file).name for file in bag.files]
+    for folder in (user_folder(), torch_cache()):
+        if all((folder / name).is_file() for name in names):
+            return [folder / name for name in names]
+    tail = bag.name.removeprefix("htdemucs_") if bag.name.startswith("htdemucs_") else ""
+    repository = (
+        "HTDemucs"
+        if bag.name == "htdemucs"
+        else f"HTDemucs-{tail}"
+        if tail
+        else f"Demucs-{bag.name}"
+    )
+    snapshots = hub_cache() / f"models--adefossez--{repository}" / "snapshots"
+    for snapshot in sorted(snapshots.glob("*")):
+        paths = [snapshot / f"{signature}.safetensors" for signature in bag.signatures]
+        if all(path.is_file() for path in paths):
+            return paths
+    return None
+
+
+def demucs_download_hint(bag: Bag) -> str:
+    """The end of an error: which files, from where, into which folder."""
+    names = ", ".join(Path(file).name for file in bag.files)
+    return (
+        f"put {names} (from {DEMUCS_ROOT}{bag.files[0].rpartition('/')[0]}/) into {torch_cache()} "
+        f"or {user_folder()}, or give checkpoint=PATH"
+    )
+
+
+def msst_official(name: str) -> tuple[Path, Path] | None:
+    """The published weights and configuration where the user has put them, else None."""
+    release = MSST_OFFICIAL[name]
+    weights, config = user_folder() / release.weights, user_folder() / release.config
+    return (weights, config) if weights.is_file() and config.is_file() else None
+
+
+def msst_download_hint(name: str) -> str:
+    """The end of an error: which files of which release, into which folder."""
+    release = MSST_OFFICIAL[name]
+    return (
+        f"put {release.weights} and {release.config} (release {release.tag} of {MSST_RELEASES}) "
+        f"into {user_folder()}, or give checkpoint=PATH.ckpt,config=PATH.yaml"
+    )
+
+
+def warn_bundled(name: str, why: str) -> None:
+    """Say on stderr that the small weights stand in; the label says it in every output."""
+    notify(
+        f"{name}: {why}; using the small checkpoint trained here ({name}@mini). "
+        f"For published quality: {name}:checkpoint=official"
+    )
