@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.faults import FAULTS
+from tests.faults.wrong_values import WRONG_VALUES
 
 KILLS = {
     "test_a_run_killed_at_random_moments_ends_in_the_same_bytes": "benchsep run, random moments",
@@ -60,7 +61,7 @@ OTHERS = {
     ),
 }
 
-HEAD = """# Reliability: what was done to benchsep, and what came of it
+HEAD = """# Reliability: what was tried, and its results
 
 `make faults` runs the whole campaign and writes this page; every test of it has a short form in
 `make test`. Each figure is of the newest run that
@@ -79,7 +80,8 @@ def write_report(figures: dict[str, dict[str, Any]], folder: Path) -> None:
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:
-    parts = [HEAD, _kills(figures), _fuzz(figures), _memory(figures), _others(figures), _found()]
+    measured = (_kills(figures), _fuzz(figures), _memory(figures), _others(figures))
+    parts = [HEAD, *measured, _wrong_values(), _found()]
     return "\n".join(parts)
 
 
@@ -161,6 +163,13 @@ def _others(figures: dict[str, dict[str, Any]]) -> str:
         rows.append((what, text))
     return "## No room, damage, misdeeds, memory, two writers\n\n" + _table(
         ("what", "figures"), rows
+    )
+
+
+def _wrong_values() -> str:
+    rows = [(w.case, w.cause, w.cure, f"`{w.test}`") for w in WRONG_VALUES]
+    return f"## Wrong values with status ok, found and fixed: {len(WRONG_VALUES)}\n\n" + _table(
+        ("case", "cause", "cure", "regression test (default run)"), rows
     )
 
 

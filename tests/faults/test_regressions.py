@@ -26,6 +26,7 @@ from benchsep.museval.io import import_runs
 from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite
 from tests.faults.faults import FAULTS
+from tests.faults.wrong_values import WRONG_VALUES
 from tests.helpers.noise import noise_songs
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def collected() -> set[str]:
     """``file::test`` of every test that pytest collects from the files that the list names."""
-    files = sorted({fault.test.split("::")[0] for fault in FAULTS})
+    files = sorted({fault.test.split("::")[0] for fault in (*FAULTS, *WRONG_VALUES)})
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0"]
     done = subprocess.run(
         [*command, *(f"tests/{name}" for name in files)],
@@ -45,7 +46,9 @@ def collected() -> set[str]:
     return {line.split("[")[0].removeprefix("tests/") for line in lines}
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.test.split("::")[1])
+@pytest.mark.parametrize(
+    "fault", (*FAULTS, *WRONG_VALUES), ids=lambda fault: fault.test.split("::")[1]
+)
 def test_pytest_collects_the_regression_test_of_each_fault_and_it_asserts(fault, collected):
     assert fault.test in collected
     path, name = fault.test.split("::")

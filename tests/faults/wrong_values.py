@@ -1,0 +1,93 @@
+"""Values that were wrong with status ok and exit code 0: case, cause, cure and test of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WrongValue:
+    """What was seen, why, what was changed, and ``file::test`` below ``tests/``."""
+
+    case: str
+    cause: str
+    cure: str
+    test: str
+
+
+DONE, LAG, SCORE = "runner/test_done.py", "runner/test_lag.py", "runner/test_score.py"
+ADAPTERS, DATASETS = "systems/test_adapters.py", "datasets/test_datasets.py"
+MSST, DECODE, JOIN = (
+    "systems/baselines/test_msst.py",
+    "_util/test_decode.py",
+    "museval/test_join.py",
+)
+
+WRONG_VALUES = (
+    WrongValue("Other mixture, seed, number of draws, kept estimates or device: 0 jobs, old values",
+               "only file times, the system and metric versions were compared",
+               "`runner/done.py` lists everything that moves a cell; the plan and the keys use it",
+               f"{DONE}::test_a_changed_field_computes_cells_and_shows_the_new_ones"),
+    WrongValue("A table held cells of another split, seed or data set, and a renamed song twice",
+               "every cell of the folder was shown", "only results of the last request are shown",
+               f"{DONE}::test_cells_of_another_request_are_kept_and_not_shown"),
+    WrongValue("Values of new weights were stored under the old checkpoint's name",
+               "the plan remembered the system of an earlier run; the job loaded another one",
+               "the job compares what it loaded with the plan and fails; stamps cover the caches",
+               f"{DONE}::test_results_of_other_weights_are_not_stored_under_the_planned_name"),
+    WrongValue("An edited `cmd:` program kept its old values", "the program was not looked at",
+               "its files and the scripts next to them are part of the system's version",
+               f"{DONE}::test_a_program_that_was_edited_runs_again"),
+    WrongValue("A system that normalised its input in place moved all later systems' cells",
+               "all systems shared one array", "each call gets a copy",
+               f"{ADAPTERS}::test_a_system_that_writes_into_its_input_changes_nothing_for_others"),
+    WrongValue("Three-channel estimates scored better than the stereo they came from",
+               "they were averaged to mono", "other channel counts than the mixture's or 1 fail",
+               f"{ADAPTERS}::test_other_channels_are_an_error_and_mono_is_repeated"),
+    WrongValue("Estimates in 16-bit scale got values", "nothing looked at the scale",
+               "a peak above 100 is an error that says so",
+               f"{ADAPTERS}::test_samples_in_16_bit_scale_are_an_error"),
+    WrongValue("Perfect six stems: `other` 2.5 dB", "guitar and piano were ignored",
+               "one map of names to stems sums them into `other`",
+               f"{ADAPTERS}::test_guitar_and_piano_are_summed_into_other"),
+    WrongValue("Perfect vocals and accompaniment: `other` -6.3 dB",
+               "`other` of a pair was taken for MUSDB's", "it is an accompaniment, never scored",
+               f"{ADAPTERS}::test_a_folder_of_two_stems_offers_vocals_alone"),
+    WrongValue("The same through checkpoints with six stems or a single target",
+               "each ecosystem mapped its names itself", "the same map, with all instruments",
+               f"{MSST}::test_other_of_a_pair_is_never_musdbs_other"),
+    WrongValue("One NaN sample in one stem lost four stems", "an error ended the track",
+               "an error stands in place of that stem alone",
+               f"{ADAPTERS}::test_one_bad_stem_costs_that_stem_alone"),
+    WrongValue("ViSQOL 4.73 for the whole mixture against a dithered silence",
+               "only exact zeros were silent", "a reference at or below -80 dBFS is `ref_silent`",
+               "metrics/test_silence.py::test_a_dithered_reference_has_no_score"),
+    WrongValue("An mp3 without a Xing header was refused or lost a quarter",
+               "its length was guessed from the bit rate", "it is decoded to its end",
+               f"{DECODE}::test_an_mp3_is_read_to_its_end_with_and_without_a_header_of_its_length"),
+    WrongValue("Half a wav was read as a whole one",
+               "libsndfile shortens the length in the header silently",
+               "the header's own size is compared with the file",
+               f"{DECODE}::test_a_wav_that_was_cut_is_refused"),
+    WrongValue("Folders of a NAS, of macOS or Windows became songs", "every folder was a track",
+               "one list of such names for every reader",
+               f"{DATASETS}::test_what_a_file_system_left_behind_is_no_track"),
+    WrongValue("`score` refused one sample more, and exited 0 with nothing scored",
+               "it had no rule for lengths", "the rule of `run`; exit 1 if nothing was scored",
+               f"{SCORE}::test_the_command_fails_when_nothing_could_be_scored"),
+    WrongValue("10 dB became -3 dB for a folder decoded from mp3, without a word",
+               "a constant delay was not looked for",
+               "the lag is measured, stored and reported; `--align` removes it",
+               f"{LAG}::test_a_run_reports_late_systems_and_can_align_them"),
+    WrongValue("No pair of systems could ever differ significantly in the shipped suites",
+               "9,999 drawn sign flips, and Holm over every row of a call",
+               "exact p values without a seed; Holm over one column of one table",
+               "stats/test_signflip.py::test_one_system_better_on_25_of_25_songs_has_the_smallest_p"),
+    WrongValue("A six-second clip was compared with full songs from museval files",
+               "songs were paired by name alone", "editions or window counts must agree",
+               f"{JOIN}::test_the_edition_is_the_one_that_the_files_say"),
+    WrongValue("Every value of a table carried the mark of an ill-conditioned one",
+               "systems that share no song fell back on ill-conditioned values",
+               "such cells say that no song is shared",
+               "stats/test_stats.py::test_systems_that_share_no_song_have_no_values_and_no_mark"),
+)  # fmt: skip
