@@ -73,7 +73,7 @@ difference: a - b paired by song, with a 95 % bootstrap interval.
 p: exact sign-flip test; p_holm: Holm over the pairs of one stem and metric.
 verdict: a or b is better; tied: equivalent within the margin (TOST, 5 %); open: neither is shown.
 sign_conflict: the gap in the table points the other way than the median paired difference.
-letters: systems that share one cannot be told apart."""
+letters: systems that share one are not shown to differ."""
 
 
 def power(

@@ -3,7 +3,7 @@
 Conventions
 -----------
 agreement  share of pairs of systems *on the same song* that the metric orders as the listeners
-           do; .50 is a coin. Pairs whose mean ratings are equal are left out; a pair that the
+           do; .50 is chance. Pairs whose mean ratings are equal are left out; a pair that the
            metric ties while listeners do not is a miss. The share is taken per song and then
            averaged over songs, the song being the unit. A correlation over all clips would mix
            the difficulty of songs with the quality of systems
@@ -251,5 +251,5 @@ def render(table: pd.DataFrame) -> str:
     ]
     skipped = table.attrs.get("skipped") or []
     note = [f"direction unknown, left out: {', '.join(skipped)}"] if skipped else []
-    foot = "share of same-song pairs ordered as by listeners (.50 is a coin), 95 % song bootstrap"
+    foot = "share of same-song pairs ordered as by listeners (.50 is chance), 95 % song bootstrap"
     return "\n".join([*text_table.lines(head, body), "", foot, *note]) + "\n"

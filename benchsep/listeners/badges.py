@@ -58,7 +58,7 @@ class Badge:
 
     @property
     def verdict(self) -> str:
-        """``holds``, ``fails`` or ``unclear`` across families: the interval against a coin."""
+        """``holds``, ``fails`` or ``unclear`` across families: the interval against .50."""
         if self.across.high < 0.5:
             return "fails"
         return "holds" if self.across.low > 0.5 else "unclear"
@@ -109,7 +109,7 @@ def warning(
     names = ", ".join(traits[c].display or c for c in failing)
     shares = sorted({short_share(known.across.share) for c in failing if (known := badge(c))})
     span = " to ".join(dict.fromkeys((shares[0], shares[-1]))) if shares else ""
-    measured = f" (listeners agree on {span} of such pairs; .50 is a coin)" if span else ""
+    measured = f" (listeners agree on {span} of such pairs; .50 is chance)" if span else ""
     return (
         f"{names} cannot compare generative with discriminative systems{measured}: waveforms are "
         "matched, and generated audio is not sample-aligned. Read within a family."

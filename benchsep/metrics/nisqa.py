@@ -26,7 +26,7 @@ found must have the sha256 of the NISQA repository's file. A path that was named
 not hold it is an error, not a reason to look further.
 
 Trained on telephone and conference speech: on singing it tells a mixture from vocals, not
-good from perfect (true vocals of MUSDB18 score 2.2). Read it beside the ``reference`` row.
+good from perfect (true vocals of MUSDB18 score 2.2). Read it with the ``reference`` row.
 
 Source: Mittag, Naderi, Chehadi, Möller, "NISQA: A Deep CNN-Self-Attention Model for
 Multidimensional Speech Quality Prediction", Interspeech 2021; the network of torchmetrics

@@ -24,8 +24,8 @@ EDITIONS = {
 }
 
 LADDER_NOTE = (
-    "The mixture row is what doing nothing scores, the reference row what the true stem itself "
-    "scores."
+    "The mixture row is the score of the unprocessed mixture, the reference row that of the true "
+    "stem."
 )
 
 COST_NOTE = (
@@ -83,7 +83,7 @@ def notes() -> list[str]:
         LADDER_NOTE,
         COST_NOTE,
         "Listeners: the share of pairs of systems on the same song that a metric puts in the order "
-        "in which listeners put them; .50 is a coin. [ ]: 95 % song bootstrap. A metric without "
+        "in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric without "
         "listening data behind it is not trusted across families if it matches waveforms.",
     ]
 
@@ -92,7 +92,7 @@ def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     """The badges of the columns' metrics, with their source, and which have none."""
     badge_of = {c: badge for c in columns if (badge := badges.badge(c))}
     if not badge_of:
-        return "No listening data judge what stands in this table." if columns else ""
+        return "No listening data exist for the metrics of this table." if columns else ""
     parts = [
         f"{display(c, traits)} {b.discriminative.short} / {b.generative.short} / {b.across}"
         for c, b in badge_of.items()
@@ -185,7 +185,7 @@ def warnings(
         lines.append(
             f"{', '.join(speech)}: speech model, out of domain for music"
             + (" (scored on stems other than vocals here)." if stems - {"vocals"} else ".")
-            + " It tells a mixture from vocals, not good from perfect."
+            + " It separates a mixture from vocals, but not a good estimate from a perfect one."
         )
         if not any(is_reference(label) for label in labels):
             lines.append(
@@ -199,5 +199,7 @@ def warnings(
         if companion(c, columns, traits) is None
     ]
     if not any(label.split("@")[0] == "mixture" for label in labels):
-        lines.append("No mixture row: what doing nothing scores is not known. Add 'mixture'.")
+        lines.append(
+            "No mixture row: the score of the unprocessed mixture is not known. Add 'mixture'."
+        )
     return lines

@@ -25,7 +25,7 @@ GROUPS = {
     "unknown": "Undeclared family",
     "variant": "Variants",
     "control": "Control (must come out worse)",
-    "yardstick": "Yardsticks (not ranked)",
+    "yardstick": "Reference systems (not ranked)",
 }
 """Groups of rows in their order, with headings."""
 

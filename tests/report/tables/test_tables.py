@@ -66,7 +66,7 @@ def test_families_are_grouped_and_yardsticks_stand_apart(made: list[Table]) -> N
     assert [(head, [r.system for r in rows]) for head, rows in made[1].groups()] == [
         ("Generative", ["tokensep@mini"]),
         ("Discriminative", ["bs_roformer@mini", "htdemucs@mini"]),
-        ("Yardsticks (not ranked)", ["mixture", "reference", "oracle-irm"]),
+        ("Reference systems (not ranked)", ["mixture", "reference", "oracle-irm"]),
     ]
 
 

@@ -1,4 +1,4 @@
-/* Sorting inside each group of a table, so that yardsticks never mix with what is ranked. */
+/* Sorting inside each group of a table, so that reference systems never mix with what is ranked. */
 benchsep.tables = (() => {
   const key = (row, index, kind) => {
     const cell = row.children[index];
