@@ -75,7 +75,7 @@ def test_a_killed_ablation_continues_to_the_same_weights(finished, tmp_path):
         [*command, *options], start_new_session=True, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("variants/*/training/step-*/state.json")):
+    while not list(tmp_path.glob("variants/*/training/checkpoints/step-*/state.json")):
         assert time.monotonic() < deadline and running.poll() is None
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGKILL)
