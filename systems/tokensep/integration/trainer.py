@@ -78,7 +78,10 @@ class TokenSepTrainer:
     def train(
         self, resolved: Mapping[str, Any], data: Path, folder: Path, cache: Path
     ) -> dict[str, Any]:
-        """Train the LM of one variant; codec and tokens are shared through ``cache``."""
+        """Train the LM of one variant; codec and tokens are shared through ``cache``.
+
+        One function, because each step needs the results of most steps before it.
+        """
         import torch
         from filelock import FileLock
 

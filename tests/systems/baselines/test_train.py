@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from benchsep_baselines.locate import bundled_path
+from benchsep_baselines.safe_load import load_safetensors
 from benchsep_baselines.train import data
 from benchsep_baselines.train.evaluate import usdr
 from benchsep_baselines.train.presets import PRESETS, build
@@ -176,6 +178,10 @@ def test_usdr_is_the_definition_of_the_cards():
 def test_the_minis_build_and_stay_small(name):
     model = build(name, PRESETS[name].arguments)
     assert 2 * sum(p.numel() for p in model.parameters()) < 12e6
+    shipped, _ = load_safetensors(bundled_path(name))
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in shipped.items()
+    }
     json.dumps(PRESETS[name].arguments)
 
 

@@ -112,6 +112,9 @@ def test_identical_channels_do_not_break_the_wiener_filter(clip):
     stems = {s: Audio(np.repeat(clip.stems[s].samples[:1, :30000], 2, 0), 44100) for s in STEMS}
     mixture = Audio(np.sum([a.samples for a in stems.values()], axis=0), 44100)
     estimates = MultichannelWiener().separate(mixture, seed=0, references=stems)
+    for audio in estimates.values():
+        assert np.allclose(audio.samples[0], audio.samples[1], atol=1e-6)
+    assert np.allclose(sum(a.samples for a in estimates.values()), mixture.samples, atol=1e-3)
     assert np.mean([usdr(stems[s], estimates[s]) for s in STEMS]) > 3
 
 
