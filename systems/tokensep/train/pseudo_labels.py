@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchsep._util.atomic import sweep, write_atomically
+from benchsep._util.decode import SNDFILE, decode, duration
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
 
 Label = Callable[[NDArray[np.float32], int], dict[str, NDArray[np.float32]]]
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
+SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
 FLAC_SHARE = 0.55
 """Bytes of FLAC over bytes of 16-bit PCM, for the plan (measured on pop music)."""
 
@@ -89,23 +91,39 @@ class Sample:
 
 def find_pieces(folder: Path, settings: Settings) -> tuple[list[Piece], list[str]]:
     """All pieces below ``folder`` in a fixed order, and the files that cannot be read."""
-    import soundfile
-
     pieces: list[Piece] = []
     unreadable: list[str] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         try:
-            facts = soundfile.info(str(path))
-            _refuse_absurd(facts, path.stat().st_size)
-        except (RuntimeError, OSError, DataError) as error:
+            frames, rate = _length(path)
+        except (RuntimeError, OSError, ValueError, DataError) as error:
             unreadable.append(f"{path.relative_to(folder)}: {error}")
             continue
-        step = int(settings.piece_seconds * facts.samplerate)
-        for start in range(0, facts.frames, step):
-            piece = Piece(path, start, min(step, facts.frames - start), facts.samplerate)
+        step = int(settings.piece_seconds * rate)
+        for start in range(0, frames, step):
+            piece = Piece(path, start, min(step, frames - start), rate)
             if piece.seconds >= settings.min_seconds:
                 pieces.append(piece)
     return pieces, unreadable
+
+
+def _length(path: Path) -> tuple[int, int]:
+    """Samples and rate. What FFmpeg reads is decoded: an mp3's header may only guess its length."""
+    import soundfile
+
+    if path.suffix.lower() not in SNDFILE:
+        samples, rate = _decoded(path)
+        return samples.shape[1], rate
+    facts = soundfile.info(str(path))
+    _refuse_absurd(facts, path.stat().st_size)
+    duration(path)  # raises where the file ends before its header says
+    return int(facts.frames), int(facts.samplerate)
+
+
+@lru_cache(maxsize=1)
+def _decoded(path: Path) -> tuple[NDArray[np.float32], int]:
+    """The last file that FFmpeg decoded, ``[channels, samples]``: its pieces follow each other."""
+    return decode(path)
 
 
 def _refuse_absurd(facts: Any, size: int) -> None:
@@ -140,10 +158,14 @@ def read_piece(piece: Piece) -> NDArray[np.float32]:
     import soundfile
 
     try:
-        samples, _ = soundfile.read(
-            str(piece.path), frames=piece.frames, start=piece.start, dtype="float32", always_2d=True
-        )
-    except (RuntimeError, OSError) as error:
+        if piece.path.suffix.lower() in SNDFILE:
+            samples, _ = soundfile.read(
+                str(piece.path), frames=piece.frames, start=piece.start, dtype="float32",
+                always_2d=True,
+            )  # fmt: skip
+        else:
+            samples = _decoded(piece.path)[0][:, piece.start : piece.start + piece.frames].T
+    except (RuntimeError, OSError, ValueError) as error:
         raise DataError(f"unreadable: {error}") from error
     if len(samples) < piece.frames:
         raise DataError(f"cut short: {len(samples)} frames of {piece.frames}")

@@ -171,3 +171,18 @@ def test_an_lm_trains_on_shards(music, tmp_path):
     go(shards, steps=3)
     with pytest.raises(DataError, match=r"bank-train was made from other data .*\(shards differs"):
         go(shards[:-1], steps=4)
+
+
+def test_an_mp3_without_a_header_of_its_length_is_cut_into_whole_pieces(tmp_path):
+    from tests._util.test_decode import encode
+
+    t = np.arange(9 * 44_100) / 44_100
+    wave = np.tile(0.2 * np.sin(2 * np.pi * 220 * t), (2, 1)).astype(np.float32)
+    (tmp_path / "music").mkdir()
+    encode(tmp_path / "music" / "x.mp3", wave, "libmp3lame", {"write_xing": "0"})
+    pieces, unreadable = module.find_pieces(tmp_path / "music", SETTINGS)
+    assert not unreadable
+    assert sum(piece.seconds for piece in pieces) == pytest.approx(9, abs=1.1)
+    samples = [module.read_piece(piece) for piece in pieces]
+    assert [s.shape for s in samples] == [(2, piece.frames) for piece in pieces]
+    assert all(np.abs(s).max() > 0.1 for s in samples)
