@@ -130,7 +130,7 @@ def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, fi
     program.write_text(
         "import os, shutil, sys, time\n"
         f"os.write(os.open({str(tmp_path / 'calls')!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "
-        "b'x')\ntime.sleep(0.4)\nshutil.copy(sys.argv[1], sys.argv[2] + '/vocals.wav')\n"
+        "b'x')\ntime.sleep(2)\nshutil.copy(sys.argv[1], sys.argv[2] + '/vocals.wav')\n"
     )
     command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}",
                "--systems", f"cmd:{sys.executable} {program} {{mixture}} {{out}}", "--metrics",
