@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.digest import digest
 from benchsep.errors import BenchsepError
 from benchsep.registry import GROUPS
+from benchsep.systems.command import is_file
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.spec import Spec
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def system_stamp(spec: str, device: str) -> str:
     """Changes when the code or the weights behind a spec change; imports nothing."""
     parsed = Spec.parse(spec)
-    paths = [Path(v) for v in (*parsed.options.values(), parsed.text) if v and _is_file(v)]
+    paths = [Path(v) for v in (*parsed.options.values(), parsed.text) if v and is_file(v)]
     for point in entry_points(group=GROUPS["system"]):
         if point.name == parsed.name:
             paths += _code_of(point.value.split(":")[0].split(".")[0])
@@ -83,13 +84,6 @@ def input_stamp(track: Track, estimates: FromTrack | None = None) -> str:
     if estimates is not None:
         parts.append(estimates.stamp(track))
     return digest(parts)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _stats(paths: list[Path]) -> list[list[Any]]:

@@ -97,7 +97,7 @@ def program_version(words: list[str]) -> str:
     seen: name the file in the command, or pass ``--overwrite always``.
     """
     program = shutil.which(words[0])
-    named = [Path(word) for word in words[1:] if _is_file(word)]
+    named = [Path(word) for word in words[1:] if is_file(word)]
     files = {Path(program)} if program else set()
     for path in named:
         files.add(path)
@@ -118,7 +118,8 @@ def _content_or_time(path: Path) -> bytes:
     return str(path.stat().st_mtime_ns).encode()
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Whether a word of a command or an option names a file; no word raises."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):
