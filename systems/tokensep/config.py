@@ -48,6 +48,9 @@ class TeacherConfig(Strict):
     classes: int = 100
     power: float = 0.3
     """Exponent of the signed power compression of the averaged hidden states."""
+    resampling: Literal["fourier", "sinc"] = "fourier"
+    """How a wave gets to the 16 kHz of an ``hf`` teacher: exact for band-limited waves, or by a
+    short windowed sinc, as the public H-Codec-2.0 does it."""
 
 
 class CodecConfig(Strict):
@@ -86,6 +89,31 @@ class CodecConfig(Strict):
     dead_threshold: float = 0.05
     """An entry whose running use per step is lower is replaced by a vector of the batch."""
     teacher: TeacherConfig = TeacherConfig()
+    # Where the public H-Codec-2.0 differs; the defaults are those of the shipped weights.
+    norm_eps: float = 1e-5
+    """Added to the variance in LayerNorm and GroupNorm (RMSNorm: 1e-6 always)."""
+    log_scale: float = 0.25
+    """Factor of the log-magnitudes that the encoder sees."""
+    exit_padding: Literal["minimal", "centred"] = "minimal"
+    """Zeros around the encoder's last convolution: ``kernel - stride`` in all, or ``kernel // 2``
+    on both sides, which centres the kernel on a token frame's first STFT frame."""
+    recurrence: bool = False
+    """An LSTM between the norm and the attention of each transformer layer."""
+    attention_bias: bool = False
+    """Query, key and value have a bias."""
+    decoder_entry: Literal["subpixel", "repeat"] = "subpixel"
+    """From token frames to STFT frames: a convolution of 3 that makes ``stride`` frames of each, or
+    each repeated ``stride`` times and a convolution of ``stride + 1``."""
+    prior_norm: bool = False
+    """A GroupNorm after the decoder's last ResNet block."""
+    log_magnitude_floor: float | None = -14.0
+    """Lowest natural-log magnitude of the output; None: no limit."""
+    log_magnitude_ceiling: float = 6.1
+    """Highest natural-log magnitude of the output."""
+    semantic_bias: bool = True
+    """First and last convolution and residual units of the semantic branch have a bias."""
+    semantic_up: Literal["subpixel", "transposed"] = "subpixel"
+    """Upsampling of the semantic decoder: as ``decoder_entry`` or a transposed convolution."""
 
     @property
     def frame_hop(self) -> int:

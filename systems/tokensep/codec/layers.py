@@ -105,19 +105,33 @@ class DepthwiseConv(nn.Module):
 
 
 class Conv(nn.Module):
-    """Full convolution on ``[B, F, C]`` as one matrix product over the gathered taps."""
+    """Full convolution on ``[B, F, C]`` as one matrix product over the gathered taps.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+    Zeros around the input: ``kernel - stride`` in all, the larger half at the end; with
+    ``centred``, ``kernel // 2`` at either end.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        bias: bool = True,
+        centred: bool = False,
+    ) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
-        self.linear = nn.Linear(inputs * kernel, outputs)
+        before = (kernel - stride) // 2
+        self.padding = (kernel // 2,) * 2 if centred else (before, kernel - stride - before)
+        self.linear = nn.Linear(inputs * kernel, outputs, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kernel == 1 and self.stride == 1:
             return self.linear(x)
         # "same" length: F / stride frames out
-        total = self.kernel - self.stride
-        x = fn.pad(x, (0, 0, total // 2, total - total // 2))
+        x = fn.pad(x, (0, 0, *self.padding))
         count = (x.shape[1] - self.kernel) // self.stride + 1
         span = (count - 1) * self.stride + 1
         # tap k of every output frame, [B, F', C] each: side by side they are the rows of a product
@@ -139,13 +153,44 @@ class UpConv(nn.Module):
         return self.conv(x).reshape(batch, frames * self.stride, -1)
 
 
+class RepeatConv(nn.Module):
+    """Upsampling in time: every frame ``stride`` times, then a convolution of ``stride + 1``."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = Conv(inputs, outputs, stride + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.repeat_interleave(self.stride, 1))
+
+
+class TransposedConv(nn.Module):
+    """Upsampling in time by a transposed convolution of ``2 stride``, on ``[B, F, C]``."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        # (F - 1) stride + 2 stride - 2 padding + output padding = F stride
+        self.conv = nn.ConvTranspose1d(
+            inputs,
+            outputs,
+            2 * stride,
+            stride,
+            padding=(stride + 1) // 2,
+            output_padding=stride % 2,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.transpose(1, 2)).transpose(1, 2)
+
+
 class ConvNeXt(nn.Module):
     """ConvNeXt block: depthwise, LayerNorm, expand, GELU, shrink, layer scale, residual."""
 
-    def __init__(self, dim: int, ffn: int, kernel: int, scale: float) -> None:
+    def __init__(self, dim: int, ffn: int, kernel: int, scale: float, eps: float = 1e-5) -> None:
         super().__init__()
         self.depthwise = DepthwiseConv(dim, kernel)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, eps)
         self.up = nn.Linear(dim, ffn)
         self.down = nn.Linear(ffn, dim)
         self.scale = nn.Parameter(torch.full((dim,), scale))
@@ -155,19 +200,28 @@ class ConvNeXt(nn.Module):
         return x + self.scale * y
 
 
+class ChannelGroupNorm(nn.GroupNorm):
+    """GroupNorm of at most 32 groups over ``[B, F, C]``; a group's statistics span all frames."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__(math.gcd(32, dim), dim, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
 class ResNet(nn.Module):
     """GroupNorm, swish, k3 convolution, twice, around a residual (HCodec-2.0's decoder entry)."""
 
-    def __init__(self, dim: int, dropout: float, groups: int = 32) -> None:
+    def __init__(self, dim: int, dropout: float, eps: float = 1e-5) -> None:
         super().__init__()
-        groups = math.gcd(groups, dim)
-        self.norm1, self.norm2 = nn.GroupNorm(groups, dim), nn.GroupNorm(groups, dim)
+        self.norm1, self.norm2 = ChannelGroupNorm(dim, eps), ChannelGroupNorm(dim, eps)
         self.conv1, self.conv2 = Conv(dim, dim, 3), Conv(dim, dim, 3)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(fn.silu(self.norm1(x.transpose(1, 2)).transpose(1, 2)))
-        y = fn.silu(self.norm2(y.transpose(1, 2)).transpose(1, 2))
+        y = self.conv1(fn.silu(self.norm1(x)))
+        y = fn.silu(self.norm2(y))
         return x + self.conv2(self.dropout(y))
 
 
@@ -198,20 +252,29 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """Non-causal pre-norm layer: RMSNorm, RoPE attention, SwiGLU."""
+    """Non-causal pre-norm layer: RMSNorm, RoPE attention, SwiGLU.
 
-    def __init__(self, dim: int, heads: int, ffn: int) -> None:
+    ``recurrence`` puts an LSTM in front of the attention: it reads the frames from first to last.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, ffn: int, recurrence: bool = False, bias: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = RMSNorm(dim), RMSNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.lstm = nn.LSTM(dim, dim, batch_first=True) if recurrence else None
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.out = nn.Linear(dim, dim, bias=False)
         self.gate_up = nn.Linear(dim, 2 * ffn, bias=False)
         self.down = nn.Linear(ffn, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, frames, dim = x.shape
-        qkv = self.qkv(self.norm1(x)).reshape(batch, frames, 3, self.heads, -1)
+        seen = self.norm1(x)
+        if self.lstm is not None:
+            seen, _ = self.lstm(seen)
+        qkv = self.qkv(seen).reshape(batch, frames, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, heads, F, dim / heads] each
         cos, sin = rope(frames, dim // self.heads, x.device)
         y = fn.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)

@@ -26,10 +26,13 @@ from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
 from tokensep.codec.interface import Codes
 from tokensep.codec.layers import (
+    ChannelGroupNorm,
     Conv,
     ConvNeXt,
+    RepeatConv,
     ResNet,
     TransformerLayer,
+    TransposedConv,
     UpConv,
     mel_filters,
     same_istft,
@@ -42,6 +45,20 @@ from tokensep.errors import AudioError, CheckpointError, ConfigError
 
 TRAINING_STATISTICS = (".counts", ".sums")
 """Ends of the names of tensors that only training needs: running counts and sums of codebooks."""
+
+
+def convnexts(c: CodecConfig, count: int) -> nn.ModuleList:
+    """The ConvNeXt blocks of an encoder or a decoder, each scaled by ``1 / count`` at first."""
+    blocks = (ConvNeXt(c.dim, c.ffn, c.kernel, 1 / count, c.norm_eps) for _ in range(count))
+    return nn.ModuleList(blocks)
+
+
+def transformer_layers(c: CodecConfig, count: int) -> nn.ModuleList:
+    """The transformer layers of an encoder or a decoder."""
+    return nn.ModuleList(
+        TransformerLayer(c.dim, c.heads, c.transformer_ffn, c.recurrence, c.attention_bias)
+        for _ in range(count)
+    )
 
 
 class AcousticEncoder(nn.Module):
@@ -60,17 +77,13 @@ class AcousticEncoder(nn.Module):
             self.register_buffer("filters", filters, persistent=False)
         width = self.bins * (2 if c.phase_input else 1) + c.mels
         self.entry = Conv(width, c.dim, c.entry_kernel)
-        self.norm = nn.LayerNorm(c.dim)
-        self.blocks = nn.ModuleList(
-            ConvNeXt(c.dim, c.ffn, c.kernel, 1 / max(1, c.encoder_blocks))
-            for _ in range(c.encoder_blocks)
-        )
-        self.transformers = nn.ModuleList(
-            TransformerLayer(c.dim, c.heads, c.transformer_ffn)
-            for _ in range(c.encoder_transformers)
-        )
-        self.exit_norm = nn.LayerNorm(c.dim)
-        self.exit = Conv(c.dim, c.latent_dim, 2 * c.stride + 1 if c.stride > 2 else 4, c.stride)
+        self.norm = nn.LayerNorm(c.dim, c.norm_eps)
+        self.blocks = convnexts(c, c.encoder_blocks)
+        self.transformers = transformer_layers(c, c.encoder_transformers)
+        self.exit_norm = nn.LayerNorm(c.dim, c.norm_eps)
+        kernel = 2 * c.stride + 1 if c.stride > 2 else 4
+        centred = c.exit_padding == "centred"
+        self.exit = Conv(c.dim, c.latent_dim, kernel, c.stride, centred=centred)
 
     def features(self, spec: Tensor) -> Tensor:
         """Network input from the complex STFT ``[B, F, bins]``."""
@@ -78,11 +91,11 @@ class AcousticEncoder(nn.Module):
         low = magnitude[..., : self.bins]
         # Natural-log magnitudes go from -11.5 (1e-5, 153 dB below a full-scale sine's n_fft / 4)
         # to 6; a quarter of that, and phase over pi, give inputs of about unit scale.
-        parts = [torch.log(low.clamp_min(1e-5)) / 4]
+        parts = [torch.log(low.clamp_min(1e-5)) * self.config.log_scale]
         if self.config.phase_input:
             parts.append(torch.angle(spec[..., : self.bins]) / torch.pi)
         if self.config.mels:
-            parts.append(torch.log(magnitude**2 @ self.filters + 1e-8) / 4)
+            parts.append(torch.log(magnitude**2 @ self.filters + 1e-8) * self.config.log_scale)
         return torch.cat(parts, -1)
 
     def forward(self, wave: Tensor) -> Tensor:
@@ -99,9 +112,10 @@ class AcousticEncoder(nn.Module):
 class ResidualUnit(nn.Module):
     """ELU, k3, ELU, k1 around a residual (semantic branch)."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, bias: bool) -> None:
         super().__init__()
-        self.conv1, self.conv2, self.act = Conv(dim, dim, 3), Conv(dim, dim, 1), nn.ELU()
+        self.conv1, self.conv2 = (Conv(dim, dim, kernel, bias=bias) for kernel in (3, 1))
+        self.act = nn.ELU()
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(self.act(self.conv1(self.act(x))))
@@ -112,12 +126,12 @@ class SemanticEncoder(nn.Module):
 
     def __init__(self, c: CodecConfig, teacher_dim: int) -> None:
         super().__init__()
-        dim = c.semantic_dim
-        parts: list[nn.Module] = [Conv(teacher_dim, dim, 3)]
+        dim, bias = c.semantic_dim, c.semantic_bias
+        parts: list[nn.Module] = [Conv(teacher_dim, dim, 3, bias=bias)]
         for stride in c.semantic_strides:
-            parts += [ResidualUnit(dim), ResidualUnit(dim)]
+            parts += [ResidualUnit(dim, bias), ResidualUnit(dim, bias)]
             parts.append(Conv(dim, dim, 2 * stride if stride > 1 else 3, stride))
-        self.layers = nn.Sequential(*parts, Conv(dim, c.latent_dim, 3))
+        self.layers = nn.Sequential(*parts, Conv(dim, c.latent_dim, 3, bias=bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -128,12 +142,13 @@ class SemanticDecoder(nn.Module):
 
     def __init__(self, c: CodecConfig, teacher_dim: int) -> None:
         super().__init__()
-        dim = c.semantic_dim
-        parts: list[nn.Module] = [Conv(c.latent_dim, dim, 3)]
+        dim, bias = c.semantic_dim, c.semantic_bias
+        up = TransposedConv if c.semantic_up == "transposed" else UpConv
+        parts: list[nn.Module] = [Conv(c.latent_dim, dim, 3, bias=bias)]
         for stride in reversed(c.semantic_strides):
-            parts += [UpConv(dim, dim, stride) if stride > 1 else Conv(dim, dim, 3)]
-            parts += [ResidualUnit(dim), ResidualUnit(dim)]
-        self.layers = nn.Sequential(*parts, Conv(dim, teacher_dim, 3))
+            parts += [up(dim, dim, stride) if stride > 1 else Conv(dim, dim, 3)]
+            parts += [ResidualUnit(dim, bias), ResidualUnit(dim, bias)]
+        self.layers = nn.Sequential(*parts, Conv(dim, teacher_dim, 3, bias=bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -148,18 +163,16 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = c
         self.register_buffer("window", torch.hann_window(c.n_fft), persistent=False)
-        self.entry = UpConv(2 * c.latent_dim, c.dim, c.stride)
-        self.resnets = nn.ModuleList(ResNet(c.dim, c.dropout) for _ in range(c.decoder_resnets))
-        self.transformers = nn.ModuleList(
-            TransformerLayer(c.dim, c.heads, c.transformer_ffn)
-            for _ in range(c.decoder_transformers)
+        entry = RepeatConv if c.decoder_entry == "repeat" else UpConv
+        self.entry = entry(2 * c.latent_dim, c.dim, c.stride)
+        self.resnets = nn.ModuleList(
+            ResNet(c.dim, c.dropout, c.norm_eps) for _ in range(c.decoder_resnets)
         )
-        self.norm = nn.LayerNorm(c.dim)
-        self.blocks = nn.ModuleList(
-            ConvNeXt(c.dim, c.ffn, c.kernel, 1 / max(1, c.decoder_blocks))
-            for _ in range(c.decoder_blocks)
-        )
-        self.exit_norm = nn.LayerNorm(c.dim)
+        self.transformers = transformer_layers(c, c.decoder_transformers)
+        self.prior_norm = ChannelGroupNorm(c.dim, c.norm_eps) if c.prior_norm else nn.Identity()
+        self.norm = nn.LayerNorm(c.dim, c.norm_eps)
+        self.blocks = convnexts(c, c.decoder_blocks)
+        self.exit_norm = nn.LayerNorm(c.dim, c.norm_eps)
         self.head = nn.Linear(c.dim, 2 * (c.n_fft // 2 + 1))
 
     def start_at(self, log_magnitude: Tensor) -> None:
@@ -184,16 +197,17 @@ class Decoder(nn.Module):
             x = layer(x)
         for block in self.resnets[half:]:
             x = block(x)
-        x = self.norm(x)
+        x = self.norm(self.prior_norm(x))
         for block in self.blocks:
             x = block(x)
         # ISTFT head (Vocos, arXiv 2306.00814): one linear layer gives log-magnitude m and phase p
         # of every bin, [B, F, bins] each, and the spectrum is e^m (cos p + i sin p). The phase
         # needs no wrapping: sine and cosine do it.
         log_magnitude, phase = self.head(self.exit_norm(x)).float().chunk(2, -1)
-        # Above, e^6.1 = 446 is a full-scale sine (n_fft / 4 = 441 at n_fft 1764; Vocos clips at
-        # 100): an early decoder cannot overflow. Below, e^-14 = 8e-7 is silence.
-        magnitude = torch.exp(log_magnitude.clamp(-14.0, 6.1))
+        # Above, e^6.1 = 446 is a full-scale sine (n_fft / 4 = 441 at n_fft 1764; the public codec
+        # clips at 100): an early decoder cannot overflow. Below, e^-14 = 8e-7 is silence.
+        limits = c.log_magnitude_floor, c.log_magnitude_ceiling
+        magnitude = torch.exp(log_magnitude.clamp(*limits))
         return same_istft(torch.polar(magnitude, phase), c.n_fft, c.hop, self.window)
 
 

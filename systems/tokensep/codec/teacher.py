@@ -53,6 +53,37 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
     return y[:, start : start + math.ceil(length * up / down)]
 
 
+def sinc_kernels(source: int, target: int, zeros: int = 6, rolloff: float = 0.99) -> Tensor:
+    """Kernels of a windowed-sinc resampler ``[target, 1, taps]``, for rates in lowest terms.
+
+    Output sample ``n target + p`` is the inner product of kernel ``p`` with the input around
+    sample ``n source``. The sinc's cutoff is ``rolloff`` times the lower Nyquist frequency, its
+    window a squared cosine over ``zeros`` zero crossings: torchaudio's default resampler.
+    """
+    cutoff = rolloff * min(source, target)
+    reach = math.ceil(zeros * source / cutoff)  # input samples on either side
+    taps = torch.arange(-reach, reach + source, dtype=torch.float64) / source
+    phases = torch.arange(target, dtype=torch.float64) / target
+    # distance of each tap from the output's place, in zero crossings
+    distance = ((taps[None] - phases[:, None]) * cutoff).clamp(-zeros, zeros)
+    window = torch.cos(distance * math.pi / zeros / 2) ** 2
+    return (torch.sinc(distance) * window * (cutoff / source)).float()[:, None]
+
+
+def sinc_resample(wave: Tensor, source: int, target: int) -> Tensor:
+    """Resampling by a short windowed sinc, ``[B, T]`` → ``[B, ceil(T target / source)]``."""
+    divisor = math.gcd(source, target)
+    down, up = source // divisor, target // divisor
+    if down == up:
+        return wave
+    kernels = sinc_kernels(down, up).to(wave.device)
+    reach = (kernels.shape[-1] - down) // 2
+    padded = fn.pad(wave[:, None], (reach, reach + down))
+    phases = fn.conv1d(padded, kernels, stride=down)  # [B, up, N]
+    length = math.ceil(wave.shape[-1] * up / down)
+    return phases.transpose(1, 2).flatten(1)[:, :length]
+
+
 class MiniTeacher(nn.Module):
     """``hubert-mini`` as a teacher; its rate and hop are the codec's."""
 
@@ -93,7 +124,8 @@ class HuggingFaceTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, wave: Tensor) -> Tensor:
-        wave = fn.pad(resample(wave, self.config.rate, 16000), (160, 160))
+        to_rate = sinc_resample if self.config.resampling == "sinc" else resample
+        wave = fn.pad(to_rate(wave, self.config.rate, 16000), (160, 160))
         states = self.model(wave, output_hidden_states=True).hidden_states
         return compress(states, self.config.power)
 
