@@ -56,7 +56,7 @@ LAYERS = {
     """,
     "benchsep_training": """
         __init__ loop
-        budget checkpoint ema guard logs monitor processes schedule seeds
+        batches budget checkpoint ema guard logs monitor processes schedule seeds
     """,
 }
 PLUGINS = ("tokensep", "benchsep_baselines", "benchsep_training")

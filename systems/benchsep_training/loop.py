@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from benchsep.errors import CheckpointError
 from benchsep_training import checkpoint
+from benchsep_training.batches import BatchSource, Turn
 from benchsep_training.budget import NEVER, Budget, Every, Spent, Stopwatch
 from benchsep_training.ema import Ema
 from benchsep_training.guard import NonFiniteGuard
@@ -80,8 +81,11 @@ class Loop(ABC):
     model : what is trained, averaged and saved, on the device of ``processes``.
     optimizer : over the model's parameters.
     objective : the module that :meth:`loss` calls, if not ``model`` itself; it is what DDP wraps.
-    rng : generator of this process's data; its state is saved. None where the data are a function
-        of (seed, step), which also lets a training continue with another number of processes.
+    batches : where :meth:`loss` takes its batches from (:mod:`benchsep_training.batches`); its
+        state is saved. None where a subclass makes them itself.
+    rng : a generator that the subclass draws from; its state is saved. None where all draws are
+        functions of (seed, step), which also lets a training continue with another number of
+        processes.
     """
 
     def __init__(
@@ -94,10 +98,11 @@ class Loop(ABC):
         processes: Processes,
         objective: nn.Module | None = None,
         ema: Ema | None = None,
+        batches: BatchSource[Any] | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
         self.folder, self.model, self.settings = folder, model, settings
-        self.processes, self.ema, self.rng = processes, ema, rng
+        self.processes, self.ema, self.batches, self.rng = processes, ema, batches, rng
         self.objective, self.optimizer = processes.wrap(objective or model, optimizer)
         self.guard = NonFiniteGuard(str(folder))
         self.spent, self.stopwatch = Spent(), Stopwatch(Spent())
@@ -116,6 +121,10 @@ class Loop(ABC):
     def step(self) -> int:
         """Optimizer steps done, skipped ones included."""
         return self.spent.step
+
+    def turn(self, piece: int) -> Turn:
+        """The place of batch ``piece`` of this step and process."""
+        return Turn(self.step, piece, self.processes.rank, self.processes.count)
 
     @property
     def checkpoints(self) -> Path:
@@ -294,6 +303,7 @@ class Loop(ABC):
     def save(self) -> None:
         """Write a checkpoint (rank 0; every process must call it)."""
         random = self.processes.gather(checkpoint.rng_state(self.rng))
+        places = self.processes.gather(self.batches.state() if self.batches is not None else {})
         if self.processes.rank == 0:
             tensors, meta = checkpoint.optimizer_tensors(bare(self.optimizer))
             parts, state = self.more_state()
@@ -303,6 +313,7 @@ class Loop(ABC):
             state |= {
                 "optimizer": meta,
                 "rng": random,
+                "batches": places,
                 "spent": asdict(self.stopwatch.read(self.step)),
                 "best": self.best,
                 "skipped_in_a_row": self.guard.skipped_in_a_row,
@@ -324,15 +335,18 @@ class Loop(ABC):
         if not saved:
             return False
         parts, state = checkpoint.load(saved[-1])
-        random = state.get("rng", [])
-        if self.rng is not None and len(random) != self.processes.count:
+        random, places = state.get("rng", []), state.get("batches", [])
+        count, rank = self.processes.count, self.processes.rank
+        if (self.rng is not None or any(places)) and len(random) != count:
             raise CheckpointError(
-                f"{saved[-1]} was written by {len(random)} processes, this run has "
-                f"{self.processes.count}: launch as many, or use another folder"
+                f"{saved[-1]} was written by {len(random)} processes, this run has {count}: launch "
+                "as many, or use another folder"
             )
         try:
             self._restore(parts, state)
-            checkpoint.load_rng(random[self.processes.rank % len(random)], self.rng)
+            checkpoint.load_rng(random[rank % len(random)], self.rng)
+            if self.batches is not None and any(places):
+                self.batches.load_state(places[rank])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(

@@ -1,22 +1,32 @@
-"""Seeds of a training's random draws, each a function of (seed, step, process)."""
+"""Seeds of a training's random draws: one stream of random numbers for each purpose and place.
+
+A key such as ``("dropout", seed, step, rank)`` is hashed (BLAKE2b of its text). Different keys
+have different streams, whatever the size of their numbers; sums and products of seeds do not have
+this property, and ``numpy.random.SeedSequence`` lacks it too: it pads keys with zeros and splits
+large numbers, so that (5, 1, 7), (5, 1, 7, 0) and (5 + 2^32, 7) are one stream.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 
-_RANKS = 64
-_LARGEST = 2**63 - 1
+Key = int | str
+
+
+def hashed(*key: Key, bits: int = 63) -> int:
+    """A number of ``bits`` bits (up to 512) for ``key``: integers of any size, and names."""
+    digest = hashlib.blake2b(json.dumps(key).encode()).digest()
+    return int.from_bytes(digest, "little") & ((1 << bits) - 1)
+
+
+def generator(*key: Key) -> np.random.Generator:
+    """A numpy generator for ``key``."""
+    return np.random.default_rng(hashed(*key, bits=128))
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seed of torch's generator for one step of one process, 0 to 2^63 - 1.
-
-    ``seed * 2^20 + step * 64 + rank`` is what released checkpoints were trained with. It is unique
-    for fewer than 64 processes only and passes 64 bits for large seeds: beyond that the numbers are
-    hashed.
-    """
-    value = (seed << 20) + step * _RANKS + rank
-    if rank < _RANKS and value <= _LARGEST:
-        return value
-    words = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
-    return int(words[0]) & _LARGEST
+    """Seed of torch's generator for one step of one process, 0 to 2^63 - 1."""
+    return hashed("step", seed, step, rank)

@@ -9,6 +9,7 @@ import torch
 from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.model import TokenLM
 from tokensep.train import lm as training
+from tokensep.train.batches import TokenBatches
 from tokensep.train.token_dataset import TokenDataset, store_songs
 
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
@@ -30,4 +31,5 @@ def main() -> None:
         built.save(folder / "bank")
     bank = TokenDataset.load(folder / "bank", config)
     torch.manual_seed(0)
-    training.LMTrainer(folder, TokenLM(config), codec, bank, bank.windows(2), TRAIN).run()
+    batches = TokenBatches(bank, TRAIN)
+    training.LMTrainer(folder, TokenLM(config), codec, batches, bank.windows(2), TRAIN).run()

@@ -102,6 +102,7 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
     from tokensep.codec.codebooks import codebooks
     from tokensep.lm.model import TokenLM
     from tokensep.train import lm as training
+    from tokensep.train.batches import TokenBatches
     from tokensep.train.token_dataset import TokenDataset, store_songs
 
     from tests.helpers import lm_dummies
@@ -121,7 +122,8 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
         model, codec = TokenLM(config), Codec()
         if kind == "anchored":
             model.fit_latent_head(codebooks(codec), torch.randint(0, lm_dummies.ENTRIES, (200, 5)))
-        trainer = training.LMTrainer(folder, model, codec, bank, bank.windows(2), cpu.TRAIN)
+        batches = TokenBatches(bank, cpu.TRAIN)
+        trainer = training.LMTrainer(folder, model, codec, batches, bank.windows(2), cpu.TRAIN)
         assert trainer.model.tables.is_cuda
         return trainer.run(stop_after=stop_after)
 

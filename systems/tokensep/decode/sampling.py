@@ -7,6 +7,7 @@ logits ``[R, K, V]``, natural logarithms up to a constant per row and layer; tok
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -38,12 +39,24 @@ def filtered(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     return logits
 
 
+def within_64_bits(seed: int) -> int:
+    """``seed`` as torch takes it: unchanged where it fits (-2^63 to 2^64 - 1), otherwise hashed.
+
+    A row's seed is made of a song's seed, its window and its draw, and passes 64 bits for songs'
+    seeds from about 2^37 on. Python's integers hold it exactly, so that rows stay distinct.
+    """
+    if -(2**63) <= seed < 2**64:
+        return seed
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
 class Sampler:
     """Logits → tokens, by one configuration and one noise generator per row."""
 
     def __init__(self, config: SamplingConfig, seeds: Sequence[int], device: torch.device) -> None:
         self.config = config
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self.generators = [torch.Generator(device).manual_seed(within_64_bits(s)) for s in seeds]
 
     def __call__(self, logits: Tensor, first_layer: int = 0) -> Tensor:
         """``[R, K, V]`` → ``[R, K]``; the first of these layers is ``first_layer`` of the step."""

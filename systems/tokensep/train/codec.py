@@ -13,6 +13,7 @@ Written to the work folder, besides what :mod:`benchsep_training.loop` writes: `
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchsep_training import checkpoint
+from benchsep_training.batches import BatchSource
 from benchsep_training.budget import Budget, Every
 from benchsep_training.ema import Ema
 from benchsep_training.loop import Loop, LoopSettings, Parts
@@ -35,10 +37,9 @@ from tokensep.codec.rvq import perplexity
 from tokensep.config import CodecConfig, CodecTrainConfig, Strict, load
 from tokensep.errors import CheckpointError
 from tokensep.train.adversary import Adversary
+from tokensep.train.batches import StemBatches
 from tokensep.train.data import (
-    Augment,
     StemStore,
-    codec_batch,
     loose_files,
     musdb_files,
     validation_songs,
@@ -71,36 +72,40 @@ def loop_settings(config: CodecTrainConfig) -> LoopSettings:
     )
 
 
+def crop_length(codec: HCodec, config: CodecTrainConfig) -> int:
+    """Samples of a training crop: whole token frames."""
+    return round(config.crop_seconds * codec.frame_rate) * codec.frame_hop
+
+
 class CodecTrainer(Loop):
     """One training of the codec.
 
     Parameters
     ----------
-    store, valid : stems to train on, and to validate on (None: the last average is exported).
+    batches : waves ``[B, T]`` to train on, T as :func:`crop_length` gives it.
+    valid : stems to validate on (None: the last average is exported).
     work : checkpoints, logs and the best average.
     out : where the trained codec is exported to.
     """
 
     model: HCodec
     ema: Ema
-    rng: np.random.Generator
+    batches: BatchSource[Tensor]
 
     def __init__(
         self,
         codec: HCodec,
         config: CodecTrainConfig,
-        store: StemStore | None,
+        batches: BatchSource[Tensor],
         valid: StemStore | None,
         work: Path,
         out: Path | None = None,
     ) -> None:
         processes = Processes(config.precision)
         torch.manual_seed(config.seed)
-        self.config, self.store, self.valid = config, store, valid
-        self.out, self.augment = out or work / "export", Augment()
+        self.config, self.valid, self.out = config, valid, out or work / "export"
         codec.to(processes.device)
         self.spectral = SpectralLoss(config.losses, codec.rate).to(processes.device)
-        self.length = round(config.crop_seconds * codec.frame_rate) * codec.frame_hop
         parameters = [p for p in codec.parameters() if p.requires_grad]
         super().__init__(
             work,
@@ -109,21 +114,23 @@ class CodecTrainer(Loop):
             loop_settings(config),
             processes=processes,
             ema=Ema(codec, config.ema),
-            rng=np.random.default_rng([config.seed, processes.rank]),
+            batches=batches,
         )
         self.adversary = Adversary(config, work, processes) if config.losses.adversarial else None
 
-    def batch(self) -> Tensor:
-        """The next training batch ``[B, T]`` of this process."""
-        assert self.store is not None
-        crops = codec_batch(self.store, self.config.batch, self.length, self.rng, self.augment)
-        return torch.from_numpy(crops).to(self.processes.device)
+    def batch(self, piece: int) -> Tensor:
+        """Batch ``piece`` ``[B, T]`` of this step and process."""
+        return self.batches.batch(self.turn(piece)).to(self.processes.device)
+
+    def more_batches(self, count: int) -> Iterator[Tensor]:
+        """``count`` batches besides those of the step, one at a time."""
+        return (self.batch(self.config.accumulate + i) for i in range(count))
 
     @torch.no_grad()
     def start(self) -> None:
         """Start the decoder's output at the training data's mean log spectrum."""
         decoder, c = self.model.decoder, self.model.config
-        waves = torch.cat([self.batch() for _ in range(START_BATCHES)])
+        waves = torch.cat(list(self.more_batches(START_BATCHES)))
         spectrum = same_stft(waves, c.n_fft, c.hop, decoder.window)  # [B, frames, bins]
         decoder.start_at(torch.log(spectrum.abs().clamp_min(1e-5)).mean((0, 1)))
         self.ema = Ema(self.model, self.config.ema)
@@ -133,8 +140,7 @@ class CodecTrainer(Loop):
         """K-means over the latents of :data:`CODEBOOK_BATCHES` batches."""
         codec = self.model
         acoustic, semantic = [], []
-        for _ in range(CODEBOOK_BATCHES):
-            wave = self.batch()
+        for wave in self.more_batches(CODEBOOK_BATCHES):
             acoustic.append(codec.encoder(wave).flatten(0, 1))  # [B * F, W]
             semantic.append(codec.semantic_encoder(codec.teacher(wave)).flatten(0, 1))
         per_step = len(acoustic[0]) * self.processes.count
@@ -145,7 +151,7 @@ class CodecTrainer(Loop):
         """Loss of the next batch; the discriminators, if any, take their step first."""
         if piece == 0 and self.step == self.config.continuous_steps:
             self.start_codebooks()
-        return self.loss_of(self.batch())
+        return self.loss_of(self.batch(piece))
 
     def loss_of(self, wave: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
         """``L = L_spectral + commit * L_commit + semantic * L_semantic + adversarial terms``."""
@@ -287,7 +293,8 @@ def main(options: Options) -> dict[str, Any]:
     if options.hubert:
         load_hubert(codec, options.hubert)
     train, valid = stores(options, codec.rate)
-    result = CodecTrainer(codec, config, train, valid, options.work, options.out).run()
+    batches = StemBatches(train, config, crop_length(codec, config))
+    result = CodecTrainer(codec, config, batches, valid, options.work, options.out).run()
     leave_group()
     return result
 

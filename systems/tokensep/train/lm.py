@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchsep_training.batches import BatchSource
 from benchsep_training.budget import Budget, Every
 from benchsep_training.ema import Ema
 from benchsep_training.loop import Loop, LoopSettings
@@ -33,6 +34,7 @@ from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import load_lm, save_lm
 from tokensep.train import masks
+from tokensep.train.batches import LMBatch, TokenBatches
 from tokensep.train.data import StemStore, musdb_folders
 from tokensep.train.objective import Objective, mixture_latents, validate
 from tokensep.train.pseudo_labels import shards_in
@@ -70,22 +72,23 @@ class LMTrainer(Loop):
     Parameters
     ----------
     folder : checkpoints, logs, ``best`` and ``final``.
-    dataset, valid : crops to train on, and fixed crops to validate on (may be empty).
+    batches, valid : crops to train on, and fixed crops to validate on (may be empty).
     """
 
     model: TokenLM
+    batches: BatchSource[LMBatch]
 
     def __init__(
         self,
         folder: Path,
         model: TokenLM,
         codec: Any,
-        dataset: TokenDataset,
+        batches: BatchSource[LMBatch],
         valid: list[Crop],
         train: LMTrainConfig,
     ) -> None:
         processes = Processes(train.precision)
-        self.dataset, self.valid, self.train = dataset, valid, train
+        self.valid, self.train = valid, train
         # before the optimizer's moments and the average exist: they are made on the same device
         self.codec = codec.to(processes.device)
         model = model.to(processes.device)
@@ -97,24 +100,18 @@ class LMTrainer(Loop):
             processes=processes,
             objective=Objective(model, train).to(processes.device),
             ema=Ema(model, train.ema),
+            batches=batches,
         )
-
-    def indices(self, piece: int) -> range:
-        """Crops of the step's global batch that batch ``piece`` of this process holds.
-
-        The global batch is numbered piece by piece, and within a piece process by process.
-        """
-        start = (piece * self.processes.count + self.processes.rank) * self.train.batch
-        return range(start, start + self.train.batch)
 
     def loss(self, piece: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted NLL of one batch."""
         if piece == 0:  # dropout and scheduled sampling draw from torch's generator
             torch.manual_seed(step_seed(self.train.seed, self.step, self.processes.rank))
         train, config, device = self.train, self.model.config, self.processes.device
-        indices, stems = self.indices(piece), len(config.stems)
+        turn, stems = self.turn(piece), len(config.stems)
+        indices = turn.indices(train.batch)
         steps = self.model.layout.steps(config.window_frames)
-        wave, codes = self.dataset.batch(train.seed, self.step, indices, remix=train.remix)
+        wave, codes = self.batches.batch(turn)
         hide, keep = masks.hidden_mixtures_and_visible_tokens(
             train, self.step, indices, stems, steps
         )
@@ -242,7 +239,8 @@ def train_lm(
     )
     model = new_model(config, codec, dataset, train.seed, init)
     valid = held_out.windows(3) if held_out is not None else []
-    return LMTrainer(folder, model, codec, dataset, valid, train).run(stop_after=stop_after)
+    batches = TokenBatches(dataset, train)
+    return LMTrainer(folder, model, codec, batches, valid, train).run(stop_after=stop_after)
 
 
 @dataclass(frozen=True)

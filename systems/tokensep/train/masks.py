@@ -1,19 +1,17 @@
 """What the LM does not see in a training step: mixtures, tokens, other stems, its true past.
 
-Every choice is a function of (seed, step, crop index, purpose), so that a resumed run repeats it
-and a process can make its share of a batch alone.
+Every choice is a function of (purpose, seed, step, crop index), so that a resumed run repeats it
+and a process can make its share of a batch alone. No two purposes share a stream of random numbers.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from benchsep_training.seeds import generator
 from torch import Tensor
 
 from tokensep.lm.config import LMTrainConfig
-
-_MASKS, _INDEPENDENT, _SAMPLED = 1, 2, 3
-"""Last word of a seed: two purposes never share a stream of random numbers."""
 
 
 def hidden_mixtures_and_visible_tokens(
@@ -26,7 +24,7 @@ def hidden_mixtures_and_visible_tokens(
     """
     hide, keep = [], []
     for i in indices:
-        rng = np.random.default_rng([train.seed, step, i, _MASKS])
+        rng = generator("masks", train.seed, step, i)
         hide.append(rng.random() < train.condition_dropout)
         rate = train.token_dropout * 2 * rng.random()
         keep.append(rng.random((stems, steps)) >= rate)
@@ -35,7 +33,7 @@ def hidden_mixtures_and_visible_tokens(
 
 def independent_stems(train: LMTrainConfig, step: int) -> bool:
     """Whether the stems of this step do not see each other: one choice for the whole batch."""
-    draw = np.random.default_rng([train.seed, step, _INDEPENDENT]).random()
+    draw = generator("independent", train.seed, step).random()
     return bool(draw < train.parallel_fraction)
 
 
@@ -48,7 +46,7 @@ def scheduled_sampling_steps(
     """
     if not train.self_feeding:
         return None
-    rngs = [np.random.default_rng([train.seed, step, i, _SAMPLED]) for i in indices]
+    rngs = [generator("sampled", train.seed, step, i) for i in indices]
     shares = [train.self_feeding * rng.random() for rng in rngs]
     drawn = [rng.random((stems, steps)) < share for rng, share in zip(rngs, shares, strict=True)]
     return torch.from_numpy(np.stack(drawn))

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchsep_training.seeds import generator
 from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -231,7 +232,7 @@ class TokenDataset:
 
     def batch(self, seed: int, step: int, indices: range, *, remix: float) -> tuple[Tensor, Tensor]:
         """Crops ``indices`` of ``step``: waves ``[b, T]``, codes ``[b, S, K, F]``."""
-        crops = [self.crop(np.random.default_rng([seed, step, i]), remix=remix) for i in indices]
+        crops = [self.crop(generator("crops", seed, step, i), remix=remix) for i in indices]
         return stacked(crops)
 
 

@@ -22,7 +22,8 @@ from tokensep.codec.model import HCodec
 from tokensep.codec.teacher import HuggingFaceTeacher, compress, make_teacher, resample
 from tokensep.config import CodecTrainConfig, LossConfig
 from tokensep.errors import CheckpointError, DataError, Unavailable
-from tokensep.train.codec import CodecTrainer
+from tokensep.train.batches import StemBatches
+from tokensep.train.codec import CodecTrainer, crop_length
 from tokensep.train.data import (
     Augment,
     Source,
@@ -279,7 +280,9 @@ def make_trainer(
         losses=LossConfig(mel_windows=(256,), mel_bands=(16,), bass=0.1),
     ).model_copy(update=changes)
     torch.manual_seed(0)
-    return CodecTrainer(HCodec(TINY), settings, store, valid, work, out)
+    codec = HCodec(TINY)
+    batches = StemBatches(store, settings, crop_length(codec, settings))
+    return CodecTrainer(codec, settings, batches, valid, work, out)
 
 
 ADVERSARIAL = LossConfig(
@@ -335,8 +338,8 @@ def test_resume_refuses_another_model_and_a_broken_file(store: StemStore, tmp_pa
 def test_overfits_one_crop(store: StemStore, tmp_path: Path) -> None:
     trainer = make_trainer(store, tmp_path, continuous_steps=10, lr=5e-3, max_steps=100, batch=1)
     trainer.model.train()
-    crop_once = trainer.batch()
-    trainer.batch = lambda: crop_once  # type: ignore[method-assign]
+    crop_once = trainer.batch(0)
+    trainer.batch = lambda piece: crop_once  # type: ignore[method-assign]
     losses = [trainer.update()["mel"] for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]
 
@@ -444,21 +447,29 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from tokensep.codec.model import HCodec
 from tokensep.config import CodecConfig, CodecTrainConfig, LossConfig, load
-from tokensep.train.codec import CodecTrainer
+from tokensep.train.codec import CodecTrainer, crop_length
+from benchsep_training.batches import Stateless
 config = load(CodecConfig, json.loads(sys.argv[1]))
 torch.manual_seed(0)
 codec = HCodec(config.model_copy(update={"dead_threshold": 0.0})).train()
 settings = CodecTrainConfig(batch=2, crop_seconds=0.2, continuous_steps=0,
                             losses=LossConfig(mel_windows=(256,), mel_bands=(16,)))
-run = CodecTrainer(codec, settings, None, None, Path(sys.argv[2] + ".run"))
+length = crop_length(codec, settings)
+noise = np.random.default_rng(0).standard_normal((4, length)).astype("f4")
+waves = torch.from_numpy(noise) * 0.1
+
+
+class Noise(Stateless):
+    def batch(self, turn):
+        return waves if turn.ranks == 1 else waves[turn.rank * 2:][:2]
+
+
+run = CodecTrainer(codec, settings, Noise(), None, Path(sys.argv[2] + ".run"))
 for rvq in (codec.acoustic_rvq, codec.semantic_rvq):
     for book in rvq.books:
         book.ready.fill_(True)
         book.sums.copy_(book.entries)
-noise = np.random.default_rng(0).standard_normal((4, run.length)).astype("f4")
-waves = torch.from_numpy(noise) * 0.1
-mine = waves if run.processes.count == 1 else waves[run.processes.rank * 2:][:2]
-total, _ = run.loss_of(mine)
+total, _ = run.loss_of(run.batch(0))
 run.processes.backward(total)
 if run.processes.rank == 0:
     torch.save({"grad": [p.grad for p in codec.parameters() if p.requires_grad],

@@ -11,6 +11,7 @@ from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import load_lm
 from tokensep.train import lm as training
+from tokensep.train.batches import TokenBatches
 from tokensep.train.data import STEMS
 from tokensep.train.token_dataset import TokenDataset, silence_codes, song_variants, store_songs
 
@@ -37,7 +38,8 @@ TRAIN = LMTrainConfig(
 
 
 def run(folder, bank, train=TRAIN, stop_after=None):
-    trainer = training.LMTrainer(folder, new_model(), DummyCodec(), bank, bank.windows(2), train)
+    batches, valid = TokenBatches(bank, train), bank.windows(2)
+    trainer = training.LMTrainer(folder, new_model(), DummyCodec(), batches, valid, train)
     return trainer, trainer.run(stop_after=stop_after)
 
 
@@ -106,8 +108,10 @@ def test_a_run_killed_before_its_first_checkpoint_starts_its_curve_anew(tmp_path
 def test_accumulating_gradients_is_a_bigger_batch(tmp_path, bank):
     big = TRAIN.model_copy(update={"batch": 4, "parallel_fraction": 0.0})
     pieces = TRAIN.model_copy(update={"batch": 2, "accumulate": 2, "parallel_fraction": 0.0})
-    one = training.LMTrainer(tmp_path / "a", new_model(), DummyCodec(), bank, [], big)
-    two = training.LMTrainer(tmp_path / "b", new_model(), DummyCodec(), bank, [], pieces)
+    one, two = (
+        training.LMTrainer(tmp_path / n, new_model(), DummyCodec(), TokenBatches(bank, t), [], t)
+        for n, t in (("a", big), ("b", pieces))
+    )
     assert one.update()["loss"] == pytest.approx(two.update()["loss"], abs=1e-5)
     for mine, other in zip(one.model.parameters(), two.model.parameters(), strict=True):
         torch.testing.assert_close(mine, other, atol=2e-4, rtol=1e-3)
@@ -205,7 +209,8 @@ def test_the_lm_memorises_two_excerpts(tmp_path):
     wide = config.lm.model_copy(update={"dim": 64, "ffn": 128, "code_dim": 16})
     torch.manual_seed(0)
     model = TokenLM(config.model_copy(update={"lm": wide}))
-    trainer = training.LMTrainer(tmp_path, model, DummyCodec(), bank, bank.windows(1), train)
+    batches, valid = TokenBatches(bank, train), bank.windows(1)
+    trainer = training.LMTrainer(tmp_path, model, DummyCodec(), batches, valid, train)
     result = trainer.run()
     assert result["accuracy"] > 0.99
 
@@ -218,12 +223,14 @@ import torch
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 from tests.systems.tokensep.train.test_lm import TRAIN, new_model
 from tokensep.train import lm as training
+from tokensep.train.batches import TokenBatches
 from tokensep.train.token_dataset import TokenDataset, store_songs
 songs = store_songs(SyntheticSongs(), {"one", "two"})
 bank = TokenDataset.build(songs, DummyCodec(), tiny_config(), variants=2)
 share = 4 // int(sys.argv[2])
 train = TRAIN.model_copy(update={"batch": share, "parallel_fraction": 0.0, "clip": 1e9})
-trainer = training.LMTrainer(Path(sys.argv[1] + ".run"), new_model(), DummyCodec(), bank, [], train)
+batches, folder = TokenBatches(bank, train), Path(sys.argv[1] + ".run")
+trainer = training.LMTrainer(folder, new_model(), DummyCodec(), batches, [], train)
 loss, _ = trainer.loss(0)
 trainer.processes.backward(loss)
 if not trainer.processes.rank:
