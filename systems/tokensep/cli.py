@@ -118,6 +118,44 @@ def _configs(name: str) -> tuple[Any, Any]:
     return configs.load(TokenSepConfig, path), None
 
 
+@app.command()
+def plan(
+    config: Annotated[
+        str, typer.Argument(help="paper, small, mini, a checkpoint folder or a JSON/YAML file.")
+    ],
+    hours: Annotated[float, typer.Option(help="Music to train on.")],
+    gpus: Annotated[int, typer.Option(help="GPUs that train together.")] = 1,
+    gpu: Annotated[str, typer.Option(help="h100, h200, a100, l40s, rtx4090.")] = "h100",
+    utilisation: Annotated[
+        float, typer.Option(help="Share of the GPU's peak that a training reaches.")
+    ] = 0.4,
+    teacher: Annotated[
+        float, typer.Option(help="GPU seconds per second of music to pseudo-label.")
+    ] = 0.05,
+    epochs: Annotated[
+        float | None, typer.Option(help="Of the LM, instead of the steps of its settings.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="LM settings, e.g. configs/tokensep/paper-lm.yaml.")
+    ] = None,
+    codec_settings: Annotated[
+        Path | None, typer.Option(help="Codec settings, e.g. configs/tokensep/paper-codec.yaml.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Days, memory, tokens and disk of a training at the given rates, before it is started."""
+    from tokensep.config import load
+    from tokensep.lm.config import LMTrainConfig
+    from tokensep.plan import costs, report
+    from tokensep.plan.rates import rates_of
+
+    work = costs.Work(hours, gpus, rates_of(gpu, utilisation, teacher), epochs)
+    separator, codec = _configs(config)
+    train = load(LMTrainConfig, settings) if settings else LMTrainConfig()
+    sections = report.sections(work, separator, train, codec, codec_settings)
+    typer.echo(report.as_json(sections) if as_json else report.as_text(work, sections))
+
+
 @train_app.command("codec")
 def train_codec(
     config: Annotated[

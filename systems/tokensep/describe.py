@@ -28,14 +28,14 @@ def codec_counts(config: CodecConfig) -> dict[str, int]:
     from tokensep.codec.model import HCodec
 
     with torch.device("meta"):
-        codec = HCodec(config, teacher=_NoTeacher(config))
+        codec = HCodec(config, teacher=NoTeacher(config))
     parts = {name: count(child) for name, child in codec.named_children() if name != "teacher"}
     books = config.codebook_size * config.latent_dim
     parts["codebooks"] = books * (config.acoustic_layers + config.semantic_layers)
     return {name: number for name, number in parts.items() if number}
 
 
-class _NoTeacher(torch.nn.Module):
+class NoTeacher(torch.nn.Module):
     """In place of the frozen teacher, which is not part of the codec's size."""
 
     def __init__(self, config: CodecConfig) -> None:

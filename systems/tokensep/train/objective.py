@@ -73,7 +73,7 @@ class Objective(nn.Module):
         loss = losses.weighted_nll(nll, self.weights)
         if self.training:
             loss = loss + self.train_config.regression * error
-        self.error = float(error.detach())
+        self.error = error.detach()
         return loss, nll.detach(), accuracy
 
 
@@ -100,7 +100,7 @@ def validate(objective: Objective, crops: list[Crop], codec: Any, batch: int = 6
         # means over crops of a batch, whose last one may be smaller
         nll += nll_of_batch.cpu() * len(wave)
         accuracy += hits.cpu() * len(wave)
-        error += objective.error * len(wave)
+        error += float(objective.error) * len(wave)
         total += len(wave)
     objective.train()
     nll, accuracy = nll / total, accuracy / total
