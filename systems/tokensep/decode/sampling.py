@@ -43,7 +43,8 @@ def within_64_bits(seed: int) -> int:
     """``seed`` as torch takes it: unchanged where it fits (-2^63 to 2^64 - 1), otherwise hashed.
 
     A row's seed is made of a song's seed, its window and its draw, and passes 64 bits for songs'
-    seeds from about 2^37 on. Python's integers hold it exactly, so that rows stay distinct.
+    seeds from about 2^37 on. Python's integers hold it exactly, so that rows stay distinct. (On
+    the CPU torch reads the lower 32 bits of a seed only.)
     """
     if -(2**63) <= seed < 2**64:
         return seed

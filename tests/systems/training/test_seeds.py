@@ -52,8 +52,9 @@ def test_the_choice_for_a_whole_batch_is_not_that_of_a_crop():
 
 def test_inference_draws_with_seeds_of_any_size():
     logits, config = torch.zeros(1, 3, 50), SamplingConfig(temperature=1.0)
-    drawn = [Sampler(config, [window_seed(s, 3) + 1], torch.device("cpu"))(logits) for s in SEEDS]
-    assert len({tuple(tokens[0].tolist()) for tokens in drawn}) == len(SEEDS)
+    large = [2**45, 2**45 + 1, 2**60, 2**63 - 1, 2**63]
+    drawn = [Sampler(config, [window_seed(s, 3) + 1], torch.device("cpu"))(logits) for s in large]
+    assert len({tuple(tokens[0].tolist()) for tokens in drawn}) == len(large)
 
 
 def test_ordinary_seeds_of_inference_are_the_old_ones():
