@@ -1,4 +1,7 @@
-"""Lloyd's k-means in torch: codebook starts and HuBERT's first targets."""
+"""Lloyd's k-means in torch: codebook starts and HuBERT's first targets.
+
+Distances and sums are in float32, under autocast too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,11 @@ from torch import Tensor
 
 def nearest(vectors: Tensor, centres: Tensor) -> Tensor:
     """Index of the nearest centre (Euclidean): ``[N, D]``, ``[K, D]`` → ``[N]``."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        return _nearest(vectors.float(), centres.float())
+
+
+def _nearest(vectors: Tensor, centres: Tensor) -> Tensor:
     # |v - c|^2 = |v|^2 - 2 v.c + |c|^2, and |v|^2 is the same for every centre
     return (centres.pow(2).sum(1) - 2 * vectors @ centres.T).argmin(1)
 
@@ -20,7 +28,7 @@ def kmeans(
 
     Centres without vectors stay where they are. With fewer vectors than centres, vectors repeat.
     """
-    total = len(vectors)
+    vectors, total = vectors.float(), len(vectors)
     order = torch.randperm(total, generator=generator, device="cpu").to(vectors.device)
     start = order[torch.arange(count, device=vectors.device) % total]
     centres = vectors[start].clone()

@@ -10,7 +10,9 @@ Layer k codes what the layers before it left. With ``r_0 = x``,
 Conventions
 -----------
 ``[B, F, D]`` vectors, int64 ``[B, K, F]`` codes; distance Euclidean; layer 0 first. Codebooks are
-buffers: the optimizer never sees them. Several processes average their statistics.
+buffers: the optimizer never sees them. Several processes average their statistics. Everything
+here is computed in float32, under autocast too: in bf16, whose steps are 2^-8 of a number, the
+nearest entry is often another one, and the running sums would lose what is added to them.
 """
 
 from __future__ import annotations
@@ -121,6 +123,10 @@ class ResidualVQ(nn.Module):
         The loss is the mean over layers of the squared distance between a layer's input and the
         entry chosen for it.
         """
+        with torch.autocast(x.device.type, enabled=False):
+            return self._forward(x.float())
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         flat = x.reshape(-1, x.shape[-1])  # [B F, D]
         last = len(self.books)
         # quantiser dropout (SoundStream): the first layers alone must be a good code too
