@@ -71,7 +71,10 @@ def separate(
 @app.command()
 def info(
     config: Annotated[
-        str, typer.Option(help="paper, small, mini, a checkpoint folder or a JSON/YAML file.")
+        str,
+        typer.Option(
+            help="paper, hcodec-2, small, mini, a checkpoint or codec folder or a JSON/YAML file."
+        ),
     ] = "mini",
     seconds: Annotated[float, typer.Option(help="Length the costs are given for.")] = 10.0,
     as_json: Annotated[bool, typer.Option("--json")] = False,
@@ -80,7 +83,7 @@ def info(
     from tokensep import describe
 
     separator, codec = _configs(config)
-    facts = describe.describe(separator, seconds)
+    facts = describe.describe(separator, seconds) if separator is not None else {}
     if codec is not None:
         facts["codec_parameters"] = describe.codec_counts(codec)
         facts["codec_parameters"]["total"] = sum(facts["codec_parameters"].values())
@@ -98,24 +101,37 @@ def info(
 
 
 def _configs(name: str) -> tuple[Any, Any]:
-    """Separator and codec configurations of a preset, a checkpoint folder, or a file."""
+    """Separator and codec configurations of a preset, a folder, or a file.
+
+    ``hcodec-2`` is the published codec under the paper's LM. A folder may hold a codec alone: then
+    there is no separator.
+    """
     from tokensep import config as configs
     from tokensep.lm.config import PRESETS, TokenSepConfig
     from tokensep.lm.weights import CONFIG
 
-    if name in PRESETS:
-        known = getattr(configs, "PRESETS", {})
-        return PRESETS[name], known.get(name)
+    if name in PRESETS or name in configs.PRESETS:
+        return PRESETS.get(name, PRESETS["paper"]), configs.PRESETS.get(name)
     path = Path(name)
     if path.is_dir():
         codec = json.loads((path / "config.json").read_text())["codec"]
+        lm = path / CONFIG
         return (
-            configs.load(TokenSepConfig, path / CONFIG),
+            configs.load(TokenSepConfig, lm) if lm.is_file() else None,
             configs.load(configs.CodecConfig, codec),
         )
     if not path.is_file():
-        raise ConfigError(f"{name!r}: expected one of {', '.join(PRESETS)}, a folder or a file")
+        known = ", ".join(sorted({*PRESETS, *configs.PRESETS}))
+        raise ConfigError(f"{name!r}: expected one of {known}, a folder or a file")
     return configs.load(TokenSepConfig, path), None
+
+
+def _lm_configs(name: str) -> tuple[Any, Any]:
+    """As :func:`_configs`; a folder without an LM is an error."""
+    separator, codec = _configs(name)
+    if separator is None:
+        raise ConfigError(f"{name} holds a codec and no LM: give --config a preset")
+    return separator, codec
 
 
 @app.command()
@@ -150,10 +166,35 @@ def plan(
     from tokensep.plan.rates import rates_of
 
     work = costs.Work(hours, gpus, rates_of(gpu, utilisation, teacher), epochs)
-    separator, codec = _configs(config)
+    separator, codec = _lm_configs(config)
     train = load(LMTrainConfig, settings) if settings else LMTrainConfig()
     sections = report.sections(work, separator, train, codec, codec_settings)
     typer.echo(report.as_json(sections) if as_json else report.as_text(work, sections))
+
+
+@app.command("import-hcodec")
+def import_hcodec(
+    weights: Annotated[Path, typer.Argument(help="large_12.5hz_weights.pt, or as safetensors.")],
+    config: Annotated[Path, typer.Argument(help="large_12.5hz_config.yaml.")],
+    out: Annotated[Path, typer.Argument(help="New folder for the codec.")],
+    teacher: Annotated[
+        str, typer.Option(help="HuBERT of the semantic branch: hub id or folder.")
+    ] = "bosonai/hubert_base",
+) -> None:
+    """Write the published H-Codec-2.0 as a codec folder (hf download QuarkAudio/H-Codec-2.0)."""
+    from tokensep.codec.hcodec2 import weights as public
+
+    result = public.import_hcodec(weights, config, out, teacher)
+    typer.echo(
+        json.dumps(
+            {
+                "folder": str(result.folder),
+                "tensors": result.tensors,
+                "parameters": result.parameters,
+                "names_sha256": result.names_sha256,
+            }
+        )
+    )
 
 
 @train_app.command("codec")
@@ -224,7 +265,7 @@ def train_lm(
     from tokensep.lm.config import LMTrainConfig
     from tokensep.train import lm
 
-    separator, _ = _configs(str(init) if init else config)
+    separator, _ = _lm_configs(str(init) if init else config)
     base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
     train = _override(base, option or [])
     options = lm.Options(codec, out, separator, train, musdb or [], shards or [], init)

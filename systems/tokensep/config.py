@@ -9,6 +9,7 @@ The LM's and the conditioner's models live in :mod:`tokensep.lm.config`.
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -134,6 +135,21 @@ class CodecConfig(Strict):
         return self
 
 
+PUBLIC_SWITCHES: dict[str, Any] = {
+    "norm_eps": 1e-6,
+    "log_scale": 1.0,
+    "exit_padding": "centred",
+    "recurrence": True,
+    "attention_bias": True,
+    "decoder_entry": "repeat",
+    "prior_norm": True,
+    "log_magnitude_floor": None,
+    "log_magnitude_ceiling": math.log(100),
+    "semantic_bias": False,
+    "semantic_up": "transposed",
+}
+"""What makes our ``paper`` network the published H-Codec-2.0 (``tokensep import-hcodec``)."""
+
 PRESETS: dict[str, CodecConfig] = {
     "mini": CodecConfig(
         encoder_blocks=3,
@@ -185,6 +201,15 @@ PRESETS: dict[str, CodecConfig] = {
         teacher=TeacherConfig(kind="hf", name="facebook/hubert-base-ls960", rate=48000),
     ),
 }
+PRESETS["hcodec-2"] = CodecConfig(
+    **{
+        **PRESETS["paper"].model_dump(),
+        **PUBLIC_SWITCHES,
+        "teacher": TeacherConfig(
+            kind="hf", name="bosonai/hubert_base", rate=48000, resampling="sinc"
+        ),
+    }
+)
 """The codecs of configs/tokensep/*-codec.yaml (a test keeps the two equal)."""
 
 

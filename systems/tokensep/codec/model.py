@@ -338,8 +338,8 @@ class HCodec(nn.Module):
         write_atomically(folder / "config.json", json.dumps(data, indent=1) + "\n")
 
     @classmethod
-    def from_checkpoint(cls, folder: Path | str) -> HCodec:
-        """A frozen codec in eval mode.
+    def from_checkpoint(cls, folder: Path | str, teacher: nn.Module | None = None) -> HCodec:
+        """A frozen codec in eval mode; ``teacher`` as in the constructor.
 
         Raises
         ------
@@ -356,7 +356,7 @@ class HCodec(nn.Module):
             data = json.loads(path.read_text())["codec"]
         except (ValueError, KeyError, TypeError) as e:
             raise CheckpointError(f"{path} is not a codec configuration: {e!r}") from e
-        codec = cls(load(CodecConfig, data))
+        codec = cls(load(CodecConfig, data), teacher)
         tensors = read_tensors(folder / "codec.safetensors")
         # What the files leave out stays as it was made: statistics of the codebooks' training, and
         # a Hugging Face teacher, which comes from its own files.

@@ -14,6 +14,7 @@ from tokensep.separator import TokenSep
 from typer.testing import CliRunner
 
 from benchsep.errors import AudioError
+from tests.helpers.hcodec2 import publish
 from tests.helpers.lm_dummies import RATE, DummyCodec, tiny_config
 
 runner = CliRunner()
@@ -131,3 +132,25 @@ def test_a_header_that_claims_more_than_the_file_can_hold_is_an_error(tmp_path):
     result = runner.invoke(cli.app, ["separate", str(path), "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, AudioError)
     assert "the header claims 68719476735 samples" in str(result.exception)
+
+
+def test_the_published_codec_is_imported_and_described(tmp_path):
+    weights, config = map(str, publish(tmp_path))
+    out = str(tmp_path / "codec")
+    result = runner.invoke(cli.app, ["import-hcodec", weights, config, out])
+    made = json.loads(result.stdout)
+    assert made["folder"] == out and made["tensors"] == 224
+    facts = json.loads(runner.invoke(cli.app, ["info", "--config", out, "--json"]).stdout)
+    books = 2 * 4 * 32 * 16
+    assert list(facts) == ["codec_parameters"]
+    # info counts a teacher of 768 features, HuBERT base's; the tiny one has 12
+    semantic = 2 * (768 - 12) * 24 * 3
+    assert facts["codec_parameters"]["total"] == made["parameters"] + books + semantic
+    refused = runner.invoke(cli.app, ["train", "lm", "--codec", out, "-o", out, "--config", out])
+    assert "holds a codec and no LM" in str(refused.exception)
+
+
+def test_info_knows_the_published_configuration():
+    facts = json.loads(runner.invoke(cli.app, ["info", "--config", "hcodec-2", "--json"]).stdout)
+    assert facts["codec_parameters"]["decoder"] == 615_623_042
+    assert facts["bits_per_second_per_stem"] == 4000

@@ -272,7 +272,8 @@ def test_paper_configuration_is_the_papers_size() -> None:
 def test_presets_are_the_training_files(name: str) -> None:
     import yaml
 
-    path = Path(__file__).parents[4] / "configs" / "tokensep" / f"{name}-codec.yaml"
+    file = "hcodec-2.yaml" if name == "hcodec-2" else f"{name}-codec.yaml"
+    path = Path(__file__).parents[4] / "configs" / "tokensep" / file
     data = yaml.safe_load(path.read_text())
     assert load(CodecConfig, data["codec"]) == PRESETS[name]
     load(CodecTrainConfig, data["codec_train"])
