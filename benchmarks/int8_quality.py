@@ -18,8 +18,9 @@ from tokensep.decode.compiled import quantised
 from tokensep.lm.config import LMTrainConfig
 from tokensep.separator import TokenSep
 from tokensep.train.data import StemStore, musdb_files, validation_songs
+from tokensep.train.encoding import store_songs
 from tokensep.train.objective import Objective, validate
-from tokensep.train.token_dataset import TokenDataset, store_songs
+from tokensep.train.token_dataset import TokenDataset
 
 
 @torch.no_grad()

@@ -490,7 +490,7 @@ def read_config(path: Path) -> object:
 
 def shard_seeds(work: Path) -> list[bytes]:
     from tokensep.lm.config import STEMS
-    from tokensep.train.pseudo_labels import _add, _add_sample
+    from tokensep.train.pseudo_labels import add_member, add_sample
 
     found = []
     for names in (("one", "two"), ("../up", "/abs")):
@@ -498,14 +498,14 @@ def shard_seeds(work: Path) -> list[bytes]:
         with tarfile.open(fileobj=buffer, mode="w") as tar:
             for key in names:
                 samples = np.full((2, 400), 0.1, np.float32)
-                _add_sample(
+                add_sample(
                     tar, key, samples, dict.fromkeys(STEMS, samples / 4), 8000, {"file": key}
                 )
             link = tarfile.TarInfo("link.mixture.flac")
             link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
             if names[0] != "one":
                 tar.addfile(link)
-                _add(tar, "link.json", b"{}")
+                add_member(tar, "link.json", b"{}")
         found.append(buffer.getvalue())
     return found
 

@@ -20,6 +20,7 @@ from tokensep.train import pseudo_labels
 
 import benchsep
 from benchsep._util.digest import digest
+from benchsep.audio import STEMS
 from benchsep.errors import CheckpointError, DriftError, StoreError, UsageError
 from benchsep.gate.baseline import read_baseline
 from benchsep.museval.io import import_runs
@@ -137,17 +138,17 @@ def test_an_absurd_header_is_an_unreadable_recording(tmp_path):
 
 
 def _quarters(mixture, rate):
-    return dict.fromkeys(pseudo_labels.STEMS, mixture / 4)
+    return dict.fromkeys(STEMS, mixture / 4)
 
 
 def test_a_second_labeller_of_the_same_rank_is_told_of_the_first(tmp_path):
     with (
-        pseudo_labels._alone(tmp_path, 0),
+        pseudo_labels.alone(tmp_path, 0),
         pytest.raises(DataError, match="another process is at work as rank 0"),
-        pseudo_labels._alone(tmp_path, 0),
+        pseudo_labels.alone(tmp_path, 0),
     ):
         pass
-    with pseudo_labels._alone(tmp_path, 0), pseudo_labels._alone(tmp_path, 1):
+    with pseudo_labels.alone(tmp_path, 0), pseudo_labels.alone(tmp_path, 1):
         pass
     assert not list(tmp_path.iterdir())
 

@@ -252,7 +252,7 @@ def test_members_of_a_shard_never_reach_the_disk(tmp_path, kind):
             link.type, link.linkname = tarfile.SYMTYPE, str(outside)
             tar.addfile(link)
         facts = {"file": name}
-        pseudo_labels._add_sample(tar, name, samples, dict.fromkeys(STEMS, samples), 8000, facts)
+        pseudo_labels.add_sample(tar, name, samples, dict.fromkeys(STEMS, samples), 8000, facts)
     if kind == "symlink":
         with pytest.raises(DataError, match="not a whole shard"):
             list(pseudo_labels.stream([path]))

@@ -10,7 +10,8 @@ from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.model import TokenLM
 from tokensep.train import lm as training
 from tokensep.train.batches import TokenBatches
-from tokensep.train.token_dataset import TokenDataset, store_songs
+from tokensep.train.encoding import store_songs
+from tokensep.train.token_dataset import TokenDataset
 
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 

@@ -103,7 +103,8 @@ def test_a_killed_training_continues_on_the_same_curve(tmp_path, kind):
     from tokensep.lm.model import TokenLM
     from tokensep.train import lm as training
     from tokensep.train.batches import TokenBatches
-    from tokensep.train.token_dataset import TokenDataset, store_songs
+    from tokensep.train.encoding import store_songs
+    from tokensep.train.token_dataset import TokenDataset
 
     from tests.helpers import lm_dummies
     from tests.systems.tokensep.train import test_lm as cpu

@@ -247,6 +247,9 @@ class LMTrainConfig(Strict):
     """Share of batches in which stems do not see each other."""
     remix: float = 0.5
     """Chance that a crop's stems come from different songs."""
+    mixture: Literal["sum", "recorded"] = "sum"
+    """Of a crop of one song: the sum of its stems, or the recording that was labelled, with what
+    the labels miss. Remixed crops and songs with true stems are sums in any case."""
     variants: int = 4
     """Augmented encodings per training excerpt."""
 

@@ -25,6 +25,7 @@ from benchsep.audio import STEMS
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
 from tokensep.train import cache
+from tokensep.train.flat_file import FlatFile
 
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 
@@ -163,17 +164,12 @@ class StemStore:
         if cache.is_ready(folder, facts):
             return cls(folder)
         cache.declare(folder, facts)
-        entries, pieces, at = [], [], 0
-        for song, stem, path, stream in files:
-            audio = decode(path, stream, rate)
-            audio = np.repeat(audio, 2, 0) if audio.shape[0] == 1 else audio[:2]
-            entries.append({"song": song, "stem": stem, "at": at, "length": audio.shape[1]})
-            pieces.append(audio.ravel())
-            at += audio.size
-        if not entries:
-            raise DataError(f"no recordings to put into {folder}: expected MUSDB files or audio")
         try:
-            np.save(folder / "audio.npy", np.concatenate(pieces))
+            entries = _decode_all(folder / "audio.npy", files, rate)
+            if not entries:
+                raise DataError(
+                    f"no recordings to put into {folder}: expected MUSDB files or audio"
+                )
             # Last and whole: a folder with an index is complete.
             write_atomically(folder / cache.INDEX, json.dumps({"rate": rate, "sources": entries}))
         except (OSError, StoreError) as error:
@@ -187,6 +183,21 @@ class StemStore:
     def songs(self) -> list[str]:
         """Names of the songs, each once, in order."""
         return list(dict.fromkeys(s.song for s in self.sources))
+
+
+def _decode_all(
+    path: Path, files: list[tuple[str, str, Path, int]], rate: int
+) -> list[dict[str, Any]]:
+    """Write the recordings to one flat file, one at a time; returns the rows of the index."""
+    entries = []
+    with FlatFile(path, np.int16) as flat:
+        for song, stem, source, stream in files:
+            audio = decode(source, stream, rate)
+            audio = np.repeat(audio, 2, 0) if audio.shape[0] == 1 else audio[:2]
+            entry = {"song": song, "stem": stem, "at": flat.length, "length": audio.shape[1]}
+            entries.append(entry)
+            flat.append(audio)
+    return entries
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from benchsep_training.batches import BatchSource
 from benchsep_training.budget import Budget, Every
@@ -188,13 +187,12 @@ def new_model(
 ) -> TokenLM:
     """An untrained LM whose token tables start from the codec, or one with the weights of ``init``.
 
-    The latent-regression head is fitted to every seventh clip of the data.
+    The latent-regression head is fitted to a sample of the data's codes.
     """
     torch.manual_seed(seed)
     model = TokenLM(config)
     if config.lm.anchored:
-        sample = [torch.from_numpy(c.codes.astype(np.int64)).T for c in dataset.clips[::7]]
-        model.fit_latent_head(codebooks(codec), torch.cat(sample))
+        model.fit_latent_head(codebooks(codec), dataset.code_sample())
     else:
         model.start_from_codebooks(codebooks(codec))
     if init is not None:

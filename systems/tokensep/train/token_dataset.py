@@ -6,19 +6,16 @@ A data set holds, for each source and each of ``variants`` augmented versions, t
 (float16) and its codes (``[K, F]``, semantic first), cut to whole token frames. A crop takes F
 frames of each stem at a frame boundary: codes are sliced, waveforms are summed to the mixture. So
 the codec encodes a stem once per variant, not once per crop; the price is that a crop's codes
-were made with the audio around it in view.
+were made with the audio around it in view. Where songs have a residual (``mixture: recorded``, see
+:mod:`tokensep.train.encoding`), a crop that is not remixed holds it too.
 
-Variant 0 is the recording as it is; the others differ in speed (one ratio per song, so that its
-stems stay together), gain, polarity, one parametric EQ band, and in where the frame grid falls.
-Levels: each song is brought to the configuration's loudness first (the RMS of its mono mixture).
 Every choice of a crop is a function of (seed, step, index): no state to save, and a rank can make
 its share of a batch alone.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,88 +27,26 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchsep._util.atomic import write_atomically
-from benchsep.errors import StoreError
-from tokensep.codec.interface import device_of
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
-from tokensep.train.data import StemStore, parametric_eq, speed
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One source in one variant."""
-
-    song: str
-    stem: str
-    variant: int
-    wave: NDArray[np.float16]
-    codes: NDArray[np.int16]
-
-    @property
-    def frames(self) -> int:
-        return int(self.codes.shape[1])
+from tokensep.train.encoding import Clip, Song, encode_songs, silence_codes
+from tokensep.train.pseudo_labels.reading import RESIDUAL
+from tokensep.train.token_files import read_clips, write_clips
 
 
 @dataclass(frozen=True)
 class Crop:
-    """``stems [S, F x hop]`` as waves and as ``codes [S, K, F]``."""
+    """Waves of the stems ``[S, F x hop]``, codes ``[S, K, F]``, and the residual ``[F x hop]``."""
 
     stems: NDArray[np.float32]
     codes: NDArray[np.int64]
+    residual: NDArray[np.float32] | None = None
 
     @property
     def wave(self) -> NDArray[np.float32]:
         """The mixture ``[F x hop]``."""
-        return np.asarray(self.stems.sum(0), dtype=np.float32)
-
-
-def loudness_gain(mono: NDArray[np.float32], target_db: float) -> float:
-    """The factor that brings ``mono`` to ``target_db`` dBFS RMS (1 for silence)."""
-    rms = float(np.sqrt(np.mean(np.square(mono, dtype=np.float64))))
-    return 10 ** (target_db / 20) / rms if rms > 1e-6 else 1.0
-
-
-def _mono(audio: NDArray[np.int16]) -> NDArray[np.float32]:
-    return np.asarray(audio.astype(np.float32).mean(0) / 32768, np.float32)
-
-
-def _vary(
-    wave: NDArray[np.float32], ratio: float, shift: int, rate: int, rng: Generator
-) -> NDArray[np.float32]:
-    """One augmented version of a stem."""
-    if ratio != 1.0:
-        wave = speed(wave, ratio, int(len(wave) / ratio))
-    wave = wave[shift:] * 10 ** (float(rng.uniform(-6, 4)) / 20)
-    if rng.random() < 0.5:
-        hz = float(np.exp(rng.uniform(np.log(60), np.log(10_000))))
-        wave = parametric_eq(wave, rate, hz, float(rng.uniform(-5, 5)), float(rng.uniform(0.5, 2)))
-    return -wave if rng.random() < 0.5 else wave
-
-
-def song_variants(
-    stems: dict[str, NDArray[np.float32]], variants: int, config: TokenSepConfig, seed: list[int]
-) -> list[dict[str, NDArray[np.float32]]]:
-    """All versions of one song's stems, levelled; variant 0 untouched."""
-    gain = loudness_gain(np.sum(list(stems.values()), axis=0), config.loudness)
-    versions = [{stem: gain * wave for stem, wave in stems.items()}]
-    for v in range(1, variants):
-        rng = np.random.default_rng([*seed, v])
-        ratio = float(rng.uniform(0.9, 1.1)) if rng.random() < 0.7 else 1.0
-        shift = int(rng.integers(config.frame_hop))
-        versions.append(
-            {s: _vary(gain * w, ratio, shift, config.rate, rng) for s, w in stems.items()}
-        )
-    return versions
-
-
-def store_songs(
-    store: StemStore, names: set[str]
-) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
-    """Mono stems of the songs ``names`` of a store, in its order."""
-    for song in store.songs():
-        if song in names:
-            yield song, {s.stem: _mono(s.audio) for s in store.sources if s.song == song}
+        total = np.asarray(self.stems.sum(0), dtype=np.float32)
+        return total if self.residual is None else total + self.residual
 
 
 class TokenDataset:
@@ -131,59 +66,41 @@ class TokenDataset:
         groups: dict[tuple[str, int], dict[str, Clip]] = {}
         for clip in clips:
             groups.setdefault((clip.song, clip.variant), {})[clip.stem] = clip
-        self.songs = [g for g in groups.values() if set(g) == set(config.stems)]
+        self.songs = [g for g in groups.values() if set(g) - {RESIDUAL} == set(config.stems)]
 
     @classmethod
     def build(
         cls,
-        songs: Iterable[tuple[str, dict[str, NDArray[np.float32]]]],
+        songs: Iterable[Song],
         codec: Any,
         config: TokenSepConfig,
         *,
         variants: int = 1,
         seed: int = 0,
     ) -> TokenDataset:
-        """Encode every stem of ``songs`` (name, mono stems) in ``variants`` versions."""
-        clips: list[Clip] = []
-        for number, (song, stems) in enumerate(songs):
-            for v, version in enumerate(song_variants(stems, variants, config, [seed, number])):
-                clips += _encode(song, v, version, codec, config)
+        """Encode every stem of ``songs`` in ``variants`` versions, in memory: for few songs."""
+        clips = list(encode_songs(songs, codec, config, variants=variants, seed=seed))
         return cls(clips, config, silence_codes(codec, config))
 
     def save(self, folder: Path) -> None:
-        """Waves and codes in two flat arrays and an index.
+        """Write the clips to a folder.
 
         Raises
         ------
         DataError
             naming the folder when there is no room in it.
         """
-        try:
-            self._save(folder)
-        except (OSError, StoreError) as error:
-            raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
-
-    def _save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "waves.npy", np.concatenate([c.wave for c in self.clips]))
-        np.save(folder / "codes.npy", np.concatenate([c.codes.ravel() for c in self.clips]))
-        np.save(folder / "silence.npy", self.silence)
-        entries = [[c.song, c.stem, c.variant, c.frames] for c in self.clips]
-        # Last and whole: a folder with an index is complete.
-        write_atomically(folder / "index.json", json.dumps(entries))
+        write_clips(folder, self.clips, self.silence)
 
     @classmethod
     def load(cls, folder: Path, config: TokenSepConfig) -> TokenDataset:
         """Inverse of :meth:`save`, memory-mapped."""
-        waves = np.load(folder / "waves.npy", mmap_mode="r")
-        codes = np.load(folder / "codes.npy", mmap_mode="r")
-        clips, at, hop, layers = [], 0, config.frame_hop, config.layers
-        for song, stem, variant, frames in json.loads((folder / "index.json").read_text()):
-            wave = waves[at * hop : (at + frames) * hop]
-            block = codes[at * layers : (at + frames) * layers].reshape(layers, frames)
-            clips.append(Clip(song, stem, variant, wave, block))
-            at += frames
-        return cls(clips, config, np.load(folder / "silence.npy"))
+        return cls(read_clips(folder, config), config, np.load(folder / "silence.npy"))
+
+    def code_sample(self) -> Tensor:
+        """The frames of every seventh clip, ``[N, K]``."""
+        clips = [c for c in self.clips if c.stem != RESIDUAL][::7]
+        return torch.cat([torch.from_numpy(c.codes.astype(np.int64)).T for c in clips])
 
     def crop(self, rng: Generator, *, remix: float, silent: float = 0.04) -> Crop:
         """One random crop: from one song, or (``remix``) each stem from its own song and place."""
@@ -199,7 +116,15 @@ class TokenDataset:
                 codes[s] = self.silence[:, None]
                 continue
             self._paste(clip, place, waves[s], codes[s])
-        return Crop(waves, codes)
+        return Crop(waves, codes, self._residual(song, shared))
+
+    def _residual(self, song: dict[str, Clip], place: float) -> NDArray[np.float32] | None:
+        """That of a whole song from relative ``place`` on, if it has one."""
+        if RESIDUAL not in song:
+            return None
+        waves, codes = self._empty()
+        self._paste(song[RESIDUAL], place, waves[0], codes[0])
+        return waves[0]
 
     def _empty(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         frames, stems = self.config.window_frames, len(self.config.stems)
@@ -227,7 +152,7 @@ class TokenDataset:
                 waves, codes = self._empty()
                 for s, stem in enumerate(self.config.stems):
                     self._paste(song[stem], float(place), waves[s], codes[s])
-                crops.append(Crop(waves, codes))
+                crops.append(Crop(waves, codes, self._residual(song, float(place))))
         return crops
 
     def batch(self, seed: int, step: int, indices: range, *, remix: float) -> tuple[Tensor, Tensor]:
@@ -240,31 +165,3 @@ def stacked(crops: list[Crop]) -> tuple[Tensor, Tensor]:
     """Crops → tensors."""
     waves = torch.from_numpy(np.stack([c.wave for c in crops]))
     return waves, torch.from_numpy(np.stack([c.codes for c in crops]))
-
-
-@torch.no_grad()
-def _encode(
-    song: str,
-    variant: int,
-    stems: dict[str, NDArray[np.float32]],
-    codec: Any,
-    config: TokenSepConfig,
-) -> list[Clip]:
-    hop, device = config.frame_hop, device_of(codec)
-    clips = []
-    for stem, wave in stems.items():
-        frames = len(wave) // hop
-        cut = wave[: frames * hop]
-        given = torch.from_numpy(np.ascontiguousarray(cut))[None].to(device)
-        kept = codec.encode(given).stack()[0].cpu().numpy().astype(np.int16)
-        clips.append(Clip(song, stem, variant, cut.astype(np.float16), kept))
-    return clips
-
-
-@torch.no_grad()
-def silence_codes(codec: Any, config: TokenSepConfig) -> NDArray[np.int16]:
-    """The codes ``[K]`` of digital silence, away from the edges."""
-    frames = 16
-    silence = torch.zeros(1, frames * config.frame_hop, device=device_of(codec))
-    codes = codec.encode(silence).stack()[0]
-    return np.asarray(codes[:, frames // 2].cpu().numpy(), np.int16)

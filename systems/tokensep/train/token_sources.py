@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from benchsep_training.processes import Processes
-from numpy.typing import NDArray
 
 from tokensep.codec.codebooks import codebooks
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.train import cache, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
-from tokensep.train.token_dataset import TokenDataset, store_songs
-
-Song = tuple[str, dict[str, NDArray[np.float32]]]
+from tokensep.train.encoding import Song, encode_songs, silence_codes, store_songs
+from tokensep.train.token_dataset import TokenDataset
+from tokensep.train.token_files import write_clips
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,8 @@ class TokenSource:
         folder, source = self.folder / name, {**self.source, "variants": variants, **more}
         if not cache.is_ready(folder, source):
             cache.declare(folder, source)
-            dataset = TokenDataset.build(
-                songs, self.codec, self.config, variants=variants, seed=self.seed
-            )
-            dataset.save(folder)
+            clips = encode_songs(songs, self.codec, self.config, variants=variants, seed=self.seed)
+            write_clips(folder, clips, silence_codes(self.codec, self.config))
         return TokenDataset.load(folder, self.config)
 
 
@@ -84,19 +80,22 @@ def load_datasets(
     valid = None
     if store is not None and names & held_out:
         valid = encoded.load("bank-valid", store_songs(store, names & held_out), 1)
+    # in the source of a bank only where it changes it: songs with stems have no other mixture
+    recorded = {"mixture": train.mixture} if shards and train.mixture == "recorded" else {}
     training = encoded.load(
         "bank-train",
-        _training_songs(store, names - held_out, shards, config.rate),
+        _training_songs(store, names - held_out, shards, config.rate, train.mixture),
         train.variants,
         seed=train.seed,
         shards=cache.fingerprint([(path,) for path in shards]),
+        **recorded,
     )
     return training, valid
 
 
 def _training_songs(
-    store: StemStore | None, names: set[str], shards: list[Path], rate: int
+    store: StemStore | None, names: set[str], shards: list[Path], rate: int, mixture: str
 ) -> Iterator[Song]:
     if store is not None:
         yield from store_songs(store, names)
-    yield from pseudo_labels.songs(shards, rate)
+    yield from pseudo_labels.songs(shards, rate, mixture=mixture)

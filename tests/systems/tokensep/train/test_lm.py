@@ -13,7 +13,8 @@ from tokensep.lm.weights import load_lm
 from tokensep.train import lm as training
 from tokensep.train.batches import TokenBatches
 from tokensep.train.data import STEMS
-from tokensep.train.token_dataset import TokenDataset, silence_codes, song_variants, store_songs
+from tokensep.train.encoding import silence_codes, song_variants, store_songs
+from tokensep.train.token_dataset import TokenDataset
 
 from benchsep.errors import TrainingError
 from tests.helpers.environment import environment
@@ -224,7 +225,8 @@ from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 from tests.systems.tokensep.train.test_lm import TRAIN, new_model
 from tokensep.train import lm as training
 from tokensep.train.batches import TokenBatches
-from tokensep.train.token_dataset import TokenDataset, store_songs
+from tokensep.train.encoding import store_songs
+from tokensep.train.token_dataset import TokenDataset
 songs = store_songs(SyntheticSongs(), {"one", "two"})
 bank = TokenDataset.build(songs, DummyCodec(), tiny_config(), variants=2)
 share = 4 // int(sys.argv[2])

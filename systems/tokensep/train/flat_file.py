@@ -1,0 +1,53 @@
+"""A one-dimensional ``.npy`` file that is written piece by piece, in memory of one piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import DTypeLike, NDArray
+
+HEADER_BYTES = 128
+"""Of a flat array's header: NumPy pads it to a multiple of 64, and this one needs 70 to 90."""
+
+
+class FlatFile:
+    """Arrays appended to a file; at the end of the ``with`` it holds what ``np.save`` would write.
+
+    The length stands in the header, so the header is written last; a file whose writer died has
+    none and ``np.load`` refuses it.
+    """
+
+    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+        self.path, self.dtype = path, np.dtype(dtype)
+        self.length = 0
+        """Elements written so far."""
+        self._file: IO[bytes]
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("wb")
+        self._file.write(bytes(HEADER_BYTES))
+        return self
+
+    def append(self, array: NDArray[Any]) -> None:
+        """Add the elements of ``array``, of any shape, in C order."""
+        flat = np.ascontiguousarray(array, self.dtype).ravel()
+        self._file.write(flat.data)
+        self.length += flat.size
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._file as file:
+            if kind is None:
+                file.seek(0)
+                description = npy.dtype_to_descr(self.dtype)
+                shape = {"descr": description, "fortran_order": False, "shape": (self.length,)}
+                npy.write_array_header_1_0(file, shape)
+                assert file.tell() == HEADER_BYTES, file.tell()

@@ -1,0 +1,162 @@
+"""A whole folder of recordings is labelled, by one process or several; run again to continue.
+
+Conventions
+-----------
+``job.json`` of the folder of shards says what they are made from: the teacher, the settings, and a
+digest of all pieces instead of their list, which would be 200 MB for 23,000 hours. Shards are cut
+while they are worked on: memory holds one shard's pieces.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchsep._util.atomic import sweep, write_atomically
+from tokensep.errors import DataError
+from tokensep.train.pseudo_labels.pieces import cut, into_shards
+from tokensep.train.pseudo_labels.plan import Totals, plan, target_of
+from tokensep.train.pseudo_labels.reading import JOB
+from tokensep.train.pseudo_labels.recordings import SUFFIXES, Recording, find_recordings
+from tokensep.train.pseudo_labels.settings import Label, Settings
+from tokensep.train.pseudo_labels.shard import write_shard
+
+
+def run(
+    folder: Path,
+    out: Path,
+    load_teacher: Callable[[], Label],
+    teacher: str,
+    settings: Settings,
+    *,
+    plan_only: bool = False,
+) -> dict[str, Any]:
+    """Label a folder; run again to continue. Returns what was done.
+
+    Raises
+    ------
+    DataError
+        nothing to label, or the folder of shards was begun with another teacher or other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out, settings.rank):
+        sweep([out])
+        recordings, unreadable = find_recordings(folder, out)
+        totals = count(recordings, folder, settings)
+        if not totals.pieces:
+            raise DataError(
+                f"{folder}: no audio of {settings.min_seconds:g} s or more "
+                f"({len(unreadable)} unreadable files); expected {', '.join(sorted(SUFFIXES))}"
+            )
+        _claim(out, totals, teacher, settings)
+        label = load_teacher()
+        facts = plan(totals, cut(recordings, settings), label, out, settings)
+        for line in (f"plan: {json.dumps(facts)}", *(f"unreadable: {u}" for u in unreadable)):
+            print(line, file=sys.stderr, flush=True)
+        summary = {**facts, "unreadable": len(unreadable), "written": 0, "skipped": 0, "dropped": 0}
+        if not plan_only:
+            _write_shards(folder, out, recordings, label, teacher, settings, summary)
+        return summary
+
+
+def _write_shards(
+    folder: Path,
+    out: Path,
+    recordings: list[Recording],
+    label: Label,
+    teacher: str,
+    settings: Settings,
+    summary: dict[str, Any],
+) -> None:
+    """Write the shards of this rank that are not there yet, and count them in ``summary``."""
+    shards = into_shards(cut(recordings, settings), settings.shard_seconds)
+    for index, shard in enumerate(shards):
+        if index % settings.world != settings.rank:
+            continue
+        target = target_of(out, index)
+        if target.exists():
+            summary["skipped"] += 1
+            continue
+        result = write_shard(target, shard, folder, label, settings, teacher)
+        summary["written"] += 1
+        summary["dropped"] += len(result["dropped"])
+        print(f"shard {index + 1}/{summary['shards']}: {result['kept_seconds']} s", file=sys.stderr)
+
+
+def count(recordings: list[Recording], folder: Path, settings: Settings) -> Totals:
+    """Numbers and digest of all pieces and shards."""
+    pieces, frames, seconds, shards = 0, 0, 0.0, 0
+    digest = hashlib.sha256()
+    for shard in into_shards(cut(recordings, settings), settings.shard_seconds):
+        shards += 1
+        for piece in shard:
+            pieces, frames, seconds = pieces + 1, frames + piece.frames, seconds + piece.seconds
+            _digest(digest, [str(piece.path.relative_to(folder)), piece.start, piece.frames])
+    return Totals(pieces, seconds, frames, shards, digest.hexdigest())
+
+
+def _digest(digest: Any, piece: list[Any]) -> None:
+    digest.update(json.dumps(piece).encode())
+
+
+@contextmanager
+def alone(out: Path, rank: int) -> Iterator[None]:
+    """One process for each rank: two would write the same partial shard.
+
+    Raises
+    ------
+    DataError
+        another process is at work as this rank.
+    """
+    path = out / f".rank-{rank}.lock"
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"{out}: another process is at work as rank {rank}; wait for it, or share the "
+                "folder with --rank and --world"
+            ) from None
+        except OSError as error:  # a file system without locks: go on as before there were any
+            print(f"{path}: cannot be locked ({error})", file=sys.stderr)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _claim(out: Path, totals: Totals, teacher: str, settings: Settings) -> None:
+    """Refuse to mix two jobs in one folder: shard numbers would mean different pieces."""
+    job = {
+        "teacher": teacher,
+        "pieces": {"count": totals.pieces, "sha256": totals.digest},
+        "shard_seconds": settings.shard_seconds,
+        "min_residual_db": settings.min_residual_db,
+        "min_level_db": settings.min_level_db,
+    }
+    path = out / JOB
+    if not path.exists():
+        write_atomically(path, json.dumps(job))
+        return
+    stored = json.loads(path.read_text())
+    if isinstance(stored.get("pieces"), list):  # as written before 0.2: the list itself
+        stored["pieces"] = _summary(stored["pieces"])
+    if stored != job:
+        raise DataError(
+            f"{out} was begun with another teacher, other settings or other recordings; choose "
+            "another folder, or delete it"
+        )
+
+
+def _summary(pieces: Iterable[list[Any]]) -> dict[str, Any]:
+    digest, number = hashlib.sha256(), 0
+    for piece in pieces:
+        number += 1
+        _digest(digest, piece)
+    return {"count": number, "sha256": digest.hexdigest()}

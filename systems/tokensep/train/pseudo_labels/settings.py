@@ -1,0 +1,38 @@
+"""What is cut and kept, and which share of it this process does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokensep.errors import DataError
+
+Stems = dict[str, NDArray[np.float32]]
+Label = Callable[[NDArray[np.float32], int], Stems]
+"""A teacher: mixture ``[channels, T]`` and its rate in Hz → stems ``[channels, T]``."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Lengths in seconds, levels in dB; this process is ``rank`` of ``world``.
+
+    Raises
+    ------
+    DataError
+        ``rank`` is not one of 0 to ``world - 1``.
+    """
+
+    shard_seconds: float = 1800.0
+    piece_seconds: float = 30.0
+    min_seconds: float = 2.0
+    min_residual_db: float = 10.0
+    min_level_db: float = -60.0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world:
+            raise DataError(f"rank {self.rank} of {self.world} processes; expected 0 to world - 1")

@@ -1,0 +1,56 @@
+"""Encoded clips on the disk: waves and codes in two flat arrays and an index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchsep._util.atomic import write_atomically
+from benchsep.errors import StoreError
+from tokensep.errors import DataError
+from tokensep.lm.config import TokenSepConfig
+from tokensep.train.encoding import Clip
+from tokensep.train.flat_file import FlatFile
+
+
+def write_clips(folder: Path, clips: Iterable[Clip], silence: NDArray[np.int16]) -> None:
+    """Write clips as they come; memory holds one at a time.
+
+    Raises
+    ------
+    DataError
+        naming the folder when there is no room in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = []
+        with (
+            FlatFile(folder / "waves.npy", np.float16) as waves,
+            FlatFile(folder / "codes.npy", np.int16) as codes,
+        ):
+            for clip in clips:
+                waves.append(clip.wave)
+                codes.append(clip.codes)
+                entries.append([clip.song, clip.stem, clip.variant, clip.frames])
+        np.save(folder / "silence.npy", silence)
+        # Last and whole: a folder with an index is complete.
+        write_atomically(folder / "index.json", json.dumps(entries))
+    except (OSError, StoreError) as error:
+        raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
+
+
+def read_clips(folder: Path, config: TokenSepConfig) -> list[Clip]:
+    """The clips of a folder, memory-mapped."""
+    waves = np.load(folder / "waves.npy", mmap_mode="r")
+    codes = np.load(folder / "codes.npy", mmap_mode="r")
+    clips, at, hop, layers = [], 0, config.frame_hop, config.layers
+    for song, stem, variant, frames in json.loads((folder / "index.json").read_text()):
+        wave = waves[at * hop : (at + frames) * hop]
+        block = codes[at * layers : (at + frames) * layers].reshape(layers, frames)
+        clips.append(Clip(song, stem, variant, wave, block))
+        at += frames
+    return clips
