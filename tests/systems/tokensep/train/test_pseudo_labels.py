@@ -186,3 +186,108 @@ def test_an_mp3_without_a_header_of_its_length_is_cut_into_whole_pieces(tmp_path
     samples = [module.read_piece(piece) for piece in pieces]
     assert [s.shape for s in samples] == [(2, piece.frames) for piece in pieces]
     assert all(np.abs(s).max() > 0.1 for s in samples)
+
+
+def train_on(shards, folder, **more):
+    from tokensep.lm.config import LMTrainConfig
+    from tokensep.train.token_sources import load_datasets
+
+    from tests.helpers.lm_dummies import DummyCodec, tiny_config
+
+    settings = LMTrainConfig(variants=more.pop("variants", 1), **more)
+    return load_datasets(None, shards, DummyCodec(), tiny_config(), settings, folder)[0]
+
+
+def test_two_folders_of_n_recordings_give_2n_songs(music, tmp_path):
+    """The keys inside are the same in both; the folders' jobs tell them apart."""
+    loud = Settings(8.0, 4.0, min_residual_db=9.0)
+    work(music, tmp_path / "one")
+    work(music, tmp_path / "two", settings=loud)
+    shards = [p for n in ("one", "two") for p in module.shards_in(tmp_path / n)]
+    alone = train_on(shards[: len(shards) // 2], tmp_path / "a")
+    both = train_on(shards, tmp_path / "b")
+    assert len(alone.songs) == 5 and len(both.songs) == 10
+    assert len({clip.song for clip in both.clips}) == 10
+
+
+def test_the_recorded_mixture_is_trained_on_if_asked_for(music, tmp_path):
+    """A teacher that gives 0.9 of the mixture: the recording is 1/0.9 of the sum of its stems."""
+
+    def quiet(mixture, rate):
+        return {s: 0.9 * SHARE[s] * mixture for s in STEMS}
+
+    work(music, tmp_path / "out", quiet)
+    shards = module.shards_in(tmp_path / "out")
+    kinds = ("sum", "recorded")
+    banks = {m: train_on(shards, tmp_path / m, mixture=m, variants=3) for m in kinds}
+    assert len(banks["recorded"].songs) == len(banks["sum"].songs) == 15
+    crops = {
+        m: bank.crop(np.random.default_rng(4), remix=0.0, silent=0.0) for m, bank in banks.items()
+    }
+    assert {m: crop.residual is None for m, crop in crops.items()} == {
+        "sum": True,
+        "recorded": False,
+    }
+    untouched = banks["recorded"].windows(1)[0]
+    # the stems are levelled by their own sum in both, so what differs is the residual alone
+    np.testing.assert_allclose(untouched.wave * 0.9, untouched.stems.sum(0), atol=2e-3)
+    assert np.isfinite(crop_of["recorded"].wave).all()
+    assert banks["recorded"].crop(np.random.default_rng(0), remix=1.0).residual is None
+    assert not (banks["recorded"].code_sample() == 0).all(1).any()
+    with pytest.raises(DataError, match="bank-train was made from other data or settings"):
+        train_on(shards, tmp_path / "recorded", variants=3)
+
+
+def test_the_job_holds_a_digest_of_its_pieces_and_older_jobs_continue(music, tmp_path):
+    work(music, tmp_path / "out")
+    path = tmp_path / "out" / "job.json"
+    job = json.loads(path.read_text())
+    assert job["pieces"]["count"] == 6 and len(job["pieces"]["sha256"]) == 64
+    pieces = module.find_pieces(music, SETTINGS)[0]
+    job["pieces"] = [[str(p.path.relative_to(music)), p.start, p.frames] for p in pieces]
+    path.write_text(json.dumps(job))
+    assert work(music, tmp_path / "out")["written"] == 0
+    job["pieces"].pop()
+    path.write_text(json.dumps(job))
+    with pytest.raises(DataError, match="other recordings"):
+        work(music, tmp_path / "out")
+
+
+def test_headers_are_read_once(music, tmp_path, monkeypatch):
+    from tokensep.train.pseudo_labels import recordings
+
+    opened = []
+    length = recordings._length
+    monkeypatch.setattr(recordings, "_length", lambda path: opened.append(path) or length(path))
+    work(music, tmp_path / "out", plan_only=True)
+    assert len(opened) == 6
+    opened.clear()
+    assert work(music, tmp_path / "out")["unreadable"] == 1 and not opened
+    soundfile.write(str(music / "mono.flac"), np.ones(4 * RATE) * 0.1, RATE)
+    with pytest.raises(DataError, match="other recordings"):
+        work(music, tmp_path / "out")
+    assert [p.name for p in opened] == ["mono.flac"]
+
+
+def test_flac_is_written_while_the_teacher_works_on(music, tmp_path, monkeypatch):
+    """The first piece is still being written when the second is labelled."""
+    import threading
+
+    from tokensep.train.pseudo_labels import shard
+
+    labelled, add = threading.Event(), shard.add_sample
+
+    def slow(*arguments):
+        assert labelled.wait(20)
+        add(*arguments)
+
+    def second(mixture, rate):
+        calls.append(threading.current_thread())
+        if len(calls) == 3:  # the first call measures the rate
+            labelled.set()
+        return split(mixture, rate)
+
+    calls = []
+    monkeypatch.setattr(shard, "add_sample", slow)
+    work(music, tmp_path / "out", second)
+    assert labelled.is_set() and len(list(module.stream(module.shards_in(tmp_path / "out")))) == 5
