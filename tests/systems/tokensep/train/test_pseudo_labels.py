@@ -221,13 +221,8 @@ def test_the_recorded_mixture_is_trained_on_if_asked_for(music, tmp_path):
     kinds = ("sum", "recorded")
     banks = {m: train_on(shards, tmp_path / m, mixture=m, variants=3) for m in kinds}
     assert len(banks["recorded"].songs) == len(banks["sum"].songs) == 15
-    crops = {
-        m: bank.crop(np.random.default_rng(4), remix=0.0, silent=0.0) for m, bank in banks.items()
-    }
-    assert {m: crop.residual is None for m, crop in crops.items()} == {
-        "sum": True,
-        "recorded": False,
-    }
+    crop_of = {m: b.crop(np.random.default_rng(4), remix=0.0, silent=0.0) for m, b in banks.items()}
+    assert crop_of["sum"].residual is None and crop_of["recorded"].residual is not None
     untouched = banks["recorded"].windows(1)[0]
     # the stems are levelled by their own sum in both, so what differs is the residual alone
     np.testing.assert_allclose(untouched.wave * 0.9, untouched.stems.sum(0), atol=2e-3)
