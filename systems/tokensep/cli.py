@@ -275,23 +275,37 @@ def train_lm(
 @app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder of songs, each as MUSDB18-HQ has them.")],
-    songs: Annotated[int, typer.Option(help="How many there shall be.")] = 50,
-    seconds: Annotated[float, typer.Option(help="Length of each.")] = 30.0,
+    source: Annotated[
+        str, typer.Option(help="mma: random songs; lmms: composed projects, track by track.")
+    ] = "mma",
+    songs: Annotated[int, typer.Option(help="mma: how many there shall be.")] = 50,
+    seconds: Annotated[float, typer.Option(help="mma: length of each.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Of everything; it is in the songs' names.")] = 0,
     vocals: Annotated[
         Path | None,
         typer.Option(help="MUSDB train folder, or recordings of voices (default: silent vocals)."),
     ] = None,
     soundfont: Annotated[
-        list[Path] | None, typer.Option(help="Instead of the banks found here; any number.")
+        list[Path] | None, typer.Option(help="mma: instead of the banks found here; any number.")
+    ] = None,
+    projects: Annotated[
+        list[Path] | None, typer.Option(help="lmms: files or folders; default: the demos.")
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Songs at once.")] = 1,
 ) -> None:
-    """Make songs with exact stems (needs mma, fluidsynth, a SoundFont); run again to continue."""
-    from tokensep.train.synth import songs as synthetic
+    """Make songs with exact stems by mma and fluidsynth, or by lmms; run again to continue."""
+    from tokensep.train.synth import lmms, midi_songs
+    from tokensep.train.synth import songs as folder
 
-    settings = synthetic.Settings(songs, seconds, seed, jobs, vocals, tuple(soundfont or ()))
-    typer.echo(json.dumps(synthetic.run(out, settings)))
+    maker: folder.Source
+    if source == "mma":
+        fonts = tuple(soundfont or ())
+        maker = midi_songs.MidiSongs(midi_songs.Settings(songs, seconds, seed, vocals, fonts))
+    elif source == "lmms":
+        maker = lmms.LmmsSongs(lmms.Settings(seed, vocals, tuple(projects or ())))
+    else:
+        raise UsageError(f"--source {source}: expected mma or lmms")
+    typer.echo(json.dumps(folder.run(out, maker, jobs)))
 
 
 @app.command("pseudo-label")

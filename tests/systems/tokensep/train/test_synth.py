@@ -12,16 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokensep import cli
 from tokensep.errors import DataError
-from tokensep.train.data import STEMS, StemStore, musdb_files, musdb_folders
-from tokensep.train.synth import arrange, midi
-from tokensep.train.synth import songs as synth
+from tokensep.train.data import STEMS, StemStore, musdb_files, musdb_folders, validation_songs
+from tokensep.train.synth import arrange, midi, mixing, programs, songs, voices
 from typer.testing import CliRunner
 
 LIBRARY = {"stdlib/rock": ("Rock", "Rock1"), "stdlib/pop": ("Pop",)}
 
 
 FONTS = sorted(
-    (p for folder in synth.FONT_FOLDERS for p in Path(folder).glob("*.sf2")),
+    (p for folder in programs.FONT_FOLDERS for p in Path(folder).glob("*.sf2")),
     key=lambda p: p.stat().st_size,
 )
 """Smallest first: a big bank takes long to read."""
@@ -70,7 +69,7 @@ channel_events = st.one_of(
     st.tuples(st.just(0xB0), st.integers(0, 15), st.integers(0, 127), st.integers(0, 127)),
     st.tuples(st.just(0xC0), st.integers(0, 15), st.integers(0, 127)),
 )  # fmt: skip
-songs = st.lists(st.tuples(st.integers(0, 300), channel_events), max_size=40)
+midi_events = st.lists(st.tuples(st.integers(0, 300), channel_events), max_size=40)
 
 
 def as_midi(events) -> midi.Midi:
@@ -81,14 +80,14 @@ def as_midi(events) -> midi.Midi:
     return midi.Midi(192, out)
 
 
-@given(songs)
+@given(midi_events)
 @settings(max_examples=80, deadline=None)
 def test_midi_survives_being_written_and_read(events):
     song = as_midi(events)
     assert midi.parse(midi.write(song)) == song
 
 
-@given(songs)
+@given(midi_events)
 @settings(max_examples=80, deadline=None)
 def test_every_note_is_in_exactly_one_stem_and_ends_there(events):
     song = as_midi(events)
@@ -132,8 +131,8 @@ def test_drums_of_a_kit_without_a_drum_bank_lie_on_its_first_program():
 
 def test_levels_have_the_measured_percentiles():
     rng = np.random.default_rng(0)
-    drawn = [synth.draw_levels(rng) for _ in range(4_000)]
-    for stem, expected in synth.LEVELS.items():
+    drawn = [mixing.draw_levels(rng) for _ in range(4_000)]
+    for stem, expected in mixing.LEVELS.items():
         found = np.percentile([d[stem] for d in drawn], [5, 50, 95])
         np.testing.assert_allclose(found, expected, atol=0.5)
 
@@ -151,7 +150,7 @@ def test_the_mixture_is_the_exact_sum_at_the_levels_asked_for(levels, loudness, 
     if silent >= 0:
         stems[STEMS[silent]][:] = 0
     asked = dict(zip(STEMS, levels, strict=True))
-    waves = synth.mix(stems, asked, loudness)
+    waves = mixing.mix(stems, asked, loudness)
     total = sum(waves[s].astype(int) for s in STEMS)
     assert np.array_equal(total, waves["mixture"]) and np.abs(total).max() < 32767
     power = {s: np.mean(waves[s].astype(float) ** 2) for s in STEMS}
@@ -165,44 +164,44 @@ def test_the_mixture_is_the_exact_sum_at_the_levels_asked_for(levels, loudness, 
 @settings(max_examples=20, deadline=None)
 def test_a_balance_keeps_the_power(balance):
     wave = np.ones((2, 8), np.float32)
-    assert np.mean(synth.panned(wave, balance) ** 2) == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(synth.panned(wave, 0.0), wave, atol=1e-6)
-    left, right = synth.panned(wave, balance)[:, 0]
+    assert np.mean(mixing.panned(wave, balance) ** 2) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(mixing.panned(wave, 0.0), wave, atol=1e-6)
+    left, right = mixing.panned(wave, balance)[:, 0]
     assert np.sign(right - left + 1e-9) == np.sign(balance + 1e-9) or abs(balance) < 1e-6
 
 
 # --- vocals and folders
 
 
-def voices(folder, seconds=4.0):
+def write_voices(folder, seconds=4.0):
     folder.mkdir()
-    tone = 0.3 * np.sin(np.arange(int(seconds * synth.RATE)) * 0.05)
-    soundfile.write(str(folder / "a.wav"), tone, synth.RATE)
-    soundfile.write(str(folder / "rest.wav"), 0 * tone, synth.RATE)
-    return synth.vocal_files(folder)
+    tone = 0.3 * np.sin(np.arange(int(seconds * mixing.RATE)) * 0.05)
+    soundfile.write(str(folder / "a.wav"), tone, mixing.RATE)
+    soundfile.write(str(folder / "rest.wav"), 0 * tone, mixing.RATE)
+    return voices.vocal_files(folder)
 
 
 def test_a_vocal_line_is_phrases_with_rests(tmp_path):
-    files = voices(tmp_path / "v")
-    line = synth.sing(files, np.random.default_rng(3), 10 * synth.RATE)
-    again = synth.sing(files, np.random.default_rng(3), 10 * synth.RATE)
-    assert line.shape == (2, 10 * synth.RATE) and np.array_equal(line, again)
+    files = write_voices(tmp_path / "v")
+    line = voices.sing(files, np.random.default_rng(3), 10 * mixing.RATE)
+    again = voices.sing(files, np.random.default_rng(3), 10 * mixing.RATE)
+    assert line.shape == (2, 10 * mixing.RATE) and np.array_equal(line, again)
     blocks = np.abs(line[0]).reshape(100, -1).max(1) > 1e-3
     assert 0.2 < blocks.mean() < 0.95
-    silent = synth.sing([files[1]], np.random.default_rng(0), 5 * synth.RATE)
+    silent = voices.sing([files[1]], np.random.default_rng(0), 5 * mixing.RATE)
     assert not silent.any()
     with pytest.raises(DataError, match="no such folder"):
-        synth.vocal_files(tmp_path / "absent")
+        voices.vocal_files(tmp_path / "absent")
 
 
 def test_validation_songs_do_not_sing(tmp_path):
     pytest.importorskip("musdb")
-    held_out = synth.validation_songs()[0]
+    held_out = validation_songs()[0]
     for song in (held_out, "A Song"):
         (tmp_path / song).mkdir()
         for stem in STEMS:
-            soundfile.write(str(tmp_path / song / f"{stem}.wav"), np.ones((10, 2)) / 9, synth.RATE)
-    assert [path.parent.name for path, _ in synth.vocal_files(tmp_path)] == ["A Song"]
+            soundfile.write(str(tmp_path / song / f"{stem}.wav"), np.ones((10, 2)) / 9, mixing.RATE)
+    assert [path.parent.name for path, _ in voices.vocal_files(tmp_path)] == ["A Song"]
 
 
 def test_absent_programs_are_named_with_their_packages(monkeypatch, capsys, tmp_path):
@@ -234,12 +233,12 @@ def test_what_a_killed_process_left_is_removed_and_a_running_ones_is_not(tmp_pat
 
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    left = tmp_path / f".partial-{synth._host()}-{gone.pid}-abc"
-    ours = tmp_path / f".partial-{synth._host()}-{os.getpid()}-abc"
+    left = tmp_path / f".partial-{songs.host()}-{gone.pid}-abc"
+    ours = tmp_path / f".partial-{songs.host()}-{os.getpid()}-abc"
     elsewhere = tmp_path / f".partial-00000000x-{gone.pid}-abc"
     for folder in (left, ours, elsewhere):
         (folder / "made").mkdir(parents=True)
-    synth._sweep(tmp_path)
+    songs.sweep(tmp_path)
     assert not left.exists() and ours.exists() and elsewhere.exists()
 
 
@@ -248,13 +247,13 @@ def test_what_a_killed_process_left_is_removed_and_a_running_ones_is_not(tmp_pat
 
 @pytest.mark.skipif(
     not (shutil.which("mma") and shutil.which("fluidsynth") and FONTS),
-    reason=f"no mma, fluidsynth or SoundFont; apt-get install {synth.PACKAGES}",
+    reason=f"no mma, fluidsynth or SoundFont; apt-get install {programs.PACKAGES}",
 )
 def test_songs_come_out_whole_again_the_same_and_as_musdb_folders(tmp_path):
     sung = tmp_path / "voices"
-    voices(sung)
+    write_voices(sung)
     out = tmp_path / "songs"
-    general = next(p for p in FONTS if synth._has_drum_bank(p))
+    general = next(p for p in FONTS if programs.has_drum_bank(p))
     command = ["synth", str(out), "--songs", "2", "--seconds", "3", "--vocals", str(sung)]
     command += ["--soundfont", str(general)]
     result = CliRunner().invoke(cli.app, command)
@@ -271,7 +270,7 @@ def test_songs_come_out_whole_again_the_same_and_as_musdb_folders(tmp_path):
             for s in (*STEMS, "mixture")
         }
         waves[name] = read
-        assert read["mixture"].shape == (3 * synth.RATE, 2)
+        assert read["mixture"].shape == (3 * mixing.RATE, 2)
         assert np.array_equal(sum(read[s] for s in STEMS), read["mixture"])
         assert all(np.abs(read[s]).max() > 30 for s in STEMS)
         assert json.loads((out / name / "song.json").read_text())["arrangement"]["sections"]
