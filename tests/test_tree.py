@@ -39,6 +39,7 @@ LAYERS = {
         __init__ __main__
         cli
         integration
+        plan
         train
         separator describe
         decode

@@ -45,6 +45,8 @@ INSTRUMENT, SAMPLE = "0", "2"
 """Values of a track's ``type``; others (patterns, automation) make no sound of their own."""
 BASS_BELOW = 48.0
 """MIDI key (C3) under which the median note of a bass lies."""
+OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
+"""Environment in which LMMS runs without a display."""
 SILENT = 1e-4
 """RMS of a stem without sound (-80 dBFS)."""
 
@@ -87,7 +89,8 @@ class LmmsSongs:
         program = shutil.which("lmms")
         if program is None:
             raise Unavailable(f"no lmms here; on Debian or Ubuntu: apt-get install {PACKAGES}")
-        self.settings, self.program = settings, program
+        self.settings = settings
+        self.command = [program, "--allowroot"]
         self.projects = find_projects(settings.projects or PROJECTS)
         self.voices = vocal_files(settings.vocals) if settings.vocals else []
         self.licences = read_licences(COPYRIGHT)
@@ -102,7 +105,7 @@ class LmmsSongs:
             "seed": self.settings.seed,
             **voices_manifest(self.voices),
             "projects": {path.name: file_sha256(path) for path in self.projects},
-            "programs": {"lmms": version_of([self.program, "--version"])},
+            "programs": {"lmms": version_of([*self.command, "--version"], **OFFSCREEN)},
             "debian_packages": PACKAGES.split(),
         }
 
@@ -149,8 +152,8 @@ class LmmsSongs:
         source, target = folder / f"{stem}.mmp", folder / f"{stem}.wav"
         source.write_bytes(ElementTree.tostring(only(project, stem), encoding="utf-8"))
         options = ["-f", "wav", "-s", str(RATE), "-a"]
-        command = [self.program, "--allowroot", "render", source.name, *options]
-        run_program([*command, "-o", target.name], folder, QT_QPA_PLATFORM="offscreen")
+        command = [*self.command, "render", source.name, *options, "-o", target.name]
+        run_program(command, folder, **OFFSCREEN)
         if not target.is_file():
             raise DataError(f"lmms wrote no sound for the {stem}")
         samples, rate = soundfile.read(str(target), dtype="float32", always_2d=True)

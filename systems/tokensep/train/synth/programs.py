@@ -78,9 +78,12 @@ def _library(program: Path) -> Path:
     raise Unavailable(f"{program} has no groove library beside it; apt-get install mma")
 
 
-def version_of(command: list[str]) -> str:
+def version_of(command: list[str], **more: str) -> str:
     """The first line with a number in it that a program prints about itself."""
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    environment = {**os.environ, **more}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     lines = [x for x in done.stdout.splitlines() if any(c.isdigit() for c in x)]
     return lines[0].strip() if lines else "unknown"
 
