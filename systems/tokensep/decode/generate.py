@@ -93,7 +93,7 @@ def generate(
     sampling = sampling or SamplingConfig()
     rows, frames = cond.shape[:2]
     layout, stems = model.layout, len(model.config.stems)
-    row_seeds, stem_order = _checked_seeds(seeds, rows), _checked_order(order, stems)
+    row_seeds, stem_order = checked_seeds(seeds, rows), _checked_order(order, stems)
     state = _State(model, cond, decoding, sampling.cfg, stem_order, step)
     # tokens that are given [R, S, N, K] (-1: to be drawn) and gaps of the layout [N, K], flattened
     # to the decoder's rows and positions
@@ -107,7 +107,7 @@ def generate(
     # as lists: asking a GPU tensor at each position would wait for the GPU
     has_gaps, has_given = gaps.any(1).tolist(), (given >= 0).any(2).any(0).tolist()
     sample = Sampler(sampling, row_seeds, cond.device)
-    output = _Output(model, codebooks, likelihood)
+    output = StepOutput(model, codebooks, likelihood)
     for position in range(given.shape[1]):
         hidden, here = state.hidden(position), given[:, position]
         if model.depth is None:
@@ -198,7 +198,7 @@ def _depth_tokens(
     return tokens, torch.cat(logits, dim=1)
 
 
-def _checked_seeds(seeds: Sequence[int] | None, rows: int) -> list[int]:
+def checked_seeds(seeds: Sequence[int] | None, rows: int) -> list[int]:
     """One seed per row; 0 … R-1 where none are given."""
     seeds = list(range(rows)) if seeds is None else list(seeds)
     if len(seeds) != rows:
@@ -214,7 +214,7 @@ def _checked_order(order: Sequence[int] | None, stems: int) -> list[int]:
     return order
 
 
-class _Output:
+class StepOutput:
     """What each position gave, until :meth:`assemble` makes codes and latents of it."""
 
     def __init__(self, model: TokenLM, codebooks: Tensor | None, likelihood: bool) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor
 from tokensep.codec.interface import Codes
 from tokensep.decode.consensus import Consensus
 from tokensep.decode.generate import Generated, Step, generate
+from tokensep.decode.one_pass import one_pass
 from tokensep.dsp.stereo import SILENT
 from tokensep.dsp.windows import Windows, cross_faded
 from tokensep.lm.conditioner import LogMel
@@ -129,6 +130,15 @@ class TokenSource:
         prompt: Tensor | None,
         known: Tensor | None,
     ) -> Generated:
+        if self.options.decoding == "one-pass":
+            return one_pass(
+                self.lm,
+                cond,
+                sampling=self.options.sampling,
+                passes=self.options.passes,
+                seeds=seeds,
+                codebooks=self.codebooks,
+            )
         return generate(
             self.lm,
             cond,

@@ -52,6 +52,15 @@ def within_64_bits(seed: int) -> int:
     return int.from_bytes(digest, "little")
 
 
+def gumbel(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+    """Gumbel noise ``-log(-log U)``, ``[R, *shape]``: row r from generator r alone.
+
+    So a row's noise is the same in any batch.
+    """
+    rows = [torch.rand(tuple(shape), generator=g, device=g.device) for g in generators]
+    return -(-torch.stack(rows).clamp(1e-20, 1 - 1e-7).log()).log()
+
+
 class Sampler:
     """Logits → tokens, by one configuration and one noise generator per row."""
 
@@ -64,19 +73,12 @@ class Sampler:
         config = self.config
         if config.temperature == 0:
             return logits.argmax(-1)
-        # Gumbel-max: argmax(logits / T + G), G = -log(-log U), is a draw from softmax(logits / T).
-        # A row's noise has one shape and one generator, so it is the same in any batch.
-        noise = torch.stack(
-            [
-                torch.rand(logits.shape[1:], generator=g, device=logits.device)
-                for g in self.generators
-            ]
-        )
-        gumbel = -(-noise.clamp(1e-20, 1 - 1e-7).log()).log()
+        # argmax(logits / T + G) is a draw from softmax(logits / T)
+        noise = gumbel(self.generators, logits.shape[1:])
         scaled = filtered(logits / config.temperature, config.top_k, config.top_p)
         tokens = logits.argmax(-1)
         sampled = self._sampled_layers(logits.shape[1], first_layer)
-        tokens[:, :sampled] = (scaled + gumbel)[:, :sampled].argmax(-1)
+        tokens[:, :sampled] = (scaled + noise)[:, :sampled].argmax(-1)
         return tokens
 
     def _sampled_layers(self, layers: int, first_layer: int) -> int:

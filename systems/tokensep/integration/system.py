@@ -6,7 +6,7 @@ checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
 mode          ``generate``; ``oracle-tokens``: the true stems through the codec and back, the
               ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short);
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
-decoding      ``sequential`` | ``parallel``
+decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
 every other field of :class:`tokensep.lm.config.InferenceConfig` (``render``, ``refine``,
 ``draws``, ``step`` …) and of its :class:`~tokensep.lm.config.SamplingConfig` (``temperature``,
@@ -14,7 +14,8 @@ every other field of :class:`tokensep.lm.config.InferenceConfig` (``render``, ``
 checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
-``tokensep+blend``, ``tokensep-parallel``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
+``tokensep+blend``, ``tokensep-parallel``, ``tokensep-one-pass``, ``tokensep-oracle-tokens``,
+``tokensep-oracle-context``.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
 
 def _name(options: InferenceConfig) -> str:
     name = "tokensep"
-    if options.decoding == "parallel":
-        name += "-parallel"
+    if options.decoding != "sequential":
+        name += f"-{options.decoding}"
     if options.refine != "none":
         name += f"+{options.refine}"
     return name

@@ -118,7 +118,11 @@ class InferenceConfig(Strict):
     """
 
     sampling: SamplingConfig = SamplingConfig()
-    decoding: Literal["sequential", "parallel"] = "sequential"
+    decoding: Literal["sequential", "parallel", "one-pass"] = "sequential"
+    """One step after the other over all stems, over each stem alone, or all steps at once
+    (:mod:`tokensep.decode.one_pass`)."""
+    passes: int = Field(default=1, ge=1, le=64)
+    """Of ``one-pass``: more than one keeps the most confident tokens for the next pass."""
     order: tuple[str, ...] | None = None
     """Stems in the order they are drawn (None: that of the configuration)."""
     render: Literal["tokens", "mean", "consensus"] = "tokens"
@@ -137,6 +141,14 @@ class InferenceConfig(Strict):
     """How a decoding step is computed: by torch (``plain``), or ``compiled`` by numba, in fp32 or
     with ``int8`` weights, for which numbers change a little. ``auto``: compiled where windows are
     decoded one by one on a CPU (``prime``, ``batch=1``) and there are enough of them."""
+
+    @model_validator(mode="after")
+    def _one_pass(self) -> InferenceConfig:
+        if self.decoding != "one-pass" and self.passes != 1:
+            raise ValueError(f"passes={self.passes} is for decoding=one-pass")
+        if self.decoding == "one-pass" and (self.prime or self.order):
+            raise ValueError("decoding=one-pass draws all steps at once: no prime, no order")
+        return self
 
     @model_validator(mode="after")
     def _independent(self) -> InferenceConfig:
@@ -240,6 +252,8 @@ class LMTrainConfig(Strict):
     """Chance that a crop's mixture is hidden, for classifier-free guidance."""
     token_dropout: float = 0.3
     """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
+    one_pass: float = Field(default=0.0, ge=0, le=1)
+    """Chance that all input tokens of a crop are hidden, as ``decoding=one-pass`` hides them."""
     self_feeding: float = Field(default=0.0, ge=0, le=1)
     """Largest share of a crop's steps whose input tokens are the model's own draws instead of the
     true ones (scheduled sampling in two passes, 1906.07651): at inference it sees no others."""

@@ -20,14 +20,18 @@ def hidden_mixtures_and_visible_tokens(
     """Crops without their mixture ``[B]``, and visible token steps ``[B, S, N]``.
 
     Mixtures are hidden for classifier-free guidance. A crop's rate of hidden tokens is uniform
-    between 0 and twice ``token_dropout``, so that the model meets full context and nearly none.
+    between 0 and twice ``token_dropout``, so that the model meets full context and nearly none. With the
+    chance ``one_pass`` all are hidden.
     """
     hide, keep = [], []
     for i in indices:
         rng = generator("masks", train.seed, step, i)
         hide.append(rng.random() < train.condition_dropout)
         rate = train.token_dropout * 2 * rng.random()
-        keep.append(rng.random((stems, steps)) >= rate)
+        visible = rng.random((stems, steps)) >= rate
+        if train.one_pass and generator("one pass", train.seed, step, i).random() < train.one_pass:
+            visible[:] = False
+        keep.append(visible)
     return torch.tensor(hide), torch.from_numpy(np.stack(keep))
 
 
