@@ -20,8 +20,8 @@ def hidden_mixtures_and_visible_tokens(
     """Crops without their mixture ``[B]``, and visible token steps ``[B, S, N]``.
 
     Mixtures are hidden for classifier-free guidance. A crop's rate of hidden tokens is uniform
-    between 0 and twice ``token_dropout``, so that the model meets full context and nearly none. With the
-    chance ``one_pass`` all are hidden.
+    between 0 and twice ``token_dropout``, so that the model meets full context and nearly none.
+    With the chance ``one_pass`` all are hidden.
     """
     hide, keep = [], []
     for i in indices:
