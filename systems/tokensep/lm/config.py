@@ -266,6 +266,11 @@ class LMTrainConfig(Strict):
     the labels miss. Remixed crops and songs with true stems are sums in any case."""
     variants: int = 4
     """Augmented encodings per training excerpt."""
+    shuffle_shards: int = Field(default=16, ge=1)
+    """Token shards among whose clips crops are shuffled and remixed (a window of the stream)."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that read token shards ahead, beside each training process; any number gives the
+    same crops."""
 
 
 PRESETS: dict[str, TokenSepConfig] = {

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -80,6 +80,21 @@ def _decoded(path: Path, stream: int, rate: int) -> NDArray[np.int16]:
     return np.concatenate(pieces, axis=1)
 
 
+class Stretches(Protocol):
+    """A stereo recording of which stretches can be read."""
+
+    @property
+    def frames(self) -> int:
+        """Samples of each channel."""
+
+    @property
+    def relative_rate(self) -> float:
+        """Its sample rate over that of the crops that are wanted."""
+
+    def read(self, start: int, count: int) -> NDArray[np.float32]:
+        """``[2, count]`` from ``start`` on."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One stem of one song, or one recording that is a stem by itself (``stem="other"`` …)."""
@@ -87,6 +102,16 @@ class Source:
     song: str
     stem: str
     audio: NDArray[np.int16]
+    relative_rate: float = 1.0
+
+    @property
+    def frames(self) -> int:
+        """Samples of each channel."""
+        return int(self.audio.shape[1])
+
+    def read(self, start: int, count: int) -> NDArray[np.float32]:
+        """``[2, count]`` from ``start`` on."""
+        return self.audio[:, start : start + count].astype(np.float32) / 32768
 
 
 def musdb_files(
@@ -239,15 +264,15 @@ def parametric_eq(
 
 
 def crop(
-    source: Source, length: int, rng: Generator, augment: Augment, rate: int
+    source: Stretches, length: int, rng: Generator, augment: Augment, rate: int
 ) -> NDArray[np.float32]:
     """A random mono crop of one source: random channel mix, speed, EQ, polarity, gain."""
-    ratio = 1.0
+    ratio = source.relative_rate
     if rng.random() < augment.speed:
-        ratio = float(rng.uniform(*augment.speed_range))
-    need = min(int(np.ceil(length * ratio)) + 64, source.audio.shape[1])
-    start = int(rng.integers(0, source.audio.shape[1] - need + 1))
-    piece = source.audio[:, start : start + need].astype(np.float32) / 32768
+        ratio *= float(rng.uniform(*augment.speed_range))
+    need = min(int(np.ceil(length * ratio)) + 64, source.frames)
+    start = int(rng.integers(0, source.frames - need + 1))
+    piece = source.read(start, need)
     side = float(rng.choice([0.5, 0.5, 0.0, 1.0]))
     wave = side * piece[0] + (1 - side) * piece[1]
     wave = speed(wave, ratio, length) if ratio != 1.0 else wave[:length]

@@ -25,7 +25,6 @@ from benchsep_training.seeds import step_seed
 from torch import Tensor
 
 from tokensep.codec.codebooks import codebooks
-from tokensep.codec.interface import device_of
 from tokensep.codec.model import HCodec
 from tokensep.errors import CheckpointError, ConfigError
 from tokensep.lm.conditioner import SSLEncoder
@@ -35,6 +34,7 @@ from tokensep.lm.weights import load_lm, save_lm
 from tokensep.train import masks
 from tokensep.train.batches import LMBatch, TokenBatches
 from tokensep.train.data import StemStore, musdb_folders
+from tokensep.train.fitting import fit_config
 from tokensep.train.objective import Objective, mixture_latents, validate
 from tokensep.train.pseudo_labels import shards_in
 from tokensep.train.token_dataset import Crop, TokenDataset
@@ -143,23 +143,6 @@ class LMTrainer(Loop):
         assert self.ema is not None
         with self.ema.applied(self.model):
             save_lm(self.folder / "final", self.model)
-
-
-def fit_config(config: TokenSepConfig, codec: Any) -> TokenSepConfig:
-    """The configuration with the codec's facts; the delays must have been made for its layers."""
-    silence = torch.zeros(1, codec.frame_hop, device=device_of(codec))
-    width = codec.latents(codec.encode(silence)).shape[-1]
-    return TokenSepConfig.model_validate(
-        {
-            **config.model_dump(),
-            "rate": codec.rate,
-            "frame_hop": codec.frame_hop,
-            "codebook_size": codec.codebook_size,
-            "semantic_layers": codec.semantic_layers,
-            "acoustic_layers": codec.acoustic_layers,
-            "encoder": {**config.encoder.model_dump(), "latent_dim": width},
-        }
-    )
 
 
 def start_from(model: TokenLM, folder: Path) -> None:

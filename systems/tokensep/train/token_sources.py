@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 from benchsep_training.processes import Processes
 
-from tokensep.codec.codebooks import codebooks
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.train import cache, pseudo_labels
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.encoding import Song, encode_songs, silence_codes, store_songs
 from tokensep.train.token_dataset import TokenDataset
 from tokensep.train.token_files import write_clips
+from tokensep.train.tokenizing.job import codec_mark
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def load_datasets(
     """
     source = {
         "songs": store.facts if store is not None else None,
-        "codec": hashlib.sha256(codebooks(codec).numpy().tobytes()).hexdigest()[:16],
+        "codec": codec_mark(codec),
         "rate": config.rate,
         "frame_hop": config.frame_hop,
         "loudness": config.loudness,

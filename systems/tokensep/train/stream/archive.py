@@ -1,0 +1,141 @@
+"""A tar shard is read by position: any member of any clip, without what stands before it."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokensep.errors import DataError
+from tokensep.train.pseudo_labels.reading import split_name
+
+
+class Archive:
+    """An open shard. Its table of members is read once (one header of 512 bytes for each).
+
+    Reads do not move a shared file position (``pread``), so workers that were forked may share it.
+
+    Raises
+    ------
+    DataError
+        the file is no whole tar.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._members: dict[str, dict[str, tuple[int, int]]] = {}
+        """Of each clip, by part: where it starts and how many bytes it has."""
+        try:
+            with tarfile.open(path, "r:") as tar:
+                for entry in tar:
+                    if entry.isreg():
+                        key, part = split_name(entry.name)
+                        place = (entry.offset_data, entry.size)
+                        self._members.setdefault(key, {})[part] = place
+            self._file = os.open(path, os.O_RDONLY)
+        except (tarfile.TarError, OSError) as error:
+            raise self._damaged(error) from error
+        self.keys = list(self._members)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def parts(self, clip: int) -> set[str]:
+        """Names of the members of a clip, e.g. ``mixture.flac``."""
+        return set(self._members[self.keys[clip]])
+
+    def read(self, clip: int, part: str) -> bytes:
+        """The whole content of a member."""
+        start, size = self._place(clip, part)
+        data = os.pread(self._file, size, start)
+        if len(data) < size:
+            raise self._damaged(f"{self.keys[clip]}.{part} ends after {len(data)} of {size} bytes")
+        return data
+
+    def flac(self, clip: int, part: str) -> Recording:
+        """A member that holds FLAC."""
+        start, size = self._place(clip, part)
+        try:
+            return Recording(_Part(self._file, start, size))
+        except RuntimeError as error:
+            raise self._damaged(f"{self.keys[clip]}.{part}: {error}") from error
+
+    def _place(self, clip: int, part: str) -> tuple[int, int]:
+        members = self._members[self.keys[clip]]
+        if part not in members:
+            raise self._damaged(f"{self.keys[clip]} has no {part}, only {', '.join(members)}")
+        return members[part]
+
+    def _damaged(self, reason: object) -> DataError:
+        return DataError(
+            f"{self.path} is not a whole shard ({reason}); delete it and run the command that made "
+            "it again"
+        )
+
+
+class Recording:
+    """FLAC of which stretches are decoded."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        import soundfile
+
+        self._file = soundfile.SoundFile(io.BufferedReader(file, 1 << 16))
+        self.frames: int = self._file.frames
+        self.rate: int = self._file.samplerate
+
+    def read(self, start: int, count: int) -> NDArray[np.float32]:
+        """At most ``count`` samples from ``start`` on, ``[channels, samples]``."""
+        self._file.seek(start)
+        samples: NDArray[np.float32] = self._file.read(count, dtype="float32", always_2d=True)
+        return samples.T
+
+
+class _Part(io.RawIOBase):
+    """A stretch of an open file as a file of its own."""
+
+    def __init__(self, file: int, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._at = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self._size - self._at))
+        data = os.pread(self._file, count, self._start + self._at)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class Archives:
+    """The shards of a training by number; the last ``limit`` of them stay open."""
+
+    def __init__(self, paths: list[Path], limit: int) -> None:
+        self.paths, self.limit = paths, limit
+        self._open: OrderedDict[int, Archive] = OrderedDict()
+
+    def __getitem__(self, shard: int) -> Archive:
+        if shard not in self._open:
+            while len(self._open) >= self.limit:
+                self._open.popitem(last=False)[1].close()
+            self._open[shard] = Archive(self.paths[shard])
+        self._open.move_to_end(shard)
+        return self._open[shard]

@@ -1,0 +1,57 @@
+"""Which shards there are, and how many clips each holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokensep.errors import DataError
+from tokensep.train.pseudo_labels.reading import shards_in
+from tokensep.train.stream.archive import Archive
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Files in a fixed order, and the clips in each."""
+
+    paths: list[Path]
+    counts: list[int]
+
+    @property
+    def clips(self) -> int:
+        """Of all shards together."""
+        return sum(self.counts)
+
+
+def find_shards(folders: Iterable[Path]) -> Shards:
+    """The shards of the folders.
+
+    The number of clips is read from the file beside a shard that its writer left
+    (``shard-000000.json``); without one the members are counted.
+
+    Raises
+    ------
+    DataError
+        A folder holds no shard, or no clips are in them.
+    """
+    paths: list[Path] = []
+    for folder in folders:
+        found = shards_in(folder)
+        if not found:
+            raise DataError(f"{folder}: no shards (*.tar); expected a folder that tokensep wrote")
+        paths += found
+    shards = Shards(paths, [_count(path) for path in paths])
+    if not shards.clips:
+        raise DataError(f"{len(paths)} shards, and not one clip in them: every piece was dropped")
+    return shards
+
+
+def _count(path: Path) -> int:
+    try:
+        return int(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"])
+    except (OSError, ValueError, KeyError, TypeError):
+        archive = Archive(path)
+        archive.close()
+        return len(archive.keys)

@@ -1,0 +1,138 @@
+"""What the token shards of a folder were made with, and whether a training may use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from benchsep._util.atomic import write_atomically
+from tokensep.codec.codebooks import codebooks
+from tokensep.config import Strict, load
+from tokensep.errors import ConfigError, DataError
+from tokensep.lm.config import TokenSepConfig
+from tokensep.train.encoding import silence_codes
+from tokensep.train.pseudo_labels.reading import JOB
+
+
+class TokenJob(Strict):
+    """The content of ``job.json``."""
+
+    version: Literal[1] = 1
+    codec: str
+    """Of the codebooks, by :func:`codec_mark`."""
+    rate: int
+    frame_hop: int
+    loudness: float
+    stems: tuple[str, ...]
+    silence: tuple[int, ...]
+    """Codes of digital silence, one for each layer."""
+    variants: int = 1
+    seed: int = 0
+    mixture: Literal["sum", "recorded"] = "sum"
+    """What the mixture member holds."""
+    stem_audio: bool = True
+
+    @property
+    def layers(self) -> int:
+        """Codebooks per frame."""
+        return len(self.silence)
+
+
+def codec_mark(codec: Any) -> str:
+    """Sixteen hex digits that stand for the codebooks of a codec."""
+    return hashlib.sha256(codebooks(codec).numpy().tobytes()).hexdigest()[:16]
+
+
+def new_job(codec: Any, config: TokenSepConfig, **settings: Any) -> TokenJob:
+    """The job of this codec and of a configuration that was fitted to it."""
+    return TokenJob(
+        codec=codec_mark(codec),
+        rate=config.rate,
+        frame_hop=config.frame_hop,
+        loudness=config.loudness,
+        stems=config.stems,
+        silence=tuple(silence_codes(codec, config).tolist()),
+        **settings,
+    )
+
+
+def claim(out: Path, job: TokenJob) -> None:
+    """Write the job into a new folder.
+
+    Raises
+    ------
+    DataError
+        The folder was begun with another job.
+    """
+    path = out / JOB
+    if not path.exists():
+        write_atomically(path, job.model_dump_json(indent=1) + "\n")
+    elif different := _differences(read_job(out), job):
+        raise DataError(
+            f"{out} was begun with other settings ({', '.join(different)}); give those again, "
+            "choose another folder, or delete it"
+        )
+
+
+def read_job(folder: Path) -> TokenJob:
+    """The job of a folder of token shards.
+
+    Raises
+    ------
+    DataError
+        The folder has none, or it is not one of token shards.
+    """
+    path = folder / JOB
+    try:
+        return load(TokenJob, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ConfigError) as error:
+        raise DataError(
+            f"{path} does not describe token shards ({error}); expected a folder that `tokensep "
+            "tokenize` wrote"
+        ) from error
+
+
+def common_job(folders: list[Path]) -> TokenJob:
+    """The job of several folders: they may differ in variants and seed, and in stem audio.
+
+    Raises
+    ------
+    DataError
+        They differ in what a training relies on.
+    """
+    jobs = {folder: read_job(folder) for folder in folders}
+    first = jobs[folders[0]]
+    for folder, job in jobs.items():
+        different = set(_differences(first, job)) - {"variants", "seed", "stem_audio"}
+        if different:
+            raise DataError(
+                f"{folders[0]} and {folder} differ in {', '.join(sorted(different))}; tokenize "
+                "both with the same codec and settings"
+            )
+    return first.model_copy(update={"stem_audio": all(job.stem_audio for job in jobs.values())})
+
+
+def check_codec(job: TokenJob, codec: Any, config: TokenSepConfig) -> None:
+    """Refuse tokens of another codec.
+
+    Raises
+    ------
+    DataError
+        naming what differs.
+    """
+    expected = new_job(codec, config)
+    same = ("codec", "rate", "frame_hop", "loudness", "stems")
+    different = [name for name in same if getattr(job, name) != getattr(expected, name)]
+    if different:
+        found = {name: getattr(job, name) for name in different}
+        wanted = {name: getattr(expected, name) for name in different}
+        raise DataError(
+            f"the token shards were made with {found}, this training has {wanted}; give --codec "
+            "and --config of the tokens, or tokenize again"
+        )
+
+
+def _differences(one: TokenJob, other: TokenJob) -> list[str]:
+    return [n for n in TokenJob.model_fields if getattr(one, n) != getattr(other, n)]

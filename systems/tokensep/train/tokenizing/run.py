@@ -1,0 +1,160 @@
+"""Folders of labelled shards become a folder of token shards; run again to continue.
+
+Shard ``i`` belongs to rank ``i mod world``, so machines share the work without speaking to each
+other. Within a machine a shard is the work of one process at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchsep._util.atomic import sweep, write_atomically
+from tokensep.errors import DataError
+from tokensep.lm.config import TokenSepConfig
+from tokensep.train.pseudo_labels import alone
+from tokensep.train.pseudo_labels.reading import JOB, folder_mark, shards_in
+from tokensep.train.tokenizing.job import TokenJob, claim, new_job
+from tokensep.train.tokenizing.shard import write_token_shard
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``tokensep tokenize`` is called with.
+
+    ``workers`` processes on this machine, which is ``rank`` of ``world``; ``settings`` are those of
+    :class:`tokensep.train.tokenizing.job.TokenJob`.
+    """
+
+    shards: list[Path]
+    codec: Path
+    out: Path
+    config: TokenSepConfig
+    settings: dict[str, Any]
+    workers: int = 1
+    rank: int = 0
+    world: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to write, and all that a process needs for it."""
+
+    source: Path
+    target: Path
+    mark: str
+    codec: Path
+    device: str
+    config: TokenSepConfig
+    job: TokenJob
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Write the token shards of this rank that are not there yet. Returns what was done.
+
+    Raises
+    ------
+    DataError
+        No shards, a damaged one, a rank that is none, or a folder begun with other settings.
+    StoreError
+        The disk is full.
+    """
+    if not 0 <= options.rank < options.world:
+        raise DataError(f"rank {options.rank} of {options.world}; expected 0 to world - 1")
+    codec, config = loaded(options.codec, options.device, options.config)
+    job = new_job(codec, config, **options.settings)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with alone(options.out, options.rank):
+        sweep([options.out])
+        claim(options.out, job)
+        tasks = list(_tasks(options, config, job))
+        share = tasks[options.rank :: options.world]
+        left = [task for task in share if not task.target.exists()]
+        summary = {"shards": len(tasks), "skipped": len(share) - len(left), "written": 0}
+        summary |= {"clips": 0, "frames": 0}
+        for number, facts in enumerate(_done(left, options.workers), 1):
+            summary["written"] += 1
+            summary["clips"] += facts["clips"]
+            summary["frames"] += facts["frames"]
+            print(f"shard {number}/{len(left)}: {facts['clips']} clips", file=sys.stderr)
+        write_index(options.out)
+    return summary
+
+
+def _tasks(options: Options, config: TokenSepConfig, job: TokenJob) -> Iterator[Task]:
+    for folder in options.shards:
+        found, mark = shards_in(folder), folder_mark(folder)
+        if not found:
+            raise DataError(f"{folder}: no shards (*.tar); expected those of pseudo-label")
+        for source in found:
+            target = options.out / f"{mark}-{source.name}"
+            yield Task(source, target, mark, options.codec, options.device, config, job)
+
+
+def _done(tasks: list[Task], workers: int) -> Iterator[dict[str, Any]]:
+    """The facts of each shard as it is finished."""
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(do, tasks)
+        return
+    # spawned, not forked: a child of a process with CUDA or threads must begin afresh
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        for future in as_completed([pool.submit(do, task) for task in tasks]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a worker process ended (out of memory?); what is written is whole: run again to "
+            "continue, with fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def do(task: Task) -> dict[str, Any]:
+    """Write one shard."""
+    codec, config = loaded(task.codec, task.device, task.config)
+    return write_token_shard(task.source, task.target, task.mark, codec, config, task.job)
+
+
+@lru_cache(maxsize=1)
+def loaded(folder: Path, device: str, config: TokenSepConfig) -> tuple[Any, TokenSepConfig]:
+    """The codec on its device, and the configuration with its facts."""
+    import torch
+
+    from tokensep.codec.model import HCodec
+    from tokensep.train.fitting import fit_config
+
+    torch.set_num_threads(1)
+    codec: Any = HCodec.from_checkpoint(folder)
+    codec.to(device)
+    return codec, fit_config(config, codec)
+
+
+def write_index(out: Path) -> None:
+    """``index.json``: clips and frames of each shard, their totals, and a hash of the job.
+
+    It is made from the file beside each shard, so whoever finishes last writes all of it.
+    """
+    shards = {
+        path.name: json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        for path in shards_in(out)
+    }
+    index = {
+        "job": hashlib.sha256((out / JOB).read_bytes()).hexdigest(),
+        "clips": sum(facts["clips"] for facts in shards.values()),
+        "frames": sum(facts["frames"] for facts in shards.values()),
+        "shards": shards,
+    }
+    write_atomically(out / INDEX, json.dumps(index, indent=1) + "\n")
