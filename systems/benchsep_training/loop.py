@@ -25,6 +25,7 @@ validation, saving) is decided there, so that no process takes a step that anoth
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -108,6 +109,8 @@ class Loop(ABC):
         self.spent, self.stopwatch = Spent(), Stopwatch(Spent())
         self.best = math.inf
         self.rate = 0.0
+        self.data_wait = 0.0
+        """Seconds that this step has waited for its batches so far."""
         self.sums: dict[str, float] = {}
         """Values summed since the last row of ``train.csv``, over :attr:`summed` steps."""
         self.summed = 0
@@ -125,6 +128,14 @@ class Loop(ABC):
     def turn(self, piece: int) -> Turn:
         """The place of batch ``piece`` of this step and process."""
         return Turn(self.step, piece, self.processes.rank, self.processes.count)
+
+    def next_batch(self, piece: int) -> Any:
+        """Batch ``piece`` of this step and process; the wait for it is logged (``data_wait``)."""
+        assert self.batches is not None
+        began = time.perf_counter()
+        batch = self.batches.batch(self.turn(piece))
+        self.data_wait += time.perf_counter() - began
+        return batch
 
     @property
     def checkpoints(self) -> Path:
@@ -232,6 +243,7 @@ class Loop(ABC):
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         values: dict[str, float] = {}
+        self.data_wait = 0.0
         for piece in range(settings.accumulate):
             last = piece + 1 == settings.accumulate
             with self.processes.accumulating(self.objective, last=last):
@@ -247,6 +259,8 @@ class Loop(ABC):
         self.spent = replace(self.spent, step=self.step + 1)
         if self.ema is not None:
             self.ema.update(self.model, self.step)
+        if self.batches is not None:
+            values["data_wait"] = self.data_wait
         return values | {"grad_norm": norm, "lr": self.rate}
 
     def _log(self, values: dict[str, float]) -> None:

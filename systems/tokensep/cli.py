@@ -202,9 +202,21 @@ def train_codec(
     config: Annotated[
         Path, typer.Option(help="Codec and its training, e.g. configs/tokensep/mini-codec.yaml.")
     ],
-    musdb: Annotated[Path, typer.Option(help="MUSDB train folder.")],
     work: Annotated[Path, typer.Option(help="Checkpoints, logs, audio cache; reused, it resumes.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the trained codec.")],
+    musdb: Annotated[
+        Path | None, typer.Option(help="MUSDB train folder; with --shards, to validate on.")
+    ] = None,
+    shards: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of pseudo-label shards, streamed; any number, without --musdb."),
+    ] = None,
+    valid_shards: Annotated[
+        list[Path] | None, typer.Option(help="Folder of shards to validate on; any number.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that read shards ahead; instead of the file's.")
+    ] = None,
     extra: Annotated[Path | None, typer.Option(help="Folder of other recordings.")] = None,
     hubert: Annotated[Path | None, typer.Option(help="Folder with hubert.safetensors.")] = None,
     cpu_minutes: Annotated[float | None, typer.Option(help="Instead of the file's.")] = None,
@@ -212,8 +224,21 @@ def train_codec(
 ) -> None:
     """Train the codec."""
     from tokensep.train import codec
+    from tokensep.train.codec_sources import Options
 
-    options = codec.Options(config, musdb, work, out, extra, hubert, cpu_minutes, max_steps)
+    options = Options(
+        config=config,
+        musdb=musdb,
+        work=work,
+        out=out,
+        extra=extra,
+        hubert=hubert,
+        cpu_minutes=cpu_minutes,
+        max_steps=max_steps,
+        shards=shards or [],
+        valid_shards=valid_shards or [],
+        workers=workers,
+    )
     typer.echo(json.dumps(codec.main(options)))
 
 
@@ -249,6 +274,13 @@ def train_lm(
     shards: Annotated[
         list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
     ] = None,
+    tokens: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of token shards (tokensep tokenize), streamed; any number."),
+    ] = None,
+    valid_tokens: Annotated[
+        list[Path] | None, typer.Option(help="Folder of token shards to validate on; any number.")
+    ] = None,
     config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
     settings: Annotated[
         Path | None, typer.Option(help="Training settings, e.g. configs/tokensep/mini-lm.yaml.")
@@ -268,8 +300,50 @@ def train_lm(
     separator, _ = _lm_configs(str(init) if init else config)
     base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
     train = _override(base, option or [])
-    options = lm.Options(codec, out, separator, train, musdb or [], shards or [], init)
+    options = lm.Options(
+        codec=codec,
+        out=out,
+        config=separator,
+        train=train,
+        musdb=musdb or [],
+        shards=shards or [],
+        init=init,
+        tokens=tokens or [],
+        valid_tokens=valid_tokens or [],
+    )
     typer.echo(json.dumps(lm.main(options)))
+
+
+@app.command()
+def tokenize(
+    shards: Annotated[list[Path], typer.Option(help="Folder of pseudo-label shards; any number.")],
+    codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of token shards.")],
+    config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
+    variants: Annotated[
+        int, typer.Option(help="Augmented encodings of each piece (speed, level, EQ, polarity).")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Of the variants.")] = 0,
+    mixture: Annotated[
+        str, typer.Option(help="'sum' of the stems, or 'recorded': what was labelled.")
+    ] = "sum",
+    stem_audio: Annotated[
+        bool, typer.Option(help="Keep the stems' audio: remixing needs it; 5 times the bytes.")
+    ] = True,
+    workers: Annotated[int, typer.Option("-j", "--workers", help="Processes here.")] = 1,
+    rank: Annotated[int, typer.Option(help="This machine of --world.")] = 0,
+    world: Annotated[int, typer.Option(help="Machines that share the folder.")] = 1,
+    device: Annotated[str, typer.Option()] = "cpu",
+) -> None:
+    """Encode labelled shards into token shards for train lm --tokens; run again to continue."""
+    from tokensep.train.tokenizing import run
+
+    separator, _ = _configs(config)
+    settings = {
+        "variants": variants, "seed": seed, "mixture": mixture, "stem_audio": stem_audio
+    }  # fmt: skip
+    options = run.Options(shards, codec, out, separator, settings, workers, rank, world, device)
+    typer.echo(json.dumps(run.run(options)))
 
 
 @app.command()

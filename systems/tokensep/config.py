@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchsep._util.yamlfile import read_yaml
 from tokensep.errors import ConfigError
@@ -257,6 +257,11 @@ class CodecTrainConfig(Strict):
     max_steps: int = 1_000_000
     save_every: int = 100
     eval_every: int = 200
+    shuffle_shards: int = Field(default=16, ge=1)
+    """Shards among whose clips crops are shuffled (a window of the stream, ``--shards``)."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that read shards ahead, beside each training process; any number gives the same
+    crops."""
     losses: LossConfig = LossConfig()
 
 

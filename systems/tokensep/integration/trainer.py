@@ -93,6 +93,7 @@ class TokenSepTrainer:
         from tokensep.train import lm, token_sources
         from tokensep.train.cache import fingerprint
         from tokensep.train.data import StemStore, musdb_folders
+        from tokensep.train.fitting import fit_config
         from tokensep.train.pseudo_labels import shards_in
 
         torch.set_num_threads(1)
@@ -103,7 +104,7 @@ class TokenSepTrainer:
             encoder = config.encoder.model_copy(update={"ssl_dim": feature_width(codec.teacher)})
             config = config.model_copy(update={"encoder": encoder})
         train = configs.load(LMTrainConfig, dict(resolved["train"]))
-        config = lm.fit_config(config, codec)
+        config = fit_config(config, codec)
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "audio.lock"):
             folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,9 @@ from tokensep.codec.rvq import perplexity
 from tokensep.config import CodecConfig, CodecTrainConfig, Strict, load
 from tokensep.errors import CheckpointError
 from tokensep.train.adversary import Adversary
-from tokensep.train.batches import StemBatches
-from tokensep.train.data import (
-    StemStore,
-    loose_files,
-    musdb_files,
-    validation_songs,
-)
+from tokensep.train.codec_sources import Options, codec_data
+from tokensep.train.data import StemStore
+from tokensep.train.stream.audio_crops import HeldOut
 
 SPECTRAL_TERMS = ("mel", "convergence", "erb", "bass")
 """Names of the spectral terms in a validation row (its other columns are per stem)."""
@@ -97,7 +92,7 @@ class CodecTrainer(Loop):
         codec: HCodec,
         config: CodecTrainConfig,
         batches: BatchSource[Tensor],
-        valid: StemStore | None,
+        valid: StemStore | HeldOut | None,
         work: Path,
         out: Path | None = None,
     ) -> None:
@@ -120,7 +115,8 @@ class CodecTrainer(Loop):
 
     def batch(self, piece: int) -> Tensor:
         """Batch ``piece`` ``[B, T]`` of this step and process."""
-        return self.batches.batch(self.turn(piece)).to(self.processes.device)
+        wave: Tensor = self.next_batch(piece)
+        return wave.to(self.processes.device)
 
     def more_batches(self, count: int) -> Iterator[Tensor]:
         """``count`` batches besides those of the step, one at a time."""
@@ -211,7 +207,7 @@ class CodecTrainer(Loop):
 
 @torch.no_grad()
 def validate(
-    codec: HCodec, spectral: SpectralLoss, valid: StemStore, seconds: float = 3.0
+    codec: HCodec, spectral: SpectralLoss, valid: StemStore | HeldOut, seconds: float = 3.0
 ) -> dict[str, float]:
     """Loss terms and codebook use over the middle of each validation stem.
 
@@ -265,50 +261,21 @@ class CodecSettings(Strict):
     codec_train: CodecTrainConfig = CodecTrainConfig()
 
 
-@dataclass(frozen=True)
-class Options:
-    """What ``tokensep train codec`` is called with."""
-
-    config: Path
-    musdb: Path
-    work: Path
-    out: Path
-    extra: Path | None = None
-    hubert: Path | None = None
-    cpu_minutes: float | None = None
-    max_steps: int | None = None
-
-
 def main(options: Options) -> dict[str, Any]:
     """Read configuration and data, train, and return the last scores.
 
-    ``cpu_minutes`` and ``max_steps`` replace those of the configuration file.
+    Raises
+    ------
+    ConfigError
+        There is nothing to train on.
     """
     torch.set_num_threads(1)
     settings = load(CodecSettings, options.config)
-    changes = {"cpu_minutes": options.cpu_minutes, "max_steps": options.max_steps}
-    changes = {k: v for k, v in changes.items() if v is not None}
-    config = settings.codec_train.model_copy(update=changes)
+    config = settings.codec_train.model_copy(update=options.changes())
     codec = HCodec(settings.codec)
     if options.hubert:
         load_hubert(codec, options.hubert)
-    train, valid = stores(options, codec.rate)
-    batches = StemBatches(train, config, crop_length(codec, config))
+    batches, valid = codec_data(options, config, codec.rate, crop_length(codec, config))
     result = CodecTrainer(codec, config, batches, valid, options.work, options.out).run()
     leave_group()
     return result
-
-
-def stores(options: Options, rate: int) -> tuple[StemStore, StemStore]:
-    """Stems to train and to validate on, decoded once into the work folder."""
-    held_out = set(validation_songs())
-    files = list(musdb_files(options.musdb, None, held_out))
-    name = "audio-train"
-    if options.extra:
-        files += list(loose_files(options.extra))
-        name = "audio-train-extra"
-    valid = musdb_files(options.musdb, held_out, set())
-    return (
-        StemStore.build(options.work / name, files, rate),
-        StemStore.build(options.work / "audio-valid", valid, rate),
-    )

@@ -111,7 +111,9 @@ class Source:
 
     def read(self, start: int, count: int) -> NDArray[np.float32]:
         """``[2, count]`` from ``start`` on."""
-        return self.audio[:, start : start + count].astype(np.float32) / 32768
+        return np.asarray(
+            self.audio[:, start : start + count].astype(np.float32) / 32768, np.float32
+        )
 
 
 def musdb_files(

@@ -60,7 +60,8 @@ def _vary(
     """One augmented version of a stem."""
     wave = _moved(wave, ratio, shift) * 10 ** (float(rng.uniform(-6, 4)) / 20)
     if rng.random() < 0.5:
-        hz = float(np.exp(rng.uniform(np.log(60), np.log(10_000))))
+        # below half the rate: above, the filter is not stable
+        hz = float(np.exp(rng.uniform(np.log(60), np.log(min(10_000, 0.45 * rate)))))
         wave = parametric_eq(wave, rate, hz, float(rng.uniform(-5, 5)), float(rng.uniform(0.5, 2)))
     return -wave if rng.random() < 0.5 else wave
 

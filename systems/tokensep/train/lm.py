@@ -32,13 +32,13 @@ from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import load_lm, save_lm
 from tokensep.train import masks
-from tokensep.train.batches import LMBatch, TokenBatches
+from tokensep.train.batches import LMBatch
 from tokensep.train.data import StemStore, musdb_folders
 from tokensep.train.fitting import fit_config
 from tokensep.train.objective import Objective, mixture_latents, validate
 from tokensep.train.pseudo_labels import shards_in
-from tokensep.train.token_dataset import Crop, TokenDataset
-from tokensep.train.token_sources import load_datasets
+from tokensep.train.token_dataset import Crop
+from tokensep.train.token_sources import Tokens, encoded_data, stream_data
 
 
 def make_optimizer(model: TokenLM, train: LMTrainConfig) -> torch.optim.AdamW:
@@ -110,7 +110,7 @@ class LMTrainer(Loop):
         turn, stems = self.turn(piece), len(config.stems)
         indices = turn.indices(train.batch)
         steps = self.model.layout.steps(config.window_frames)
-        wave, codes = self.batches.batch(turn)
+        wave, codes = self.next_batch(piece)
         hide, keep = masks.hidden_mixtures_and_visible_tokens(
             train, self.step, indices, stems, steps
         )
@@ -166,16 +166,16 @@ def start_from(model: TokenLM, folder: Path) -> None:
 
 
 def new_model(
-    config: TokenSepConfig, codec: Any, dataset: TokenDataset, seed: int, init: Path | None
+    config: TokenSepConfig, codec: Any, code_sample: Tensor, seed: int, init: Path | None
 ) -> TokenLM:
     """An untrained LM whose token tables start from the codec, or one with the weights of ``init``.
 
-    The latent-regression head is fitted to a sample of the data's codes.
+    The latent-regression head is fitted to ``code_sample [N, K]``, frames of the data.
     """
     torch.manual_seed(seed)
     model = TokenLM(config)
     if config.lm.anchored:
-        model.fit_latent_head(codebooks(codec), dataset.code_sample())
+        model.fit_latent_head(codebooks(codec), code_sample)
     else:
         model.start_from_codebooks(codebooks(codec))
     if init is not None:
@@ -189,10 +189,11 @@ def train_lm(
     folder: Path,
     *,
     codec: Any,
-    store: StemStore | None,
+    store: StemStore | None = None,
     config: TokenSepConfig,
     train: LMTrainConfig,
     shards: list[Path] | None = None,
+    tokens: Tokens | None = None,
     stop_after: int | None = None,
     init: Path | None = None,
     data_folder: Path | None = None,
@@ -202,7 +203,8 @@ def train_lm(
     Parameters
     ----------
     store : songs with stems, training and validation ones (split by name); None: shards only.
-    shards : pseudo-labels (:mod:`tokensep.train.pseudo_labels`).
+    shards : pseudo-labels (:mod:`tokensep.train.pseudo_labels`), encoded into ``data_folder``.
+    tokens : folders of token shards, which are streamed, instead of ``store`` and ``shards``.
     stop_after : steps of this call; the run can be continued.
     init : folder of an exported LM of the same shape to start a new run from (new optimizer and
         schedule); a run that is continued ignores it.
@@ -215,13 +217,13 @@ def train_lm(
         ``init`` holds an LM of another shape.
     """
     config = fit_config(config, codec)
-    dataset, held_out = load_datasets(
-        store, shards or [], codec, config, train, data_folder or folder
-    )
-    model = new_model(config, codec, dataset, train.seed, init)
-    valid = held_out.windows(3) if held_out is not None else []
-    batches = TokenBatches(dataset, train)
-    return LMTrainer(folder, model, codec, batches, valid, train).run(stop_after=stop_after)
+    if tokens is not None:
+        data = stream_data(tokens, codec, config, train)
+    else:
+        data = encoded_data(store, shards or [], codec, config, train, data_folder or folder)
+    model = new_model(config, codec, data.code_sample, train.seed, init)
+    trainer = LMTrainer(folder, model, codec, data.batches, data.valid, train)
+    return trainer.run(stop_after=stop_after)
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,8 @@ class Options:
     musdb: list[Path] = field(default_factory=list)
     shards: list[Path] = field(default_factory=list)
     init: Path | None = None
+    tokens: list[Path] = field(default_factory=list)
+    valid_tokens: list[Path] = field(default_factory=list)
 
 
 def main(options: Options) -> dict[str, Any]:
@@ -243,10 +247,9 @@ def main(options: Options) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        There are neither songs nor shards.
+        There is nothing to train on, or token shards and other data at once.
     """
-    if not options.musdb and not options.shards:
-        raise ConfigError("nothing to train on: pass --musdb FOLDER or --shards FOLDER")
+    _check_data(options)
     codec = HCodec.from_checkpoint(options.codec)
     store = None
     if options.musdb:
@@ -259,7 +262,21 @@ def main(options: Options) -> dict[str, Any]:
         config=options.config,
         train=options.train,
         shards=[path for folder in options.shards for path in shards_in(folder)],
+        tokens=Tokens(options.tokens, options.valid_tokens) if options.tokens else None,
         init=options.init,
     )
     leave_group()
     return result
+
+
+def _check_data(options: Options) -> None:
+    audio = bool(options.musdb or options.shards)
+    if not audio and not options.tokens:
+        raise ConfigError(
+            "nothing to train on: pass --musdb FOLDER, --shards FOLDER or --tokens FOLDER"
+        )
+    if audio and options.tokens:
+        raise ConfigError(
+            "--tokens does not go with --musdb or --shards: tokenize those shards too, and give "
+            "all folders of tokens"
+        )

@@ -1,21 +1,30 @@
-"""The LM's training and validation sets: songs and pseudo-labels, encoded once into a folder."""
+"""The LM's training and validation sets: encoded once into a folder, or streamed token shards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchsep_training.batches import BatchSource
 from benchsep_training.processes import Processes
+from torch import Tensor
 
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.train import cache, pseudo_labels
+from tokensep.train.batches import LMBatch, TokenBatches
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.encoding import Song, encode_songs, silence_codes, store_songs
-from tokensep.train.token_dataset import TokenDataset
+from tokensep.train.stream.loader import StreamBatches
+from tokensep.train.stream.shards import find_shards
+from tokensep.train.stream.token_crops import TokenCrops
+from tokensep.train.token_dataset import Crop, TokenDataset
 from tokensep.train.token_files import write_clips
-from tokensep.train.tokenizing.job import codec_mark
+from tokensep.train.tokenizing.job import check_codec, codec_mark, common_job
+
+VALIDATION_CROPS = 64
+"""Clips of the folders of validation tokens that are validated on, at most."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,57 @@ class TokenSource:
             clips = encode_songs(songs, self.codec, self.config, variants=variants, seed=self.seed)
             write_clips(folder, clips, silence_codes(self.codec, self.config))
         return TokenDataset.load(folder, self.config)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Folders of token shards to train on and to validate on (none: no validation)."""
+
+    train: list[Path]
+    valid: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LMData:
+    """All that a training of the LM needs of its data; ``code_sample [N, K]`` is of some frames."""
+
+    batches: BatchSource[LMBatch]
+    code_sample: Tensor
+    valid: list[Crop]
+
+
+def stream_data(tokens: Tokens, codec: Any, config: TokenSepConfig, train: LMTrainConfig) -> LMData:
+    """Token shards, see :mod:`tokensep.train.stream`.
+
+    Raises
+    ------
+    DataError
+        They were made with another codec or other settings, or do not hold what ``train`` needs.
+    """
+    codec.to(Processes(train.precision).device)
+    job = common_job([*tokens.train, *tokens.valid])
+    check_codec(job, codec, config)
+    crops = TokenCrops(find_shards(tokens.train), job, config, train)
+    valid = []
+    if tokens.valid:
+        held_out = TokenCrops(find_shards(tokens.valid), job, config, train)
+        valid = held_out.windows(VALIDATION_CROPS)
+    batches = StreamBatches(crops, train.batch, train.accumulate, workers=train.workers)
+    return LMData(batches, crops.code_sample(), valid)
+
+
+def encoded_data(
+    store: StemStore | None,
+    shards: list[Path],
+    codec: Any,
+    config: TokenSepConfig,
+    train: LMTrainConfig,
+    folder: Path,
+) -> LMData:
+    """Songs and pseudo-labels, encoded into ``folder``; as :func:`load_datasets`."""
+    dataset, held_out = load_datasets(store, shards, codec, config, train, folder)
+    valid = held_out.windows(3) if held_out is not None else []
+    return LMData(TokenBatches(dataset, train), dataset.code_sample(), valid)
 
 
 def load_datasets(

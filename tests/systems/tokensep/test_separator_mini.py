@@ -10,7 +10,7 @@ import tokensep
 from tokensep.dsp.stereo import rms
 from tokensep.lm.config import PRESETS, STEMS
 from tokensep.separator import TokenSep
-from tokensep.train.lm import fit_config
+from tokensep.train.fitting import fit_config
 
 WEIGHTS = Path(tokensep.__file__).parent / "weights" / "mini"
 

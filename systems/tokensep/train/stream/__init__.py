@@ -4,9 +4,9 @@ Conventions
 -----------
 clip      one sample of a shard: a piece of a song with its stems
 number    of a crop, counted over the whole training: crop ``i`` of step ``s`` has the number
-          ``s * global batch + i``; the first ``T`` numbers, one for each of the T clips, are epoch 0
-window    so many shards, neighbours in the order of the epoch. Clips are shuffled within a window,
-          and stems are remixed within one: a training reads from few shards at a time
+          ``s * global batch + i``; with T clips, the first T numbers are epoch 0
+window    so many shards, neighbours in the order of the epoch. Clips are shuffled within a window
+          and stems remixed within it: a training reads from few shards at a time
 
 A crop is a function of (seed, number) and of the shards, and of nothing else: not of the number of
 processes or workers, not of what was read before. So a killed training continues anywhere, with

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchsep.audio import STEMS
+from benchsep.audio import STEMS, Audio
 from tokensep.train.data import Augment, Source, crop
 from tokensep.train.stream.archive import Archives, Recording
 from tokensep.train.stream.order import Order, Window
@@ -39,6 +39,13 @@ class ShardStem:
         """``[2, count]`` from ``start`` on."""
         samples = self.recording.read(start, count)
         return np.repeat(samples, 2, 0) if len(samples) == 1 else samples[:2]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Stems to validate a codec on, as :class:`tokensep.train.data.StemStore` holds them."""
+
+    sources: list[Source]
 
 
 class AudioCrops:
@@ -94,14 +101,15 @@ class AudioCrops:
 
 
 def held_out_stems(shards: Shards, rate: int, seconds: float, limit: int) -> list[Source]:
-    """The middle of every stem of at most ``limit`` clips, for validation, in memory at ``rate``."""
+    """The middle of every stem of at most ``limit`` clips, in memory at ``rate``."""
     archives, sources = Archives(shards.paths, 1), []
-    plain = Augment(gain_db=(0, 0), polarity=0, speed=0, eq=0)
     for shard, clip in spread(shards, limit):
         archive = archives[shard]
         for stem in STEMS:
             recording = archive.flac(clip, f"{stem}.flac")
-            wave = _middle(ShardStem(recording, rate), round(seconds * rate), rate)
-            audio = np.repeat((wave * 32767).round().astype(np.int16)[None], 2, 0)
-            sources.append(Source(archive.keys[clip], stem, audio))
+            count = round(seconds * recording.rate)
+            start = max(0, (recording.frames - count) // 2)
+            audio = Audio(ShardStem(recording, rate).read(start, count), recording.rate)
+            samples = (audio.resampled(rate).samples * 32767).round().astype(np.int16)
+            sources.append(Source(archive.keys[clip], stem, samples))
     return sources

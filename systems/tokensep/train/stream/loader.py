@@ -97,6 +97,8 @@ class StreamBatches(Stateless, Generic[B]):
             num_workers=self.workers,
             prefetch_factor=self.prefetch,
             pin_memory=torch.cuda.is_available(),
+            # its own: to start workers would draw from the generator that the training draws from
+            generator=torch.Generator(),
         )
         self._batches = iter(data)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tokensep.errors import DataError
 from tokensep.train.pseudo_labels.reading import shards_in
 from tokensep.train.stream.archive import Archive
@@ -55,3 +57,12 @@ def _count(path: Path) -> int:
         archive = Archive(path)
         archive.close()
         return len(archive.keys)
+
+
+def spread(shards: Shards, limit: int) -> list[tuple[int, int]]:
+    """Shard and clip of at most ``limit`` clips, evenly spaced over all."""
+    numbers = np.unique(np.linspace(0, shards.clips - 1, min(limit, shards.clips)).astype(int))
+    ends = np.cumsum(shards.counts)
+    found = np.searchsorted(ends, numbers, side="right")
+    starts = ends - np.asarray(shards.counts)
+    return [(int(s), int(n - starts[s])) for s, n in zip(found, numbers, strict=True)]

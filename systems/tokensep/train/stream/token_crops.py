@@ -23,7 +23,7 @@ from tokensep.errors import DataError
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.train.stream.archive import Archive, Archives
 from tokensep.train.stream.order import Order, Window
-from tokensep.train.stream.shards import Shards
+from tokensep.train.stream.shards import Shards, spread
 from tokensep.train.token_dataset import Crop
 from tokensep.train.tokenizing.job import TokenJob
 
@@ -168,7 +168,7 @@ class TokenCrops:
     def windows(self, limit: int) -> list[Crop]:
         """Fixed crops for validation: the middle of ``limit`` clips at most, evenly chosen."""
         crops = []
-        for shard, number in _spread(self.shards, limit):
+        for shard, number in spread(self.shards, limit):
             clip = self._clip(shard, number)
             silent = np.zeros(len(self.config.stems), bool)
             wave, codes = self._together(clip, 0.5, silent)
@@ -177,7 +177,7 @@ class TokenCrops:
 
     def code_sample(self) -> Tensor:
         """The frames of some clips from all shards, ``[N, K]``."""
-        clips = [self._clip(*place).codes for place in _spread(self.shards, SAMPLED_CLIPS)]
+        clips = [self._clip(*place).codes for place in spread(self.shards, SAMPLED_CLIPS)]
         frames = [codes.transpose(0, 2, 1).reshape(-1, codes.shape[1]) for codes in clips]
         return torch.from_numpy(np.concatenate(frames).astype(np.int64))
 
@@ -198,12 +198,3 @@ def _check_wishes(job: TokenJob, train: LMTrainConfig) -> None:
             "the token shards hold recorded mixtures and no stem audio to sum; train with -O "
             "mixture=recorded"
         )
-
-
-def _spread(shards: Shards, limit: int) -> list[tuple[int, int]]:
-    """Shard and clip of at most ``limit`` clips, evenly spaced over all."""
-    numbers = np.unique(np.linspace(0, shards.clips - 1, min(limit, shards.clips)).astype(int))
-    ends = np.cumsum(shards.counts)
-    found = np.searchsorted(ends, numbers, side="right")
-    starts = ends - np.asarray(shards.counts)
-    return [(int(s), int(n - starts[s])) for s, n in zip(found, numbers, strict=True)]

@@ -43,9 +43,9 @@ def token_clips(
             return
         cut = {name: wave[: frames * config.frame_hop] for name, wave in version.items()}
         stems = {stem: cut[stem] for stem in config.stems}
-        mixture = np.sum(list(stems.values()), axis=0, dtype=np.float32)
+        mixture = np.asarray(np.sum(list(stems.values()), axis=0), np.float32)
         if RESIDUAL in cut:
-            mixture = mixture + cut[RESIDUAL]
+            mixture += cut[RESIDUAL]
         yield TokenClip(variant, encode(np.stack(list(stems.values())), codec), mixture, stems)
 
 

@@ -1,0 +1,25 @@
+"""Token shards of labelled noise, encoded by the codec without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokensep.train.pseudo_labels import shards_in
+from tokensep.train.pseudo_labels.reading import folder_mark
+from tokensep.train.tokenizing.job import claim, new_job
+from tokensep.train.tokenizing.run import write_index
+from tokensep.train.tokenizing.shard import write_token_shard
+
+from tests.helpers.lm_dummies import DummyCodec, tiny_config
+
+
+def tokenized(shards: Path, out: Path, **settings) -> Path:
+    """``tokensep tokenize`` in this process."""
+    out.mkdir(parents=True)
+    codec, config = DummyCodec(), tiny_config()
+    job, mark = new_job(codec, config, **settings), folder_mark(shards)
+    claim(out, job)
+    for source in shards_in(shards):
+        write_token_shard(source, out / f"{mark}-{source.name}", mark, codec, config, job)
+    write_index(out)
+    return out
