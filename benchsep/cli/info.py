@@ -120,7 +120,10 @@ PACKAGES = {
     "musdb": ("download of the 7-second MUSDB18 edition", "pip install 'benchsep[musdb]'"),
     "distributed": ("runs on a Dask cluster", "pip install 'benchsep[cluster]'"),
     "accelerate": ("training on several devices", "pip install 'benchsep[train]'"),
-    "transformers": ("HuBERT teachers, MERT and CLAP", "pip install 'benchsep[train]'"),
+    "transformers": (
+        "HuBERT teachers, MERT and CLAP, codecs",
+        "pip install 'benchsep[train]'",
+    ),
 }
 """Optional packages: what each is for, and the command that installs it."""
 
@@ -196,6 +199,15 @@ def _plugins(kind: str) -> Iterator[Check]:
         except BenchsepError as error:
             yield Check("broken", what, str(error))
             continue
+        yield Check("missing", what, reason) if reason else Check("ok", what)
+        yield from _parts(what, registry.resolve(kind, name))
+
+
+def _parts(plugin: str, target: object) -> Iterator[Check]:
+    """What a plugin can use besides and says of itself: a part to why it is not here, or empty."""
+    parts = getattr(target, "about", {}).get("parts", dict)
+    for part, reason in parts().items():
+        what = f"{plugin}, {part}"
         yield Check("missing", what, reason) if reason else Check("ok", what)
 
 

@@ -61,5 +61,5 @@ def _announce(plan: Plan, console: Any) -> None:
             "no data root is set, so the embedded 6-second clip is used; set MUSDB_PATH "
             "or pass --root for MUSDB18"
         )
-    for metric, reason in plan.unavailable.items():
-        console.print(_markup(f"{metric} is unavailable: {reason}"))
+    for name, reason in {**plan.unavailable, **plan.absent}.items():
+        console.print(_markup(f"{name} is unavailable: {reason}"))

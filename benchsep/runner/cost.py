@@ -254,6 +254,8 @@ def _add_separation(
 
 def _rate_of(rates: Rates, device: str, job: Job) -> float | None:
     """Seconds of separation for a second of audio; ``None``: unknown."""
+    if job.info.unavailable:
+        return 0.0
     # Reading estimates takes the same time, whatever their folder is called.
     return rates.systems.get(device, {}).get("dir" if job.info.from_files else job.label)
 
@@ -290,6 +292,8 @@ def _scoring_seconds(
     estimates: Counter[str] = Counter()
     seconds = 0.0
     for job in plan.jobs:
+        if job.info.unavailable:
+            continue
         share = len(stems & set(job.info.stems)) / len(metric.default_stems)
         estimates[job.track.name] += len(job.draws_to_run) if share else 0
         seconds += share * len(job.draws_to_run) * _at(cost.each, lengths[job.track.name])

@@ -175,10 +175,13 @@ def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
     return pairs
 
 
-def is_retried(status: Status, metric: Metric) -> bool:
-    """Whether a stored cell is computed again: a failure, or what has become available."""
+def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
+    """Whether a stored cell is computed again: a failure, or what has become available.
+
+    ``system_lacks``: why the system cannot run here, if it cannot.
+    """
     if status.kind == "unavailable":
-        return not metric.available()
+        return not metric.available() and not system_lacks
     return status.kind == "failed"
 
 
@@ -196,7 +199,7 @@ def is_done(job: Job, store: Store) -> bool:
         return False
     cells = {cell.place: cell for cell in record.cells}
     return all(
-        _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job.overwrite)
+        _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job)
         for metric, stems in metrics_to_score(job)
         for stem in stems
         for value in metric.values
@@ -212,12 +215,13 @@ def _has_seed(record: Record, job: Job, draw: int) -> bool:
     return made is not None and made.seed == job.seed_for(draw)
 
 
-def _is_cell_done(cell: Cell | None, metric: Metric, overwrite: str) -> bool:
+def _is_cell_done(cell: Cell | None, metric: Metric, job: Job) -> bool:
     if cell is None:
         return False
-    if overwrite == "never":
+    if job.overwrite == "never":
         return True
-    return cell.metric_id == metric_id(metric) and not is_retried(cell.status, metric)
+    retried = is_retried(cell.status, metric, job.info.unavailable)
+    return cell.metric_id == metric_id(metric) and not retried
 
 
 def begin(job: Job, store: Store) -> bool:

@@ -211,6 +211,8 @@ def _separate_draw(
     """One draw's estimates, unless the store holds all cells that would be made of them."""
     inputs = inputs_of(job, track, number)
     identity = inputs.estimate_id
+    if job.info.unavailable:
+        return DrawResult(Draw(inputs.seed, identity, None, None), {})
     if identity and all(
         cached_cells(metric, stems, stored, identity, track, number) is not None
         for metric, stems in metrics_to_score(job)
@@ -288,20 +290,21 @@ def _cells_of_draw(
     identity = result.draw.estimate_id
     for metric, stems in metrics_to_score(job):
         cached = cached_cells(metric, stems, stored, identity, track, number)
-        cells += cached or _score(metric, stems, loaded, track, number, result)
+        cells += cached or _score(metric, stems, job, loaded, track, number, result)
     return cells
 
 
 def _score(
     metric: Metric,
     stems: tuple[str, ...],
+    job: Job,
     loaded: LoadedTrack,
     track: TrackFacts,
     number: int,
     result: DrawResult,
 ) -> list[Cell]:
     started = time.perf_counter()
-    scores = _scores(metric, stems, loaded.references, result)
+    scores = _scores(metric, stems, loaded.references, result, job.info.unavailable)
     seconds = (time.perf_counter() - started) / len(stems)
     absent = Score.missing("failed: not returned")
     return [
@@ -321,9 +324,16 @@ def _score(
 
 
 def _scores(
-    metric: Metric, stems: tuple[str, ...], references: References, result: DrawResult
+    metric: Metric,
+    stems: tuple[str, ...],
+    references: References,
+    result: DrawResult,
+    unavailable: str = "",
 ) -> dict[str, dict[str, Score]]:
-    """Stem to value name to score: for every stem, whatever the metric does."""
+    """Stem to value name to score: for every stem, whatever the metric does.
+
+    ``unavailable``: why the system cannot run here, if it cannot.
+    """
 
     def everywhere(status: str) -> dict[str, dict[str, Score]]:
         return {stem: missing(status) for stem in stems}
@@ -332,6 +342,8 @@ def _scores(
         return {value.name: Score.missing(status) for value in metric.values}
 
     estimates = result.estimates or {}
+    if unavailable:
+        return everywhere(f"unavailable: {unavailable}")
     if result.draw.error:
         return everywhere(f"failed: {result.draw.error}")
     if reason := metric.available():

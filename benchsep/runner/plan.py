@@ -37,6 +37,11 @@ class Plan:
     unavailable: dict[str, str] = field(default_factory=dict)
     """Metric to the reason why it cannot be computed here."""
 
+    @property
+    def absent(self) -> dict[str, str]:
+        """Label of a system to the reason why it cannot run here."""
+        return {k: info.unavailable for k, (_, info) in self.systems.items() if info.unavailable}
+
 
 def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
@@ -145,7 +150,9 @@ def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, Sy
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
         # Folders and programs are cheap to ask, and their files are not part of the stamp.
-        known = old is not None and old[0] == stamp and Spec.parse(spec).name not in WHOLE_TEXT
+        # What was unavailable is asked again: a package that was installed is not in the stamp.
+        known = old is not None and old[0] == stamp and not old[1].unavailable
+        known = known and Spec.parse(spec).name not in WHOLE_TEXT
         info = old[1] if old and known else _info(spec, device)
         label = label_of(spec, info)
         if label in found:

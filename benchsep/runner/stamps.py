@@ -129,7 +129,14 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
     """
     info = SystemInfo(**entry)
     info = replace(info, stems=tuple(info.stems), options_in_name=tuple(info.options_in_name))
-    texts = (info.name, info.family, info.checkpoint, info.checkpoint_sha256, info.version)
+    texts = (
+        info.name,
+        info.family,
+        info.checkpoint,
+        info.checkpoint_sha256,
+        info.version,
+        info.unavailable,
+    )
     flags = (
         info.deterministic,
         info.needs_references,

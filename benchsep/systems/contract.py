@@ -58,6 +58,9 @@ class SystemInfo:
     """Changes whenever the output may change."""
     options: dict[str, Any] = field(default_factory=dict)
     """Every option that moves an output, as resolved (defaults included)."""
+    unavailable: str = ""
+    """Why it cannot run here, with the command that helps. A run then gives it a row of
+    ``unavailable`` cells with this reason, which is no failure; :meth:`System.separate` raises."""
     options_in_name: tuple[str, ...] = ("checkpoint",)
     """Options of the spec that ``name`` or ``checkpoint`` show already. The label of a run shows
     every other option that the spec gives, so that two variants never share a row."""

@@ -28,9 +28,9 @@ from torch import Tensor
 from benchsep._util.tensors import file_sha256
 from benchsep.audio import Audio, fit_length
 from tokensep.codec.codebooks import codebooks
-from tokensep.decode.render import Renderer, TokenSource, piece_samples
+from tokensep.decode.ceiling import Ceiling
+from tokensep.decode.render import Renderer, TokenSource
 from tokensep.dsp.stereo import SILENT, Stereo, rms
-from tokensep.dsp.windows import cross_faded
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.lm.conditioner import SSLEncoder
 from tokensep.lm.config import InferenceConfig
@@ -215,23 +215,4 @@ class TokenSep:
         ``level`` is the RMS of the mono mixture, which sets the gain as in :meth:`separate`
         (default: the stem's own). Channels are coded one by one.
         """
-        audio = Audio.of(stem, rate)
-        level = rms(audio.samples) if level is None else level
-        if min(level, rms(audio.samples)) < SILENT:
-            return np.zeros_like(audio.samples)
-        gain = self._gain(level)
-        with torch.no_grad():
-            channels = [self._through_codec(c) for c in self._to_model(audio, gain)]
-        return self._from_model(torch.cat(channels), rate, gain, audio.samples.shape[1])
-
-    def _through_codec(self, wave: Tensor) -> Tensor:
-        """``[T]`` → ``[1, T]`` through the codec, in cross-faded pieces to bound memory."""
-        window, overlap = piece_samples(self.config.frame_hop, self.config.frame_rate)
-        padded = torch.nn.functional.pad(wave, (0, window))
-
-        def piece(start: int, end: int) -> Tensor:
-            codes = self.codec.encode(padded[None, start:end].to(self.device))
-            decoded: Tensor = self.codec.decode(codes)
-            return decoded
-
-        return cross_faded(len(wave), window, overlap, piece)
+        return Ceiling(self.codec, self.config.loudness)(stem, rate, level)

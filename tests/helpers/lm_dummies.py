@@ -21,7 +21,7 @@ RATE, HOP, ENTRIES, SEMANTIC, ACOUSTIC = 8000, 320, 16, 2, 3
 class DummyCodec:
     """Each layer quantises the level of the frame in its own slice of ``HOP`` samples."""
 
-    rate, frame_hop, codebook_size = RATE, HOP, ENTRIES
+    rate, channels, frame_hop, codebook_size = RATE, 1, HOP, ENTRIES
     frame_rate = RATE / HOP
     semantic_layers, acoustic_layers = SEMANTIC, ACOUSTIC
 

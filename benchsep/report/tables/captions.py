@@ -88,6 +88,13 @@ def notes() -> list[str]:
     ]
 
 
+def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
+    """The systems that could not run, each with the reason and what helps."""
+    described = manifest.get("systems", {})
+    reasons = {s: described.get(s, {}).get("info", {}).get("unavailable", "") for s in systems}
+    return [f"{system}: {reason}." for system, reason in reasons.items() if reason]
+
+
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     """The badges of the columns' metrics, with their source, and which have none."""
     badge_of = {c: badge for c in columns if (badge := badges.badge(c))}

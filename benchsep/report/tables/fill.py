@@ -67,7 +67,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
         columns=columns,
         rows=rows,
         caption=tuple(captions.caption(spec.metrics, edition, content)),
-        notes=tuple(captions.notes()),
+        notes=(*captions.notes(), *captions.absent(edition.manifest, edition.systems)),
         warnings=tuple(_warnings(edition, spec, columns)),
         edition=edition.name,
     )

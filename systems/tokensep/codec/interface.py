@@ -2,10 +2,12 @@
 
 Conventions
 -----------
-Waves are float32 ``[B, T]`` at ``rate`` Hz, mono, nominal range +-1. Codes are int64. A token frame
-lasts ``frame_hop`` samples; ``encode`` pads on the right to a whole number of frames, so
-``F = ceil(T / frame_hop)``, and ``decode`` returns exactly ``F * frame_hop`` samples: cut to ``T``.
-Layer 0 of a stream is the coarsest.
+Waves are float32 ``[B, T]`` at ``rate`` Hz, mono, nominal range +-1; a codec whose ``channels`` is
+2 takes and returns ``[B, 2, T]``. Codes are int64. A token frame lasts ``frame_hop`` samples;
+``encode`` pads on the right to a whole number of frames, so ``F = ceil(T / frame_hop)``, and
+``decode`` returns exactly ``F * frame_hop`` samples: cut to ``T``.
+Layer 0 of a stream is the coarsest. A codec of overlapping chunks gives :class:`ChunkedCodes`: more
+frames than that, and at least ``T`` samples back.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from tokensep.errors import AudioError
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,23 @@ class Codes:
         return cls(acoustic=codes[:, semantic_layers:], semantic=codes[:, :semantic_layers])
 
 
+@dataclass(frozen=True)
+class ChunkedCodes(Codes):
+    """Tokens of overlapping chunks, each chunk's frames behind those of the chunk before it.
+
+    Attributes
+    ----------
+    chunks : how many; each has ``F / chunks`` frames.
+    scales : levels that the chunks were divided by, ``[B, chunks]``, or None. They are part of what
+        has to be transmitted and are no tokens.
+    spare : frames at the end of the last chunk that only fill it up.
+    """
+
+    chunks: int
+    scales: Tensor | None
+    spare: int
+
+
 class Codec(Protocol):
     """The part of :class:`tokensep.codec.model.HCodec` that others may rely on.
 
@@ -49,6 +70,7 @@ class Codec(Protocol):
     """
 
     rate: int
+    channels: int
     frame_hop: int
     frame_rate: float
     codebook_size: int
@@ -69,6 +91,22 @@ class Codec(Protocol):
 
     def save_checkpoint(self, folder: Path) -> None:
         """Write safetensors and JSON."""
+
+
+def check_wave(wave: Tensor, channels: int) -> None:
+    """A wave that a codec of so many channels can encode.
+
+    Raises
+    ------
+    AudioError
+        Wrong shape, no samples, or samples that are not finite.
+    """
+    expected = "[batch, samples]" if channels == 1 else f"[batch, {channels}, samples]"
+    fits = wave.ndim == 2 if channels == 1 else wave.ndim == 3 and wave.shape[1] == channels
+    if not fits or not wave.shape[-1]:
+        raise AudioError(f"expected a wave {expected}, got shape {tuple(wave.shape)}")
+    if not torch.isfinite(wave).all():
+        raise AudioError("the wave holds NaN or infinite samples: clean it first")
 
 
 def device_of(codec: Any) -> torch.device:

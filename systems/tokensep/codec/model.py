@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
-from tokensep.codec.interface import Codes
+from tokensep.codec.interface import Codes, check_wave
 from tokensep.codec.layers import (
     ChannelGroupNorm,
     Conv,
@@ -41,7 +41,7 @@ from tokensep.codec.layers import (
 from tokensep.codec.rvq import ResidualVQ
 from tokensep.codec.teacher import feature_width, make_teacher
 from tokensep.config import CodecConfig, load
-from tokensep.errors import AudioError, CheckpointError, ConfigError
+from tokensep.errors import CheckpointError, ConfigError
 
 TRAINING_STATISTICS = (".counts", ".sums")
 """Ends of the names of tensors that only training needs: running counts and sums of codebooks."""
@@ -257,6 +257,7 @@ class HCodec(nn.Module):
         )
         self.decoder = Decoder(c)
 
+    channels = 1
     rate = property(lambda self: self.config.rate)
     frame_hop = property(lambda self: self.config.frame_hop)
     frame_rate = property(lambda self: self.config.frame_rate)
@@ -292,10 +293,7 @@ class HCodec(nn.Module):
         AudioError
             Wrong shape, no samples, or samples that are not finite.
         """
-        if wave.ndim != 2 or not wave.shape[-1]:
-            raise AudioError(f"expected a wave [batch, samples], got shape {tuple(wave.shape)}")
-        if not torch.isfinite(wave).all():
-            raise AudioError("the wave holds NaN or infinite samples: clean it first")
+        check_wave(wave, self.channels)
         wave = torch.nn.functional.pad(wave, (0, -wave.shape[-1] % self.frame_hop))
         was = self.training
         self.eval()  # or encoding would move the codebooks

@@ -4,7 +4,8 @@ Options of a spec string (all text)
 -----------------------------------
 checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
 mode          ``generate``; ``oracle-tokens``: the true stems through the codec and back, the
-              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short);
+              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short), or on
+              the one that ``codec`` names (:mod:`tokensep.integration.ceiling`);
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
@@ -29,11 +30,12 @@ from benchsep._util.suggest import did_you_mean
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import UsageError
 from benchsep.systems.contract import SystemInfo
+from tokensep.integration.ceiling import CODEC_OPTIONS, CodecCeiling, codecs, load_ceiling
 from tokensep.lm.config import InferenceConfig, SamplingConfig, TokenSepConfig
 
 INFERENCE_OPTIONS = tuple(name for name in InferenceConfig.model_fields if name != "sampling")
 SAMPLING_OPTIONS = tuple(SamplingConfig.model_fields)
-OPTIONS_IN_NAME = ("checkpoint", "mode", "refine")
+OPTIONS_IN_NAME = ("checkpoint", "mode", "refine", "codec")
 """Options that the name or the checkpoint of a system shows; see ``SystemInfo``."""
 MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
@@ -44,7 +46,7 @@ LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 
 def load(
     checkpoint: str = "auto", mode: str = "generate", device: str = "cpu", **options: str
-) -> TokenSepSystem | TokenSepOracle | TokenSepInContext:
+) -> TokenSepSystem | TokenSepOracle | TokenSepInContext | CodecCeiling:
     """Token-generative separator: a codec and a language model over its tokens.
 
     Parameters
@@ -52,7 +54,7 @@ def load(
     checkpoint, mode : see the module.
     device : ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     options : fields of :class:`InferenceConfig` and :class:`SamplingConfig`, as text; an empty text
-        leaves the checkpoint's own value.
+        leaves the checkpoint's own value. With ``mode="oracle-tokens"``: ``codec`` and its options.
 
     Raises
     ------
@@ -66,12 +68,22 @@ def load(
     torch_device(device)
     if mode not in MODES:
         raise UsageError(f"tokensep: mode {mode!r}; expected {', '.join(MODES)}")
-    known = ["checkpoint", "mode", *INFERENCE_OPTIONS, *SAMPLING_OPTIONS]
+    known = ["checkpoint", "mode", *INFERENCE_OPTIONS, *SAMPLING_OPTIONS, *CODEC_OPTIONS]
     for option in options:
         if option not in known:
             raise UsageError(
                 f"system 'tokensep' has no option {option!r}{did_you_mean(option, known)}"
             )
+    of_codec = {name: options.pop(name) for name in CODEC_OPTIONS if name in options}
+    codec = of_codec.pop("codec", "mini")
+    if mode != "oracle-tokens" and (of_codec or codec != "mini"):
+        raise UsageError(
+            f"tokensep: codec={codec} is for mode=oracle-tokens; this LM has a codec of its own"
+        )
+    if codec != "mini":
+        return load_ceiling(codec, device, of_codec)
+    if of_codec:
+        raise UsageError(f"tokensep: codec=mini has no option {', '.join(sorted(of_codec))}")
     from tokensep.separator import TokenSep
 
     source = "mini" if checkpoint in ("auto", "mini") else checkpoint
@@ -82,6 +94,21 @@ def load(
     if mode == "oracle-context":
         return TokenSepInContext(model, inference)
     return TokenSepSystem(model, inference)
+
+
+def _listed() -> str:
+    """``mini; codecs: mini, dac (absent) …``: what ``benchsep list systems`` shows."""
+    states = (f"{name} (absent)" if reason else name for name, reason in codecs().items())
+    return f"mini; codecs: {', '.join(states)}"
+
+
+load.about = {  # type: ignore[attr-defined]
+    "family": "generative",
+    "licence": LICENCE,
+    "what": "token-generative separator: a codec and a language model over its tokens",
+    "checkpoints": _listed,
+    "parts": lambda: {f"codec {name}": reason for name, reason in codecs().items()},
+}
 
 
 def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConfig:

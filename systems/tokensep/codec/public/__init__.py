@@ -1,0 +1,1 @@
+"""Published codecs behind the ``Codec`` protocol: DAC, EnCodec, Mimi, by ``transformers``."""
