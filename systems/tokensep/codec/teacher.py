@@ -114,10 +114,11 @@ class HuggingFaceTeacher(nn.Module):
             try:
                 model = HubertModel.from_pretrained(config.name)
             except OSError as e:
+                reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
                 raise Unavailable(
-                    f"no HuBERT at {config.name!r} ({str(e)[:120]}): "
-                    "give teacher.name a local folder "
-                    "or a hub id that this machine can reach, or use teacher.kind 'mini'"
+                    f"no HuBERT at {config.name!r} ({reason}): where there is a network, "
+                    f"hf download {config.name}; or give teacher.name a local folder, or use "
+                    "teacher.kind 'mini'"
                 ) from e
         self.model: nn.Module = model.eval()
         self.dim = int(model.config.hidden_size)

@@ -50,7 +50,7 @@ def test_info_is_what_counting_every_tensor_gives(name):
     facts = json.loads(runner.invoke(cli.app, ["info", "--config", name, "--json"]).stdout)
     with torch.device("meta"):
         model = TokenLM(PRESETS[name])
-        codec = HCodec(config.PRESETS[name], teacher=describe._NoTeacher(config.PRESETS[name]))
+        codec = HCodec(config.PRESETS[name], teacher=describe.NoTeacher(config.PRESETS[name]))
     parts = facts["parameters"]
     assert parts["encoder"] == sum(p.numel() for p in model.encoder.parameters())
     assert parts["tables"] == model.tables.numel()
