@@ -33,6 +33,9 @@ class BSRoformer(msst.MsstSeparator):
         Chunks over each sample; by default the configuration's.
     zero_dc
         By default the configuration's, else true.
+    batch
+        Chunks that go through the model at once: more is faster on a GPU. Values then differ in
+        their last digits.
     """
 
     about: ClassVar[dict[str, Any]] = availability.about(
@@ -46,6 +49,7 @@ class BSRoformer(msst.MsstSeparator):
         overlap: str | int = "",
         zero_dc: str | bool = "",
         trust_pickle: str | bool = False,
+        batch: str | int = 1,
         *,
         device: str = "cpu",
     ) -> None:
@@ -70,6 +74,7 @@ class BSRoformer(msst.MsstSeparator):
             overlap=overlap,
             trust_pickle=trust_pickle,
             device=device,
+            batch=batch,
             zero_dc=None,
         )
         self.info.options.update(chosen)

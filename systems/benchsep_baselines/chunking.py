@@ -44,15 +44,18 @@ def demix(
     chunk: int,
     overlap: int,
     stems: int,
+    batch: int = 1,
 ) -> NDArray[np.float32]:
     """Overlap-add of ``model`` over ``mixture [2, T]``: ``[stems, 2, T]``.
 
     Parameters
     ----------
     model
-        Maps ``[2, chunk]`` to ``[stems, 2, chunk]``.
+        Maps ``[B, 2, chunk]`` to ``[B, stems, 2, chunk]``.
     overlap
         How many chunks cover each sample.
+    batch
+        Chunks given to the model at once, at most.
 
     Raises
     ------
@@ -68,13 +71,16 @@ def demix(
     length = padded.shape[1]
     total = np.zeros((stems, mixture.shape[0], length), np.float32)
     weight = np.zeros(length, np.float32)
-    for start in range(0, length, step):
-        part = padded[:, start : start + chunk]
-        frames = part.shape[1]
-        window = _window(chunk, first=start == 0, last=start + step >= length)[:frames]
-        estimate = model(_fill(part, chunk))
-        total[..., start : start + frames] += estimate[..., :frames] * window
-        weight[start : start + frames] += window
+    starts = range(0, length, step)
+    for first in range(0, len(starts), batch):
+        group = starts[first : first + batch]
+        parts = [padded[:, start : start + chunk] for start in group]
+        estimates = model(np.stack([_fill(part, chunk) for part in parts]))
+        for start, part, estimate in zip(group, parts, estimates, strict=True):
+            frames = part.shape[1]
+            window = _window(chunk, first=start == 0, last=start + step >= length)[:frames]
+            total[..., start : start + frames] += estimate[..., :frames] * window
+            weight[start : start + frames] += window
     with np.errstate(invalid="ignore", divide="ignore"):
         total /= weight  # in place: an hour of four stems is five gigabytes
     np.nan_to_num(total, copy=False, nan=0.0, posinf=0.0, neginf=0.0)

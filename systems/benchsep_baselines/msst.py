@@ -82,6 +82,7 @@ class MsstSeparator(Separator):
         overlap: str | int,
         trust_pickle: str | bool,
         device: str,
+        batch: str | int = 1,
         **declared: Any,
     ) -> None:
         self.device = torch_device(device)
@@ -90,6 +91,7 @@ class MsstSeparator(Separator):
         self.overlap = settings.overlap
         if overlap != "":
             self.overlap = whole("overlap", overlap, low=1, high=64)
+        self.batch = whole("batch", batch, low=1, high=256)
         model = build(dict(settings.arguments), found.config or found.weights)
         load_strictly(model, state, found.weights)
         self.model = model.to(self.device).eval()
@@ -110,6 +112,7 @@ class MsstSeparator(Separator):
                 "chunk": settings.chunk,
                 "overlap": self.overlap,
                 "precision": "float32",
+                **({"batch": self.batch} if self.batch > 1 else {}),
                 **({"stems": self.stems.folded} if self.stems.folded else {}),
                 **declared,
             },
@@ -123,16 +126,18 @@ class MsstSeparator(Separator):
             chunk=self.settings.chunk,
             overlap=self.overlap,
             stems=len(self.settings.instruments),
+            batch=self.batch,
         )
         return dict(zip(self.settings.instruments, stems, strict=True))
 
-    def _forward(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _forward(self, chunks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``[B, 2, chunk]`` → ``[B, stems, 2, chunk]``."""
         import torch
 
         with torch.inference_mode():
-            estimate = self.model(torch.from_numpy(chunk[None]).to(self.device))[0]
+            estimate = self.model(torch.from_numpy(chunks).to(self.device))
         out: NDArray[np.float32] = estimate.float().cpu().numpy()
-        return out[None] if out.ndim == 2 else out  # a single-stem model drops the stem axis
+        return out[:, None] if out.ndim == 3 else out  # a single-stem model drops the stem axis
 
 
 def find(name: str, checkpoint: str, config: str) -> Found:

@@ -37,6 +37,7 @@ class SCNet(msst.MsstSeparator):
         config: str = "",
         overlap: str | int = "",
         trust_pickle: str | bool = False,
+        batch: str | int = 1,
         *,
         device: str = "cpu",
     ) -> None:
@@ -48,6 +49,7 @@ class SCNet(msst.MsstSeparator):
             overlap=overlap,
             trust_pickle=trust_pickle,
             device=device,
+            batch=batch,
             normalize=False,
         )
         self.info.options["normalize"] = self.settings.normalize
@@ -62,10 +64,10 @@ class SCNet(msst.MsstSeparator):
         stems = super()._estimate((mixture - mean) / deviation, seed)
         return {stem: samples * deviation + mean for stem, samples in stems.items()}
 
-    def _forward(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _forward(self, chunks: NDArray[np.float32]) -> NDArray[np.float32]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*window.*", category=UserWarning)
-            return super()._forward(chunk)
+            return super()._forward(chunks)
 
 
 def _build(arguments: dict[str, Any], path: Path) -> Any:

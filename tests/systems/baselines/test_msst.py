@@ -131,12 +131,18 @@ def position_dependent(stems):
     return model
 
 
+def batched(model):
+    """A model of one chunk as one of several."""
+    return lambda parts: np.stack([model(part) for part in parts])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("overlap", [1, 2, 3, 4])
 @pytest.mark.parametrize("frames", [120, 1000, 1501, 2000, 2999, 5000])
-def test_chunking_equals_upstreams(frames, overlap):
+def test_chunking_equals_upstreams(frames, overlap, batch):
     mix = np.random.default_rng(frames).normal(size=(2, frames)).astype(np.float32)
     model = position_dependent(3)
-    ours = demix(model, mix, chunk=1000, overlap=overlap, stems=3)
+    ours = demix(batched(model), mix, chunk=1000, overlap=overlap, stems=3, batch=batch)
     theirs = naive_demix(model, mix, 1000, overlap, 3)
     if frames == 1000 and overlap == 1:  # the documented deviation: 0/0 at the very end
         assert theirs[..., -1].max() == 0
@@ -148,13 +154,15 @@ def test_chunking_equals_upstreams(frames, overlap):
 @pytest.mark.parametrize("overlap", [2, 4])
 def test_a_model_that_does_nothing_gives_the_mixture_back(frames, overlap):
     mix = np.random.default_rng(1).normal(size=(2, frames)).astype(np.float32)
-    out = demix(lambda part: part[None], mix, chunk=1000, overlap=overlap, stems=1)
+    out = demix(lambda parts: parts[:, None], mix, chunk=1000, overlap=overlap, stems=1)
     np.testing.assert_allclose(out[0], mix, rtol=2e-6, atol=1e-6)
 
 
 def test_chunks_without_a_step_are_refused():
     with pytest.raises(UsageError, match="leave no step"):
-        demix(lambda part: part[None], np.ones((2, 9), np.float32), chunk=4, overlap=5, stems=1)
+        demix(
+            lambda parts: parts[:, None], np.ones((2, 9), np.float32), chunk=4, overlap=5, stems=1
+        )
 
 
 # --- loading ---------------------------------------------------------------------------------
@@ -176,6 +184,18 @@ def test_a_checkpoint_gives_the_upstream_models_output(tmp_path, piece, under):
     for stem, expected in zip(SOURCES, theirs, strict=True):
         np.testing.assert_allclose(ours[stem].samples, expected, atol=1e-6)
     assert list(ours) == list(STEMS)
+
+
+def test_chunks_in_batches_give_the_same_stems(tmp_path, piece):
+    path = write_pair(tmp_path, roformer_class(), ROFORMER, config_of(ROFORMER))
+    one, three = (BSRoformer(checkpoint=str(path), batch=batch) for batch in (1, 3))
+    assert "batch" not in one.info.options and three.info.options["batch"] == 3
+    sizes, model = [], three.model
+    three.model = lambda x: sizes.append(len(x)) or model(x)
+    ours, theirs = three.separate(piece, seed=0), one.separate(piece, seed=0)
+    assert max(sizes) == 3
+    for stem in STEMS:
+        np.testing.assert_allclose(ours[stem].samples, theirs[stem].samples, atol=1e-5)
 
 
 def test_the_lowest_bin_is_a_declared_choice(roformer, piece):
