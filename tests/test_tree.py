@@ -57,7 +57,7 @@ LAYERS = {
     """,
     "benchsep_training": """
         __init__ loop
-        batches budget checkpoint ema guard logs monitor processes schedule seeds
+        batches budget checkpoint ema guard logs monitor once processes schedule seeds
     """,
 }
 PLUGINS = ("tokensep", "benchsep_baselines", "benchsep_training")

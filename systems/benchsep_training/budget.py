@@ -3,8 +3,8 @@
 Conventions
 -----------
 Times are in seconds and count all resumptions of a training. Under several processes all of them
-use the times of rank 0 (see :class:`benchsep_training.loop.Loop`), so that they stop, validate and
-save at the same step.
+use the times of rank 0, read every few steps (see :class:`benchsep_training.loop.Loop`), so that
+they stop, validate and save at the same step.
 """
 
 from __future__ import annotations

@@ -18,8 +18,12 @@ Files in the folder of a training
 
 Several processes
 -----------------
-Rank 0 writes files and validates, and its clock counts for all: what depends on time (progress,
-validation, saving) is decided there, so that no process takes a step that another does not take.
+Rank 0 writes files. Each process validates its share of the validation data, and the sums are
+added up: see :meth:`Loop.validate`. Where anything depends on time (the budget, validation, saving)
+the clock of rank 0 counts for all, so that no process takes a step that another does not take. It
+is read and sent, as two numbers, every :data:`CLOCK_STEPS` steps; between two readings the last one
+counts: the learning rate then moves in stairs, and a training ends up to that many steps late. With
+bounds in steps alone nothing but gradients is sent in a step.
 """
 
 from __future__ import annotations
@@ -50,6 +54,9 @@ from benchsep_training.schedule import WarmupCosine
 Parts = dict[str, dict[str, Tensor]]
 
 EVERY_100_STEPS = Every(steps=100)
+CLOCK_STEPS = 10
+"""Steps between two readings of the common clock of several processes; one process reads its own
+after every step."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,11 @@ class Loop(ABC):
         """Prepare a new training (not a resumed one), before its first step."""
 
     def validate(self) -> dict[str, Any] | None:
-        """Scores of ``model``, which holds the averaged weights; None without validation data."""
+        """Scores of ``model``, which holds the averaged weights; None without validation data.
+
+        Every process calls it. It must return the same on all of them: the scores of all data, of
+        which a process need compute its share only (:meth:`Processes.total`).
+        """
         return None
 
     def score(self, result: dict[str, Any]) -> float:
@@ -160,7 +171,7 @@ class Loop(ABC):
         return float(result["loss"])
 
     def save_best(self) -> None:  # noqa: B027
-        """Keep ``model``, which holds the averaged weights of the best validation so far."""
+        """Keep ``model``, which holds the averaged weights of the best validation; on rank 0."""
 
     def export(self) -> None:  # noqa: B027
         """Write what the training is for; called once at its end, on rank 0."""
@@ -233,8 +244,13 @@ class Loop(ABC):
         return self.settings.budget.progress(self.spent)
 
     def _read_clock(self) -> None:
-        spent = self.stopwatch.read(self.step)
-        self.spent = self.processes.from_first(spent) if self.settings.timed else spent
+        own = self.stopwatch.read(self.step)
+        if self.processes.count == 1 or not self.settings.timed:
+            self.spent = own
+        elif self.step % CLOCK_STEPS == 0:
+            times = torch.tensor([own.cpu, own.wall], dtype=torch.float64)
+            cpu, wall = self.processes.tensor_from_first(times).tolist()
+            self.spent = Spent(self.step, cpu, wall)
 
     def update(self) -> dict[str, float]:
         """One optimizer step; returns the values to log."""
@@ -281,14 +297,11 @@ class Loop(ABC):
     def evaluate(self) -> dict[str, Any]:
         """Validate the averaged weights, once for each step; keep the best.
 
-        Rank 0 computes and the others wait. The row is written last: it says that all of it was
-        done, so that a run killed before it does it again.
+        The row is written last: it says that all of it was done, so that a run killed before it
+        does it again.
         """
-        row = self._evaluate() if self.processes.rank == 0 else {}
-        return self.processes.from_first(row)
-
-    def _evaluate(self) -> dict[str, Any]:
-        done = self.valid_log.row_of(self.step)
+        first = self.processes.rank == 0
+        done = self.processes.from_first(self.valid_log.row_of(self.step) if first else None)
         if done is not None:
             return done
         if self.ema is None:
@@ -299,7 +312,8 @@ class Loop(ABC):
         row: dict[str, Any] = {"step": self.step}
         if result is not None:
             row |= {"cpu_seconds": round(self.spent.cpu, 1), **result}
-            self.valid_log.write(row)
+            if first:
+                self.valid_log.write(row)
             self.monitor.valid(self.step, result)
         return row
 
@@ -308,7 +322,8 @@ class Loop(ABC):
         result = self.validate()
         if result is not None and (score := self.score(result)) < self.best:
             self.best = score
-            self.save_best()
+            if self.processes.rank == 0:
+                self.save_best()
         self.model.train()
         return result
 

@@ -95,7 +95,7 @@ class Processes:
             self.accelerator.backward(loss)
 
     def gather(self, item: T) -> list[T]:
-        """``item`` of every process, by rank."""
+        """``item`` of every process, by rank. Slow, as it is pickled: for checkpoints only."""
         if self.count == 1:
             return [item]
         items: list[Any] = [None] * self.count
@@ -103,12 +103,36 @@ class Processes:
         return items
 
     def from_first(self, item: T) -> T:
-        """``item`` of rank 0, on every rank: one process decides for all."""
+        """``item`` of rank 0, on every rank. Slow, as it is pickled: never in every step."""
         if self.count == 1:
             return item
         items: list[Any] = [item]
         torch.distributed.broadcast_object_list(items, src=0)
         return items[0]  # type: ignore[no-any-return]
+
+    def tensor_from_first(self, tensor: Tensor) -> Tensor:
+        """``tensor`` of rank 0, on every rank; on the others it gives shape and type."""
+        if self.count == 1:
+            return tensor
+        sent = tensor.to(self.device, copy=True)
+        torch.distributed.broadcast(sent, src=0)
+        return sent.to(tensor.device)
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Sum of ``tensor`` over the processes."""
+        if self.count == 1:
+            return tensor
+        summed = tensor.to(self.device, copy=True)
+        torch.distributed.all_reduce(summed)
+        return summed.to(tensor.device)
+
+    def totals(self, values: dict[str, float]) -> dict[str, float]:
+        """Sums over the processes, by name; a process that lacks a name counts as 0."""
+        if self.count == 1:
+            return values
+        names = sorted(set().union(*self.gather(list(values))))
+        own = torch.tensor([values.get(name, 0.0) for name in names], dtype=torch.float64)
+        return dict(zip(names, self.total(own).tolist(), strict=True))
 
     def wait(self) -> None:
         """Until every process is here."""

@@ -254,6 +254,7 @@ class CodecTrainConfig(Strict):
     continuous_steps: int = 200
     """Steps without quantisation before the codebooks start (by k-means on the latents)."""
     cpu_minutes: float | None = None
+    wall_minutes: float | None = None
     max_steps: int = 1_000_000
     save_every: int = 100
     eval_every: int = 200

@@ -169,13 +169,23 @@ class ResidualVQ(nn.Module):
 
 
 def perplexity(codes: Tensor, size: int) -> Tensor:
-    """Effective number of entries used, 1 to ``size``: ``[B, K, F]`` → ``[K]``.
+    """Effective number of entries used, 1 to ``size``: ``[B, K, F]`` → ``[K]``."""
+    return perplexity_of_counts(use_counts(codes, size))
 
-    ``exp(H)`` with the entropy ``H = -sum_v p_v log p_v`` of the entries' shares.
+
+def use_counts(codes: Tensor, size: int) -> Tensor:
+    """How often each entry is used: ``[B, K, F]`` → float64 ``[K, size]``."""
+    layers = codes.transpose(0, 1).flatten(1)  # [K, B F]
+    return torch.stack([torch.bincount(layer, minlength=size).double() for layer in layers])
+
+
+def perplexity_of_counts(counts: Tensor) -> Tensor:
+    """``exp(H)`` with the entropy ``H = -sum_v p_v log p_v`` of the entries' shares.
+
+    ``[K, V]`` → ``[K]``.
     """
     out = []
-    for layer in range(codes.shape[1]):
-        share = torch.bincount(codes[:, layer].flatten(), minlength=size).double()
-        share = share / share.sum()
+    for layer in counts:
+        share = layer / layer.sum()
         out.append(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
     return torch.stack(out)

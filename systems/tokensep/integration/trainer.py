@@ -83,14 +83,13 @@ class TokenSepTrainer:
         One function, because each step needs the results of most steps before it.
         """
         import torch
-        from filelock import FileLock
 
         from tokensep import config as configs
         from tokensep.codec.interface import device_of
         from tokensep.codec.model import HCodec
         from tokensep.codec.teacher import feature_width
         from tokensep.lm.config import LMTrainConfig, TokenSepConfig
-        from tokensep.train import lm, token_sources
+        from tokensep.train import lm
         from tokensep.train.cache import fingerprint
         from tokensep.train.data import StemStore, musdb_folders
         from tokensep.train.fitting import fit_config
@@ -105,18 +104,14 @@ class TokenSepTrainer:
             config = config.model_copy(update={"encoder": encoder})
         train = configs.load(LMTrainConfig, dict(resolved["train"]))
         config = fit_config(config, codec)
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / "audio.lock"):
-            folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]
-            files = list(musdb_folders(folders))
-            audio = cache / f"audio-{_mark(fingerprint(files), config.rate)}"
-            store = StemStore.build(audio, files, config.rate)
+        folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]
+        files = list(musdb_folders(folders))
+        audio = cache / f"audio-{_mark(fingerprint(files), config.rate)}"
+        store = StemStore.build(audio, files, config.rate)
         facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
         facts += [resolved["shards_mark"]] if "shards" in resolved else []
         shards = shards_in(Path(resolved["shards"])) if "shards" in resolved else []
         encoded = cache / f"bank-{_mark(audio.name, *facts, train.seed, train.variants)}"
-        with FileLock(f"{encoded}.lock"):
-            token_sources.load_datasets(store, shards, codec, config, train, encoded)
         result = lm.train_lm(
             folder / "training",
             codec=codec,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from benchsep_training import checkpoint
+from benchsep_training.batches import Turn
 from benchsep_training.guard import NonFiniteGuard
 from benchsep_training.loop import Parts, bare
 from benchsep_training.processes import Processes
@@ -40,20 +41,31 @@ class Adversary:
         self.objective, self.optimizer = processes.wrap(self.model, optimizer)
         self.guard = NonFiniteGuard(f"{folder}, discriminators")
 
-    def step(self, real: Tensor, fake: Tensor, rate: float, step: int) -> float:
-        """One step of the discriminators on waves ``[B, T]``; returns their loss."""
+    def step(self, real: Tensor, fake: Tensor, turn: Turn, rate: float) -> float:
+        """One batch of waves ``[B, T]`` for the discriminators; returns their loss.
+
+        Their gradients add up over the batches of a step as the codec's do. They move with the
+        last one, so that the codec's losses of the batches before see them as they were.
+        """
+        pieces = self.config.accumulate
+        last = turn.piece + 1 == pieces
+        self.model.requires_grad_(True)
+        with self.processes.accumulating(self.objective, last=last):
+            # One pass over both: gradient averaging between processes allows only one a batch.
+            outputs = self.objective(torch.cat([real, fake.detach()]))
+            loss = discriminator_loss(*split_real_fake(outputs))
+            self.processes.backward(loss / pieces)
+        if last:
+            self._move(rate, turn.step)
+        return float(loss.detach())
+
+    def _move(self, rate: float, step: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.model.requires_grad_(True)
-        # One pass over both: gradient averaging between processes allows only one pass a step.
-        outputs = self.objective(torch.cat([real, fake.detach()]))
-        loss = discriminator_loss(*split_real_fake(outputs))
-        self.processes.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if self.guard.accepts(float(norm), step + 1):
             self.optimizer.step()
         self.optimizer.zero_grad()
-        return float(loss.detach())
 
     def generator_losses(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Adversarial and feature-matching loss of the codec; the discriminators stay fixed."""

@@ -2,10 +2,10 @@
 
 Conventions
 -----------
-The cosine of the learning rate follows the larger of steps and CPU time over their budgets; with a
-step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by k-means
-after ``continuous_steps`` steps without quantisation. Exported is the moving average (EMA) at the
-validation with the lowest spectral loss.
+The cosine of the learning rate follows the largest of steps, CPU and wall time over their budgets;
+with a step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by
+k-means after ``continuous_steps`` steps without quantisation. Exported is the moving average (EMA)
+at the validation with the lowest spectral loss.
 
 Written to the work folder, besides what :mod:`benchsep_training.loop` writes: ``best``.
 """
@@ -32,7 +32,7 @@ from torch import Tensor
 from tokensep.codec.layers import same_stft
 from tokensep.codec.losses import SpectralLoss
 from tokensep.codec.model import HCodec
-from tokensep.codec.rvq import perplexity
+from tokensep.codec.rvq import perplexity_of_counts, use_counts
 from tokensep.config import CodecConfig, CodecTrainConfig, Strict, load
 from tokensep.errors import CheckpointError
 from tokensep.train.adversary import Adversary
@@ -58,7 +58,7 @@ def adamw(config: CodecTrainConfig, parameters: list[torch.nn.Parameter]) -> tor
 def loop_settings(config: CodecTrainConfig) -> LoopSettings:
     """The loop's part of the configuration."""
     return LoopSettings(
-        budget=Budget(config.max_steps, config.cpu_minutes),
+        budget=Budget(config.max_steps, config.cpu_minutes, config.wall_minutes),
         schedule=WarmupCosine(config.lr, config.warmup, config.lr_min / config.lr),
         clip=config.clip,
         accumulate=config.accumulate,
@@ -128,7 +128,9 @@ class CodecTrainer(Loop):
         decoder, c = self.model.decoder, self.model.config
         waves = torch.cat(list(self.more_batches(START_BATCHES)))
         spectrum = same_stft(waves, c.n_fft, c.hop, decoder.window)  # [B, frames, bins]
-        decoder.start_at(torch.log(spectrum.abs().clamp_min(1e-5)).mean((0, 1)))
+        mean = torch.log(spectrum.abs().clamp_min(1e-5)).mean((0, 1))  # [bins]
+        # the same start on every process: their weights stay equal only if they begin equal
+        decoder.start_at(self.processes.total(mean) / self.processes.count)
         self.ema = Ema(self.model, self.config.ema)
 
     @torch.no_grad()
@@ -147,9 +149,9 @@ class CodecTrainer(Loop):
         """Loss of the next batch; the discriminators, if any, take their step first."""
         if piece == 0 and self.step == self.config.continuous_steps:
             self.start_codebooks()
-        return self.loss_of(self.batch(piece))
+        return self.loss_of(self.batch(piece), piece)
 
-    def loss_of(self, wave: Tensor) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss_of(self, wave: Tensor, piece: int = 0) -> tuple[Tensor, dict[str, float | Tensor]]:
         """``L = L_spectral + commit * L_commit + semantic * L_semantic + adversarial terms``."""
         weights = self.config.losses
         out = self.objective(wave, quantise=self.step >= self.config.continuous_steps)
@@ -157,7 +159,9 @@ class CodecTrainer(Loop):
         total = self.spectral.total(terms)
         total = total + weights.commit * out.commit + weights.semantic * out.semantic
         if self.adversary is not None and self.step >= weights.discriminator_start:
-            terms["discriminators"] = self.adversary.step(wave, out.wave, self.rate, self.step)
+            terms["discriminators"] = self.adversary.step(
+                wave, out.wave, self.turn(piece), self.rate
+            )
             adversarial, matching = self.adversary.generator_losses(wave, out.wave)
             total = total + weights.adversarial * adversarial + weights.feature_match * matching
             terms |= {"adversarial": adversarial, "feature_match": matching}
@@ -167,7 +171,7 @@ class CodecTrainer(Loop):
         """Loss terms and codebook use over one crop of each validation stem."""
         if self.valid is None:
             return None
-        return validate(self.model, self.spectral, self.valid)
+        return validate(self.model, self.spectral, self.valid, self.processes)
 
     def score(self, result: dict[str, Any]) -> float:
         """The weighted spectral loss."""
@@ -207,32 +211,39 @@ class CodecTrainer(Loop):
 
 @torch.no_grad()
 def validate(
-    codec: HCodec, spectral: SpectralLoss, valid: StemStore | HeldOut, seconds: float = 3.0
+    codec: HCodec,
+    spectral: SpectralLoss,
+    valid: StemStore | HeldOut,
+    processes: Processes,
+    seconds: float = 3.0,
 ) -> dict[str, float]:
     """Loss terms and codebook use over the middle of each validation stem.
 
-    Each term is a mean over all stems under its name, and over one stem under ``term_stem``.
+    Each term is a mean over all stems under its name, and over one stem under ``term_stem``. Each
+    process takes its share of the stems; all return the result of all stems.
     """
     device = next(codec.parameters()).device
     length = round(seconds * codec.frame_rate) * codec.frame_hop
     sums: dict[str, float] = {}
-    codes: dict[str, list[Tensor]] = {"acoustic": [], "semantic": []}
-    for source in valid.sources:
+    layers = {"acoustic": codec.acoustic_layers, "semantic": codec.semantic_layers}
+    used = {n: torch.zeros(k, codec.codebook_size).double() for n, k in layers.items()}
+    for source in valid.sources[processes.rank :: processes.count]:
         start = max(0, (source.audio.shape[1] - length) // 2)
         piece = source.audio[:, start : start + length].astype(np.float32).mean(0) / 32768
         wave = torch.from_numpy(piece)[None].to(device)
         encoded = codec.encode(wave)
-        for name in codes:
-            codes[name].append(getattr(encoded, name)[0])  # [K, F]
-        terms = spectral(codec.decode(encoded), wave)
+        for name, counts in used.items():
+            counts += use_counts(getattr(encoded, name), codec.codebook_size).cpu()
+        decoded = codec.decode(encoded)[:, : wave.shape[-1]]  # a short stem is padded to frames
+        terms = spectral(decoded, wave)
         for name, value in terms.items():
             for key in (name, f"{name}_{source.stem}"):
                 sums[key] = sums.get(key, 0.0) + float(value)
-    count = len(valid.sources)
+    sums, count = processes.totals(sums), len(valid.sources)
     stems = len({s.stem for s in valid.sources})
     result = {k: v / (count / stems if k.count("_") else count) for k, v in sums.items()}
-    for name, parts in codes.items():
-        use = perplexity(torch.cat(parts, 1)[None], codec.codebook_size)
+    for name, counts in used.items():
+        use = perplexity_of_counts(processes.total(counts))
         result |= {f"perplexity_{name}_{i}": float(v) for i, v in enumerate(use)}
     return result
 

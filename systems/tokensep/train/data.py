@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from benchsep_training import once
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -181,27 +182,33 @@ class StemStore:
     ) -> StemStore:
         """Decode ``files`` to stereo int16 and write the folder (kept if it is complete).
 
+        Of several processes one decodes and the others wait (:mod:`benchsep_training.once`).
+
         Raises
         ------
         DataError
             there are no files, one cannot be read, or the folder holds those of other files.
         """
         files = list(files)
+        if not files:
+            raise DataError(f"no recordings to put into {folder}: expected MUSDB files or audio")
         facts = {"files": cache.fingerprint(files), "rate": rate}
-        if cache.is_ready(folder, facts):
-            return cls(folder)
-        cache.declare(folder, facts)
+
+        def make() -> None:
+            cache.declare(folder, facts)
+            cls._write(folder, files, rate)
+
+        once.prepare(folder, lambda: cache.is_ready(folder, facts), make)
+        return cls(folder)
+
+    @staticmethod
+    def _write(folder: Path, files: list[tuple[str, str, Path, int]], rate: int) -> None:
         try:
             entries = _decode_all(folder / "audio.npy", files, rate)
-            if not entries:
-                raise DataError(
-                    f"no recordings to put into {folder}: expected MUSDB files or audio"
-                )
             # Last and whole: a folder with an index is complete.
             write_atomically(folder / cache.INDEX, json.dumps({"rate": rate, "sources": entries}))
         except (OSError, StoreError) as error:
             raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
-        return cls(folder)
 
     def of(self, stem: str) -> list[Source]:
         """The sources of one stem."""

@@ -36,20 +36,10 @@ from tokensep.train.batches import LMBatch
 from tokensep.train.data import StemStore, musdb_folders
 from tokensep.train.fitting import fit_config
 from tokensep.train.objective import Objective, mixture_latents, validate
+from tokensep.train.optimizer import make_optimizer
 from tokensep.train.pseudo_labels import shards_in
 from tokensep.train.token_dataset import Crop
 from tokensep.train.token_sources import Tokens, encoded_data, stream_data
-
-
-def make_optimizer(model: TokenLM, train: LMTrainConfig) -> torch.optim.AdamW:
-    """AdamW; parameters of one dimension (gains of norms, most biases) are not decayed."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": train.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=train.lr, betas=train.betas, fused=True)
 
 
 def loop_settings(train: LMTrainConfig) -> LoopSettings:
@@ -132,7 +122,7 @@ class LMTrainer(Loop):
         if not self.valid:
             return None
         objective = Objective(self.model, self.train).to(self.processes.device)
-        return validate(objective, self.valid, self.codec)
+        return validate(objective, self.valid, self.codec, self.processes)
 
     def save_best(self) -> None:
         """Write the averaged weights to ``best``."""

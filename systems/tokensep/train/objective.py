@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from benchsep_training.processes import Processes
 from torch import Tensor, nn
 
 from tokensep.lm import losses
@@ -87,13 +88,20 @@ def mixture_latents(codec: Any, wave: Tensor, config: TokenSepConfig) -> Tensor 
 
 
 @torch.no_grad()
-def validate(objective: Objective, crops: list[Crop], codec: Any, batch: int = 6) -> dict[str, Any]:
-    """Teacher-forced NLL and accuracy over fixed crops: weighted, per layer, per stem."""
+def validate(
+    objective: Objective, crops: list[Crop], codec: Any, processes: Processes, batch: int = 6
+) -> dict[str, Any]:
+    """Teacher-forced NLL and accuracy over fixed crops: weighted, per layer, per stem.
+
+    Each process takes its share of the crops; all return the result of all crops.
+    """
     objective.eval()
-    config, total, error = objective.model.config, 0, 0.0
+    config = objective.model.config
+    # sums over crops: NLL [S, K], accuracy [S, K], (latent error, crops)
     nll = torch.zeros(len(config.stems), config.layers)
     accuracy = torch.zeros_like(nll)
-    device = objective.weights.device
+    error, total = 0.0, 0
+    device, crops = objective.weights.device, crops[processes.rank :: processes.count]
     for at in range(0, len(crops), batch):
         wave, codes = (t.to(device) for t in stacked(crops[at : at + batch]))
         _, nll_of_batch, hits = objective(wave, codes, mixture_latents(codec, wave, config))
@@ -103,7 +111,8 @@ def validate(objective: Objective, crops: list[Crop], codec: Any, batch: int = 6
         error += float(objective.error) * len(wave)
         total += len(wave)
     objective.train()
-    nll, accuracy = nll / total, accuracy / total
+    error, total = processes.total(torch.tensor([error, total], dtype=torch.float64)).tolist()
+    nll, accuracy = processes.total(nll) / total, processes.total(accuracy) / total
     return {
         "latent_error": round(error / total, 4),
         "loss": float(losses.weighted_nll(nll, objective.weights.cpu())),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchsep_training import once
 from benchsep_training.batches import BatchSource
 from benchsep_training.processes import Processes
 from torch import Tensor
@@ -43,16 +44,21 @@ class TokenSource:
     def load(self, name: str, songs: Iterable[Song], variants: int, **more: Any) -> TokenDataset:
         """The data set ``name``, encoded now if it is not there yet.
 
+        Of several processes one encodes and the others wait (:mod:`benchsep_training.once`).
+
         Raises
         ------
         DataError
             The folder holds data made from other songs, shards, codec or settings.
         """
         folder, source = self.folder / name, {**self.source, "variants": variants, **more}
-        if not cache.is_ready(folder, source):
+
+        def make() -> None:
             cache.declare(folder, source)
             clips = encode_songs(songs, self.codec, self.config, variants=variants, seed=self.seed)
             write_clips(folder, clips, silence_codes(self.codec, self.config))
+
+        once.prepare(folder, lambda: cache.is_ready(folder, source), make)
         return TokenDataset.load(folder, self.config)
 
 

@@ -14,7 +14,7 @@ from tokensep.lm.config import PRESETS, LMTrainConfig
 from tokensep.lm.model import TokenLM
 from tokensep.plan import costs, report
 from tokensep.plan.rates import Rates, rates_of
-from tokensep.train.lm import make_optimizer
+from tokensep.train.optimizer import make_optimizer
 from typer.testing import CliRunner
 
 from tests.helpers.lm_dummies import tiny_config

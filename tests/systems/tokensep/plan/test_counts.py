@@ -114,6 +114,7 @@ def test_the_codec_s_backward_pass_costs_twice_its_forward_pass() -> None:
 
 def test_passes_of_the_discriminators(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """The adversary's two passes of a training step, against one pass over one wave."""
+    from benchsep_training.batches import Turn
     from benchsep_training.processes import Processes
 
     losses = LossConfig(
@@ -123,7 +124,7 @@ def test_passes_of_the_discriminators(tmp_path) -> None:  # type: ignore[no-unty
     real, latent = torch.randn(1, 4000), torch.zeros(1, 4000, requires_grad=True)
     with FlopCounterMode(display=False, custom_mapping=counts.FORMULAS) as counter:
         fake = latent + torch.randn(1, 4000)
-        adversary.step(real, fake, 1e-4, 0)
+        adversary.step(real, fake, Turn(0, 0), 1e-4)
         adversarial, matching = adversary.generator_losses(real, fake)
         (adversarial + matching).backward()
     one = counts.count_discriminators(losses, 4000, "no")

@@ -411,6 +411,24 @@ def test_discriminators_whose_loss_is_nan_at_every_step_end_the_training(
     assert not (tmp_path / "out").exists()
 
 
+def test_discriminators_move_once_a_step_by_the_gradients_of_all_its_batches(
+    store: StemStore, tmp_path: Path
+) -> None:
+    big = make_trainer(store, tmp_path / "a", losses=ADVERSARIAL, batch=4)
+    two = make_trainer(store, tmp_path / "b", losses=ADVERSARIAL, batch=2, accumulate=2)
+    crops = big.batch(0)
+    two.batch = lambda piece: crops[2 * piece :][:2]  # type: ignore[method-assign]
+    moved = []
+    for trainer in (big, two):
+        assert trainer.adversary is not None
+        trainer.model.train()
+        trainer.update()
+        moved.append(dict(trainer.adversary.model.named_parameters()))
+    for name, weights in moved[0].items():
+        # Adam's first step is lr x sign of the gradient: two steps would be twice as far
+        torch.testing.assert_close(weights, moved[1][name], atol=2e-6, rtol=1e-4, msg=name)
+
+
 def lose_hubert(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     whole = HubertTrainer.loss
 
