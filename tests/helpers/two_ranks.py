@@ -26,8 +26,9 @@ from tokensep.lm.model import TokenLM
 from tokensep.train.batches import TokenBatches
 from tokensep.train.codec import CodecTrainer, crop_length
 from tokensep.train.data import STEMS, Source
+from tokensep.train.encoding import store_songs
 from tokensep.train.lm import LMTrainer, train_lm
-from tokensep.train.token_dataset import TokenDataset, store_songs
+from tokensep.train.token_dataset import TokenDataset
 
 from tests.helpers.codec_dummies import TINY
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
