@@ -449,11 +449,17 @@ def pickle_seeds(work: Path) -> list[bytes]:
 def read_pickle(path: Path) -> object:
     from benchsep_baselines.htdemucs import load_model
     from benchsep_baselines.msst import Found, read_pair
+    from tokensep.codec.hcodec2.weights import read_state
 
     config = path.parent / "c.yaml"
     config.write_text("model: {}\naudio: {chunk_size: 9}\ntraining: {instruments: [vocals]}\n")
     found = Found("x", path, config, "", "")
-    result = _all((lambda: read_pair(found, trust_pickle=False), lambda: load_model(path)))
+    readers = (
+        lambda: read_pair(found, trust_pickle=False),
+        lambda: load_model(path),
+        lambda: read_state(path),
+    )
+    result = _all(readers)
     assert not (path.parents[1] / "EXECUTED").exists(), "a checkpoint ran code"
     return result
 
@@ -477,6 +483,7 @@ def config_seeds(work: Path) -> list[bytes]:
 
 def read_config(path: Path) -> object:
     from benchsep_baselines.msst import read_yaml, settings_of
+    from tokensep.codec.hcodec2.settings import read_settings
     from tokensep.config import CodecTrainConfig
     from tokensep.config import load as load_config
     from tokensep.lm.config import TokenSepConfig
@@ -485,6 +492,7 @@ def read_config(path: Path) -> object:
         lambda: settings_of(read_yaml(path), path),
         lambda: load_config(TokenSepConfig, path),
         lambda: load_config(CodecTrainConfig, path),
+        lambda: read_settings(path),
     ))  # fmt: skip
 
 
