@@ -5,14 +5,15 @@ Conventions
 stamp    a digest of the names, sizes and modification times of files; equal stamps mean that
          nothing was changed since, as far as the file system shows
 system   the files of the package or module that registers a system, every file that an option
-         names, and what lies in the caches where weights are looked for: weights that appear, go or
-         change there may change what the spec loads
+         names, the files in a folder that it names, and what lies in the caches where weights are
+         looked for: weights that appear, go or change there may change what the spec loads
 input    the files of a track, and the files of its estimates where a system reads those
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -35,11 +36,21 @@ if TYPE_CHECKING:
 def system_stamp(spec: str, device: str) -> str:
     """Changes when the code or the weights behind a spec change; imports nothing."""
     parsed = Spec.parse(spec)
-    paths = [Path(v) for v in (*parsed.options.values(), parsed.text) if v and is_file(v)]
+    paths = _named(parsed)
     for point in entry_points(group=GROUPS["system"]):
         if point.name == parsed.name:
             paths += _code_of(point.value.split(":")[0].split(".")[0])
     return digest(device, spec, _stats(paths), _stats(_cached_weights()))
+
+
+def _named(spec: Spec) -> list[Path]:
+    """The files that a spec names, and those in a folder that an option names."""
+    paths = [Path(v) for v in (*spec.options.values(), spec.text) if v and is_file(v)]
+    for value in filter(None, spec.options.values()):
+        with suppress(OSError, ValueError):  # a word that is no path
+            folder = Path(value).expanduser()
+            paths += [p for p in folder.glob("*") if p.is_file()] if folder.is_dir() else []
+    return paths
 
 
 def _code_of(module: str) -> list[Path]:

@@ -91,3 +91,16 @@ def test_it_is_done_until_it_becomes_available(songs: Path, tmp_path: Path) -> N
     run(songs, tmp_path / "run")
     frame = load(tmp_path / "run").frame
     assert set(frame[frame["system"] == "optional"]["status"]) == {"ok"}
+
+
+def test_a_change_in_a_folder_that_an_option_names_is_seen(tmp_path: Path) -> None:
+    from benchsep.runner.stamps import system_stamp
+
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    spec = f"optional:codec={tmp_path}"
+    before = system_stamp(spec, "cpu")
+    assert system_stamp(spec, "cpu") == before
+    weights.write_bytes(b"other")
+    assert system_stamp(spec, "cpu") != before
+    assert system_stamp("optional:codec=a\0b", "cpu")
