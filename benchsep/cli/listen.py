@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,13 +16,11 @@ from benchsep.cli.options import (
     RunFolder,
     Screen,
     assignments,
+    named,
     split_words,
 )
-from benchsep.cli.output import message, print_files, print_table
+from benchsep.cli.output import print_files, print_table
 from benchsep.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def webmushra(
@@ -63,11 +61,12 @@ def ratings(
 ) -> None:
     """Name the system of each rating of a listening test, and screen the raters."""
     from benchsep._util.atomic import write_atomically
+    from benchsep.cli.judging import screened
     from benchsep.listeners.mushra import ratings_csv, read_ratings
 
     table = read_ratings(file, key)
     if screen:
-        table = _screened(table, file)
+        table = screened(table, file)
     if out is not None:
         write_atomically(out, ratings_csv(table))
         print_files([out], "terminal" if format == "csv" else format)
@@ -78,77 +77,60 @@ def ratings(
 
 
 def validity(
-    ratings: Annotated[Path, typer.Argument(help="CSV of ratings", metavar="RATINGS.csv")],
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="CSV of ratings, study.yaml, or a known study's name", metavar="STUDY..."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="folder (or CSV) of a known study's data")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="take the metrics from this run")] = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="compute --metrics from the study's sounds")
+    ] = False,
     key: Key = None,
     screen: Screen = True,
     metrics: Metrics = None,
+    question: Annotated[str | None, typer.Option(help="this question only")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=COLUMN, e.g. song=page, rating=score")
+    ] = None,
+    family: Annotated[
+        list[str] | None, typer.Option(help="SYSTEM=generative or discriminative; * is any")
+    ] = None,
     direction: Annotated[list[str] | None, typer.Option(help="COLUMN=+1 or -1")] = None,
+    save: Annotated[Path | None, typer.Option(help="CSV of the clips with their metrics")] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="write an example study into this folder, and stop")
+    ] = None,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
     """How often each metric orders two systems on a song as listeners do.
 
-    Reads any CSV with a song, a system, a family and a rating; the CSV of the listening page's
-    MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra` wrote.
+    Reads any CSV with a song, a system, a family and a rating; a study's YAML file; the CSV of the
+    listening page's MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra`
+    wrote. docs/listeners.md shows how to bring a study.
     """
-    from benchsep.listeners import agreement as judge
+    from benchsep.cli import judging
 
-    table = _rated_clips(ratings, key, run, metrics, screen=screen)
-    directions = {k: int(v) for k, v in assignments(direction or ()).items()}
-    columns = None if metrics is None or run is not None else split_words(metrics)
-    if format != "terminal":
-        print_table(
-            judge.agreement(table, metrics=columns, directions=directions, seed=seed), format
-        )
+    if template is not None:
+        from benchsep.listeners.template import write_template
+
+        print_files(write_template(template), format)
         return
-    if columns is None and not judge.judged_columns(table, directions):
-        message("the ratings have no metric to judge: give --run RUN")
-    else:
-        print(
-            judge.render(judge.agreement(table, metrics=columns, directions=directions, seed=seed))
-        )
-    print_table(judge.rating_differences(table, seed=seed), format)
-    print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap")
-
-
-def _rated_clips(
-    path: Path, key: Path | None, run: Path | None, metrics: str | None, *, screen: bool
-) -> pd.DataFrame:
-    """The ratings by clip; with ``run``, its metrics in further columns."""
-    from benchsep.cli import stats
-    from benchsep.listeners.ratings import attach_metrics
-
-    if run is None:
-        return _ratings(path, key, None, screen=screen)
-    cells, _ = stats.load_cells(run, metrics)
-    families = dict(zip(cells["system"], cells["family"], strict=True))
-    return attach_metrics(_ratings(path, key, families, screen=screen), cells)
-
-
-def _ratings(
-    path: Path, key: Path | None, families: dict[str, str] | None, *, screen: bool
-) -> pd.DataFrame:
-    """Ratings by clip, of a listening test after its post-screening."""
-    from benchsep.listeners import mushra
-    from benchsep.listeners.ratings import clips, read_ratings
-
-    if not mushra.is_listening_test(path):
-        if key is not None:
-            raise UsageError(f"{path} is no result of a MUSHRA test: --key has no use")
-        return read_ratings(path, families=families)
-    table = mushra.read_ratings(path, key)
-    return clips(_screened(table, path) if screen else table, path)
-
-
-def _screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Ratings of the raters who pass post-screening; the others are named on stderr."""
-    from benchsep.listeners import mushra
-
-    passed, excluded = mushra.screen(table)
-    raters = table["rater"].nunique()
-    names = f": left out {', '.join(excluded)}" if excluded else ""
-    message(f"post-screening kept {raters - len(excluded)} of {raters} raters{names}")
-    if passed.empty:
-        raise UsageError(f"{path}: no rater passes post-screening; --no-screen keeps them all")
-    return passed
+    if not studies:
+        raise UsageError("no study: name a CSV of ratings, a study.yaml, or --template FOLDER")
+    wanted = judging.Wanted(
+        run=run,
+        score=score,
+        metrics=metrics,
+        question=question,
+        directions={k: int(v) for k, v in assignments(direction or ()).items()},
+        seed=seed,
+    )
+    read = judging.Reading(data, key, screen, named(column or ()), named(family or ()))
+    found = judging.judge([judging.read(source, read, wanted) for source in studies], wanted, save)
+    judging.show(found, format)

@@ -76,6 +76,23 @@ def split_words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def named(pairs: Iterable[str]) -> dict[str, str]:
+    """``NAME=TEXT`` options as a dictionary.
+
+    Raises
+    ------
+    UsageError
+        a text without ``=``, or nothing on one side of it.
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals and text):
+            raise UsageError(f"{pair!r}: expected NAME=VALUE")
+        found[name] = text
+    return found
+
+
 def assignments(items: Iterable[str]) -> dict[str, float]:
     """``METRIC=VALUE`` texts as a dict.
 

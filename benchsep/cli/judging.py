@@ -1,0 +1,184 @@
+"""``benchsep validity``: read studies, attach metrics, judge, show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchsep.cli.options import split_words
+from benchsep.cli.output import message, print_table
+from benchsep.errors import UsageError
+from benchsep.listeners import agreement, mushra, verdicts
+from benchsep.listeners.ratings import attach_metrics
+from benchsep.listeners.study import Study, StudyFile, read_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files are read."""
+
+    data: Path | None = None
+    key: Path | None = None
+    screen: bool = True
+    columns: dict[str, str] = field(default_factory=dict)
+    families: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is judged."""
+
+    run: Path | None = None
+    score: bool = False
+    metrics: str | None = None
+    question: str | None = None
+    directions: dict[str, int] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One question of one study: its clips, and the verdict where there are metrics."""
+
+    study: str
+    question: str
+    clips: pd.DataFrame
+    verdict: verdicts.Verdict | None
+
+
+def read(source: str, how: Reading, wanted: Wanted) -> Study:
+    """A study from any of the files that ``benchsep validity`` takes.
+
+    Raises
+    ------
+    UsageError
+        see :func:`benchsep.listeners.study.read_study`.
+    """
+    path = Path(source)
+    if path.suffix == ".csv" and path.is_file() and mushra.is_listening_test(path):
+        table = mushra.read_ratings(path, how.key)
+        table = screened(table, path) if how.screen else table
+        return Study(StudyFile(name=path.stem), path.parent, table.assign(question="quality"))
+    if how.key is not None:
+        raise UsageError(f"{source} is no result of a MUSHRA test: --key has no use")
+    families = dict(how.families)
+    if wanted.run is not None:
+        cells = _cells(wanted.run, wanted.metrics)
+        families |= dict(zip(cells["system"], cells["family"], strict=True))
+    return read_study(source, data=how.data, columns=how.columns, families=families)
+
+
+def judge(studies: Sequence[Study], wanted: Wanted, save: Path | None = None) -> list[Judged]:
+    """Every question of every study.
+
+    Raises
+    ------
+    UsageError
+        an unknown question; what reading, scoring and judging raise.
+    """
+    found = [judged for study in studies for judged in _questions(study, wanted)]
+    if not found:
+        asked = ", ".join(q for study in studies for q in study.questions)
+        raise UsageError(f"no question {wanted.question!r}; the studies ask: {asked}")
+    if save is not None:
+        _save(found, save)
+    return found
+
+
+def _questions(study: Study, wanted: Wanted) -> list[Judged]:
+    metrics = None
+    if wanted.score:
+        from benchsep.listeners.scoring import scored
+
+        names = split_words(wanted.metrics) if wanted.metrics else ("visqol", "mrstft", "sisdr")
+        metrics = scored(study, names)
+    chosen = [q for q in study.questions if wanted.question in (None, q)]
+    return [_question(study, question, wanted, metrics) for question in chosen]
+
+
+def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame | None) -> Judged:
+    ratings, clips = study.ratings(question), study.clips(question)
+    if metrics is not None:
+        from benchsep.listeners.scoring import with_metrics
+
+        clips = with_metrics(clips, metrics)
+    if wanted.run is not None:
+        clips = attach_metrics(clips, _cells(wanted.run, wanted.metrics))
+    asked = None
+    if wanted.metrics is not None and not wanted.score and wanted.run is None:
+        asked = split_words(wanted.metrics)
+    verdict = None
+    if asked is not None or agreement.judged_columns(clips, wanted.directions):
+        verdict = verdicts.verdict(
+            _title(study, question, ratings, clips),
+            ratings,
+            clips,
+            metrics=asked,
+            directions=wanted.directions,
+            seed=wanted.seed,
+        )
+    return Judged(study.file.name, question, clips, verdict)
+
+
+def _title(study: Study, question: str, ratings: pd.DataFrame, clips: pd.DataFrame) -> str:
+    counts = f"{clips['song'].nunique()} songs, {clips['system'].nunique()} conditions"
+    listeners = ratings["rater"].nunique()
+    return f"{study.file.name}, {question}: {counts}, {len(clips)} clips, {listeners} listeners"
+
+
+def show(found: Sequence[Judged], format: str) -> None:
+    """Verdicts on stdout; in the terminal the listeners' own differences follow a single one."""
+    import pandas as pd
+
+    judged = [j for j in found if j.verdict is not None]
+    if format != "terminal":
+        if not judged:
+            raise UsageError("the ratings have no metric to judge; give --run RUN or --score")
+        tables = [
+            j.verdict.table.assign(study=j.study, question=j.question)
+            for j in judged
+            if j.verdict is not None
+        ]
+        print_table(pd.concat(tables, ignore_index=True), format)
+        return
+    for each in judged:
+        assert each.verdict is not None
+        print(verdicts.render(each.verdict))
+    if not judged:
+        message("the ratings have no metric to judge: give --run RUN or --score")
+    if len(found) == 1:
+        print_table(agreement.rating_differences(found[0].clips), format)
+        print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap")
+
+
+def _save(found: Sequence[Judged], path: Path) -> None:
+    import pandas as pd
+
+    from benchsep._util.atomic import write_atomically
+
+    table = pd.concat([j.clips.assign(question=j.question) for j in found], ignore_index=True)
+    write_atomically(path, str(table.to_csv(index=False, lineterminator="\n")))
+
+
+@cache
+def _cells(run: Path, metrics: str | None) -> pd.DataFrame:
+    from benchsep.cli import stats
+
+    return stats.load_cells(run, metrics)[0]
+
+
+def screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Ratings of the raters who pass post-screening; the others are named on stderr."""
+    passed, excluded = mushra.screen(table)
+    raters = table["rater"].nunique()
+    names = f": left out {', '.join(excluded)}" if excluded else ""
+    message(f"post-screening kept {raters - len(excluded)} of {raters} raters{names}")
+    if passed.empty:
+        raise UsageError(f"{path}: no rater passes post-screening; --no-screen keeps them all")
+    return passed

@@ -1,0 +1,307 @@
+"""A listening study as data: ratings in a CSV, and a YAML file that says what they are.
+
+Conventions
+-----------
+question  what listeners were asked: ``quality`` (how good does it sound), ``interference`` (how
+          little of the other sources is heard), or any other name. Higher ratings are better
+table     a row per rating: ``question song stem system family rater rating``, and columns of
+          metrics if the CSV has any. A listener's repeated ratings of a clip are averaged
+family    ``generative`` and ``discriminative`` are systems; every other family (hidden reference,
+          anchors) is a condition that makes no pairs
+
+``docs/listeners.md`` describes the two files; :mod:`benchsep.listeners.template` writes examples.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchsep._util.yamlfile import read_yaml
+from benchsep.errors import UsageError
+from benchsep.listeners.ratings import NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+QUESTIONS = ("quality", "interference")
+"""The two questions that listening tests of separated stems ask."""
+KEYS = ("question", "song", "stem", "system", "family", "rater")
+ROLES: dict[str, tuple[str, ...]] = {
+    **NAMES,
+    "stem": ("stem",),
+    "rater": ("rater", "subject", "listener", "session_uuid"),
+    "question": ("question",),
+}
+"""Accepted column names of every role, first found wins."""
+OPTIONAL = ("stem", "rater", "question", "family")
+
+
+class AudioFiles(BaseModel):
+    """Where the sounds of a study are: templates with ``{song}``, ``{system}``, ``{stem}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    estimate: str
+    reference: str
+    mixture: str | None = None
+    mixture_level: Literal["as found", "fitted"] = "as found"
+    """``fitted``: sounds were brought to one loudness; the mixture is scaled so that the reference
+    is contained in it at its own level (least squares)."""
+
+
+class Wide(BaseModel):
+    """Ratings side by side in a row: ``rating: rating_{n}``, ``rater: subject_{n}``, n from 0."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rating: str
+    rater: str | None = None
+
+
+class StudyFile(BaseModel):
+    """The YAML file of a study."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str = ""
+    """One line: who, when, how many clips, systems and ratings."""
+    reference: str = ""
+    licence: str = "not stated"
+    ratings: str = "ratings.csv"
+    """CSV, relative to the YAML file or to ``--data``."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Role to column of the CSV, where it is not one of :data:`ROLES`."""
+    wide: Wide | None = None
+    where: dict[str, list[Any]] = Field(default_factory=dict)
+    """Column to the values that are kept; rows with others are left out."""
+    question: str = "quality"
+    """For a CSV without such a column."""
+    questions: dict[str, str] = Field(default_factory=dict)
+    """Name in the CSV to the question's name here."""
+    stem: str = "vocals"
+    """For a CSV without such a column."""
+    families: dict[str, str] = Field(default_factory=dict)
+    """System, or a pattern such as ``*``, to its family; a name counts before patterns."""
+    audio: AudioFiles | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Ratings with what they are."""
+
+    file: StudyFile
+    folder: Path
+    """That of the CSV and the sounds."""
+    table: pd.DataFrame = field(repr=False)
+
+    @property
+    def questions(self) -> list[str]:
+        """The questions asked, the known ones first."""
+        asked = set(self.table["question"])
+        return [q for q in QUESTIONS if q in asked] + sorted(asked - set(QUESTIONS))
+
+    def ratings(self, question: str) -> pd.DataFrame:
+        """A row per rating of one question."""
+        rows: pd.DataFrame = self.table[self.table["question"] == question]
+        return rows.reset_index(drop=True)
+
+    def clips(self, question: str) -> pd.DataFrame:
+        """A row per clip of one question: listeners averaged, and the columns of metrics."""
+        rows = self.ratings(question)
+        keys = ["song", "stem", "system", "family"]
+        numbers = [c for c in rows.select_dtypes("number").columns if c not in keys]
+        grouped: pd.DataFrame = rows.groupby(keys, sort=True)[numbers].mean()
+        return grouped.reset_index()
+
+
+def built_in() -> list[str]:
+    """Names of the studies whose description ships with benchsep (their data do not)."""
+    folder = resources.files("benchsep.listeners").joinpath("studies")
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith("yaml"))
+
+
+def read_study(
+    source: str | Path,
+    *,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    families: Mapping[str, str] | None = None,
+) -> Study:
+    """A study from its YAML file, from the name of a built-in description, or from a bare CSV.
+
+    Parameters
+    ----------
+    data
+        Folder of the CSV and the sounds, or the CSV; default: the folder of the YAML file.
+    columns, families
+        Over those of the file: role to column, system (or pattern) to family.
+
+    Raises
+    ------
+    UsageError
+        a file that cannot be read, an unknown key, a missing column, a rating that is no number,
+        a system of two families.
+    """
+    file, folder = _file(str(source), data)
+    given = {"columns": {**file.columns, **(columns or {})}}
+    given["families"] = {**(families or {}), **file.families}  # the first pattern that fits counts
+    file = file.model_copy(update=given)
+    path = folder / file.ratings
+    raw = _kept(_csv(path), file, path)
+    table = _long(raw, file, path)
+    return Study(file, folder, _families(_averaged(table), file, path))
+
+
+def _file(source: str, data: str | Path | None) -> tuple[StudyFile, Path]:
+    """The description and the folder of its data."""
+    place = Path(data) if data is not None else None
+    ratings = {"ratings": place.name} if place is not None and place.is_file() else {}
+    folder = place.parent if ratings and place is not None else place
+    if source in built_in():
+        if folder is None:
+            raise UsageError(f"the data of study {source} are not part of benchsep: --data FOLDER")
+        text = resources.files("benchsep.listeners").joinpath("studies", f"{source}.yaml")
+        with resources.as_file(text) as path:
+            return _described(path, ratings), folder
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"}:
+        return _described(path, ratings), folder or path.parent
+    return StudyFile(name=path.stem, ratings=path.name), path.parent
+
+
+def _described(path: Path, changes: dict[str, str]) -> StudyFile:
+    try:
+        return StudyFile.model_validate({**(read_yaml(path) or {}), **changes})
+    except (OSError, ValueError) as error:
+        found = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = f"{'.'.join(map(str, found['loc']))}: {found['msg']}" if found else str(error)
+        raise UsageError(f"{path}: not a description of a study ({reason})") from error
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read ratings from {path}: {error}") from error
+
+
+def _kept(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
+    """The rows that ``where`` asks for."""
+    for column, values in file.where.items():
+        if column not in raw.columns:
+            raise UsageError(f"{path} has no column {column!r}, which `where` names")
+        raw = raw[raw[column].isin(values)]
+    return raw
+
+
+def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
+    """A row per rating, columns under the names of their roles."""
+    import pandas as pd
+
+    if file.wide is not None:
+        raw = _unfolded(raw, file.wide, path)
+        roles = {"rating": "rating", "rater": "rater"}
+    else:
+        roles = {}
+    for role in ROLES:
+        if role not in roles and (name := _column(raw, role, file, path)):
+            roles[role] = name
+    taken = {column: role for role, column in roles.items()}
+    table = raw.rename(columns=taken)
+    for role, value in (("stem", file.stem), ("question", file.question)):
+        if role not in roles:
+            table[role] = value
+    if "rater" not in roles:
+        table["rater"] = [f"row {n}" for n in range(len(table))]
+    if "family" not in roles:
+        table["family"] = "unknown"
+    try:
+        table["rating"] = pd.to_numeric(table["rating"])
+    except ValueError as error:
+        raise UsageError(f"{path}: a rating is not a number: {error}") from error
+    table = table.dropna(subset=["rating"]).copy()
+    for key in KEYS:
+        table[key] = table[key].astype(str)
+    table["question"] = [file.questions.get(q, q) for q in table["question"]]
+    return table
+
+
+def _column(raw: pd.DataFrame, role: str, file: StudyFile, path: Path) -> str | None:
+    """The column of a role; None where the role may be absent and is."""
+    if (named := file.columns.get(role)) is not None:
+        if named not in raw.columns:
+            raise UsageError(f"{path} has no column {named!r}, which is named for the {role}")
+        return named
+    for name in ROLES[role]:
+        if name in raw.columns:
+            return name
+    if role in OPTIONAL:
+        return None
+    raise UsageError(
+        f"{path} has no column for the {role}: expected one of {', '.join(ROLES[role])}; "
+        f"it has {', '.join(map(str, raw.columns[:12]))}. Name it: --column {role}=NAME"
+    )
+
+
+def _unfolded(raw: pd.DataFrame, wide: Wide, path: Path) -> pd.DataFrame:
+    """One row per rating of a table with several ratings in a row."""
+    import pandas as pd
+
+    parts, used = [], []
+    n = 0
+    while (rating := wide.rating.format(n=n)) in raw.columns:
+        rater = wide.rater.format(n=n) if wide.rater else None
+        parts.append((rating, rater, n))
+        used += [rating, *([rater] if rater else [])]
+        n += 1
+    if not parts:
+        raise UsageError(f"{path} has no column {wide.rating.format(n=0)!r}, which `wide` names")
+    others = raw.drop(columns=[c for c in used if c in raw.columns])
+    drop = [c for c in ROLES["rating"] if c in others.columns]  # means of the ratings
+    others = others.drop(columns=drop)
+    tables = []
+    for rating, rater, n in parts:
+        who = raw[rater] if rater else [f"listener {n}"] * len(raw)
+        tables.append(others.assign(rating=raw[rating], rater=who))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _averaged(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per listener and clip: repeated ratings averaged."""
+    numbers = [c for c in table.select_dtypes("number").columns if c not in KEYS]
+    grouped: pd.DataFrame = table.groupby(list(KEYS), sort=True)[numbers].mean()
+    return grouped.reset_index()
+
+
+def _family_of(system: str, families: Mapping[str, str]) -> str | None:
+    """By the system's own name, else by the first pattern that fits."""
+    if system in families:
+        return families[system]
+    return next((f for p, f in families.items() if fnmatch.fnmatchcase(system, p)), None)
+
+
+def _families(table: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
+    """Families by the file's patterns, over the CSV's own."""
+    for system in sorted(set(table["system"])):
+        family = _family_of(system, file.families)
+        if family is not None:
+            table.loc[table["system"] == system, "family"] = family
+    counts = table.groupby("system")["family"].nunique()
+    if several := sorted(counts[counts > 1].index):
+        raise UsageError(f"{path}: {several[0]} is given two families; give each system one")
+    if set(table["family"]) == {"unknown"}:
+        raise UsageError(
+            f"{path} has no families: give them with --family SYSTEM=generative (or "
+            "discriminative; '*' is any system), or as `families` in the study's YAML file"
+        )
+    return table

@@ -1,0 +1,165 @@
+"""Studies as data: descriptions, bare CSVs, templates, and metrics of a study's own sounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from benchsep.audio import Audio
+from benchsep.errors import UsageError
+from benchsep.listeners.scoring import containing, scored, with_metrics
+from benchsep.listeners.study import built_in, read_study
+from benchsep.listeners.template import write_template
+
+CSV = """page,sound,subject,rating,experiment,again
+a,ref,x,100,quality,False
+a,one,x,40,quality,False
+a,one,x,60,quality,True
+a,one,y,70,quality,False
+a,two,x,20,quality,False
+a,one,x,90,interferer,False
+a,two,x,95,interferer,False
+"""
+DESCRIPTION = {
+    "name": "mine",
+    "columns": {"song": "page", "system": "sound", "rater": "subject", "question": "experiment"},
+    "questions": {"interferer": "interference"},
+    "families": {"ref": "oracle", "*": "discriminative"},
+}
+
+
+@pytest.fixture
+def described(tmp_path):
+    (tmp_path / "ratings.csv").write_text(CSV)
+
+    def write(**changes):
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump({**DESCRIPTION, **changes}))
+        return path
+
+    return write
+
+
+def test_columns_questions_and_families_are_those_of_the_description(described):
+    study = read_study(described())
+    assert study.questions == ["quality", "interference"]
+    ratings = study.ratings("quality")
+    assert set(ratings["stem"]) == {"vocals"}
+    # the listener's two ratings of one sound are one opinion
+    assert ratings.query("system == 'one'")["rating"].tolist() == [50, 70]
+    clips = study.clips("quality").set_index("system")
+    assert clips.loc["one", "rating"] == 60 and clips.loc["ref", "family"] == "oracle"
+    first = read_study(described(where={"again": [False]}))
+    assert first.ratings("quality").query("system == 'one'")["rating"].tolist() == [40, 70]
+
+
+def test_the_command_line_counts_before_the_description(described):
+    study = read_study(described(), families={"two": "generative"})
+    assert dict(zip(study.table["system"], study.table["family"], strict=True)) == {
+        "one": "discriminative", "two": "generative", "ref": "oracle",
+    }  # fmt: skip
+
+
+def test_a_bare_csv_needs_names_and_families(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text(CSV)
+    with pytest.raises(UsageError, match=r"no column for the song.*--column song=NAME"):
+        read_study(path)
+    columns = {"song": "page", "system": "sound"}
+    with pytest.raises(UsageError, match=r"no families.*--family"):
+        read_study(path, columns=columns)
+    study = read_study(path, columns=columns, families={"ref": "oracle", "*": "discriminative"})
+    assert study.questions == ["quality"]  # the column has another name
+    with pytest.raises(UsageError, match="no column 'absent'"):
+        read_study(path, columns={"song": "absent"})
+
+
+def test_ratings_side_by_side_are_unfolded(tmp_path):
+    (tmp_path / "ratings.csv").write_text(
+        "song,system,family,mean,score,rating_0,rating_1,who_0,who_1,visqol\n"
+        "a,g,generative,3,3,2,4,x,y,3.5\n"
+        "a,d,discriminative,5,5,5,,x,y,3.0\n"
+    )
+    path = tmp_path / "study.yaml"
+    wide = {"rating": "rating_{n}", "rater": "who_{n}"}
+    path.write_text(yaml.safe_dump({"name": "w", "wide": wide}))
+    study = read_study(path)
+    assert study.table[["system", "rater", "rating"]].values.tolist() == [
+        ["d", "x", 5], ["g", "x", 2], ["g", "y", 4],
+    ]  # fmt: skip
+    assert study.clips("quality")["visqol"].tolist() == [3.0, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"nmae": "x"}, "nmae"),
+        ({"where": {"absent": [1]}}, "no column 'absent'"),
+        ({"wide": {"rating": "rating_{n}"}}, "no column 'rating_0'"),
+        ({"ratings": "absent.csv"}, "cannot read ratings"),
+        ({"families": {"ref": "oracle"}}, None),
+    ],
+)
+def test_what_is_wrong_with_a_description_is_said(described, changes, words):
+    if words is None:
+        assert set(read_study(described(**changes)).table["family"]) == {"oracle", "unknown"}
+        return
+    with pytest.raises(UsageError, match=words):
+        read_study(described(**changes))
+
+
+def test_known_studies_ask_for_their_data():
+    assert built_in() == ["gensvs2025", "ward2018"]
+    for name in built_in():
+        with pytest.raises(UsageError, match="--data FOLDER"):
+            read_study(name)
+
+
+def test_the_template_is_a_study(tmp_path):
+    write_template(tmp_path / "s")
+    study = read_study(tmp_path / "s" / "study.yaml")
+    assert study.questions == ["quality", "interference"]
+    assert set(study.table["family"]) == {"generative", "discriminative", "anchor"}
+    with pytest.raises(UsageError, match="there already"):
+        write_template(tmp_path / "s")
+
+
+# --- sounds
+
+
+def tone(hertz: float, level: float = 0.1) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * hertz * np.arange(44100 * 2) / 44100)).astype(np.float32)
+
+
+def test_a_mixture_of_another_loudness_is_brought_to_that_of_the_reference():
+    voice, band = tone(440), tone(97, 0.2)
+    mixture = Audio((0.4 * (voice + band))[None], 44100)
+    found = containing(mixture, Audio(voice[None], 44100))
+    np.testing.assert_allclose(found.samples[0], voice + band, atol=2e-4)
+    with pytest.raises(UsageError, match="does not contain"):
+        containing(Audio(band[None], 44100), Audio(voice[None], 44100))
+
+
+def test_metrics_are_computed_from_the_sounds(described, tmp_path):
+    voice, band = tone(440), tone(97, 0.2)
+    sounds = {"ref": voice, "mix": 0.4 * (voice + band), "one": voice + 0.1 * band, "two": voice}
+    (tmp_path / "a").mkdir()
+    for name, wave in sounds.items():
+        soundfile.write(str(tmp_path / "a" / f"{name}.wav"), wave, 44100, subtype="FLOAT")
+    audio = {"estimate": "{song}/{system}.wav", "reference": "{song}/ref.wav"}
+    study = read_study(described(audio={**audio, "mixture": "{song}/mix.wav",
+                                        "mixture_level": "fitted"}))  # fmt: skip
+    found = scored(study, ("sisdr", "leakage")).set_index("system")
+    # one: the band at a tenth of its level, which is twice the voice's: 20 log10(1 / 0.2) dB
+    assert found.loc["one", "sisdr.sir"] == pytest.approx(13.98, abs=0.1)
+    assert found.loc["one", "leakage.bleed"] > found.loc["two", "leakage.bleed"] + 20
+    clips = with_metrics(study.clips("quality"), found.reset_index())
+    assert pd.isna(clips.set_index("system").loc["ref", "leakage.bleed"])
+    (tmp_path / "a" / "two.wav").unlink()
+    with pytest.raises(UsageError, match="no such file"):
+        scored(study, ("sisdr",))
+    with pytest.raises(UsageError, match="does not say where its sounds are"):
+        scored(read_study(described()), ("sisdr",))
