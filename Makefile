@@ -12,7 +12,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme wheels clean
+.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme rehearsal wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,6 +75,12 @@ train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folde
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm --settings configs/tokensep/mini-lm.yaml
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-2 --settings configs/tokensep/mini-lm-2.yaml --init work/lm/final
 	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-3 --settings configs/tokensep/mini-lm-3.yaml --init work/lm-2/final
+
+# RECORDINGS holds train/ and valid/, two folders of music; without it, the embedded clip at eight speeds.
+REHEARSAL ?= runs/rehearsal
+rehearsal: $(STAMP) ## a large training of tokensep in small, minutes: labels, tokens, two processes, kill, resume, export, run
+	test -n "$(RECORDINGS)" || $(BIN)/python -m benchmarks.rehearsal_recordings $(REHEARSAL)/recordings
+	BIN=$(BIN)/ docs/rehearsal.sh $(or $(RECORDINGS),$(REHEARSAL)/recordings) $(REHEARSAL)
 
 readme: demo ## publish the demo's report in reports/demo/ and its first tables in README.md
 	$(BIN)/python -m benchmarks.publish runs/demo-report reports/demo --readme

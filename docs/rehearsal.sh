@@ -12,15 +12,16 @@ configs=$(dirname "$0")/../configs/tokensep/rehearsal
 mkdir -p "$work"
 two() { "${bin}python" -m torch.distributed.run --standalone --nproc-per-node 2 -m tokensep "$@"; }
 
-# 1. Two teachers label the recordings: tar shards of FLAC.
+# 1. Labels of the recordings as tar shards of FLAC: once by the mini alone, once with the vocals
+#    of Spleeter, which knows two stems.
 for part in train valid; do
-  for teacher in spleeter bs_roformer:checkpoint=mini; do
-    "${bin}tokensep" pseudo-label "$recordings/$part" --teacher "$teacher" \
-      -o "$work/labels-$part-${teacher%%:*}" --shard-minutes 0.25
-  done
+  "${bin}tokensep" pseudo-label "$recordings/$part" --teacher bs_roformer:checkpoint=mini \
+    -o "$work/labels-$part-mini" --shard-minutes 0.25
+  "${bin}tokensep" pseudo-label "$recordings/$part" --teacher bs_roformer:checkpoint=mini \
+    --vocals spleeter -o "$work/labels-$part-spleeter" --shard-minutes 0.25
 done
-train=(--shards "$work/labels-train-spleeter" --shards "$work/labels-train-bs_roformer")
-valid=("$work/labels-valid-spleeter" "$work/labels-valid-bs_roformer")
+train=(--shards "$work/labels-train-mini" --shards "$work/labels-train-spleeter")
+valid=("$work/labels-valid-mini" "$work/labels-valid-spleeter")
 
 # 2. The codec, on two processes, from streamed audio shards.
 two train codec --config "$configs/codec.yaml" "${train[@]}" --valid-shards "${valid[0]}" \

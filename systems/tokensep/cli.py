@@ -387,6 +387,10 @@ def pseudo_label(
     audio: Annotated[Path, typer.Argument(help="Folder of recordings without stems.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of shards.")],
     teacher: Annotated[str, typer.Option(help="Any benchsep system, e.g. bs_roformer.")],
+    vocals: Annotated[
+        str | None,
+        typer.Option(help="Another system for the vocals, e.g. spleeter; the first gets the rest."),
+    ] = None,
     shard_minutes: Annotated[float, typer.Option(help="Music per shard.")] = 30.0,
     rank: Annotated[int, typer.Option(help="This process of --world.")] = 0,
     world: Annotated[int, typer.Option(help="Processes that share the folder.")] = 1,
@@ -397,14 +401,15 @@ def pseudo_label(
     device: Annotated[str, typer.Option()] = "cpu",
 ) -> None:
     """Label recordings with a teacher's stems, as tar shards of FLAC; run again to continue."""
-    from tokensep.integration.system import teacher as load
+    from tokensep.integration.teachers import teacher as load
     from tokensep.train import pseudo_labels
 
     settings = pseudo_labels.Settings(
         shard_seconds=60 * shard_minutes, min_residual_db=min_residual_db, rank=rank, world=world
     )
+    name = f"{teacher}, vocals by {vocals}" if vocals else teacher
     summary = pseudo_labels.run(
-        audio, out, lambda: load(teacher, device), teacher, settings, plan_only=plan_only
+        audio, out, lambda: load(teacher, device, vocals), name, settings, plan_only=plan_only
     )
     typer.echo(json.dumps(summary))
 

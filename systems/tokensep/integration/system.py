@@ -21,7 +21,6 @@ The name tells variants apart that must not share a row: ``tokensep``, ``tokense
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -236,21 +235,3 @@ class TokenSepOracle:
 def _flat(options: InferenceConfig) -> dict[str, Any]:
     data = options.model_dump(mode="json")
     return {**data.pop("sampling"), **data}
-
-
-def teacher(spec: str, device: str = "cpu") -> Callable[[Any, int], dict[str, Any]]:
-    """Any registered benchsep system as a teacher of pseudo-labels: ``(audio, rate) → stems``."""
-    from benchsep.systems.estimate import estimate
-    from benchsep.systems.spec import load_system
-
-    system = load_system(spec, device=device)
-    if system.info.from_files or system.info.needs_references:
-        raise UsageError(f"{spec!r} cannot label songs without stems; choose a separator")
-
-    def label(samples: Any, rate: int) -> dict[str, Any]:
-        mixture = Audio(samples, rate)
-        estimates = estimate(system, mixture, seed=0)
-        return {stem: audio.samples for stem, audio in estimates.items()}
-
-    label.label = system.info.label  # type: ignore[attr-defined]
-    return label

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tokensep.integration import system as plugin
+from tokensep.integration.teachers import teacher
 from tokensep.lm.model import TokenLM
 from tokensep.separator import Provenance, TokenSep
 
@@ -120,10 +121,43 @@ def test_any_system_teaches(small, monkeypatch):
 
     registry.register("system", "quarter-test", lambda device: Quarter())
     try:
-        label = plugin.teacher("quarter-test")
+        label = teacher("quarter-test")
         stems = label(song().samples, RATE)
     finally:
         registry.unregister("system", "quarter-test")
     np.testing.assert_allclose(stems["bass"], song().samples / 4)
     with pytest.raises(UsageError, match="unknown system"):
-        plugin.teacher("quarter-test")
+        teacher("quarter-test")
+
+
+def test_one_system_gives_the_vocals_and_another_the_rest():
+    """Vocals: half of the mixture; of the rest a tenth for every stem of the other teacher."""
+    from benchsep import registry
+
+    class Half:
+        info = plugin.SystemInfo(name="half", family="discriminative", stems=("vocals",))
+
+        def separate(self, mixture, *, seed):
+            return {"vocals": Audio(mixture.samples / 2, mixture.rate)}
+
+    class Tenth:
+        info = plugin.SystemInfo(name="tenth", family="discriminative")
+
+        def separate(self, mixture, *, seed):
+            return {s: Audio(mixture.samples / 10, mixture.rate) for s in STEMS}
+
+    registry.register("system", "half-test", lambda device: Half())
+    registry.register("system", "tenth-test", lambda device: Tenth())
+    try:
+        label = teacher("tenth-test", vocals="half-test")
+        samples = song().samples
+        stems = label(samples, RATE)
+        with pytest.raises(UsageError, match="expected vocals, drums"):
+            teacher("half-test", vocals="tenth-test")(samples, RATE)
+    finally:
+        registry.unregister("system", "half-test")
+        registry.unregister("system", "tenth-test")
+    assert label.label == "tenth, vocals by half"
+    shares = {"vocals": 0.5, "drums": 0.05, "bass": 0.05, "other": 0.1}
+    for stem, share in shares.items():
+        np.testing.assert_allclose(stems[stem], share * samples, rtol=1e-5, atol=1e-7)
