@@ -70,7 +70,7 @@ def estimates(
     oracle = {s: model.oracle(stems[s][None], 44_100, level=level)[0] for s in STEMS}
     spent = time.process_time() - began
     stacked = np.stack([oracle[s] for s in STEMS])
-    masked = mask_mixture(mixture[None], stacked)[:, 0]
+    masked = mask_mixture(torch.from_numpy(mixture[None]), torch.from_numpy(stacked))[:, 0].numpy()
     out = {
         "mixture": (dict.fromkeys(STEMS, mixture), 0.0),
         "oracle-tokens": (oracle, spent),

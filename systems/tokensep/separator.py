@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from benchsep._util.tensors import file_sha256
-from benchsep.audio import Audio, fit_length
+from benchsep.audio import Audio
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.ceiling import Ceiling
 from tokensep.decode.render import Renderer, TokenSource
@@ -39,6 +39,8 @@ from tokensep.lm.model import TokenLM
 Samples = NDArray[np.float32]
 CODEC_FACTS = ("rate", "frame_hop", "codebook_size", "semantic_layers", "acoustic_layers")
 """What the LM's configuration and the codec must agree on."""
+PLACING_BYTES = 2**30
+"""What placing stems needs besides the samples: spectra of a block."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,11 @@ class TokenSep:
         options, mixture = options or self.config.inference, Audio.of(audio, rate)
         true_stems = self._true_stems(truth, mixture, options) if truth is not None else None
 
-        def separate_mono(mono: Samples, song: int) -> Samples:
-            return self._separate_mono(Audio.of(mono, rate), seed + song, options, true_stems)
+        def separate_mono(mono: Samples, song: int) -> Tensor:
+            stems = self._separate_mono(Audio.of(mono, rate), seed + song, options, true_stems)
+            return stems.to(placing_device(self.device, len(stems), mixture))
 
-        stereo = Stereo(options.stereo, options.refine, options.mask_power)
+        stereo = Stereo(options.stereo, options.refine_of(self.config.stems), options.mask_power)
         placed = stereo.separate(mixture.samples, separate_mono)  # [S, C, T]
         return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
 
@@ -183,11 +186,11 @@ class TokenSep:
 
     def _separate_mono(
         self, mono: Audio, seed: int, options: InferenceConfig, true_stems: Audio | None
-    ) -> Samples:
+    ) -> Tensor:
         """``[1, T]`` (and true stems ``[S, T]``) → ``[S, T]`` at the same rate."""
         length, level = mono.samples.shape[1], rms(mono.samples)
         if level < SILENT:
-            return np.zeros((len(self.config.stems), length), np.float32)
+            return torch.zeros(len(self.config.stems), length)
         gain = self._gain(level)
         mixture = self._to_model(mono, gain)[0]
         shown = None if true_stems is None else self._to_model(true_stems, gain)
@@ -204,10 +207,13 @@ class TokenSep:
         scaled = Audio(gain * audio.samples, audio.rate)
         return torch.from_numpy(scaled.resampled(self.config.rate).samples)
 
-    def _from_model(self, waves: Tensor, rate: int, gain: float, length: int) -> Samples:
-        """Inverse of :meth:`_to_model`, cut or padded to ``length``."""
-        back = Audio(waves.numpy(), self.config.rate).resampled(rate).samples
-        return fit_length(back, length) / np.float32(gain)
+    def _from_model(self, waves: Tensor, rate: int, gain: float, length: int) -> Tensor:
+        """Inverse of :meth:`_to_model`, cut or padded to ``length``; resampling is the CPU's."""
+        if rate != self.config.rate:
+            back = Audio(waves.cpu().numpy(), self.config.rate).resampled(rate)
+            waves = torch.from_numpy(back.samples)
+        waves = torch.nn.functional.pad(waves[:, :length], (0, max(0, length - waves.shape[1])))
+        return waves / waves.new_tensor(gain)
 
     def oracle(self, stem: ArrayLike, rate: int, *, level: float | None = None) -> Samples:
         """A true stem through the codec and back: the upper bound of any LM on this codec.
@@ -216,3 +222,17 @@ class TokenSep:
         (default: the stem's own). Channels are coded one by one.
         """
         return Ceiling(self.codec, self.config.loudness)(stem, rate, level)
+
+
+def placing_device(device: torch.device, stems: int, mixture: Audio) -> torch.device:
+    """Where stems are placed in the mixture's channels: on the model's GPU if they fit there.
+
+    A blend holds two views of the stems, the result and as much again; and it needs float64,
+    which only CUDA has besides the CPU.
+    """
+    if device.type != "cuda":
+        return torch.device("cpu")
+    needed = 4 * stems * mixture.samples.nbytes + PLACING_BYTES
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    is_enough = needed <= torch.cuda.mem_get_info(device)[0] + held
+    return device if is_enough else torch.device("cpu")

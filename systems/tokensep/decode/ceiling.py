@@ -61,7 +61,7 @@ class Ceiling:
         at_rate = Audio(gain * audio.samples, rate).resampled(self.codec.rate)
         with torch.no_grad():
             wave = self._through(torch.from_numpy(at_rate.samples))
-        back = Audio(wave.numpy(), self.codec.rate).resampled(rate).samples
+        back = Audio(wave.cpu().numpy(), self.codec.rate).resampled(rate).samples
         return fit_length(back, audio.samples.shape[1]) / np.float32(gain)
 
     def _through(self, wave: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Ceiling:
         """As many channels as the codec codes together, ``[C, T]``."""
         length = wave.shape[1]
         if getattr(self.codec, "chunked", False):
-            return self._code(wave)[:, :length].cpu()
+            return self._code(wave)[:, :length]
         window, overlap = piece_samples(self.codec.frame_hop, self.codec.frame_rate)
         padded = torch.nn.functional.pad(wave, (0, window))
         return cross_faded(

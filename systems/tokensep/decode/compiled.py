@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokensep.decode.position import HostPosition
 from tokensep.decode.static import StaticDecoder
 from tokensep.errors import ConfigError
 from tokensep.lm.decoder import Decoder, KVCache
@@ -113,13 +114,15 @@ class CompiledDecoder(StaticDecoder):
     def step(self, x: Tensor) -> Tensor:
         """``[R, dim]`` → normed output ``[R, dim]``; the caches grow by one."""
         state, out = x.numpy().copy(), np.empty(x.shape, np.float32)
+        now = self.position
+        assert isinstance(now, HostPosition)
         keys, values = self.stored
         for row in range(len(state)):
             self.run(
                 state[row], self.matrices, self.scales, keys[row], values[row],
-                *self.tables, self.used, self.heads, self.lowest, self.gain, out[row],
+                *self.tables, now.index, self.heads, self.lowest, self.gain, out[row],
             )  # fmt: skip
-        self.used += 1
+        now.advance()
         return torch.from_numpy(out)
 
 

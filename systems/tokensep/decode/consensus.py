@@ -30,19 +30,20 @@ def edge_weights(window: int, overlap: int) -> Tensor:
 
 
 class Consensus:
-    """Weighted mean of the windows' latents, a window at a time."""
+    """Weighted mean of the windows' latents, a window at a time; all stays on ``device``."""
 
-    def __init__(self, frames: int, window: int, overlap: int) -> None:
-        self.frames, self.weights = frames, edge_weights(window, overlap)
-        self._mass = torch.zeros(frames + window)  # sum of the weights of a frame so far
+    def __init__(self, frames: int, window: int, overlap: int, device: torch.device) -> None:
+        self.frames, self.weights = frames, edge_weights(window, overlap).to(device)
+        # sum of the weights of a frame so far
+        self._mass = torch.zeros(frames + window, device=device)
         self._sum: Tensor | None = None
 
     def add(self, start: int, latents: Tensor) -> None:
         """One draw ``[S, window, D]`` of the window that begins at frame ``start``."""
         stems, window, width = latents.shape
         if self._sum is None:
-            self._sum = torch.zeros(stems, len(self._mass), width)
-        self._sum[:, start : start + window] += self.weights[:, None] * latents.cpu()  # [S, W, D]
+            self._sum = latents.new_zeros(stems, len(self._mass), width)
+        self._sum[:, start : start + window] += self.weights[:, None] * latents  # [S, W, D]
         self._mass[start : start + window] += self.weights
 
     @property

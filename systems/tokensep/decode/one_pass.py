@@ -30,8 +30,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tokensep.decode.generate import Generated, StepOutput, checked_seeds
-from tokensep.decode.sampling import Sampler, filtered, guided, gumbel
+from tokensep.decode.generate import checked_seeds
+from tokensep.decode.output import Generated, Output
+from tokensep.decode.position import HostPosition
+from tokensep.decode.sampling import filtered, guided, gumbel, within_64_bits
 from tokensep.errors import ConfigError
 from tokensep.lm.config import SamplingConfig
 from tokensep.lm.model import TokenLM
@@ -69,7 +71,10 @@ def one_pass(
     sampling = sampling or SamplingConfig()
     rows, frames = cond.shape[:2]
     stems, steps = len(model.config.stems), model.layout.steps(frames)
-    sampler = Sampler(sampling, checked_seeds(seeds, rows), cond.device)
+    generators = [
+        torch.Generator(cond.device).manual_seed(within_64_bits(seed))
+        for seed in checked_seeds(seeds, rows)
+    ]
     if sampling.cfg != 1.0:
         cond = torch.cat([cond, model.null.expand_as(cond)])  # the same rows without the mixture
     shape = (rows, stems, steps)
@@ -77,7 +82,7 @@ def one_pass(
     keep = torch.zeros(shape, dtype=torch.bool, device=cond.device)
     for done in range(1, passes + 1):
         hidden = _hidden(model, grid, cond, keep)  # [R or 2 R, S, N, dim]
-        grid, logits = _layer_by_layer(model, hidden, sampler, frames, grid, keep)
+        grid, logits = _layer_by_layer(model, hidden, sampling, generators, grid, keep)
         if done < passes:
             share = math.cos(math.pi / 2 * (1 - done / passes))
             keep = _most_confident(model, logits, grid, keep, int(share * stems * steps))
@@ -93,20 +98,25 @@ def _hidden(model: TokenLM, grid: Tensor, cond: Tensor, keep: Tensor) -> Tensor:
 
 
 def _layer_by_layer(
-    model: TokenLM, hidden: Tensor, sampler: Sampler, frames: int, grid: Tensor, keep: Tensor
+    model: TokenLM,
+    hidden: Tensor,
+    config: SamplingConfig,
+    generators: list[torch.Generator],
+    grid: Tensor,
+    keep: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Tokens ``[R, S, N, K]`` of all steps and their logits ``[R, S, N, K, V]``.
 
     Steps of ``keep`` keep their tokens. Layers of one offset are drawn together, those of later
     offsets after them: with latent regression they code what the earlier ones left.
     """
-    layout, config = model.layout, sampler.config
-    rows = len(grid)
+    layout, rows = model.layout, len(grid)
+    frames = (grid.shape[2] - layout.span - 1) // layout.stride + 1
     empty = (layout.frame_index(frames) < 0).to(grid.device)  # [N, K]
     chosen = grid.masked_fill(~keep[..., None], layout.pad)
     greedy = config.temperature == 0
     sampled_layers = layout.layers if config.sampled_layers is None else config.sampled_layers
-    noise = None if greedy else gumbel(sampler.generators, (*grid.shape[1:], model.tables.shape[1]))
+    noise = None if greedy else gumbel(generators, (*grid.shape[1:], model.tables.shape[1]))
     logits = hidden.new_zeros(*grid.shape, model.tables.shape[1])
     for offset in sorted(set(layout.offsets)):
         layers = [k for k, other in enumerate(layout.offsets) if other == offset]
@@ -161,12 +171,12 @@ def _result(
 ) -> Generated:
     """Codes, and expected latents as the step-by-step decoding makes them."""
     rows, stems, steps = grid.shape[:3]
-    output = StepOutput(model, codebooks, likelihood=False)
     head = model.latent_head
     latents = None if head is None else head.estimates(hidden[:rows]).flatten(0, 1)
     tokens, scores = grid.flatten(0, 1), logits.flatten(0, 1)  # a row for each stem: [R S, N, …]
+    output = Output(model, steps, len(tokens), codebooks, likelihood=False)
     nothing_given = torch.full_like(tokens[:, 0], -1)
     for n in range(steps):
         here = None if latents is None else latents[:, n]
-        output.add(tokens[:, n], scores[:, n], nothing_given, here)
+        output.put(HostPosition(n), tokens[:, n], scores[:, n], nothing_given, here)
     return output.assemble(rows, frames, list(range(stems)))

@@ -10,7 +10,8 @@ seeds     one per window and draw, so that neither the batch nor the device's or
 Three renderings: ``tokens`` decodes the drawn tokens; ``mean`` decodes the expected latent under
 each token's distribution; ``consensus`` averages those expected latents over draws and overlapping
 windows before it decodes them (:mod:`tokensep.decode.consensus`). Memory grows with the batch of
-windows; only the samples and, for ``consensus``, the latents of the whole song are kept.
+windows; only the samples and, for ``consensus``, the latents of the whole song are kept, on the
+model's device.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ from torch import Tensor
 
 from tokensep.codec.interface import Codes
 from tokensep.decode.consensus import Consensus
-from tokensep.decode.generate import Generated, Step, generate
+from tokensep.decode.generate import generate
 from tokensep.decode.one_pass import one_pass
+from tokensep.decode.output import Generated
+from tokensep.decode.step import StepKind
 from tokensep.dsp.stereo import SILENT
 from tokensep.dsp.windows import Windows, cross_faded
 from tokensep.lm.conditioner import LogMel
 from tokensep.lm.config import InferenceConfig
 from tokensep.lm.model import TokenLM
 
+CPU_BATCH = 8
+"""Draws of windows decoded together on a CPU: enough for its matrix products, little memory."""
+CACHE_BYTES = 2**31
+"""Keys and values of what a GPU decodes together: 435 draws of the mini (a minute has 92)."""
 PIECE_SECONDS = 20.0
 """Length of a piece of a song that the codec decodes at a time: bounds the memory."""
 SONG_STRIDE = 1_000_003
@@ -77,7 +84,7 @@ class TokenSource:
             latents = self.codec.latents(self.codec.encode(waves))
         return self.lm.condition(waves, latents)
 
-    def step_kind(self, rows: int, windows: int) -> Step:
+    def step_kind(self, rows: int, windows: int) -> StepKind:
         """How a decoding step is computed.
 
         Depends on the song's length and the options alone, never on the machine's load, so that
@@ -85,6 +92,8 @@ class TokenSource:
         """
         if self.options.step != "auto":
             return self.options.step
+        if self.device.type == "cuda":
+            return "graph"
         from tokensep.decode.compiled import should_compile
 
         count = len(self.stems)
@@ -94,11 +103,29 @@ class TokenSource:
         total = steps * count * windows * self.options.draws
         return "compiled" if should_compile(total, rows, self.lm.stem) else "plain"
 
+    def batch_size(self) -> int:
+        """Draws of windows to decode together.
+
+        On a GPU all of a song, as far as their caches fit into :data:`CACHE_BYTES`: a step takes as
+        long as its kernels take to start. Like :meth:`step_kind` it depends on the options and
+        the model alone.
+        """
+        if self.options.batch is not None:
+            return self.options.batch
+        if self.device.type != "cuda":
+            return CPU_BATCH
+        config = self.lm.config
+        positions = self.lm.layout.steps(config.window_frames) * len(self.stems)
+        positions += config.window_frames if config.lm.prefix else 0
+        rows = 1 if self.options.sampling.cfg == 1.0 else 2
+        cache = 2 * config.lm.layers * config.lm.dim * positions * rows * self.lm.tables.itemsize
+        return max(1, CACHE_BYTES // cache)
+
     def draw(
         self,
         cond: Tensor,
         seeds: Sequence[int],
-        step: Step,
+        step: StepKind,
         *,
         prompt: Tensor | None = None,
         true_codes: Tensor | None = None,
@@ -126,7 +153,7 @@ class TokenSource:
         self,
         cond: Tensor,
         seeds: Sequence[int],
-        step: Step,
+        step: StepKind,
         prompt: Tensor | None,
         known: Tensor | None,
     ) -> Generated:
@@ -175,7 +202,7 @@ class Renderer:
         """Windows decoded one by one, waves cross-faded."""
         overlap = min(self.options.overlap_frames, self.window_frames // 2)
         windows = Windows(len(mixture), self.window_frames * self.hop, overlap * self.hop)
-        batch = 1 if self.options.prime else self.options.batch
+        batch = 1 if self.options.prime else self.source.batch_size()
         step = self.source.step_kind(batch, len(windows.starts))
 
         def parts() -> Iterator[tuple[int, Tensor]]:
@@ -196,7 +223,7 @@ class Renderer:
         self,
         waves: Tensor,
         seeds: list[int],
-        step: Step,
+        step: StepKind,
         prompt: Tensor | None,
         true_codes: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
@@ -244,9 +271,9 @@ class Renderer:
         overlap = min(self.options.overlap_frames, 3 * self.window_frames // 4)
         length = max(frames, self.window_frames) * self.hop
         windows = Windows(length, self.window_frames * self.hop, overlap * self.hop)
-        batch = max(1, self.options.batch // draws)
+        batch = max(1, self.source.batch_size() // draws)
         step = self.source.step_kind(batch * draws, len(windows.starts))
-        consensus = Consensus(frames, self.window_frames, overlap)
+        consensus = Consensus(frames, self.window_frames, overlap, self.source.device)
         for indices in windows.batches(batch):
             waves = self._cut(windows, mixture, indices)
             audible = (waves.square().mean(1).sqrt() > SILENT).tolist()
@@ -268,20 +295,24 @@ class Renderer:
         return self._decode_consensus(consensus, len(mixture))
 
     def _decode_consensus(self, consensus: Consensus, length: int) -> Tensor:
-        """``[S, length]``, stem by stem and in pieces to bound memory."""
+        """``[S, length]``, in pieces to bound memory; on a CPU stem by stem too."""
         latents = consensus.mean()
         if latents is None:
             return torch.zeros(self.stems, length)
 
-        def piece(stem: Tensor, start: int, end: int) -> Tensor:
-            """Latents ``[F, D]`` of one stem → its wave ``[1, end - start]``."""
-            frames = stem[None, start // self.hop : -(-end // self.hop)].to(self.source.device)
+        def piece(stems: Tensor, start: int, end: int) -> Tensor:
+            """Latents ``[S, F, D]`` of some stems → their waves ``[S, end - start]``."""
+            frames = stems[:, start // self.hop : -(-end // self.hop)]
             wave = self.codec.decoder(frames)[:, : end - start]
             return torch.nn.functional.pad(wave, (0, end - start - wave.shape[1]))
 
         window, overlap = piece_samples(self.hop, self.frame_rate)
-        stems = [cross_faded(length, window, overlap, partial(piece, stem)) for stem in latents]
-        return torch.cat(stems) * consensus.covered.repeat_interleave(self.hop)[:length]
+        together = self.stems if latents.is_cuda else 1
+        parts = [
+            cross_faded(length, window, overlap, partial(piece, stems))
+            for stems in latents.split(together)
+        ]
+        return torch.cat(parts) * consensus.covered.repeat_interleave(self.hop)[:length]
 
     def _cut(self, windows: Windows, mixture: Tensor, indices: list[int]) -> Tensor:
         """Windows of the mixture ``[W, T]``."""

@@ -13,7 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tokensep.decode.position import Position
 from tokensep.lm.config import SamplingConfig
+
+CPU_NOISE_BYTES, GPU_NOISE_BYTES = 2**23, 2**30
+"""Noise that is drawn at once: on a CPU what stays in its cache, on a GPU a minute of music."""
 
 
 def guided(logits: Tensor, scale: float) -> Tensor:
@@ -61,25 +65,82 @@ def gumbel(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tenso
     return -(-torch.stack(rows).clamp(1e-20, 1 - 1e-7).log()).log()
 
 
-class Sampler:
-    """Logits → tokens, by one configuration and one noise generator per row."""
+class Noise:
+    """Gumbel noise for all steps of each row, drawn for many steps at once.
 
-    def __init__(self, config: SamplingConfig, seeds: Sequence[int], device: torch.device) -> None:
-        self.config = config
+    A row has one generator and its numbers are used in order: a row's noise depends on its seed
+    alone, and on a CPU it is what drawing step by step would give. To draw a step at a time would
+    start one kernel a row and step, most of what a GPU does then.
+
+    Parameters
+    ----------
+    seeds : one per row, R.
+    shape : ``(K, V)``, of a step.
+    steps : how many there will be.
+    position : of the step in ``gumbel``; :meth:`prepare` sets it.
+
+    Attributes
+    ----------
+    gumbel : float32 ``[R, n, K, V]``, of n steps.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        shape: tuple[int, int],
+        steps: int,
+        device: torch.device,
+        position: Position,
+    ) -> None:
         self.generators = [torch.Generator(device).manual_seed(within_64_bits(s)) for s in seeds]
+        step_bytes = 4 * len(seeds) * shape[0] * shape[1]
+        limit = GPU_NOISE_BYTES if device.type == "cuda" else CPU_NOISE_BYTES
+        self.held = max(1, min(steps, limit // step_bytes))
+        self.gumbel = torch.empty(len(seeds), self.held, *shape, device=device)
+        self.position = position
 
-    def __call__(self, logits: Tensor, first_layer: int = 0) -> Tensor:
-        """``[R, K, V]`` → ``[R, K]``; the first of these layers is ``first_layer`` of the step."""
-        config = self.config
-        if config.temperature == 0:
+    def prepare(self, step: int) -> None:
+        """Draw the next steps where ``step`` is the first of them; called before each step."""
+        if step % self.held:
+            return
+        for row, generator in zip(self.gumbel, self.generators, strict=True):
+            row.uniform_(generator=generator)
+        # G = -log(-log U), in place
+        self.gumbel.clamp_(1e-20, 1 - 1e-7).log_().neg_().log_().neg_()
+        self.position.move(0)
+
+    def take(self) -> Tensor:
+        """``[R, K, V]`` of this step."""
+        return self.position.take(self.gumbel, 1)
+
+
+class Sampler:
+    """Logits → tokens, by one configuration."""
+
+    def __init__(self, config: SamplingConfig) -> None:
+        self.config = config
+
+    @property
+    def draws(self) -> bool:
+        """Whether it needs noise."""
+        return self.config.temperature > 0
+
+    def __call__(self, logits: Tensor, gumbel: Tensor | None, first_layer: int = 0) -> Tensor:
+        """``[R, K, V]`` → ``[R, K]``; the first of these layers is ``first_layer`` of the step.
+
+        ``gumbel [R, K', V]``: the noise of all layers of the step.
+        """
+        config, layers = self.config, logits.shape[1]
+        sampled = self._sampled_layers(layers, first_layer)
+        if gumbel is None or sampled == 0:
             return logits.argmax(-1)
-        # argmax(logits / T + G) is a draw from softmax(logits / T)
-        noise = gumbel(self.generators, logits.shape[1:])
-        scaled = filtered(logits / config.temperature, config.top_k, config.top_p)
-        tokens = logits.argmax(-1)
-        sampled = self._sampled_layers(logits.shape[1], first_layer)
-        tokens[:, :sampled] = (scaled + noise)[:, :sampled].argmax(-1)
-        return tokens
+        # Gumbel-max: argmax(logits / T + G), G = -log(-log U), is a draw from softmax(logits / T).
+        scaled = logits if config.temperature == 1 else logits / config.temperature
+        scaled = filtered(scaled, config.top_k, config.top_p)
+        noisy = scaled + gumbel[:, first_layer : first_layer + layers]
+        if sampled == layers:
+            return noisy.argmax(-1)
+        return torch.cat([noisy[:, :sampled].argmax(-1), logits[:, sampled:].argmax(-1)], 1)
 
     def _sampled_layers(self, layers: int, first_layer: int) -> int:
         """How many of these layers are sampled; the rest is taken greedily."""

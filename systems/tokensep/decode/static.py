@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tokensep.decode.position import HostPosition, Position
 from tokensep.lm.decoder import Block, Decoder, KVCache
 from tokensep.lm.heads import LatentRegressionHead
 from tokensep.lm.model import TokenLM
@@ -50,9 +51,18 @@ class StaticDecoder:
     decoder : in eval mode.
     rows, length : of the caches.
     cos, sin : rotation tables ``[length, width]``.
+    position : of the next step; :meth:`fill` and :meth:`step` move it.
     """
 
-    def __init__(self, decoder: Decoder, rows: int, length: int, cos: Tensor, sin: Tensor) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        rows: int,
+        length: int,
+        cos: Tensor,
+        sin: Tensor,
+        position: Position | None = None,
+    ) -> None:
         first = decoder.blocks[0]
         assert isinstance(first, Block)
         self.heads, self.width = first.heads, first.width
@@ -76,9 +86,10 @@ class StaticDecoder:
         ]
         self.last = decoder.norm.weight * self.scale
         shape = (rows, self.heads, length, self.width)
-        self.keys = [cos.new_empty(shape) for _ in self.weights]
-        self.values = [cos.new_empty(shape) for _ in self.weights]
-        self.used = 0
+        # zeros: a masked position must not be NaN
+        self.keys = [cos.new_zeros(shape) for _ in self.weights]
+        self.values = [cos.new_zeros(shape) for _ in self.weights]
+        self.position = position or HostPosition()
 
     def _folded(self, weight: Tensor, gain: Tensor, rows: int) -> Matrix:
         """A matrix for :meth:`_normalize`'s output: ``W diag(g sqrt(dim))``."""
@@ -97,12 +108,12 @@ class StaticDecoder:
         # the decoder's own rotation has the sign in x, not in the table
         sin = torch.cat([-self.sin[:count, :half], self.sin[:count, half:]], dim=1)
         decoder(prefix, self.cos[:count], sin, cache)
-        self.used = cache.used
+        self.position.move(cache.used)
 
     def step(self, x: Tensor) -> Tensor:
         """``[R, dim]`` → normed output ``[R, dim]``; the caches grow by one."""
-        now, rows, half = self.used, x.shape[0], self.width // 2
-        cos, sin = self.cos[now], self.sin[now]
+        rows, half, now = x.shape[0], self.width // 2, self.position
+        cos, sin, mask = now.take(self.cos, 0), now.take(self.sin, 0), now.mask()
         for (to_qkv, out, to_gate_up, down), keys, values in zip(
             self.weights, self.keys, self.values, strict=True
         ):
@@ -111,16 +122,16 @@ class StaticDecoder:
             qk = qkv[:, :2]
             swapped = torch.cat([qk[..., half:], qk[..., :half]], dim=-1)
             qk = torch.addcmul(qk * cos, swapped, sin)
-            keys[:, :, now] = qk[:, 1]
-            values[:, :, now] = qkv[:, 2]
+            now.put(keys, 2, qk[:, 1])
+            now.put(values, 2, qkv[:, 2])
             # one query [R, heads, 1, width] over all stored positions
             y = F.scaled_dot_product_attention(
-                qk[:, 0].unsqueeze(2), keys.narrow(2, 0, now + 1), values.narrow(2, 0, now + 1)
+                qk[:, 0].unsqueeze(2), now.stored(keys, 2), now.stored(values, 2), attn_mask=mask
             )
             x = out.added(x, y.reshape(rows, self.dim))
             gate, up = to_gate_up(self._normalize(x)).chunk(2, dim=-1)
             x = down.added(x, F.silu(gate).mul_(up))
-        self.used = now + 1
+        now.advance()
         return self._normalize(x) * self.last
 
 
@@ -136,8 +147,9 @@ class StaticTokens:
     steps, from which one product makes every layer's sum.
     """
 
-    def __init__(self, model: TokenLM, rows: int) -> None:
+    def __init__(self, model: TokenLM, rows: int, position: Position | None = None) -> None:
         layers, entries, width = model.tables.shape
+        self.position = position or HostPosition()
         # [K (V + 1), w]: entry V of each layer is zero, so padding needs no mask
         self.table = F.pad(model.tables, (0, 0, 0, 1)).reshape(-1, width)
         self.mix = Matrix(model.embed_in.weight, rows)
@@ -178,7 +190,8 @@ class StaticTokens:
         vectors = F.embedding(tokens + self.offset, self.table)  # [R, K, w]
         if self.latent_head is not None:
             # newest first: [span, K, R, w]
-            self.recent = torch.cat([vectors.transpose(0, 1)[None], self.recent[:-1]])
+            newest = torch.cat([vectors.transpose(0, 1)[None], self.recent[:-1]])
+            self.recent = self.position.keep(self.recent, newest)
         return self.mix(vectors.view(len(tokens), -1))
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 """From mono stems to the channels of the mixture: masks, panning, and a blend of both.
 
-All work on spectra a block at a time (:mod:`tokensep.dsp.spectra`): what they need besides the
-samples does not grow with the song.
+Conventions
+-----------
+mixture   float32 ``[C, T]``; mono stems ``[S, T]``; placed stems ``[S, C, T]``; all on one device
+which     indices of stems; what a stem shares with the others does not depend on it
+memory    all work on spectra a block at a time (:mod:`tokensep.dsp.spectra`): what they need
+          besides the samples does not grow with the song
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokensep.dsp.spectra import BINS, FFT, Synthesis, blocks
+from tokensep.dsp.spectra import BINS, FFT, Synthesis, blocks, magnitude
 
 Samples = NDArray[np.float32]
 SILENT = 1e-6
 """RMS below which a signal is silence (-120 dBFS): nothing is generated for it."""
+PAN_POWER = 2.0
+"""Panning weighs bins by the stems' shares of the energy."""
+BANDS = 24
+"""In which the level of a stem in a channel is found."""
 
 
 def rms(samples: Samples) -> float:
@@ -28,109 +36,184 @@ def rms(samples: Samples) -> float:
 
 @dataclass(frozen=True)
 class Stereo:
-    """How mono stems become the channels of the mixture.
-
-    ``refine`` ``mask`` or ``blend`` decides alone; with ``none`` the ``mode`` does.
-    """
+    """How mono stems become the channels of the mixture."""
 
     mode: str
-    """``panning``, ``mid-side`` or ``mono``."""
-    refine: str
-    """``none``, ``mask`` or ``blend``."""
+    """Of stems without refinement: ``panning``, ``mid-side`` or ``mono``."""
+    refine: tuple[str, ...]
+    """Of each stem: ``none``, ``mask`` or ``blend``."""
     mask_power: float = 1.0
 
     def separate(
-        self, mixture: Samples, separate_mono: Callable[[Samples, int], Samples]
+        self, mixture: Samples, separate_mono: Callable[[Samples, int], Tensor]
     ) -> Samples:
         """Stems ``[S, C, T]`` of ``mixture [C, T]``.
 
         ``separate_mono(signal [T], song) → [S, T]``; ``song`` is 0 for the mean of the channels
-        and 1 for the side signal, so that the two draw with different seeds.
+        and 1 for the side signal, so that the two draw with different seeds. Stems are placed on
+        the device that it returns them on.
         """
-        channels = mixture.shape[0]
         stems = separate_mono(mixture.mean(0), 0)
         if rms(mixture) < SILENT:
             return np.zeros((len(stems), *mixture.shape), np.float32)
-        if self.refine == "mask":
-            return mask_mixture(mixture, stems, self.mask_power)
-        if self.refine == "blend":
-            return blend_mixture(mixture, stems, self.mask_power)
-        if channels == 1 or self.mode == "mono":
-            return np.repeat(stems[:, None], channels, 1)
-        if self.mode == "mid-side" and channels == 2:
+        mixed = torch.from_numpy(mixture).to(stems.device)
+        return self._placed(mixed, stems, lambda side: separate_mono(side, 1)).cpu().numpy()
+
+    def _placed(
+        self, mixture: Tensor, stems: Tensor, separate_side: Callable[[Samples], Tensor]
+    ) -> Tensor:
+        """By panning and masks, except what the mode places otherwise."""
+        channels = mixture.shape[0]
+        is_mono = channels == 1 or self.mode == "mono"
+        is_mid_side = self.mode == "mid-side" and channels == 2
+        plain = [s for s, how in enumerate(self.refine) if how == "none"]
+        if not plain or not (is_mono or is_mid_side):
+            return place(mixture, stems, self.refine, self.mask_power)
+        if is_mono:
+            unrefined = stems[:, None].repeat(1, channels, 1)
+        else:
             # mid = (L + R) / 2 and side = (L - R) / 2, so L = mid + side and R = mid - side
-            sides = separate_mono(0.5 * (mixture[0] - mixture[1]), 1)
-            return np.stack([stems + sides, stems - sides], 1)
-        return pan(mixture, stems)
+            sides = separate_side((0.5 * (mixture[0] - mixture[1])).cpu().numpy())
+            unrefined = torch.stack([stems + sides, stems - sides], 1)
+        if len(plain) == len(stems):
+            return unrefined
+        # panned too, though not used: masks need all stems, panning costs little beside the LM
+        out = place(mixture, stems, self.refine, self.mask_power)
+        out[plain] = unrefined[plain]
+        return out
 
 
-def mask_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> Samples:
-    """Soft masks from mono ``stems [S, T]`` on every channel of ``mixture [C, T]``: ``[S, C, T]``.
+def place(mixture: Tensor, stems: Tensor, refine: Sequence[str], power: float = 1.0) -> Tensor:
+    """Stems in the channels of the mixture, each by panning (``none``), ``mask`` or ``blend``.
 
-    The result adds up to the mixture exactly, and has its phase.
+    A stem costs what its own way needs; the mixture and the stems are analysed for all at once.
     """
-    out = Synthesis((len(stems), mixture.shape[0]), mixture.shape[1])
-    for first, mixed, masks in _shared(mixture, stems, power):
-        for s, mask in enumerate(masks):
-            out.add(first, (s,), mask * mixed)
-    return out.finish().numpy()
+    panned = [s for s, how in enumerate(refine) if how != "mask"]
+    masked = [s for s, how in enumerate(refine) if how != "none"]
+    by_pan, by_mask = _views(mixture, stems, power, panned, masked)
+    if not masked or not panned:
+        return by_mask if masked else by_pan
+    generated = dict(zip(panned, by_pan, strict=True))
+    shown = dict(zip(masked, by_mask, strict=True))
+    both = [s for s in panned if s in shown]
+    blended = _blended(mixture, [generated[s] for s in both], [shown[s] for s in both])
+    if len(both) == len(stems):
+        return blended
+    out = mixture.new_empty(len(stems), *mixture.shape)
+    out[panned], out[masked], out[both] = by_pan, by_mask, blended
+    return out
 
 
-def pan(mixture: Samples, stems: Samples, bands: int = 24) -> Samples:
-    """Mono ``stems [S, T]`` placed in the channels of ``mixture [C, T]``: ``[S, C, T]``.
+def mask_mixture(mixture: Tensor, stems: Tensor, power: float = 1.0) -> Tensor:
+    """Soft masks from mono stems on every channel of the mixture.
+
+    A mask is a stem's share of the magnitudes (``power`` 1) or energies (2). The masked stems add
+    up to the mixture exactly, and have its phase.
+    """
+    return place(mixture, stems, ["mask"] * len(stems), power)
+
+
+def pan(mixture: Tensor, stems: Tensor) -> Tensor:
+    """Mono stems placed in the channels of the mixture.
 
     Through each stem's soft mask the energy of every channel is compared with the mono
     mixture's, per band over the whole signal; that ratio is the stem's gain in the channel.
     """
-    edges = torch.unique((FFT // 2 * torch.linspace(0, 1, bands + 1) ** 2.5).round().long())
-    edges[-1] += 1
-    band = torch.bucketize(torch.arange(BINS), edges, right=True) - 1
-    width, channels = len(edges) - 1, mixture.shape[0]
-    energy = torch.zeros(len(stems), channels, width, dtype=torch.float64)
-    reference = torch.zeros(len(stems), 1, width, dtype=torch.float64)
-    for _, mixed, masks in _shared(mixture, stems, 2.0):
-        power, mono = mixed.abs() ** 2, mixed.mean(0).abs() ** 2
-        for s, mask in enumerate(masks):
-            energy[s].index_add_(1, band, (mask * power).sum(-1).double())
-            reference[s].index_add_(1, band, (mask * mono).sum(-1)[None].double())
-    ratios = torch.sqrt((energy + 1e-9) / (reference + 1e-9)).clamp(0.0, 2.0)
-    gains = ratios.float()[..., band, None]
-    out = Synthesis((len(stems), channels), mixture.shape[1])
-    for first, (spectra,) in blocks([torch.from_numpy(np.ascontiguousarray(stems))]):
-        for s, spectrum in enumerate(spectra):
-            out.add(first, (s,), gains[s] * spectrum)
-    return out.finish().numpy()
+    return place(mixture, stems, ["none"] * len(stems))
 
 
-def blend_mixture(mixture: Samples, stems: Samples, power: float = 1.0) -> Samples:
-    """Geometric mean of the magnitudes of :func:`pan` and :func:`mask_mixture`, ``[S, C, T]``.
+def blend_mixture(mixture: Tensor, stems: Tensor, power: float = 1.0) -> Tensor:
+    """Geometric mean of the magnitudes of :func:`pan` and :func:`mask_mixture`.
 
     The phase is the mixture's. In decibels it is the mean of two views of a stem: what was
     generated, which knows no leak, and what the mixture has there, which knows the timing.
     """
-    out = Synthesis((len(stems), mixture.shape[0]), mixture.shape[1])
-    views = (pan(mixture, stems), mask_mixture(mixture, stems, power))
-    waves = [torch.from_numpy(wave) for view in views for wave in view]
-    for first, (mixed, *spectra) in blocks([torch.from_numpy(mixture), *waves]):
-        phase = mixed / mixed.abs().clamp_min(1e-9)
-        pairs = zip(spectra[: len(stems)], spectra[len(stems) :], strict=True)
-        for s, (generated, masked) in enumerate(pairs):
-            out.add(first, (s,), (generated.abs() * masked.abs()).sqrt() * phase)
-    return out.finish().numpy()
+    return place(mixture, stems, ["blend"] * len(stems), power)
 
 
-def _shared(mixture: Samples, stems: Samples, power: float) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """First frame, the mixture's spectra and the stems' shares ``[S, BINS, frames]``, by blocks.
+def _blended(mixture: Tensor, generated: list[Tensor], masked: list[Tensor]) -> Tensor:
+    """The blend of two views of the same stems, each ``[C, T]``."""
+    out = Synthesis((len(generated), len(mixture)), mixture.shape[1], mixture.device)
+    for first, (mixed, *views) in blocks([mixture, *generated, *masked]):
+        phase = mixed / magnitude(mixed).clamp_min(1e-9)
+        pairs = zip(views[: len(generated)], views[len(generated) :], strict=True)
+        for s, (one, other) in enumerate(pairs):
+            out.add(first, (s,), phase, (magnitude(one) * magnitude(other)).sqrt())
+    return out.finish()
 
-    A share is of the energy (``power`` 2) or magnitude (1) of all stems in a bin, each lifted by
-    a thousandth of its mean: shares add up to 1 everywhere, also where all are silent.
-    """
-    mono = torch.from_numpy(np.ascontiguousarray(stems))
-    total, count = torch.zeros(len(stems), dtype=torch.float64), 0
-    for _, (spectra,) in blocks([mono]):
-        total += (spectra.abs() ** power).sum((1, 2)).double()
+
+def _views(
+    mixture: Tensor, stems: Tensor, power: float, panned: Sequence[int], masked: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Some stems placed by panning and some by masks (of ``power``), from one analysis."""
+    powers = {PAN_POWER for _ in panned} | {power for _ in masked}
+    floors = _floors(stems, powers)
+    channels, length = mixture.shape
+    levels = _Levels(len(stems), channels, mixture.device)
+    out = Synthesis((len(masked), channels), length, mixture.device)
+    for first, (mixed, spectra) in blocks([mixture, stems]):
+        own = [magnitude(spectrum) for spectrum in spectra]
+        shares = {p: _shares(own, p, floors[p]) for p in powers}
+        if panned:
+            levels.add(mixed, shares[PAN_POWER], panned)
+        for row, s in enumerate(masked):
+            out.add(first, (row,), mixed, shares[power][s])
+    return _panned(stems, levels.gains(), panned), out.finish()
+
+
+def _floors(stems: Tensor, powers: set[float]) -> dict[float, Tensor]:
+    """What each stem's level is lifted by ``[S, 1, 1]``: a thousandth of its mean, by power."""
+    totals = {p: stems.new_zeros(len(stems), dtype=torch.float64) for p in powers}
+    count = 0
+    for _, (spectra,) in blocks([stems]):
+        for s, spectrum in enumerate(spectra):
+            own = magnitude(spectrum)
+            for p in powers:
+                totals[p][s] += (own**p).sum().double()
         count += spectra.shape[1] * spectra.shape[2]
-    floor = (1e-3 * (total / count) + 1e-12).float()[:, None, None]
-    for first, (mixed, spectra) in blocks([torch.from_numpy(mixture), mono]):
-        level = spectra.abs() ** power + floor
-        yield first, mixed, level / level.sum(0)
+    return {p: (1e-3 * (t / count) + 1e-12).float()[:, None, None] for p, t in totals.items()}
+
+
+def _shares(own: list[Tensor], power: float, floor: Tensor) -> list[Tensor]:
+    """Shares of all stems in a bin, of their magnitudes ``own``, each ``[BINS, frames]``.
+
+    With the floor, shares add up to 1 everywhere, also where all are silent.
+    """
+    levels = [magnitudes**power + lift for magnitudes, lift in zip(own, floor, strict=True)]
+    total = sum(levels[1:], levels[0])
+    return [level / total for level in levels]
+
+
+class _Levels:
+    """Energies of each stem in each channel, by band, and what gains follow from them."""
+
+    def __init__(self, stems: int, channels: int, device: torch.device) -> None:
+        edges = torch.unique((FFT // 2 * torch.linspace(0, 1, BANDS + 1) ** 2.5).round().long())
+        edges[-1] += 1
+        band = torch.bucketize(torch.arange(BINS), edges, right=True) - 1
+        self.band, width = band.to(device), len(edges) - 1
+        self.energy = torch.zeros(stems, channels, width, dtype=torch.float64, device=device)
+        self.reference = torch.zeros(stems, 1, width, dtype=torch.float64, device=device)
+
+    def add(self, mixed: Tensor, shares: list[Tensor], which: Sequence[int]) -> None:
+        """A block ``[C, BINS, frames]`` of the mixture and the stems' shares of the energy."""
+        power, mono = magnitude(mixed) ** 2, magnitude(mixed.mean(0)) ** 2
+        for s in which:
+            there, all_in_all = (shares[s] * power).sum(-1), (shares[s] * mono).sum(-1)[None]
+            self.energy[s].index_add_(1, self.band, there.double())
+            self.reference[s].index_add_(1, self.band, all_in_all.double())
+
+    def gains(self) -> Tensor:
+        """``[S, C, BINS, 1]``, 0 to 2."""
+        ratios = torch.sqrt((self.energy + 1e-9) / (self.reference + 1e-9)).clamp(0.0, 2.0)
+        return ratios.float()[..., self.band, None]
+
+
+def _panned(stems: Tensor, gains: Tensor, which: Sequence[int]) -> Tensor:
+    """The wanted stems with their gains ``[S, C, BINS, 1]``."""
+    wanted = stems[list(which)]
+    out = Synthesis((len(wanted), gains.shape[1]), stems.shape[1], stems.device)
+    for first, (spectra,) in blocks([wanted]) if len(wanted) else ():
+        for row, s in enumerate(which):
+            out.add(first, (row,), spectra[row], gains[s])
+    return out.finish()

@@ -46,13 +46,19 @@ class Windows:
         return functional.pad(piece, (0, self.window - piece.shape[-1]))
 
     def cross_fade(self, parts: Iterator[tuple[int, Tensor]], channels: int) -> Tensor:
-        """``[channels, length]`` of pairs of a window's index and its ``[channels, window]``."""
+        """``[channels, length]`` of pairs of a window's index and its ``[channels, window]``.
+
+        It is on the device of the parts.
+        """
         starts = self.starts
-        out = torch.zeros(channels, starts[-1] + self.window)
+        out: Tensor | None = None
         for index, part in parts:
             start = starts[index]
             weights = fade(self.window, self.overlap, index == 0, index == len(starts) - 1)
-            out[:, start : start + self.window] += weights * part.cpu()
+            if out is None:
+                out = part.new_zeros(channels, starts[-1] + self.window)
+            out[:, start : start + self.window] += weights.to(part.device) * part
+        assert out is not None
         return out[:, : self.length]
 
 
@@ -80,17 +86,19 @@ def cross_faded(
 ) -> Tensor:
     """``[C, length]`` of the overlapping pieces that ``piece(start, end) [C, end - start]`` makes.
 
-    One piece is asked for as long as it is; of several, the last may end behind ``length``.
+    One piece is asked for as long as it is; of several, the last may end behind ``length``. The
+    result is on the device of the pieces.
     """
     starts = window_starts(length, window, overlap)
     if len(starts) == 1:
-        return piece(0, length)[:, :length].cpu()
+        return piece(0, length)[:, :length]
     out: Tensor | None = None
     for start in starts:
         weights = fade(window, overlap, start == 0, start == starts[-1])
-        part = weights * piece(start, start + window).cpu()
+        made = piece(start, start + window)
+        part = weights.to(made.device) * made
         if out is None:
-            out = torch.zeros(len(part), starts[-1] + window)
+            out = part.new_zeros(len(part), starts[-1] + window)
         out[:, start : start + window] += part
     assert out is not None
     return out[:, :length]

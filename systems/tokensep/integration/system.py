@@ -9,14 +9,15 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
+refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals:blend+drums:blend``
 every other field of :class:`tokensep.lm.config.InferenceConfig` (``render``, ``refine``,
 ``draws``, ``step`` …) and of its :class:`~tokensep.lm.config.SamplingConfig` (``temperature``,
 ``top_k``, ``top_p``, ``cfg``, ``sampled_layers``; ``none`` switches a filter off); default: the
 checkpoint's own
 
 The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
-``tokensep+blend``, ``tokensep-parallel``, ``tokensep-one-pass``, ``tokensep-oracle-tokens``,
-``tokensep-oracle-context``.
+``tokensep+blend``, ``tokensep+vocals-blend+drums-blend``, ``tokensep-parallel``,
+``tokensep-one-pass``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ def load(
     if mode == "oracle-tokens":
         return TokenSepOracle(model)
     inference = _inference(model.config, options)
+    inference.refine_of(model.config.stems)  # names only stems that there are
     if mode == "oracle-context":
         return TokenSepInContext(model, inference)
     return TokenSepSystem(model, inference)
@@ -142,9 +144,9 @@ def _name(options: InferenceConfig) -> str:
     name = "tokensep"
     if options.decoding != "sequential":
         name += f"-{options.decoding}"
-    if options.refine != "none":
-        name += f"+{options.refine}"
-    return name
+    if isinstance(options.refine, dict):
+        return "+".join([name, *(f"{stem}-{how}" for stem, how in options.refine.items())])
+    return name if options.refine == "none" else f"{name}+{options.refine}"
 
 
 class TokenSepSystem:
@@ -234,4 +236,6 @@ class TokenSepOracle:
 
 def _flat(options: InferenceConfig) -> dict[str, Any]:
     data = options.model_dump(mode="json")
+    if isinstance(data["refine"], dict):
+        data["refine"] = "+".join(f"{stem}:{how}" for stem, how in data["refine"].items())
     return {**data.pop("sampling"), **data}

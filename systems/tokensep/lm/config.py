@@ -9,12 +9,16 @@ is enough to build the network and to refuse a codec that does not fit.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchsep.audio import STEMS
 from tokensep.config import Strict
+from tokensep.errors import ConfigError
+
+Refine = Literal["none", "mask", "blend"]
 
 
 class EncoderConfig(Strict):
@@ -126,7 +130,9 @@ class InferenceConfig(Strict):
     order: tuple[str, ...] | None = None
     """Stems in the order they are drawn (None: that of the configuration)."""
     render: Literal["tokens", "mean", "consensus"] = "tokens"
-    refine: Literal["none", "mask", "blend"] = "none"
+    refine: Refine | dict[str, Refine] = "none"
+    """Of all stems, or of each by its name (those not named: ``none``); as text
+    ``vocals:blend+drums:blend``."""
     mask_power: float = Field(default=1.0, gt=0)
     """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
     stereo: Literal["panning", "mid-side", "mono"] = "panning"
@@ -135,12 +141,43 @@ class InferenceConfig(Strict):
     """Shared by two neighbouring windows: at most half a window, three quarters in a consensus."""
     prime: bool = False
     """Give each window the previous one's last tokens (then windows are not a batch)."""
-    batch: int = Field(default=8, ge=1)
-    """Windows decoded together."""
-    step: Literal["auto", "plain", "compiled", "int8"] = "auto"
-    """How a decoding step is computed: by torch (``plain``), or ``compiled`` by numba, in fp32 or
-    with ``int8`` weights, for which numbers change a little. ``auto``: compiled where windows are
-    decoded one by one on a CPU (``prime``, ``batch=1``) and there are enough of them."""
+    batch: int | None = Field(default=None, ge=1)
+    """Draws of windows decoded together. None: 8, and on a GPU all of a song as far as they fit
+    (:meth:`tokensep.decode.render.TokenSource.batch_size`)."""
+    step: Literal["auto", "plain", "graph", "compiled", "int8"] = "auto"
+    """How a decoding step is computed: by torch (``plain``), by torch as one recorded CUDA graph
+    (``graph``), or ``compiled`` by numba, in fp32 or with ``int8`` weights, for which numbers
+    change a little. ``auto``: a graph on CUDA; compiled where windows are decoded one by one on a
+    CPU (``prime``, ``batch=1``) and there are enough of them."""
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def _refine_by_stem(cls, value: Any) -> Any:
+        """``vocals:blend+drums:blend`` as a mapping."""
+        if not isinstance(value, str) or ":" not in value:
+            return value
+        pairs = [part.partition(":") for part in value.split("+")]
+        if len({stem for stem, _, _ in pairs}) < len(pairs):
+            raise ValueError("a stem is named twice")
+        return {stem: how for stem, _, how in pairs}
+
+    def refine_of(self, stems: Sequence[str]) -> tuple[Refine, ...]:
+        """How each of these stems is refined.
+
+        Raises
+        ------
+        ConfigError
+            if ``refine`` names another stem.
+        """
+        by_stem = self.refine
+        if isinstance(by_stem, str):
+            return (by_stem,) * len(stems)
+        unknown = [stem for stem in by_stem if stem not in stems]
+        if unknown:
+            raise ConfigError(
+                f"tokensep: refine names {', '.join(unknown)}; the stems are {', '.join(stems)}"
+            )
+        return tuple(by_stem.get(stem, "none") for stem in stems)
 
     @model_validator(mode="after")
     def _one_pass(self) -> InferenceConfig:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import Codes
-from tokensep.dsp.stereo import mask_mixture, pan
+from tokensep.dsp import stereo as placing
 from tokensep.dsp.windows import fade, window_starts
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.lm.config import STEMS, InferenceConfig, SamplingConfig
@@ -185,6 +185,18 @@ def test_windows_cover_and_weights_add_up():
         torch.testing.assert_close(total, torch.ones_like(total))
 
 
+def mask_mixture(mixture: np.ndarray, stems: np.ndarray) -> np.ndarray:
+    return placing.mask_mixture(torch.from_numpy(mixture), torch.from_numpy(stems)).numpy()
+
+
+def pan(mixture: np.ndarray, stems: np.ndarray) -> np.ndarray:
+    return placing.pan(torch.from_numpy(mixture), torch.from_numpy(stems)).numpy()
+
+
+def blend_mixture(mixture: np.ndarray, stems: np.ndarray) -> np.ndarray:
+    return placing.blend_mixture(torch.from_numpy(mixture), torch.from_numpy(stems)).numpy()
+
+
 def whole_stft(wave: torch.Tensor) -> torch.Tensor:
     """All of a signal at once, by torch."""
     return torch.stft(wave, 2048, 512, window=torch.hann_window(2048), return_complex=True)
@@ -205,15 +217,16 @@ def test_spectra_in_blocks_are_torchs(monkeypatch, length):
     found = torch.cat([found for _, (found,) in parts], -1)
     assert len(parts) == -(-found.shape[-1] // 16)
     assert torch.equal(found, whole_stft(filled))
-    out = spectra.Synthesis((3, 2), length)
+    one, cpu = torch.ones(1), torch.device("cpu")
+    out = spectra.Synthesis((3, 2), length, cpu)
     for first, (part,) in parts:
-        out.add(first, (1,), part)
+        out.add(first, (1,), part, one)
     made = out.finish()
     assert made.shape == (3, 2, length) and not made[[0, 2]].any()
     torch.testing.assert_close(made[1], wave, atol=1e-6, rtol=1e-5)
     odd = found * torch.linspace(0, 2, 1025)[:, None]  # what no signal has as its spectrum
-    out = spectra.Synthesis((2,), length)
-    out.add(0, (), odd)
+    out = spectra.Synthesis((2,), length, cpu)
+    out.add(0, (), odd, one)
     torch.testing.assert_close(
         out.finish(), whole_istft(odd, max(length, 2048))[:, :length], atol=1e-5, rtol=1e-4
     )
@@ -222,7 +235,6 @@ def test_spectra_in_blocks_are_torchs(monkeypatch, length):
 def test_placing_in_blocks_is_placing_at_once(monkeypatch, clip):
     """The definitions, on whole spectra of a real song."""
     from tokensep.dsp import spectra
-    from tokensep.dsp.stereo import blend_mixture
 
     monkeypatch.setattr(spectra, "BLOCK", 100)
     mixture = np.ascontiguousarray(clip.mixture.samples)
@@ -265,8 +277,6 @@ def test_masked_stems_add_up_to_the_mixture():
 
 def test_a_blend_lies_between_generated_and_masked_in_every_bin():
     """With generated stems equal to the masked mixture the blend is that; else it is in between."""
-    from tokensep.dsp.stereo import blend_mixture
-
     rng = np.random.default_rng(4)
     stems = rng.normal(0, 0.1, (4, 9000)).astype(np.float32)
     mixture = stems.sum(0, keepdims=True)
@@ -280,6 +290,27 @@ def test_a_blend_lies_between_generated_and_masked_in_every_bin():
     assert (both < np.maximum(own, other) * 1.02).all() and (both > 0.3 * other).all()
     quiet = blend_mixture(mixture, stems * np.array([[1], [0], [1], [1]], np.float32))
     assert np.abs(quiet[1]).max() < 0.1 * np.abs(blended[1]).max()
+
+
+@pytest.mark.parametrize("mode", ["mono", "mid-side"])
+def test_stems_without_refinement_are_placed_as_the_mode_says(mode):
+    """The side of the mixture is separated only where a stem needs it."""
+    mixture, stems = noise(2, 9000), torch.from_numpy(noise(4, 9000, seed=1))
+    asked = []
+
+    def separate_mono(signal: np.ndarray, song: int) -> torch.Tensor:
+        asked.append(song)
+        return stems if song == 0 else 0.5 * stems
+
+    some = placing.Stereo(mode, ("none", "mask", "blend", "none")).separate(mixture, separate_mono)
+    left, right = (1.5, 0.5) if mode == "mid-side" else (1.0, 1.0)
+    for s in (0, 3):
+        np.testing.assert_allclose(some[s], np.stack([left * stems[s], right * stems[s]]))
+    np.testing.assert_allclose(some[1], mask_mixture(mixture, stems.numpy())[1], atol=1e-6)
+    np.testing.assert_allclose(some[2], blend_mixture(mixture, stems.numpy())[2], atol=1e-6)
+    asked.clear()
+    placing.Stereo(mode, ("blend",) * 4).separate(mixture, separate_mono)
+    assert asked == [0]
 
 
 def test_masks_from_the_true_stems_separate_them():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from benchsep_training.seeds import generator, hashed, step_seed
+from tokensep.decode.position import HostPosition
 from tokensep.decode.render import window_seed
-from tokensep.decode.sampling import Sampler, within_64_bits
+from tokensep.decode.sampling import Noise, Sampler, within_64_bits
 from tokensep.lm.config import LMTrainConfig, SamplingConfig
 from tokensep.train import masks
 
@@ -53,7 +54,11 @@ def test_the_choice_for_a_whole_batch_is_not_that_of_a_crop():
 def test_inference_draws_with_seeds_of_any_size():
     logits, config = torch.zeros(1, 3, 50), SamplingConfig(temperature=1.0)
     large = [2**45, 2**45 + 1, 2**60, 2**63 - 1, 2**63]
-    drawn = [Sampler(config, [window_seed(s, 3) + 1], torch.device("cpu"))(logits) for s in large]
+    drawn = []
+    for seed in large:
+        noise = Noise([window_seed(seed, 3) + 1], (3, 50), 1, torch.device("cpu"), HostPosition())
+        noise.prepare(0)
+        drawn.append(Sampler(config)(logits, noise.take()))
     assert len({tuple(tokens[0].tolist()) for tokens in drawn}) == len(large)
 
 

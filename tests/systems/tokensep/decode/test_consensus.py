@@ -14,6 +14,7 @@ from tokensep.separator import TokenSep
 
 from tests.helpers.lm_dummies import HOP, RATE, DummyCodec, tiny_config
 
+CPU = torch.device("cpu")
 DRAW = SamplingConfig(temperature=1.0)
 AGREED = InferenceConfig(overlap_frames=9, sampling=DRAW, render="consensus", draws=3)
 
@@ -40,7 +41,7 @@ def test_weights_rise_from_the_edges():
 
 def test_windows_that_agree_give_what_they_agree_on():
     song = torch.randn(4, 20, 3)
-    found = Consensus(frames=18, window=8, overlap=4)
+    found = Consensus(frames=18, window=8, overlap=4, device=CPU)
     for start in (0, 4, 8, 12):
         for _ in range(2):
             found.add(start, song[:, start : start + 8])
@@ -49,14 +50,14 @@ def test_windows_that_agree_give_what_they_agree_on():
 
 
 def test_a_mean_is_weighted_by_the_distance_from_the_edge():
-    found = Consensus(frames=6, window=4, overlap=2)
+    found = Consensus(frames=6, window=4, overlap=2, device=CPU)
     found.add(0, torch.zeros(1, 4, 1))
     found.add(2, torch.ones(1, 4, 1))
     assert found.mean()[0, :, 0].tolist() == [0, 0, 0.25, 0.75, 1, 1]
 
 
 def test_what_no_window_heard_is_marked():
-    found = Consensus(frames=10, window=4, overlap=0)
+    found = Consensus(frames=10, window=4, overlap=0, device=CPU)
     assert found.mean() is None and not found.covered.any()
     found.add(4, torch.ones(1, 4, 2))
     assert found.covered.tolist() == [False] * 4 + [True] * 4 + [False] * 2

@@ -4,7 +4,8 @@ import pytest
 import torch
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.generate import generate
-from tokensep.decode.sampling import filtered
+from tokensep.decode.position import HostPosition
+from tokensep.decode.sampling import Noise, Sampler, filtered
 from tokensep.errors import ConfigError
 from tokensep.lm.config import SamplingConfig
 from tokensep.lm.model import TokenLM
@@ -186,22 +187,42 @@ def test_likelihood_and_expected_latents_belong_to_the_distribution():
     torch.testing.assert_close(picked, result.log_likelihood, atol=1e-4, rtol=1e-4)
 
 
+def noise_of(seeds, layers: int, entries: int, steps: int = 1) -> Noise:
+    noise = Noise(seeds, (layers, entries), steps, torch.device("cpu"), HostPosition())
+    noise.prepare(0)
+    return noise
+
+
+@pytest.mark.parametrize(("entries", "steps"), [(512, 40), (ENTRIES, 7)])
+def test_noise_of_many_steps_is_that_of_a_draw_at_each(monkeypatch, entries, steps):
+    """What one ``torch.rand`` a row and step would give, also where it is drawn in parts."""
+    from tokensep.decode import sampling
+
+    seeds, layers = [3, 10**13], 16
+    monkeypatch.setattr(sampling, "CPU_NOISE_BYTES", 3 * 4 * len(seeds) * layers * entries)
+    noise = noise_of(seeds, layers, entries, steps)
+    assert noise.held == 3
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    for step in range(steps):
+        if step:  # `noise_of` prepared the first
+            noise.prepare(step)
+        drawn = torch.stack([torch.rand(layers, entries, generator=g) for g in generators])
+        assert torch.equal(noise.take(), -(-drawn.clamp(1e-20, 1 - 1e-7).log()).log())
+        noise.position.advance()
+
+
 def test_only_the_first_layers_are_drawn_when_asked():
     torch.manual_seed(0)
     logits = torch.randn(64, 4, ENTRIES)
-    from tokensep.decode.sampling import Sampler
-
-    sampler = Sampler(SamplingConfig(temperature=3.0, sampled_layers=2), range(64), logits.device)
-    tokens = sampler(logits)
+    sampler = Sampler(SamplingConfig(temperature=3.0, sampled_layers=2))
+    tokens = sampler(logits, noise_of(range(64), 4, ENTRIES).take())
     best = logits.argmax(-1)
     assert torch.equal(tokens[:, 2:], best[:, 2:]) and not torch.equal(tokens[:, :2], best[:, :2])
 
 
 def test_draws_follow_the_distribution():
-    from tokensep.decode.sampling import Sampler
-
     logits = torch.log(torch.tensor([0.6, 0.3, 0.1])).expand(4000, 1, 3).contiguous()
-    tokens = Sampler(SamplingConfig(temperature=1.0), range(4000), logits.device)(logits)
+    tokens = Sampler(SamplingConfig(temperature=1.0))(logits, noise_of(range(4000), 1, 3).take())
     share = torch.bincount(tokens.flatten(), minlength=3) / 4000
     torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]), atol=0.03, rtol=0)
 

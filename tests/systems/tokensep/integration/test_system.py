@@ -84,6 +84,22 @@ def test_variants_have_their_own_names_and_options(small):
     assert plugin.load(top_k="none").info.options["top_k"] is None
 
 
+def test_stems_are_refined_one_by_one(small):
+    """A refined stem is as if all were; the others are as if none was."""
+    systems = {how: plugin.load(refine=how) for how in ("none", "mask", "blend")}
+    mixed = plugin.load(refine="vocals:blend+bass:mask")
+    assert mixed.info.name == "tokensep+vocals-blend+bass-mask"
+    assert mixed.info.options["refine"] == "vocals:blend+bass:mask"
+    alone = {how: system.separate(song(), seed=0) for how, system in systems.items()}
+    found = mixed.separate(song(), seed=0)
+    chosen = {"vocals": "blend", "drums": "none", "bass": "mask", "other": "none"}
+    for stem, how in chosen.items():
+        np.testing.assert_allclose(
+            found[stem].samples, alone[how][stem].samples, atol=1e-6, err_msg=stem
+        )
+    assert not np.allclose(alone["blend"]["vocals"].samples, alone["none"]["vocals"].samples)
+
+
 def test_draws_are_reproducible_and_move_with_the_seed(small):
     system, mixture = plugin.load(temperature="1"), song(1)
     a, b, c = (system.separate(mixture, seed=s)["other"].samples for s in (1, 1, 2))
@@ -92,7 +108,15 @@ def test_draws_are_reproducible_and_move_with_the_seed(small):
 
 @pytest.mark.parametrize(
     "options",
-    [{"mode": "dream"}, {"temperature": "hot"}, {"refine": "polish"}, {"draws": "0"}],
+    [
+        {"mode": "dream"},
+        {"temperature": "hot"},
+        {"refine": "polish"},
+        {"draws": "0"},
+        {"refine": "piano:blend"},
+        {"refine": "vocals:polish"},
+        {"refine": "bass:mask+bass:blend"},
+    ],
 )
 def test_bad_options_are_usage_errors(small, options):
     with pytest.raises(UsageError, match="tokensep"):
