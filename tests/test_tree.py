@@ -41,6 +41,7 @@ LAYERS = {
         integration
         plan
         train
+        songs
         separator describe
         decode
         codec lm

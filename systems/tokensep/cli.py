@@ -43,29 +43,41 @@ def _override(base: Any, pairs: list[str]) -> Any:
 
 @app.command()
 def separate(
-    songs: Annotated[list[Path], typer.Argument(help="Audio files (wav, flac, ogg, mp3).")],
+    songs: Annotated[
+        list[Path],
+        typer.Argument(help="Audio files (wav, flac, ogg, mp3, m4a; of .stem.mp4 the mixture)."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of <song>/<stem>.wav.")] = Path(
         "separated"
     ),
     checkpoint: Annotated[str, typer.Option(help="'mini' or a folder.")] = "mini",
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
+    overwrite: Annotated[bool, typer.Option(help="Replace stems that are there.")] = False,
     option: Annotated[
         list[str] | None,
         typer.Option("-O", help="Inference option, e.g. refine=mask, sampling.temperature=0.7."),
     ] = None,
 ) -> None:
     """Write the four stems of each song as float wav files of its rate and length."""
-    from benchsep.audio import Audio, read_audio, write_audio
+    from benchsep._util.device import torch_device
+    from benchsep.audio import read_audio
+    from tokensep import songs as files
     from tokensep.separator import TokenSep
 
-    model = TokenSep.from_checkpoint(checkpoint)
+    folders = files.folders(songs, out, overwrite=overwrite)
+    torch_device(device)
+    model = TokenSep.from_checkpoint(checkpoint, device)
     options = _override(model.config.inference, option or [])
-    for song in songs:
-        mixture, folder = read_audio(song), out / song.stem
-        stems = model.separate(mixture.samples, mixture.rate, seed=seed, options=options)
-        for stem, samples in stems.items():
-            write_audio(folder / f"{stem}.wav", Audio(samples, mixture.rate))
-        typer.echo(str(folder))
+    options.refine_of(model.config.stems)  # names only stems that there are
+    with files.bar(len(songs)) as begin:
+        for song, folder in zip(songs, folders, strict=True):
+            mixture, progress = read_audio(song), begin(song.name)
+            stems = model.separate(
+                mixture.samples, mixture.rate, seed=seed, options=options, progress=progress
+            )
+            files.write_stems(folder, stems, mixture.rate)
+            typer.echo(str(folder))
 
 
 @app.command()

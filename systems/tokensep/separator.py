@@ -16,6 +16,7 @@ song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and need
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ class TokenSep:
         seed: int = 0,
         options: InferenceConfig | None = None,
         truth: dict[str, Samples] | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> dict[str, Samples]:
         """Stems of ``audio [channels, T]`` (or ``[T]``), each of the same shape and rate.
 
@@ -139,6 +141,8 @@ class TokenSep:
         truth : the true stems, each as ``audio``: a stem is then drawn after the true tokens of
             the stems before it instead of the generated ones, which shows how much error
             accumulates.
+        progress : gets the share of the song that is decoded, 0 to 1, after each batch of windows
+            (again from 0 for the side signal).
 
         Raises
         ------
@@ -150,9 +154,11 @@ class TokenSep:
         """
         options, mixture = options or self.config.inference, Audio.of(audio, rate)
         true_stems = self._true_stems(truth, mixture, options) if truth is not None else None
+        tell = progress or (lambda share: None)
 
         def separate_mono(mono: Samples, song: int) -> Tensor:
-            stems = self._separate_mono(Audio.of(mono, rate), seed + song, options, true_stems)
+            audio = Audio.of(mono, rate)
+            stems = self._separate_mono(audio, seed + song, options, true_stems, tell)
             return stems.to(placing_device(self.device, len(stems), mixture))
 
         stereo = Stereo(options.stereo, options.refine_of(self.config.stems), options.mask_power)
@@ -185,7 +191,12 @@ class TokenSep:
         return Audio(np.stack(stems), mixture.rate)
 
     def _separate_mono(
-        self, mono: Audio, seed: int, options: InferenceConfig, true_stems: Audio | None
+        self,
+        mono: Audio,
+        seed: int,
+        options: InferenceConfig,
+        true_stems: Audio | None,
+        progress: Callable[[float], None],
     ) -> Tensor:
         """``[1, T]`` (and true stems ``[S, T]``) → ``[S, T]`` at the same rate."""
         length, level = mono.samples.shape[1], rms(mono.samples)
@@ -195,7 +206,7 @@ class TokenSep:
         mixture = self._to_model(mono, gain)[0]
         shown = None if true_stems is None else self._to_model(true_stems, gain)
         codebooks = None if options.render == "tokens" else self.codebooks
-        renderer = Renderer(TokenSource(self.lm, self.codec, options, codebooks))
+        renderer = Renderer(TokenSource(self.lm, self.codec, options, codebooks), progress)
         return self._from_model(renderer.render(mixture, seed, shown), mono.rate, gain, length)
 
     def _gain(self, level: float) -> float:

@@ -16,7 +16,7 @@ model's device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -181,9 +181,15 @@ class TokenSource:
 
 
 class Renderer:
-    """Mono mixture → stems, by the rendering that the options name."""
+    """Mono mixture → stems, by the rendering that the options name.
 
-    def __init__(self, source: TokenSource) -> None:
+    ``progress`` gets the share of the windows that are decoded after each batch.
+    """
+
+    def __init__(
+        self, source: TokenSource, progress: Callable[[float], None] = lambda share: None
+    ) -> None:
+        self.progress = progress
         self.source, self.codec, self.options = source, source.codec, source.options
         config = source.lm.config
         self.stems, self.hop = len(config.stems), config.frame_hop
@@ -216,6 +222,7 @@ class Renderer:
                     # the last tokens of this window are the first of the next one
                     prompt = codes[..., -self.options.overlap_frames :]
                 yield from zip(indices, stems, strict=True)
+                self.progress((indices[-1] + 1) / len(windows.starts))
 
         return windows.cross_fade(parts(), self.stems)
 
@@ -275,6 +282,7 @@ class Renderer:
         step = self.source.step_kind(batch * draws, len(windows.starts))
         consensus = Consensus(frames, self.window_frames, overlap, self.source.device)
         for indices in windows.batches(batch):
+            self.progress(indices[0] / len(windows.starts))
             waves = self._cut(windows, mixture, indices)
             audible = (waves.square().mean(1).sqrt() > SILENT).tolist()
             kept = [index for index, loud in zip(indices, audible, strict=True) if loud]

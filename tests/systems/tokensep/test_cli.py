@@ -88,6 +88,107 @@ def test_separate_writes_four_stems(tmp_path, monkeypatch):
     np.testing.assert_allclose(sum(written.values()), audio, atol=1e-3)
 
 
+@pytest.fixture
+def small(monkeypatch):
+    torch.manual_seed(0)
+    model = TokenSep(TokenLM(tiny_config()), DummyCodec())
+    monkeypatch.setattr(TokenSep, "from_checkpoint", lambda *_: model)
+    return model
+
+
+def write_mp4(path, waves, rate: int) -> None:
+    """One AAC stream for each of ``waves [2, T]``."""
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
+        streams = [container.add_stream("aac", rate=rate) for _ in waves]
+        for stream, wave in zip(streams, waves, strict=True):
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="stereo")
+            frame.sample_rate = rate
+            container.mux([packet for f in (frame, None) for packet in stream.encode(f)])
+
+
+@pytest.mark.parametrize(("name", "streams"), [("a song.m4a", 1), ("a song.stem.mp4", 5)])
+def test_songs_in_mp4_are_read_and_of_stems_the_mixture(tmp_path, small, name, streams):
+    time = np.arange(16_000) / 16_000
+    waves = [
+        np.stack([0.3 * np.sin(2 * np.pi * f * time)] * 2).astype(np.float32)
+        for f in (440, 600, 700, 800, 900)
+    ]
+    write_mp4(tmp_path / name, waves[:streams], 16_000)
+    out = tmp_path / "out"
+    result = runner.invoke(
+        cli.app, ["separate", str(tmp_path / name), "-o", str(out), "-O", "refine=mask"]
+    )
+    assert result.exit_code == 0, result.output
+    stems = [soundfile.read(str(path))[0] for path in sorted((out / "a song").glob("*.wav"))]
+    spectrum = np.abs(np.fft.rfft(sum(stems)[2_000:14_000, 0]))
+    loudest = np.fft.rfftfreq(12_000, 1 / 16_000)[spectrum.argmax()]
+    assert len(stems) == 4 and loudest == pytest.approx(440, abs=3)
+
+
+def test_stems_that_are_there_are_replaced_only_when_asked(tmp_path, small):
+    soundfile.write(str(tmp_path / "song.wav"), np.zeros((2000, 1)), RATE)
+    folder = tmp_path / "out" / "song"
+    folder.mkdir(parents=True)
+    (folder / "vocals.wav").write_text("precious")
+    (folder / "notes.txt").write_text("mine")
+    command = ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
+    refused = runner.invoke(cli.app, command)
+    assert "--overwrite" in str(refused.exception) and refused.exit_code
+    assert (folder / "vocals.wav").read_text() == "precious"
+    assert runner.invoke(cli.app, [*command, "--overwrite"]).exit_code == 0
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [*(f"{stem}.wav" for stem in STEMS), "notes.txt"]
+    )
+    assert soundfile.read(str(folder / "vocals.wav"))[0].shape == (2000,)
+    assert [p.name for p in folder.parent.iterdir()] == ["song"]
+
+
+def test_two_songs_of_one_name_are_refused(tmp_path, small):
+    songs = [str(tmp_path / "a.wav"), str(tmp_path / "a.flac")]
+    result = runner.invoke(cli.app, ["separate", *songs, "-o", str(tmp_path / "out")])
+    assert "would both be written" in str(result.exception)
+
+
+def test_a_song_that_fails_leaves_no_stems(tmp_path, small, monkeypatch):
+    """The second stem cannot be written: the first is not left alone."""
+    from tokensep import songs
+
+    written = []
+
+    def full(path, audio):
+        written.append(path)
+        if len(written) == 2:
+            raise AudioError("disk full")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+
+    monkeypatch.setattr(songs, "write_audio", full)
+    soundfile.write(str(tmp_path / "song.wav"), np.zeros((2000, 1)), RATE)
+    result = runner.invoke(
+        cli.app, ["separate", str(tmp_path / "song.wav"), "-o", str(tmp_path / "out")]
+    )
+    assert "disk full" in str(result.exception)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_device_is_checked_before_the_model_is_loaded(tmp_path, small):
+    result = runner.invoke(cli.app, ["separate", "song.wav", "--device", "tpu"])
+    assert "expected cpu, cuda or mps" in str(result.exception)
+
+
+@pytest.mark.parametrize(("render", "draws"), [("tokens", 1), ("consensus", 2)])
+def test_progress_rises_to_the_end(small, render, draws):
+    from tokensep.lm.config import InferenceConfig
+
+    seen = []
+    options = InferenceConfig(render=render, draws=draws, overlap_frames=2, batch=2)
+    audio = np.random.default_rng(0).normal(0, 0.1, (1, 3 * RATE)).astype(np.float32)
+    small.separate(audio, RATE, options=options, progress=seen.append)
+    assert len(seen) > 2 and seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
