@@ -124,4 +124,21 @@ FAULTS = (
           "stems are placed in the channels by blocks of 12 s",
           "faults/test_memory.py"
           "::test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster"),
+    Fault("Songs of a second folder of shards replaced those of the first: 24 clips, 3 songs kept",
+          "a song is named by its folder's job and its key",
+          "systems/tokensep/train/test_pseudo_labels.py"
+          "::test_two_folders_of_n_recordings_give_2n_songs"),
+    Fault("The recorded mixture of a shard was written and never read",
+          "`mixture: sum` or `recorded`; which one stands in the bank's source or the tokens' job",
+          "systems/tokensep/train/test_pseudo_labels.py"
+          "::test_the_recorded_mixture_is_trained_on_if_asked_for"),
+    Fault("To encode songs for the LM took the memory of all of them, twice",
+          "waves and codes are written clip by clip",
+          "systems/tokensep/train/test_flat_file.py"
+          "::test_encoding_songs_takes_the_memory_of_one_song"),
+    Fault("Workers that read data ahead drew from the generator of the training: other dropout for "
+          "another number of workers",
+          "the loader has a generator of its own",
+          "systems/tokensep/train/stream/test_training.py"
+          "::test_a_killed_codec_training_continues_on_the_same_curve"),
 )  # fmt: skip

@@ -524,8 +524,35 @@ def read_shard(path: Path) -> object:
     return sum(sample.mixture.size for sample in stream([path]))
 
 
+def token_shard_seeds(work: Path) -> list[bytes]:
+    from tests.helpers.labelled import labelled
+    from tests.helpers.token_shards import tokenized
+
+    shards = labelled(work / "labelled", clips=2, seconds=0.6)
+    out = tokenized(shards, work / "tokens")
+    return [path.read_bytes() for path in sorted(out.glob("*.tar"))]
+
+
+def read_token_shard(path: Path) -> object:
+    """As a training reads it: whole clips, remixed stems, and codes for the head."""
+    from tokensep.lm.config import LMTrainConfig
+    from tokensep.train.stream.archive import Archive
+    from tokensep.train.stream.shards import Shards
+    from tokensep.train.stream.token_crops import TokenCrops
+    from tokensep.train.tokenizing.job import new_job
+
+    from tests.helpers.lm_dummies import DummyCodec, tiny_config
+
+    codec, config = DummyCodec(), tiny_config()
+    shards = Shards([path], [len(Archive(path).keys)])
+    if not shards.clips:
+        return None
+    crops = TokenCrops(shards, new_job(codec, config), config, LMTrainConfig(remix=0.5))
+    return crops.batch(range(6)), crops.code_sample()
+
+
 KINDS = (
-    Kind("WAV", 1900, ".wav", wav_seeds, read_sound, lying_header),
+    Kind("WAV", 1700, ".wav", wav_seeds, read_sound, lying_header),
     Kind("FLAC, OGG", 1200, ".flac", flac_seeds, read_sound),
     Kind("stem.mp4", 600, ".stem.mp4", mp4_seeds, read_mp4),
     Kind("YAML suites", 1000, ".yaml", suite_seeds, read_suite, damaged_json),
@@ -537,4 +564,5 @@ KINDS = (
     Kind("pickles (.th, .ckpt)", 600, ".th", pickle_seeds, read_pickle),
     Kind("model configurations", 300, ".yaml", config_seeds, read_config, damaged_json),
     Kind("pseudo-label shards", 400, ".tar", shard_seeds, read_shard),
+    Kind("token shards", 200, ".tar", token_shard_seeds, read_token_shard),
 )

@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Archive:
                         self._members.setdefault(key, {})[part] = place
             self._file = os.open(path, os.O_RDONLY)
         except (tarfile.TarError, OSError) as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
         self.keys = list(self._members)
 
     def close(self) -> None:
@@ -56,44 +57,60 @@ class Archive:
         start, size = self._place(clip, part)
         data = os.pread(self._file, size, start)
         if len(data) < size:
-            raise self._damaged(f"{self.keys[clip]}.{part} ends after {len(data)} of {size} bytes")
+            raise self.damaged(f"{self.keys[clip]}.{part} ends after {len(data)} of {size} bytes")
         return data
 
     def flac(self, clip: int, part: str) -> Recording:
         """A member that holds FLAC."""
         start, size = self._place(clip, part)
-        try:
-            return Recording(_Part(self._file, start, size))
-        except RuntimeError as error:
-            raise self._damaged(f"{self.keys[clip]}.{part}: {error}") from error
+        name = f"{self.keys[clip]}.{part}"
+        return Recording(
+            _Part(self._file, start, size), lambda reason: self.damaged(f"{name}: {reason}")
+        )
 
     def _place(self, clip: int, part: str) -> tuple[int, int]:
         members = self._members[self.keys[clip]]
         if part not in members:
-            raise self._damaged(f"{self.keys[clip]} has no {part}, only {', '.join(members)}")
+            raise self.damaged(f"{self.keys[clip]} has no {part}, only {', '.join(members)}")
         return members[part]
 
-    def _damaged(self, reason: object) -> DataError:
+    def damaged(self, reason: object) -> DataError:
+        """The error that says what is wrong with this file."""
         return DataError(
-            f"{self.path} is not a whole shard ({reason}); delete it and run the command that made "
-            "it again"
+            f"{self.path} is not a whole shard ({reason}); delete it and run again the command "
+            "that made it"
         )
 
 
 class Recording:
-    """FLAC of which stretches are decoded."""
+    """FLAC of which stretches are decoded; ``damaged`` makes the error of a file that is not whole.
 
-    def __init__(self, file: io.RawIOBase) -> None:
+    Raises
+    ------
+    DataError
+        It cannot be decoded.
+    """
+
+    def __init__(self, file: io.RawIOBase, damaged: Callable[[object], DataError]) -> None:
         import soundfile
 
-        self._file = soundfile.SoundFile(io.BufferedReader(file, 1 << 16))
+        self._damaged = damaged
+        try:
+            self._file = soundfile.SoundFile(io.BufferedReader(file, 1 << 16))
+        except RuntimeError as error:
+            raise damaged(error) from error
         self.frames: int = self._file.frames
         self.rate: int = self._file.samplerate
 
     def read(self, start: int, count: int) -> NDArray[np.float32]:
-        """At most ``count`` samples from ``start`` on, ``[channels, samples]``."""
-        self._file.seek(start)
-        samples: NDArray[np.float32] = self._file.read(count, dtype="float32", always_2d=True)
+        """``count`` samples from ``start`` on, ``[channels, samples]``."""
+        try:
+            self._file.seek(start)
+            samples: NDArray[np.float32] = self._file.read(count, dtype="float32", always_2d=True)
+        except (RuntimeError, MemoryError) as error:
+            raise self._damaged(error) from error
+        if len(samples) < min(count, self.frames - start):
+            raise self._damaged(f"{len(samples)} of {count} samples from {start} on")
         return samples.T
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,27 +45,45 @@ class TokenClipReader:
     codes: NDArray[np.int16]
 
     @classmethod
-    def open(cls, archive: Archive, clip: int) -> TokenClipReader:
-        """Read the codes of clip number ``clip``.
+    def open(cls, archive: Archive, clip: int, job: TokenJob, entries: int) -> TokenClipReader:
+        """Read the codes of clip number ``clip``, of a codec with so many ``entries``.
 
         Raises
         ------
         DataError
-            The shard is damaged.
+            The shard is damaged, or is not what its job says.
         """
         try:
             facts = json.loads(archive.read(clip, "json"))
-            codes = np.load(io.BytesIO(archive.read(clip, "codes.npy")), allow_pickle=False)
-            return cls(archive, clip, int(facts["frames"]), float(facts["gain"]), codes)
+            frames, gain = int(facts["frames"]), float(facts["gain"])
+            if frames < 1 or not 0 < gain <= 1:
+                raise ValueError(f"{frames} frames, gain {gain}")
+            shape = (len(job.stems), job.layers, frames)
+            codes = _codes(archive.read(clip, "codes.npy"), shape)
+            if codes.min() < 0 or codes.max() >= entries:
+                raise ValueError(f"codes {codes.min()} to {codes.max()} of {entries} entries")
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{archive.path}: {archive.keys[clip]} is no clip of a token shard ({error})"
-            ) from error
+            raise archive.damaged(f"{archive.keys[clip]}: {error!r}") from error
+        return cls(archive, clip, frames, gain, codes)
 
     def wave(self, part: str, start: int, count: int) -> NDArray[np.float32]:
         """``count`` samples of the mixture or of a stem from ``start`` on, ``[T]``."""
         samples = self.archive.flac(self.clip, f"{part}.flac").read(start, count)
+        if samples.shape != (1, count):
+            raise self.archive.damaged(
+                f"{self.archive.keys[self.clip]}.{part}.flac: {samples.shape} samples of {count}"
+            )
         return np.asarray(samples[0] / self.gain, np.float32)
+
+
+def _codes(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.int16]:
+    """An ``.npy`` member of int16 in ``shape``; nothing is allocated by what its header claims."""
+    content = np.frombuffer(data, "<i2", offset=len(data) % 2)[-math.prod(shape) :]
+    expected = io.BytesIO()
+    np.save(expected, content.reshape(shape))
+    if expected.getvalue() != data:
+        raise ValueError(f"codes.npy does not hold int16 codes {list(shape)}")
+    return content.reshape(shape)
 
 
 class TokenCrops:
@@ -103,7 +122,7 @@ class TokenCrops:
         return self._together(clip, float(rng.random()), silent)
 
     def _clip(self, shard: int, clip: int) -> TokenClipReader:
-        return TokenClipReader.open(self.archives[shard], clip)
+        return TokenClipReader.open(self.archives[shard], clip, self.job, self.config.codebook_size)
 
     def _together(
         self, clip: TokenClipReader, place: float, silent: NDArray[np.bool_]
