@@ -45,7 +45,7 @@ LAYERS = {
         separator describe
         decode
         codec lm
-        dsp
+        dsp recompute
         config
         errors
     """,

@@ -251,6 +251,8 @@ class CodecTrainConfig(Strict):
     ema: float = 0.995
     accumulate: int = 1
     precision: Literal["no", "bf16"] = "no"
+    recompute: bool = False
+    """Activation checkpointing: see :mod:`tokensep.recompute`."""
     continuous_steps: int = 200
     """Steps without quantisation before the codebooks start (by k-means on the latents)."""
     cpu_minutes: float | None = None

@@ -42,20 +42,21 @@ from tokensep.codec.rvq import ResidualVQ
 from tokensep.codec.teacher import feature_width, make_teacher
 from tokensep.config import CodecConfig, load
 from tokensep.errors import CheckpointError, ConfigError
+from tokensep.recompute import Stack
 
 TRAINING_STATISTICS = (".counts", ".sums")
 """Ends of the names of tensors that only training needs: running counts and sums of codebooks."""
 
 
-def convnexts(c: CodecConfig, count: int) -> nn.ModuleList:
+def convnexts(c: CodecConfig, count: int) -> Stack:
     """The ConvNeXt blocks of an encoder or a decoder, each scaled by ``1 / count`` at first."""
     blocks = (ConvNeXt(c.dim, c.ffn, c.kernel, 1 / count, c.norm_eps) for _ in range(count))
-    return nn.ModuleList(blocks)
+    return Stack(blocks)
 
 
-def transformer_layers(c: CodecConfig, count: int) -> nn.ModuleList:
+def transformer_layers(c: CodecConfig, count: int) -> Stack:
     """The transformer layers of an encoder or a decoder."""
-    return nn.ModuleList(
+    return Stack(
         TransformerLayer(c.dim, c.heads, c.transformer_ffn, c.recurrence, c.attention_bias)
         for _ in range(count)
     )
@@ -102,10 +103,7 @@ class AcousticEncoder(nn.Module):
         c = self.config
         spec = same_stft(wave, c.n_fft, c.hop, self.window)  # [B, F, bins]
         x = self.norm(self.entry(self.features(spec)))  # [B, F, dim]
-        for block in self.blocks:
-            x = block(x)
-        for layer in self.transformers:
-            x = layer(x)
+        x = self.transformers.run(self.blocks.run(x))
         return self.exit(self.exit_norm(x))  # [B, F / stride, latent_dim]
 
 
@@ -193,13 +191,10 @@ class Decoder(nn.Module):
         half = len(self.resnets) // 2
         for block in self.resnets[:half]:
             x = block(x)
-        for layer in self.transformers:
-            x = layer(x)
+        x = self.transformers.run(x)
         for block in self.resnets[half:]:
             x = block(x)
-        x = self.norm(self.prior_norm(x))
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks.run(self.norm(self.prior_norm(x)))
         # ISTFT head (Vocos, arXiv 2306.00814): one linear layer gives log-magnitude m and phase p
         # of every bin, [B, F, bins] each, and the spectrum is e^m (cos p + i sin p). The phase
         # needs no wrapping: sine and cosine do it.

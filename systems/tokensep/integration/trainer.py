@@ -21,7 +21,7 @@ from benchsep._util.suggest import did_you_mean
 from benchsep._util.tensors import file_sha256
 from benchsep.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 """Raised when training changes so that old checkpoints are not what the same settings give now."""
 
 CODEC_FILES = ("codec.safetensors", "hubert.safetensors", "config.json")

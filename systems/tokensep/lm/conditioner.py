@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tokensep.errors import ConfigError
 from tokensep.lm import rope
 from tokensep.lm.config import EncoderConfig, TokenSepConfig
+from tokensep.recompute import Stack
 
 LOG_FLOOR = 1e-5
 """Band magnitude that counts as silence."""
@@ -174,7 +175,7 @@ class ConformerEncoder(nn.Module):
         stacked = self.ratio if own.subsample == "before" else 1
         self.project = nn.Linear(own.mels * stacked, own.dim)
         self.latents = nn.Linear(own.latent_dim, own.dim) if own.codec_latents else None
-        self.blocks = nn.ModuleList(ConformerBlock(own) for _ in range(own.layers))
+        self.blocks = Stack(ConformerBlock(own) for _ in range(own.layers))
         if own.subsample == "after" and self.ratio > 1:
             self.pool = nn.Conv1d(own.dim, own.dim, self.ratio, stride=self.ratio)
 
@@ -192,8 +193,7 @@ class ConformerEncoder(nn.Module):
                 raise ConfigError("this encoder was configured with codec_latents: pass them")
             y = self.latents(latents)
             x = x + (y if before else y.repeat_interleave(self.ratio, dim=1))
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks.run(x)
         if not before and self.ratio > 1:
             x = self.pool(x.transpose(1, 2)).transpose(1, 2)  # [B, F x ratio, dim] -> [B, F, dim]
         return x

@@ -274,6 +274,8 @@ class LMTrainConfig(Strict):
     ema: float = 0.99
     accumulate: int = 1
     precision: Literal["no", "bf16"] = "no"
+    recompute: bool = False
+    """Activation checkpointing: see :mod:`tokensep.recompute`."""
     cpu_minutes: float | None = None
     wall_minutes: float | None = None
     max_steps: int = 1_000_000

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokensep.lm import rope
+from tokensep.recompute import Stack
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.width, self.theta = dim // heads, theta
-        self.blocks = nn.ModuleList(Block(dim, heads, ffn, eps, dropout) for _ in range(layers))
+        self.blocks = Stack(Block(dim, heads, ffn, eps, dropout) for _ in range(layers))
         self.norm = RMSNorm(dim, eps)
 
     def initialise(self) -> None:
@@ -123,8 +124,9 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None) -> Tensor:
         """``[R, n, dim] → [R, n, dim]``; advances the cache by n."""
+        if cache is None:
+            return self.norm(self.blocks.run(x, cos, sin))
         for index, block in enumerate(self.blocks):
             x = block(x, cos, sin, cache, index)
-        if cache is not None:
-            cache.used += x.shape[1]
+        cache.used += x.shape[1]
         return self.norm(x)

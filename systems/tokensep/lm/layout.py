@@ -63,6 +63,19 @@ class Layout:
         """Distinct lags (in frames) of the frames whose tokens a step contains, newest first."""
         return tuple(sorted({offset // self.stride for offset in self.offsets}))
 
+    @property
+    def phases(self) -> tuple[tuple[int, ...], ...]:
+        """The layers that can have a token in step n, for each ``n mod stride``.
+
+        ``step = stride x frame + offset`` leaves a layer the steps of its own remainder only: with
+        a stride of 2 a step holds one half of the layers, and the other half of the grid is pads.
+        """
+        remainders = [offset % self.stride for offset in self.offsets]
+        return tuple(
+            tuple(layer for layer, r in enumerate(remainders) if r == phase)
+            for phase in range(self.stride)
+        )
+
     def steps(self, frames: int) -> int:
         """LM steps for ``frames`` token frames of one stem."""
         return self.stride * (frames - 1) + self.span + 1

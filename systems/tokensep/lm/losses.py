@@ -8,11 +8,14 @@ semantic first. Natural logarithms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tokensep.errors import ConfigError
+from tokensep.lm.model import TokenLogits
 
 
 def layer_weights(scheme: str, semantic: int, acoustic: int, factor: float) -> Tensor:
@@ -53,6 +56,19 @@ def token_nll(
     # over crops and steps: [B, S, N, K] -> [S, K]
     count = is_token.sum((0, 2)).clamp_min(1)
     return (nll * is_token).sum((0, 2)) / count, hit.sum((0, 2)) / count
+
+
+def token_nll_of_parts(
+    parts: Sequence[TokenLogits], shape: tuple[int, int], *, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """:func:`token_nll` of logits in parts that together hold each layer once: ``[S, K]``."""
+    of_parts = [token_nll(p.logits, p.grid, label_smoothing=label_smoothing) for p in parts]
+    if len(parts) == 1:
+        return of_parts[0]
+    nll, accuracy = (of_parts[0][i].new_empty(shape) for i in (0, 1))
+    for part, (nll_of_part, accuracy_of_part) in zip(parts, of_parts, strict=True):
+        nll[:, part.layers], accuracy[:, part.layers] = nll_of_part, accuracy_of_part
+    return nll, accuracy
 
 
 def weighted_nll(per_layer: Tensor, weights: Tensor) -> Tensor:

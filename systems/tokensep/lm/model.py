@@ -18,6 +18,8 @@ what is learned about them, which a small data set needs.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +29,21 @@ from tokensep.lm import layout as layouts
 from tokensep.lm.config import TokenSepConfig
 from tokensep.lm.decoder import Decoder
 from tokensep.lm.heads import DepthHead, LatentRegressionHead
+
+Layers = slice | list[int]
+"""An index of layers."""
+ALL = slice(None)
+
+
+class TokenLogits(NamedTuple):
+    """Logits ``[B, S, N', K', V]`` of some steps and ``layers``; their tokens are ``grid``.
+
+    ``grid [B, S, N', K']`` has pads where a step before or after the frames has no token.
+    """
+
+    layers: Layers
+    logits: Tensor
+    grid: Tensor
 
 
 class TokenLM(nn.Module):
@@ -127,42 +144,45 @@ class TokenLM(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Plain heads: ``[..., dim] → [..., K, V]``, all layers of a step at once."""
-        assert self.head is not None
-        query = self.head(hidden).unflatten(-1, (self.tables.shape[0], -1))  # [..., K, w]
-        return self._dot_products(query)
+        return self._dot_products(self._queries(hidden, ALL))
 
     def latent_logits(self, hidden: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Teacher-forced logits ``[B, S, N, K, V]`` and the mean squared error of the latents.
 
         ``hidden [B, S, N, dim]``, ``codes [B, S, K, F]``; see :class:`LatentRegressionHead`.
         """
+        residuals, error = self._residuals(hidden, codes)
+        return self._gaussian_log_likelihoods(residuals), error
+
+    def _residuals(self, hidden: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries ``q [B, S, N, K, w]`` of the latent regression, and the latents' error."""
         head, layout = self.latent_head, self.layout
         assert head is not None
         vectors = self.token_vectors(codes.transpose(-1, -2))  # [B, S, F, K, w]
         frame = layout.frame_index(codes.shape[-1]).to(codes.device)  # [N, K]
         residuals, latents = head.residuals(hidden, vectors, frame)
         error = head.latent_error(latents, head.true_latents(vectors), layout.stride)
-        return self._gaussian_log_likelihoods(residuals), error
+        return residuals, error
 
-    def _gaussian_log_likelihoods(self, query: Tensor) -> Tensor:
-        """``q [..., K, w]`` → ``[..., K, V]``, up to a constant per layer.
+    def _gaussian_log_likelihoods(self, query: Tensor, layers: Layers = ALL) -> Tensor:
+        """``q [..., K', w]`` → ``[..., K', V]`` for these ``layers``, up to a constant per layer.
 
         ``sum_d p_kd (q_kd c_kvd - c_kvd^2 / 2) + bias_kv``: a product of ``p q`` with the tables,
         and an offset that does not depend on q.
         """
         assert self.latent_head is not None
-        precision = self.latent_head.precision()  # [K, w]
-        # batched over layers: [K, M, w] x [K, w, V]
+        precision, tables = self.latent_head.precision()[layers], self.tables[layers]
+        # batched over layers: [K', M, w] x [K', w, V]
         flat = query.reshape(-1, *query.shape[-2:]).transpose(0, 1) * precision[:, None]
-        offset = self.bias - 0.5 * (self.tables.square() @ precision[..., None])[..., 0]  # [K, V]
-        scores = torch.baddbmm(offset[:, None], flat, self.tables.transpose(1, 2))
+        offset = self.bias[layers] - 0.5 * (tables.square() @ precision[..., None])[..., 0]
+        scores = torch.baddbmm(offset[:, None], flat, tables.transpose(1, 2))
         return scores.transpose(0, 1).reshape(*query.shape[:-1], -1)
 
-    def _dot_products(self, query: Tensor) -> Tensor:
-        """``q [..., K', w]`` → ``q_k . c_kv + bias_kv``, with the tables of the first K' layers."""
-        count = query.shape[-2]
-        flat = query.reshape(-1, count, query.shape[-1]).transpose(0, 1)  # [K', M, w]
-        scores = torch.baddbmm(self.bias[:count, None], flat, self.tables[:count].transpose(1, 2))
+    def _dot_products(self, query: Tensor, layers: Layers = ALL) -> Tensor:
+        """``q [..., K', w]`` → ``q_k . c_kv + bias_kv`` for these ``layers``."""
+        tables, bias = self.tables[layers], self.bias[layers]
+        flat = query.reshape(-1, *query.shape[-2:]).transpose(0, 1)  # [K', M, w]
+        scores = torch.baddbmm(bias[:, None], flat, tables.transpose(1, 2))
         return scores.transpose(0, 1).reshape(*query.shape[:-1], -1)
 
     def depth_logits(self, hidden: Tensor, tokens: Tensor) -> Tensor:
@@ -171,7 +191,7 @@ class TokenLM(nn.Module):
         width = self.tables.shape[-1]
         offset = torch.arange(tokens.shape[1], device=tokens.device) * self.tables.shape[1]
         vectors = F.embedding(tokens + offset, self.tables.view(-1, width))
-        return self._dot_products(self.depth(hidden, vectors))
+        return self._dot_products(self.depth(hidden, vectors), slice(tokens.shape[1] + 1))
 
     def condition(self, wave: Tensor, latents: Tensor | None = None) -> Tensor:
         """Mixture ``[B, F x frame_hop]`` → ``[B, F, encoder.dim]``."""
@@ -279,14 +299,14 @@ class TokenLM(nn.Module):
         past (temperature 1, torch's global generator), in one pass for all steps, where drawing in
         turn would take as many passes as there are steps.
         """
-        logits, grid, _ = self.logits_and_error(codes, cond, parallel=parallel, keep=keep)
+        logits, grid = self(codes, cond, parallel=parallel, keep=keep)
         # argmax(logits - log E) with E ~ Exp(1) is a draw from softmax(logits) (Gumbel-max)
         noise = torch.empty_like(logits).exponential_().clamp_min(1e-20)
         drawn = (logits - noise.log()).argmax(-1)
         replaced = own[..., None] & (grid != self.layout.pad)
         return torch.where(replaced, drawn, grid)
 
-    def logits_and_error(
+    def token_logits(
         self,
         codes: Tensor,
         cond: Tensor,
@@ -294,19 +314,42 @@ class TokenLM(nn.Module):
         parallel: bool,
         keep: Tensor | None,
         input_grid: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As :meth:`forward`, and the latents' squared error (0 without latent regression).
+    ) -> tuple[list[TokenLogits], Tensor]:
+        """As :meth:`forward`, without the cells that can hold no token (:attr:`Layout.phases`).
+
+        Returns them in parts, and the latents' squared error (0 without latent regression).
 
         ``input_grid [B, S, N, K]``: what the model gets as the past instead of the true tokens.
         """
         grid = self.layout.to_grid(codes)
         past = grid if input_grid is None else input_grid
         hidden = self.hidden(past, cond, parallel=parallel, keep=keep)
-        if self.latent_head is None:
-            logits = self._step_logits(hidden, grid)
-            return logits, grid, logits.new_zeros(())
-        logits, error = self.latent_logits(hidden, codes)
-        return logits, grid, error
+        if self.depth is not None:
+            return [TokenLogits(ALL, self._step_logits(hidden, grid), grid)], hidden.new_zeros(())
+        residuals, error = None, hidden.new_zeros(())
+        if self.latent_head is not None:
+            residuals, error = self._residuals(hidden, codes)
+        parts = []
+        for phase, members in enumerate(self.layout.phases):
+            # an index that keeps all layers is a slice, so that nothing is copied
+            layers: Layers = ALL if len(members) == self.layout.layers else list(members)
+            steps = slice(phase, None, self.layout.stride)
+            if residuals is None:
+                logits = self._dot_products(self._queries(hidden[:, :, steps], layers), layers)
+            else:
+                query = residuals[:, :, steps][..., layers, :]
+                logits = self._gaussian_log_likelihoods(query, layers)
+            parts.append(TokenLogits(layers, logits, grid[:, :, steps][..., layers]))
+        return parts, error
+
+    def _queries(self, hidden: Tensor, layers: Layers) -> Tensor:
+        """Plain heads of some layers: ``[..., dim] → [..., K', w]``."""
+        assert self.head is not None
+        if isinstance(layers, slice):
+            return self.head(hidden).unflatten(-1, (self.tables.shape[0], -1))
+        width = self.tables.shape[-1]
+        weight = self.head.weight.unflatten(0, (-1, width))[layers]  # [K', w, dim]
+        return F.linear(hidden, weight.flatten(0, 1)).unflatten(-1, (-1, width))
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters per part."""

@@ -131,7 +131,9 @@ def lm_rows(work: Work, config: TokenSepConfig, train: LMTrainConfig) -> list[Ro
 
 def codec_rows(work: Work, config: CodecConfig, train: CodecTrainConfig) -> list[Row]:
     """The codec's training, without its teacher."""
-    step = counts.count_codec(config, train.crop_seconds, train.precision)
+    step = counts.count_codec(
+        config, train.crop_seconds, train.precision, recomputing=train.recompute
+    )
     flops, parameters = float(step.flops), step.parameters
     rows = [Row("parameters", step.parameters / 1e6, "million", "counted")]
     if train.losses.adversarial:

@@ -29,6 +29,7 @@ from tokensep.config import CodecConfig, LossConfig
 from tokensep.describe import NoTeacher
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.lm.model import TokenLM
+from tokensep.recompute import recompute, recomputed_blocks
 from tokensep.train.objective import Objective
 
 Size = Sequence[int]
@@ -56,6 +57,7 @@ def count_lm(config: TokenSepConfig, train: LMTrainConfig) -> Step:
 
     def loss_of(batch: int) -> tuple[nn.Module, Loss]:
         model = _without_data(lambda: TokenLM(config))
+        recompute(model, train.recompute)
         objective = Objective(model, train)
         frames, stems = config.window_frames, len(config.stems)
         wave = torch.zeros(batch, frames * config.frame_hop)
@@ -70,7 +72,9 @@ def count_lm(config: TokenSepConfig, train: LMTrainConfig) -> Step:
     return _count(loss_of, train.precision)
 
 
-def count_codec(config: CodecConfig, seconds: float, precision: str) -> Step:
+def count_codec(
+    config: CodecConfig, seconds: float, precision: str, *, recomputing: bool = False
+) -> Step:
     """A step of the codec on crops of ``seconds``, without teacher and discriminators.
 
     The search for the nearest codebook entries is counted; it has no backward pass.
@@ -79,6 +83,7 @@ def count_codec(config: CodecConfig, seconds: float, precision: str) -> Step:
 
     def loss_of(batch: int) -> tuple[nn.Module, Loss]:
         codec, wave, features = _codec_inputs(config, batch, frames)
+        recompute(codec, recomputing)
 
         def loss() -> Tensor:
             acoustic, semantic = _encode(codec, wave, features)
@@ -194,6 +199,11 @@ def _run(loss_of: Callable[[int], tuple[nn.Module, Loss]], batch: int, precision
                 saved[storage._cdata] = storage.nbytes()
             return x
 
+        def keep_input(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            keep(given[0])
+
+        for block in recomputed_blocks(model):  # of these only the inputs are kept
+            block.register_forward_pre_hook(keep_input)
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x)
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
         with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter, hooks, autocast:

@@ -35,6 +35,7 @@ from tokensep.codec.model import HCodec
 from tokensep.codec.rvq import perplexity_of_counts, use_counts
 from tokensep.config import CodecConfig, CodecTrainConfig, Strict, load
 from tokensep.errors import CheckpointError
+from tokensep.recompute import recompute
 from tokensep.train.adversary import Adversary
 from tokensep.train.codec_sources import Options, codec_data
 from tokensep.train.data import StemStore
@@ -100,6 +101,7 @@ class CodecTrainer(Loop):
         torch.manual_seed(config.seed)
         self.config, self.valid, self.out = config, valid, out or work / "export"
         codec.to(processes.device)
+        recompute(codec, config.recompute)
         self.spectral = SpectralLoss(config.losses, codec.rate).to(processes.device)
         parameters = [p for p in codec.parameters() if p.requires_grad]
         super().__init__(

@@ -31,6 +31,7 @@ from tokensep.lm.conditioner import SSLEncoder
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.lm.model import TokenLM
 from tokensep.lm.weights import load_lm, save_lm
+from tokensep.recompute import recompute
 from tokensep.train import masks
 from tokensep.train.batches import LMBatch
 from tokensep.train.data import StemStore, musdb_folders
@@ -81,6 +82,7 @@ class LMTrainer(Loop):
         # before the optimizer's moments and the average exist: they are made on the same device
         self.codec = codec.to(processes.device)
         model = model.to(processes.device)
+        recompute(model, train.recompute)
         super().__init__(
             folder,
             model,

@@ -65,12 +65,12 @@ class Objective(nn.Module):
             own_grid = self.model.scheduled_sampling_grid(
                 codes, cond, sampled, parallel=parallel, keep=keep
             )
-        # logits [B, S, N, K, V] and grid [B, S, N, K]: tokens as LM steps, delays applied
-        logits, grid, error = self.model.logits_and_error(
+        parts, error = self.model.token_logits(
             codes, cond, parallel=parallel, keep=keep, input_grid=own_grid
         )
         smoothing = self.train_config.label_smoothing if self.training else 0.0
-        nll, accuracy = losses.token_nll(logits, grid, label_smoothing=smoothing)
+        shape = (codes.shape[1], codes.shape[2])
+        nll, accuracy = losses.token_nll_of_parts(parts, shape, label_smoothing=smoothing)
         loss = losses.weighted_nll(nll, self.weights)
         if self.training:
             loss = loss + self.train_config.regression * error

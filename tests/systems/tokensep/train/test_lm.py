@@ -289,9 +289,14 @@ def test_its_own_past_replaces_the_steps_that_were_chosen_and_no_gap(kind):
     changed = (shown != grid)[:, :, 3:7][~gaps[:, :, 3:7]]
     assert changed.float().mean() > 0.7, "an untrained model hits one in sixteen"
     # what is shown is the past alone: the targets stay the true tokens
-    plain = model.logits_and_error(codes, cond, parallel=False, keep=None, input_grid=grid)
-    assert torch.equal(plain[0], model.logits_and_error(codes, cond, parallel=False, keep=None)[0])
-    assert torch.equal(plain[1], grid)
+    given, own_past = (
+        model.token_logits(codes, cond, parallel=False, keep=None, input_grid=past)[0]
+        for past in (grid, shown)
+    )
+    known = model.token_logits(codes, cond, parallel=False, keep=None)[0]
+    for a, b, c in zip(given, known, own_past, strict=True):
+        assert torch.equal(a.logits, b.logits) and torch.equal(a.grid, c.grid)
+        assert not torch.equal(a.logits, c.logits)
 
 
 def test_a_killed_run_that_feeds_itself_continues_on_the_same_curve(tmp_path, bank):
