@@ -146,6 +146,17 @@ def _lm_configs(name: str) -> tuple[Any, Any]:
     return separator, codec
 
 
+def _lm_training(name: str, settings: Path | None) -> Any:
+    """The settings of a file; else those of a preset; else the defaults, which are the mini's."""
+    from tokensep.config import load
+    from tokensep.lm.config import LMTrainConfig
+    from tokensep.lm.training_presets import TRAINING
+
+    if settings is not None:
+        return load(LMTrainConfig, settings)
+    return TRAINING.get("paper" if name == "hcodec-2" else name, LMTrainConfig())
+
+
 @app.command()
 def plan(
     config: Annotated[
@@ -172,14 +183,12 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Days, memory, tokens and disk of a training at the given rates, before it is started."""
-    from tokensep.config import load
-    from tokensep.lm.config import LMTrainConfig
     from tokensep.plan import costs, report
     from tokensep.plan.rates import rates_of
 
     work = costs.Work(hours, gpus, rates_of(gpu, utilisation, teacher), epochs)
     separator, codec = _lm_configs(config)
-    train = load(LMTrainConfig, settings) if settings else LMTrainConfig()
+    train = _lm_training(config, settings)
     sections = report.sections(work, separator, train, codec, codec_settings)
     typer.echo(report.as_json(sections) if as_json else report.as_text(work, sections))
 
@@ -295,7 +304,10 @@ def train_lm(
     ] = None,
     config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
     settings: Annotated[
-        Path | None, typer.Option(help="Training settings, e.g. configs/tokensep/mini-lm.yaml.")
+        Path | None,
+        typer.Option(
+            help="Training settings, e.g. configs/tokensep/mini-lm.yaml; default: the preset's."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
@@ -305,12 +317,10 @@ def train_lm(
     ] = None,
 ) -> None:
     """Train the LM and its conditioner on the codec's tokens of stems."""
-    from tokensep.config import load
-    from tokensep.lm.config import LMTrainConfig
     from tokensep.train import lm
 
     separator, _ = _lm_configs(str(init) if init else config)
-    base = load(LMTrainConfig, settings) if settings else LMTrainConfig()
+    base = _lm_training("mini" if init else config, settings)
     train = _override(base, option or [])
     options = lm.Options(
         codec=codec,

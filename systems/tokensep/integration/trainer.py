@@ -43,6 +43,7 @@ class TokenSepTrainer:
         """
         from tokensep import config as configs
         from tokensep.lm.config import PRESETS, LMTrainConfig, TokenSepConfig
+        from tokensep.lm.training_presets import TRAINING
 
         left = dict(settings)
         more = _more_data(left)
@@ -52,7 +53,7 @@ class TokenSepTrainer:
         if preset not in PRESETS:
             raise UsageError(f"tokensep: preset {preset!r}{did_you_mean(preset, list(PRESETS))}")
         model = PRESETS[preset].model_dump(mode="json")
-        train: dict[str, Any] = {}
+        train = TRAINING[preset].model_dump(mode="json")
         for key, value in left.items():
             part, _, rest = key.partition(".")
             if part not in ("model", "train") or not rest:

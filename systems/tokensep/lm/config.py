@@ -325,12 +325,14 @@ PRESETS: dict[str, TokenSepConfig] = {
         ),
     ),
     "small": TokenSepConfig(
-        rate=48_000,
-        frame_hop=1920,
+        rate=44_100,
+        frame_hop=1764,
         codebook_size=1024,
         semantic_layers=8,
         acoustic_layers=8,
-        encoder=EncoderConfig(dim=512, layers=6, heads=8, kernel=31, ffn_mult=4, dropout=0.1),
+        encoder=EncoderConfig(
+            dim=512, layers=6, heads=8, kernel=31, ffn_mult=4, dropout=0.1, latent_dim=256
+        ),
         lm=LMConfig(dim=512, layers=12, heads=8, ffn=2048, code_dim=128, dropout=0.1),
         layout=LayoutConfig(delays=(0, 1, 1, 1, 2, 2, 2, 2, 1, 2, 3, 3, 4, 4, 4, 4)),
         window_frames=128,
