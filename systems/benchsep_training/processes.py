@@ -1,5 +1,9 @@
 """One process or several: what the trainers need of ``accelerate``, and a plain path without it.
 
+Several processes are data-parallel (torch's DDP): each holds the whole model and its optimizer's
+state, and gradients are averaged. Sharded states (FSDP, DeepSpeed) are refused: clipping, the
+moving average and checkpoints here read whole parameters.
+
 ``accelerate`` rather than ``lightning-fabric``: it is launched the same way on one CPU, one GPU or
 many nodes, configures bf16, and ``transformers`` users have it already. It is imported only when
 there is something to distribute or to cast, so training the mini needs torch alone.
@@ -14,14 +18,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from benchsep.errors import Unavailable
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(hours=1)
+"""Of a process in a collective call, e.g. while rank 0 writes a checkpoint to a slow disk."""
+SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+"""Kinds of ``accelerate`` that are refused."""
 
 
 class Processes:
@@ -35,7 +46,8 @@ class Processes:
     Raises
     ------
     Unavailable
-        Several processes or bf16 are asked for and ``accelerate`` is absent.
+        Several processes or bf16 are asked for and ``accelerate`` is absent, or it is configured
+        for sharded states.
     """
 
     def __init__(self, precision: str = "no", *, alone: bool = False) -> None:
@@ -46,14 +58,24 @@ class Processes:
         if several or precision != "no" or torch.cuda.is_available():
             try:
                 from accelerate import Accelerator
+                from accelerate.utils import InitProcessGroupKwargs
             except ImportError as e:
                 raise Unavailable(
                     "training on several processes, on a GPU or in bf16 needs accelerate: "
                     "pip install 'benchsep[train]'"
                 ) from e
+            patience = InitProcessGroupKwargs(timeout=PATIENCE)
             self.accelerator = Accelerator(
-                mixed_precision=precision, cpu=not torch.cuda.is_available()
+                mixed_precision=precision,
+                cpu=not torch.cuda.is_available(),
+                kwargs_handlers=[patience],
             )
+            kind = self.accelerator.distributed_type.name
+            if kind in SHARDED:
+                raise Unavailable(
+                    f"accelerate is configured for {kind}; these trainers know DDP only: launch "
+                    "with torchrun, or choose multi-GPU without it in `accelerate config`"
+                )
 
     @property
     def rank(self) -> int:
@@ -71,10 +93,18 @@ class Processes:
         return torch.device(self.accelerator.device if self.accelerator else "cpu")
 
     def wrap(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        """The module to call and the optimizer to step."""
+        """The module to call and the optimizer to step.
+
+        DDP's broadcast of buffers before each forward pass is switched off: codebooks are equal
+        everywhere, since their statistics are summed over the processes, and large. Only batch
+        norm, whose statistics are each process's own, keeps it.
+        """
         if self.accelerator is None:
             return module, optimizer
         wrapped, stepped = self.accelerator.prepare(module, optimizer)
+        if isinstance(wrapped, DistributedDataParallel):
+            norms = nn.modules.batchnorm._BatchNorm
+            wrapped.broadcast_buffers = any(isinstance(m, norms) for m in module.modules())
         return wrapped, stepped
 
     @contextmanager
