@@ -58,6 +58,10 @@ Root = Annotated[str | None, typer.Option(help="folder of the data set")]
 Metrics = Annotated[str | None, typer.Option(help="columns or metrics, comma separated")]
 Stems = Annotated[str | None, typer.Option(help="stems, comma separated; average is one")]
 Improvement = Annotated[bool, typer.Option("--improvement", help="add the gain over the mixture")]
+ExcludeSeen = Annotated[
+    bool,
+    typer.Option("--exclude-seen", help="leave out songs that a system saw in training, for it"),
+]
 Aggregation = Annotated[
     str | None,
     typer.Option(

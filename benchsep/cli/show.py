@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchsep.cli.options import Aggregation, Format, Improvement, Root, RunFolder
+from benchsep.cli.options import Aggregation, ExcludeSeen, Format, Improvement, Root, RunFolder
 from benchsep.cli.output import print_files
 
 if TYPE_CHECKING:
@@ -18,29 +18,45 @@ def show(
     folder: RunFolder,
     improvement: Improvement = False,
     aggregation: Aggregation = None,
+    exclude_seen: ExcludeSeen = False,
     format: Format = "terminal",
 ) -> None:
     """Print the tables of a run."""
-    print_tables(folder, format, improvement=improvement, aggregation=aggregation)
+    print_tables(
+        folder,
+        format,
+        improvement=improvement,
+        aggregation=aggregation,
+        exclude_seen=exclude_seen,
+    )
 
 
 def print_tables(
-    folder: Path, format: str, *, improvement: bool = False, aggregation: str | None = None
+    folder: Path,
+    format: str,
+    *,
+    improvement: bool = False,
+    aggregation: str | None = None,
+    exclude_seen: bool = False,
 ) -> None:
     """Print the tables of the run in ``folder``."""
     from benchsep.report.tables.render import render
 
-    print(render(_tables(folder, improvement, aggregation), format))
+    print(render(_tables(folder, improvement, aggregation, exclude_seen), format))
 
 
-def _tables(folder: Path, improvement: bool, aggregation: str | None) -> list[Table]:
+def _tables(
+    folder: Path, improvement: bool, aggregation: str | None, exclude_seen: bool
+) -> list[Table]:
     from benchsep import stats
     from benchsep.report.tables.build import tables
     from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
     cells, manifest = load_run(folder), Store(folder).manifest()
+    cells = without_seen(cells, manifest) if exclude_seen else cells
     cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]
     return list(tables(cells, load_costs(folder), manifest, traits, improvement=improvement))
 
@@ -54,6 +70,7 @@ def report(
     root: Root = None,
     improvement: Improvement = False,
     aggregation: Aggregation = None,
+    exclude_seen: ExcludeSeen = False,
     format: Format = "terminal",
 ) -> None:
     """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
@@ -68,6 +85,7 @@ def report(
         root=root,
         improvement=improvement,
         aggregation=aggregation,  # type: ignore[arg-type]
+        exclude_seen=exclude_seen,
     )
     print_files(written, format)
 
@@ -76,9 +94,17 @@ def explain(
     folder: RunFolder,
     number: Annotated[str, typer.Argument(help="a number's id, as in the HTML and CSV tables")],
     aggregation: Aggregation = None,
+    exclude_seen: ExcludeSeen = False,
     format: Format = "terminal",
 ) -> None:
     """Print the songs behind a number of a table."""
     from benchsep.report.tables.explain import explain as explain_number
 
-    print(explain_number(folder, number, aggregation=aggregation, format=format))  # type: ignore[arg-type]
+    text = explain_number(
+        folder,
+        number,
+        aggregation=aggregation,  # type: ignore[arg-type]
+        exclude_seen=exclude_seen,
+        format=format,
+    )
+    print(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchsep.cli.options import (
+    ExcludeSeen,
     Format,
     Metrics,
     RunFolder,
@@ -40,6 +41,7 @@ def compare(
         list[str] | None,
         typer.Option(help="NAME=oracle, generative or discriminative, of a museval method"),
     ] = None,
+    exclude_seen: ExcludeSeen = False,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
@@ -52,6 +54,7 @@ def compare(
         museval=museval,
         museval_edition=museval_edition,
         museval_families=pairs_of_words(museval_family or ()),
+        exclude_seen=exclude_seen,
     )
     cells = _only(stats.with_average(cells), "stem", stems)
     differences = stats.compare(
@@ -143,6 +146,7 @@ def load_cells(
     museval: Path | None = None,
     museval_edition: str | None = None,
     museval_families: dict[str, str] | None = None,
+    exclude_seen: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
     """The cells of a run as a table, narrowed to ``metrics``, and the traits of their columns.
 
@@ -151,6 +155,7 @@ def load_cells(
     metrics : metrics or columns, comma separated; ``None``: all of the run.
     museval : a folder of museval's results, added as further systems; their edition and families
         as in :func:`benchsep.museval.join.with_museval`.
+    exclude_seen : leave out the cells of songs that a system saw in training.
 
     Raises
     ------
@@ -166,7 +171,12 @@ def load_cells(
         from benchsep.museval.join import with_museval
 
         cells = with_museval(cells, museval, edition=museval_edition, families=museval_families)
-    traits = traits_in(cells, Store(folder).manifest())
+    manifest = Store(folder).manifest()
+    if exclude_seen:
+        from benchsep.runner.seen import without_seen
+
+        cells = without_seen(cells, manifest)
+    traits = traits_in(cells, manifest)
     if metrics is None:
         return cells, traits
     words = split_words(metrics)

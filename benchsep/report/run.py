@@ -77,6 +77,7 @@ def load(
     improvement: bool = False,
     intervals: bool = True,
     aggregation: Literal["mean", "median"] | None = None,
+    exclude_seen: bool = False,
 ) -> RunData:
     """Read a run folder and make its tables.
 
@@ -89,6 +90,8 @@ def load(
     aggregation
         One statistic over songs, and over frames where they are stored, in place of each metric's
         own.
+    exclude_seen
+        Leave out the cells of songs that a system saw in training.
 
     Raises
     ------
@@ -96,10 +99,12 @@ def load(
         if ``folder`` is no run.
     """
     from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
     frame, manifest = load_run(folder), Store(folder).manifest()
+    frame = without_seen(frame, manifest) if exclude_seen else frame
     costs = load_costs(folder)
     frame, traits = reaggregated(frame, traits_in(frame, manifest), aggregation)
     report = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)

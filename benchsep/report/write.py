@@ -59,6 +59,7 @@ def write_report(
     root: str | None = None,
     improvement: bool = False,
     aggregation: Literal["mean", "median"] | None = None,
+    exclude_seen: bool = False,
 ) -> list[Path]:
     """Write tables, figures and the listening page of a run: every step of :data:`STEPS`.
 
@@ -81,6 +82,8 @@ def write_report(
         Add the gains over the mixture to the tables.
     aggregation
         One statistic over songs and stored frames, in place of each metric's own.
+    exclude_seen
+        Leave out the cells of songs that a system saw in training.
 
     Returns
     -------
@@ -94,7 +97,9 @@ def write_report(
     """
     from benchsep.runner.store import Store
 
-    run = load(Path(folder), improvement=improvement, aggregation=aggregation)
+    run = load(
+        Path(folder), improvement=improvement, aggregation=aggregation, exclude_seen=exclude_seen
+    )
     source = excerpts.Source(Store(Path(folder)), root, say=excerpts.warn, seconds=seconds)
     report = Report(run, Path(out), source, max_songs, page)
     for _, make in STEPS:

@@ -127,6 +127,7 @@ def info_to_json(info: SystemInfo) -> dict[str, Any]:
         **asdict(info),
         "stems": list(info.stems),
         "options_in_name": list(info.options_in_name),
+        "trained_on": list(info.trained_on),
     }
 
 
@@ -139,7 +140,12 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
         the entry is no description of a system.
     """
     info = SystemInfo(**entry)
-    info = replace(info, stems=tuple(info.stems), options_in_name=tuple(info.options_in_name))
+    info = replace(
+        info,
+        stems=tuple(info.stems),
+        options_in_name=tuple(info.options_in_name),
+        trained_on=tuple(info.trained_on),
+    )
     texts = (
         info.name,
         info.family,
@@ -155,7 +161,10 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
         info.from_files,
     )
     if (
-        not all(isinstance(text, str) for text in (*texts, *info.stems, *info.options_in_name))
+        not all(
+            isinstance(text, str)
+            for text in (*texts, *info.stems, *info.options_in_name, *info.trained_on)
+        )
         or not all(isinstance(flag, bool) for flag in flags)
         or not isinstance(info.options, dict)
     ):

@@ -45,6 +45,9 @@ class SystemInfo:
     """Short name of the weights (``mini``, ``official``, a file's stem); empty without weights."""
     checkpoint_sha256: str = ""
     training_data: str = "undeclared"
+    trained_on: tuple[str, ...] = ("unknown",)
+    """The same for machines, as data sets and splits (:mod:`benchsep.systems.training`): a table
+    marks a system that saw its songs. Empty: nothing was trained."""
     licence: str = "undeclared"
     deterministic: bool = True
     """The seed does not move the output: one draw is enough."""

@@ -37,6 +37,7 @@ from benchsep.stems.files import (
 from benchsep.stems.names import MIXTURE, StemMap, stem_map
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.fit import fitted, summed
+from benchsep.systems.training import UNKNOWN, parse_training
 
 SPLITS = ("test", "train")
 
@@ -153,11 +154,14 @@ def offered(names: set[str], where: Path) -> StemMap:
 class EstimatesFolder:
     """``dir:PATH``: estimates that exist already.
 
-    The family is ``unknown`` unless the text names it, as in ``dir:PATH::generative``.
+    The family is ``unknown`` unless the text names it, as in ``dir:PATH::generative``; so is the
+    training data (:mod:`benchsep.systems.training`), named after the family:
+    ``dir:PATH::discriminative::musdb18:train+moisesdb``.
     """
 
     def __init__(self, text: str, device: str = "cpu") -> None:
-        path, _, family = text.partition("::")
+        path, _, declared = text.partition("::")
+        family, _, training = declared.partition("::")
         if family not in ("", "generative", "discriminative", "oracle"):
             raise UsageError(f"family {family!r}; expected generative, discriminative or oracle")
         self.root = Path(path).expanduser()
@@ -170,7 +174,8 @@ class EstimatesFolder:
             name=f"dir:{self.root.name}",
             family=family or "unknown",  # type: ignore[arg-type]  # checked above
             stems=self.stems.stems,
-            training_data="undeclared",
+            training_data=training or "undeclared",
+            trained_on=parse_training(training or UNKNOWN),
             needs_accelerator=False,
             from_files=True,
             options={"layout": self.layout.name, **sums},

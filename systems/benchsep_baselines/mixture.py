@@ -22,6 +22,7 @@ class Mixture:
             name="mixture",
             family="mixture",
             training_data="none",
+            trained_on=(),
             licence="none needed",
             needs_accelerator=False,
         )

@@ -54,6 +54,7 @@ class Found:
     config: Path | None
     training_data: str
     licence: str
+    trained_on: tuple[str, ...] = ("unknown",)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class MsstSeparator(Separator):
                 [p for p in (found.weights, found.config) if p is not None]
             ),
             training_data=found.training_data,
+            trained_on=found.trained_on,
             licence=found.licence,
             deterministic=self.device.type == "cpu",
             version=f"1+pymss-core{package_version('pymss-core')}",
@@ -154,7 +156,8 @@ def find(name: str, checkpoint: str, config: str) -> Found:
         return _local(name, checkpoint, config)
     pair = locate.msst_official(name)
     if pair:
-        return Found("official", *pair, "MUSDB18-HQ train", "unstated (code: MIT)")
+        licence = "unstated (code: MIT)"
+        return Found("official", *pair, "MUSDB18-HQ train", licence, ("musdb18:train",))
     where = locate.msst_download_hint(name)
     if checkpoint == "official" or name not in locate.BUNDLED_CHECKPOINTS:
         raise CheckpointError(f"{name}: the published weights are not on this machine; {where}")
@@ -171,6 +174,7 @@ def _mini(name: str) -> Found:
         None,
         "MUSDB18 (7-second edition) train without its 14 validation songs",
         "MUSDB18's terms: academic, non-commercial use",
+        locate.MINI_TRAINED_ON,
     )
 
 

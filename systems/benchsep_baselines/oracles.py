@@ -141,6 +141,7 @@ def _oracle(name: str, **options: float) -> SystemInfo:
         name=name,
         family="oracle",
         training_data="the true stems of the track itself",
+        trained_on=(),
         licence="none needed",
         needs_references=True,
         needs_accelerator=False,

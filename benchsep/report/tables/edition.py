@@ -10,6 +10,7 @@ from benchsep import stats
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.lag import late_systems
+from benchsep.runner.seen import Seen, seen_songs
 from benchsep.stats.songs import AVERAGE, Key, stem_or_average
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Edition:
     late: Mapping[str, str]
     """System label to a sentence, for systems whose estimates have a delay."""
     manifest: Mapping[str, Any]
+    seen: Seen
+    """Which songs the systems saw in training."""
 
     @property
     def systems(self) -> list[str]:
@@ -94,6 +97,7 @@ def editions(
                 sessions=_sessions(costs, set(families)),
                 late={s: text for s, text in late_systems(costs).items() if s in families},
                 manifest=manifest,
+                seen=seen_songs(cells, manifest),
             )
         )
     return result

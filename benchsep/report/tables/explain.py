@@ -36,11 +36,13 @@ def explain(
     id: str,
     *,
     aggregation: Literal["mean", "median"] | None = None,
+    exclude_seen: bool = False,
     format: str = "terminal",
 ) -> str:
     """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
 
-    ``aggregation`` is that of the tables which the id was read from; ``format`` is one of
+    ``aggregation`` and ``exclude_seen`` are those of the tables which the id was read from;
+    ``format`` is one of
     :data:`benchsep._util.text_table.FORMATS`.
 
     Raises
@@ -52,7 +54,13 @@ def explain(
     """
     from benchsep.report.run import load
 
-    run = load(Path(folder), improvement=True, intervals=False, aggregation=aggregation)
+    run = load(
+        Path(folder),
+        improvement=True,
+        intervals=False,
+        aggregation=aggregation,
+        exclude_seen=exclude_seen,
+    )
     return explained(run.tables, run.frame, run.traits, id, format)
 
 

@@ -3,8 +3,8 @@
 Conventions
 -----------
 best       per column, among the ranked systems that are compared there; ties at the printed
-           precision together; never an ill-conditioned value, nor where fewer than two ranked
-           systems have a value
+           precision together; never an ill-conditioned value, nor a system that saw songs of the
+           table in training, nor where fewer than two ranked systems have a value
 compared   all ranked systems, or each family on its own where the metric misleads across families
 """
 
@@ -57,6 +57,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             edition.families[label],
             group_of(edition.families[label]),
             tuple(cells[label] for _, cells in filled),
+            mark=edition.seen.mark(label),
         )
         for label in edition.systems
     )
@@ -67,7 +68,11 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
         columns=columns,
         rows=rows,
         caption=tuple(captions.caption(spec.metrics, edition, content)),
-        notes=(*captions.notes(), *captions.absent(edition.manifest, edition.systems)),
+        notes=(
+            *captions.notes(),
+            *captions.absent(edition.manifest, edition.systems),
+            *captions.contamination(edition.seen, len(edition.tracks)),
+        ),
         warnings=tuple(_warnings(edition, spec, columns)),
         edition=edition.name,
     )
@@ -152,8 +157,12 @@ def _best(edition: Edition, column: Column, summaries: Summaries) -> frozenset[s
 def _comparison_groups(
     edition: Edition, column: Column, summaries: Summaries
 ) -> list[dict[str, Summary]]:
-    """The ranked systems, split by family where the metric misleads across families."""
-    ranked = {label: s for label, s in summaries.items() if s.ranked}
+    """The ranked systems, split by family where the metric misleads across families.
+
+    Without those that saw songs of the table in training.
+    """
+    seen = edition.seen.songs
+    ranked = {label: s for label, s in summaries.items() if s.ranked and label not in seen}
     if not badges.fails_across(column.metric, edition.traits[column.metric]):
         return [ranked]
     groups: dict[str, dict[str, Summary]] = {}

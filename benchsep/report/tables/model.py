@@ -83,11 +83,13 @@ class Row:
     cells: tuple[Cell, ...]
     label: str = ""
     metric: str = ""
+    mark: str = ""
+    """Signs of a system that saw songs of the table in training (:mod:`benchsep.runner.seen`)."""
 
     @property
     def head(self) -> str:
         """The text at the left of the row."""
-        return self.label or self.system
+        return f"{self.label or self.system} {self.mark}".rstrip()
 
     @property
     def ranked(self) -> bool:

@@ -117,6 +117,7 @@ def _records(table: Table) -> list[dict[str, Any]]:
             "ill_conditioned": cell.ill_conditioned,
             "letters": cell.letters,
             "note": cell.note,
+            **({"seen": row.mark} if row.mark else {}),
         }
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
@@ -126,9 +127,12 @@ def _records(table: Table) -> list[dict[str, Any]]:
 def _all_csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for record in (r for table in tables for r in _records(table)):
-        writer.writerow([_csv_value(record[name]) for name in CSV_COLUMNS])
+    records = [r for table in tables for r in _records(table)]
+    # A column of its own only where a system saw songs: other tables keep their bytes.
+    columns = (*CSV_COLUMNS, *(["seen"] if any("seen" in r for r in records) else []))
+    writer.writerow(columns)
+    for record in records:
+        writer.writerow([_csv_value(record.get(name)) for name in columns])
     return out.getvalue()
 
 

@@ -140,7 +140,7 @@ def _draw_rows(spread: Spread) -> list[Row]:
                 suffix = "" if stem == AVERAGE else f", {stem}"
                 label = f"{row.system}: {spread.name(metric)}{suffix}"
                 shown = tuple(_draw_cell(record, column) for column in _DRAW_COLUMNS)
-                rows.append(Row(row.system, row.family, row.group, shown, label, metric))
+                rows.append(Row(row.system, row.family, row.group, shown, label, metric, row.mark))
     return rows
 
 
@@ -300,7 +300,7 @@ def _failed_songs(tail: _Tail, system: str) -> list[str]:
 
 
 def _row(row: Row, *cells: Cell) -> Row:
-    return Row(row.system, row.family, row.group, cells)
+    return Row(row.system, row.family, row.group, cells, mark=row.mark)
 
 
 def _tail_cell(spread: Spread, record: Mapping[str, Any] | None) -> Cell:

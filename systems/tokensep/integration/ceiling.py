@@ -143,6 +143,8 @@ def _public(choice: Choice, device: str) -> CodecCeiling:
     ours = (published.licence, published.training_data)
     licence, data = ours if choice.folder is None else ("undeclared", "undeclared")
     info = _info(choice.name, checkpoint, published.rate, licence, data)
+    if choice.folder is None:
+        info = replace(info, trained_on=published.trained_on)
     try:
         codec, weights = open_public(choice)
     except Unavailable as error:

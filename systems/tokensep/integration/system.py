@@ -41,6 +41,8 @@ MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
 )
+TRAINED_ON = {"mini": ("musdb18:train-less-validation",)}
+"""The same as data sets, by checkpoint; of any other it is unknown."""
 LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 
 
@@ -161,6 +163,7 @@ class TokenSepSystem:
             checkpoint=model.provenance.name,
             checkpoint_sha256=model.provenance.sha256,
             training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
+            trained_on=TRAINED_ON.get(model.provenance.name, ("unknown",)),
             licence=LICENCE,
             # the same seed gives the same stems; greedy decoding does not even need the seed
             deterministic=options.sampling.temperature == 0
@@ -213,6 +216,7 @@ class TokenSepOracle:
             checkpoint=model.provenance.name,
             checkpoint_sha256=model.provenance.sha256,
             training_data=TRAINING_DATA if model.provenance.name == "mini" else "undeclared",
+            trained_on=TRAINED_ON.get(model.provenance.name, ("unknown",)),
             licence=LICENCE,
             needs_references=True,
             options={"mode": "oracle-tokens"},

@@ -40,6 +40,8 @@ class Published:
     option: str
     licence: str
     training_data: str
+    trained_on: tuple[str, ...]
+    """The same as data sets (:mod:`benchsep.systems.training`)."""
 
 
 PUBLISHED = {
@@ -50,11 +52,18 @@ PUBLISHED = {
         "codebooks",
         "MIT",
         "speech, music (MUSDB18 among it) and environmental sounds",
+        ("musdb18:train", "unknown"),
     ),
     "encodec": Published(
-        "facebook/encodec_48khz", 48_000, 2, "bandwidth", "MIT", "music (Jamendo and others)"
+        "facebook/encodec_48khz",
+        48_000,
+        2,
+        "bandwidth",
+        "MIT",
+        "music (Jamendo and others)",
+        ("jamendo", "unknown"),
     ),
-    "mimi": Published("kyutai/mimi", 24_000, 1, "codebooks", "CC-BY-4.0", "speech"),
+    "mimi": Published("kyutai/mimi", 24_000, 1, "codebooks", "CC-BY-4.0", "speech", ("unknown",)),
 }
 
 

@@ -1,0 +1,99 @@
+"""Contamination: which songs of a run a system saw in training, by what its checkpoint declares.
+
+Conventions
+-----------
+dataset   the songs' data set: ``musdb18`` for its editions and for the embedded clip, which is one
+          of its test songs; the data set's own name elsewhere; empty for a folder of stems, whose
+          songs are of no known data set
+seen      a system saw a song if an entry of ``SystemInfo.trained_on`` holds the song's split
+unknown   a system that declares ``unknown``, or nothing, and is no reference system
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchsep.systems.reference import REFERENCE_FAMILIES
+from benchsep.systems.training import UNKNOWN, saw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEST_SEEN, TRAIN_SEEN = "‡", "§"
+"""Marks of a system that saw test songs of a table, and training songs of it."""
+
+_DATASETS = dict.fromkeys(("hq", "aac", "aac-7s", "clip"), "musdb18")
+"""Edition to the data set of its songs."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the systems of a run saw of its songs."""
+
+    dataset: str = ""
+    songs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Label of each system that saw a song: the songs it saw, each with its split."""
+    unknown: tuple[str, ...] = ()
+    """Labels of ranked systems of which it is not known."""
+
+    def mark(self, system: str) -> str:
+        """The signs behind the name of a system; empty for one that is not known to have seen."""
+        splits = set(self.songs.get(system, {}).values())
+        return (TEST_SEEN if "test" in splits else "") + (TRAIN_SEEN if splits - {"test"} else "")
+
+
+def seen_songs(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> Seen:
+    """What each system of one edition's cells saw.
+
+    Parameters
+    ----------
+    frame
+        Cells with ``system``, ``family``, ``track``, ``edition`` and, if known, ``split``.
+    manifest
+        The run's manifest; a system that it does not describe is unknown.
+    """
+    dataset = _dataset_of(frame, manifest)
+    splits = _splits(frame, manifest)
+    families = dict(zip(frame["system"], frame["family"], strict=True))
+    songs, unknown = {}, []
+    for label, family in sorted(families.items()):
+        declared = declared_training(manifest, label)
+        found = {song: split for song, split in splits.items() if saw(declared, dataset, split)}
+        if dataset and found:
+            songs[label] = found
+        elif UNKNOWN in declared and family not in REFERENCE_FAMILIES:
+            unknown.append(label)
+    return Seen(dataset, songs, tuple(unknown))
+
+
+def declared_training(manifest: Mapping[str, Any], label: str) -> tuple[str, ...]:
+    """``trained_on`` of a system, as the manifest has it; ``unknown`` where it has none."""
+    info = (manifest.get("systems") or {}).get(label, {}).get("info", {})
+    return tuple(info.get("trained_on", (UNKNOWN,)))
+
+
+def without_seen(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """The cells of songs that the system did not see, as far as is declared."""
+    keep = frame["system"].notna()
+    for edition in set(frame["edition"]):
+        inside = frame["edition"] == edition
+        for label, songs in seen_songs(frame[inside], manifest).songs.items():
+            keep &= ~(inside & (frame["system"] == label) & frame["track"].isin(list(songs)))
+    return frame[keep].reset_index(drop=True)
+
+
+def _dataset_of(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
+    edition = next(map(str, frame["edition"]), "")
+    name = str((manifest.get("dataset") or {}).get("name", "")).partition(":")[0]
+    return _DATASETS.get(edition, "" if name == "folder" else name)
+
+
+def _splits(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Song to its split."""
+    if "split" in frame:
+        pairs = zip(frame["track"], frame["split"], strict=True)
+        return {str(track): str(split) for track, split in pairs if isinstance(split, str)}
+    asked = str((manifest.get("suite") or {}).get("split", ""))
+    return dict.fromkeys(map(str, frame["track"]), asked)
