@@ -3,8 +3,8 @@
 Conventions
 -----------
 entry     ``DATASET`` (all of it) or ``DATASET:SPLIT``, lower case: ``musdb18:train``,
-          ``musdb18:train-less-validation``, ``musdb18:test``, ``moisesdb``. Editions of one data set
-          (HQ, AAC, 7 seconds) have the same songs and one name
+          ``musdb18:train-less-validation``, ``musdb18:test``, ``moisesdb``. Editions of one data
+          set (HQ, AAC, 7 seconds) have the same songs and one name
 unknown   ``unknown``: more was used, or all of it is unknown, so that nothing can be ruled out
 none      the empty tuple: nothing was trained
 musdb18   ``train`` are the 100 songs, ``train-less-validation`` the 86 without the 14 validation

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchsep_baselines.htdemucs import TRAINED_ON, TRAINING_DATA
 
 from benchsep.errors import UsageError
 from benchsep.runner.stamps import info_from_json, info_to_json
 from benchsep.systems.folder import EstimatesFolder
 from benchsep.systems.spec import load_system
 from benchsep.systems.training import parse_training, saw
-from benchsep_baselines.htdemucs import TRAINED_ON, TRAINING_DATA
 from tests.helpers.noise import noise_songs
 
 
@@ -38,7 +38,7 @@ def test_a_declared_split_holds_the_songs_of_its_tracks(
 
 @pytest.mark.parametrize("text", ["MUSDB train", "", "a+", "a:b:c"])
 def test_what_is_no_data_set_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match="expected e.g. musdb18:train"):
+    with pytest.raises(UsageError, match=r"expected e\.g\. musdb18:train"):
         parse_training(text)
 
 
