@@ -229,11 +229,11 @@ def train_codec(
         Path | None, typer.Option(help="MUSDB train folder; with --shards, to validate on.")
     ] = None,
     shards: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of pseudo-label shards, streamed; any number, without --musdb."),
+        list[str] | None,
+        typer.Option(help="Folder of pseudo-label shards or its address, streamed; any number."),
     ] = None,
     valid_shards: Annotated[
-        list[Path] | None, typer.Option(help="Folder of shards to validate on; any number.")
+        list[str] | None, typer.Option(help="Folder of shards to validate on; any number.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that read shards ahead; instead of the file's.")
@@ -246,6 +246,7 @@ def train_codec(
     """Train the codec."""
     from tokensep.train import codec
     from tokensep.train.codec_sources import Options
+    from tokensep.train.stream.remote import place
 
     options = Options(
         config=config,
@@ -256,8 +257,8 @@ def train_codec(
         hubert=hubert,
         cpu_minutes=cpu_minutes,
         max_steps=max_steps,
-        shards=shards or [],
-        valid_shards=valid_shards or [],
+        shards=[place(text) for text in shards or []],
+        valid_shards=[place(text) for text in valid_shards or []],
         workers=workers,
     )
     typer.echo(json.dumps(codec.main(options)))
@@ -296,11 +297,14 @@ def train_lm(
         list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
     ] = None,
     tokens: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of token shards (tokensep tokenize), streamed; any number."),
+        list[str] | None,
+        typer.Option(
+            help="Folder of token shards (tokensep tokenize), or its address (https:, gs:, "
+            "'pipe:COMMAND {}'), streamed; any number."
+        ),
     ] = None,
     valid_tokens: Annotated[
-        list[Path] | None, typer.Option(help="Folder of token shards to validate on; any number.")
+        list[str] | None, typer.Option(help="Folder of token shards to validate on; any number.")
     ] = None,
     config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
     settings: Annotated[
@@ -318,6 +322,7 @@ def train_lm(
 ) -> None:
     """Train the LM and its conditioner on the codec's tokens of stems."""
     from tokensep.train import lm
+    from tokensep.train.stream.remote import place
 
     separator, _ = _lm_configs(str(init) if init else config)
     base = _lm_training("mini" if init else config, settings)
@@ -330,8 +335,8 @@ def train_lm(
         musdb=musdb or [],
         shards=shards or [],
         init=init,
-        tokens=tokens or [],
-        valid_tokens=valid_tokens or [],
+        tokens=[place(text) for text in tokens or []],
+        valid_tokens=[place(text) for text in valid_tokens or []],
     )
     typer.echo(json.dumps(lm.main(options)))
 

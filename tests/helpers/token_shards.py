@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tokensep.train.pseudo_labels import shards_in
 from tokensep.train.pseudo_labels.reading import folder_mark
+from tokensep.train.shard_index import write_index
 from tokensep.train.tokenizing.job import claim, new_job
-from tokensep.train.tokenizing.run import write_index
 from tokensep.train.tokenizing.shard import write_token_shard
 
 from tests.helpers.lm_dummies import DummyCodec, tiny_config

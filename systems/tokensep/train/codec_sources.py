@@ -36,8 +36,8 @@ class Options:
     hubert: Path | None = None
     cpu_minutes: float | None = None
     max_steps: int | None = None
-    shards: list[Path] = field(default_factory=list)
-    valid_shards: list[Path] = field(default_factory=list)
+    shards: list[Path | str] = field(default_factory=list)
+    valid_shards: list[Path | str] = field(default_factory=list)
     workers: int | None = None
 
     def changes(self) -> dict[str, Any]:

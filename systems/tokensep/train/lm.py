@@ -229,8 +229,8 @@ class Options:
     musdb: list[Path] = field(default_factory=list)
     shards: list[Path] = field(default_factory=list)
     init: Path | None = None
-    tokens: list[Path] = field(default_factory=list)
-    valid_tokens: list[Path] = field(default_factory=list)
+    tokens: list[Path | str] = field(default_factory=list)
+    valid_tokens: list[Path | str] = field(default_factory=list)
 
 
 def main(options: Options) -> dict[str, Any]:

@@ -64,10 +64,10 @@ class TokenSource:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Folders of token shards to train on and to validate on (none: no validation)."""
+    """Folders of token shards, or addresses of such, to train and to validate on (may be none)."""
 
-    train: list[Path]
-    valid: list[Path] = field(default_factory=list)
+    train: list[Path | str]
+    valid: list[Path | str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

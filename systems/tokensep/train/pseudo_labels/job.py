@@ -26,6 +26,7 @@ from tokensep.train.pseudo_labels.reading import JOB
 from tokensep.train.pseudo_labels.recordings import SUFFIXES, Recording, find_recordings
 from tokensep.train.pseudo_labels.settings import Label, Settings
 from tokensep.train.pseudo_labels.shard import write_shard
+from tokensep.train.shard_index import write_index
 
 
 def run(
@@ -62,6 +63,7 @@ def run(
         summary = {**facts, "unreadable": len(unreadable), "written": 0, "skipped": 0, "dropped": 0}
         if not plan_only:
             _write_shards(folder, out, recordings, label, teacher, settings, summary)
+            write_index(out)
         return summary
 
 

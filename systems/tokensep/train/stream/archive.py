@@ -6,7 +6,7 @@ import io
 import os
 import tarfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tokensep.errors import DataError
 from tokensep.train.pseudo_labels.reading import split_name
+from tokensep.train.stream.remote import ShardCache, cache_folder
 
 
 class Archive:
@@ -143,16 +144,32 @@ class _Part(io.RawIOBase):
 
 
 class Archives:
-    """The shards of a training by number; the last ``limit`` of them stay open."""
+    """The shards of a training by number; the last ``limit`` of them stay open.
 
-    def __init__(self, paths: list[Path], limit: int) -> None:
+    Those that lie elsewhere are fetched (:mod:`tokensep.train.stream.remote`).
+    """
+
+    def __init__(self, paths: Sequence[Path | str], limit: int) -> None:
         self.paths, self.limit = paths, limit
+        # processes of one machine are a little apart in the stream
+        self._cache = ShardCache(cache_folder(), 2 * limit)
         self._open: OrderedDict[int, Archive] = OrderedDict()
 
     def __getitem__(self, shard: int) -> Archive:
         if shard not in self._open:
             while len(self._open) >= self.limit:
                 self._open.popitem(last=False)[1].close()
-            self._open[shard] = Archive(self.paths[shard])
+            self._open[shard] = self._opened(self.paths[shard])
         self._open.move_to_end(shard)
         return self._open[shard]
+
+    def _opened(self, path: Path | str) -> Archive:
+        if isinstance(path, Path):
+            return Archive(path)
+        local = self._cache.local(path)
+        try:
+            return Archive(local)
+        except DataError:
+            if local.exists():
+                raise
+            return Archive(self._cache.local(path))  # another process made room in between

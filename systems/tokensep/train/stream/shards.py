@@ -11,6 +11,8 @@ import numpy as np
 
 from tokensep.errors import DataError
 from tokensep.train.pseudo_labels.reading import shards_in
+from tokensep.train.shard_index import INDEX
+from tokensep.train.stream import remote
 from tokensep.train.stream.archive import Archive
 
 
@@ -18,7 +20,7 @@ from tokensep.train.stream.archive import Archive
 class Shards:
     """Files in a fixed order, and the clips in each."""
 
-    paths: list[Path]
+    paths: list[Path | str]
     counts: list[int]
 
     @property
@@ -27,27 +29,48 @@ class Shards:
         return sum(self.counts)
 
 
-def find_shards(folders: Iterable[Path]) -> Shards:
-    """The shards of the folders.
+def find_shards(folders: Iterable[Path | str]) -> Shards:
+    """The shards of the folders, or of addresses of folders.
 
     The number of clips is read from the file beside a shard that its writer left
-    (``shard-000000.json``); without one the members are counted.
+    (``shard-000000.json``); without one the members are counted. Of a folder elsewhere its index
+    says both.
 
     Raises
     ------
     DataError
         A folder holds no shard, or no clips are in them.
     """
-    paths: list[Path] = []
+    paths: list[Path | str] = []
+    counts: list[int] = []
     for folder in folders:
+        if isinstance(folder, str):
+            names = _index(folder)
+            paths += [remote.address_of(folder, name) for name in names]
+            counts += names.values()
+            continue
         found = shards_in(folder)
         if not found:
             raise DataError(f"{folder}: no shards (*.tar); expected a folder that tokensep wrote")
         paths += found
-    shards = Shards(paths, [_count(path) for path in paths])
+        counts += [_count(path) for path in found]
+    shards = Shards(paths, counts)
     if not shards.clips:
         raise DataError(f"{len(paths)} shards, and not one clip in them: every piece was dropped")
     return shards
+
+
+def _index(folder: str) -> dict[str, int]:
+    """Names of the shards of a folder elsewhere, with their numbers of clips."""
+    text = remote.read_text(folder, INDEX)
+    try:
+        counts = {name: int(facts["clips"]) for name, facts in json.loads(text)["shards"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder}: its {INDEX} is none of tokensep's ({error!r})") from error
+    for name in counts:
+        if not remote.NAME.fullmatch(name):
+            raise DataError(f"{folder}: its {INDEX} names {name!r}, which is no name of a shard")
+    return dict(sorted(counts.items()))
 
 
 def _count(path: Path) -> int:

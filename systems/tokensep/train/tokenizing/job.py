@@ -14,6 +14,7 @@ from tokensep.errors import ConfigError, DataError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.encoding import silence_codes
 from tokensep.train.pseudo_labels.reading import JOB
+from tokensep.train.stream import remote
 
 
 class TokenJob(Strict):
@@ -76,17 +77,21 @@ def claim(out: Path, job: TokenJob) -> None:
         )
 
 
-def read_job(folder: Path) -> TokenJob:
-    """The job of a folder of token shards.
+def read_job(folder: Path | str) -> TokenJob:
+    """The job of a folder of token shards, or of its address.
 
     Raises
     ------
     DataError
         The folder has none, or it is not one of token shards.
     """
-    path = folder / JOB
+    path = folder / JOB if isinstance(folder, Path) else remote.address_of(folder, JOB)
     try:
-        return load(TokenJob, json.loads(path.read_text(encoding="utf-8")))
+        if isinstance(path, Path):
+            text = path.read_text(encoding="utf-8")
+        else:
+            text = remote.read_text(str(folder), JOB)
+        return load(TokenJob, json.loads(text))
     except (OSError, ValueError, ConfigError) as error:
         raise DataError(
             f"{path} does not describe token shards ({error}); expected a folder that `tokensep "
@@ -94,7 +99,7 @@ def read_job(folder: Path) -> TokenJob:
         ) from error
 
 
-def common_job(folders: list[Path]) -> TokenJob:
+def common_job(folders: list[Path | str]) -> TokenJob:
     """The job of several folders: they may differ in variants and seed, and in stem audio.
 
     Raises

@@ -6,8 +6,6 @@ other. Within a machine a shard is the work of one process at a time.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,15 +16,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchsep._util.atomic import sweep, write_atomically
+from benchsep._util.atomic import sweep
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.pseudo_labels import alone
-from tokensep.train.pseudo_labels.reading import JOB, folder_mark, shards_in
+from tokensep.train.pseudo_labels.reading import folder_mark, shards_in
+from tokensep.train.shard_index import write_index
 from tokensep.train.tokenizing.job import TokenJob, claim, new_job
 from tokensep.train.tokenizing.shard import write_token_shard
-
-INDEX = "index.json"
 
 
 @dataclass(frozen=True)
@@ -140,21 +137,3 @@ def loaded(folder: Path, device: str, config: TokenSepConfig) -> tuple[Any, Toke
     codec: Any = HCodec.from_checkpoint(folder)
     codec.to(device)
     return codec, fit_config(config, codec)
-
-
-def write_index(out: Path) -> None:
-    """``index.json``: clips and frames of each shard, their totals, and a hash of the job.
-
-    It is made from the file beside each shard, so whoever finishes last writes all of it.
-    """
-    shards = {
-        path.name: json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        for path in shards_in(out)
-    }
-    index = {
-        "job": hashlib.sha256((out / JOB).read_bytes()).hexdigest(),
-        "clips": sum(facts["clips"] for facts in shards.values()),
-        "frames": sum(facts["frames"] for facts in shards.values()),
-        "shards": shards,
-    }
-    write_atomically(out / INDEX, json.dumps(index, indent=1) + "\n")

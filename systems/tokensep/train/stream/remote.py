@@ -1,0 +1,133 @@
+"""Shards that lie elsewhere: WebDataset opens them, and a bounded folder holds the last ones.
+
+Conventions
+-----------
+address   of a folder of shards, as WebDataset's ``gopen`` takes it: ``https://host/tokens``,
+          ``gs://bucket/tokens``, ``hf://…``, or ``pipe:COMMAND`` whose output is the file. The name
+          of a file is put in place of ``{}``, or behind the address after a slash:
+          ``pipe:aws s3 cp s3://bucket/tokens/{} -``
+index     ``index.json`` of the folder names its shards and counts their clips: nothing is listed
+
+A shard is fetched whole, once on a machine, when its first clip is wanted. A stream reads a window
+of shards at a time, so few are held; the oldest is removed for each new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+from benchsep._util.atomic import replacing
+from benchsep.errors import StoreError
+from tokensep.errors import DataError, Unavailable
+
+NAME = re.compile(r"[\w-][\w.-]*\.tar")
+"""What may be the name of a shard: it becomes part of an address, and of a command."""
+
+
+def is_remote(place: Path | str) -> bool:
+    """Whether ``place`` is an address and no path."""
+    return isinstance(place, str) and re.match(r"[a-z0-9]+:", place) is not None
+
+
+def place(text: str) -> Path | str:
+    """A folder or an address, from the command line."""
+    return text if is_remote(text) else Path(text)
+
+
+def address_of(folder: str, name: str) -> str:
+    """The address of a file of a folder."""
+    return folder.replace("{}", name) if "{}" in folder else f"{folder.rstrip('/')}/{name}"
+
+
+def cache_folder() -> Path:
+    """Where shards are kept: below ``BENCHSEP_CACHE``, else below the user's cache."""
+    root = os.environ.get("BENCHSEP_CACHE") or Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "benchsep"
+    )
+    return Path(root) / "shards"
+
+
+def fetch(address: str, target: Path) -> None:
+    """Copy what is at ``address`` to ``target``, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        It cannot be fetched, or cannot be written here.
+    """
+    try:
+        from webdataset.gopen import gopen
+    except ImportError as error:
+        raise Unavailable(
+            f"{address}: fetching shards needs webdataset: pip install 'benchsep[train]'"
+        ) from error
+    try:
+        with replacing(target) as partial, partial.open("wb") as file:
+            source = gopen(address)
+            try:
+                shutil.copyfileobj(source, file, 1 << 20)
+            finally:
+                source.close()  # a command that failed is an error here
+    except (OSError, StoreError, ValueError) as error:
+        raise DataError(f"{address} cannot be fetched ({error})") from error
+
+
+def read_text(folder: str, name: str) -> str:
+    """The content of a small file of a folder elsewhere; it is fetched each time.
+
+    Raises
+    ------
+    DataError
+        It cannot be fetched, or is no text.
+    """
+    address = address_of(folder, name)
+    target = _target(cache_folder(), address, f"-{os.getpid()}.json")
+    fetch(address, target)
+    try:
+        return target.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise DataError(f"{address} is no text ({error})") from error
+    finally:
+        target.unlink(missing_ok=True)
+
+
+class ShardCache:
+    """Fetched shards in a folder, ``limit`` of them at most; processes may share it."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+
+    def local(self, address: str) -> Path:
+        """The file of a shard, fetched now if it is not here.
+
+        Raises
+        ------
+        DataError
+            It cannot be fetched.
+        """
+        target = _target(self.folder, address, ".tar")
+        if target.exists():
+            target.touch()  # the oldest in use is the first to go
+        else:
+            self._make_room()
+            fetch(address, target)
+        return target
+
+    def _make_room(self) -> None:
+        """Remove the oldest. Who has one open keeps reading it: a name is gone, not the file."""
+        times = {}
+        for path in self.folder.glob("*.tar"):
+            try:
+                times[path] = path.stat().st_mtime_ns
+            except FileNotFoundError:  # another process was faster
+                continue
+        for path in sorted(times, key=times.__getitem__)[: max(0, len(times) - self.limit + 1)]:
+            path.unlink(missing_ok=True)
+
+
+def _target(folder: Path, address: str, suffix: str) -> Path:
+    return folder / f"{hashlib.sha256(address.encode()).hexdigest()[:24]}{suffix}"
