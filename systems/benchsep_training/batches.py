@@ -53,6 +53,9 @@ class BatchSource(Protocol[B_co]):
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where the source that had this state was."""
 
+    def close(self) -> None:
+        """Give back what the source holds, e.g. processes; it may be asked again afterwards."""
+
 
 class Stateless:
     """Base of sources whose batches are functions of :class:`Turn`."""
@@ -63,3 +66,6 @@ class Stateless:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -218,6 +218,8 @@ class Loop(ABC):
             return self._run(stop_after)
         finally:
             self.monitor.close()
+            if self.batches is not None:
+                self.batches.close()
 
     def _run(self, stop_after: int | None) -> dict[str, Any]:
         begin, result = self.step, {"step": self.step}

@@ -17,6 +17,7 @@ from tokensep.train import cache, pseudo_labels
 from tokensep.train.batches import LMBatch, TokenBatches
 from tokensep.train.data import StemStore, validation_songs
 from tokensep.train.encoding import Song, encode_songs, silence_codes, store_songs
+from tokensep.train.pseudo_labels.reading import folder_mark
 from tokensep.train.stream.loader import StreamBatches
 from tokensep.train.stream.shards import find_shards
 from tokensep.train.stream.token_crops import TokenCrops
@@ -145,17 +146,20 @@ def load_datasets(
     valid = None
     if store is not None and names & held_out:
         valid = encoded.load("bank-valid", store_songs(store, names & held_out), 1)
-    # in the source of a bank only where it changes it: songs with stems have no other mixture
-    recorded = {"mixture": train.mixture} if shards and train.mixture == "recorded" else {}
-    training = encoded.load(
-        "bank-train",
-        _training_songs(store, names - held_out, shards, config.rate, train.mixture),
-        train.variants,
-        seed=train.seed,
-        shards=cache.fingerprint([(path,) for path in shards]),
-        **recorded,
-    )
-    return training, valid
+    songs = _training_songs(store, names - held_out, shards, config.rate, train.mixture)
+    more = _shard_facts(shards, train)
+    return encoded.load("bank-train", songs, train.variants, seed=train.seed, **more), valid
+
+
+def _shard_facts(shards: list[Path], train: LMTrainConfig) -> dict[str, Any]:
+    """What a bank is made from besides songs with stems; optional parts only where they matter."""
+    facts: dict[str, Any] = {"shards": cache.fingerprint([(path,) for path in shards])}
+    folders = dict.fromkeys(path.parent for path in shards)
+    if len(folders) > 1:  # earlier versions lost songs of all folders but the last
+        facts["folders"] = [folder_mark(folder) for folder in folders]
+    if shards and train.mixture == "recorded":  # songs with stems have no other mixture
+        facts["mixture"] = "recorded"
+    return facts
 
 
 def _training_songs(

@@ -38,6 +38,9 @@ class Counting:
     def load_state(self, state):
         self.last = state["last"]
 
+    def close(self):
+        pass
+
 
 class Sum(Loop):
     """Records the batches it was given."""

@@ -104,6 +104,7 @@ def launch(tmp_path, ranks, folder, tokens, workers, stop, batch):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_continued_with_other_workers(tokens, tmp_path):
     pytest.importorskip("accelerate")
     launch(tmp_path, 2, tmp_path / "whole", tokens, "0", 0, 1)
