@@ -29,7 +29,7 @@ $(BASE): pyproject.toml $(PINS)
 	@touch $@
 
 $(STAMP): $(BASE)
-	$(BIN)/python -m pip install -q -c $(PINS) -e '.[spleeter,test,dev,parity,cluster,train,codecs,board]'
+	$(BIN)/python -m pip install -q -c $(PINS) -e '.[spleeter,test,dev,parity,cluster,train,codecs,board,zimtohrli]'
 	@touch $@
 
 demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write runs/demo-report/

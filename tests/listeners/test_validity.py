@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,20 @@ import pytest
 
 from benchsep.errors import UsageError
 from benchsep.listeners.agreement import agreement, rating_differences, render
-from benchsep.listeners.badges import badge, badges, fails_across, warning, write_badges
+from benchsep.listeners.badges import (
+    all_badges,
+    badge,
+    badges_of,
+    disagreement,
+    fails_across,
+    shown,
+    warning,
+    write_badges,
+)
 from benchsep.listeners.ratings import attach_metrics, read_ratings
 from benchsep.listeners.scopes import SCOPES
-from benchsep.metrics.catalog import traits_of
+from benchsep.listeners.verdicts import verdict
+from benchsep.metrics.catalog import columns_by_alias, traits_of
 
 FAMILY = {"d1": "discriminative", "d2": "discriminative", "g1": "generative", "g2": "generative"}
 
@@ -57,17 +68,18 @@ class TestPublicRatings:
         assert tuple(round(row[k], 2) for k in ("difference", "low", "high")) == (0.01, -0.19, 0.21)
         assert row["p_holm"] > 0.9
 
-    def test_built_in_badges_are_these_figures(self, public, tmp_path):
-        write_badges(agreement(public), tmp_path / "b.json", "s")
-        fresh = json.loads((tmp_path / "b.json").read_text())["columns"]
-        built_in = {
-            column: {s: list(vars(getattr(badge, s)).values()) for s in SCOPES}
-            for column, badge in badges().items()
-        }
-        assert built_in.keys() == fresh.keys()
-        for column, scopes in fresh.items():
-            for scope, figures in scopes.items():
-                assert built_in[column][scope] == pytest.approx(figures, abs=0.002)
+    def test_built_in_badges_are_these_figures(self, public):
+        fresh = agreement(public).set_index("metric")
+        names = {column: alias for alias, column in columns_by_alias().items()}
+        headlines = {c: b for c in all_badges() if (b := badge(c))}
+        assert {c for c, b in headlines.items() if b.study == "gensvs2025"} == headlines.keys()
+        assert len(headlines) >= 6
+        for column, found in headlines.items():
+            row = fresh.loc[names[column]]
+            for scope in SCOPES:
+                figures = [row[f"{scope}{end}"] for end in ("", "_low", "_high")]
+                share = getattr(found, scope)
+                assert [share.share, share.low, share.high] == pytest.approx(figures, abs=0.002)
 
 
 class TestCounting:
@@ -180,7 +192,50 @@ class TestBadges:
         assert badge("bsseval.sdr").verdict == "fails"
         assert badge("visqol").verdict == "holds"
         assert badge("usdr") is None
-        assert str(badge("visqol")).endswith("across")
+        assert str(badge("visqol")).endswith("across (gensvs2025)")
+
+    def test_both_questions_have_badges_and_oppose_each_other(self):
+        for column, question in {
+            "sisdr.sir": "interference",
+            "bleedless.bleedless": "interference",
+            "bleedless.fullness": "quality",
+        }.items():
+            found = {b.question: b for b in badges_of(column)}
+            other = "quality" if question == "interference" else "interference"
+            assert found[question].verdict == "holds" and found[other].verdict == "fails"
+            assert shown(column).question == question and shown(column).scope == "discriminative"
+        assert badge("sisdr.sir") is None  # no study compares families by it
+
+    def test_every_metric_that_ships_and_can_be_scored_has_a_badge(self):
+        metrics = {column.split(".")[0] for column in all_badges()}
+        assert metrics >= {
+            "visqol", "dnsmos", "nisqa", "bsseval", "usdr", "sisdr", "mrstft", "lsd", "logwmse",
+            "leakage", "bleedless", "alignment", "onsets", "zimtohrli",
+        }  # fmt: skip
+
+    def test_studies_that_disagree_are_named(self):
+        text = disagreement("visqol")
+        assert "disagree on quality within discriminative" in text
+        assert "gensvs2025" in text and "ward2018" in text
+        assert disagreement("mrstft") == "" and disagreement("unknown") == ""
+
+    def test_the_table_of_the_docs_is_this_one(self):
+        from benchmarks.badges import table
+
+        docs = Path(__file__).parents[2] / "docs" / "listeners.md"
+        assert table() in docs.read_text(encoding="utf-8")
+
+    def test_written_badges_are_strict_json_and_come_back(self, tmp_path):
+        rng = np.random.default_rng(0)
+        clips = ratings(tmp_path, rng.normal(size=(9, 4)), visqol=rng.normal(size=(9, 4)))
+        rows = clips.assign(rater="x", stem="vocals")
+        judged = verdict("t", rows, clips)
+        write_badges([("s", "quality", "a study", judged)], tmp_path / "b.json")
+        content = json.loads((tmp_path / "b.json").read_text(), parse_constant=pytest.fail)
+        assert content["studies"] == {"s": "a study"}
+        (entry,) = content["columns"]["visqol"]
+        assert entry["across"][0] == pytest.approx(judged.table.loc[0, "across"], abs=6e-4)
+        assert entry["listeners"] == [None, None, None]  # one rating a clip tells of no listeners
 
     def test_only_a_mixed_table_is_warned_of(self):
         mixed = ["generative", "discriminative", "oracle"]

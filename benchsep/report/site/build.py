@@ -274,7 +274,7 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
         head=head,
-        badges=badges.badge,
+        badges=badges.shown,
         format_value=format_value,
         data=data,
         pictures=[(address, _described(run, name)) for address, name in pictures],

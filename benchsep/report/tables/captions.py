@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchsep.listeners import badges
+from benchsep.listeners.study import QUESTIONS
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
 from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
@@ -119,20 +120,25 @@ def contamination(seen: Seen, songs: int) -> list[str]:
 
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
-    """The badges of the columns' metrics, with their source, and which have none."""
-    badge_of = {c: badge for c in columns if (badge := badges.badge(c))}
-    if not badge_of:
+    """The badges of the columns' metrics by question, and which metrics have none."""
+    judged = [c for c in columns if badges.badges_of(c)]
+    if not judged:
         return "No listening data exist for the metrics of this table." if columns else ""
-    parts = [
-        f"{display(c, traits)} {b.discriminative.short} / {b.generative.short} / {b.across}"
-        for c, b in badge_of.items()
-    ]
-    sources = "; ".join(dict.fromkeys(b.source for b in badge_of.values()))
-    others = dict.fromkeys(display(c, traits) for c in columns if c not in badge_of)
-    unjudged = f" No listening data: {', '.join(others)}." if others else ""
+    parts = []
+    for question in QUESTIONS:
+        found = {c: b for c in judged for b in badges.badges_of(c)[::-1] if b.question == question}
+        shares = [
+            f"{display(c, traits)} {b.main}{'' if b.scope == 'across' else '*'}"
+            for c, b in found.items()
+        ]
+        parts += [f"{question}: {', '.join(shares)}"] if shares else []
+    doubts = [display(c, traits) for c in judged if badges.disagreement(c)]
+    notes = [f" Studies disagree on {', '.join(doubts)}."] if doubts else []
+    others = dict.fromkeys(display(c, traits) for c in columns if c not in judged)
+    notes += [f" No listening data: {', '.join(others)}."] if others else []
     return (
-        "Agreement with listeners, within discriminative / within generative / across: "
-        f"{'; '.join(parts)} ({sources}).{unjudged}"
+        f"Agreement with listeners across families (*: within discriminative), {'; '.join(parts)}. "
+        f"Studies and all figures: docs/listeners.md.{''.join(notes)}"
     )
 
 
