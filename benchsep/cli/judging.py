@@ -95,8 +95,9 @@ def _questions(study: Study, wanted: Wanted) -> list[Judged]:
     metrics = None
     if wanted.score:
         from benchsep.listeners.scoring import scored
+        from benchsep.runner.score import DEFAULT_METRICS
 
-        names = split_words(wanted.metrics) if wanted.metrics else ("visqol", "mrstft", "sisdr")
+        names = split_words(wanted.metrics) if wanted.metrics else DEFAULT_METRICS
         metrics = scored(study, names)
     chosen = [q for q in study.questions if wanted.question in (None, q)]
     return [_question(study, question, wanted, metrics) for question in chosen]
