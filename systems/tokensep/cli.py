@@ -343,9 +343,17 @@ def train_lm(
 
 @app.command()
 def tokenize(
-    shards: Annotated[list[Path], typer.Option(help="Folder of pseudo-label shards; any number.")],
     codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of token shards.")],
+    shards: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pseudo-label shards; any number.")
+    ] = None,
+    musdb: Annotated[
+        list[Path] | None, typer.Option(help="MUSDB train folder, or of synth; any number.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Songs of --musdb: 'train', 'valid' (the 14 of musdb) or 'all'.")
+    ] = "train",
     config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
     variants: Annotated[
         int, typer.Option(help="Augmented encodings of each piece (speed, level, EQ, polarity).")
@@ -369,7 +377,19 @@ def tokenize(
     settings = {
         "variants": variants, "seed": seed, "mixture": mixture, "stem_audio": stem_audio
     }  # fmt: skip
-    options = run.Options(shards, codec, out, separator, settings, workers, rank, world, device)
+    options = run.Options(
+        shards=shards or [],
+        codec=codec,
+        out=out,
+        config=separator,
+        settings=settings,
+        workers=workers,
+        rank=rank,
+        world=world,
+        device=device,
+        musdb=musdb or [],
+        split=split,
+    )
     typer.echo(json.dumps(run.run(options)))
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokensep.train.pseudo_labels import shards_in
-from tokensep.train.pseudo_labels.reading import folder_mark
 from tokensep.train.shard_index import write_index
+from tokensep.train.tokenizing.inputs import find_inputs
 from tokensep.train.tokenizing.job import claim, new_job
 from tokensep.train.tokenizing.shard import write_token_shard
 
@@ -17,9 +16,9 @@ def tokenized(shards: Path, out: Path, **settings) -> Path:
     """``tokensep tokenize`` in this process."""
     out.mkdir(parents=True)
     codec, config = DummyCodec(), tiny_config()
-    job, mark = new_job(codec, config, **settings), folder_mark(shards)
+    job = new_job(codec, config, **settings)
     claim(out, job)
-    for source in shards_in(shards):
-        write_token_shard(source, out / f"{mark}-{source.name}", mark, codec, config, job)
+    for source in find_inputs([shards], [], "all"):
+        write_token_shard(source, out / f"{source.name}.tar", codec, config, job)
     write_index(out)
     return out

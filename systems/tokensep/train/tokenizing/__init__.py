@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-One shard is written for each shard of the input, under the mark of the input's job and its name:
-``1f2e3d4c-shard-000012.tar``, again in WebDataset's form. Of each clip and variant:
+One shard is written for each shard of the input, under the mark of the input's job and its name
+(``1f2e3d4c-shard-000012.tar``), and one for each song with stems, again in WebDataset's form. Of
+each clip and variant:
 
 ``<key>.codes.npy``     int16 ``[stems, layers, frames]``, semantic layers first
 ``<key>.mixture.flac``  mono, 16 bit, at the codec's rate, whole token frames
@@ -14,5 +15,6 @@ One shard is written for each shard of the input, under the mark of the input's 
 name and renamed. Its content is a function of its input and of the job: how many processes share
 the work, or how often they were killed, makes no difference to a byte.
 
-Modules: :mod:`job`, :mod:`clips` (encoding a sample), :mod:`shard` (writing one), :mod:`run`.
+Modules: :mod:`job`, :mod:`inputs`, :mod:`clips` (encoding a sample), :mod:`shard` (writing one),
+:mod:`run`.
 """

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from benchsep._util.atomic import write_atomically
 from tokensep.codec.codebooks import codebooks
 from tokensep.config import Strict, load
@@ -29,7 +31,7 @@ class TokenJob(Strict):
     stems: tuple[str, ...]
     silence: tuple[int, ...]
     """Codes of digital silence, one for each layer."""
-    variants: int = 1
+    variants: int = Field(default=1, ge=1)
     seed: int = 0
     mixture: Literal["sum", "recorded"] = "sum"
     """What the mixture member holds."""
@@ -47,16 +49,22 @@ def codec_mark(codec: Any) -> str:
 
 
 def new_job(codec: Any, config: TokenSepConfig, **settings: Any) -> TokenJob:
-    """The job of this codec and of a configuration that was fitted to it."""
-    return TokenJob(
-        codec=codec_mark(codec),
-        rate=config.rate,
-        frame_hop=config.frame_hop,
-        loudness=config.loudness,
-        stems=config.stems,
-        silence=tuple(silence_codes(codec, config).tolist()),
-        **settings,
-    )
+    """The job of this codec and of a configuration that was fitted to it.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or has no such value.
+    """
+    facts = {
+        "codec": codec_mark(codec),
+        "rate": config.rate,
+        "frame_hop": config.frame_hop,
+        "loudness": config.loudness,
+        "stems": config.stems,
+        "silence": silence_codes(codec, config).tolist(),
+    }
+    return load(TokenJob, {**facts, **settings})
 
 
 def claim(out: Path, job: TokenJob) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,8 +20,8 @@ from benchsep._util.atomic import sweep
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.pseudo_labels import alone
-from tokensep.train.pseudo_labels.reading import folder_mark, shards_in
 from tokensep.train.shard_index import write_index
+from tokensep.train.tokenizing.inputs import Input, find_inputs
 from tokensep.train.tokenizing.job import TokenJob, claim, new_job
 from tokensep.train.tokenizing.shard import write_token_shard
 
@@ -35,6 +35,7 @@ class Options:
     """
 
     shards: list[Path]
+    """Folders of labelled shards."""
     codec: Path
     out: Path
     config: TokenSepConfig
@@ -43,15 +44,17 @@ class Options:
     rank: int = 0
     world: int = 1
     device: str = "cpu"
+    musdb: list[Path] = field(default_factory=list)
+    """Folders of songs with stems."""
+    split: str = "train"
 
 
 @dataclass(frozen=True)
 class Task:
     """One shard to write, and all that a process needs for it."""
 
-    source: Path
+    source: Input
     target: Path
-    mark: str
     codec: Path
     device: str
     config: TokenSepConfig
@@ -63,6 +66,8 @@ def run(options: Options) -> dict[str, Any]:
 
     Raises
     ------
+    ConfigError
+        Nothing to tokenize.
     DataError
         No shards, a damaged one, a rank that is none, or a folder begun with other settings.
     StoreError
@@ -72,11 +77,11 @@ def run(options: Options) -> dict[str, Any]:
         raise DataError(f"rank {options.rank} of {options.world}; expected 0 to world - 1")
     codec, config = loaded(options.codec, options.device, options.config)
     job = new_job(codec, config, **options.settings)
+    tasks = list(_tasks(options, config, job))
     options.out.mkdir(parents=True, exist_ok=True)
     with alone(options.out, options.rank):
         sweep([options.out])
         claim(options.out, job)
-        tasks = list(_tasks(options, config, job))
         share = tasks[options.rank :: options.world]
         left = [task for task in share if not task.target.exists()]
         summary = {"shards": len(tasks), "skipped": len(share) - len(left), "written": 0}
@@ -91,13 +96,9 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _tasks(options: Options, config: TokenSepConfig, job: TokenJob) -> Iterator[Task]:
-    for folder in options.shards:
-        found, mark = shards_in(folder), folder_mark(folder)
-        if not found:
-            raise DataError(f"{folder}: no shards (*.tar); expected those of pseudo-label")
-        for source in found:
-            target = options.out / f"{mark}-{source.name}"
-            yield Task(source, target, mark, options.codec, options.device, config, job)
+    for source in find_inputs(options.shards, options.musdb, options.split):
+        target = options.out / f"{source.name}.tar"
+        yield Task(source, target, options.codec, options.device, config, job)
 
 
 def _done(tasks: list[Task], workers: int) -> Iterator[dict[str, Any]]:
@@ -122,7 +123,7 @@ def _done(tasks: list[Task], workers: int) -> Iterator[dict[str, Any]]:
 def do(task: Task) -> dict[str, Any]:
     """Write one shard."""
     codec, config = loaded(task.codec, task.device, task.config)
-    return write_token_shard(task.source, task.target, task.mark, codec, config, task.job)
+    return write_token_shard(task.source, task.target, codec, config, task.job)
 
 
 @lru_cache(maxsize=1)

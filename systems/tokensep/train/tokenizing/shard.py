@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 
 from benchsep._util.atomic import replacing, write_atomically
 from tokensep.lm.config import TokenSepConfig
-from tokensep.train.pseudo_labels.reading import Sample, stream
+from tokensep.train.pseudo_labels.reading import Sample
 from tokensep.train.pseudo_labels.shard import add_member, flac
 from tokensep.train.tokenizing.clips import TokenClip, token_clips
+from tokensep.train.tokenizing.inputs import Input
 from tokensep.train.tokenizing.job import TokenJob
 
 
 def write_token_shard(
-    source: Path, target: Path, mark: str, codec: Any, config: TokenSepConfig, job: TokenJob
+    source: Input, target: Path, codec: Any, config: TokenSepConfig, job: TokenJob
 ) -> dict[str, Any]:
-    """Encode all samples of the shard ``source``; returns the facts that stand beside ``target``.
-
-    Parameters
-    ----------
-    mark : of the job of ``source``; it makes keys unique over folders.
+    """Encode all samples of ``source``; returns the facts that stand beside ``target``.
 
     Raises
     ------
@@ -38,9 +35,7 @@ def write_token_shard(
     clips, frames = 0, 0
     with replacing(target) as partial:
         with tarfile.open(partial, "w") as tar:
-            for sample in stream([source]):
-                # a key may hold folders; they are part of the name here
-                name = f"{mark}-{sample.key.replace('/', '-').lstrip('.')}"
+            for name, sample in source.samples(job.rate):
                 for clip in token_clips(sample, codec, config, job, name):
                     _add_clip(tar, f"{name}-v{clip.variant}", clip, sample, job)
                     clips += 1

@@ -169,3 +169,52 @@ def test_what_does_not_fit_is_refused(shards, codec, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no shards"):
         module.run(options(tmp_path / "empty", codec, tmp_path / "new"))
+
+
+def test_songs_with_stems_are_tokenized_in_pieces(codec, tmp_path, monkeypatch):
+    """65 s of two songs are pieces of 30, 30 and 5 s; a silent one is left out."""
+    from tokensep.train.tokenizing import inputs
+    from tokensep.train.tokenizing.inputs import find_inputs
+
+    rng = np.random.default_rng(0)
+    for song in ("A - loud", "B - held out"):
+        folder = tmp_path / "musdb" / song
+        folder.mkdir(parents=True)
+        for stem in STEMS:
+            wave = rng.normal(0, 0.05, (65 * RATE, 2))
+            wave[30 * RATE : 60 * RATE] *= song != "A - loud"
+            soundfile.write(str(folder / f"{stem}.wav"), wave, RATE)
+    monkeypatch.setattr(inputs, "validation_songs", lambda: ["B - held out"])
+    found = {s: find_inputs([], [tmp_path / "musdb"], s) for s in ("train", "valid", "all")}
+    assert [song.title for song in found["train"]] == ["A - loud"]
+    assert [song.title for song in found["valid"]] == ["B - held out"]
+    assert len(found["all"]) == 2
+    samples = [list(song.samples(RATE)) for song in found["all"]]
+    assert [[s.facts["start"] / RATE for _, s in song] for song in samples] == [
+        [0, 60],
+        [0, 30, 60],
+    ]
+    names = [name for song in samples for name, _ in song]
+    assert len(set(names)) == 5
+    sample = samples[0][1][1]
+    assert sample.mixture.shape == (2, 5 * RATE)
+    np.testing.assert_allclose(sample.mixture, sum(sample.stems.values()), atol=1e-6)
+    expected, _ = soundfile.read(str(tmp_path / "musdb/A - loud/bass.wav"), start=60 * RATE)
+    np.testing.assert_allclose(sample.stems["bass"], expected.T, atol=1e-4)
+
+
+def test_calls_that_mean_nothing_are_errors(tmp_path):
+    from tokensep.errors import ConfigError
+    from tokensep.train.tokenizing.inputs import find_inputs
+    from tokensep.train.tokenizing.job import new_job
+
+    with pytest.raises(ConfigError, match="nothing to tokenize"):
+        find_inputs([], [], "train")
+    with pytest.raises(ConfigError, match="split 'test': expected train, valid, all"):
+        find_inputs([], [tmp_path], "test")
+    for wrong in ({"mixture": "both"}, {"variants": 0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            new_job(DummyCodec(), tiny_config(), **wrong)
+    (tmp_path / "musdb").mkdir()
+    with pytest.raises(DataError, match=r"no songs with stems \(--split valid\)"):
+        find_inputs([], [tmp_path / "musdb"], "valid")
