@@ -36,11 +36,22 @@ def run(
     print_tables(out, format, improvement=improvement)
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
-    for sentence in late_systems(load_costs(out)).values():
+    for sentence in (*late_systems(load_costs(out)).values(), *_reproduced(out)):
         message(sentence)
     message(f"results are in {out}; show them with: benchsep show {out}")
     if result.too_many_failures:
         raise typer.Exit(1)
+
+
+def _reproduced(folder: Path) -> list[str]:
+    """Whether the official weights of the run give what was published of them."""
+    from benchsep.report.published.reproduced import reproduced
+    from benchsep.runner.frame import load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
+
+    cells, manifest = load_run(folder), Store(folder).manifest()
+    return reproduced(cells, manifest, traits_in(cells, manifest))
 
 
 @suite_options(without=("cluster", "fail_on_error", "timeout"))

@@ -11,7 +11,7 @@ unknown   a system that declares ``unknown``, or nothing, and is no reference sy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,11 @@ class Seen:
         """The signs behind the name of a system; empty for one that is not known to have seen."""
         splits = set(self.songs.get(system, {}).values())
         return (TEST_SEEN if "test" in splits else "") + (TRAIN_SEEN if splits - {"test"} else "")
+
+
+def seen_in(trained_on: Iterable[str], edition: str, split: str) -> dict[str, str]:
+    """The split, by its own name, of an edition if the declared data hold its songs."""
+    return {split: split} if saw(trained_on, _DATASETS.get(edition, ""), split) else {}
 
 
 def seen_songs(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> Seen:

@@ -239,5 +239,5 @@ def test_nothing_published_without_a_common_quantity(
 
 
 def test_nothing_published_was_guessed() -> None:
-    # The only values seen: paper.md, section 1.5. A new one needs its source here.
+    # The only values seen of the paper. A new one needs its source here.
     assert sorted({p.value for p in PUBLISHED if p.value}) == [2.5, 3.37, 3.44, 3.55, 3.71]

@@ -28,6 +28,7 @@ from benchsep.report.tables.columns import (
 from benchsep.report.tables.edition import Edition, editions
 from benchsep.report.tables.fill import MEMORY, RTF, TableSpec, fill
 from benchsep.report.tables.model import Column, Table, numbered
+from benchsep.report.tables.published import with_published
 from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
@@ -69,11 +70,14 @@ def tables(
         Overview first for each edition; empty if the run holds no cell.
     """
     result: list[Table] = []
+    split = str((manifest.get("suite") or {}).get("split", ""))
     for edition in editions(
         frame, costs, manifest, traits, improvement=improvement, intervals=intervals
     ):
+        cells = frame[frame["edition"].astype(str) == edition.name]
         for spec in _specs(edition):
-            result.append(numbered(fill(edition, spec), len(result) + 1))
+            table = with_published(fill(edition, spec), cells, traits, split)
+            result.append(numbered(table, len(result) + 1))
     return result
 
 

@@ -20,7 +20,6 @@ from benchsep._util.escape import visible
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.model import Cell, Column, Row, Table, format_value
-from benchsep.report.tables.published import SOURCE
 from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def explained(
     ]
     cells: list[dict[str, Any]] = []
     if row.group == "published":
-        facts.append(f"published in {SOURCE}, not computed here; see the caption")
+        facts.append(f"published in {row.source}, not computed here; see the caption")
     elif column.kind == "cost":
         facts.append("measured while separating: see `draws` in the run's records")
     else:

@@ -83,6 +83,8 @@ class Row:
     cells: tuple[Cell, ...]
     label: str = ""
     metric: str = ""
+    source: str = ""
+    """Where a published row is from."""
     mark: str = ""
     """Signs of a system that saw songs of the table in training (:mod:`benchsep.runner.seen`)."""
 

@@ -1,15 +1,15 @@
-"""Published values of arXiv 2604.09371 in a table with ours, never ranked with ours.
+"""Published values beside ours: rows of their own where all agrees, a table of the paper's values.
 
 Conventions
 -----------
-source  "Discrete Token Modeling for Multi-Stem Music Source Separation with Language Models"
-        (Lyu et al., v2, 17 April 2026), as far as its tables could be recovered: grade ``first``
-        from the authors' own text, ``second`` from a summary of it. A value in no text at hand
-        is ``not seen``; none is guessed
-data    MUSDB18-HQ, 50 test songs, the authors' tools; no intervals were published. Ours differ
-        in data, training budget or both, so that the two are never ranked together
-last    column: the companion of ViSQOL in our ViSQOL table (an interference measure), which the
-        paper does not report
+values  in :mod:`benchsep.report.published`, with source, data and definition; never ranked
+rows    in the table of a metric (:func:`with_published`): only where edition, split, songs,
+        definition and aggregation agree
+paper   the values of arXiv 2604.09371 agree in none of these (other data, tools and training) and
+        have a table of their own (:func:`published_table`). A value in no text at hand is
+        ``not seen``
+last    column of that table: the companion of ViSQOL in our ViSQOL table (an interference measure),
+        which the paper does not report
 """
 
 from __future__ import annotations
@@ -17,14 +17,83 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from benchsep.report.published.entries import Agreeing, agreeing, sources
 from benchsep.report.tables import captions
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
+from benchsep.runner.seen import Seen, seen_in
 from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-SOURCE = "arXiv 2604.09371v2"
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+
+PAPER = sources()["arxiv-2604.09371"]
+SOURCE = PAPER.source
+
+
+# -- rows in our tables -------------------------------------------------------------------------
+
+
+def with_published(
+    table: Table, cells: pd.DataFrame, traits: Mapping[str, ValueTraits], split: str
+) -> Table:
+    """The table of one metric with the published rows that agree with it, above ours.
+
+    Parameters
+    ----------
+    table
+        Not yet numbered; any other than one metric by stem is returned as it is.
+    cells
+        Of the table's edition.
+    """
+    if not table.columns or not table.columns[0].in_title:
+        return table
+    found = [
+        a for a in agreeing(cells, traits, split) if a.values.metric == table.columns[0].metric
+    ]
+    if not found:
+        return table
+    rows = [row for a in found for row in _rows(a, table)]
+    text = [
+        f"Published, not computed here: {a.source.source}: {a.values.definition}; "
+        f"{a.values.aggregation} over {a.source.songs} songs."
+        for a in found
+    ]
+    return replace(table, rows=(*rows, *table.rows), caption=(*table.caption, *text))
+
+
+def _rows(found: Agreeing, table: Table) -> list[Row]:
+    rows = []
+    for system, values in found.values.systems.items():
+        cells = [
+            _cell(values.get(column.stem) if column.metric == found.values.metric else None)
+            for column in table.columns
+        ]
+        trained_on = found.values.trained_on.get(system, ())
+        seen = Seen(songs={system: seen_in(trained_on, found.source.edition, found.source.split)})
+        rows.append(
+            Row(
+                f"{system} ({found.source.short})",
+                "published",
+                "published",
+                tuple(cells),
+                mark=seen.mark(system),
+                source=found.source.source,
+            )
+        )
+    return rows
+
+
+def _cell(value: float | str | None) -> Cell:
+    if isinstance(value, str):
+        return Cell("", None, 0, 0, value)
+    return Cell("", value, 0, 0, "" if value is not None else "not reported")
+
+
+# -- the paper ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -36,25 +105,24 @@ class Published:
     stem: str
     value: float | None
     text: str = ""
-    grade: str = "second"
 
 
-BASELINE_DRUMS = "3.77–3.88"
+def _published_values() -> tuple[Published, ...]:
+    return tuple(
+        Published(system, values.metric, stem, None, value)
+        if isinstance(value, str)
+        else Published(system, values.metric, stem, value)
+        for values in PAPER.values
+        for system, stems in values.systems.items()
+        for stem, value in stems.items()
+    )
 
-PUBLISHED = (
-    Published("HTDemucs", "visqol", AVERAGE, 3.71),
-    Published("HTDemucs", "visqol", "drums", None, BASELINE_DRUMS),
-    Published("HTDemucs", "nisqa.mos", "vocals", None, "< 2.50"),
-    Published("BS-RoFormer", "visqol", AVERAGE, 3.71),
-    Published("BS-RoFormer", "visqol", "drums", None, BASELINE_DRUMS),
-    Published("BS-RoFormer", "nisqa.mos", "vocals", None, "< 2.50"),
-    Published("SCNet", "nisqa.mos", "vocals", None, "< 2.50"),
-    Published("proposed", "visqol", AVERAGE, 3.55),
-    Published("proposed", "visqol", "drums", 3.44),
-    Published("proposed", "nisqa.mos", "vocals", 2.50),
-    Published("proposed, HuBERT encoder", "visqol", AVERAGE, 3.37),
+
+PUBLISHED = _published_values()
+_SYSTEMS = tuple(
+    dict.fromkeys(("HTDemucs", "BS-RoFormer", "SCNet", *(p.system for p in PUBLISHED)))
 )
-"""Every value seen. 3.77 to 3.88 is the range of the baselines together."""
+"""In the order of the paper's table."""
 
 _COLUMNS = (
     *((("visqol", stem)) for stem in ("vocals", "drums", "bass", "other", AVERAGE)),
@@ -78,7 +146,7 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
         ``None`` if the run has none of the paper's quantities.
     """
     ours = [t for t in tables if t.edition == edition]
-    published_rows = [_published_row(name) for name in dict.fromkeys(p.system for p in PUBLISHED)]
+    published_rows = [_published_row(name) for name in _SYSTEMS]
     systems = [(r.system, r.family, r.group) for r in ours[0].rows] if ours else []
     our_rows = [
         Row(system, family, group, tuple(_our_cell(ours, system, *key) for key in _COLUMNS))
@@ -138,7 +206,7 @@ def _published_row(system: str) -> Row:
         cells.append(
             Cell("", entry.value if entry else None, 0, 0, entry.text if entry else "not seen")
         )
-    return Row(system, "published", "published", tuple(cells))
+    return Row(system, "published", "published", tuple(cells), source=SOURCE)
 
 
 def _our_cell(tables: Sequence[Table], system: str, metric: str, stem: str) -> Cell:

@@ -140,7 +140,9 @@ def _draw_rows(spread: Spread) -> list[Row]:
                 suffix = "" if stem == AVERAGE else f", {stem}"
                 label = f"{row.system}: {spread.name(metric)}{suffix}"
                 shown = tuple(_draw_cell(record, column) for column in _DRAW_COLUMNS)
-                rows.append(Row(row.system, row.family, row.group, shown, label, metric, row.mark))
+                rows.append(
+                    Row(row.system, row.family, row.group, shown, label, metric, mark=row.mark)
+                )
     return rows
 
 
