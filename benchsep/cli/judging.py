@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchsep.cli.options import split_words
 from benchsep.cli.output import message, print_table
 from benchsep.errors import UsageError
-from benchsep.listeners import agreement, mushra, verdicts
+from benchsep.listeners import agreement, combine, mushra, verdicts
 from benchsep.listeners.ratings import attach_metrics
 from benchsep.listeners.study import Study, StudyFile, read_study
 
@@ -41,6 +41,17 @@ class Wanted:
     directions: dict[str, int] = field(default_factory=dict)
     seed: int = 0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metrics and combinations of metrics that were asked for."""
+        return split_words(self.metrics) if self.metrics else ()
+
+    @property
+    def single(self) -> tuple[str, ...]:
+        """The metrics alone: those of a combination too."""
+        parts = [part for name in self.names for part in combine.parts_of(name)]
+        return tuple(dict.fromkeys(parts))
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -69,7 +80,7 @@ def read(source: str, how: Reading, wanted: Wanted) -> Study:
         raise UsageError(f"{source} is no result of a MUSHRA test: --key has no use")
     families = dict(how.families)
     if wanted.run is not None:
-        cells = _cells(wanted.run, wanted.metrics)
+        cells = _cells(wanted.run, ",".join(wanted.single) or None)
         families |= dict(zip(cells["system"], cells["family"], strict=True))
     return read_study(source, data=how.data, columns=how.columns, families=families)
 
@@ -97,8 +108,8 @@ def _questions(study: Study, wanted: Wanted) -> list[Judged]:
         from benchsep.listeners.scoring import scored
         from benchsep.runner.score import DEFAULT_METRICS
 
-        names = split_words(wanted.metrics) if wanted.metrics else DEFAULT_METRICS
-        metrics = scored(study, names)
+        names = [name.split(".")[0] for name in wanted.single] or DEFAULT_METRICS
+        metrics = scored(study, tuple(dict.fromkeys(names)))
     chosen = [q for q in study.questions if wanted.question in (None, q)]
     return [_question(study, question, wanted, metrics) for question in chosen]
 
@@ -110,18 +121,23 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
 
         clips = with_metrics(clips, metrics)
     if wanted.run is not None:
-        clips = attach_metrics(clips, _cells(wanted.run, wanted.metrics))
-    asked = None
-    if wanted.metrics is not None and not wanted.score and wanted.run is None:
-        asked = split_words(wanted.metrics)
+        clips = attach_metrics(clips, _cells(wanted.run, ",".join(wanted.single) or None))
+    # of metrics that are computed or read from a run, every value is judged
+    asked = wanted.names if not wanted.score and wanted.run is None else ()
+    directions = dict(wanted.directions)
+    combined = [name for name in wanted.names if len(combine.parts_of(name)) > 1]
+    if combined:
+        known = agreement.known_directions(clips, directions)
+        clips = combine.with_combined(clips, combined, known)
+        directions |= dict.fromkeys(combined, 1)
     verdict = None
-    if asked is not None or agreement.judged_columns(clips, wanted.directions):
+    if asked or agreement.judged_columns(clips, wanted.directions):
         verdict = verdicts.verdict(
             _title(study, question, ratings, clips),
             ratings,
             clips,
-            metrics=asked,
-            directions=wanted.directions,
+            metrics=asked or None,
+            directions=directions,
             seed=wanted.seed,
         )
     return Judged(study.file.name, question, clips, verdict)

@@ -87,7 +87,7 @@ def agreement(
     """
     import pandas as pd
 
-    known = _directions(ratings, directions)
+    known = known_directions(ratings, directions)
     numeric = _numeric_columns(ratings)
     chosen = list(metrics) if metrics is not None else judged_columns(ratings, directions)
     _check_metrics(chosen, numeric, known)
@@ -119,7 +119,7 @@ def _check_metrics(chosen: Sequence[str], numeric: Sequence[str], known: Mapping
 
 def judged_columns(ratings: pd.DataFrame, directions: Mapping[str, int] | None = None) -> list[str]:
     """Numeric columns of the ratings with a known direction: what :func:`agreement` judges."""
-    known = _directions(ratings, directions)
+    known = known_directions(ratings, directions)
     return [c for c in _numeric_columns(ratings) if c in known]
 
 
@@ -127,7 +127,8 @@ def _numeric_columns(ratings: pd.DataFrame) -> list[str]:
     return [str(c) for c in ratings.select_dtypes("number").columns if c != "rating"]
 
 
-def _directions(ratings: pd.DataFrame, given: Mapping[str, int] | None) -> dict[str, int]:
+def known_directions(ratings: pd.DataFrame, given: Mapping[str, int] | None) -> dict[str, int]:
+    """Direction of columns: given, of a registered metric, or of the published data."""
     return {**DIRECTIONS, **_registered(ratings.columns), **(given or {})}
 
 
