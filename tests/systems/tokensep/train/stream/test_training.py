@@ -15,6 +15,7 @@ import torch
 from tokensep.codec.model import HCodec
 from tokensep.config import CodecTrainConfig
 from tokensep.lm.config import LMTrainConfig
+from tokensep.lm.weights import load_lm
 from tokensep.train import codec as codec_training
 from tokensep.train.codec_sources import Options, codec_data
 from tokensep.train.lm import train_lm
@@ -115,6 +116,22 @@ def test_two_processes_killed_and_continued_with_other_workers(tokens, tmp_path)
         (tmp_path / name / "final" / "lm.safetensors").read_bytes() for name in ("whole", "cut")
     ]
     assert exported[0] == exported[1]
+
+
+@pytest.mark.slow
+def test_a_training_of_one_process_is_continued_by_two(tokens, tmp_path):
+    """The same global batch in halves: the same crops, and weights that differ by rounding."""
+    pytest.importorskip("accelerate")
+    launch(tmp_path, 1, tmp_path / "whole", tokens, "0", 0, 2)
+    launch(tmp_path, 1, tmp_path / "cut", tokens, "0", 2, 2)
+    launch(tmp_path, 2, tmp_path / "cut", tokens, "1,0", 0, 1)
+    whole, cut = (weights(tmp_path / name) for name in ("whole", "cut"))
+    assert (whole - cut).abs().mean() < 1e-6  # a step of the optimizer is 1e-3
+
+
+def weights(folder) -> torch.Tensor:
+    state = load_lm(folder / "final").state_dict()
+    return torch.cat([tensor.float().flatten() for tensor in state.values()])
 
 
 def settings_file(folder: Path) -> Path:
