@@ -22,7 +22,7 @@ from benchsep.gate.tolerance import Tolerance, noise
 from benchsep.runner.frame import load_run
 
 BASELINE = Path(__file__).resolve().parents[1] / "reports/demo/baseline.json"
-SAMPLING = ("tokensep@mini", "tokensep+mask@mini", "tokensep+blend@mini")
+SAMPLING = ("tokensep@mini", "tokensep+mask@mini", "tokensep-unrefined@mini")
 FACTOR = 1.5
 CEILING = "tokensep-oracle-tokens@mini sisdr"
 

@@ -15,8 +15,10 @@ every other field of :class:`tokensep.lm.config.InferenceConfig` (``render``, ``
 ``top_k``, ``top_p``, ``cfg``, ``sampled_layers``; ``none`` switches a filter off); default: the
 checkpoint's own
 
-The name tells variants apart that must not share a row: ``tokensep``, ``tokensep+mask``,
-``tokensep+blend``, ``tokensep+vocals-blend+drums-blend``, ``tokensep-parallel``,
+The name tells variants apart that must not share a row. ``tokensep`` is refined as the checkpoint
+says (the shipped one: vocals and drums are blended with the mixture, bass and other are as they
+were generated); others are ``tokensep-unrefined``, ``tokensep+mask``, ``tokensep+blend``,
+``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
 ``tokensep-one-pass``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
 """
 
@@ -108,7 +110,8 @@ def _listed() -> str:
 load.about = {  # type: ignore[attr-defined]
     "family": "generative",
     "licence": LICENCE,
-    "what": "token-generative separator: a codec and a language model over its tokens",
+    "what": "token-generative separator: a codec and a language model over its tokens; "
+    "vocals and drums blended with the mixture unless refine=none",
     "checkpoints": _listed,
     "parts": lambda: {f"codec {name}": reason for name, reason in codecs().items()},
 }
@@ -142,13 +145,16 @@ def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
     return order
 
 
-def _name(options: InferenceConfig) -> str:
+def _name(options: InferenceConfig, config: TokenSepConfig) -> str:
+    """``tokensep`` with the checkpoint's own refinement; any other one is in the name."""
     name = "tokensep"
     if options.decoding != "sequential":
         name += f"-{options.decoding}"
+    if options.refine_of(config.stems) == config.inference.refine_of(config.stems):
+        return name
     if isinstance(options.refine, dict):
         return "+".join([name, *(f"{stem}-{how}" for stem, how in options.refine.items())])
-    return name if options.refine == "none" else f"{name}+{options.refine}"
+    return f"{name}-unrefined" if options.refine == "none" else f"{name}+{options.refine}"
 
 
 class TokenSepSystem:
@@ -157,7 +163,7 @@ class TokenSepSystem:
     def __init__(self, model: Any, options: InferenceConfig) -> None:
         self.model, self.options = model, options
         self.info = SystemInfo(
-            name=_name(options),
+            name=_name(options, model.config),
             family="generative",
             rate=model.config.rate,
             checkpoint=model.provenance.name,
@@ -185,7 +191,7 @@ class TokenSepInContext:
         self.model, self.options = model, options
         self.info = replace(
             TokenSepSystem(model, options).info,
-            name=_name(options).replace("tokensep", "tokensep-oracle-context", 1),
+            name=_name(options, model.config).replace("tokensep", "tokensep-oracle-context", 1),
             family="oracle",
             needs_references=True,
             options={"mode": "oracle-context", **_flat(options)},

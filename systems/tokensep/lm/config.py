@@ -320,6 +320,7 @@ PRESETS: dict[str, TokenSepConfig] = {
         inference=InferenceConfig(
             sampling=SamplingConfig(temperature=1.0, cfg=1.5),
             render="consensus",
+            refine={"vocals": "blend", "drums": "blend"},
             draws=2,
             overlap_frames=32,
         ),

@@ -84,6 +84,15 @@ def test_variants_have_their_own_names_and_options(small):
     assert plugin.load(top_k="none").info.options["top_k"] is None
 
 
+def test_the_shipped_checkpoint_refines_vocals_and_drums():
+    """Its own refinement has no suffix; that it is not refined shows in the name."""
+    names = {how: plugin.load(refine=how).info.name for how in ("", "none", "blend")}
+    assert list(names.values()) == ["tokensep", "tokensep-unrefined", "tokensep+blend"]
+    assert plugin.load().info.options["refine"] == "vocals:blend+drums:blend"
+    same = plugin.load(refine="drums:blend+vocals:blend+bass:none")
+    assert same.info.name == "tokensep"
+
+
 def test_stems_are_refined_one_by_one(small):
     """A refined stem is as if all were; the others are as if none was."""
     systems = {how: plugin.load(refine=how) for how in ("none", "mask", "blend")}
