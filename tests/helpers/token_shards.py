@@ -12,10 +12,10 @@ from tokensep.train.tokenizing.shard import write_token_shard
 from tests.helpers.lm_dummies import DummyCodec, tiny_config
 
 
-def tokenized(shards: Path, out: Path, **settings) -> Path:
+def tokenized(shards: Path, out: Path, codec=None, **settings) -> Path:
     """``tokensep tokenize`` in this process."""
     out.mkdir(parents=True)
-    codec, config = DummyCodec(), tiny_config()
+    codec, config = codec or DummyCodec(), tiny_config()
     job = new_job(codec, config, **settings)
     claim(out, job)
     for source in find_inputs([shards], [], "all"):

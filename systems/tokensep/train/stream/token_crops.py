@@ -2,8 +2,10 @@
 
 A crop of one clip takes its codes and its mixture. A remixed crop takes each stem from a clip of
 the same window; its mixture is the sum of their waves, which the shards must hold. A silenced stem
-is taken out of the mixture, so it is possible with stem audio only too. What was done to the waves
-before they were encoded (level, EQ, speed: the variants) is in the codes and stays as it is.
+is taken out of the mixture, so it is possible with stem audio only too. Where the codec's codes do
+not depend on polarity (``job.polarity_free``), a remixed stem and a whole mixture get a random one.
+What was done to the waves before they were encoded (level, EQ, speed: the variants) is in the codes
+and stays as it is.
 """
 
 from __future__ import annotations
@@ -119,7 +121,8 @@ class TokenCrops:
             return self._remixed(window, index, rng)
         clip = self._clip(*window[index])
         silent = rng.random(len(self.config.stems)) < SILENT * self.job.stem_audio
-        return self._together(clip, float(rng.random()), silent)
+        wave, codes = self._together(clip, float(rng.random()), silent)
+        return self._sign(rng) * wave, codes
 
     def _clip(self, shard: int, clip: int) -> TokenClipReader:
         return TokenClipReader.open(self.archives[shard], clip, self.job, self.config.codebook_size)
@@ -154,8 +157,12 @@ class TokenCrops:
             clip = self._clip(*window[index if s == own else other])
             start, held = self._stretch(clip, place)
             codes[s, :, :held] = clip.codes[s, :, start : start + held]
-            self._add(wave, clip, [stem], start, held, 1.0)
+            self._add(wave, clip, [stem], start, held, self._sign(rng))
         return wave, codes
+
+    def _sign(self, rng: Generator) -> np.float32:
+        """A random polarity, where the codec's codes do not depend on it."""
+        return np.float32(rng.choice((-1, 1)) if self.job.polarity_free else 1)
 
     def _empty(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """A silent mixture and its codes."""
@@ -177,7 +184,7 @@ class TokenCrops:
         parts: list[str],
         start: int,
         held: int,
-        sign: float,
+        sign: float | np.float32,
     ) -> None:
         """Add ``sign`` times the parts of a clip, ``held`` frames from frame ``start`` on."""
         hop = self.config.frame_hop

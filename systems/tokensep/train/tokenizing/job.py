@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 
 from benchsep._util.atomic import write_atomically
 from tokensep.codec.codebooks import codebooks
+from tokensep.codec.interface import device_of
 from tokensep.config import Strict, load
 from tokensep.errors import ConfigError, DataError
 from tokensep.lm.config import TokenSepConfig
@@ -36,6 +38,8 @@ class TokenJob(Strict):
     mixture: Literal["sum", "recorded"] = "sum"
     """What the mixture member holds."""
     stem_audio: bool = True
+    polarity_free: bool = False
+    """Whether the codec gives a wave and its negative the same codes."""
 
     @property
     def layers(self) -> int:
@@ -46,6 +50,14 @@ class TokenJob(Strict):
 def codec_mark(codec: Any) -> str:
     """Sixteen hex digits that stand for the codebooks of a codec."""
     return hashlib.sha256(codebooks(codec).numpy().tobytes()).hexdigest()[:16]
+
+
+@torch.no_grad()
+def is_polarity_free(codec: Any) -> bool:
+    """Whether codes of noise are those of its negative: the encoder sees magnitudes alone."""
+    noise = 0.1 * torch.randn(1, 16 * codec.frame_hop, generator=torch.Generator().manual_seed(0))
+    one, other = (codec.encode(wave.to(device_of(codec))).stack() for wave in (noise, -noise))
+    return bool(torch.equal(one, other))
 
 
 def new_job(codec: Any, config: TokenSepConfig, **settings: Any) -> TokenJob:
@@ -63,6 +75,7 @@ def new_job(codec: Any, config: TokenSepConfig, **settings: Any) -> TokenJob:
         "loudness": config.loudness,
         "stems": config.stems,
         "silence": silence_codes(codec, config).tolist(),
+        "polarity_free": is_polarity_free(codec),
     }
     return load(TokenJob, {**facts, **settings})
 

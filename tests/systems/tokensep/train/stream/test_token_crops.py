@@ -91,6 +91,28 @@ def test_remixed_stems_come_from_several_clips(folders, monkeypatch):
     np.testing.assert_allclose(wave, np.sum(parts, axis=0), atol=1e-5)
 
 
+class Magnitudes(DummyCodec):
+    """Its codes are those of a frame's magnitudes."""
+
+    def encode(self, wave):
+        pieces = wave.unflatten(-1, (-1, HOP)) @ self.basis.T
+        return super().encode((pieces.abs() @ self.basis).flatten(-2))
+
+
+def test_polarity_is_random_where_codes_do_not_depend_on_it(folders, tmp_path):
+    assert not crops_of(folders["sum"]).job.polarity_free
+    shards = labelled(tmp_path, clips=3)
+    free = crops_of(tokenized(shards, tmp_path / "free", Magnitudes()))
+    plain = crops_of(tokenized(shards, tmp_path / "plain"))
+    assert free.job.polarity_free
+    signs = []
+    for number in range(12):
+        one, other = free.crop(number)[0], plain.crop(number)[0]
+        signs.append(float(np.sign(one @ other)))
+        np.testing.assert_allclose(one, signs[-1] * other, atol=1e-6)
+    assert set(signs) == {-1.0, 1.0}
+
+
 def test_a_clip_shorter_than_a_crop_ends_in_silence(folders):
     crops = crops_of(folders["short"])
     wave, codes = crops.crop(0)
