@@ -146,6 +146,14 @@ def _lm_configs(name: str) -> tuple[Any, Any]:
     return separator, codec
 
 
+def _print_once(result: dict[str, Any]) -> None:
+    """As JSON, by one of several processes."""
+    from benchsep_training.once import launched
+
+    if launched()[0] == 0:
+        typer.echo(json.dumps(result))
+
+
 def _lm_training(name: str, settings: Path | None) -> Any:
     """The settings of a file; else those of a preset; else the defaults, which are the mini's."""
     from tokensep.config import load
@@ -261,7 +269,7 @@ def train_codec(
         valid_shards=[place(text) for text in valid_shards or []],
         workers=workers,
     )
-    typer.echo(json.dumps(codec.main(options)))
+    _print_once(codec.main(options))
 
 
 @train_app.command("hubert")
@@ -338,7 +346,7 @@ def train_lm(
         tokens=[place(text) for text in tokens or []],
         valid_tokens=[place(text) for text in valid_tokens or []],
     )
-    typer.echo(json.dumps(lm.main(options)))
+    _print_once(lm.main(options))
 
 
 @app.command()

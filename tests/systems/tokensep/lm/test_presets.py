@@ -54,3 +54,10 @@ def test_every_preset_has_settings_that_an_optimizer_takes(name):
     with torch.device("meta"):
         model = TokenLM(PRESETS[name])
     assert make_optimizer(model, TRAINING[name]).param_groups[0]["lr"] == TRAINING[name].lr
+
+
+@pytest.mark.parametrize(("rank", "printed"), [("0", '{"step": 3}\n'), ("1", "")])
+def test_one_of_several_processes_prints_the_result(monkeypatch, capsys, rank, printed):
+    monkeypatch.setenv("RANK", rank)
+    cli._print_once({"step": 3})
+    assert capsys.readouterr().out == printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tokensep.codec.discriminators import Discriminators
 from tokensep.config import PRESETS as CODECS
@@ -10,6 +11,7 @@ from tokensep.lm.config import PRESETS, EncoderConfig, LMConfig, LMTrainConfig, 
 from tokensep.lm.model import TokenLM
 from tokensep.plan import counts
 from tokensep.plan.costs import DISCRIMINATOR_PASSES
+from tokensep.recompute import recompute
 from tokensep.train.adversary import Adversary
 from tokensep.train.objective import Objective
 from torch import nn
@@ -69,12 +71,14 @@ def test_forward_flops_are_those_of_the_layers_that_ran() -> None:
     assert 1.9 * learned < counted.flops - counted.forward_flops < 2.1 * learned
 
 
-def test_activations_of_a_crop_are_what_the_allocator_holds() -> None:
+@pytest.mark.parametrize("recomputing", [False, True])
+def test_activations_of_a_crop_are_what_the_allocator_holds(recomputing: bool) -> None:
     """The memory profiler's balance after the forward pass, of two crops less one."""
 
     def held(batch: int) -> int:
         torch.manual_seed(0)
         objective = Objective(TokenLM(TINY), LMTrainConfig())
+        recompute(objective, recomputing)
         args, kwargs = step_inputs(TINY, batch)
         with profile(profile_memory=True) as record:
             loss = objective(*args, **kwargs)[0]
@@ -82,7 +86,7 @@ def test_activations_of_a_crop_are_what_the_allocator_holds() -> None:
         return sum(event.self_cpu_memory_usage for event in record.key_averages())
 
     expected = held(3) - held(2)
-    counted = counts.count_lm(TINY, LMTrainConfig()).activations
+    counted = counts.count_lm(TINY, LMTrainConfig(recompute=recomputing)).activations
     inputs = 4 * TINY.window_frames * TINY.frame_hop  # the mixture is there already
     assert abs(counted - expected) < 0.05 * expected + inputs
 
