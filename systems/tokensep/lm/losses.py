@@ -59,7 +59,7 @@ def token_nll(
 
 
 def token_nll_of_parts(
-    parts: Sequence[TokenLogits], shape: tuple[int, int], *, label_smoothing: float = 0.0
+    parts: Sequence[TokenLogits], shape: Sequence[int], *, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """:func:`token_nll` of logits in parts that together hold each layer once: ``[S, K]``."""
     of_parts = [token_nll(p.logits, p.grid, label_smoothing=label_smoothing) for p in parts]

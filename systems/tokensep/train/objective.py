@@ -60,17 +60,15 @@ class Objective(nn.Module):
         cond = self.model.condition(wave, latents)  # [B, F, D]
         if hide is not None:
             cond = torch.where(hide[:, None, None], self.model.null.expand_as(cond), cond)
+        view: dict[str, Any] = {"parallel": parallel, "keep": keep}
         own_grid = None
         if sampled is not None:
-            own_grid = self.model.scheduled_sampling_grid(
-                codes, cond, sampled, parallel=parallel, keep=keep
-            )
-        parts, error = self.model.token_logits(
-            codes, cond, parallel=parallel, keep=keep, input_grid=own_grid
-        )
+            own_grid = self.model.scheduled_sampling_grid(codes, cond, sampled, **view)
+        parts, error = self.model.token_logits(codes, cond, input_grid=own_grid, **view)
         smoothing = self.train_config.label_smoothing if self.training else 0.0
-        shape = (codes.shape[1], codes.shape[2])
-        nll, accuracy = losses.token_nll_of_parts(parts, shape, label_smoothing=smoothing)
+        nll, accuracy = losses.token_nll_of_parts(
+            parts, codes.shape[1:3], label_smoothing=smoothing
+        )
         loss = losses.weighted_nll(nll, self.weights)
         if self.training:
             loss = loss + self.train_config.regression * error
