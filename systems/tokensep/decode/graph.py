@@ -40,6 +40,8 @@ def run_steps(step: DecodingStep, count: int) -> None:
             step()
         else:
             repeat[index * len(repeat) // count]()
+    if repeat is not None and step.given.is_cuda:
+        torch.cuda.synchronize(step.given.device)  # recordings go now: none may be running
 
 
 def recorder_for(device: torch.device) -> Recorder | None:

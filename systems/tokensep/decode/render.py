@@ -38,7 +38,7 @@ from tokensep.lm.model import TokenLM
 CPU_BATCH = 8
 """Draws of windows decoded together on a CPU: enough for its matrix products, little memory."""
 CACHE_BYTES = 2**31
-"""Keys and values of what a GPU decodes together: 435 draws of the mini (a minute has 92)."""
+"""Keys and values of what a GPU decodes together: 385 draws of the mini (a minute has 92)."""
 PIECE_SECONDS = 20.0
 """Length of a piece of a song that the codec decodes at a time: bounds the memory."""
 SONG_STRIDE = 1_000_003
