@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from benchsep._util.version import __version__
-from benchsep.cli import ablate, files, gate, info, listen, run, show, stats
+from benchsep.cli import ablate, files, gate, info, listen, recommend, run, show, stats
 from benchsep.cli.output import print_error
 from benchsep.errors import BenchsepError
 
@@ -34,6 +34,7 @@ COMMANDS = {
     "power": stats.power,
     "draws": stats.draws,
     "tails": stats.tails,
+    "recommend": recommend.recommend,
     "export-museval": stats.export_museval,
     "webmushra": listen.webmushra,
     "ratings": listen.ratings,

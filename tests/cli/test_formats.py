@@ -43,6 +43,7 @@ CALLS = {
     "power": "power RUN --metric usdr --effect 0.5",
     "draws": "draws RUN",
     "tails": "tails RUN",
+    "recommend": "recommend JUDGED --stem vocals --budget 1h/song",
     "export-museval": "export-museval WINDOWS -o OUT",
     "webmushra": "webmushra RUN -o OUT --max-songs 1 --seconds 1",
     "ratings": "ratings RATINGS",
@@ -67,6 +68,10 @@ def files(
         out=folder / "windows", dataset=f"folder:{songs}", limit=1, systems=("mixture",),
         metrics=("bsseval",), stems=("vocals",), yardsticks=False, jobs=1,
     )  # fmt: skip
+    benchsep.run(
+        out=folder / "judged", dataset=f"folder:{songs}", limit=2, systems=("noisy",),
+        metrics=("mrstft",), stems=("vocals",), yardsticks=False, jobs=1,
+    )  # fmt: skip
     gate.baseline(finished_run, folder / "baseline.json")
     (folder / "clips.csv").write_text(
         "song,system,family,rating,usdr\n"
@@ -81,6 +86,7 @@ def files(
         "OTHER": songs / "Band 1 - Song", "NEW": folder / "new", "OUT": folder / "out",
         "BASELINE": folder / "baseline.json", "CLIPS": folder / "clips.csv",
         "RATINGS": folder / "ratings.csv", "WINDOWS": folder / "windows",
+        "JUDGED": folder / "judged",
     }  # fmt: skip
 
 

@@ -1,0 +1,55 @@
+"""``benchsep recommend``: which system to use, by quality and cost of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchsep._util.suggest import did_you_mean
+from benchsep.cli.options import Format, RunFolder
+from benchsep.cli.output import message, print_table
+from benchsep.errors import UsageError
+
+
+def recommend(
+    folder: RunFolder,
+    stem: Annotated[str, typer.Option(help="the stem, or average")] = "average",
+    budget: Annotated[
+        str | None, typer.Option(help="computing time, e.g. 30s/song, 2min/song or 0.5x")
+    ] = None,
+    question: Annotated[
+        str, typer.Option(help="what matters: quality or interference")
+    ] = "quality",
+    song: Annotated[str, typer.Option(help="length of a song, e.g. 4min")] = "4min",
+    format: Format = "terminal",
+) -> None:
+    """Say which system to use: the Pareto front of score and cost, with intervals."""
+    from benchsep.report import recommend as chooser
+    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.store import Store
+    from benchsep.runner.traits import traits_in
+
+    if question not in chooser.QUESTIONS:
+        hint = did_you_mean(question, list(chooser.QUESTIONS))
+        raise UsageError(f"--question {question!r}{hint}; expected quality or interference")
+    if song.endswith("x"):
+        raise UsageError(f"--song {song!r} is no length; expected e.g. 4min or 200s")
+    song_s = chooser.seconds_of(song)
+    cells, manifest = load_run(folder), Store(folder).manifest()
+    found = chooser.recommend(
+        cells,
+        load_costs(folder),
+        manifest,
+        traits_in(cells, manifest),
+        stem=stem,
+        question=question,  # type: ignore[arg-type]  # one of QUESTIONS, checked above
+        budget_s=chooser.seconds_of(budget, song_s) if budget else None,
+        song_s=song_s,
+    )
+    print_table(found.table, format)
+    for sentence in found.sentences:
+        if format == "terminal":
+            print(sentence)
+        else:
+            message(sentence)

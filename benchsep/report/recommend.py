@@ -1,0 +1,349 @@
+"""Which system to use: quality against cost, the Pareto front, and the sentence behind it.
+
+Conventions
+-----------
+question   what a listener is asked: ``quality`` or ``interference``
+metric     of the run's metrics the one that agrees best with listeners on the question
+           (:func:`judge_of`): in the scope of the compared families, by the mean over studies. A
+           metric that does not match waveforms may be judged by studies of another scope
+cost       seconds of computing for one song: the median real-time factor of the run's separations
+           times the length of a song
+front      a system is on it unless another is at least as good and as cheap, and better in one
+contenders systems of the run that are no reference systems and did not see its songs in training
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchsep import stats
+from benchsep.errors import UsageError
+from benchsep.listeners import badges
+from benchsep.listeners.scopes import FAMILIES, short_share
+from benchsep.metrics.catalog import traits_of_columns
+from benchsep.runner.seen import seen_songs
+from benchsep.systems.reference import REFERENCE_FAMILIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchsep.metrics.metric import ValueTraits
+
+Question = Literal["quality", "interference"]
+QUESTIONS = ("quality", "interference")
+SONG_S = 240.0
+"""Length of a song in seconds, unless told otherwise."""
+
+COLUMNS = (
+    *("system", "family", "metric", "stem", "value", "low", "high", "n", "total"),
+    *("seconds_per_song", "within_budget", "front"),
+)
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The metric that answers the question, and what listeners say of it."""
+
+    column: str
+    scope: str
+    """Of the share; not that of the comparison where no study has it."""
+    share: float
+    studies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A row for each contender, best first (:data:`COLUMNS`), and what to make of it."""
+
+    table: pd.DataFrame
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A system's value with its interval, and its cost in seconds for a song."""
+
+    system: str
+    family: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    total: int
+    cost: float | None
+    """``None``: not measured, as for folders of estimates."""
+
+
+def seconds_of(text: str, song_s: float = SONG_S) -> float:
+    """``30s``, ``30s/song``, ``2min`` as seconds for a song; ``0.5x`` as a real-time factor.
+
+    Raises
+    ------
+    UsageError
+        another text, or nothing above zero.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *(ms|s|min|h|x)(/song)?", text.strip())
+    if not found or float(found[1]) <= 0:
+        raise UsageError(f"{text!r} is no time; expected e.g. 30s/song, 2min/song or 0.5x")
+    return float(found[1]) * (song_s if found[2] == "x" else _UNITS[found[2]])
+
+
+def recommend(
+    cells: pd.DataFrame,
+    costs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    traits: Mapping[str, ValueTraits],
+    *,
+    stem: str = stats.AVERAGE,
+    question: Question = "quality",
+    budget_s: float | None = None,
+    song_s: float = SONG_S,
+    seed: int = 0,
+) -> Recommendation:
+    """The contenders of a run on a stem, the front, and which one to use.
+
+    Parameters
+    ----------
+    cells, costs, manifest
+        Of :func:`benchsep.runner.frame.load_run`, ``load_costs`` and the store.
+    budget_s
+        Seconds of computing for a song of ``song_s`` seconds.
+
+    Raises
+    ------
+    UsageError
+        no contender, no such stem, or no metric that answers the question.
+    """
+    averaged = stats.with_average(cells)
+    part = averaged[~averaged["family"].isin(REFERENCE_FAMILIES)]
+    if stem not in set(part["stem"]):
+        there = ", ".join(sorted(set(map(str, part["stem"]))))
+        raise UsageError(f"no stem {stem!r} in the run; there are: {there or 'none'}")
+    seen = seen_songs(cells, manifest).songs
+    part = part[(part["stem"] == stem) & ~part["system"].isin(list(seen))]
+    judge = judge_of(part, traits, question)
+    part = part[part["metric"] == judge.column]
+    found = _contenders(part, costs, traits, song_s, seed)
+    within = [c for c in found if c.cost is not None and (budget_s is None or c.cost <= budget_s)]
+    front = pareto(found, traits[judge.column].direction)
+    differences = stats.compare(part, traits, seed=seed)
+    sentences = [
+        *_choice(found, within, differences, traits[judge.column], budget_s, song_s, stem),
+        _grounds(judge, question, traits),
+        *_left_out(seen, found),
+    ]
+    return Recommendation(_table(found, within, front, judge, stem), tuple(sentences))
+
+
+def judge_of(cells: pd.DataFrame, traits: Mapping[str, ValueTraits], question: Question) -> Judge:
+    """The metric of these cells that agrees best with listeners on the question.
+
+    Raises
+    ------
+    UsageError
+        none agrees better than chance; the metric to run is named.
+    """
+    families = set(cells["family"])
+    both = set(FAMILIES) <= families or not families & set(FAMILIES)
+    scope = "across" if both else next(f for f in FAMILIES if f in families)
+    usable = cells[cells["status"] == "ok"]
+    judges = _judges(sorted(set(usable["metric"])), traits, question, scope)
+    if judges:
+        return judges[0]
+    known = badges.all_badges()
+    others = _judges(sorted(known), traits_of_columns(known), question, scope)
+    advice = f"; run with --metrics {others[0].column.split('.')[0]}" if others else ""
+    compared = "across families" if scope == "across" else f"within {scope} systems"
+    raise UsageError(
+        f"no metric of this run is known to order systems by {question} {compared} as listeners "
+        f"do{advice}"
+    )
+
+
+def _judges(
+    columns: Iterable[str], traits: Mapping[str, ValueTraits], question: Question, scope: str
+) -> list[Judge]:
+    """The metrics that agree better than chance, best first."""
+    judges = []
+    for column in columns:
+        own = traits.get(column)
+        if own is None or not own.direction or own.speech_model:
+            continue
+        tolerant = not badges.fails_across(column, own)
+        # Evidence from another scope counts for metrics that do not match waveforms.
+        for tried in dict.fromkeys((scope, *(FAMILIES if tolerant else ()))):
+            shares = _shares(column, question, tried)
+            if shares and (tolerant or scope != "across"):
+                mean = math.fsum(shares.values()) / len(shares)
+                judges.append(Judge(column, tried, mean, tuple(shares)))
+                break
+    good = [judge for judge in judges if judge.share > 0.5]
+    return sorted(good, key=lambda j: (j.scope != scope, -j.share, j.column))
+
+
+def _shares(column: str, question: str, scope: str) -> dict[str, float]:
+    """Study to the share of pairs that the metric orders as its listeners do."""
+    return {
+        b.study: getattr(b, scope).share
+        for b in badges.badges_of(column)
+        if b.question == question and getattr(b, scope).known
+    }
+
+
+def _contenders(
+    part: pd.DataFrame,
+    costs: pd.DataFrame,
+    traits: Mapping[str, ValueTraits],
+    song_s: float,
+    seed: int,
+) -> list[Contender]:
+    """Best first."""
+    summaries = stats.aggregate(part, traits, intervals=True, seed=seed)
+    measured = costs.dropna(subset=["rtf"]).groupby("system")["rtf"].median()
+    found = [
+        Contender(
+            s.system,
+            s.family,
+            s.value,
+            s.low,
+            s.high,
+            s.n,
+            s.total,
+            float(measured[s.system]) * song_s if s.system in measured.index else None,
+        )
+        for s in summaries
+        if s.ranked and s.value is not None
+    ]
+    if not found:
+        raise UsageError("no system of the run has a value on songs that all of them have")
+    direction = traits[summaries[0].metric].direction
+    return sorted(found, key=lambda c: (-direction * c.value, c.cost or math.inf, c.system))
+
+
+def pareto(found: Sequence[Contender], direction: int) -> frozenset[str]:
+    """The systems with a cost that no other is at least as good and as cheap as."""
+    points = [(direction * c.value, -c.cost, c.system) for c in found if c.cost is not None]
+    return frozenset(
+        system
+        for value, cheap, system in points
+        if not any(v >= value and c >= cheap and (v, c) != (value, cheap) for v, c, _ in points)
+    )
+
+
+def _table(
+    found: Sequence[Contender],
+    within: Sequence[Contender],
+    front: frozenset[str],
+    judge: Judge,
+    stem: str,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        (
+            *(c.system, c.family, judge.column, stem, c.value, c.low, c.high, c.n, c.total),
+            *(c.cost, c in within, c.system in front),
+        )
+        for c in found
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({name: float for name in ("low", "high", "seconds_per_song")})
+
+
+# -- sentences ----------------------------------------------------------------------------------
+
+
+def _choice(
+    found: Sequence[Contender],
+    within: Sequence[Contender],
+    differences: pd.DataFrame,
+    traits: ValueTraits,
+    budget_s: float | None,
+    song_s: float,
+    stem: str,
+) -> list[str]:
+    """Which one to use, cheaper ones that are not shown to be worse, better ones that cost more."""
+    limit = "" if budget_s is None else f" within {time_text(budget_s)}"
+    song = f"a song of {time_text(song_s)}"
+    priced = [c for c in found if c.cost is not None]
+    if not within:
+        cheapest = min(priced, key=lambda c: c.cost or 0.0, default=None)
+        more = f"; the cheapest, {cheapest.system}, takes {_cost(cheapest)}" if cheapest else ""
+        return [f"No system with a measured cost separates {song}{limit}{more}."]
+    best = within[0]
+    sentences = [
+        f"Use {best.system}: {_value(best, traits)} on {stem} ({best.n} of {best.total} songs), "
+        f"{_cost(best)} for {song}. Best of {len(within)} "
+        f"{'system' if len(within) == 1 else 'systems'}{limit}."
+    ]
+    worse = _shown_worse(differences, best.system)
+    for other in within[1:]:
+        if other.system not in worse and (other.cost or 0.0) < (best.cost or 0.0):
+            sentences.append(
+                f"{other.system} is not shown to be worse ({_value(other, traits)}) and takes "
+                f"{_cost(other)}."
+            )
+    beyond = next((c for c in priced if c not in within), None)
+    if beyond and found.index(beyond) < found.index(best):
+        sentences.append(
+            f"Better, though beyond the budget: {beyond.system}, {_value(beyond, traits)}, "
+            f"{_cost(beyond)}."
+        )
+    return sentences
+
+
+def _shown_worse(differences: pd.DataFrame, best: str) -> set[str]:
+    """The systems that a test shows to be worse than ``best``."""
+    worse = set()
+    for row in differences.to_dict("records"):
+        pair = {"a": str(row["a"]), "b": str(row["b"])}
+        verdict = str(row["verdict"])
+        if verdict in pair and pair[verdict] == best:
+            worse |= set(pair.values()) - {best}
+    return worse
+
+
+def _grounds(judge: Judge, question: Question, traits: Mapping[str, ValueTraits]) -> str:
+    name = traits[judge.column].display or judge.column
+    within = judge.scope if judge.scope == "across" else f"within {judge.scope}"
+    families = " families" if judge.scope == "across" else " systems"
+    return (
+        f"{question.title()} is judged by {name}, which orders {short_share(judge.share)} of pairs "
+        f"as listeners do {within}{families} ({', '.join(judge.studies)}; .50 is chance)."
+    )
+
+
+def _left_out(seen: Iterable[str], found: Sequence[Contender]) -> list[str]:
+    sentences = []
+    if seen := sorted(seen):
+        sentences.append(f"Left out, trained on songs of this run: {', '.join(seen)}.")
+    if unpriced := [c.system for c in found if c.cost is None]:
+        sentences.append(f"Cost not measured, so not considered: {', '.join(unpriced)}.")
+    return sentences
+
+
+def _value(contender: Contender, traits: ValueTraits) -> str:
+    name, digits = traits.display or traits.name, traits.digits
+    unit = f" {traits.unit}" if traits.unit not in ("", "MOS") else ""
+    interval = ""
+    if contender.low is not None and contender.high is not None:
+        interval = f" [{contender.low:.{digits}f}, {contender.high:.{digits}f}]"
+    return f"{name} {contender.value:.{digits}f}{interval}{unit}"
+
+
+def _cost(contender: Contender) -> str:
+    return time_text(contender.cost or 0.0)
+
+
+def time_text(seconds: float) -> str:
+    """``0.4 s``, ``30 s``, ``4 min``, ``1.5 h``."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
