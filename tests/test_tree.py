@@ -42,6 +42,7 @@ LAYERS = {
         plan
         train
         songs
+        likelihood
         separator describe
         decode
         codec lm

@@ -1,0 +1,75 @@
+"""How probable an LM finds true stems: the teacher-forced negative log-likelihood of their tokens.
+
+Nothing is drawn, so the value moves smoothly with the weights and with rounding: a small loss of
+the model shows here long before it shows in a separation, where one token that falls otherwise
+moves a whole song.
+
+Conventions
+-----------
+nll       nats per token ``[S, K]``: stems in the LM's order, layers semantic first
+windows   of the length the LM was trained on, side by side; a last one that is not full is left out
+          unless it is the only one
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchsep.audio import Audio
+from tokensep.dsp.stereo import SILENT, rms
+from tokensep.errors import AudioError
+from tokensep.lm.losses import token_nll
+from tokensep.separator import TokenSep
+
+
+@torch.no_grad()
+def stem_nll(model: TokenSep, mixture: Audio, stems: dict[str, Audio]) -> NDArray[np.float64]:
+    """NLL ``[S, K]`` of the tokens of true stems, each token given the true ones before it.
+
+    Parameters
+    ----------
+    mixture : any rate, level and number of channels (their mean is taken).
+    stems : one for every stem of the LM, as long as the mixture.
+
+    Raises
+    ------
+    AudioError
+        A stem is absent, lengths differ, or the mixture is silent.
+    """
+    names = model.config.stems
+    if missing := [name for name in names if name not in stems]:
+        raise AudioError(f"no {', '.join(missing)}; all of {', '.join(names)} are needed")
+    parts = [mixture, *(stems[name] for name in names)]
+    shapes = {(part.rate, part.samples.shape[1]) for part in parts}
+    if len(shapes) != 1:
+        raise AudioError(f"mixture and stems of different rates or lengths: {sorted(shapes)}")
+    mono = Audio(np.stack([part.samples.mean(0) for part in parts]), mixture.rate)
+    level = rms(mono.samples[0])
+    if level < SILENT:
+        raise AudioError("the mixture is silent")
+    waves = model._to_model(mono, model._gain(level))  # [1 + S, T]
+    config = model.config
+    length = config.window_frames * config.frame_hop
+    count = max(1, waves.shape[1] // length)
+    padded = torch.nn.functional.pad(waves, (0, max(0, length - waves.shape[1])))
+    windows = padded[:, : count * length].unflatten(1, (count, length))  # [1 + S, W, T]
+    total = sum(
+        (_window_nll(model, windows[:, w].to(model.device)) for w in range(count)),
+        torch.zeros(len(names), config.layers, dtype=torch.float64),
+    )
+    return np.asarray((total / count).numpy())
+
+
+def _window_nll(model: TokenSep, waves: Tensor) -> Tensor:
+    """``[1 + S, T]``, mixture first → ``[S, K]``, float64."""
+    codec, lm = model.codec, model.lm
+    codes = codec.encode(waves[1:]).stack()[None]  # [1, S, K, F]
+    latents = None
+    if lm.config.encoder.kind == "conformer" and lm.config.encoder.codec_latents:
+        latents = codec.latents(codec.encode(waves[:1]))
+    cond = lm.condition(waves[:1], latents)
+    logits, grid = lm(codes, cond)
+    return token_nll(logits, grid)[0].double().cpu()
