@@ -248,11 +248,14 @@ def train_codec(
     ] = None,
     extra: Annotated[Path | None, typer.Option(help="Folder of other recordings.")] = None,
     hubert: Annotated[Path | None, typer.Option(help="Folder with hubert.safetensors.")] = None,
+    semantic: Annotated[
+        Path | None, typer.Option(help="Codec whose semantic branch one of design bands takes.")
+    ] = None,
     cpu_minutes: Annotated[float | None, typer.Option(help="Instead of the file's.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Instead of the file's.")] = None,
 ) -> None:
     """Train the codec."""
-    from tokensep.train import codec
+    from tokensep.train import codec_command
     from tokensep.train.codec_sources import Options
     from tokensep.train.stream.remote import place
 
@@ -263,13 +266,14 @@ def train_codec(
         out=out,
         extra=extra,
         hubert=hubert,
+        semantic=semantic,
         cpu_minutes=cpu_minutes,
         max_steps=max_steps,
         shards=[place(text) for text in shards or []],
         valid_shards=[place(text) for text in valid_shards or []],
         workers=workers,
     )
-    _print_once(codec.main(options))
+    _print_once(codec_command.main(options))
 
 
 @train_app.command("hubert")

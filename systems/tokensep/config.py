@@ -54,6 +54,38 @@ class TeacherConfig(Strict):
     short windowed sinc, as the public H-Codec-2.0 does it."""
 
 
+class BandsConfig(Strict):
+    """Sizes of the design ``bands`` (:mod:`tokensep.codec.bands` and ``harmonic``)."""
+
+    n_fft: int = 2048
+    upsample: int = 4
+    """Spectra per token frame."""
+    bands: int = 128
+    context: int = 2
+    """Frames of semantic tokens on either side from which band levels are guessed."""
+    pitch_fft: int = 4096
+    pitch_low: float = 41.2
+    pitch_octaves: float = 5.5
+    pitch_per_octave: int = 48
+    pitch_dims: int = 16
+    """Of the acoustic latents, those that tell the pitch; the others tell band levels."""
+    search: int = 8
+    """Partial sums of codebook entries that are followed from layer to layer (1: greedy)."""
+    sources: int = 2
+    """Combs with an envelope of their own."""
+    envelope_bands: int = 48
+    dim: int = 320
+    ffn: int = 640
+    blocks: int = 2
+    heads: int = 5
+    transformer_ffn: int = 448
+    fine_dim: int = 224
+    fine_ffn: int = 448
+    fine_blocks: int = 3
+    phase_steps: int = 4
+    """Steps of fast Griffin-Lim after the phase that follows from the peaks."""
+
+
 class CodecConfig(Strict):
     """H-Codec, dual path: acoustic and semantic branches, two residual quantisers, one decoder."""
 
@@ -115,6 +147,12 @@ class CodecConfig(Strict):
     """First and last convolution and residual units of the semantic branch have a bias."""
     semantic_up: Literal["subpixel", "transposed"] = "subpixel"
     """Upsampling of the semantic decoder: as ``decoder_entry`` or a transposed convolution."""
+    design: Literal["spectrum", "bands"] = "spectrum"
+    """``spectrum``: encoder and decoder of HCodec-2.0, learned. ``bands``: a linear code of band
+    energies and pitch, and a decoder of magnitudes; it follows ``bands`` and, of the fields above,
+    ``rate``, ``hop``, ``stride``, ``kernel``, ``latent_dim`` and those of the quantisers and the
+    semantic branch."""
+    bands: BandsConfig = BandsConfig()
 
     @property
     def frame_hop(self) -> int:
@@ -132,7 +170,18 @@ class CodecConfig(Strict):
             raise ValueError(f"n_fft {self.n_fft} must exceed hop {self.hop} by an even number")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not divisible by heads {self.heads}")
+        if self.design == "bands":
+            self._bands_consistent()
         return self
+
+    def _bands_consistent(self) -> None:
+        b = self.bands
+        if self.frame_hop % b.upsample:
+            raise ValueError(f"a frame of {self.frame_hop} samples is no {b.upsample} equal hops")
+        if not 0 < b.pitch_dims < self.latent_dim:
+            raise ValueError(f"pitch_dims {b.pitch_dims} not between 0 and latent_dim")
+        if b.dim % b.heads:
+            raise ValueError(f"bands.dim {b.dim} is not divisible by bands.heads {b.heads}")
 
 
 PUBLIC_SWITCHES: dict[str, Any] = {
@@ -236,6 +285,19 @@ class LossConfig(Strict):
     discriminator_channels: int = 32
 
 
+class SpectrogramLossConfig(Strict):
+    """Weights in :class:`tokensep.codec.spectrogram_loss.SpectrogramLoss` (design ``bands``)."""
+
+    quantile: float = 0.58
+    bins: float = 0.7
+    loud: float = 0.5
+    erb: float = 1.0
+    mel: float = 0.7
+    patches: float = 0.5
+    fine: float = 0.5
+    convergence: float = 0.3
+
+
 class CodecTrainConfig(Strict):
     """How a codec is trained."""
 
@@ -266,6 +328,10 @@ class CodecTrainConfig(Strict):
     """Processes that read shards ahead, beside each training process; any number gives the same
     crops."""
     losses: LossConfig = LossConfig()
+    spectrogram: SpectrogramLossConfig = SpectrogramLossConfig()
+    """In place of ``losses`` for a codec of the design ``bands``."""
+    pitch: float = 0.1
+    """Weight of the pitch loss (design ``bands``)."""
 
 
 def _read(path: Path) -> Any:

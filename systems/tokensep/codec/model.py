@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
+from tokensep.codec.bands import BandEncoder
+from tokensep.codec.harmonic import HarmonicDecoder
 from tokensep.codec.interface import Codes, check_wave
 from tokensep.codec.layers import (
     ChannelGroupNorm,
@@ -208,12 +210,17 @@ class Decoder(nn.Module):
 
 @dataclass
 class Pass:
-    """What one training pass yields."""
+    """What one training pass yields.
 
-    wave: Tensor
+    ``output`` is what the decoder's losses compare: the wave, or log-magnitudes (design
+    ``bands``, whose first comb's weights are ``pitch``).
+    """
+
+    output: Tensor
     commit: Tensor
     semantic: Tensor
     codes: Codes | None
+    pitch: Tensor | None = None
 
 
 class HCodec(nn.Module):
@@ -236,7 +243,9 @@ class HCodec(nn.Module):
             )
         self.teacher = teacher or make_teacher(c.teacher, c.rate, c.hop)
         dim = feature_width(self.teacher)
-        self.encoder = AcousticEncoder(c)
+        bands = c.design == "bands"
+        self.encoder: AcousticEncoder | BandEncoder
+        self.encoder = BandEncoder(c) if bands else AcousticEncoder(c)
         self.semantic_encoder = SemanticEncoder(c, dim)
         self.semantic_decoder = SemanticDecoder(c, dim)
         self.acoustic_rvq, self.semantic_rvq = (
@@ -250,7 +259,8 @@ class HCodec(nn.Module):
             )
             for layers in (c.acoustic_layers, c.semantic_layers)
         )
-        self.decoder = Decoder(c)
+        self.decoder: Decoder | HarmonicDecoder
+        self.decoder = HarmonicDecoder(c) if bands else Decoder(c)
 
     channels = 1
     rate = property(lambda self: self.config.rate)
@@ -263,10 +273,18 @@ class HCodec(nn.Module):
     def train(self, mode: bool = True) -> HCodec:
         super().train(mode)
         self.teacher.eval()
+        if self.config.design == "bands":  # codebooks are fitted once and stay
+            self.acoustic_rvq.eval()
+            self.semantic_rvq.eval()
         return self
 
     def forward(self, wave: Tensor, quantise: bool = True) -> Pass:
-        """One training pass over ``[B, F * frame_hop]``; ``quantise=False`` skips the RVQs."""
+        """One training pass over ``[B, F * frame_hop]``; ``quantise=False`` skips the RVQs.
+
+        The design ``bands`` is always quantised: its acoustic code builds on the semantic tokens.
+        """
+        if isinstance(self.encoder, BandEncoder):
+            return self._bands_pass(wave, self.encoder)
         acoustic = self.encoder(wave)  # [B, F, latent_dim]
         target = self.teacher(wave)  # [B, F x stride, teacher_dim]
         semantic = self.semantic_encoder(target)  # [B, F, latent_dim]
@@ -278,6 +296,26 @@ class HCodec(nn.Module):
         # the semantic tokens must be enough to predict the teacher's features
         distance = (self.semantic_decoder(semantic) - target).pow(2).mean()
         return Pass(self.decoder(torch.cat([acoustic, semantic], -1)), commit, distance, codes)
+
+    def _bands_pass(self, wave: Tensor, encoder: BandEncoder) -> Pass:
+        """The decoder alone learns: encoder, semantic branch and codebooks are fixed."""
+        assert isinstance(self.decoder, HarmonicDecoder)
+        with torch.no_grad():
+            target = self.teacher(wave)
+            semantic, s_codes, _ = self.semantic_rvq(self.semantic_encoder(target))
+            distance = (self.semantic_decoder(semantic) - target).pow(2).mean()
+            latents = encoder(wave, semantic)
+            acoustic, a_codes = self.acoustic_rvq.search(latents, self.config.bands.search)
+        parts = self.decoder.parts(torch.cat([acoustic, semantic], -1))
+        output, codes = self.decoder.spectrum(parts), Codes(a_codes, s_codes)
+        commit = (latents - acoustic).pow(2).mean()
+        return Pass(output, commit, distance, codes, parts[2][:, :, 0])
+
+    @torch.no_grad()
+    def quantised_semantic(self, wave: Tensor) -> Tensor:
+        """Quantised semantic latents ``[B, F, latent_dim]`` of ``[B, F * frame_hop]``."""
+        quantised: Tensor = self.semantic_rvq(self.semantic_encoder(self.teacher(wave)))[0]
+        return quantised
 
     @torch.no_grad()
     def encode(self, wave: Tensor) -> Codes:
@@ -292,8 +330,12 @@ class HCodec(nn.Module):
         wave = torch.nn.functional.pad(wave, (0, -wave.shape[-1] % self.frame_hop))
         was = self.training
         self.eval()  # or encoding would move the codebooks
-        _, acoustic, _ = self.acoustic_rvq(self.encoder(wave))
-        _, semantic, _ = self.semantic_rvq(self.semantic_encoder(self.teacher(wave)))
+        known, semantic, _ = self.semantic_rvq(self.semantic_encoder(self.teacher(wave)))
+        if isinstance(self.encoder, BandEncoder):
+            width = self.config.bands.search
+            _, acoustic = self.acoustic_rvq.search(self.encoder(wave, known), width)
+        else:
+            _, acoustic, _ = self.acoustic_rvq(self.encoder(wave))
         self.train(was)
         return Codes(acoustic, semantic)
 

@@ -154,6 +154,28 @@ class ResidualVQ(nn.Module):
         return quantised, stacked, torch.stack(losses).mean()
 
     @torch.no_grad()
+    def search(self, x: Tensor, width: int) -> tuple[Tensor, Tensor]:
+        """Quantised vectors and codes by beam search; nothing is updated.
+
+        Of all sums of one entry per layer, the ``width`` nearest partial sums are followed; the
+        nearest whole sum of these is taken. 1 is the greedy search of ``forward``.
+        """
+        flat = x.reshape(-1, x.shape[-1]).float()
+        left = flat[:, None]  # what each partial sum leaves: [N, W, D]
+        codes = torch.zeros(len(flat), 1, 0, dtype=torch.int64, device=x.device)
+        for book in self.codebooks():
+            entries = book.entries
+            distance = left.pow(2).sum(-1, keepdim=True) - 2 * left @ entries.T
+            distance = (distance + entries.pow(2).sum(1)).flatten(1)  # [N, W x size]
+            best = distance.topk(min(width, distance.shape[1]), largest=False).indices
+            parent, entry = (best // book.size)[..., None], best % book.size
+            left = left.gather(1, parent.expand(-1, -1, x.shape[-1])) - entries[entry]
+            before = codes.gather(1, parent.expand(-1, -1, codes.shape[-1]))
+            codes = torch.cat([before, entry[..., None]], -1)  # [N, W, layers so far]
+        quantised = (flat - left[:, 0]).reshape(x.shape)
+        return quantised, codes[:, 0].reshape(*x.shape[:-1], -1).transpose(1, 2)
+
+    @torch.no_grad()
     def start(self, vectors: Tensor, per_step: int) -> None:
         """Start every layer by k-means on what the layers before it leave of ``[N, D]``."""
         residual = vectors

@@ -24,20 +24,19 @@ from benchsep_training.batches import BatchSource
 from benchsep_training.budget import Budget, Every
 from benchsep_training.ema import Ema
 from benchsep_training.loop import Loop, LoopSettings, Parts
-from benchsep_training.processes import Processes, leave_group
+from benchsep_training.processes import Processes
 from benchsep_training.schedule import WarmupCosine
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tokensep.codec.layers import same_stft
 from tokensep.codec.losses import SpectralLoss
-from tokensep.codec.model import HCodec
+from tokensep.codec.model import AcousticEncoder, Decoder, HCodec
 from tokensep.codec.rvq import perplexity_of_counts, use_counts
-from tokensep.config import CodecConfig, CodecTrainConfig, Strict, load
+from tokensep.config import CodecConfig, CodecTrainConfig, Strict
 from tokensep.errors import CheckpointError
 from tokensep.recompute import recompute
 from tokensep.train.adversary import Adversary
-from tokensep.train.codec_sources import Options, codec_data
 from tokensep.train.data import StemStore
 from tokensep.train.stream.audio_crops import HeldOut
 
@@ -128,6 +127,7 @@ class CodecTrainer(Loop):
     def start(self) -> None:
         """Start the decoder's output at the training data's mean log spectrum."""
         decoder, c = self.model.decoder, self.model.config
+        assert isinstance(decoder, Decoder)
         waves = torch.cat(list(self.more_batches(START_BATCHES)))
         spectrum = same_stft(waves, c.n_fft, c.hop, decoder.window)  # [B, frames, bins]
         mean = torch.log(spectrum.abs().clamp_min(1e-5)).mean((0, 1))  # [bins]
@@ -139,6 +139,7 @@ class CodecTrainer(Loop):
     def start_codebooks(self) -> None:
         """K-means over the latents of :data:`CODEBOOK_BATCHES` batches."""
         codec = self.model
+        assert isinstance(codec.encoder, AcousticEncoder)
         acoustic, semantic = [], []
         for wave in self.more_batches(CODEBOOK_BATCHES):
             acoustic.append(codec.encoder(wave).flatten(0, 1))  # [B * F, W]
@@ -157,14 +158,14 @@ class CodecTrainer(Loop):
         """``L = L_spectral + commit * L_commit + semantic * L_semantic + adversarial terms``."""
         weights = self.config.losses
         out = self.objective(wave, quantise=self.step >= self.config.continuous_steps)
-        terms: dict[str, Any] = self.spectral(out.wave, wave)
+        terms: dict[str, Any] = self.spectral(out.output, wave)
         total = self.spectral.total(terms)
         total = total + weights.commit * out.commit + weights.semantic * out.semantic
         if self.adversary is not None and self.step >= weights.discriminator_start:
             terms["discriminators"] = self.adversary.step(
-                wave, out.wave, self.turn(piece), self.rate
+                wave, out.output, self.turn(piece), self.rate
             )
-            adversarial, matching = self.adversary.generator_losses(wave, out.wave)
+            adversarial, matching = self.adversary.generator_losses(wave, out.output)
             total = total + weights.adversarial * adversarial + weights.feature_match * matching
             terms |= {"adversarial": adversarial, "feature_match": matching}
         return total, terms | {"commit": out.commit, "semantic": out.semantic, "total": total}
@@ -272,23 +273,3 @@ class CodecSettings(Strict):
 
     codec: CodecConfig
     codec_train: CodecTrainConfig = CodecTrainConfig()
-
-
-def main(options: Options) -> dict[str, Any]:
-    """Read configuration and data, train, and return the last scores.
-
-    Raises
-    ------
-    ConfigError
-        There is nothing to train on.
-    """
-    torch.set_num_threads(1)
-    settings = load(CodecSettings, options.config)
-    config = settings.codec_train.model_copy(update=options.changes())
-    codec = HCodec(settings.codec)
-    if options.hubert:
-        load_hubert(codec, options.hubert)
-    batches, valid = codec_data(options, config, codec.rate, crop_length(codec, config))
-    result = CodecTrainer(codec, config, batches, valid, options.work, options.out).run()
-    leave_group()
-    return result

@@ -34,6 +34,7 @@ class Options:
     out: Path
     extra: Path | None = None
     hubert: Path | None = None
+    semantic: Path | None = None
     cpu_minutes: float | None = None
     max_steps: int | None = None
     shards: list[Path | str] = field(default_factory=list)

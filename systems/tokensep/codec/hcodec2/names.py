@@ -130,7 +130,8 @@ def _resnet(module: Any, theirs: str, ours: str) -> Iterator[Piece]:
 
 
 def _encoder(codec: HCodec) -> Iterator[Piece]:
-    part, theirs, ours = codec.encoder, "encoder", "encoder"
+    part: Any = codec.encoder
+    theirs = ours = "encoder"
     yield Piece(f"{theirs}.stft.window", (codec.config.n_fft,))
     yield from _conv(part.entry, f"{theirs}.embed.conv", f"{ours}.entry")
     yield from _module(part.norm, f"{theirs}.norm", f"{ours}.norm")
@@ -146,7 +147,8 @@ def _encoder(codec: HCodec) -> Iterator[Piece]:
 
 
 def _decoder(codec: HCodec) -> Iterator[Piece]:
-    part, theirs, ours = codec.decoder, "decoder", "decoder"
+    part: Any = codec.decoder
+    theirs = ours = "decoder"
     yield from _conv(part.entry.conv, f"{theirs}.embed.conv", f"{ours}.entry.conv")
     # prior_net: half of the ResNets, transposition, transformer, transposition, the rest, a norm
     half = len(part.resnets) // 2

@@ -1,0 +1,56 @@
+"""``tokensep train codec``: configuration and data in, a trained codec of either design out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchsep_training.processes import leave_group
+
+from tokensep.codec.model import HCodec
+from tokensep.config import load
+from tokensep.errors import ConfigError
+from tokensep.train.bands import BandsTrainer, take_semantic
+from tokensep.train.codec import CodecSettings, CodecTrainer, crop_length, load_hubert
+from tokensep.train.codec_sources import Options, codec_data
+
+
+def main(options: Options) -> dict[str, Any]:
+    """Read configuration and data, train, and return the last scores.
+
+    Raises
+    ------
+    ConfigError
+        There is nothing to train on.
+    """
+    torch.set_num_threads(1)
+    settings = load(CodecSettings, options.config)
+    config = settings.codec_train.model_copy(update=options.changes())
+    codec = HCodec(settings.codec)
+    if options.hubert:
+        load_hubert(codec, options.hubert)
+    trainer = trainer_of(codec, options.semantic)
+    batches, valid = codec_data(options, config, codec.rate, crop_length(codec, config))
+    result = trainer(codec, config, batches, valid, options.work, options.out).run()
+    leave_group()
+    return result
+
+
+def trainer_of(codec: HCodec, semantic: Path | None) -> type[CodecTrainer]:
+    """The trainer of the codec's design; takes the semantic branch that it needs.
+
+    Raises
+    ------
+    ConfigError
+        A design ``bands`` without a codec to take that branch from, or a codec that does not fit.
+    """
+    if codec.config.design != "bands":
+        return CodecTrainer
+    if semantic is None:
+        raise ConfigError(
+            "a codec of the design 'bands' takes the semantic branch of a trained codec: "
+            "give its folder (--semantic)"
+        )
+    take_semantic(codec, semantic)
+    return BandsTrainer
