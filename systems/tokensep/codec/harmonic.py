@@ -22,6 +22,7 @@ from tokensep.codec.layers import Conv, ConvNeXt, TransformerLayer, mel_filters,
 from tokensep.codec.phase import griffin_lim, spsi
 from tokensep.codec.pitch import combs
 from tokensep.config import CodecConfig
+from tokensep.recompute import Stack
 
 FLOOR = 1e-6
 """Amplitude that counts as silence (-120 dB re a full-scale sine).
@@ -74,11 +75,9 @@ class HarmonicDecoder(nn.Module):
         self.entry = Conv(2 * c.latent_dim, b.dim, 3)
         self.transformer = TransformerLayer(b.dim, b.heads, b.transformer_ffn)
         self.norm = nn.LayerNorm(b.dim)
-        self.blocks = nn.ModuleList(
-            ConvNeXt(b.dim, b.ffn, c.kernel, 1 / b.blocks) for _ in range(b.blocks)
-        )
+        self.blocks = Stack(ConvNeXt(b.dim, b.ffn, c.kernel, 1 / b.blocks) for _ in range(b.blocks))
         self.up = nn.Linear(b.dim, b.upsample * b.fine_dim)
-        self.fine = nn.ModuleList(
+        self.fine = Stack(
             ConvNeXt(b.fine_dim, b.fine_ffn, c.kernel, 1 / b.fine_blocks)
             for _ in range(b.fine_blocks)
         )
@@ -115,11 +114,9 @@ class HarmonicDecoder(nn.Module):
         """
         b, base = self.config, self.base(x)
         x = self.norm(self.transformer(self.entry(x)))
-        for block in self.blocks:
-            x = block(x)
+        x = self.blocks.run(x)
         x = self.up(x).reshape(*base.shape[:2], -1)
-        for block in self.fine:
-            x = block(x)
+        x = self.fine.run(x)
         noise, envelope, pitch = self.head(self.exit_norm(x)).float().split(self.split, -1)
         envelope = envelope.unflatten(-1, (b.sources, b.envelope_bands))
         weights = pitch.unflatten(-1, (b.sources, self.grid)).softmax(-1)
