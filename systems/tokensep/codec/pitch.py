@@ -98,8 +98,8 @@ class Salience(nn.Module):
     def __init__(self, grid: Grid, rate: int, n_fft: int, hop: int) -> None:
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
-        # bins of 440 Hz: a partial of a low voice stands above its neighbours' mean
-        self.span = 2 * round(220 * n_fft / rate) + 1
+        # bins of 520 Hz: a partial of a voice stands above its neighbours' mean
+        self.span = 2 * round(260 * n_fft / rate) + 1
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("kernels", kernels(grid, n_fft, rate), persistent=False)
 
