@@ -74,7 +74,7 @@ def test_training_moves_the_decoder_alone(
     for _ in range(12):
         terms = trainer.update()
     assert {"bins", "fine", "pitch", "total"} <= set(terms)
-    assert trainer.loss_of(wave)[0].item() < 0.9 * first
+    assert trainer.loss_of(wave)[0].item() < 0.95 * first
     changed = {k for k, v in codec.state_dict().items() if not torch.equal(v, before[k])}
     assert changed and all(k.startswith("decoder.") for k in changed)
     trainer.export()
