@@ -59,7 +59,7 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/mypy
 
 # Trained variants first; decoding and refine vary options of the shipped checkpoint.
-ABLATIONS ?= encoder loss-weighting mixture-frame layout depth-head decoding refine draws
+ABLATIONS ?= encoder loss-weighting mixture-frame layout depth-head decoding one-pass refine draws
 
 ablations: $(STAMP) ## train and run the ablations (MUSDB_7S=folder), write runs/ablations-report/ and reports/ablations/
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
