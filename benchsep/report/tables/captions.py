@@ -120,7 +120,10 @@ def contamination(seen: Seen, songs: int) -> list[str]:
 
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
-    """The badges of the columns' metrics by question, and which metrics have none."""
+    """The badges of the columns' metrics in a line, and which metrics have none.
+
+    Quality for every metric; interference for those that listeners confirm there.
+    """
     judged = [c for c in columns if badges.badges_of(c)]
     if not judged:
         return "No listening data exist for the metrics of this table." if columns else ""
@@ -128,8 +131,9 @@ def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     for question in QUESTIONS:
         found = {c: b for c in judged for b in badges.badges_of(c)[::-1] if b.question == question}
         shares = [
-            f"{display(c, traits)} {b.main}{'' if b.scope == 'across' else '*'}"
+            f"{display(c, traits)} {b.main.short}{'' if b.scope == 'across' else '*'}"
             for c, b in found.items()
+            if question == QUESTIONS[0] or b.verdict == "holds"
         ]
         parts += [f"{question}: {', '.join(shares)}"] if shares else []
     doubts = [display(c, traits) for c in judged if badges.disagreement(c)]
@@ -137,8 +141,8 @@ def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     others = dict.fromkeys(display(c, traits) for c in columns if c not in judged)
     notes += [f" No listening data: {', '.join(others)}."] if others else []
     return (
-        f"Agreement with listeners across families (*: within discriminative), {'; '.join(parts)}. "
-        f"Studies and all figures: docs/listeners.md.{''.join(notes)}"
+        "Listeners agree (share of pairs across families, *: within discriminative), "
+        f"{'; '.join(parts)}.{''.join(notes)} Intervals and studies: docs/listeners.md."
     )
 
 
