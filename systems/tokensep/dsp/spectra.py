@@ -51,8 +51,9 @@ def blocks(waves: list[Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
 
 def _padded(wave: Tensor) -> Tensor:
     """Zeros up to one window, then the reflection at both ends."""
-    filled = functional.pad(wave, (0, max(0, FFT - wave.shape[-1])))
-    return functional.pad(filled[None], (FFT // 2, FFT // 2), mode="reflect")[0]
+    if wave.shape[-1] < FFT:
+        wave = functional.pad(wave, (0, FFT - wave.shape[-1]))
+    return functional.pad(wave[None], (FFT // 2, FFT // 2), mode="reflect")[0]
 
 
 def magnitude(spectrum: Tensor) -> Tensor:

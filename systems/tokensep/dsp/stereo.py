@@ -93,14 +93,15 @@ def place(mixture: Tensor, stems: Tensor, refine: Sequence[str], power: float = 
     by_pan, by_mask = _views(mixture, stems, power, panned, masked)
     if not masked or not panned:
         return by_mask if masked else by_pan
-    generated = dict(zip(panned, by_pan, strict=True))
-    shown = dict(zip(masked, by_mask, strict=True))
-    both = [s for s in panned if s in shown]
-    blended = _blended(mixture, [generated[s] for s in both], [shown[s] for s in both])
-    if len(both) == len(stems):
-        return blended
-    out = mixture.new_empty(len(stems), *mixture.shape)
-    out[panned], out[masked], out[both] = by_pan, by_mask, blended
+    # the views are used up row by row: a whole song is held no more often than needed
+    out = by_pan if len(panned) == len(stems) else mixture.new_empty(len(stems), *mixture.shape)
+    for s, how in enumerate(refine):
+        if how == "blend":
+            out[s] = _blended(mixture, by_pan[panned.index(s)], by_mask[masked.index(s)])
+        elif how == "mask":
+            out[s] = by_mask[masked.index(s)]
+        elif out is not by_pan:
+            out[s] = by_pan[panned.index(s)]
     return out
 
 
@@ -131,14 +132,12 @@ def blend_mixture(mixture: Tensor, stems: Tensor, power: float = 1.0) -> Tensor:
     return place(mixture, stems, ["blend"] * len(stems), power)
 
 
-def _blended(mixture: Tensor, generated: list[Tensor], masked: list[Tensor]) -> Tensor:
-    """The blend of two views of the same stems, each ``[C, T]``."""
-    out = Synthesis((len(generated), len(mixture)), mixture.shape[1], mixture.device)
-    for first, (mixed, *views) in blocks([mixture, *generated, *masked]):
+def _blended(mixture: Tensor, generated: Tensor, masked: Tensor) -> Tensor:
+    """The blend of two views of a stem, each ``[C, T]``."""
+    out = Synthesis((len(mixture),), mixture.shape[1], mixture.device)
+    for first, (mixed, one, other) in blocks([mixture, generated, masked]):
         phase = mixed / magnitude(mixed).clamp_min(1e-9)
-        pairs = zip(views[: len(generated)], views[len(generated) :], strict=True)
-        for s, (one, other) in enumerate(pairs):
-            out.add(first, (s,), phase, (magnitude(one) * magnitude(other)).sqrt())
+        out.add(first, (), phase, (magnitude(one) * magnitude(other)).sqrt())
     return out.finish()
 
 
