@@ -21,6 +21,7 @@ import numpy as np
 from benchsep._util.notify import notify
 from benchsep.audio import Audio, read_audio
 from benchsep.errors import BenchsepError, UsageError
+from benchsep.systems.reference import WRONG_SONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,10 +168,11 @@ def most_active_excerpt(stems: Mapping[str, Audio], seconds: float) -> tuple[int
 
 
 def systems_with_audio(families: Mapping[str, str]) -> list[str]:
-    """Labels to listen to: systems and oracles, without the mixture and the true stems."""
+    """Labels to listen to: systems and oracles, without mixture, true stems and other songs."""
     from benchsep.report.tables.model import is_reference
 
-    return [s for s, family in families.items() if family != "mixture" and not is_reference(s)]
+    heard = [s for s, family in families.items() if family != "mixture" and not is_reference(s)]
+    return [s for s in heard if s != WRONG_SONG]
 
 
 def warn(line: str) -> None:

@@ -128,7 +128,9 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         kept_as=kept_as(job),
         aligned=job.align,
         engine=engine(job.info, job.device),
-        computed=job.info.family != "unknown" and not job.info.from_files,
+        # Another song's stems are not among these inputs: its estimates are known by their samples.
+        computed=job.info.family != "unknown"
+        and not (job.info.from_files or job.info.needs_other_song),
     )
 
 

@@ -253,7 +253,12 @@ def _separate_draw(
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:
     """Stem to its estimate, or to the error of a stem that cannot be used."""
     return estimate_or_error(
-        system, audio.mixture, seed=seed, references=audio.stems, track=job.track
+        system,
+        audio.mixture,
+        seed=seed,
+        references=audio.stems,
+        track=job.track,
+        other=job.other.load().stems if job.other else None,
     )
 
 

@@ -32,6 +32,8 @@ class Job:
     """Remove the lag of late estimates before scoring."""
     overwrite: Literal["never", "missing", "always"] = "missing"
     """What is computed again: nothing that has a cell, what is missing or stale, everything."""
+    other: Track | None = None
+    """The next song of the data set, for a system that needs it."""
     input_stamp: str = ""
     """See :func:`benchsep.runner.stamps.input_stamp`."""
     session: str = ""

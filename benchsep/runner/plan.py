@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from benchsep import registry
 from benchsep._util.suggest import did_you_mean
 from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.track import Dataset, Track
@@ -20,6 +21,7 @@ from benchsep.runner.stamps import input_stamp, remembered_systems, system_stamp
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
+from benchsep.systems.reference import WRONG_SONG
 from benchsep.systems.spec import WHOLE_TEXT, Spec, load_system
 
 
@@ -59,9 +61,10 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     metrics = {name: get_metric(name) for name in suite.metrics}
     dataset, tracks = dataset_of(suite)
     device = load_on or suite.device
-    systems = _systems(suite, store, device)
+    others = next_songs(dataset.tracks())
+    systems = _systems(suite, store, device, others)
     mixture = mixture_of(suite, dataset)
-    by_system = [_jobs_of(suite, n, *systems[n], tracks, device, mixture) for n in systems]
+    by_system = [_jobs_of(suite, n, *systems[n], tracks, others, device, mixture) for n in systems]
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     todo = [job for job in jobs if job.overwrite_all or not is_done(job, store)]
@@ -98,6 +101,18 @@ def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
     return chosen[: suite.limit]
 
 
+def next_songs(tracks: list[Track]) -> dict[str, Track]:
+    """Name of each track to the one after it, the last one to the first; empty for one track.
+
+    Over the whole data set, so that the choice of tracks in a suite changes no estimate.
+    """
+    if len(tracks) < 2:
+        return {}
+    return {
+        track.name: after for track, after in zip(tracks, [*tracks[1:], tracks[0]], strict=True)
+    }
+
+
 def mixture_of(suite: Suite, dataset: Dataset) -> str:
     """How the mixture is made: the choice of the suite, else what the data set says of it."""
     return suite.mixture or next((n for n in dataset.notes if "mixture" in n), "")
@@ -109,15 +124,19 @@ def _jobs_of(
     spec: str,
     info: SystemInfo,
     tracks: list[Track],
+    others: dict[str, Track],
     device: str,
     mixture: str,
 ) -> list[Job]:
     """One job for each track, in the order of ``tracks``."""
     reader = load_system(spec, device=device) if info.from_files else None
     jobs = [_job(suite, track, label, spec, info) for track in tracks]
+    if info.needs_other_song:
+        jobs = [replace(job, other=others.get(job.track.name)) for job in jobs]
+    stamps = [input_stamp(job.track, reader, job.other) for job in jobs]
     return [
-        replace(job, input_stamp=planning_stamp(input_stamp(job.track, reader), job, mixture))
-        for job in jobs
+        replace(job, input_stamp=planning_stamp(stamp, job, mixture))
+        for job, stamp in zip(jobs, stamps, strict=True)
     ]
 
 
@@ -142,10 +161,22 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
 # -- systems --------------------------------------------------------------------------------
 
 
-def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, SystemInfo]]:
+ONE_SONG = "the data set has one song; the stems of another song need a second one"
+
+
+def _asked_for(suite: Suite, others: dict[str, Track]) -> tuple[str, ...]:
+    """The suite's systems, and the stems of another song where the data set has one."""
+    if not suite.yardsticks or not others or WRONG_SONG in suite.systems:
+        return suite.all_systems
+    return (*suite.all_systems, *({WRONG_SONG} & set(registry.names("system"))))
+
+
+def _systems(
+    suite: Suite, store: Store, device: str, others: dict[str, Track]
+) -> dict[str, tuple[str, SystemInfo]]:
     remembered = remembered_systems(store)
     found: dict[str, tuple[str, SystemInfo]] = {}
-    for text in suite.all_systems:
+    for text in _asked_for(suite, others):
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
@@ -154,6 +185,8 @@ def _systems(suite: Suite, store: Store, device: str) -> dict[str, tuple[str, Sy
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and Spec.parse(spec).name not in WHOLE_TEXT
         info = old[1] if old and known else _info(spec, device)
+        if info.needs_other_song and not others:
+            info = replace(info, unavailable=ONE_SONG)
         label = label_of(spec, info)
         if label in found:
             label = _distinct(label, spec, info, found)

@@ -83,8 +83,12 @@ def _cached_weights() -> list[Path]:
     ]
 
 
-def input_stamp(track: Track, estimates: FromTrack | None = None) -> str:
+def input_stamp(
+    track: Track, estimates: FromTrack | None = None, other: Track | None = None
+) -> str:
     """Changes when a file of the track changes, or one that the system ``estimates`` reads for it.
+
+    ``other``: another song that the system gets; its name and its files count.
 
     Raises
     ------
@@ -94,6 +98,8 @@ def input_stamp(track: Track, estimates: FromTrack | None = None) -> str:
     parts: list[Any] = [_stats([Path(p) for p in track.paths])]
     if estimates is not None:
         parts.append(estimates.stamp(track))
+    if other is not None:
+        parts.append([other.name, _stats([Path(p) for p in other.paths])])
     return digest(parts)
 
 
@@ -157,6 +163,7 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
     flags = (
         info.deterministic,
         info.needs_references,
+        info.needs_other_song,
         info.needs_accelerator,
         info.from_files,
     )

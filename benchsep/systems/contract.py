@@ -53,6 +53,8 @@ class SystemInfo:
     """The seed does not move the output: one draw is enough."""
     needs_references: bool = False
     """An oracle: ``separate`` also gets ``references``, the true stems."""
+    needs_other_song: bool = False
+    """A yardstick that also gets ``other``, the true stems of the next song of the data set."""
     needs_accelerator: bool = True
     """It computes on the device that the suite asks for; False: on the CPU, whatever that is."""
     from_files: bool = False

@@ -20,6 +20,7 @@ def estimate(
     seed: int,
     references: dict[str, Audio] | None = None,
     track: Track | None = None,
+    other: dict[str, Audio] | None = None,
 ) -> dict[str, Audio]:
     """The stems of :func:`estimate_or_error` that are usable.
 
@@ -28,7 +29,11 @@ def estimate(
     BenchsepError
         where not one stem is usable: the first one's error.
     """
-    return usable(estimate_or_error(system, mixture, seed=seed, references=references, track=track))
+    return usable(
+        estimate_or_error(
+            system, mixture, seed=seed, references=references, track=track, other=other
+        )
+    )
 
 
 def estimate_or_error(
@@ -38,12 +43,14 @@ def estimate_or_error(
     seed: int,
     references: dict[str, Audio] | None = None,
     track: Track | None = None,
+    other: dict[str, Audio] | None = None,
 ) -> dict[str, Audio | BenchsepError]:
     """The stems that a system estimates: each at the rate and the length of ``mixture``.
 
-    Oracles need ``references`` (the true stems), systems that read files need ``track``; a
-    separator gets neither. A system gets copies: what it does to its input in place changes
-    nothing for the systems after it. A stem that cannot be used is an error in place of its audio.
+    Oracles need ``references`` (the true stems), systems that read files need ``track``, and the
+    yardstick of another song ``other``, that song's true stems; a separator gets none of them. A
+    system gets copies: what it does to its input in place changes nothing for the systems after
+    it. A stem that cannot be used is an error in place of its audio.
 
     Raises
     ------
@@ -60,8 +67,12 @@ def estimate_or_error(
     elif info.needs_references:
         if references is None:
             raise UsageError(f"{info.label} is an oracle: it needs the true stems of the mixture")
-        own = {stem: copied(audio) for stem, audio in references.items()}
-        estimates = system.separate(copied(mixture), seed=seed, references=own)
+        given = {"references": {stem: copied(audio) for stem, audio in references.items()}}
+        if info.needs_other_song:
+            if other is None:
+                raise UsageError(f"{info.label} needs another song of a data set: use it in a run")
+            given["other"] = {stem: copied(audio) for stem, audio in other.items()}
+        estimates = system.separate(copied(mixture), seed=seed, **given)
     else:
         estimates = system.separate(copied(mixture), seed=seed)
     return checked_estimates(estimates, info, mixture)

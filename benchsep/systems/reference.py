@@ -11,3 +11,6 @@ REFERENCE_FAMILIES = ("mixture", "oracle")
 
 REFERENCE_SYSTEMS = ("mixture", "reference", "oracle-irm", "oracle-mwf")
 """The reference systems that a run includes unless ``yardsticks`` is off."""
+
+WRONG_SONG = "wrong-song"
+"""The stems of another song: included likewise where the data set has two songs or more."""

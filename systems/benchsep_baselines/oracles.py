@@ -8,6 +8,8 @@ mask         applied to the mixture, whose phase the estimate keeps
 
 - ``reference``   the true stem itself: for a metric without a reference the only way to know
   what a number is worth
+- ``wrong-song``  the true stem of the data set's next song: what a metric gives for any stem of the
+  kind
 - ``oracle-irm``  ideal ratio mask ``|S_i|^p / Σ_j |S_j|^p``
 - ``oracle-mwf``  multichannel Wiener filter: each stem a power spectrogram times a spatial
   covariance a frequency bin, both taken from the truth. After the MWF oracle of SiSEC 2018
@@ -17,6 +19,7 @@ mask         applied to the mixture, whose phase the estimate keeps
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -54,6 +57,47 @@ class Reference:
     ) -> dict[str, Audio]:
         """The references, unchanged."""
         return dict(references)
+
+
+class WrongSong:
+    """The true stem of another song, at the level of the right one."""
+
+    about: ClassVar[dict[str, str]] = {
+        "family": "oracle",
+        "licence": "none needed",
+        "what": "the true stem of the data set's next song, level-matched",
+    }
+
+    def __init__(self, *, device: str = "cpu") -> None:
+        self.info = replace(_oracle("wrong-song"), needs_other_song=True)
+
+    def separate(
+        self,
+        mixture: Audio,
+        *,
+        seed: int,
+        references: dict[str, Audio],
+        other: dict[str, Audio],
+    ) -> dict[str, Audio]:
+        """The stems of ``other``: cut or repeated to the length, scaled to the same RMS."""
+        _check(mixture, references, self.info.name)
+        return {
+            stem: _at_level_of(reference, other[stem].resampled(reference.rate))
+            for stem, reference in references.items()
+            if stem in other
+        }
+
+
+def _at_level_of(reference: Audio, other: Audio) -> Audio:
+    """``other`` with the channels, frames and RMS of ``reference``; silence stays silence."""
+    samples = other.to_channels(reference.channels).samples
+    repeats = -(-reference.frames // max(samples.shape[1], 1))
+    samples = np.tile(samples, (1, repeats))[:, : reference.frames]
+    wanted, found = (
+        np.sqrt(np.mean(np.square(s, dtype=np.float64))) for s in (reference.samples, samples)
+    )
+    gain = wanted / found if found else 0.0
+    return Audio((samples * gain).astype(np.float32), reference.rate)
 
 
 class IdealRatioMask:

@@ -57,7 +57,7 @@ def test_minis_saw_the_training_songs_without_the_validation_songs() -> None:
 
 
 def test_reference_systems_were_trained_on_nothing() -> None:
-    for name in ("mixture", "reference", "oracle-irm", "oracle-mwf"):
+    for name in ("mixture", "reference", "wrong-song", "oracle-irm", "oracle-mwf"):
         assert load_system(name).info.trained_on == ()
 
 

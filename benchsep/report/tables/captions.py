@@ -10,6 +10,7 @@ from benchsep.listeners.study import QUESTIONS
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
 from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
+from benchsep.systems.reference import WRONG_SONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,6 +97,15 @@ def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
     described = manifest.get("systems", {})
     reasons = {s: described.get(s, {}).get("info", {}).get("unavailable", "") for s in systems}
     return [f"{system}: {reason}." for system, reason in reasons.items() if reason]
+
+
+def wrong_song(systems: Sequence[str]) -> list[str]:
+    """What the row of another song is, where there is one."""
+    text = (
+        f"The {WRONG_SONG} row is the score of the true stem of the data set's next song at the "
+        "level of the right one: what a metric gives for any stem of the kind."
+    )
+    return [text] if WRONG_SONG in systems else []
 
 
 def contamination(seen: Seen, songs: int) -> list[str]:

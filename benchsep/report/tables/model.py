@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from benchsep.stats.aggregate import NO_SHARED_SONG
-from benchsep.systems.reference import REFERENCE_FAMILIES
+from benchsep.systems.reference import REFERENCE_FAMILIES, WRONG_SONG
 
 GROUPS = {
     "published": "Published elsewhere (not ranked)",
@@ -141,8 +141,10 @@ def is_reference(label: str) -> bool:
 
 
 def reference_rank(label: str, family: str) -> int:
-    """Order of the reference systems: the mixture, the true stems, then the oracles."""
-    return 0 if family == "mixture" else 1 if is_reference(label) else 2
+    """Order: the mixture, the stems of another song, the true stems, then the oracles."""
+    if family == "mixture":
+        return 0
+    return 1 if label == WRONG_SONG else 2 if is_reference(label) else 3
 
 
 def format_value(cell: Cell, column: Column) -> str:
