@@ -553,8 +553,8 @@ def test_a_codec_training_killed_anywhere_has_the_same_curves_and_best(
 
     def curve(name: str) -> list[list[str]]:
         rows = list(csv.reader((tmp_path / name / "train.csv").read_text().splitlines()))
-        clock = rows[0].index("cpu_seconds")
-        return [row[:clock] + row[clock + 1 :] for row in rows]
+        clocks = [rows[0].index(name) for name in ("cpu_seconds", "data_wait")]
+        return [[x for n, x in enumerate(row) if n not in clocks] for row in rows]
 
     def validations(name: str) -> list[dict[str, float]]:
         lines = (tmp_path / name / "valid.jsonl").read_text().splitlines()
