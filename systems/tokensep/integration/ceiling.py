@@ -4,6 +4,8 @@ Codecs
 ------
 mini      the codec of the shipped weights (or of ``checkpoint=FOLDER``), at its LM's level: the
           same system as ``tokensep:oracle-tokens``
+bands     a newer codec of the mini's size (docs/design/tokensep-codec.md) on which no LM is
+          trained yet: 25 Hz, 2 + 4 layers, 1.35 kbit/s
 hcodec    the published H-Codec-2.0, imported into ``hcodec-2`` in benchsep's cache folder
 dac, encodec, mimi   from the Hugging Face hub (:mod:`tokensep.codec.public`)
 a folder  a codec folder of tokensep, or a model of ``transformers`` of one of these three kinds
@@ -35,6 +37,14 @@ IMPORT = (
     "hf download QuarkAudio/H-Codec-2.0 --local-dir H && tokensep import-hcodec "
     "H/large_12.5hz_weights.pt H/large_12.5hz_config.yaml"
 )
+
+
+BANDS = Path(__file__).parents[1] / "weights" / "bands"
+BANDS_DATA = (
+    "MUSDB18 7-second edition, train split without the 14 validation songs; MDN multitracks; "
+    "vocadito; 8.6 h of free game music (weights/bands/README.md)"
+)
+BANDS_LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 
 
 class CodecCeiling:
@@ -80,15 +90,15 @@ def load_ceiling(codec: str, device: str, options: dict[str, str]) -> CodecCeili
     """
     if codec in PUBLISHED:
         return _public(_choice(codec, None, options), device)
-    folder = hcodec_folder() if codec == "hcodec" else Path(codec).expanduser()
+    folder = {"hcodec": hcodec_folder(), "bands": BANDS}.get(codec, Path(codec).expanduser())
     if kind := architecture(folder):
         return _public(_choice(kind, folder, options), device)
     if options:
         raise UsageError(f"tokensep: codec={codec} has no option {', '.join(sorted(options))}")
     if codec != "hcodec" and not folder.is_dir():
-        known = ", ".join(("mini", "hcodec", *PUBLISHED))
+        known = ", ".join(("mini", "bands", "hcodec", *PUBLISHED))
         raise UsageError(f"tokensep: codec={codec}; expected {known} or a folder")
-    return _hcodec(folder, device)
+    return _ours("bands" if codec == "bands" else "hcodec", folder, device)
 
 
 def hcodec_folder() -> Path:
@@ -165,9 +175,16 @@ def _coded(ceiling: Any, stem: Any, rate: int) -> Any:
     return ceiling(stem, rate)
 
 
-def _hcodec(folder: Path, device: str) -> CodecCeiling:
-    name = "hcodec"
+def _ours(name: str, folder: Path, device: str) -> CodecCeiling:
+    """A codec in the files of :class:`tokensep.codec.model.HCodec`."""
     info = _info(name, folder.name, 48_000, *_source(folder))
+    if folder == BANDS:
+        info = replace(
+            info,
+            licence=BANDS_LICENCE,
+            training_data=BANDS_DATA,
+            trained_on=("musdb18:train-less-validation", "mdn", "vocadito", "free-game-music"),
+        )
     if not (folder / "config.json").is_file():
         reason = f"no imported H-Codec-2.0: {IMPORT} {_as_typed(folder)}"
         return CodecCeiling(replace(info, unavailable=reason), None)
@@ -202,7 +219,7 @@ def _source(folder: Path) -> tuple[str, str]:
 
 def codecs() -> dict[str, str]:
     """Each codec with a name to why it is not here; empty if it is. Looks at the disk only."""
-    states = {"mini": ""}
+    states = {"mini": "", "bands": ""}
     for name in PUBLISHED:
         states[name] = present(Choice(name))
     folder = hcodec_folder()

@@ -133,7 +133,7 @@ def test_mini_is_the_systems_own_oracle() -> None:
         (f"codec=hcodec,bandwidth=3,{MODE}", "codec=hcodec has no option bandwidth"),
         (f"codec=dac,bandwidth=6,{MODE}", "dac has no option bandwidth"),
         (f"codec=dac,codebooks=many,{MODE}", "codebooks=many; expected a number"),
-        (f"codec=opus,{MODE}", "expected mini, hcodec, dac, encodec, mimi or a folder"),
+        (f"codec=opus,{MODE}", "expected mini, bands, hcodec, dac, encodec, mimi or a folder"),
         (f"codek=dac,{MODE}", "did you mean 'codec'"),
     ],
 )
@@ -146,3 +146,22 @@ def test_a_damaged_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="not a codec configuration"):
         load_system(f"tokensep:codec={tmp_path},{MODE}")
+
+
+def test_the_newer_codec_is_shipped_and_nearer_to_the_true_stems_than_the_minis():
+    """On the embedded clip, mean ViSQOL over the stems; and it declares what it saw."""
+    from benchsep.datasets.clip import ClipDataset
+    from benchsep.metrics.metric import References
+    from benchsep.metrics.visqol import Visqol
+
+    track = ClipDataset().tracks()[0].load()
+    means = {}
+    for name in ("mini", "bands"):
+        system = load_system(f"tokensep:codec={name},mode=oracle-tokens")
+        made = system.separate(track.mixture, seed=0, references=track.stems)
+        found = Visqol().score_track(References(track.stems), made, tuple(track.stems))
+        means[name] = np.mean([scores[""].value for scores in found.values()])
+    assert means["bands"] > means["mini"] + 0.05, means
+    info = load_system("tokensep:codec=bands,mode=oracle-tokens").info
+    assert info.label == "codec-bands@bands" and "game music" in info.training_data
+    assert "musdb18:train-less-validation" in info.trained_on
