@@ -41,7 +41,7 @@ def codec_loss(recomputing: bool):
     wave = 0.1 * torch.randn(2, 5 * codec.frame_hop)
     torch.manual_seed(1)
     out = codec(wave, quantise=False)
-    return codec, out.wave.square().mean() + out.semantic
+    return codec, out.output.square().mean() + out.semantic
 
 
 def gradients(model: nn.Module, loss: torch.Tensor):

@@ -47,6 +47,8 @@ BASS_BELOW = 48.0
 """MIDI key (C3) under which the median note of a bass lies."""
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
 """Environment in which LMMS runs without a display."""
+ATTEMPTS = 3
+"""Runs of LMMS before a stem is given up."""
 SILENT = 1e-4
 """RMS of a stem without sound (-80 dBFS)."""
 
@@ -153,13 +155,24 @@ class LmmsSongs:
         source.write_bytes(ElementTree.tostring(only(project, stem), encoding="utf-8"))
         options = ["-f", "wav", "-s", str(RATE), "-a"]
         command = [*self.command, "render", source.name, *options, "-o", target.name]
-        run_program(command, folder, **OFFSCREEN)
+        _run_again(command, folder)
         if not target.is_file():
             raise DataError(f"lmms wrote no sound for the {stem}")
         samples, rate = soundfile.read(str(target), dtype="float32", always_2d=True)
         if rate != RATE or samples.shape[1] != 2 or not np.isfinite(samples).all():
             raise DataError(f"lmms wrote {samples.shape[1]} channels at {rate} Hz, or NaN")
         return np.ascontiguousarray(samples.T)
+
+
+def _run_again(command: list[str], folder: Path) -> None:
+    """Run LMMS, again if it dies: it now and then crashes while it loads a sound project."""
+    for attempt in range(ATTEMPTS):
+        try:
+            run_program(command, folder, **OFFSCREEN)
+            return
+        except DataError:
+            if attempt + 1 == ATTEMPTS:
+                raise
 
 
 def find_projects(places: tuple[Path, ...]) -> list[Path]:

@@ -123,6 +123,24 @@ def test_a_stem_is_the_sound_of_its_tracks_alone(stand_in, tmp_path):
     assert drums == pytest.approx(bass, rel=0.01)
 
 
+def test_a_run_of_lmms_that_dies_is_repeated(tmp_path):
+    """A program that fails twice and then works; and one that never does."""
+    count = tmp_path / "count"
+    program = tmp_path / "lmms"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom pathlib import Path\n"
+        f"p = Path({str(count)!r})\nn = int(p.read_text() or 0) if p.exists() else 0\n"
+        "p.write_text(str(n + 1))\nsys.exit(n < int(sys.argv[1]))\n"
+    )
+    program.chmod(0o755)
+    lmms._run_again([str(program), "2"], tmp_path)
+    assert count.read_text() == "3"
+    count.unlink()
+    with pytest.raises(DataError, match="lmms failed"):
+        lmms._run_again([str(program), "9"], tmp_path)
+    assert count.read_text() == str(lmms.ATTEMPTS)
+
+
 def test_vocals_have_the_drawn_level_against_the_mixture():
     level = lmms.vocal_level(0.1, -6.0)
     vocals = 10 ** (level / 20)

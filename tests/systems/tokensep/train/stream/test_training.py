@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from tokensep.codec.model import HCodec
-from tokensep.config import CodecTrainConfig
+from tokensep.config import CodecTrainConfig, load
 from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.weights import load_lm
 from tokensep.train import codec as codec_training
+from tokensep.train import codec_command
 from tokensep.train.codec_sources import Options, codec_data
 from tokensep.train.lm import train_lm
 from tokensep.train.token_sources import Tokens
@@ -153,7 +154,7 @@ def test_a_codec_trains_on_shards_alone(audio, tmp_path, monkeypatch):
     config = settings_file(tmp_path)
     common = {"config": config, "musdb": None, "shards": [audio], "valid_shards": [audio]}
     whole = Options(work=tmp_path / "w", out=tmp_path / "codec", **common)
-    scores = codec_training.main(whole)
+    scores = codec_command.main(whole)
     assert np.isfinite(scores["mel"]) and scores["step"] == 4
     assert HCodec.from_checkpoint(tmp_path / "codec").rate == 44_100
     assert [p.name for p in tmp_path.glob("w/audio*")] == [], "no song is decoded into a store"
@@ -176,7 +177,7 @@ def test_a_killed_codec_training_continues_on_the_same_curve(audio, tmp_path, mo
 
 def parts_of(options):
     torch.manual_seed(0)
-    config = codec_training.load(codec_training.CodecSettings, options.config)
+    config = load(codec_training.CodecSettings, options.config)
     train = config.codec_train.model_copy(update=options.changes())
     codec = HCodec(config.codec)
     return (
