@@ -67,7 +67,7 @@ def agreement(
     Parameters
     ----------
     ratings
-        From :func:`benchsep.listeners.ratings.read_ratings`, with or without ``attach_metrics``.
+        Clips of a :class:`benchsep.listeners.study.Study`, with or without ``attach_metrics``.
     metrics
         Columns to judge; ``None`` takes every numeric column whose direction is known.
     directions

@@ -25,7 +25,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchsep._util.yamlfile import read_yaml
 from benchsep.errors import UsageError
-from benchsep.listeners.ratings import NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +33,10 @@ QUESTIONS = ("quality", "interference")
 """The two questions that listening tests of separated stems ask."""
 KEYS = ("question", "song", "stem", "system", "family", "rater")
 ROLES: dict[str, tuple[str, ...]] = {
-    **NAMES,
+    "song": ("file_id", "song", "track"),
+    "system": ("model_name", "system"),
+    "family": ("model_type", "family"),
+    "rating": ("DMOS", "rating", "score"),
     "stem": ("stem",),
     "rater": ("rater", "subject", "listener", "session_uuid"),
     "question": ("question",),
@@ -87,7 +89,7 @@ class StudyFile(BaseModel):
     questions: dict[str, str] = Field(default_factory=dict)
     """Name in the CSV to the question's name here."""
     stem: str = "vocals"
-    """For a CSV without such a column."""
+    """For a CSV without such a column; empty: not known."""
     families: dict[str, str] = Field(default_factory=dict)
     """System, or a pattern such as ``*``, to its family; a name counts before patterns."""
     audio: AudioFiles | None = None
@@ -116,8 +118,9 @@ class Study:
     def clips(self, question: str) -> pd.DataFrame:
         """A row per clip of one question: listeners averaged, and the columns of metrics."""
         rows = self.ratings(question)
-        keys = ["song", "stem", "system", "family"]
-        numbers = [c for c in rows.select_dtypes("number").columns if c not in keys]
+        named = bool(rows["stem"].any())  # a bare CSV may not say which stem it is about
+        keys = ["song", *(["stem"] if named else []), "system", "family"]
+        numbers = [c for c in rows.select_dtypes("number").columns if c not in KEYS]
         grouped: pd.DataFrame = rows.groupby(keys, sort=True)[numbers].mean()
         return grouped.reset_index()
 
@@ -174,7 +177,7 @@ def _file(source: str, data: str | Path | None) -> tuple[StudyFile, Path]:
     path = Path(source)
     if path.suffix in {".yaml", ".yml"}:
         return _described(path, ratings), folder or path.parent
-    return StudyFile(name=path.stem, ratings=path.name), path.parent
+    return StudyFile(name=path.stem, ratings=path.name, stem=""), path.parent
 
 
 def _described(path: Path, changes: dict[str, str]) -> StudyFile:

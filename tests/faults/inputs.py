@@ -339,11 +339,12 @@ def read_ratings(path: Path) -> object:
     from benchsep.errors import UsageError
     from benchsep.listeners import mushra
     from benchsep.listeners.agreement import agreement, rating_differences
-    from benchsep.listeners.ratings import read_ratings as read
+    from benchsep.listeners.study import read_study
 
     with contextlib.suppress(UsageError):
         mushra.screen(mushra.read_ratings(path))
-    table = read(path)
+    study = read_study(path)
+    table = study.clips(study.questions[0])
     found = agreement(table, resamples=99)
     return found, rating_differences(table)
 

@@ -163,3 +163,18 @@ def test_metrics_are_computed_from_the_sounds(described, tmp_path):
         scored(study, ("sisdr",))
     with pytest.raises(UsageError, match="does not say where its sounds are"):
         scored(read_study(described()), ("sisdr",))
+
+
+def test_ratings_that_name_no_stem_are_matched_with_the_run_s_only_one(tmp_path):
+    from benchsep.listeners.ratings import attach_metrics
+
+    path = tmp_path / "r.csv"
+    path.write_text("song,system,family,rating\ns0,d1,discriminative,4\ns0,g1,generative,2\n")
+    clips = read_study(path).clips("quality")
+    frame = pd.DataFrame(
+        {"system": ["d1", "g1"], "track": "s0", "stem": "drums", "metric": "visqol", "draw": 0,
+         "value": [4.0, 1.0], "status": "ok", "edition": "hq"}
+    )  # fmt: skip
+    assert attach_metrics(clips, frame)["visqol"].tolist() == [4.0, 1.0]
+    with pytest.raises(UsageError, match="the ratings have no stem"):
+        attach_metrics(clips, pd.concat([frame, frame.assign(stem="bass")]))

@@ -22,10 +22,17 @@ from benchsep.listeners.badges import (
     warning,
     write_badges,
 )
-from benchsep.listeners.ratings import attach_metrics, read_ratings
+from benchsep.listeners.ratings import attach_metrics
 from benchsep.listeners.scopes import SCOPES
+from benchsep.listeners.study import read_study
 from benchsep.listeners.verdicts import verdict
 from benchsep.metrics.catalog import columns_by_alias, traits_of
+
+
+def read_ratings(path, **options) -> pd.DataFrame:
+    """The clips of a bare CSV."""
+    return read_study(path, **options).clips("quality")
+
 
 FAMILY = {"d1": "discriminative", "d2": "discriminative", "g1": "generative", "g2": "generative"}
 

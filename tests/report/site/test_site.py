@@ -15,7 +15,7 @@ import pytest
 
 from benchsep.audio import STEMS, Audio
 from benchsep.listeners import mushra
-from benchsep.listeners.ratings import read_ratings
+from benchsep.listeners.study import read_study
 from benchsep.report.excerpts import Song
 from benchsep.report.run import RunData
 from benchsep.report.site.build import write_site
@@ -323,7 +323,7 @@ def test_a_mushra_round_trip_is_read_by_validity(page: Any, tmp_path: Path) -> N
     assert len(ratings) == 2 * 5 and set(ratings["song"]) == set(TRACKS[:2])
     kept, out = mushra.screen(ratings)
     assert out == [] and len(kept) == len(ratings)
-    clips = read_ratings(path)
+    clips = read_study(path).clips("quality")
     assert {"tokensep@mini", "htdemucs@mini"} <= set(clips["system"])
 
 
