@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
 from benchsep.errors import BenchsepError
 from benchsep.registry import GROUPS
@@ -74,12 +75,11 @@ def _cached_weights() -> list[Path]:
     environment = os.environ.get
     torch_home = Path(environment("TORCH_HOME") or home / "torch")
     hub = Path(environment("HF_HOME") or home / "huggingface") / "hub"
-    ours = Path(environment("BENCHSEP_CACHE") or home / "benchsep")
     hub = Path(environment("HF_HUB_CACHE") or hub)
     return [
         *(torch_home / "hub" / "checkpoints").glob("*"),
         *hub.glob("models--*/snapshots/*/*"),
-        *ours.rglob("*"),
+        *cache_folder().rglob("*"),
     ]
 
 

@@ -19,6 +19,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchsep._util.cache import cache_folder
 from benchsep._util.notify import notify
 from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError
@@ -65,10 +66,7 @@ def combined_sha256(paths: list[Path]) -> str:
 
 def user_folder() -> Path:
     """Where a user puts published weights that benchsep does not download itself."""
-    root = os.environ.get("BENCHSEP_CACHE") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "benchsep"
-    )
-    return Path(root) / "checkpoints"
+    return cache_folder() / "checkpoints"
 
 
 def bundled_path(name: str) -> Path:

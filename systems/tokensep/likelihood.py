@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchsep.audio import Audio
+from tokensep.decode.render import TokenSource
 from tokensep.dsp.stereo import SILENT, rms
 from tokensep.errors import AudioError
 from tokensep.lm.losses import token_nll
@@ -67,9 +68,6 @@ def _window_nll(model: TokenSep, waves: Tensor) -> Tensor:
     """``[1 + S, T]``, mixture first → ``[S, K]``, float64."""
     codec, lm = model.codec, model.lm
     codes = codec.encode(waves[1:]).stack()[None]  # [1, S, K, F]
-    latents = None
-    if lm.config.encoder.kind == "conformer" and lm.config.encoder.codec_latents:
-        latents = codec.latents(codec.encode(waves[:1]))
-    cond = lm.condition(waves[:1], latents)
-    logits, grid = lm(codes, cond)
+    source = TokenSource(lm, codec, lm.config.inference, codebooks=None)
+    logits, grid = lm(codes, source.condition(waves[:1]))
     return token_nll(logits, grid)[0].double().cpu()

@@ -18,13 +18,13 @@ default a codec uses all that it has. A codec that cannot be loaded here still g
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.cache import cache_folder
 from benchsep._util.tensors import file_sha256
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import Unavailable, UsageError
@@ -103,10 +103,7 @@ def load_ceiling(codec: str, device: str, options: dict[str, str]) -> CodecCeili
 
 def hcodec_folder() -> Path:
     """Where ``codec=hcodec`` looks for the imported weights."""
-    root = os.environ.get("BENCHSEP_CACHE") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "benchsep"
-    )
-    return Path(root) / "hcodec-2"
+    return cache_folder() / "hcodec-2"
 
 
 def _as_typed(folder: Path) -> str:

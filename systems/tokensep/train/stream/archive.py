@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tokensep.errors import DataError
 from tokensep.train.pseudo_labels.reading import split_name
-from tokensep.train.stream.remote import ShardCache, cache_folder
+from tokensep.train.stream.remote import ShardCache, shard_cache
 
 
 class Archive:
@@ -152,7 +152,7 @@ class Archives:
     def __init__(self, paths: Sequence[Path | str], limit: int) -> None:
         self.paths, self.limit = paths, limit
         # processes of one machine are a little apart in the stream
-        self._cache = ShardCache(cache_folder(), 2 * limit)
+        self._cache = ShardCache(shard_cache(), 2 * limit)
         self._open: OrderedDict[int, Archive] = OrderedDict()
 
     def __getitem__(self, shard: int) -> Archive:

@@ -21,6 +21,7 @@ import shutil
 from pathlib import Path
 
 from benchsep._util.atomic import replacing
+from benchsep._util.cache import cache_folder
 from benchsep.errors import StoreError
 from tokensep.errors import DataError, Unavailable
 
@@ -43,12 +44,9 @@ def address_of(folder: str, name: str) -> str:
     return folder.replace("{}", name) if "{}" in folder else f"{folder.rstrip('/')}/{name}"
 
 
-def cache_folder() -> Path:
+def shard_cache() -> Path:
     """Where shards are kept: below ``BENCHSEP_CACHE``, else below the user's cache."""
-    root = os.environ.get("BENCHSEP_CACHE") or Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "benchsep"
-    )
-    return Path(root) / "shards"
+    return cache_folder() / "shards"
 
 
 def fetch(address: str, target: Path) -> None:
@@ -85,7 +83,7 @@ def read_text(folder: str, name: str) -> str:
         It cannot be fetched, or is no text.
     """
     address = address_of(folder, name)
-    target = _target(cache_folder(), address, f"-{os.getpid()}.json")
+    target = _target(shard_cache(), address, f"-{os.getpid()}.json")
     fetch(address, target)
     try:
         return target.read_text(encoding="utf-8")
