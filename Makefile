@@ -82,7 +82,7 @@ rehearsal: $(STAMP) ## a large training of tokensep in small, minutes: labels, t
 	test -n "$(RECORDINGS)" || $(BIN)/python -m benchmarks.rehearsal_recordings $(REHEARSAL)/recordings
 	BIN=$(BIN)/ docs/rehearsal.sh $(or $(RECORDINGS),$(REHEARSAL)/recordings) $(REHEARSAL)
 
-readme: demo ## publish the demo's report in reports/demo/ and its first tables in README.md
+readme: demo ## publish the report of the demo in reports/demo/, docs/results.md and README.md
 	$(BIN)/python -m benchmarks.publish runs/demo-report reports/demo --readme
 
 wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13

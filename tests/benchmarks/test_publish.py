@@ -1,4 +1,4 @@
-"""What is kept of a report in the repository is small, and the README shows its first tables."""
+"""What is kept of a report is small; docs/results.md and README.md show its first tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.publish import END, SHOWN, START, publish, with_tables
+from benchmarks.publish import ROWS, SHOWN, between_marks, first_tables, publish, some_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,17 +36,27 @@ def test_tables_are_copied_and_pictures_shrunk(tmp_path):
         assert (out / name).stat().st_size < 150_000
 
 
-def test_the_readme_shows_the_first_tables_of_the_demos_report():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("page", "name", "shown"),
+    [("docs/results.md", "demo table", first_tables), ("README.md", "demo rows", some_rows)],
+)
+def test_the_pages_show_the_first_tables_of_the_demos_report(page, name, shown):
+    text = (ROOT / page).read_text(encoding="utf-8")
     tables = (ROOT / "reports" / "demo" / "tables.md").read_text(encoding="utf-8")
-    assert with_tables(readme, tables) == readme
-    shown = readme.partition(START)[2].partition(END)[0]
-    assert shown.count("### ") == SHOWN
+    assert between_marks(text, name, shown(tables)) == text
 
 
-def test_a_readme_without_its_marks_is_an_error():
+def test_results_hold_two_tables_and_the_readme_one_of_five_rows():
+    tables = (ROOT / "reports" / "demo" / "tables.md").read_text(encoding="utf-8")
+    assert first_tables(tables).count("### ") == SHOWN
+    rows = some_rows(tables).splitlines()
+    assert [row.split()[1].partition("@")[0] for row in rows[2:]] == list(ROWS)
+    assert "**" not in some_rows(tables)
+
+
+def test_a_page_without_its_marks_is_an_error():
     with pytest.raises(SystemExit, match="demo table"):
-        with_tables("# benchsep\n", "### a table\n")
+        between_marks("# benchsep\n", "demo table", "### a table\n")
 
 
 def test_reports_hold_small_files_only():
