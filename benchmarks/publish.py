@@ -63,7 +63,7 @@ def publish(report: Path, out: Path) -> None:
 
 
 def between_marks(text: str, name: str, inserted: str) -> str:
-    """``text`` with ``inserted`` between the two marks of ``name``. Raises SystemExit without them."""
+    """``text`` with ``inserted`` between the marks of ``name``. Raises SystemExit without them."""
     start, end = f"<!-- {name}: written by `make readme`", f"<!-- end of {name} -->\n"
     head, found, rest = text.partition(start)
     rest_of_line, _, rest = rest.partition("\n")
@@ -79,7 +79,7 @@ def first_tables(tables: str) -> str:
 
 
 def some_rows(tables: str) -> str:
-    """A Markdown table of the systems ``ROWS``, from the first table of ``tables.md``, without bold."""
+    """The systems ``ROWS`` of the first table of ``tables.md``, in Markdown, without bold."""
     lines = [line for line in tables.split("\n### ")[0].splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")][:COLUMNS] for line in lines]
     by_name = {row[0].partition("@")[0]: row for row in rows[2:]}
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("report", type=Path, help="folder that benchsep wrote")
     parser.add_argument("out", type=Path, help="folder below reports/")
-    parser.add_argument("--readme", action="store_true", help="write docs/results.md and README.md too")
+    parser.add_argument("--readme", action="store_true", help="docs/results.md and README.md too")
     options = parser.parse_args()
     if not options.report.is_dir():
         raise SystemExit(f"{options.report}: no such folder; write the report first")
