@@ -12,7 +12,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme rehearsal wheels clean
+.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme rehearsal wheels release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ $(STAMP): $(BASE)
 	@touch $@
 
 demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write runs/demo-report/
-	$(BIN)/benchsep run configs/demo.yaml -o runs/demo
+	$(BIN)/benchsep run demo -o runs/demo
 	$(BIN)/benchsep report runs/demo -o runs/demo-report
 	$(BIN)/benchsep show runs/demo --format md
 
@@ -85,14 +85,18 @@ rehearsal: $(STAMP) ## a large training of tokensep in small, minutes: labels, t
 readme: demo ## publish the report of the demo in reports/demo/, docs/results.md and README.md
 	$(BIN)/python -m benchmarks.publish runs/demo-report reports/demo --readme
 
-wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12 and 3.13
+wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.12, 3.13 and 3.14
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
-	for v in 3.12 3.13; do \
+	for v in 3.12 3.13 3.14; do \
 	  $(BIN)/python -m pip install -q --dry-run --ignore-installed --only-binary :all: \
 	    --python-version $$v --implementation cp --platform manylinux_2_28_x86_64 \
 	    --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
 	    --target dist/none dist/benchsep-*.whl && echo "Python $$v: every dependency has a wheel"; \
 	done
+
+release: $(STAMP) ## build wheel and sdist, check them, install each in an empty environment, run the demo from both
+	$(BIN)/python -m pip install -q build twine
+	$(BIN)/python .ci/release.py
 
 clean: ## remove runs and the virtual environment
 	rm -rf runs $(VENV)

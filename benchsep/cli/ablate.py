@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    configs: Annotated[list[Path], typer.Argument(help="e.g. configs/ablations/encoder.yaml")],
+    configs: Annotated[
+        list[Path], typer.Argument(help="a YAML file, or a name such as encoder, decoding, draws")
+    ],
     root: Annotated[
         Path | None, typer.Option(help="folder of the data set, with train/ and test/")
     ] = None,
@@ -42,8 +44,9 @@ def ablate(
 ) -> None:
     """Train what a grid varies, run it on the same tracks, compare; run again to continue."""
     from benchsep.ablation import grid
+    from benchsep.runner.suites import find_ablation
 
-    ablations = {path: grid.load(path) for path in configs}
+    ablations = {path: grid.load(path) for path in map(find_ablation, configs)}
     if dry_run:
         _print_plan(list(ablations.values()), root, work, format)
         return

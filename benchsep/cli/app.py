@@ -26,6 +26,7 @@ COMMANDS = {
     "separate": files.separate,
     "score": files.score,
     "list": info.list_registered,
+    "suites": info.suites,
     "doctor": info.doctor,
     "baseline": gate.baseline,
     "check": gate.check,

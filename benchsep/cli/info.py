@@ -22,6 +22,26 @@ from benchsep.cli.options import Format
 from benchsep.cli.output import print_rows
 from benchsep.errors import BenchsepError, UsageError
 
+# -- suites --------------------------------------------------------------------------------------
+
+
+def suites(
+    name: Annotated[str | None, typer.Argument(help="print this suite, to copy and change")] = None,
+    format: Format = "terminal",
+) -> None:
+    """List the suites that ship with benchsep, or print one: benchsep suites demo > mine.yaml."""
+    from benchsep.runner.suites import describe, shipped_suites
+
+    shipped = shipped_suites()
+    if name is None:
+        rows = [(key, describe(path)) for key, path in shipped.items()]
+        print_rows(("suite", "what"), rows, format, rule=False)
+    elif name in shipped:
+        print(shipped[name].read_text(encoding="utf-8"), end="")
+    else:
+        raise UsageError(f"no suite {name!r}{did_you_mean(name, list(shipped))}")
+
+
 # -- list ----------------------------------------------------------------------------------------
 
 

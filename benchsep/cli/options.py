@@ -20,6 +20,7 @@ from benchsep._util.suggest import did_you_mean
 from benchsep._util.text_table import ALIASES, FORMATS
 from benchsep.errors import UsageError
 from benchsep.runner.suite import Suite, load_suite, split_specs
+from benchsep.runner.suites import find_suite
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -140,7 +141,10 @@ SHORT = {"jobs": "-j"}
 REPEATED = ("tracks",)
 """Fields whose values may hold commas: the option is given once for each value."""
 
-SuiteFile = Annotated[Path | None, typer.Argument(help="a suite in YAML", metavar="[SUITE]")]
+SuiteFile = Annotated[
+    Path | None,
+    typer.Argument(help="a suite: a YAML file, or a name of `benchsep suites`", metavar="[SUITE]"),
+]
 OutFolder = Annotated[
     Path | None,
     typer.Option("-o", "--out", help="run folder; otherwise runs/NAME of the suite's file"),
@@ -164,8 +168,9 @@ def suite_options(*, without: Iterable[str] = ()) -> Callable[[Callable[..., Non
         @functools.wraps(command)
         def called(suite: Path | None, out: Path | None, **options: Any) -> None:
             given = {name: _value(name, options.pop(name)) for name in names}
-            resolved = load_suite(suite, **given)
-            command(suite=resolved, out=out or run_folder(suite), **options)
+            file = find_suite(suite) if suite else None
+            resolved = load_suite(file, **given)
+            command(suite=resolved, out=out or run_folder(file), **options)
 
         _set_parameters(called, command, names)
         return called

@@ -35,6 +35,7 @@ CALLS = {
     "separate": "separate SONG/bass.wav --system mixture -o OUT",
     "score": "score SONG OTHER --metrics usdr",
     "list": "list datasets",
+    "suites": "suites",
     "doctor": "doctor",
     "baseline": "baseline RUN -o OUT/baseline.json",
     "check": "check RUN --baseline BASELINE",
