@@ -115,8 +115,8 @@ def info(
 def _configs(name: str) -> tuple[Any, Any]:
     """Separator and codec configurations of a preset, a folder, or a file.
 
-    ``hcodec-2`` is the published codec under the paper's LM. A folder may hold a codec alone: then
-    there is no separator.
+    ``hcodec-2`` is the published codec under the paper's LM. A folder may hold a codec alone, or an
+    LM alone as ``train lm`` exports it: the other is None then.
     """
     from tokensep import config as configs
     from tokensep.lm.config import PRESETS, TokenSepConfig
@@ -126,12 +126,12 @@ def _configs(name: str) -> tuple[Any, Any]:
         return PRESETS.get(name, PRESETS["paper"]), configs.PRESETS.get(name)
     path = Path(name)
     if path.is_dir():
-        codec = json.loads((path / "config.json").read_text())["codec"]
-        lm = path / CONFIG
-        return (
-            configs.load(TokenSepConfig, lm) if lm.is_file() else None,
-            configs.load(configs.CodecConfig, codec),
-        )
+        lm, codec = path / CONFIG, path / "config.json"
+        separator = configs.load(TokenSepConfig, lm) if lm.is_file() else None
+        if separator is not None and not codec.is_file():
+            return separator, None
+        data = json.loads(codec.read_text())["codec"]
+        return separator, configs.load(configs.CodecConfig, data)
     if not path.is_file():
         known = ", ".join(sorted({*PRESETS, *configs.PRESETS}))
         raise ConfigError(f"{name!r}: expected one of {known}, a folder or a file")

@@ -10,16 +10,19 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
 refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals:blend+drums:blend``
-every other field of :class:`tokensep.lm.config.InferenceConfig` (``render``, ``refine``,
-``draws``, ``step`` …) and of its :class:`~tokensep.lm.config.SamplingConfig` (``temperature``,
-``top_k``, ``top_p``, ``cfg``, ``sampled_layers``; ``none`` switches a filter off); default: the
-checkpoint's own
+render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
+              paper has it (without ``refine``, unless that is given too); ``mean`` and
+              ``consensus`` decode an estimate of the latents instead
+every other field of :class:`tokensep.lm.config.InferenceConfig` (``draws``, ``step`` …) and of its
+:class:`~tokensep.lm.config.SamplingConfig` (``temperature``, ``top_k``, ``top_p``, ``cfg``,
+``sampled_layers``; ``none`` switches a filter off); default: the checkpoint's own
 
 The name tells variants apart that must not share a row. ``tokensep`` is refined as the checkpoint
 says (the shipped one: vocals and drums are blended with the mixture, bass and other are as they
 were generated); others are ``tokensep-unrefined``, ``tokensep+mask``, ``tokensep+blend``,
 ``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
-``tokensep-one-pass``, ``tokensep-oracle-tokens``, ``tokensep-oracle-context``.
+``tokensep-one-pass``, ``tokensep-tokens`` (``render=tokens``), ``tokensep-oracle-tokens``,
+``tokensep-oracle-context``.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ INFERENCE_OPTIONS = tuple(name for name in InferenceConfig.model_fields if name 
 SAMPLING_OPTIONS = tuple(SamplingConfig.model_fields)
 OPTIONS_IN_NAME = ("checkpoint", "mode", "refine", "codec")
 """Options that the name or the checkpoint of a system shows; see ``SystemInfo``."""
+NAMED_RENDERINGS = ("tokens",)
+"""Renderings that the name of a system shows, where they are not the checkpoint's own."""
 MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
@@ -122,6 +127,8 @@ def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConf
     from pydantic import ValidationError
 
     data = config.inference.model_dump()
+    if options.get("render") == "tokens":
+        data["refine"] = "none"  # the decoder alone
     for name, text in options.items():
         if not text:
             continue
@@ -146,15 +153,22 @@ def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _name(options: InferenceConfig, config: TokenSepConfig) -> str:
-    """``tokensep`` with the checkpoint's own refinement; any other one is in the name."""
+    """``tokensep`` with the checkpoint's own rendering and refinement; others are in the name."""
     name = "tokensep"
     if options.decoding != "sequential":
         name += f"-{options.decoding}"
-    if options.refine_of(config.stems) == config.inference.refine_of(config.stems):
+    own: tuple[str, ...] = config.inference.refine_of(config.stems)
+    if _names_rendering(options, config):
+        name, own = f"{name}-{options.render}", tuple("none" for _ in config.stems)
+    if options.refine_of(config.stems) == own:
         return name
     if isinstance(options.refine, dict):
         return "+".join([name, *(f"{stem}-{how}" for stem, how in options.refine.items())])
     return f"{name}-unrefined" if options.refine == "none" else f"{name}+{options.refine}"
+
+
+def _names_rendering(options: InferenceConfig, config: TokenSepConfig) -> bool:
+    return options.render in NAMED_RENDERINGS and options.render != config.inference.render
 
 
 class TokenSepSystem:
@@ -176,7 +190,9 @@ class TokenSepSystem:
             and options.draws == 1
             and model.device.type == "cpu",
             options=_flat(options),
-            options_in_name=OPTIONS_IN_NAME,
+            options_in_name=(*OPTIONS_IN_NAME, "render")
+            if _names_rendering(options, model.config)
+            else OPTIONS_IN_NAME,
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:

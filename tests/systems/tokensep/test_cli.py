@@ -255,3 +255,12 @@ def test_info_knows_the_published_configuration():
     facts = json.loads(runner.invoke(cli.app, ["info", "--config", "hcodec-2", "--json"]).stdout)
     assert facts["codec_parameters"]["decoder"] == 615_623_042
     assert facts["bits_per_second_per_stem"] == 4000
+
+
+def test_an_exported_lm_alone_is_a_configuration(tmp_path):
+    """``train lm --init FINAL``: the folder ``final`` of a training holds no codec."""
+    from tokensep.lm.weights import save_lm
+
+    save_lm(tmp_path, TokenLM(tiny_config()))
+    separator, codec = cli._lm_configs(str(tmp_path))
+    assert separator == tiny_config() and codec is None

@@ -93,6 +93,25 @@ def test_the_shipped_checkpoint_refines_vocals_and_drums():
     assert same.info.name == "tokensep"
 
 
+def test_drawn_tokens_are_decoded_alone_under_a_name_of_their_own():
+    """The paper's own output: no estimate of latents, no refinement, and a row that says so."""
+    system = plugin.load(render="tokens")
+    assert system.info.label == "tokensep-tokens@mini" and system.info.family == "generative"
+    assert system.info.options["refine"] == "none" and "render" in system.info.options_in_name
+    assert plugin.load(render="tokens", refine="blend").info.name == "tokensep-tokens+blend"
+    other = plugin.load(render="mean").info
+    assert other.name == "tokensep" and "render" not in other.options_in_name
+
+
+def test_drawn_tokens_are_what_the_codec_decodes(small):
+    """Each stem is the codec's decoding of whole numbers: entries of its codebooks."""
+    decoded = []
+    decode = small.codec.decode
+    small.codec.decode = lambda codes: decoded.append(codes) or decode(codes)
+    plugin.load(render="tokens", draws="1").separate(song(), seed=0)
+    assert decoded and not decoded[0].semantic.is_floating_point()
+
+
 def test_stems_are_refined_one_by_one(small):
     """A refined stem is as if all were; the others are as if none was."""
     systems = {how: plugin.load(refine=how) for how in ("none", "mask", "blend")}
