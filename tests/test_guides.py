@@ -1,4 +1,4 @@
-"""The examples in CONTRIBUTING.md work as they are printed."""
+"""The examples of the guides work as they are printed."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,14 @@ from benchsep import registry
 from benchsep.metrics.catalog import traits_of_columns
 from tests.helpers.harness import CHECKS, Bench
 
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+GUIDES = Path(__file__).parents[1] / "docs" / "guides"
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(GUIDES.glob("add-*.md")))
 
 
 def example(file: str) -> dict[str, Any]:
     """The names that the Python block under the file's name defines."""
     match = re.search(rf"`{re.escape(file)}`:\n```python\n(.*?)```", TEXT, re.DOTALL)
-    assert match, f"CONTRIBUTING.md shows no {file}"
+    assert match, f"no guide shows {file}"
     names: dict[str, Any] = {"__name__": "example"}
     exec(match[1], names)
     return names
