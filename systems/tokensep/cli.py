@@ -63,12 +63,16 @@ def separate(
     from benchsep._util.device import torch_device
     from benchsep.audio import read_audio
     from tokensep import songs as files
+    from tokensep.lm.config import UNREFINED
     from tokensep.separator import TokenSep
 
     folders = files.folders(songs, out, overwrite=overwrite)
     torch_device(device)
     model = TokenSep.from_checkpoint(checkpoint, device)
-    options = _override(model.config.inference, option or [])
+    base, given = model.config.inference, option or []
+    if any(text == f"render={how}" for text in given for how in UNREFINED):
+        base = base.model_copy(update={"refine": "none"})
+    options = _override(base, given)
     options.refine_of(model.config.stems)  # names only stems that there are
     with files.bar(len(songs)) as begin:
         for song, folder in zip(songs, folders, strict=True):
@@ -351,6 +355,33 @@ def train_lm(
         valid_tokens=[place(text) for text in valid_tokens or []],
     )
     _print_once(lm.main(options))
+
+
+@train_app.command("guided")
+def train_guided(
+    musdb: Annotated[
+        list[Path],
+        typer.Option(
+            "--musdb",
+            "--data",
+            help="MUSDB train folder (HQ or stem.mp4), or of synth; any number.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    checkpoint: Annotated[
+        str, typer.Option(help="LM and codec that it is for: 'mini' or a folder.")
+    ] = "mini",
+    option: Annotated[
+        list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
+    ] = None,
+) -> None:
+    """Train the decoder that hears the mixture (render=guided) for an LM and its codec."""
+    from tokensep.separator import checkpoint_folder
+    from tokensep.train import guided
+
+    train = _override(guided.GuidedTrainConfig(), option or [])
+    options = guided.Options(checkpoint_folder(checkpoint), out, train, musdb)
+    _print_once(guided.main(options))
 
 
 @app.command()

@@ -11,7 +11,7 @@ windows   of the length the LM was trained on (:mod:`tokensep.decode.render`)
 Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
 read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
 song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them,
-``refine="blend"`` always pans.
+``refine="blend"`` always pans. ``render="guided"`` lays factors on every channel.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from benchsep._util.tensors import file_sha256
 from benchsep.audio import Audio
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.ceiling import Ceiling
+from tokensep.decode.guide import WEIGHTS as GUIDE_WEIGHTS
+from tokensep.decode.guide import Guide, load_guide
 from tokensep.decode.render import Renderer, TokenSource
 from tokensep.dsp.stereo import SILENT, Stereo, rms
 from tokensep.errors import AudioError, CheckpointError, ConfigError
@@ -62,6 +64,7 @@ class TokenSep:
     lm : conditioner and language model.
     codec : a :class:`tokensep.codec.interface.Codec`, frozen.
     provenance : name and hash of the weights.
+    folder : where they lie, and the weights of the guided decoder, if there are any.
 
     Raises
     ------
@@ -69,7 +72,13 @@ class TokenSep:
         the LM was made for another codec.
     """
 
-    def __init__(self, lm: TokenLM, codec: Any, provenance: Provenance | None = None) -> None:
+    def __init__(
+        self,
+        lm: TokenLM,
+        codec: Any,
+        provenance: Provenance | None = None,
+        folder: Path | None = None,
+    ) -> None:
         for field in CODEC_FACTS:
             expected, found = getattr(lm.config, field), getattr(codec, field)
             if expected != found:
@@ -80,6 +89,8 @@ class TokenSep:
         self.lm, self.codec, self.config = lm.eval(), codec, lm.config
         self.provenance = provenance or Provenance("unnamed", "")
         self._codebooks: Tensor | None = None
+        self._folder = folder
+        self._guide: Guide | None = None
 
     @classmethod
     def from_checkpoint(cls, source: str | Path = "mini", device: str = "cpu") -> TokenSep:
@@ -93,9 +104,7 @@ class TokenSep:
         from tokensep.codec.model import HCodec
         from tokensep.lm.weights import WEIGHTS, load_lm
 
-        folder = Path(source)
-        if str(source) == "mini":
-            folder = Path(__file__).parent / "weights" / "mini"
+        folder = checkpoint_folder(source)
         if not folder.is_dir():
             raise CheckpointError(
                 f"{source}: no such folder; expected 'mini' or a folder with codec.safetensors, "
@@ -106,7 +115,7 @@ class TokenSep:
             lm.encoder.attach(codec.teacher)
         name = "mini" if str(source) == "mini" else folder.name
         provenance = Provenance(name, file_sha256(folder / WEIGHTS))
-        return cls(lm.to(device), codec.to(device), provenance)
+        return cls(lm.to(device), codec.to(device), provenance, folder)
 
     @property
     def device(self) -> torch.device:
@@ -119,6 +128,34 @@ class TokenSep:
         if self._codebooks is None:
             self._codebooks = codebooks(self.codec).to(self.device)
         return self._codebooks
+
+    @property
+    def guide(self) -> Guide:
+        """The guided decoder, read when it is first needed.
+
+        Raises
+        ------
+        CheckpointError
+            There is none beside the LM, or it is not for this LM and codec.
+        """
+        if self._guide is None:
+            if self._folder is None:
+                raise CheckpointError("render=guided: this model was not read from a checkpoint")
+            guide, config = load_guide(self._folder), self.config
+            found = (guide.config.stems, guide.config.rate, guide.config.frame_hop)
+            if found != (len(config.stems), config.rate, config.frame_hop):
+                raise CheckpointError(
+                    f"{self._folder}: the guided decoder is for stems, rate and frame hop {found}; "
+                    f"the LM has {len(config.stems)}, {config.rate} and {config.frame_hop}"
+                )
+            self._guide = guide.to(self.device)
+        return self._guide
+
+    @property
+    def guide_sha256(self) -> str:
+        """Hash of the weights of :attr:`guide`, which is read if it was not."""
+        assert self.guide is not None and self._folder is not None
+        return file_sha256(self._folder / GUIDE_WEIGHTS)
 
     def separate(
         self,
@@ -155,6 +192,9 @@ class TokenSep:
         options, mixture = options or self.config.inference, Audio.of(audio, rate)
         true_stems = self._true_stems(truth, mixture, options) if truth is not None else None
         tell = progress or (lambda share: None)
+        if options.render == "guided":
+            placed = self._guided(mixture, seed, options, true_stems, tell)
+            return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
 
         def separate_mono(mono: Samples, song: int) -> Tensor:
             audio = Audio.of(mono, rate)
@@ -209,6 +249,30 @@ class TokenSep:
         renderer = Renderer(TokenSource(self.lm, self.codec, options, codebooks), progress)
         return self._from_model(renderer.render(mixture, seed, shown), mono.rate, gain, length)
 
+    def _guided(
+        self,
+        mixture: Audio,
+        seed: int,
+        options: InferenceConfig,
+        true_stems: Audio | None,
+        progress: Callable[[float], None],
+    ) -> Samples:
+        """``[C, T]`` → ``[S, C, T]``: factors on every channel of the mixture."""
+        shape = (len(self.config.stems), *mixture.samples.shape)
+        guide, level = self.guide, rms(mixture.samples.mean(0))
+        if level < SILENT:
+            return np.zeros(shape, np.float32)
+        gain = self._gain(level)
+        channels = self._to_model(mixture, gain).to(self.device)  # [C, T] at the codec's rate
+        shown = None if true_stems is None else self._to_model(true_stems, gain)
+        renderer = Renderer(TokenSource(self.lm, self.codec, options, self.codebooks), progress)
+        made = renderer.render_latents(channels.mean(0).cpu(), seed, shown)
+        if made is None:
+            return np.zeros(shape, np.float32)
+        placed = guide.separate(channels, made.stems.to(self.device), made.latents)
+        waves = self._from_model(placed.flatten(0, 1), mixture.rate, gain, shape[-1])
+        return waves.cpu().numpy().reshape(shape)
+
     def _gain(self, level: float) -> float:
         """Factor that brings an RMS to the LM's: ``10^(loudness / 20) / level``."""
         return float(10 ** (self.config.loudness / 20) / level)
@@ -233,6 +297,11 @@ class TokenSep:
         (default: the stem's own). Channels are coded one by one.
         """
         return Ceiling(self.codec, self.config.loudness)(stem, rate, level)
+
+
+def checkpoint_folder(source: str | Path) -> Path:
+    """The folder of a checkpoint; ``"mini"`` is the one that ships with the package."""
+    return Path(__file__).parent / "weights" / "mini" if str(source) == "mini" else Path(source)
 
 
 def placing_device(device: torch.device, stems: int, mixture: Audio) -> torch.device:

@@ -17,6 +17,7 @@ model's device.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -180,6 +181,14 @@ class TokenSource:
         )
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """Decoded stems ``[S, T]`` and the consensus of their latents ``[S, F, D]`` they come from."""
+
+    stems: Tensor
+    latents: Tensor
+
+
 class Renderer:
     """Mono mixture → stems, by the rendering that the options name.
 
@@ -274,6 +283,14 @@ class Renderer:
 
     def _consensus(self, mixture: Tensor, seed: int, true_stems: Tensor | None) -> Tensor:
         """Latents averaged over draws and windows, then decoded once."""
+        rendered = self.render_latents(mixture, seed, true_stems)
+        return torch.zeros(self.stems, len(mixture)) if rendered is None else rendered.stems
+
+    @torch.no_grad()
+    def render_latents(
+        self, mixture: Tensor, seed: int, true_stems: Tensor | None = None
+    ) -> Rendered | None:
+        """The consensus and what the codec makes of it; None if ``mixture [T]`` is silent."""
         frames, draws = -(-len(mixture) // self.hop), self.options.draws
         overlap = min(self.options.overlap_frames, 3 * self.window_frames // 4)
         length = max(frames, self.window_frames) * self.hop
@@ -300,13 +317,15 @@ class Renderer:
             assert drawn.latents is not None
             for row, latents in enumerate(drawn.latents):
                 consensus.add(windows.starts[kept[row // draws]] // self.hop, latents)
-        return self._decode_consensus(consensus, len(mixture))
+        mean = consensus.mean()
+        if mean is None:
+            return None
+        stems = self._decode_latents(mean, len(mixture))
+        covered = consensus.covered.repeat_interleave(self.hop)[: len(mixture)]
+        return Rendered(stems * covered, mean)
 
-    def _decode_consensus(self, consensus: Consensus, length: int) -> Tensor:
-        """``[S, length]``, in pieces to bound memory; on a CPU stem by stem too."""
-        latents = consensus.mean()
-        if latents is None:
-            return torch.zeros(self.stems, length)
+    def _decode_latents(self, latents: Tensor, length: int) -> Tensor:
+        """``[S, F, D]`` → ``[S, length]``, in pieces to bound memory; on a CPU stem by stem too."""
 
         def piece(stems: Tensor, start: int, end: int) -> Tensor:
             """Latents ``[S, F, D]`` of some stems → their waves ``[S, end - start]``."""
@@ -320,7 +339,7 @@ class Renderer:
             cross_faded(length, window, overlap, partial(piece, stems))
             for stems in latents.split(together)
         ]
-        return torch.cat(parts) * consensus.covered.repeat_interleave(self.hop)[:length]
+        return torch.cat(parts)
 
     def _cut(self, windows: Windows, mixture: Tensor, indices: list[int]) -> Tensor:
         """Windows of the mixture ``[W, T]``."""

@@ -12,7 +12,8 @@ order         stems in the order they are drawn, ``other+bass+drums+vocals``
 refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals:blend+drums:blend``
 render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
               paper has it (without ``refine``, unless that is given too); ``mean`` and
-              ``consensus`` decode an estimate of the latents instead
+              ``consensus`` decode an estimate of the latents instead; ``guided``: a decoder of
+              ours, not of the paper, that hears the mixture (:mod:`tokensep.decode.guide`)
 every other field of :class:`tokensep.lm.config.InferenceConfig` (``draws``, ``step`` …) and of its
 :class:`~tokensep.lm.config.SamplingConfig` (``temperature``, ``top_k``, ``top_p``, ``cfg``,
 ``sampled_layers``; ``none`` switches a filter off); default: the checkpoint's own
@@ -21,7 +22,7 @@ The name tells variants apart that must not share a row. ``tokensep`` is refined
 says (the shipped one: vocals and drums are blended with the mixture, bass and other are as they
 were generated); others are ``tokensep-unrefined``, ``tokensep+mask``, ``tokensep+blend``,
 ``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
-``tokensep-one-pass``, ``tokensep-tokens`` (``render=tokens``), ``tokensep-oracle-tokens``,
+``tokensep-one-pass``, ``tokensep-tokens``, ``tokensep-guided``, ``tokensep-oracle-tokens``,
 ``tokensep-oracle-context``.
 """
 
@@ -36,14 +37,12 @@ from benchsep.audio import STEMS, Audio
 from benchsep.errors import UsageError
 from benchsep.systems.contract import SystemInfo
 from tokensep.integration.ceiling import CODEC_OPTIONS, CodecCeiling, codecs, load_ceiling
-from tokensep.lm.config import InferenceConfig, SamplingConfig, TokenSepConfig
+from tokensep.lm.config import UNREFINED, InferenceConfig, SamplingConfig, TokenSepConfig
 
 INFERENCE_OPTIONS = tuple(name for name in InferenceConfig.model_fields if name != "sampling")
 SAMPLING_OPTIONS = tuple(SamplingConfig.model_fields)
 OPTIONS_IN_NAME = ("checkpoint", "mode", "refine", "codec")
 """Options that the name or the checkpoint of a system shows; see ``SystemInfo``."""
-NAMED_RENDERINGS = ("tokens",)
-"""Renderings that the name of a system shows, where they are not the checkpoint's own."""
 MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
@@ -127,8 +126,8 @@ def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConf
     from pydantic import ValidationError
 
     data = config.inference.model_dump()
-    if options.get("render") == "tokens":
-        data["refine"] = "none"  # the decoder alone
+    if options.get("render") in UNREFINED:
+        data["refine"] = "none"
     for name, text in options.items():
         if not text:
             continue
@@ -168,7 +167,12 @@ def _name(options: InferenceConfig, config: TokenSepConfig) -> str:
 
 
 def _names_rendering(options: InferenceConfig, config: TokenSepConfig) -> bool:
-    return options.render in NAMED_RENDERINGS and options.render != config.inference.render
+    return options.render in UNREFINED and options.render != config.inference.render
+
+
+def _guide_of(model: Any, options: InferenceConfig) -> dict[str, str]:
+    """The hash of the guided decoder, where it is used; a checkpoint without one is refused."""
+    return {"guide_sha256": model.guide_sha256} if options.render == "guided" else {}
 
 
 class TokenSepSystem:
@@ -189,7 +193,7 @@ class TokenSepSystem:
             deterministic=options.sampling.temperature == 0
             and options.draws == 1
             and model.device.type == "cpu",
-            options=_flat(options),
+            options={**_flat(options), **_guide_of(model, options)},
             options_in_name=(*OPTIONS_IN_NAME, "render")
             if _names_rendering(options, model.config)
             else OPTIONS_IN_NAME,

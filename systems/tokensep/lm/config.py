@@ -19,6 +19,10 @@ from tokensep.config import Strict
 from tokensep.errors import ConfigError
 
 Refine = Literal["none", "mask", "blend"]
+Rendering = Literal["tokens", "mean", "consensus", "guided"]
+UNREFINED: tuple[Rendering, ...] = ("tokens", "guided")
+"""Renderings that are not refined unless that is asked for: the codec's decoder alone, and a
+decoder that hears the mixture anyway."""
 
 
 class EncoderConfig(Strict):
@@ -113,8 +117,9 @@ class InferenceConfig(Strict):
 
     ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
     (what is undecided then adds little instead of noise), or the ``consensus``: that mean averaged
-    over all draws and overlapping windows too (:mod:`tokensep.decode.consensus`).
-    ``refine="mask"``: the
+    over all draws and overlapping windows too (:mod:`tokensep.decode.consensus`). ``guided``: a
+    decoder that hears the mixture gets that consensus (:mod:`tokensep.decode.guide`); it is not of
+    the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
     stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
     generated magnitude and that of the masked mixture, with the mixture's phase, so that what
     either of the two lacks is gone. ``draws`` > 1: that many seeds per window, of which the
@@ -129,7 +134,7 @@ class InferenceConfig(Strict):
     """Of ``one-pass``: more than one keeps the most confident tokens for the next pass."""
     order: tuple[str, ...] | None = None
     """Stems in the order they are drawn (None: that of the configuration)."""
-    render: Literal["tokens", "mean", "consensus"] = "tokens"
+    render: Rendering = "tokens"
     refine: Refine | dict[str, Refine] = "none"
     """Of all stems, or of each by its name (those not named: ``none``); as text
     ``vocals:blend+drums:blend``."""
@@ -189,10 +194,19 @@ class InferenceConfig(Strict):
 
     @model_validator(mode="after")
     def _independent(self) -> InferenceConfig:
-        if self.render == "consensus" and self.prime:
+        if self.render in ("consensus", "guided") and self.prime:
             raise ValueError(
-                "render=consensus averages windows drawn independently, prime makes each follow "
-                "its predecessor; choose one"
+                f"render={self.render} averages windows drawn independently, prime makes each "
+                "follow its predecessor; choose one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refined_once(self) -> InferenceConfig:
+        refined = self.refine if isinstance(self.refine, str) else "+".join(self.refine.values())
+        if self.render == "guided" and refined.replace("none", "").strip("+"):
+            raise ValueError(
+                f"render=guided hears the mixture already; expected refine=none, found {refined}"
             )
         return self
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tokensep.decode.guide import Guide, GuideConfig, save_guide
 from tokensep.integration import system as plugin
 from tokensep.integration.teachers import teacher
 from tokensep.lm.model import TokenLM
@@ -13,7 +14,7 @@ from benchsep.errors import AudioError, CheckpointError, Unavailable, UsageError
 from benchsep.systems.contract import System
 from benchsep.systems.estimate import checked_estimates
 from benchsep.systems.spec import Spec
-from tests.helpers.lm_dummies import RATE, DummyCodec, tiny_config
+from tests.helpers.lm_dummies import HOP, RATE, DummyCodec, tiny_config
 
 
 @pytest.fixture
@@ -110,6 +111,58 @@ def test_drawn_tokens_are_what_the_codec_decodes(small):
     small.codec.decode = lambda codes: decoded.append(codes) or decode(codes)
     plugin.load(render="tokens", draws="1").separate(song(), seed=0)
     assert decoded and not decoded[0].semantic.is_floating_point()
+
+
+@pytest.fixture
+def with_guide(small, tmp_path):
+    torch.manual_seed(0)
+    facts = {"rate": RATE, "frame_hop": HOP, "latent_dim": small.codebooks.shape[-1]}
+    sizes = {"n_fft": 256, "hop": 64, "bands": 12, "dim": 16, "ffn": 24, "blocks": 2}
+    save_guide(tmp_path, Guide(GuideConfig(**facts, **sizes)))
+    small._folder = tmp_path
+    return small
+
+
+@pytest.mark.parametrize("decoding", ["sequential", "one-pass"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_decoder_that_hears_the_mixture_lies_on_it(with_guide, decoding, channels):
+    """Each channel is the mixture's times positive factors: a silent channel stays silent."""
+    system = plugin.load(render="guided", decoding=decoding)
+    suffix = "" if decoding == "sequential" else "-one-pass"
+    assert system.info.label == f"tokensep{suffix}-guided@mini"
+    assert system.info.options["refine"] == "none" and system.info.family == "generative"
+    mixture = song(channels)
+    if channels == 2:
+        mixture.samples[1] = 0
+    stems = checked_estimates(system.separate(mixture, seed=1), system.info, mixture)
+    for stem in stems.values():
+        assert stem.samples.shape == mixture.samples.shape
+        assert np.abs(stem.samples[0]).max() > 1e-3
+        assert channels == 1 or np.abs(stem.samples[1]).max() < 1e-7
+    assert not np.allclose(stems["bass"].samples, stems["vocals"].samples, atol=1e-3)
+
+
+def test_a_guided_decoder_is_needed_and_said_how_to_get(small, tmp_path):
+    small._folder = tmp_path
+    with pytest.raises(CheckpointError, match=r"no guided.json; .*tokensep train guided"):
+        plugin.load(render="guided")
+    facts = {"rate": 2 * RATE, "frame_hop": HOP, "latent_dim": 5, "n_fft": 256, "hop": 64}
+    save_guide(tmp_path, Guide(GuideConfig(**facts, bands=12, dim=16, ffn=24, blocks=1)))
+    with pytest.raises(CheckpointError, match=r"frame hop \(4, 16000, 320\); the LM has 4, 8000"):
+        plugin.load(render="guided")
+
+
+def test_a_guided_decoder_is_not_refined_twice(with_guide):
+    with pytest.raises(UsageError, match=r"hears the mixture already; .* found blend"):
+        plugin.load(render="guided", refine="blend")
+    with pytest.raises(UsageError, match=r"render=guided averages windows"):
+        plugin.load(render="guided", prime="true")
+
+
+def test_the_weights_of_the_guided_decoder_are_part_of_the_cells_key(with_guide):
+    options = plugin.load(render="guided").info.options
+    assert len(options["guide_sha256"]) == 64
+    assert "guide_sha256" not in plugin.load().info.options
 
 
 def test_stems_are_refined_one_by_one(small):

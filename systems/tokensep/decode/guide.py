@@ -1,0 +1,244 @@
+"""A decoder that hears the mixture: generated magnitudes and masks on it, weighed by a network.
+
+Not of the paper: it decodes tokens alone. Here stem s gets, bin by bin, the factor
+
+    R_s = M_s^(1 - g_s) * (G_s / |X|)^g_s,        Y_s = R_s X,
+
+of the mixture ``X``. ``G_s`` is the magnitude of what the codec's decoder makes of the stem's
+latents, ``M_s`` a mask (those of all stems add up to 1), ``g_s`` a gate in (0, 1): 0 masks the
+mixture, 1 sets the generated magnitude. The network sees ``X``, all ``G_s`` and the latents. It
+starts from the soft mask of the generated magnitudes, ``M_s = G_s / sum G``, with a gate of 1/4
+(``refine=blend`` is a gate of 1/2).
+
+Conventions
+-----------
+spectra    Hann windows of ``n_fft`` every ``hop``, centred; magnitudes of a full-scale sine are 1
+shapes     B examples, S stems, N spectra, F token frames, C channels
+phase      the mixture's: the stems lie on it sample by sample. The factors come from the mono
+           mixture and are laid on each of its channels
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchsep._util.atomic import write_atomically
+from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
+from tokensep import config as configs
+from tokensep.codec.harmonic import interpolation
+from tokensep.codec.layers import ConvNeXt, mel_filters
+from tokensep.config import Strict
+from tokensep.dsp.windows import cross_faded
+from tokensep.errors import CheckpointError, ConfigError
+
+WEIGHTS, CONFIG = "guided.safetensors", "guided.json"
+FLOOR = 1e-5
+"""Magnitude that counts as silence (-100 dB re a full-scale sine)."""
+CEILING = 2.0
+"""Largest factor: where the mixture is nearly silent, nothing is generated."""
+START_GATE = -1.1
+"""Before the sigmoid: 1/4."""
+PIECE_FRAMES, PIECE_OVERLAP = 500, 16
+"""Token frames of a song decoded at a time and shared by two pieces: bounds the memory."""
+
+
+class GuideConfig(Strict):
+    """Sizes of the network, and the facts of the LM and codec that it was trained on."""
+
+    stems: int = 4
+    rate: int = 44_100
+    frame_hop: int = 1764
+    latent_dim: int = 256
+    """Of a stem's latent, both streams."""
+    n_fft: int = 2048
+    hop: int = 512
+    bands: int = 64
+    """Mel bands in which generated spectra are seen and gates are set."""
+    dim: int = 192
+    ffn: int = 512
+    kernel: int = 7
+    blocks: int = 6
+
+
+class Guide(nn.Module):
+    """Mixture spectrum, generated spectra and latents → factors on the mixture."""
+
+    window: Tensor
+    filters: Tensor
+    to_bins: Tensor
+
+    def __init__(self, config: GuideConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.bins = c.n_fft // 2 + 1
+        for name, table in (
+            ("window", torch.hann_window(c.n_fft)),
+            ("filters", mel_filters(c.rate, c.n_fft, c.bands)),
+            ("to_bins", interpolation(c.bands, c.n_fft, c.rate)),
+        ):
+            self.register_buffer(name, table, persistent=False)
+        self.scale = float(2 / self.window.sum())
+        self.entry = nn.Linear(self.bins + c.stems * (c.bands + c.latent_dim), c.dim)
+        self.norm = nn.LayerNorm(c.dim)
+        self.blocks = nn.Sequential(
+            *(ConvNeXt(c.dim, c.ffn, c.kernel, 1 / c.blocks) for _ in range(c.blocks))
+        )
+        self.exit_norm = nn.LayerNorm(c.dim)
+        self.mask = nn.Linear(c.dim, c.stems * self.bins)
+        self.gate = nn.Linear(c.dim, c.stems * c.bands)
+        with torch.no_grad():
+            for head, bias in ((self.mask, 0.0), (self.gate, START_GATE)):
+                head.weight.mul_(0.1)
+                head.bias.fill_(bias)
+
+    def spectrum(self, waves: Tensor) -> Tensor:
+        """Complex ``[…, N, bins]`` of ``[…, T]``, ``N = 1 + T // hop`` (T at least ``n_fft``)."""
+        c = self.config
+        flat = waves.reshape(-1, waves.shape[-1])
+        found = torch.stft(flat, c.n_fft, c.hop, window=self.window, return_complex=True)
+        return self.scale * found.transpose(1, 2).unflatten(0, waves.shape[:-1])
+
+    def wave(self, spectrum: Tensor, length: int) -> Tensor:
+        """Inverse of :meth:`spectrum`: ``[…, length]``."""
+        c = self.config
+        flat = spectrum.flatten(0, -3).transpose(1, 2) / self.scale
+        waves = torch.istft(flat, c.n_fft, c.hop, window=self.window, length=length)
+        return waves.unflatten(0, spectrum.shape[:-2])
+
+    def forward(self, mixture: Tensor, generated: Tensor, latents: Tensor) -> Tensor:
+        """Factors ``[B, S, N, bins]`` on the mixture, 0 to :data:`CEILING`.
+
+        Parameters
+        ----------
+        mixture : magnitudes ``[B, N, bins]``.
+        generated : magnitudes ``[B, S, N, bins]`` of the decoded stems.
+        latents : ``[B, S, F, latent_dim]``.
+        """
+        log_x, log_g = (torch.log(m + FLOOR) for m in (mixture, generated))
+        delta, gate = self._network(log_x, generated, latents)
+        mask = (log_g + delta).log_softmax(1)
+        return factors(log_x, log_g, mask, gate)
+
+    def _network(self, log_x: Tensor, generated: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """What is added to the log masks, and the gates: ``[B, S, N, bins]`` each."""
+        c, frames = self.config, log_x.shape[1]
+        bands = torch.log(generated @ self.filters + FLOOR)  # [B, S, N, bands]
+        near = self._at_spectra(latents, frames)  # [B, S, N, latent_dim]
+        per_stem = torch.cat([_unit(bands), near], -1).transpose(1, 2).flatten(2)
+        x = self.norm(self.entry(torch.cat([_unit(log_x), per_stem], -1)))
+        x = self.exit_norm(self.blocks(x))
+        delta = self.mask(x).unflatten(-1, (c.stems, self.bins)).transpose(1, 2)
+        gate = self.gate(x).unflatten(-1, (c.stems, c.bands)).transpose(1, 2).sigmoid()
+        return delta, gate @ self.to_bins
+
+    def _at_spectra(self, latents: Tensor, count: int) -> Tensor:
+        """Latents of token frames, interpolated at the middles of ``count`` spectra.
+
+        Token frame f is centred at sample ``(f + 1/2) frame_hop``, spectrum n at ``n hop``.
+        """
+        c, frames = self.config, latents.shape[2]
+        place = torch.arange(count, device=latents.device) * (c.hop / c.frame_hop) - 0.5
+        place = place.clamp(0, frames - 1)
+        left = place.floor().long().clamp_max(max(frames - 2, 0))
+        right = (left + 1).clamp_max(frames - 1)
+        share = (place - left)[:, None]
+        return (1 - share) * latents[:, :, left] + share * latents[:, :, right]
+
+    @torch.no_grad()
+    def separate(self, mixture: Tensor, generated: Tensor, latents: Tensor) -> Tensor:
+        """Stems ``[S, C, T]`` of a mixture ``[C, T]`` of any length.
+
+        Parameters
+        ----------
+        generated : decoded stems ``[S, T]``.
+        latents : their latents ``[S, F, latent_dim]``, ``F = ceil(T / frame_hop)``.
+
+        Raises
+        ------
+        ConfigError
+            The latents have another width or number of stems than those it was trained on.
+        """
+        c, (channels, length) = self.config, mixture.shape
+        if (len(latents), latents.shape[-1]) != (c.stems, c.latent_dim):
+            raise ConfigError(
+                f"render=guided: latents of {len(latents)} stems x {latents.shape[-1]}; the guided "
+                f"decoder was trained on {c.stems} x {c.latent_dim}"
+            )
+        piece = partial(self._piece, mixture, generated, latents)
+        window, overlap = PIECE_FRAMES * c.frame_hop, PIECE_OVERLAP * c.frame_hop
+        return cross_faded(length, window, overlap, piece).unflatten(0, (c.stems, channels))
+
+    def _piece(
+        self, mixture: Tensor, generated: Tensor, latents: Tensor, start: int, end: int
+    ) -> Tensor:
+        """Samples ``start`` to ``end`` of all stems and channels ``[S x C, end - start]``."""
+        hop, held = self.config.frame_hop, min(end, mixture.shape[-1]) - start
+        length = max(held, self.config.n_fft)
+        cut = [_cut(waves, start, length) for waves in (mixture, generated)]
+        frames = latents[None, :, start // hop : -(-end // hop)]
+        mixed, stems = (self.spectrum(waves) for waves in cut)  # [C, N, bins], [S, N, bins]
+        scale = self(mixed.mean(0).abs()[None], stems.abs()[None], frames)[0]
+        waves = self.wave(scale[:, None] * mixed, length)[..., :held]  # [S, C, held]
+        return functional.pad(waves, (0, end - start - held)).flatten(0, 1)
+
+
+def factors(log_x: Tensor, log_g: Tensor, log_mask: Tensor, gate: Tensor) -> Tensor:
+    """``M^(1 - g) (G / |X|)^g``, at most :data:`CEILING`; ``log_x [B, N, bins]``, others
+    ``[B, S, N, bins]``.
+    """
+    exponent = (1 - gate) * log_mask + gate * (log_g - log_x[:, None])
+    ceiling = torch.log(torch.tensor(CEILING))
+    return exponent.clamp_max(float(ceiling)).exp()
+
+
+def _unit(log_magnitude: Tensor) -> Tensor:
+    """Logs of magnitudes between silence and full scale, about -1.5 to 2."""
+    return (log_magnitude + 7) / 3
+
+
+def _cut(waves: Tensor, start: int, length: int) -> Tensor:
+    """``length`` samples of ``[…, T]`` from ``start`` on, zeros behind its end."""
+    piece = waves[..., start : start + length]
+    return functional.pad(piece, (0, length - piece.shape[-1]))
+
+
+def save_guide(folder: Path, guide: Guide, note: dict[str, Any] | None = None) -> None:
+    """Write weights (fp16) and configuration, each by rename; ``note``: how it was trained."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(
+        folder / WEIGHTS, {k: v.half().contiguous() for k, v in guide.state_dict().items()}
+    )
+    data = {"guide": guide.config.model_dump(mode="json"), "training": note or {}}
+    write_atomically(folder / CONFIG, json.dumps(data, indent=1) + "\n")
+
+
+def load_guide(folder: Path) -> Guide:
+    """The guided decoder of a checkpoint folder, frozen and in eval mode.
+
+    Raises
+    ------
+    CheckpointError
+        There is none, or it is corrupt or made for another configuration.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"render=guided: {folder} has no {name}; make it by `tokensep train guided "
+                "--checkpoint FOLDER`, and put what that writes beside the LM"
+            )
+    try:
+        data = json.loads((folder / CONFIG).read_text())["guide"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG} is not a guided decoder's configuration ({error!r})"
+        ) from error
+    guide = Guide(configs.load(GuideConfig, data))
+    load_strictly(guide, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    return guide.eval().requires_grad_(False)

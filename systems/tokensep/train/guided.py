@@ -1,0 +1,301 @@
+"""Train the decoder that hears the mixture (:mod:`tokensep.decode.guide`) for one LM and its codec.
+
+    L = sdr * L_sdr + bands * L_bands + bins * L_bins
+
+``L_sdr`` is ``log10(|Y - T|^2 / |T|^2)`` of spectra with phase, which distance to the true stem and
+leaks move; ``L_bands`` and ``L_bins`` are distances of log-magnitudes (mel bands: powers; bins:
+amplitudes) in nats, which what a listener misses moves. All are means over stems.
+
+Written to the run's folder, besides what :mod:`benchsep_training.loop` writes: ``data`` (the stems
+and examples), ``best`` and ``final`` (``guided.safetensors`` and ``guided.json``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchsep_training.batches import BatchSource
+from benchsep_training.budget import Budget, Every
+from benchsep_training.ema import Ema
+from benchsep_training.loop import Loop, LoopSettings
+from benchsep_training.processes import Processes, leave_group
+from benchsep_training.schedule import WarmupCosine
+from torch import Tensor, nn
+
+from benchsep._util.tensors import file_sha256
+from tokensep.codec.model import HCodec
+from tokensep.config import Strict
+from tokensep.decode.guide import FLOOR, Guide, GuideConfig, save_guide
+from tokensep.errors import ConfigError
+from tokensep.lm.config import TokenSepConfig
+from tokensep.lm.weights import WEIGHTS, load_lm
+from tokensep.train.data import StemStore, musdb_folders, validation_songs
+from tokensep.train.guided_data import (
+    Example,
+    GuidedBatches,
+    Maker,
+    chunks,
+    prepared,
+    random_crops,
+    read_example,
+    wave_dataset,
+)
+from tokensep.train.token_dataset import TokenDataset
+
+VALID_PER_SONG = 2
+"""Fixed crops of each validation song."""
+
+
+class GuidedTrainConfig(Strict):
+    """How it is trained; bounded by ``max_steps`` or ``cpu_minutes``, whichever ends first."""
+
+    seed: int = 0
+    examples: int = 1200
+    """Made once by the LM, 2.56 s each (the mini's window)."""
+    variants: int = 2
+    """Augmented versions of each song."""
+    remix: float = 0.5
+    """Chance that an example's stems come from different songs."""
+    batch: int = 4
+    lr: float = 1e-3
+    lr_min_ratio: float = 0.02
+    warmup: int = 100
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.998
+    cpu_minutes: float | None = 30.0
+    wall_minutes: float | None = None
+    max_steps: int = 1_000_000
+    eval_every: int = 200
+    save_every: int = 100
+    sdr: float = 1.0
+    bands: float = 0.5
+    bins: float = 0.25
+
+
+def config_for(lm: TokenSepConfig, latent_dim: int) -> GuideConfig:
+    """The default sizes, for this LM and codec."""
+    facts = {"stems": len(lm.stems), "rate": lm.rate, "frame_hop": lm.frame_hop}
+    return GuideConfig(**facts, latent_dim=latent_dim)
+
+
+class GuidedObjective(nn.Module):
+    """Losses of a batch; this is the module that DDP wraps."""
+
+    def __init__(self, guide: Guide, train: GuidedTrainConfig) -> None:
+        super().__init__()
+        self.guide, self.weights = guide, {k: getattr(train, k) for k in ("sdr", "bands", "bins")}
+
+    def forward(
+        self, stems: Tensor, generated: Tensor, latents: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss, and its terms; see :data:`tokensep.train.guided_data.Example`."""
+        guide = self.guide
+        with torch.no_grad():
+            true = guide.spectrum(stems)  # [B, S, N, bins]
+            made = guide.spectrum(generated).abs()
+            mixture = true.sum(1)  # [B, N, bins]
+        found = guide(mixture.abs(), made, latents) * mixture[:, None]
+        terms = {
+            "sdr": error_ratio(found, true, mixture).mean(),
+            "bands": self._band_distance(found, true),
+            "bins": (_log(found) - _log(true)).abs().mean(),
+        }
+        return sum((self.weights[k] * v for k, v in terms.items()), torch.zeros(())), terms
+
+    def _band_distance(self, found: Tensor, true: Tensor) -> Tensor:
+        """Mean distance of the levels of mel bands, in nats of amplitude."""
+        levels = [0.5 * torch.log(_power(x) @ self.guide.filters + FLOOR**2) for x in (found, true)]
+        return (levels[0] - levels[1]).abs().mean()
+
+
+def error_ratio(found: Tensor, true: Tensor, mixture: Tensor) -> Tensor:
+    """``log10`` of the error's energy over the stem's ``[B, S]``; -0.1 for each dB of SDR.
+
+    A stem counts as no softer than 30 dB below the mixture: silence has no ratio.
+    """
+    error, energy = (_power(x).sum((-1, -2)) for x in (found - true, true))
+    floor = 1e-3 * _power(mixture).sum((-1, -2))[:, None] + 1e-8
+    return torch.log10((error + 1e-2 * floor) / (energy + floor))
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _log(spectrum: Tensor) -> Tensor:
+    """Log-amplitudes; bins are too many and too random to care for what is below -80 dB."""
+    return 0.5 * torch.log(_power(spectrum) + 1e-8)
+
+
+class GuidedTrainer(Loop):
+    """One training of the guided decoder in one folder."""
+
+    model: Guide
+    batches: BatchSource[Example]
+
+    def __init__(
+        self,
+        folder: Path,
+        guide: Guide,
+        batches: BatchSource[Example],
+        valid: list[Example],
+        train: GuidedTrainConfig,
+    ) -> None:
+        processes = Processes("no")
+        guide = guide.to(processes.device)
+        self.valid, self.train = valid, train
+        super().__init__(
+            folder,
+            guide,
+            torch.optim.AdamW(guide.parameters(), train.lr, weight_decay=train.weight_decay),
+            loop_settings(train),
+            processes=processes,
+            objective=GuidedObjective(guide, train).to(processes.device),
+            ema=Ema(guide, train.ema),
+            batches=batches,
+        )
+
+    def loss(self, piece: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of the next batch."""
+        batch = (part.to(self.processes.device) for part in self.next_batch(piece))
+        total, terms = self.objective(*batch)
+        return total, {"loss": total, **terms}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any] | None:
+        """Loss and its terms over fixed examples of the validation songs."""
+        if not self.valid:
+            return None
+        objective = GuidedObjective(self.model, self.train).to(self.processes.device)
+        sums: dict[str, float] = {}
+        for example in self.valid[self.processes.rank :: self.processes.count]:
+            total, terms = objective(*(x[None].to(self.processes.device) for x in example))
+            for name, value in {"loss": total, **terms}.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        sums, count = self.processes.totals(sums), len(self.valid)
+        return {name: round(value / count, 5) for name, value in sums.items()}
+
+    def save_best(self) -> None:
+        """Write the averaged weights to ``best``."""
+        save_guide(self.folder / "best", self.model, self._note())
+
+    def export(self) -> None:
+        """Write the averaged weights to ``final``."""
+        assert self.ema is not None
+        with self.ema.applied(self.model):
+            save_guide(self.folder / "final", self.model, self._note())
+
+    def _note(self) -> dict[str, Any]:
+        return {"steps": self.step, "cpu_seconds": round(self.spent.cpu)}
+
+
+def loop_settings(train: GuidedTrainConfig) -> LoopSettings:
+    """The loop's part of the configuration."""
+    return LoopSettings(
+        budget=Budget(train.max_steps, train.cpu_minutes, train.wall_minutes),
+        schedule=WarmupCosine(train.lr, train.warmup, train.lr_min_ratio),
+        clip=train.clip,
+        validate=Every(steps=train.eval_every),
+        save=Every(steps=train.save_every),
+    )
+
+
+def train_guided(
+    folder: Path,
+    *,
+    maker: Maker,
+    store: StemStore,
+    train: GuidedTrainConfig,
+    source: dict[str, Any] | None = None,
+    stop_after: int | None = None,
+) -> dict[str, Any]:
+    """Train (or continue) in ``folder``; returns the last scores.
+
+    Parameters
+    ----------
+    maker : the LM and codec that the decoder is for.
+    store : songs with stems; those of the validation set are kept out by name.
+    source : what the LM is, so that examples of another are refused.
+    stop_after : steps of this call; the run can be continued.
+    """
+    source = {**(source or {}), "songs": store.facts, "seed": train.seed}
+    data = Data(folder / "data", maker, store, source)
+    examples, valid = data.train_examples(train), data.valid_examples()
+    torch.manual_seed(train.seed)
+    latent_dim = read_example(examples, 0)[2].shape[-1]
+    guide = Guide(config_for(maker.lm.config, latent_dim))
+    batches = GuidedBatches(examples, train.examples, train.batch, train.seed)
+    return GuidedTrainer(folder, guide, batches, valid, train).run(stop_after=stop_after)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Examples of a store's songs in ``folder``; ``source`` is what they are made from."""
+
+    folder: Path
+    maker: Maker
+    store: StemStore
+    source: dict[str, Any]
+
+    def _stems(self, name: str, songs: set[str], variants: int) -> TokenDataset:
+        config, seed = self.maker.lm.config, int(self.source["seed"])
+        place = self.folder / name
+        return wave_dataset(place, self.store, songs, config, variants, seed, self.source)
+
+    def train_examples(self, train: GuidedTrainConfig) -> Path:
+        """Folder of the examples to train on."""
+        songs = set(self.store.songs()) - set(validation_songs())
+        stems = self._stems("stems", songs, train.variants)
+        facts = {name: getattr(train, name) for name in ("examples", "remix", "variants")}
+        crops = random_crops(stems, train.examples, train.remix, train.seed)
+        place = self.folder / "train"
+        return prepared(place, self.maker, crops, train.examples, {**self.source, **facts})
+
+    def valid_examples(self) -> list[Example]:
+        """:data:`VALID_PER_SONG` of each validation song that there is."""
+        songs = set(self.store.songs()) & set(validation_songs())
+        if not songs:
+            return []
+        crops = self._stems("valid-stems", songs, 1).windows(VALID_PER_SONG)
+        place = self.folder / "valid"
+        prepared(place, self.maker, chunks(crops), len(crops), self.source)
+        return [read_example(place, i) for i in range(len(crops))]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``tokensep train guided`` is called with."""
+
+    checkpoint: Path
+    out: Path
+    train: GuidedTrainConfig
+    musdb: list[Path] = field(default_factory=list)
+
+
+def main(options: Options) -> dict[str, Any]:
+    """Read LM, codec and data, train, and return the last scores.
+
+    Raises
+    ------
+    ConfigError
+        There is nothing to train on.
+    """
+    if not options.musdb:
+        raise ConfigError("nothing to train on: pass --musdb FOLDER")
+    codec, lm = HCodec.from_checkpoint(options.checkpoint), load_lm(options.checkpoint)
+    files = musdb_folders(options.musdb)
+    store = StemStore.build(options.out / "data" / "audio", files, codec.rate)
+    device = Processes("no").device
+    result = train_guided(
+        options.out,
+        maker=Maker(lm.to(device), codec.to(device)),
+        store=store,
+        train=options.train,
+        source={"lm": file_sha256(options.checkpoint / WEIGHTS)},
+    )
+    leave_group()
+    return result

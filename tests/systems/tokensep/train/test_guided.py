@@ -1,0 +1,123 @@
+"""Training the decoder that hears the mixture: what it learns, exact resumption, its data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tokensep.decode.guide import Guide, GuideConfig, load_guide
+from tokensep.errors import ConfigError, DataError
+from tokensep.lm.model import TokenLM
+from tokensep.train import guided as training
+from tokensep.train.guided import GuidedObjective, GuidedTrainConfig, error_ratio
+from tokensep.train.guided_data import Maker
+
+from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
+
+SMALL = {"n_fft": 256, "hop": 64, "bands": 12, "dim": 16, "ffn": 24, "blocks": 2}
+TRAIN = GuidedTrainConfig(
+    examples=6, variants=2, batch=2, max_steps=8, cpu_minutes=None, eval_every=4, save_every=2
+)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A network of a few thousand weights; song ``two`` is held out."""
+    whole = training.config_for
+    monkeypatch.setattr(
+        training, "config_for", lambda lm, width: whole(lm, width).model_copy(update=SMALL)
+    )
+    monkeypatch.setattr(training, "validation_songs", lambda: ["two"])
+
+
+def store():
+    songs = SyntheticSongs()
+    songs.facts = {"files": "synthetic"}
+    return songs
+
+
+def run(folder, train=TRAIN, **more):
+    torch.manual_seed(0)
+    maker = Maker(TokenLM(tiny_config()).eval(), DummyCodec())
+    return training.train_guided(folder, maker=maker, store=store(), train=train, **more)
+
+
+def rows(folder):
+    lines = (folder / "valid.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "cpu_seconds"} for line in lines]
+
+
+def test_a_killed_run_continues_on_the_same_curve(tmp_path):
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "cut", stop_after=5)
+    cut = run(tmp_path / "cut")
+    assert cut["loss"] == whole["loss"] and cut["step"] == 8
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut") != []
+    a, b = (load_guide(tmp_path / n / "final").state_dict() for n in ("whole", "cut"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_examples_that_are_there_are_kept_and_others_are_refused(tmp_path):
+    run(tmp_path, stop_after=1)
+    examples = tmp_path / "data" / "train"
+    (examples / "index.json").unlink()  # killed while it made them
+    (examples / "000005.safetensors").unlink()
+    kept = (examples / "000000.safetensors").stat().st_mtime_ns
+    run(tmp_path, stop_after=1)
+    assert (examples / "000000.safetensors").stat().st_mtime_ns == kept
+    assert (examples / "000005.safetensors").is_file()
+    with pytest.raises(DataError, match="remix differs"):
+        run(tmp_path, TRAIN.model_copy(update={"remix": 0.1}))
+
+
+def test_validation_songs_are_never_trained_on(tmp_path, monkeypatch):
+    seen = {}
+    whole = training.wave_dataset
+
+    def watched(folder, store, names, *rest):
+        seen[folder.name] = names
+        return whole(folder, store, names, *rest)
+
+    monkeypatch.setattr(training, "wave_dataset", watched)
+    run(tmp_path, stop_after=1)
+    assert seen == {"stems": {"one"}, "valid-stems": {"two"}}
+
+
+def test_it_learns_a_mask_that_the_generated_stems_do_not_show():
+    """Stem s sounds in a quarter of the bins; what was generated is the same noise for all."""
+    torch.manual_seed(0)
+    model = Guide(GuideConfig(rate=8000, frame_hop=320, latent_dim=5, **SMALL))
+    spectrum = torch.fft.rfft(torch.randn(2, 4, 9600))
+    edges = torch.linspace(0, spectrum.shape[-1], 5).long().tolist()
+    for s in range(4):
+        spectrum[:, s, : edges[s]] = 0
+        spectrum[:, s, edges[s + 1] :] = 0
+    stems = 0.1 * torch.fft.irfft(spectrum, 9600)
+    generated = 0.1 * torch.randn(2, 1, 9600).expand(2, 4, 9600)
+    objective = GuidedObjective(model, GuidedTrainConfig(bands=0.0, bins=0.0))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    found = []
+    for _ in range(40):
+        loss, _ = objective(stems, generated, torch.zeros(2, 4, 30, 5))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(float(loss.detach()))
+    assert found[-1] < found[0] - 0.8, "8 dB better"
+
+
+def test_the_error_ratio_is_in_bels():
+    true = torch.randn(1, 1, 20, 30, dtype=torch.complex64)
+    for db in (0.0, 10.0, 20.0):
+        found = true * (1 + 10 ** (-db / 20))
+        torch.testing.assert_close(
+            error_ratio(found, true, true[:, 0]), torch.tensor([[-db / 10]]), atol=5e-3, rtol=0
+        )
+    silent = error_ratio(0 * true, 0 * true, true[:, 0])
+    assert -2.1 < float(silent) < -1.9, "silence where silence is: as good as 20 dB, and finite"
+
+
+def test_nothing_to_train_on_is_said(tmp_path):
+    with pytest.raises(ConfigError, match="--musdb"):
+        training.main(training.Options(tmp_path, tmp_path, TRAIN))
