@@ -52,10 +52,13 @@ LAYERS = {
     """,
     "benchsep_baselines": """
         __init__ train
-        bs_roformer htdemucs mixture oracles scnet spleeter
+        bs_roformer generic htdemucs mixture oracles scnet spleeter
         msst
         availability download
-        locate safe_load chunking common
+        zoo
+        locate architectures msst_config
+        fetch bounds chunking common safe_load wrapped
+        transfer
     """,
     "benchsep_training": """
         __init__ loop

@@ -9,16 +9,14 @@ import importlib.util
 from typing import Any
 
 from benchsep.errors import CheckpointError
+from benchsep_baselines import zoo
 from benchsep_baselines.locate import (
     BUNDLED_CHECKPOINTS,
     DEMUCS_MODELS,
-    MSST_OFFICIAL,
     WEIGHTS,
     cached_official,
     demucs_bag,
     demucs_download_hint,
-    msst_download_hint,
-    msst_official,
 )
 
 
@@ -38,11 +36,10 @@ def availability() -> dict[str, dict[str, str]]:
         except CheckpointError as error:
             official = f"absent: {error}"
         result[name] = {"official": official}
-    for name in MSST_OFFICIAL:
-        pair = msst_official(name)
-        result[name] = {
-            "official": f"ready: {pair[0]}" if pair else f"absent: {msst_download_hint(name)}"
-        }
+    for name, entry in zoo.OFFICIAL.items():
+        published = zoo.entry(entry)
+        state = f"ready: {entry}" if zoo.is_here(published) else f"absent: {published.command}"
+        result[name] = {"official": state}
     for name in BUNDLED_CHECKPOINTS:
         path = WEIGHTS / f"{name}-mini.safetensors"
         result[name]["mini"] = f"ready: {path.name}" if path.is_file() else "absent: not shipped"

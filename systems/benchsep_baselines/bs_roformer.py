@@ -13,7 +13,6 @@ RoPE Transformer" (ICASSP 2024).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from benchsep_baselines import availability, msst
@@ -53,28 +52,13 @@ class BSRoformer(msst.MsstSeparator):
         *,
         device: str = "cpu",
     ) -> None:
-        found = msst.find("bs_roformer", checkpoint, config)
-        chosen: dict[str, Any] = {}
-
-        def build(arguments: dict[str, Any], path: Path) -> Any:
-            from pymss_core.modules.bs_roformer.bs_roformer import BSRoformer as Model
-
-            arguments.setdefault("zero_dc", True)
-            if zero_dc != "":
-                arguments["zero_dc"] = switch("zero_dc", zero_dc)
-            chosen["zero_dc"] = bool(arguments["zero_dc"])
-            if "freqs_per_bands" in arguments:
-                arguments["freqs_per_bands"] = tuple(arguments["freqs_per_bands"])
-            return msst.built(Model, arguments, path)
-
         super().__init__(
             "bs_roformer",
-            found,
-            build,
+            msst.find("bs_roformer", checkpoint, config),
+            architecture="bs_roformer",
+            arguments={} if zero_dc == "" else {"zero_dc": switch("zero_dc", zero_dc)},
             overlap=overlap,
             trust_pickle=trust_pickle,
             device=device,
             batch=batch,
-            zero_dc=None,
         )
-        self.info.options.update(chosen)

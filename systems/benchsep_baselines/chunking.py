@@ -10,7 +10,8 @@ border    a signal longer than two borders is reflected by ``chunk - step`` at b
 Source: ``demix`` (generic mode) of ZFTurbo/Music-Source-Separation-Training. Two deviations,
 both on purpose: windows belong to chunks and not to batches (upstream's choice of window
 depends on its batch size; ours is its result at batch size 1), and a signal of a single chunk
-keeps its last sample, which upstream divides 0 by 0.
+keeps its last sample, which upstream divides 0 by 0. Its mode for HTDemucs (``plain``) has no
+window, no border and no reflection: chunks that cover a sample are averaged.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def demix(
     overlap: int,
     stems: int,
     batch: int = 1,
+    plain: bool = False,
 ) -> NDArray[np.float32]:
     """Overlap-add of ``model`` over ``mixture [2, T]``: ``[stems, 2, T]``.
 
@@ -56,6 +58,8 @@ def demix(
         How many chunks cover each sample.
     batch
         Chunks given to the model at once, at most.
+    plain
+        Upstream's mode for HTDemucs.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def demix(
         raise UsageError(f"chunk {chunk} and overlap {overlap} leave no step")
     step = chunk // overlap
     border = chunk - step
-    reflected = border > 0 and mixture.shape[1] > 2 * border
+    reflected = not plain and border > 0 and mixture.shape[1] > 2 * border
     padded = np.pad(mixture, ((0, 0), (border, border)), "reflect") if reflected else mixture
     length = padded.shape[1]
     total = np.zeros((stems, mixture.shape[0], length), np.float32)
@@ -75,10 +79,12 @@ def demix(
     for first in range(0, len(starts), batch):
         group = starts[first : first + batch]
         parts = [padded[:, start : start + chunk] for start in group]
-        estimates = model(np.stack([_fill(part, chunk) for part in parts]))
+        estimates = model(np.stack([_fill(part, chunk, plain) for part in parts]))
         for start, part, estimate in zip(group, parts, estimates, strict=True):
             frames = part.shape[1]
-            window = _window(chunk, first=start == 0, last=start + step >= length)[:frames]
+            window = np.ones(frames, np.float32)
+            if not plain:
+                window = _window(chunk, first=start == 0, last=start + step >= length)[:frames]
             total[..., start : start + frames] += estimate[..., :frames] * window
             weight[start : start + frames] += window
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -96,11 +102,11 @@ def _window(chunk: int, *, first: bool, last: bool) -> NDArray[np.float32]:
     return window
 
 
-def _fill(part: NDArray[np.float32], chunk: int) -> NDArray[np.float32]:
+def _fill(part: NDArray[np.float32], chunk: int, plain: bool) -> NDArray[np.float32]:
     """To the full chunk: reflected when more than half is there, else zeros."""
     missing = chunk - part.shape[1]
     if missing == 0:
         return part
-    enough = part.shape[1] > chunk // 2 + 1
+    enough = not plain and part.shape[1] > chunk // 2 + 1
     mode: Literal["reflect", "constant"] = "reflect" if enough else "constant"
     return np.pad(part, ((0, 0), (0, missing)), mode)

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-inside    every model here works on float32 ``[2, T]`` at 44.1 kHz
+inside    every model here works on float32 ``[2, T]``, at 44.1 kHz unless it says otherwise
 outside   the caller's rate, channels and length, restored exactly
 
 The contract for odd inputs: silence in, silence out, without asking the model (some regress
@@ -39,6 +39,8 @@ class Separator(ABC):
     info: SystemInfo
     stems: StemMap
     """What the model's own names mean."""
+    rate = RATE
+    """What the model works at, in Hz."""
     minimum_frames = 2
     """Shorter inputs are zero-padded to a second: a deviation needs two samples."""
 
@@ -52,10 +54,10 @@ class Separator(ABC):
         """
         if mixture.silent:
             return {stem: mixture for stem in self.info.stems}
-        inside = mixture.resampled(RATE).to_channels(2)
+        inside = mixture.resampled(self.rate).to_channels(2)
         samples = inside.samples
         if inside.frames < self.minimum_frames:
-            samples = fit_length(samples, RATE)
+            samples = fit_length(samples, self.rate)
         parts = self.stems.gather(self._estimate(samples, seed))
         return {
             stem: self._outside(_sum(parts[stem]), inside.frames, stem, mixture)
@@ -64,7 +66,7 @@ class Separator(ABC):
 
     @abstractmethod
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
-        """Outputs ``[2, T]`` by the model's own names, of a mixture ``[2, T]`` at 44.1 kHz.
+        """Outputs ``[2, T]`` by the model's own names, of a mixture ``[2, T]`` at :attr:`rate`.
 
         The mixture is not silent.
         """
@@ -75,7 +77,7 @@ class Separator(ABC):
         """Back at the mixture's rate, channels and length; ``frames`` is the length inside."""
         if not np.isfinite(samples).all():
             raise SeparatorError(f"{self.info.label}: {stem} holds NaN or infinite samples")
-        audio = Audio(fit_length(samples, frames), RATE).to_channels(mixture.channels)
+        audio = Audio(fit_length(samples, frames), self.rate).to_channels(mixture.channels)
         audio = audio.resampled(mixture.rate)
         return Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
 

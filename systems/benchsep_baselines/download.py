@@ -21,7 +21,7 @@ def fetch_official(bag: Bag) -> list[Path] | None:
     A connection is tried for two seconds at most, so that an offline machine does not wait;
     ``BENCHSEP_OFFLINE=1`` skips even that.
     """
-    if os.environ.get("BENCHSEP_OFFLINE") or not _reachable(locate.DEMUCS_ROOT):
+    if not online(locate.DEMUCS_ROOT):
         return None
     paths = []
     for file in bag.files:
@@ -34,6 +34,11 @@ def fetch_official(bag: Bag) -> list[Path] | None:
                 return None
         paths.append(path)
     return paths
+
+
+def online(url: str) -> bool:
+    """Whether the server of an address may be asked, and answers within two seconds."""
+    return not os.environ.get("BENCHSEP_OFFLINE") and _reachable(url)
 
 
 def _reachable(url: str, seconds: float = 2.0) -> bool:

@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.device import torch_device
 from benchsep._util.tensors import load_strictly
+from benchsep._util.yamlfile import check_nesting
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import availability, download, locate, safe_load
+from benchsep_baselines.bounds import bounded, check_arguments
 from benchsep_baselines.common import (
     Separator,
     number,
@@ -255,14 +257,26 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     missing = {"klass", "args", "kwargs", "state"} - set(package)
     if missing:
         raise CheckpointError(f"{path}: lacks {sorted(missing)}; expected a file written by demucs")
-    if isinstance(package["state"], dict) and package["state"].get("__quantized"):
+    if not isinstance(package["state"], dict):
+        raise CheckpointError(f"{path}: its state is no state dict")
+    if package["state"].get("__quantized"):
         raise CheckpointError(f"{path}: diffq-quantised weights are not supported; use mdx_extra")
-    try:
-        model = package["klass"](*package["args"], **_known_arguments(package))
-    except (TypeError, ValueError, AssertionError) as error:
-        raise CheckpointError(f"{path}: its arguments do not build a model ({error})") from error
+    model = _built(package, path)
     load_strictly(model, package["state"], path)
     return model.eval()
+
+
+def _built(package: dict[str, Any], path: Path) -> Any:
+    """The class with its arguments, no larger than the weights in the same file."""
+    held = [t.numel() for t in package["state"].values() if hasattr(t, "numel")]
+    arguments = _known_arguments(package)
+    check_arguments([package["args"], arguments], path)
+    try:
+        return bounded(
+            lambda: package["klass"](*package["args"], **arguments), sum(held), len(held), path
+        )
+    except (TypeError, ValueError, AssertionError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: its arguments do not build a model ({error})") from error
 
 
 def _known_arguments(package: dict[str, Any]) -> dict[str, Any]:
@@ -303,6 +317,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             f"{', '.join(DEMUCS_CLASSES)}"
         )
     try:
+        for key in ("args", "kwargs"):
+            check_nesting(metadata[key])
         args = _decoded(json.loads(metadata["args"]))
         kwargs = _decoded(json.loads(metadata["kwargs"]))
     except (KeyError, ValueError, TypeError) as error:

@@ -23,6 +23,7 @@ from benchsep._util.cache import cache_folder
 from benchsep._util.notify import notify
 from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError
+from benchsep_baselines.fetch import fetched, is_address
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -34,28 +35,10 @@ MINI_TRAINED_ON = ("musdb18:train-less-validation",)
 DEMUCS_MODELS = ("htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi", "mdx", "mdx_extra")
 """Names of demucs' remote models that load without diffq."""
 
+WEIGHT_SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".chpt", ".bin", ".safetensors")
+"""Files of weights of the MSST ecosystem."""
+
 DEMUCS_ROOT = "https://dl.fbaipublicfiles.com/demucs/"
-
-MSST_RELEASES = "https://github.com/ZFTurbo/Music-Source-Separation-Training/releases"
-
-
-@dataclass(frozen=True)
-class Release:
-    """A published checkpoint of the MSST ecosystem: release tag, weights, configuration."""
-
-    tag: str
-    weights: str
-    config: str
-
-
-MSST_OFFICIAL = {
-    "bs_roformer": Release(
-        "v1.0.12",
-        "model_bs_roformer_ep_17_sdr_9.6568.ckpt",
-        "config_bs_roformer_384_8_2_485100.yaml",
-    ),
-    "scnet": Release("v.1.0.6", "scnet_checkpoint_musdb18.ckpt", "config_musdb18_scnet.yaml"),
-}
 
 
 def combined_sha256(paths: list[Path]) -> str:
@@ -86,18 +69,20 @@ def bundled_path(name: str) -> Path:
     return path
 
 
-def existing_file(name: str, text: str, suffixes: tuple[str, ...]) -> Path:
-    """``checkpoint=PATH`` as a file of an expected kind.
+def existing_file(
+    name: str, text: str, suffixes: tuple[str, ...], option: str = "checkpoint"
+) -> Path:
+    """``checkpoint=PATH`` as a file of an expected kind; an address is fetched.
 
     Raises
     ------
     CheckpointError
-        if there is no such file or its suffix is of no use here.
+        if it cannot be fetched, there is no such file or its suffix is of no use here.
     """
-    path = Path(text).expanduser()
+    path = fetched(text) if is_address(text) else Path(text).expanduser()
     if not path.is_file():
         raise CheckpointError(
-            f"{name}: checkpoint={text} is neither a known name (auto, official, mini) nor a file"
+            f"{name}: {option}={text} is neither a known name (auto, official, mini) nor a file"
         )
     if path.suffix.lower() not in suffixes:
         raise CheckpointError(f"{name}: {path.name}: expected a file ending in {suffixes}")
@@ -196,22 +181,6 @@ def demucs_download_hint(bag: Bag) -> str:
     return (
         f"put {names} (from {DEMUCS_ROOT}{bag.files[0].rpartition('/')[0]}/) into {torch_cache()} "
         f"or {user_folder()}, or give checkpoint=PATH"
-    )
-
-
-def msst_official(name: str) -> tuple[Path, Path] | None:
-    """The published weights and configuration where the user has put them, else None."""
-    release = MSST_OFFICIAL[name]
-    weights, config = user_folder() / release.weights, user_folder() / release.config
-    return (weights, config) if weights.is_file() and config.is_file() else None
-
-
-def msst_download_hint(name: str) -> str:
-    """The end of an error: which files of which release, into which folder."""
-    release = MSST_OFFICIAL[name]
-    return (
-        f"put {release.weights} and {release.config} (release {release.tag} of {MSST_RELEASES}) "
-        f"into {user_folder()}, or give checkpoint=PATH.ckpt,config=PATH.yaml"
     )
 
 

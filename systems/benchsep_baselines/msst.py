@@ -2,10 +2,11 @@
 
 Conventions
 -----------
-yaml      ``model`` (the class's arguments), ``audio.chunk_size``, ``inference.num_overlap``,
-          ``training.instruments`` (stem names in output order)
-ckpt      a state dict, bare or under ``state``, ``state_dict`` or ``model_state_dict``
+yaml      what counts of it is in :mod:`benchsep_baselines.msst_config`
+ckpt      a state dict, in whatever a training put around it (:mod:`benchsep_baselines.wrapped`)
 weights   loaded strictly: a key that does not fit is an error, never a zero-padded guess
+normalize ``inference.normalize`` standardises the mixture by its mono mean and deviation, and
+          undoes it on the estimates
 precision float32; upstream runs its GPU models in half precision by default
 
 Source: ZFTurbo/Music-Source-Separation-Training; the classes are those of ``pymss-core``,
@@ -15,18 +16,27 @@ which load its checkpoints strictly and reproduce its outputs.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep._util import yamlfile
 from benchsep._util.device import torch_device
 from benchsep._util.tensors import load_strictly
-from benchsep.errors import CheckpointError
+from benchsep._util.yamlfile import check_nesting
+from benchsep.errors import CheckpointError, SeparatorError, UsageError
 from benchsep.systems.contract import SystemInfo
-from benchsep_baselines import locate, safe_load
+from benchsep_baselines import download, fetch, locate, safe_load, zoo
+from benchsep_baselines.architectures import (
+    ROFORMERS,
+    architecture_of,
+    constructor,
+    likeliest,
+    takes_one_channel,
+)
+from benchsep_baselines.bounds import bounded
 from benchsep_baselines.chunking import demix
 from benchsep_baselines.common import (
     Separator,
@@ -35,14 +45,14 @@ from benchsep_baselines.common import (
     switch,
     whole,
 )
+from benchsep_baselines.msst_config import LARGEST_FILE, Settings, read_yaml, settings_of
+from benchsep_baselines.wrapped import State, chosen, elements, states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-STATE_KEYS = ("state", "state_dict", "model_state_dict", "model")
-PREFIXES = ("module.", "model.", "_orig_mod.")
+MISFITS = (TypeError, ValueError, AssertionError, KeyError, AttributeError, RuntimeError)
+"""What a model's class raises for arguments that are not its own."""
 
 
 @dataclass(frozen=True)
@@ -56,51 +66,73 @@ class Found:
     licence: str
     trained_on: tuple[str, ...] = ("unknown",)
 
+    @property
+    def settings(self) -> Path:
+        """The file that holds the configuration."""
+        return self.config or self.weights
+
 
 @dataclass(frozen=True)
-class Settings:
-    """What a configuration says: model arguments, stems in output order, chunking."""
+class Pair:
+    """What the files of a checkpoint hold."""
 
+    config: dict[str, Any]
+    settings: Settings
+    states: list[State]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded network with what is to be known of it."""
+
+    net: Any
+    architecture: str
     arguments: dict[str, Any]
-    instruments: list[str]
-    """What the model returns."""
-    names: list[str]
-    """All instruments of the configuration; with a target, more than the model returns."""
-    chunk: int
-    overlap: int
-    normalize: bool = False
+    weights: State
 
 
 class MsstSeparator(Separator):
-    """A loaded model, its chunking and its declaration; see the subclasses' modules."""
+    """A loaded model, its chunking and its declaration.
+
+    Parameters
+    ----------
+    architecture
+        One of :data:`benchsep_baselines.architectures.NAMES`; empty: as the files say.
+    arguments
+        Arguments of the model that replace those of the configuration.
+    """
 
     def __init__(
         self,
         name: str,
         found: Found,
-        build: Callable[[dict[str, Any], Path], Any],
         *,
+        architecture: str = "",
+        arguments: dict[str, Any] | None = None,
         overlap: str | int,
         trust_pickle: str | bool,
         device: str,
         batch: str | int = 1,
-        **declared: Any,
     ) -> None:
         self.device = torch_device(device)
-        settings, state = read_pair(found, trust_pickle=switch("trust_pickle", trust_pickle))
-        self.settings = settings
+        pair = read_pair(found, trust_pickle=switch("trust_pickle", trust_pickle))
+        self.settings = settings = pair.settings
+        self.rate = settings.rate
         self.overlap = settings.overlap
         if overlap != "":
             self.overlap = whole("overlap", overlap, low=1, high=64)
         self.batch = whole("batch", batch, low=1, high=256)
-        model = build(dict(settings.arguments), found.config or found.weights)
-        load_strictly(model, state, found.weights)
-        self.model = model.to(self.device).eval()
+        model = load_model(pair, found, architecture, arguments or {})
+        self.architecture = model.architecture
         self.stems = offered_stems(settings.names, settings.instruments, found.weights)
+        check_outputs(model, settings, found)
+        self.apart = takes_one_channel(model.architecture, model.arguments, settings.channels)
+        self.model = model.net.to(self.device).eval()
         self.info = SystemInfo(
             name=name,
             family="discriminative",
             stems=self.stems.stems,
+            rate=settings.rate,
             checkpoint=found.label,
             checkpoint_sha256=locate.combined_sha256(
                 [p for p in (found.weights, found.config) if p is not None]
@@ -114,14 +146,37 @@ class MsstSeparator(Separator):
                 "chunk": settings.chunk,
                 "overlap": self.overlap,
                 "precision": "float32",
-                **({"batch": self.batch} if self.batch > 1 else {}),
-                **({"stems": self.stems.folded} if self.stems.folded else {}),
-                **declared,
+                **self._declared(model),
             },
             options_in_name=("checkpoint", "config", "trust_pickle"),
         )
 
+    def _declared(self, model: Model) -> dict[str, Any]:
+        """Options that are worth a line only where they differ from the usual."""
+        return {
+            **({"batch": self.batch} if self.batch > 1 else {}),
+            **({"stems": self.stems.folded} if self.stems.folded else {}),
+            **({"normalize": True} if self.settings.normalize else {}),
+            **({"channels": "each apart"} if self.apart else {}),
+            **({"weights": model.weights.path} if model.weights.averaged else {}),
+            **(
+                {"zero_dc": bool(model.arguments["zero_dc"])}
+                if model.architecture in ROFORMERS
+                else {}
+            ),
+        }
+
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
+        if not self.settings.normalize:
+            return self._demixed(mixture)
+        mono = mixture.mean(0)
+        mean, deviation = float(mono.mean()), float(mono.std())
+        if deviation == 0:  # anti-phase stereo: upstream divides by zero here
+            return self._demixed(mixture)
+        stems = self._demixed((mixture - mean) / deviation)
+        return {stem: samples * deviation + mean for stem, samples in stems.items()}
+
+    def _demixed(self, mixture: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         stems = demix(
             self._forward,
             mixture,
@@ -129,17 +184,52 @@ class MsstSeparator(Separator):
             overlap=self.overlap,
             stems=len(self.settings.instruments),
             batch=self.batch,
+            plain=self.architecture == "htdemucs",
         )
         return dict(zip(self.settings.instruments, stems, strict=True))
 
     def _forward(self, chunks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``[B, 2, chunk]`` → ``[B, stems, 2, chunk]``."""
+        """``[B, 2, chunk]`` → ``[B, stems, 2, chunk]``.
+
+        Raises
+        ------
+        SeparatorError
+            the model cannot compute a chunk of this length.
+        """
         import torch
 
-        with torch.inference_mode():
-            estimate = self.model(torch.from_numpy(chunks).to(self.device))
+        batch, channels, frames = chunks.shape
+        given = torch.from_numpy(chunks).to(self.device)
+        if self.apart:
+            given = given.reshape(batch * channels, 1, frames)
+        with torch.inference_mode(), warnings.catch_warnings():
+            # SCNet's transform has a rectangular window, and newer torch warns of that.
+            warnings.filterwarnings("ignore", message=".*window.*", category=UserWarning)
+            try:
+                estimate = self.model(given)
+            except (RuntimeError, AssertionError) as error:
+                if "memory" in str(error):
+                    raise
+                raise SeparatorError(self._why_not(frames, str(error))) from error
         out: NDArray[np.float32] = estimate.float().cpu().numpy()
-        return out[:, None] if out.ndim == 3 else out  # a single-stem model drops the stem axis
+        if out.ndim == 3:
+            out = out[:, None]  # a single-stem model drops the stem axis
+        if self.apart:  # [B·2, stems, 1, T] → [B, stems, 2, T]
+            out = out.reshape(batch, channels, -1, out.shape[-1]).swapaxes(1, 2)
+        if out.shape[-1] != frames:
+            raise SeparatorError(self._why_not(frames, f"it returns {out.shape[-1]}"))
+        return out
+
+    def _why_not(self, frames: int, why: str) -> str:
+        first = (why.strip().splitlines() or ["no reason"])[0][:200]
+        return (
+            f"{self.info.label}: the model does not work on chunks of {frames} samples ({first}); "
+            "chunk_size of its configuration must be what its transform can take, often a multiple "
+            "of the hop"
+        )
+
+
+# --- which files -------------------------------------------------------------------------------
 
 
 def find(name: str, checkpoint: str, config: str) -> Found:
@@ -153,21 +243,29 @@ def find(name: str, checkpoint: str, config: str) -> Found:
     if checkpoint == "mini":
         return _mini(name)
     if checkpoint not in ("auto", "official", ""):
-        return _local(name, checkpoint, config)
-    pair = locate.msst_official(name)
-    if pair:
-        licence = "unstated (code: MIT)"
-        return Found("official", *pair, "MUSDB18-HQ train", licence, ("musdb18:train",))
-    where = locate.msst_download_hint(name)
-    if checkpoint == "official" or name not in locate.BUNDLED_CHECKPOINTS:
-        raise CheckpointError(f"{name}: the published weights are not on this machine; {where}")
-    locate.warn_bundled(name, "the published weights are not on this machine")
+        return given(name, checkpoint, config)
+    entry = zoo.entry(zoo.OFFICIAL[name])
+    if zoo.kept(entry) or checkpoint == "official" or name not in locate.BUNDLED_CHECKPOINTS:
+        return replace(public(entry), label="official")
+    try:
+        if not download.online(fetch.parse_address(entry.weights).url):
+            raise CheckpointError("there is no network")
+        return replace(public(entry), label="official")
+    except CheckpointError:
+        locate.warn_bundled(name, "the published weights are neither cached nor reachable")
     return _mini(name)
+
+
+def public(entry: zoo.Entry) -> Found:
+    """A checkpoint of the list of public ones, fetched if it is not here."""
+    weights, config = zoo.kept(entry) or zoo.fetched(entry)
+    return Found(entry.name, weights, config, entry.training_data, entry.licence, entry.trained_on)
 
 
 def _mini(name: str) -> Found:
     if name not in locate.BUNDLED_CHECKPOINTS:
-        raise CheckpointError(f"{name} has no mini checkpoint; {locate.msst_download_hint(name)}")
+        command = zoo.entry(zoo.OFFICIAL[name]).command
+        raise CheckpointError(f"{name} has no mini checkpoint; the published one: {command}")
     return Found(
         "mini",
         locate.bundled_path(name),
@@ -178,11 +276,17 @@ def _mini(name: str) -> Found:
     )
 
 
-def _local(name: str, checkpoint: str, config: str) -> Found:
-    kinds = (".ckpt", ".pt", ".pth", ".th", ".chpt", ".safetensors")
-    weights = locate.existing_file(name, checkpoint, kinds)
+def given(name: str, checkpoint: str, config: str) -> Found:
+    """Files or addresses that a user names: weights, and a configuration beside or inside them.
+
+    Raises
+    ------
+    CheckpointError
+        a file is missing, cannot be fetched, or is of no use here.
+    """
+    weights = locate.existing_file(name, checkpoint, locate.WEIGHT_SUFFIXES)
     if config:
-        settings: Path | None = locate.existing_file(name, config, (".yaml", ".yml"))
+        settings: Path | None = locate.existing_file(name, config, (".yaml", ".yml"), "config")
     elif weights.suffix == ".safetensors":
         settings = None
     else:
@@ -192,16 +296,15 @@ def _local(name: str, checkpoint: str, config: str) -> Found:
                 f"{name}: {weights.name} needs its configuration: add config=PATH.yaml, or put it "
                 f"beside it as {settings.name}"
             )
-    return Found(
-        weights.stem, weights, settings, "undeclared (local file)", "undeclared (local file)"
-    )
+    known = f"undeclared ({'address' if fetch.is_address(checkpoint) else 'local file'})"
+    return Found(weights.stem, weights, settings, known, known)
 
 
 # --- reading -------------------------------------------------------------------------------
 
 
-def read_pair(found: Found, *, trust_pickle: bool) -> tuple[Settings, dict[str, Any]]:
-    """``(settings, state dict)``, from a yaml and a checkpoint or from one safetensors file.
+def read_pair(found: Found, *, trust_pickle: bool) -> Pair:
+    """Configuration and weights, from a yaml and a checkpoint or from one safetensors file.
 
     Raises
     ------
@@ -210,93 +313,100 @@ def read_pair(found: Found, *, trust_pickle: bool) -> tuple[Settings, dict[str, 
     """
     metadata: dict[str, str] = {}
     if found.weights.suffix == ".safetensors":
-        state, metadata = safe_load.load_safetensors(found.weights)
+        package, metadata = safe_load.load_safetensors(found.weights)
     else:
-        admitted = safe_load.numpy_scalars()
+        admitted = safe_load.harmless()
         package = safe_load.load_pickle(found.weights, admitted=admitted, trust_pickle=trust_pickle)
-        state = unwrapped(package, found.weights)
-    if found.config is not None:
-        return settings_of(read_yaml(found.config), found.config), state
+    held = states(package, found.weights)
+    config = read_yaml(found.config) if found.config else _inside(metadata, found.weights)
+    return Pair(config, settings_of(config, found.settings), held)
+
+
+def _inside(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+    """The configuration that a safetensors file of weights carries."""
+    text = metadata.get("config", "")
     try:
-        return settings_of(json.loads(metadata["config"]), found.weights), state
-    except (KeyError, ValueError) as error:
+        if len(text) > LARGEST_FILE:
+            raise ValueError(f"larger than {LARGEST_FILE:,} bytes")
+        check_nesting(text)
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{found.weights}: its metadata holds no configuration; add config=PATH.yaml"
+            f"{path}: its metadata holds no configuration ({error}); add config=PATH.yaml"
         ) from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: its metadata holds no configuration; add config=PATH.yaml")
+    return config
 
 
-def unwrapped(package: Any, path: Path) -> dict[str, Any]:
-    """The state dict of a checkpoint, whatever key or prefix a training program put around it.
-
-    Keys of wrappers (``{"model": {...}}``, Lightning's ``state_dict``) are opened; prefixes that
-    every tensor's name has (``module.`` of DataParallel, ``model.`` of Lightning, ``_orig_mod.`` of
-    torch.compile) are removed.
-    """
-    if not isinstance(package, dict):
-        raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
-    for key in STATE_KEYS:
-        if isinstance(package.get(key), dict):
-            return unwrapped(package[key], path)
-    prefix = next((p for p in PREFIXES if package and all(k.startswith(p) for k in package)), None)
-    if prefix is None:
-        return dict(package)
-    return unwrapped({key.removeprefix(prefix): value for key, value in package.items()}, path)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A configuration with ``!!python/tuple`` and no other tag beyond plain YAML.
+def load_model(pair: Pair, found: Found, architecture: str, replaced: dict[str, Any]) -> Model:
+    """The network that a configuration describes, with the checkpoint's weights.
 
     Raises
     ------
     CheckpointError
-        if the file is no mapping, or asks for any other Python object.
+        the configuration builds no model, a larger one than the weights, or another one.
     """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def construct_tuple(loader: Loader, node: yaml.SequenceNode) -> tuple[Any, ...]:
-        return tuple(loader.construct_sequence(node, deep=True))
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", construct_tuple)
+    names = [key for state in pair.states for key in state.tensors]
+    kind = architecture_of(pair.config, names, architecture, found.settings)
+    if "zero_dc" in replaced and kind not in ROFORMERS:
+        raise UsageError(f"option zero_dc: a {kind} has none, only RoFormers have")
+    arguments = {**pair.settings.arguments, **replaced}
+    build = constructor(kind, pair.config, arguments)
+    tensors = max(len(state.tensors) for state in pair.states)
     try:
-        content = yamlfile.read_yaml(path, Loader)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a usable configuration ({error})") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping")
-    return content
-
-
-def settings_of(config: dict[str, Any], path: Path) -> Settings:
-    """The parts of a configuration that inference needs.
-
-    Raises
-    ------
-    CheckpointError
-        naming the section that is missing.
-    """
-    try:
-        model = dict(config["model"])
-        training = config["training"]
-        inference = config.get("inference") or {}
-        chunk = int(inference.get("chunk_size") or (config.get("audio") or {})["chunk_size"])
-        target = training.get("target_instrument")
-        names = [str(s).lower() for s in training.get("instruments") or [target]]
-        instruments = [str(target).lower()] if target else names
-        overlap, normalize = int(inference.get("num_overlap", 2)), bool(inference.get("normalize"))
-        return Settings(model, instruments, names, chunk, overlap, normalize)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        net = bounded(build, elements(pair.states), tensors, found.settings)
+    except MISFITS as error:
         raise CheckpointError(
-            f"{path}: {error!r}: expected the sections model, audio.chunk_size, "
-            "inference.num_overlap and training.instruments"
+            f"{found.settings}: does not configure a {kind} ({_first_line(error)})"
+        ) from error
+    weights = chosen(pair.states, net.state_dict())
+    _load(net, weights, found, kind)
+    return Model(net, kind, arguments, weights)
+
+
+def _load(net: Any, weights: State, found: Found, kind: str) -> None:
+    """Strictly; the message of a mismatch says which name is the first that differs."""
+    try:
+        load_strictly(net, weights.tensors, found.weights)
+    except CheckpointError as error:
+        looks = likeliest(weights.tensors) or "none that is known"
+        raise CheckpointError(
+            f"{error}; the first difference is {_first_difference(net, weights)}; the weights look "
+            f"like {looks}, the configuration is of {kind}"
         ) from error
 
 
-def built(cls: Any, arguments: dict[str, Any], path: Path) -> Any:
-    """``cls(**arguments)``, or an error that names the configuration."""
-    try:
-        return cls(**arguments)
-    except (TypeError, ValueError, AssertionError, KeyError) as error:
-        raise CheckpointError(f"{path}: does not configure a {cls.__name__} ({error})") from error
+def _first_difference(net: Any, weights: State) -> str:
+    expected = net.state_dict()
+    for key, tensor in expected.items():
+        if key not in weights.tensors:
+            return f"{key} (absent)"
+        if weights.tensors[key].shape != tensor.shape:
+            shape = tuple(weights.tensors[key].shape)
+            return f"{key} ({shape} in the checkpoint, {tuple(tensor.shape)} in the configuration)"
+    return f"{next(key for key in weights.tensors if key not in expected)} (unexpected)"
+
+
+def check_outputs(model: Model, settings: Settings, found: Found) -> None:
+    """Raise a :class:`CheckpointError` unless the model returns what the configuration names."""
+    net = model.net
+    counts = {
+        "mdx23c": lambda: int(net.num_target_instruments),
+        "apollo": lambda: 1,
+        "scnet": lambda: len(net.sources),
+        "htdemucs": lambda: len(net.sources),
+        "bandit": lambda: len(net.stems),
+        "bandit_v2": lambda: len(net.stems),
+    }
+    number = counts.get(model.architecture, lambda: len(net.mask_estimators))()
+    if number != len(settings.instruments):
+        raise CheckpointError(
+            f"{found.settings}: the model returns {number} stems, its configuration names "
+            f"{len(settings.instruments)}: {', '.join(settings.instruments)} "
+            "(training.instruments, training.target_instrument)"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,137 @@
+"""A model is never larger than its checkpoint: a bound while it is built, before memory is taken.
+
+The arguments of a model come from a file of a stranger. They may ask for 6,000 channels or a
+million layers, and the tensors would be allocated before any weight is compared. Here every
+allocation of the constructor is added up before it happens, and the first one that the
+checkpoint's own size cannot explain is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchsep.errors import CheckpointError
+
+SLACK_ELEMENTS = 32_000_000
+"""Windows, filter banks and other buffers that a checkpoint does not hold: 128 MB."""
+SLACK_TENSORS = 5_000
+LARGEST_ARGUMENT = 2**20
+"""Of a whole number: no width, rate or transform of audio is larger."""
+LARGEST_BANK = 2**24
+"""Numbers in a filter bank, bands times the points of the transform, which numpy computes."""
+FUNCTIONS = {
+    "window_fn": r"(hann|hamming|blackman|bartlett|kaiser)_window",
+    "rnn_type": r"LSTM|GRU|RNN",
+    "hidden_activation": r"(Leaky|P)?ReLU6?|C?ELU|[GS]ELU|GLU|SiLU|Mish|Tanh|Sigmoid|Softplus",
+}
+"""Arguments that a class looks up by name among all that torch has, and what they may be."""
+MOST_ITEMS = 4096
+"""Of a list of arguments: bands, instruments."""
+
+T = TypeVar("T")
+
+
+def check_arguments(arguments: Any, path: Path, name: str = "model") -> None:
+    """Refuse numbers and lists that no model has, before its class sees them.
+
+    Raises
+    ------
+    CheckpointError
+        naming the argument.
+    """
+    if isinstance(arguments, dict):
+        _check_lookups(arguments, path, name)
+        for key, value in arguments.items():
+            check_arguments(value, path, f"{name}.{key}")
+    elif isinstance(arguments, (list, tuple)):
+        if len(arguments) > MOST_ITEMS:
+            raise CheckpointError(
+                f"{path}: {name} has {len(arguments):,} items, expected at most {MOST_ITEMS:,}"
+            )
+        for value in arguments:
+            check_arguments(value, path, name)
+    elif isinstance(arguments, int) and abs(arguments) > LARGEST_ARGUMENT:
+        raise CheckpointError(
+            f"{path}: {name} is {_short(arguments)}, expected at most {LARGEST_ARGUMENT:,}"
+        )
+
+
+def _check_lookups(arguments: dict[str, Any], path: Path, name: str) -> None:
+    for key, pattern in FUNCTIONS.items():
+        value = arguments.get(key)
+        if value is not None and not re.fullmatch(pattern, str(value)):
+            raise CheckpointError(f"{path}: {name}.{key} = {str(value)[:60]!r} is not supported")
+    bands = arguments.get("num_bands") or arguments.get("n_bands")
+    points = arguments.get("stft_n_fft") or arguments.get("n_fft") or 2048
+    if isinstance(bands, int) and isinstance(points, int) and bands * points > LARGEST_BANK:
+        raise CheckpointError(
+            f"{path}: {name} asks for {_short(bands)} bands of {_short(points)} points; expected a "
+            f"product of at most {LARGEST_BANK:,}"
+        )
+
+
+def _short(number: int) -> str:
+    """Python refuses to write a whole number of more than 4,300 digits."""
+    return f"{number:,}" if abs(number) < 10**30 else "a number of more than 30 digits"
+
+
+def bounded(build: Callable[[], T], held: int, tensors: int, path: Path) -> T:
+    """``build()``, stopped before it allocates more than the checkpoint can fill.
+
+    Parameters
+    ----------
+    held
+        Numbers in the checkpoint.
+    tensors
+        Tensors in the checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        at the first tensor beyond the bound, before it is allocated.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    most, many = held + held // 2 + SLACK_ELEMENTS, 4 * tensors + SLACK_TENSORS
+    used = [0, 0]
+
+    class Bound(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            used[0] += (size := _requested(str(func), args))
+            used[1] += size > 0
+            if used[0] > most or used[1] > many:
+                raise CheckpointError(
+                    f"{path}: its arguments ask for a model of more than {used[0]:,} numbers in "
+                    f"{used[1]:,} tensors, and the checkpoint holds {held:,} in {tensors:,}; "
+                    "check that checkpoint and configuration belong together"
+                )
+            return func(*args, **(kwargs or {}))
+
+    with Bound():  # type: ignore[no-untyped-call]
+        return build()
+
+
+_BY_SHAPE = tuple(
+    f"aten.{name}." for name in ("empty", "zeros", "ones", "full", "rand", "randn", "randint")
+)
+_BY_LENGTH = tuple(f"aten.{name}." for name in ("hann_window", "hamming_window", "eye"))
+
+
+def _requested(operation: str, args: tuple[Any, ...]) -> int:
+    """How many numbers an operation makes out of nothing; 0 for all others."""
+    if operation.startswith(_BY_SHAPE):
+        shape = next((a for a in args if isinstance(a, (list, tuple))), ())
+        return max(1, prod(shape))
+    if operation.startswith(_BY_LENGTH):
+        return max(1, int(args[0]))
+    if operation.startswith("aten.arange"):
+        numbers = [a for a in args if isinstance(a, (int, float))]
+        start, end = (0, *numbers)[-2:] if len(numbers) < 2 else numbers[:2]
+        return max(1, int(end - start))
+    return 0

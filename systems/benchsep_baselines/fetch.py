@@ -1,0 +1,207 @@
+"""Files by address: fetched once, continued where a connection broke, checked for ever after.
+
+Conventions
+-----------
+address   ``hf://OWNER/REPO/PATH@REVISION`` (a branch, tag or commit; ``main`` if none is given) or
+          ``https://HOST/PATH``, each with ``#sha256=HEX`` at its end where the hash is known.
+          Plain http is for this machine's own loopback alone
+kept      ``<cache>/checkpoints/fetched/<hash of the address>/<file name>``
+partial   ``<file name>.partial`` beside it; it is continued (``Range``) as long as the server says
+          that the file is the same one
+pin       ``<file name>.pin.json`` beside it: address, sha256, size. Written at the first download;
+          a file that is another one later, here or at its address, is refused
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256 as digest_of
+from pathlib import Path, PurePosixPath
+from shlex import quote
+from urllib.parse import unquote, urlsplit
+
+from benchsep._util.atomic import write_atomically
+from benchsep._util.cache import cache_folder
+from benchsep._util.notify import notify
+from benchsep._util.tensors import file_sha256
+from benchsep.errors import CheckpointError, UsageError
+from benchsep_baselines import transfer
+
+HUB = "https://huggingface.co"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WAIT_S = 3600.0
+"""For another process that is fetching the same file."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A parsed address."""
+
+    text: str
+    """Without the hash."""
+    sha256: str = ""
+    repository: str = ""
+    """``OWNER/REPO`` on the hub; empty for a URL."""
+    path: str = ""
+    revision: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where a browser or curl would fetch it."""
+        if not self.repository:
+            return self.text
+        hub = os.environ.get("HF_ENDPOINT") or HUB
+        return f"{hub.rstrip('/')}/{self.repository}/resolve/{self.revision}/{self.path}"
+
+    @property
+    def file(self) -> Path:
+        """Where the file is kept."""
+        key = digest_of(self.text.encode()).hexdigest()[:16]
+        name = PurePosixPath(unquote(self.path or urlsplit(self.text).path)).name
+        return cache_folder() / "checkpoints" / "fetched" / key / name
+
+    @property
+    def pin(self) -> Path:
+        return self.file.with_name(self.file.name + ".pin.json")
+
+
+def is_address(text: str) -> bool:
+    """Whether an option names an address, rather than a file or a name."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text))
+
+
+def parse_address(text: str) -> Address:
+    """An address in its parts.
+
+    Raises
+    ------
+    UsageError
+        neither form, no file name, or a connection that anyone could change.
+    """
+    base, _, promise = text.partition("#")
+    match = re.fullmatch(r"(?:sha256=([0-9a-fA-F]{64}))?", promise)
+    if match is None:
+        raise UsageError(f"{text}: after # expected sha256= and 64 hexadecimal digits")
+    sha = (match[1] or "").lower()
+    if base.startswith("hf://"):
+        parts = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)/([^@?]+?)(?:@([^@?]+))?", base)
+        if parts is None or ".." in parts[2].split("/"):
+            raise UsageError(f"{text}: expected hf://OWNER/REPO/FILE@REVISION")
+        revision = parts[3] or "main"
+        whole = f"hf://{parts[1]}/{parts[2]}@{revision}"
+        return Address(whole, sha, parts[1], parts[2], revision)
+    url = urlsplit(base)
+    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
+        raise UsageError(f"{text}: weights are fetched over https or from hf:// only")
+    if url.username or url.password:
+        raise UsageError("an address with a name or a password would end in every manifest")
+    if PurePosixPath(unquote(url.path)).name in ("", ".", ".."):
+        raise UsageError(f"{text}: names no file")
+    return Address(base, sha)
+
+
+def fetched(text: str) -> Path:
+    """The file of an address, from the cache or from its server.
+
+    Raises
+    ------
+    UsageError
+        a malformed address.
+    CheckpointError
+        it cannot be fetched, with the one command that helps; or it is not the file that it was.
+    """
+    address = parse_address(text)
+    if address.file.is_file() and address.pin.is_file():
+        _check(address)
+        return address.file
+    if not address.file.is_file() and os.environ.get("BENCHSEP_OFFLINE"):
+        raise CheckpointError(_offline(address, "BENCHSEP_OFFLINE is set"))
+    with _alone(address):
+        if not address.file.is_file():
+            _fetch(address)
+        _check(address)
+    return address.file
+
+
+def is_kept(text: str) -> bool:
+    """Whether the file of an address is on this machine."""
+    return parse_address(text).file.is_file()
+
+
+def command_for(*texts: str) -> str:
+    """The one command that brings the files of addresses to where they are looked for."""
+    found = [parse_address(text) for text in texts]
+    parts = " ".join(f"-o {quote(str(a.file))} {quote(a.url)}" for a in found)
+    return f"curl -L --fail --create-dirs {parts}"
+
+
+@contextmanager
+def _alone(address: Address) -> Iterator[None]:
+    """One process fetches; others wait, and find the file."""
+    from filelock import FileLock, Timeout
+
+    address.file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(str(address.file) + ".lock", timeout=WAIT_S):
+            yield
+    except Timeout as error:
+        raise CheckpointError(f"{address.text}: another process fetches it for too long") from error
+
+
+def _fetch(address: Address) -> None:
+    notify(f"fetching {address.url}")
+    try:
+        if address.repository:
+            transfer.from_hub(
+                address.repository, address.path, address.revision, address.file.parent
+            )
+            (address.file.parent / address.path).replace(address.file)
+        else:
+            transfer.over_http(address.url, address.file)
+    except transfer.Unreachable as error:
+        raise CheckpointError(_offline(address, str(error))) from error
+
+
+def _offline(address: Address, why: str) -> str:
+    return (
+        f"{address.text}: not on this machine, and it cannot be fetched ({why}); on a machine with "
+        f"a network: {command_for(address.text)}"
+    )
+
+
+def _check(address: Address) -> None:
+    """Compare with the hash of the address and with the pin; the first time, write the pin."""
+    transfer.check_content(address.file, address.url)
+    actual = file_sha256(address.file)
+    if address.sha256 and actual != address.sha256:
+        address.file.unlink()
+        raise CheckpointError(
+            f"{address.text}: sha256 {actual}, expected {address.sha256}: another file than the "
+            "one that was meant; it was not kept"
+        )
+    pinned = _pinned(address)
+    if pinned and actual != pinned:
+        raise CheckpointError(
+            f"{address.text}: the file changed: it was {pinned} when it was first fetched, and is "
+            f"{actual}; if that is meant, delete {address.pin} and run again"
+        )
+    if not pinned:
+        content = {"address": address.text, "sha256": actual, "size": address.file.stat().st_size}
+        write_atomically(address.pin, json.dumps(content, indent=1) + "\n")
+
+
+def _pinned(address: Address) -> str:
+    """The hash at the first download; empty if there was none."""
+    try:
+        return str(json.loads(address.pin.read_text(encoding="utf-8"))["sha256"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{address.pin} is damaged ({error}); delete it and the file beside it"
+        ) from error

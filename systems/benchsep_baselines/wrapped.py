@@ -1,0 +1,125 @@
+"""The state dict inside a checkpoint, whatever a training program wrapped around it.
+
+Conventions
+-----------
+state     a dict of tensors by name; anything else in the file (optimiser, metrics, arguments) is
+          no state
+path      the keys that lead to it: ``state_dict``, ``ema/shadow``; empty for the file's own
+prefix    what a wrapper puts before every name of a model (``module.`` of DataParallel, ``model.``
+          of Lightning, ``_orig_mod.`` of torch.compile); names without it then belong to something
+          else, such as a loss
+averaged  weights that a training averaged (EMA, SWA). Where a file holds them beside the raw ones
+          they are taken: they are what its author evaluated
+
+Rule: every state of the file is looked at with and without the known prefixes; the first that
+holds exactly the model's names and shapes is the checkpoint's, averaged ones first, then those
+nearest to the file's top. Nothing is padded, renamed or left out of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchsep.errors import CheckpointError
+
+PREFIXES = (
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "ema_model.",
+    "online_model.",
+    "averaged_model.",
+    "net.",
+    "network.",
+    "separator.",
+    "generator.",
+)
+AVERAGED = ("ema", "shadow", "averaged", "swa")
+MOST_LEVELS = 4
+"""Dicts in dicts that are looked into."""
+NEVER = ("optim", "scheduler", "hyper_parameters", "config", "args")
+"""Beginnings of keys whose tensors are no weights."""
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of a checkpoint."""
+
+    path: str
+    """Keys and prefixes that lead to it."""
+    tensors: dict[str, Any]
+
+    @property
+    def averaged(self) -> bool:
+        return any(word in part for part in self.path.lower().split("/") for word in AVERAGED)
+
+
+def states(package: Any, path: Path) -> list[State]:
+    """All states of a checkpoint, averaged ones first, then by depth.
+
+    Raises
+    ------
+    CheckpointError
+        it is no dict, or holds no tensor by name.
+    """
+    if not isinstance(package, dict):
+        raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
+    found = [view for state in _nested(package, "", 0) for view in _views(state)]
+    if not found:
+        keys = ", ".join(repr(str(key)[:40]) for key in list(package)[:5]) or "nothing"
+        raise CheckpointError(
+            f"{path}: holds no weights by name (its keys: {keys}); expected a state dict, bare or "
+            "under a key such as state_dict, model_state_dict or ema"
+        )
+    return sorted(found, key=lambda state: not state.averaged)  # a stable sort keeps the depth
+
+
+def _nested(value: Mapping[Any, Any], path: str, depth: int) -> Iterator[State]:
+    tensors = {k: v for k, v in value.items() if isinstance(k, str) and _is_tensor(v)}
+    if tensors:
+        yield State(path, tensors)
+    if depth == MOST_LEVELS:
+        return
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and not str(key).lower().startswith(NEVER):
+            yield from _nested(inner, f"{path}/{key}".lstrip("/"), depth + 1)
+
+
+def _views(state: State) -> Iterator[State]:
+    """The state as it is, and without each prefix, again and again."""
+    yield state
+    for prefix in PREFIXES:
+        inner = {
+            key.removeprefix(prefix): value
+            for key, value in state.tensors.items()
+            if key.startswith(prefix)
+        }
+        if inner:
+            yield from _views(State(f"{state.path}/{prefix}".lstrip("/"), inner))
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "untyped_storage")
+
+
+def chosen(found: list[State], expected: Mapping[str, Any]) -> State:
+    """The first state with exactly the names and shapes of ``expected``, else the nearest one."""
+
+    def fits(state: State) -> int:
+        return sum(
+            key in state.tensors and state.tensors[key].shape == tensor.shape
+            for key, tensor in expected.items()
+        )
+
+    for state in found:
+        if len(state.tensors) == len(expected) and fits(state) == len(expected):
+            return state
+    return max(found, key=lambda state: (fits(state), -len(state.tensors)))
+
+
+def elements(found: list[State]) -> int:
+    """Numbers in the largest state: a bound for the model that it belongs to."""
+    return max(sum(int(t.numel()) for t in state.tensors.values()) for state in found)

@@ -1,0 +1,132 @@
+"""Public checkpoints by name: ``msst:model=NAME``, and what ``bs_roformer`` and ``scnet`` mean.
+
+Conventions
+-----------
+list      ``zoo.yaml``, reviewed: addresses, stems, training data and licence as their sources state
+          them; a hash only where independent sources agree on it
+found     first in the user's folder (``<cache>/checkpoints``, by the published file names), then
+          among what was fetched, then at the address
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from benchsep._util.suggest import did_you_mean
+from benchsep._util.yamlfile import read_yaml
+from benchsep.errors import CheckpointError, UsageError
+from benchsep_baselines import fetch, locate
+
+LIST = Path(__file__).with_name("zoo.yaml")
+
+OFFICIAL = {"bs_roformer": "bs-roformer-musdb", "scnet": "scnet-musdb"}
+"""System to the entry that it means by itself."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A public checkpoint, as ``zoo.yaml`` has it."""
+
+    name: str
+    architecture: str
+    weights: str
+    config: str
+    stems: tuple[str, ...]
+    training_data: str
+    trained_on: tuple[str, ...]
+    licence: str
+    sha256: str = ""
+    megabytes: int = 0
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Of the weights, with their hash if it is known, and of the configuration."""
+        return self.weights + (f"#sha256={self.sha256}" if self.sha256 else ""), self.config
+
+    @property
+    def command(self) -> str:
+        """The one command that brings both files."""
+        return fetch.command_for(self.weights, self.config)
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """The list, by name."""
+    content: dict[str, dict[str, Any]] = read_yaml(LIST)
+    return {
+        name: Entry(
+            name=name,
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
+        )
+        for name, fields in content.items()
+    }
+
+
+def entry(name: str) -> Entry:
+    """The entry of a name.
+
+    Raises
+    ------
+    UsageError
+        there is none, with a suggestion.
+    """
+    known = entries()
+    if name not in known:
+        raise UsageError(
+            f"no public checkpoint is called {name!r}{did_you_mean(name, list(known))}; "
+            f"the list: {', '.join(known)}"
+        )
+    return known[name]
+
+
+def is_here(found: Entry) -> bool:
+    """Whether both files are on this machine; nothing is read."""
+    return all(p.is_file() for p in _own(found)) or all(map(fetch.is_kept, found.addresses))
+
+
+def kept(found: Entry) -> tuple[Path, Path] | None:
+    """Weights and configuration where both are on this machine, else ``None``."""
+    own = _own(found)
+    if all(path.is_file() for path in own):
+        return own
+    return fetched(found) if is_here(found) else None
+
+
+def _own(found: Entry) -> tuple[Path, Path]:
+    """Where a user may have put the two files, by their published names."""
+    weights, config = (PurePosixPath(fetch.parse_address(a).url).name for a in found.addresses)
+    return locate.user_folder() / weights, locate.user_folder() / config
+
+
+def fetched(found: Entry) -> tuple[Path, Path]:
+    """Weights and configuration, from the cache or their servers.
+
+    Raises
+    ------
+    CheckpointError
+        one cannot be fetched, or is another file than it was; with the command for both.
+    """
+    try:
+        config = fetch.fetched(found.addresses[1])  # the small one first: it tells what is wrong
+        return fetch.fetched(found.addresses[0]), config
+    except CheckpointError as error:
+        if "cannot be fetched" not in str(error):
+            raise
+        why = str(error).partition("; on a machine")[0]
+        raise CheckpointError(f"{found.name}: {why}; the one command: {found.command}") from error
+
+
+def table() -> str:
+    """The list as a Markdown table, for ``docs/checkpoints.md``."""
+    lines = [
+        "| name | architecture | stems | training data | licence | MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for e in entries().values():
+        host = f"[{e.name}]({fetch.parse_address(e.weights).url})"
+        facts = (host, e.architecture, ", ".join(e.stems), e.training_data, e.licence)
+        lines.append(f"| {' | '.join(facts)} | {e.megabytes or ''} |")
+    return "\n".join(lines)
