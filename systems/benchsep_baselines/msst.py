@@ -391,15 +391,14 @@ def _first_difference(net: Any, weights: State) -> str:
 def check_outputs(model: Model, settings: Settings, found: Found) -> None:
     """Raise a :class:`CheckpointError` unless the model returns what the configuration names."""
     net = model.net
-    counts = {
-        "mdx23c": lambda: int(net.num_target_instruments),
-        "apollo": lambda: 1,
-        "scnet": lambda: len(net.sources),
-        "htdemucs": lambda: len(net.sources),
-        "bandit": lambda: len(net.stems),
-        "bandit_v2": lambda: len(net.stems),
-    }
-    number = counts.get(model.architecture, lambda: len(net.mask_estimators))()
+    if model.architecture == "mdx23c":
+        number = int(net.num_target_instruments)
+    elif model.architecture == "apollo":
+        number = 1
+    elif model.architecture in ROFORMERS:
+        number = len(net.mask_estimators)
+    else:
+        number = len(net.stems if model.architecture.startswith("bandit") else net.sources)
     if number != len(settings.instruments):
         raise CheckpointError(
             f"{found.settings}: the model returns {number} stems, its configuration names "

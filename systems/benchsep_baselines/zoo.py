@@ -11,7 +11,7 @@ found     first in the user's folder (``<cache>/checkpoints``, by the published 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -56,13 +56,13 @@ class Entry:
 def entries() -> dict[str, Entry]:
     """The list, by name."""
     content: dict[str, dict[str, Any]] = read_yaml(LIST)
-    return {
-        name: Entry(
-            name=name,
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
-        )
-        for name, fields in content.items()
-    }
+    return {name: _entry(name, fields) for name, fields in content.items()}
+
+
+def _entry(name: str, fields: dict[str, Any]) -> Entry:
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    made: Entry = partial(Entry, name=name)(**values)
+    return made
 
 
 def entry(name: str) -> Entry:

@@ -142,7 +142,7 @@ def test_a_proxys_page_is_never_kept(server, content_type):
     server.files["/x.ckpt"] = b"<!DOCTYPE html><title>Login</title>" + b" " * 500
     server.types["/x.ckpt"] = content_type
     address = f"{server.url}/x.ckpt"
-    with pytest.raises(CheckpointError, match="a page came in place of the file .*DOCTYPE"):
+    with pytest.raises(CheckpointError, match=r"a page came in place of the file .*DOCTYPE"):
         fetch.fetched(address)
     assert not fetch.is_kept(address)
     server.files["/x.ckpt"], server.types = CONTENT, {}
@@ -181,7 +181,7 @@ def test_a_wrong_checksum_is_not_kept(server):
     address = f"{server.url}/x.ckpt"
     right = fetch.file_sha256(fetch.fetched(address))
     assert fetch.fetched(f"{address}#sha256={right}") == fetch.parse_address(address).file
-    with pytest.raises(CheckpointError, match="expected 0000.*not kept"):
+    with pytest.raises(CheckpointError, match=r"expected 0000.*not kept"):
         fetch.fetched(f"{address}#sha256={'0' * 64}")
     assert not fetch.is_kept(address)
 
@@ -249,7 +249,7 @@ def test_the_hub_is_asked_by_its_client(server, monkeypatch):
     assert path.read_bytes() == CONTENT and path.name == "x.ckpt"
     asked = len(server.log)
     assert fetch.fetched("hf://me/repo/deep/x.ckpt@v1") == path and len(server.log) == asked
-    with pytest.raises(CheckpointError, match="cannot be fetched .*curl"):
+    with pytest.raises(CheckpointError, match=r"cannot be fetched .*curl"):
         fetch.fetched("hf://me/repo/absent.ckpt")
 
 
