@@ -11,7 +11,7 @@ found     first in the user's folder (``<cache>/checkpoints``, by the published 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -60,9 +60,8 @@ def entries() -> dict[str, Entry]:
 
 
 def _entry(name: str, fields: dict[str, Any]) -> Entry:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    made: Entry = partial(Entry, name=name)(**values)
-    return made
+    values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return Entry(name=name, **values)
 
 
 def entry(name: str) -> Entry:
