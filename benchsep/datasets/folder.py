@@ -2,8 +2,9 @@
 
 Layout: ``PATH/<track>/{mixture,vocals,drums,bass,other}.wav`` or any other naming and format that
 :mod:`benchsep.stems.files` knows. Where a track has no mixture file, the mixture is the sum of its
-stems, and the track reports it. A data set may hold fewer stems
-(:mod:`benchsep.datasets.stem_folder`): only these are scored.
+stems, and the track reports it. A data set may hold fewer stems, or others: vocals and
+``instrumental``, guitar and piano, ``drums`` and ``no_drums``
+(:mod:`benchsep.datasets.stem_folder`). docs/stems.md describes the layouts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from functools import partial
 from pathlib import Path
 
 from benchsep.audio import STEMS
-from benchsep.datasets.stem_folder import MixtureChoice, files_of, load_stem_folder, stems_of
+from benchsep.datasets.stem_folder import (
+    MixtureChoice,
+    files_of,
+    load_offered,
+    load_stem_folder,
+    offered_by,
+    stems_of,
+)
 from benchsep.datasets.track import Edition, Track, name_of
 from benchsep.errors import DatasetError, UsageError
 from benchsep.stems.files import audio_files, folders
@@ -52,21 +60,30 @@ class FolderDataset:
         # What one track has, every track must have: a missing file is an error.
         offered = {stem for f in tracks for stem in stems_of(files_of(f))}
         stems = tuple(s for s in STEMS if s in offered)
-        return [
-            Track(
-                name_of(f),
-                "test",
-                "folder",
-                partial(load_stem_folder, f, self.mixture, stems=stems),
-                tuple(map(str, audio_files(f))),
-                stems,
-            )
-            for f in tracks
-        ]
+        return [self._track(folder, stems) for folder in tracks]
+
+    def _track(self, folder: Path, stems: tuple[str, ...]) -> Track:
+        return Track(
+            name_of(folder),
+            "test",
+            "folder",
+            partial(load_stem_folder, folder, self.mixture, stems=stems),
+            tuple(map(str, audio_files(folder))),
+            stems,
+            offers=_offered(folder),
+            offered_loader=partial(load_offered, folder, self.mixture),
+        )
 
 
 def _track_folders(root: Path) -> list[Path]:
-    return [f for f in folders(root) if stems_of(files_of(f))]
+    return [f for f in folders(root) if _offered(f)]
+
+
+def _offered(folder: Path) -> tuple[str, ...]:
+    try:
+        return offered_by(files_of(folder))
+    except ValueError as error:
+        raise DatasetError(f"{folder}: {error}") from error
 
 
 def _hint(root: Path) -> str:

@@ -3,7 +3,8 @@
 Conventions
 -----------
 layout    ``<root>/{train,test}/<Artist - Title>/{mixture,vocals,drums,bass,other}.wav`` (HQ) or
-          ``<root>/{train,test}/<Artist - Title>.stem.mp4``
+          ``<root>/{train,test}/<Artist - Title>.stem.mp4``. A data set of one's own in the layout
+          of HQ may hold other stems, such as vocals and ``accompaniment`` (docs/stems.md)
 splits    ``test`` (50), ``train`` (100 less the validation songs), ``valid`` (14), ``all``
 16 bit    AAC decodes to float; it is rounded to 16 bit, since BSSEval's projections on the
           unrounded stems are rounding noise (``docs/metrics/bsseval.md``)
@@ -16,14 +17,22 @@ MUSDB18 is for academic, non-commercial use.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchsep.audio import STEMS, Audio, round_to_16_bit
-from benchsep.datasets.stem_folder import MixtureChoice, load_stem_folder, sum_of_stems
+from benchsep.datasets.stem_folder import (
+    MixtureChoice,
+    files_of,
+    load_offered,
+    load_stem_folder,
+    offered_by,
+    stems_of,
+    sum_of_stems,
+)
 from benchsep.datasets.track import Edition, Track, TrackAudio, name_of
 from benchsep.errors import AudioError, DatasetError
 from benchsep.stems.files import audio_files, is_junk
@@ -125,7 +134,7 @@ class MusdbDataset:
         found = [t for folder in self._folders() for t in self._tracks_in(folder)]
         if not found:
             raise DatasetError(f"{self.root}: no {self.split} tracks of {self.name}; {HOW_TO_GET}")
-        return sorted(found, key=lambda track: track.name)
+        return sorted(_of_one_kind(found), key=lambda track: track.name)
 
     def _folders(self) -> list[str]:
         if self.split == "all":
@@ -152,12 +161,21 @@ class MusdbDataset:
         if (self.split == "valid" and not validation) or (self.split == "train" and validation):
             return None
         split = "valid" if validation else folder
-        files = tuple(map(str, audio_files(entry))) if hq else (str(entry),)
-        return Track(name, split, self.edition, partial(self._load, entry), files)
+        if not hq:
+            return Track(name, split, self.edition, partial(self._load, entry), (str(entry),))
+        stems, offers = _stems_in(entry)
+        return Track(
+            name,
+            split,
+            self.edition,
+            partial(load_stem_folder, entry, self.mixture, stems=stems),
+            tuple(map(str, audio_files(entry))),
+            stems,
+            offers=offers,
+            offered_loader=partial(load_offered, entry, self.mixture),
+        )
 
     def _load(self, entry: Path) -> TrackAudio:
-        if self.edition == "hq":
-            return load_stem_folder(entry, self.mixture)
         audio = load_stem_mp4(entry, self.mixture)
         short = audio.mixture.seconds <= SEVEN_SECONDS_AT_MOST
         if short != (self.edition == "aac-7s"):
@@ -166,6 +184,27 @@ class MusdbDataset:
                 f"{entry}: {audio.mixture.seconds:.1f} s long, so this is {other}, not {self.name}"
             )
         return audio
+
+
+def _stems_in(entry: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of the four stems that a folder has, and all that it offers; both may be empty."""
+    try:
+        files = files_of(entry)
+        return stems_of(files), offered_by(files)
+    except (DatasetError, ValueError):
+        return (), ()  # reading the track says what is wrong
+
+
+def _of_one_kind(tracks: list[Track]) -> list[Track]:
+    """What one track has of the four stems, every track must have: a missing file is an error."""
+    if tracks[0].offered_loader is None:
+        return tracks
+    found = {stem for track in tracks for stem in track.stems}
+    stems = tuple(s for s in STEMS if s in found) or STEMS
+    return [
+        replace(track, loader=partial(track.loader, stems=stems), stems=stems)  # type: ignore[call-arg]
+        for track in tracks
+    ]
 
 
 def _root(root: str | Path | None, name: str) -> Path:

@@ -2,16 +2,22 @@
 
 Conventions
 -----------
+offered     all stems that the files are by name (:mod:`benchsep.stems.meaning`): beside ``vocals``
+            alone ``other`` is ``instrumental``, beside guitar and piano it is ``other6``
 complete    the folder holds vocals, drums, bass and other: these four are the references. Guitar,
             piano and the like are part of ``other`` (:func:`benchsep.stems.names.stem_map`)
-partial     fewer stems: those that are there are references, and the rest of the mixture is one
-            reference called ``accompaniment``, which no table shows (BSSEval needs the other
-            sources). Such a folder needs a ``mixture`` file or an accompaniment file
+partial     fewer of the four: those that are there are references, and the rest of the mixture is
+            one reference called ``accompaniment``, which no table shows (BSSEval needs the other
+            sources). Such a folder needs a ``mixture`` file or files that sum to the song
 mixture     ``file`` or ``sum`` (of all stem files, accumulated in float64)
+
+References of other sets of stems are derived from what is offered
+(:mod:`benchsep.datasets.references`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +27,10 @@ from benchsep.audio import STEMS, Audio, read_audio
 from benchsep.datasets.track import TrackAudio
 from benchsep.errors import AudioError, DatasetError
 from benchsep.stems.files import audio_files, stem_files
+from benchsep.stems.meaning import stems_meant
 from benchsep.stems.names import ACCOMPANIMENT, MIXTURE, stem_map
+from benchsep.stems.relations import all_of_song
+from benchsep.stems.sets import SONG, parts_of, stem_of
 
 MixtureChoice = Literal["file", "sum"]
 
@@ -41,15 +50,20 @@ def files_of(folder: Path) -> dict[str, Path]:
     return {MIXTURE[0] if name in MIXTURE else name: path for name, path in files.items()}
 
 
-def stems_of(files: dict[str, Path]) -> tuple[str, ...]:
-    """The stems that these files offer as references."""
+def stems_of(files: Iterable[str]) -> tuple[str, ...]:
+    """Those of the four stems that these files offer as references."""
     return stem_map(n for n in files if n not in MIXTURE).stems
+
+
+def offered_by(files: Iterable[str]) -> tuple[str, ...]:
+    """All stems that these files offer, of whatever set."""
+    return tuple(stems_meant(n for n in files if n not in MIXTURE))
 
 
 def load_stem_folder(
     folder: Path, mixture: MixtureChoice | None = None, *, stems: tuple[str, ...] = STEMS
 ) -> TrackAudio:
-    """Read the stems of a track and its mixture.
+    """Read those of the four stems that a track has, and its mixture.
 
     ``mixture``: read from its file or summed; ``None`` takes the file where there is one.
     ``stems``: those that must be there.
@@ -63,6 +77,23 @@ def load_stem_folder(
     missing = [s for s in stems if s not in stems_of(files)]
     if missing:
         raise DatasetError(f"{folder}: no {missing[0]}.wav; found {', '.join(sorted(files))}")
+    audio = _read(folder, files, mixture)
+    return TrackAudio(audio.mixture, _of_the_four(audio), audio.mixture_source)
+
+
+def load_offered(folder: Path, mixture: MixtureChoice | None = None) -> TrackAudio:
+    """Read a track with all stems that its files offer; ``mixture`` as above.
+
+    Raises
+    ------
+    DatasetError
+        as :func:`load_stem_folder`.
+    """
+    return _read(folder, files_of(folder), mixture)
+
+
+def _read(folder: Path, files: dict[str, Path], mixture: MixtureChoice | None) -> TrackAudio:
+    """All that is offered, and the mixture."""
     choice: MixtureChoice = mixture or ("file" if MIXTURE[0] in files else "sum")
     if choice == "file" and MIXTURE[0] not in files:
         raise DatasetError(f"{folder}: no mixture.wav; found {', '.join(sorted(files))}")
@@ -71,25 +102,28 @@ def load_stem_folder(
     except AudioError as error:
         raise DatasetError(str(error)) from error
     check_alike(folder, parts)
-    return _track(folder, parts, choice)
-
-
-def _track(folder: Path, parts: dict[str, Audio], choice: MixtureChoice) -> TrackAudio:
     own = parts.pop(MIXTURE[0], None)
-    names = stem_map(parts)
-    stems = {s: _sum(group) for s, group in names.gather(parts).items()}
-    rest = [parts[name] for name in names.accompaniment]
-    if choice == "sum" and len(stems) < len(STEMS) and not rest:
+    stems = {s: _sum([parts[n] for n in names]) for s, names in stems_meant(parts).items()}
+    if choice == "file" and own is not None:
+        return TrackAudio(own, stems, choice)
+    # In the order of STEMS, so that the sum is the same whatever the names of the files are.
+    whole = all_of_song(stems)
+    if not whole:
         raise DatasetError(
             f"{folder}: it holds {', '.join(sorted(parts))}, from which no mixture can be summed; "
             "add mixture.wav"
         )
-    # In the order of STEMS, so that the sum is the same whatever the names of the files are.
-    summed = [*(stems[s] for s in STEMS if s in stems), *rest[:1]]
-    mixed = own if choice == "file" and own is not None else _sum(summed)
+    return TrackAudio(_sum([stems[name] for name in whole]), stems, choice)
+
+
+def _of_the_four(audio: TrackAudio) -> dict[str, Audio]:
+    """The four stems, or those that are offered and the rest of the mixture."""
+    stems = {s: audio.stems[s] for s in STEMS if s in audio.stems}
     if len(stems) < len(STEMS):
-        stems[ACCOMPANIMENT] = rest[0] if rest else _residual(mixed, list(stems.values()))
-    return TrackAudio(mixed, {s: stems[s] for s in (*STEMS, ACCOMPANIMENT) if s in stems}, choice)
+        rest = stem_of(SONG.difference(*map(parts_of, stems))) if stems else ""
+        offered = audio.stems.get(rest)
+        stems[ACCOMPANIMENT] = offered or residual(audio.mixture, list(stems.values()))
+    return stems
 
 
 def sum_of_stems(stems: dict[str, Audio]) -> Audio:
@@ -104,7 +138,10 @@ def _sum(parts: list[Audio], *, always: bool = False) -> Audio:
     return Audio(samples.sum(0, dtype=np.float64).astype(np.float32), parts[0].rate)
 
 
-def _residual(mixture: Audio, stems: list[Audio]) -> Audio:
+def residual(mixture: Audio, stems: list[Audio]) -> Audio:
+    """What the mixture holds besides the stems."""
+    if not stems:
+        return mixture
     rest = mixture.samples - np.stack([a.samples for a in stems]).sum(0, dtype=np.float64)
     return Audio(rest.astype(np.float32), mixture.rate)
 

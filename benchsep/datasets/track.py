@@ -3,8 +3,8 @@
 Conventions
 -----------
 name      unique within its dataset; any Unicode, never used as a path without escaping
-edition   which encoding of the data this is: ``hq``, ``aac``, ``aac-7s``, ``folder``, ``clip``.
-          Scores of different editions never share a table.
+edition   which encoding of the data this is: ``hq``, ``aac``, ``aac-7s``, ``folder``, ``clip``,
+          ``moisesdb``, ``mixtures``. Scores of different editions never share a table.
 mixture   ``file`` (decoded from its own file) or ``sum`` (the sum of the stems): a recorded choice
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from benchsep.audio import Audio
 
-Edition = Literal["hq", "aac", "aac-7s", "folder", "clip"]
+Edition = Literal["hq", "aac", "aac-7s", "folder", "clip", "moisesdb", "mixtures"]
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,19 @@ class Track:
     """Files behind the track; may be empty."""
     stems: tuple[str, ...] = STEMS
     """The stems that have a true reference."""
+    offers: tuple[str, ...] = ()
+    """All stems that :meth:`load_offered` gives, of whatever set; empty: as ``stems``."""
+    absent: tuple[str, ...] = ()
+    """Stems that are known not to sound in the song."""
+    offered_loader: Callable[[], TrackAudio] | None = field(default=None, repr=False, compare=False)
+    """``None``: as ``loader``."""
 
     def load(self) -> TrackAudio:
         return self.loader()
+
+    def load_offered(self) -> TrackAudio:
+        """The audio with all stems that the data set has, for the references of another set."""
+        return (self.offered_loader or self.loader)()
 
 
 def name_of(path: Path) -> str:

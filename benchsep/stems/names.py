@@ -16,6 +16,8 @@ Rules
 3. ``other`` is MUSDB's ``other`` only where the set also holds vocals, drums and bass. In a set
    such as ``{vocals, other}`` it is everything that is not vocals: an *accompaniment*. So are
    ``instrumental``, ``accompaniment``, ``no_vocals``. An accompaniment is none of the four stems.
+   What it is in a run of other stems, and what guitar or piano are there, is in
+   :mod:`benchsep.stems.meaning`.
 4. Any other name is unknown. It is listed, and never scored.
 
 :func:`stem_map` is the only place that decides; folders, programs, checkpoints of every ecosystem,
@@ -70,12 +72,17 @@ PARTS_OF_OTHER = (
     "wind",
     "winds",
     "brass",
+    "other plucked",
+    "other keys",
+    "percussion",
 )
-"""Instruments that MUSDB18 puts into ``other``."""
+"""Instruments that MUSDB18 puts into ``other``; the last three are MoisesDB's names."""
 
 ACCOMPANIMENT = "accompaniment"
 MIXTURE = ("mixture", "mix")
-KNOWN = (*STEMS, *PARTS_OF_OTHER, ACCOMPANIMENT, *MIXTURE)
+NO = tuple(f"no {name}" for name in (*STEMS[1:], *PARTS_OF_OTHER))
+"""Names of all but one stem; ``no vocals`` is an accompaniment."""
+KNOWN = (*STEMS, *PARTS_OF_OTHER, ACCOMPANIMENT, *NO, *MIXTURE)
 
 
 def normalized(name: str) -> str:
@@ -87,8 +94,9 @@ def normalized(name: str) -> str:
 def canonical(name: str) -> str:
     """The name without synonyms: ``Instrumental`` and ``no_vocals`` are ``accompaniment``."""
     text = normalized(name)
-    if re.fullmatch(r"(no|minus|without) (vocals?|drums?|bass|other)", text):
-        return ACCOMPANIMENT
+    if found := re.fullmatch(r"(no|minus|without) (.+)", text):
+        inner = SYNONYMS.get(found[2], found[2])
+        return ACCOMPANIMENT if inner == STEMS[0] else f"no {inner}"
     return SYNONYMS.get(text, text)
 
 
@@ -151,7 +159,7 @@ def stem_map(names: Iterable[str]) -> StemMap:
     sources: dict[str, tuple[str, ...]] = {
         s: (by_meaning[s],) for s in STEMS[:3] if s in by_meaning
     }
-    accompaniment = tuple(n for n in given if canonical(n) == ACCOMPANIMENT)
+    accompaniment = tuple(n for n in given if canonical(n) in (ACCOMPANIMENT, *NO))
     parts = tuple(by_meaning[p] for p in ("other", *PARTS_OF_OTHER) if p in by_meaning)
     if all(s in by_meaning for s in STEMS[:3]) and "other" in by_meaning:
         sources["other"] = parts

@@ -1,0 +1,160 @@
+"""The references of a run: a data set seen through a set of stems.
+
+Conventions
+-----------
+asked     the stems of a run; each must follow from what a track offers
+set       all stems of the set that they belong to (:func:`benchsep.stems.sets.whole_set`): those
+          that follow are references too, because interference is measured against them
+rest      where some stem of the set does not follow, what the mixture holds besides the references
+          is one more of them, called ``accompaniment``, which no table shows
+absent    a stem that does not sound in a song has no reference there and is not scored
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from benchsep.datasets.stem_folder import residual
+from benchsep.datasets.track import Dataset, Edition, Track, TrackAudio
+from benchsep.errors import DatasetError, UsageError
+from benchsep.stems.names import ACCOMPANIMENT
+from benchsep.stems.relations import Relation, combined, relation
+from benchsep.stems.sets import FOUR, SONG, STEM_SETS, parts_of, set_name
+
+
+@dataclass(frozen=True)
+class InSet:
+    """A data set whose tracks have the references of one set of stems."""
+
+    base: Dataset
+    stem_set: tuple[str, ...]
+    own: tuple[Track, ...]
+
+    @property
+    def name(self) -> str:
+        return self.base.name
+
+    @property
+    def edition(self) -> Edition:
+        return self.base.edition
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the data set, then how each reference that it does not hold is made."""
+        made = [str(how) for how in _relations(self.own, self.stem_set) if not how.is_itself]
+        return (*self.base.notes, *(f"reference {text}" for text in made))
+
+    def tracks(self) -> list[Track]:
+        following = _following(self.own, self.stem_set)
+        return [_in_set(track, following, self.stem_set) for track in self.own]
+
+
+def seen_through(dataset: Dataset, stem_set: tuple[str, ...]) -> Dataset:
+    """The data set with references of ``stem_set``; itself where it holds just these."""
+    tracks = tuple(dataset.tracks())
+    own = {stem for track in tracks for stem in track.stems}
+    if not any(map(_offers, tracks)) or (stem_set == FOUR and own == {*_following(tracks, FOUR)}):
+        return dataset
+    return InSet(dataset, stem_set, tracks)
+
+
+def default_stems(tracks: Iterable[Track]) -> tuple[str, ...]:
+    """The stems of a run that names none: the four, or what the data set has.
+
+    A data set of vocals and the rest has the two of ``vi``.
+    """
+    tracks = tuple(tracks)
+    if not any(_offers(track) for track in tracks):
+        return FOUR
+    four = _following(tracks, FOUR)
+    two = STEM_SETS["vi"].stems
+    if set(four) <= {"vocals"} and _following(tracks, two) == two:
+        return two
+    if four:
+        return FOUR
+    offered = dict.fromkeys(stem for track in tracks for stem in _offers(track))
+    disjoint: list[str] = []
+    for stem in offered:
+        if not any(parts_of(stem) & parts_of(other) for other in disjoint):
+            disjoint.append(stem)
+    return tuple(disjoint)
+
+
+def check_stems(
+    asked: Sequence[str], stem_set: tuple[str, ...], tracks: Iterable[Track], name: str
+) -> None:
+    """Whether each stem follows from what some track offers.
+
+    Raises
+    ------
+    UsageError
+        naming the stem, what there is, and the sets that can be had.
+    """
+    tracks = tuple(tracks)
+    offered = tuple(dict.fromkeys(stem for track in tracks for stem in _offers(track)))
+    following = _following(tracks, stem_set)
+    lost = [stem for stem in asked if stem not in following]
+    if not lost or not offered:
+        return
+    possible = [n for n, each in STEM_SETS.items() if _following(tracks, each.stems) == each.stems]
+    help_ = f"; --stem-set {' or '.join(possible)} can be had" if possible else ""
+    raise UsageError(
+        f"{name} has no {lost[0]} (stem set {set_name(stem_set)}), and it does not follow from "
+        f"what the data set offers: {', '.join(offered)}{help_}"
+    )
+
+
+def _offers(track: Track) -> tuple[str, ...]:
+    return track.offers or track.stems
+
+
+def _relations(tracks: Iterable[Track], stem_set: tuple[str, ...]) -> list[Relation]:
+    """The relation of each stem on the first track where it has one, in the order of the set."""
+    found: dict[str, Relation] = {}
+    for offers, absent in dict.fromkeys((_offers(t), t.absent) for t in tracks):
+        for stem in stem_set:
+            how = relation(stem, offers, stem_set=stem_set, absent=absent)
+            if how is not None:
+                found.setdefault(stem, how)
+    return [found[stem] for stem in stem_set if stem in found]
+
+
+def _following(tracks: Iterable[Track], stem_set: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(how.stem for how in _relations(tracks, stem_set))
+
+
+def _is_absent(stem: str, track: Track) -> bool:
+    parts = parts_of(stem)
+    return bool(parts) and not parts.difference(*map(parts_of, track.absent))
+
+
+def _in_set(track: Track, following: tuple[str, ...], stem_set: tuple[str, ...]) -> Track:
+    """The track with the references of the set: what one track has, every track must have."""
+    stems = tuple(stem for stem in following if not _is_absent(stem, track))
+    return replace(track, loader=partial(_load, track, stems, stem_set), stems=stems)
+
+
+def _load(track: Track, stems: tuple[str, ...], stem_set: tuple[str, ...]) -> TrackAudio:
+    """The mixture and the references.
+
+    Raises
+    ------
+    DatasetError
+        a stem does not follow from what this track has.
+    """
+    audio = track.load_offered()
+    found = {}
+    for stem in stems:
+        how = relation(stem, audio.stems, stem_set=stem_set, absent=track.absent)
+        if how is None:
+            raise DatasetError(
+                f"{track.name}: no {stem}, and it does not follow from {', '.join(audio.stems)}"
+            )
+        found[stem] = combined(how, audio.stems, audio.mixture)
+    covered = [parts_of(stem) for stem in (*found, *track.absent)]
+    # Stems of a third party are no parts of the song that are known here.
+    if all(map(parts_of, found)) and SONG.difference(*covered):
+        found[ACCOMPANIMENT] = residual(audio.mixture, list(found.values()))
+    return TrackAudio(audio.mixture, found, audio.mixture_source)

@@ -1,0 +1,129 @@
+"""How a stem follows from others: the relations between the stems of a song, and their arithmetic.
+
+Conventions
+-----------
+offered   stems that a data set or a system has; the mixture is always at hand
+relation  ``stem = sum of stems - sum of stems``, exact where the stems sum to the mixture
+
+Rules, the first one that applies
+---------------------------------
+1. The stem itself.
+2. A sum of offered stems with exactly its parts: ``instrumental = drums + bass + other``,
+   ``other = other6 + guitar + piano``. The fewest stems are taken.
+3. The mixture less all that the stem is not, where that is one offered stem or, by rule 2, one stem
+   of the run's set: ``instrumental = mixture - vocals``, ``drums = mixture - no_drums``. Nothing
+   else is subtracted: a rest of many would collect the errors of all.
+
+Rule 2 comes before rule 3, as in MUSDB18's ``accompaniment``: where the stems do not sum to the
+mixture (mastering, AAC), a reference is made of stems, and an estimate that had to be subtracted
+from the mixture keeps what the mixture has besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchsep.audio import Audio
+from benchsep.stems.sets import SONG, Parts, parts_of, stem_of
+
+MIXTURE = "mixture"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """``stem = plus - minus``; as text ``instrumental = mixture - vocals``."""
+
+    stem: str
+    plus: tuple[str, ...]
+    minus: tuple[str, ...] = ()
+
+    @property
+    def is_itself(self) -> bool:
+        """Whether the stem is offered under its own name."""
+        return self.plus == (self.stem,) and not self.minus
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The stems that it needs besides the mixture."""
+        return tuple(name for name in (*self.plus, *self.minus) if name != MIXTURE)
+
+    def __str__(self) -> str:
+        return f"{self.stem} = " + " - ".join((" + ".join(self.plus), *self.minus))
+
+
+def relation(
+    stem: str,
+    offered: Iterable[str],
+    *,
+    stem_set: Iterable[str] = (),
+    absent: Iterable[str] = (),
+) -> Relation | None:
+    """How ``stem`` follows from what is offered, or ``None``: see the rules of the module.
+
+    Parameters
+    ----------
+    stem_set
+        All stems of the run; a third-party name that is no stem here follows only from itself.
+    absent
+        Stems that are known not to sound in the song: no relation needs them.
+    """
+    names = [name for name in offered if name != MIXTURE]
+    if stem in names:
+        return Relation(stem, (stem,))
+    silent = Parts().union(*map(parts_of, absent))
+    wanted = parts_of(stem) - silent
+    parts = {name: own for name in names if (own := parts_of(name) - silent)}
+    if not wanted:
+        return None
+    if found := _sum(wanted, parts):
+        return Relation(stem, found)
+    rest = SONG - parts_of(stem)
+    is_one = {stem_of(rest)} & {*names, *stem_set} if rest else set()
+    minus = _sum(rest - silent, parts) if is_one else ()
+    return Relation(stem, (MIXTURE,), minus) if minus else None
+
+
+def all_of_song(stems: Iterable[str]) -> tuple[str, ...]:
+    """Stems that together are the song, the fewest; empty if there are none."""
+    return _sum(SONG, {name: parts_of(name) for name in stems if parts_of(name)})
+
+
+def _sum(wanted: Parts, parts: Mapping[str, Parts]) -> tuple[str, ...]:
+    """The fewest stems without common parts that are exactly ``wanted``; empty if there are none.
+
+    Of equally few the first ones offered.
+    """
+    if not wanted:
+        return ()
+    usable = {name: own for name, own in parts.items() if own <= wanted}
+    first = min(wanted)
+    best: tuple[str, ...] = ()
+    for name, own in usable.items():
+        if first not in own:
+            continue
+        left = wanted - own
+        others = _sum(left, usable) if left else ()
+        if (others or not left) and (not best or 1 + len(others) < len(best)):
+            best = (name, *others)
+    return tuple(name for name in parts if name in best)
+
+
+def combined(how: Relation, signals: Mapping[str, Audio], mixture: Audio) -> Audio:
+    """The signal of a relation: float32 ``[channels, frames]``, accumulated in float64.
+
+    A stem that is offered by its name is returned as it is; mono parts are repeated.
+    """
+    if len(how.plus) == 1 and not how.minus and how.plus != (MIXTURE,):
+        return signals[how.plus[0]]
+    named = {**signals, MIXTURE: mixture}
+    channels = max(named[name].channels for name in (*how.plus, *how.minus))
+
+    def total(names: tuple[str, ...]) -> np.ndarray:
+        parts = [named[name].to_channels(channels).samples for name in names]
+        return np.stack(parts).sum(axis=0, dtype=np.float64)
+
+    samples = total(how.plus) - (total(how.minus) if how.minus else 0.0)
+    return Audio(samples.astype(np.float32), named[how.plus[0]].rate)
