@@ -21,7 +21,7 @@ from benchsep.datasets.track import Dataset, Edition, Track, TrackAudio
 from benchsep.errors import DatasetError, UsageError
 from benchsep.stems.names import ACCOMPANIMENT
 from benchsep.stems.relations import Relation, combined, relation
-from benchsep.stems.sets import FOUR, SONG, STEM_SETS, parts_of, set_name
+from benchsep.stems.sets import FOUR, SONG, STEM_SETS, disjoint, parts_of, set_name
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,8 @@ def default_stems(tracks: Iterable[Track]) -> tuple[str, ...]:
         return two
     if four:
         return FOUR
-    offered = dict.fromkeys(stem for track in tracks for stem in _offers(track))
-    disjoint: list[str] = []
-    for stem in offered:
-        if not any(parts_of(stem) & parts_of(other) for other in disjoint):
-            disjoint.append(stem)
-    return tuple(disjoint)
+    offered = [stem for track in tracks for stem in _offers(track)]
+    return disjoint(offered) or tuple(dict.fromkeys(offered))
 
 
 def check_stems(

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from benchsep import registry
+from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import Metric, ValueTraits, column
 
@@ -71,5 +72,15 @@ def default_metrics() -> tuple[str, ...]:
 
 
 def stems_scored(metric: Metric, stems: tuple[str, ...], *, all_stems: bool) -> tuple[str, ...]:
-    """The stems of ``stems`` that a metric scores: its defaults unless all are asked for."""
-    return stems if all_stems else tuple(s for s in stems if s in metric.default_stems)
+    """The stems of ``stems`` that a metric scores: its defaults unless all are asked for.
+
+    A metric whose defaults are the four stems scores every stem, of whatever set.
+    """
+    if all_stems or set(STEMS) <= set(metric.default_stems):
+        return stems
+    return tuple(s for s in stems if s in metric.default_stems)
+
+
+def needs_reference(metric: Metric) -> bool:
+    """Whether a metric compares with true stems; so does one that does not say it."""
+    return bool(getattr(metric, "needs_reference", True))

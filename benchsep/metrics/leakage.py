@@ -289,6 +289,7 @@ class _Traits:
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"
+    needs_reference: bool = True
     default_stems: tuple[str, ...] = STEMS
     licence = "MIT (own code)"
     values: tuple[ValueTraits, ...]
@@ -342,7 +343,8 @@ class Leakage(_Traits):
         gains = dict(zip(sources, bleed_gains(found, list(sources.values())), strict=True))
         scores = {f"from_{name}": Score(decibels(gain)) for name, gain in gains.items()}
         for name in STEMS:
-            scores.setdefault(f"from_{name}", Score.missing(f"unavailable: {name} is silent"))
+            why = f"{name} is silent" if name in references.stems else f"no reference for {name}"
+            scores.setdefault(f"from_{name}", Score.missing(f"unavailable: {why}"))
         energies = {name: gains[name] * sources[name].sum() for name in sources}
         scores["bleed"] = self._bleed(energies, stem)
         possible = np.sum(list(sources.values()), 0)
@@ -410,6 +412,7 @@ class Consistency(_Traits):
 
     version = "1"
     name = "consistency"
+    needs_reference = False
     values = (_RESIDUAL,)
     source = "defined in benchsep.metrics.leakage"
 
@@ -429,10 +432,11 @@ class Consistency(_Traits):
             return Score.missing("unavailable: no mixture to compare with")
         if mixture.silent:
             return Score.missing("ref_silent")
-        lacking = [name for name in references.stems if name not in estimates]
+        names = references.stems or references.expected
+        lacking = [name for name in names if name not in estimates]
         if lacking:
             return Score.missing(f"unavailable: the system gives no {', '.join(lacking)}")
-        parts = [estimates[n].to_channels(mixture.channels) for n in references.stems]
+        parts = [estimates[n].to_channels(mixture.channels) for n in names]
         for part in parts:
             if status := mismatch(mixture, part):
                 return Score.missing(status.replace("reference", "mixture"))

@@ -135,6 +135,8 @@ class References:
 
     stems: dict[str, Audio]
     mixture: Audio | None = None
+    expected: tuple[str, ...] = ()
+    """Stems that sum to the mixture, where there are no true ones."""
     cache: dict[Any, Any] = field(default_factory=dict, compare=False)
 
 
@@ -158,6 +160,9 @@ class Metric(Protocol):
     domain: Domain
     default_stems: tuple[str, ...]
     """Stems scored unless the user asks for more (DNSMOS, NISQA: vocals)."""
+    needs_reference: bool
+    """False: it reads the estimates, and the mixture at most, so it scores songs without true
+    stems. A metric without this member needs them."""
     default: int | None
     """Place in the default suite; ``None``: not in it. Read for metrics that benchsep ships only:
     installing a package changes no default."""

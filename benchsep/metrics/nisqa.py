@@ -236,6 +236,7 @@ class NISQA:
     """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is found."""
 
     name = "nisqa"
+    needs_reference = False
     version = "2"
     values: tuple[ValueTraits, ...] = tuple(map(_value, OUTPUTS))
     default: int | None = 7

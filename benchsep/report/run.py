@@ -20,6 +20,7 @@ from benchsep.report.tables.build import tables
 from benchsep.report.tables.columns import metrics_in_order
 from benchsep.report.tables.published import published_table
 from benchsep.report.tables.spread import with_spread_tables
+from benchsep.stems.sets import FOUR
 from benchsep.stats import reaggregated, song_values, with_average
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def load(
         if ``folder`` is no run.
     """
     from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.manifest import stem_set_of
     from benchsep.runner.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
@@ -110,7 +112,8 @@ def load(
     report = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)
     report = with_spread_tables(report, frame, manifest, traits)
     for edition in dict.fromkeys(table.edition for table in report):
-        published = published_table(report, edition)
+        is_four = set(stem_set_of(manifest)) == set(FOUR)
+        published = published_table(report, edition) if is_four else None
         if published:
             report.append(published)
     return RunData(frame, costs, manifest, traits, report)

@@ -26,9 +26,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import digest
-from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.metrics.catalog import get_metric, needs_reference, stems_scored
 from benchsep.metrics.metric import column
 from benchsep.runner.job import seed_of
+from benchsep.systems.stems import derived_in, stems_in
 
 if TYPE_CHECKING:
     from benchsep.metrics.metric import Metric
@@ -99,6 +100,8 @@ class Inputs:
     aligned: bool
     engine: dict[str, str]
     """See :func:`engine`."""
+    derived: tuple[str, ...]
+    """Relations of the stems that the system does not return itself."""
     computed: bool
     """The estimates follow from these inputs; False where files or another program make them."""
 
@@ -114,6 +117,8 @@ class Inputs:
             parts.append(self.engine)
         if self.aligned:
             parts.append("aligned")
+        if self.derived:
+            parts.append(list(self.derived))
         return digest(*parts)
 
 
@@ -128,6 +133,7 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         kept_as=kept_as(job),
         aligned=job.align,
         engine=engine(job.info, job.device),
+        derived=derived_in(job.info, job.stem_set),
         # Another song's stems are not among these inputs: its estimates are known by their samples.
         computed=job.info.family != "unknown"
         and not (job.info.from_files or job.info.needs_other_song),
@@ -167,11 +173,18 @@ def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: Tra
 
 
 def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
-    """Each metric with the stems it scores, as far as the system and the track offer them."""
+    """Each metric with the stems it scores, as far as the system and the track offer them.
+
+    A system that cannot run here has a reason on every stem. A track without a single true stem is
+    scored by the metrics that need none.
+    """
     pairs = []
+    names = stems_in(job.info, job.stem_set)
+    names = names if set(names) & set(job.stems) or not job.info.unavailable else job.stem_set
     for metric in map(get_metric, job.metrics):
         stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
-        offered = tuple(s for s in stems if s in job.info.stems and s in job.track.stems)
+        known = job.track.stems or (() if needs_reference(metric) else job.stem_set)
+        offered = tuple(s for s in stems if s in names and s in known)
         if offered:
             pairs.append((metric, offered))
     return pairs

@@ -7,7 +7,7 @@ What is computed is a pure function of the job, so that any worker may do it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +33,11 @@ from benchsep.runner.job import Job, Outcome
 from benchsep.runner.lag import aligned, lags_of
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.runner.warmup import forget, warm_up
+from benchsep.stems.names import ACCOMPANIMENT
 from benchsep.systems.estimate import estimate_or_error
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import load_system
+from benchsep.systems.stems import estimates_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +62,12 @@ class LoadedTrack:
     def __post_init__(self) -> None:
         stems = self.audio.stems if self.audio else {}
         self.references = References(stems, self.audio.mixture if self.audio else None)
+
+    def references_of(self, job: Job) -> References:
+        """What a metric compares with; of a song without stems: the names of the job's set."""
+        if self.references.stems:
+            return self.references
+        return replace(self.references, expected=job.stem_set)
 
     def facts(self, track: Track) -> TrackFacts:
         """What the record of a job on this track says of it."""
@@ -251,8 +259,8 @@ def _separate_draw(
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:
-    """Stem to its estimate, or to the error of a stem that cannot be used."""
-    return estimate_or_error(
+    """Stem of the job's set to its estimate, or to the error of a stem that cannot be used."""
+    outputs = estimate_or_error(
         system,
         audio.mixture,
         seed=seed,
@@ -260,6 +268,8 @@ def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audi
         track=job.track,
         other=job.other.load().stems if job.other else None,
     )
+    rest = (ACCOMPANIMENT,) if ACCOMPANIMENT in audio.stems else ()
+    return estimates_in(outputs, job.info, job.stem_set, audio.mixture, also=rest)
 
 
 def keep(folder: Path, estimates: Estimates) -> Estimates:
@@ -309,7 +319,8 @@ def _score(
     result: DrawResult,
 ) -> list[Cell]:
     started = time.perf_counter()
-    scores = _scores(metric, stems, loaded.references, result, job.info.unavailable)
+    references = loaded.references_of(job)
+    scores = _scores(metric, stems, references, result, job.info.unavailable)
     seconds = (time.perf_counter() - started) / len(stems)
     absent = Score.missing("failed: not returned")
     return [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from benchsep._util.digest import digest
+from benchsep.stems.sets import FOUR
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
@@ -28,6 +29,8 @@ class Job:
     draws: int = 1
     device: str = "cpu"
     keep_estimates: str = "none"
+    stem_set: tuple[str, ...] = FOUR
+    """All stems of the set that ``stems`` are of: those with references."""
     align: bool = False
     """Remove the lag of late estimates before scoring."""
     overwrite: Literal["never", "missing", "always"] = "missing"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep.metrics.catalog import get_metric
-from benchsep.runner.stamps import info_to_json, system_stamp
+from benchsep.runner.stamps import info_from_json, info_to_json, system_stamp
+from benchsep.stems.sets import FOUR, STEM_SETS, whole_set
+from benchsep.systems.stems import stems_in
 
 if TYPE_CHECKING:
     from benchsep.runner.plan import Plan
@@ -58,6 +61,32 @@ def describe(plan: Plan) -> dict[str, Any]:
             "device": suite.device,
         },
     }
+
+
+def stem_set_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """All stems of the set that a run's stems are of; the four where the manifest does not say."""
+    suite = manifest.get("suite") or {}
+    stems, named = suite.get("stems") or FOUR, suite.get("stem_set")
+    return whole_set(tuple(map(str, stems)), named if named in STEM_SETS else None)
+
+
+def lacking_stems(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Label of a system to the stems of the run that it cannot give.
+
+    Not of runs of the four stems: their tables leave such cells empty.
+    """
+    stem_set = stem_set_of(manifest)
+    if set(stem_set) == set(FOUR):
+        return {}
+    asked = (manifest.get("suite") or {}).get("stems") or ()
+    found = {}
+    for label, entry in (manifest.get("systems") or {}).items():
+        info = info_from_json(entry["info"])
+        given = stems_in(info, stem_set)
+        lost = tuple(str(stem) for stem in asked if stem not in given)
+        if lost and not info.unavailable:
+            found[str(label)] = lost
+    return found
 
 
 def _dataset(plan: Plan) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchsep import registry
 from benchsep._util.suggest import did_you_mean
 from benchsep.datasets.load import default_dataset, load_dataset
+from benchsep.datasets.references import check_stems, default_stems, seen_through
 from benchsep.datasets.track import Dataset, Track
 from benchsep.errors import BenchsepError, SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
@@ -23,6 +24,7 @@ from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.reference import WRONG_SONG
 from benchsep.systems.spec import WHOLE_TEXT, Spec, load_system
+from benchsep.systems.stems import lacking
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     if not suite.all_systems:
         raise UsageError("no systems: name at least one, as in --systems htdemucs")
     metrics = {name: get_metric(name) for name in suite.metrics}
-    dataset, tracks = dataset_of(suite)
+    suite, dataset = resolved(suite)
+    tracks = _chosen(dataset.tracks(), suite)
     device = load_on or suite.device
     others = next_songs(dataset.tracks())
     systems = _systems(suite, store, device, others)
@@ -78,7 +81,19 @@ def dataset_of(suite: Suite) -> tuple[Dataset, list[Track]]:
     Raises
     ------
     UsageError, DatasetError
-        no such dataset or track, or a root that does not hold it.
+        no such dataset or track, or a root that does not hold it; no such stems.
+    """
+    suite, dataset = resolved(suite)
+    return dataset, _chosen(dataset.tracks(), suite)
+
+
+def resolved(suite: Suite) -> tuple[Suite, Dataset]:
+    """The suite with the stems that it names, or that its data set has; and the data set in them.
+
+    Raises
+    ------
+    UsageError, DatasetError
+        as :func:`dataset_of`.
     """
     dataset = load_dataset(
         suite.dataset or default_dataset(suite.root),
@@ -86,7 +101,12 @@ def dataset_of(suite: Suite) -> tuple[Dataset, list[Track]]:
         split=suite.split,
         mixture=suite.mixture,
     )
-    return dataset, _chosen(dataset.tracks(), suite)
+    tracks = dataset.tracks()
+    if not suite.names_stems:
+        suite = suite.model_copy(update={"stems": default_stems(tracks)})
+    else:
+        check_stems(suite.stems, suite.whole_set, tracks, dataset.name)
+    return suite, seen_through(dataset, suite.whole_set)
 
 
 def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
@@ -147,6 +167,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
         info=info,
         track=track,
         stems=suite.stems,
+        stem_set=suite.whole_set,
         metrics=suite.metrics,
         all_stems=suite.all_stems,
         seed=suite.seed,
@@ -187,6 +208,8 @@ def _systems(
         info = old[1] if old and known else _info(spec, device)
         if info.needs_other_song and not others:
             info = replace(info, unavailable=ONE_SONG)
+        if not info.unavailable and (reason := lacking(info, suite.whole_set, suite.stems)):
+            info = replace(info, unavailable=reason)
         label = label_of(spec, info)
         if label in found:
             label = _distinct(label, spec, info, found)

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.notify import notify
-from benchsep.errors import UsageError
+from benchsep.errors import StoreError, UsageError
 from benchsep.runner.done import is_done
 from benchsep.runner.executors.base import Executor
 from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
-from benchsep.runner.manifest import command_line, describe
+from benchsep.runner.manifest import command_line, describe, stem_set_of
 from benchsep.runner.plan import Plan, make_plan
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
+from benchsep.stems.sets import set_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +86,7 @@ def run(
     store = Store(Path(out))
     plan = _in_one_session(make_plan(resolved, store))
     _same_edition(store, plan)
+    _same_stem_set(store, plan)
     manifest = describe(plan)
     store.write_manifest({**manifest, "command": command_line(), "finished": False})
     result = RunResult(store.root, plan)
@@ -121,6 +123,19 @@ def _same_edition(store: Store, plan: Plan) -> None:
         raise UsageError(
             f"{store.root} holds cells of the edition {record.track.edition!r}; this run is of "
             f"{plan.dataset.edition!r}, and editions never share a table: choose another -o"
+        )
+
+
+def _same_stem_set(store: Store, plan: Plan) -> None:
+    """The stems of a run folder belong to one set: its references are those of that set."""
+    try:
+        before = stem_set_of(store.manifest())
+    except StoreError:
+        return
+    if set(before) != set(plan.suite.whole_set):
+        raise UsageError(
+            f"{store.root} holds cells of the stem set {set_name(before)}; this run is of "
+            f"{set_name(plan.suite.whole_set)}, and stem sets never share a table: choose another -o"
         )
 
 

@@ -11,12 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from benchsep._util.config import read_mapping, refuse_unknown, validated
-from benchsep._util.suggest import did_you_mean
 from benchsep.audio import STEMS
 from benchsep.metrics.catalog import default_metrics
+from benchsep.stems.sets import STEM_SETS, stems_asked_for, whole_set
 from benchsep.systems.reference import REFERENCE_SYSTEMS
 
 
@@ -45,7 +52,14 @@ class Suite(BaseModel):
         default_factory=default_metrics,
         description="metrics (see `benchsep list metrics`)",
     )
-    stems: tuple[str, ...] = Field(default=STEMS, description="stems to separate and score")
+    stem_set: Literal["vdbo", "vi", "vdbogp", "moises"] | None = Field(
+        default=None, description="the set that the stems are of (docs/stems.md)"
+    )
+    stems: tuple[str, ...] = Field(
+        default=STEMS,
+        description="stems to score, or the name of a set; vocals and the rest, if the data set "
+        "has no more",
+    )
     all_stems: bool = Field(
         default=False, description="score speech metrics on every stem, not on vocals only"
     )
@@ -92,13 +106,25 @@ class Suite(BaseModel):
         _name(value)
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _stems_of_a_set(cls, values: Any) -> Any:
+        """A set without stems means all of them, and so does its name in place of stems."""
+        if not isinstance(values, Mapping):
+            return values
+        named = values.get("stem_set")
+        stems = values.get("stems")
+        only = stems if isinstance(stems, str) else (stems[0] if stems and len(stems) == 1 else "")
+        if only in STEM_SETS and named in (None, only):
+            named = only
+        elif stems is not None or named not in STEM_SETS:
+            return values
+        return {**values, "stem_set": named, "stems": STEM_SETS[named].stems}
+
     @field_validator("stems")
     @classmethod
-    def _known_stems(cls, stems: tuple[str, ...]) -> tuple[str, ...]:
-        for stem in stems:
-            if stem not in STEMS:
-                raise ValueError(f"unknown stem {stem!r}{did_you_mean(stem, list(STEMS))}")
-        return tuple(s for s in STEMS if s in stems)
+    def _known_stems(cls, stems: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return stems_asked_for(stems, info.data.get("stem_set"))
 
     @field_validator("cluster")
     @classmethod
@@ -109,6 +135,16 @@ class Suite(BaseModel):
                 "file:SCHEDULER.json, or local:N for N processes here"
             )
         return cluster
+
+    @property
+    def whole_set(self) -> tuple[str, ...]:
+        """All stems of the set that the stems are of."""
+        return whole_set(self.stems, self.stem_set)
+
+    @property
+    def names_stems(self) -> bool:
+        """Whether the stems were asked for, rather than left to the data set."""
+        return bool({"stems", "stem_set"} & self.model_fields_set)
 
     @property
     def all_systems(self) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Literal
 
-from benchsep.audio import STEMS
 from benchsep.stats.bootstrap import bootstrap
 from benchsep.stats.songs import (
     AVERAGE,
@@ -31,6 +30,7 @@ from benchsep.stats.songs import (
     song_values,
     songs_of_run,
 )
+from benchsep.stems.sets import parts_of
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _reasons(frame: pd.DataFrame) -> dict[Key, str]:
     ):
         kind = str(status).split(":", 1)[0].replace("_", " ")
         keys = [(system, stem, metric)]
-        keys += [(system, AVERAGE, metric)] if stem in STEMS else []
+        keys += [(system, AVERAGE, metric)] if parts_of(stem) else []
         for key in keys:
             counts.setdefault(key, Counter())[kind] += 1
     return {key: min(c, key=lambda kind: (-c[kind], kind)) for key, c in counts.items()}

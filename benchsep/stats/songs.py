@@ -8,7 +8,7 @@ song value   mean over draws. A song on which any draw lacks a value counts as m
              lucky draw never enters a table
 usable       status ``ok``. ``ill_conditioned`` values are shown where there is nothing else, and
              never ranked; every other status is a missing song
-average      pseudo stem ``average``: mean over those of the four stems that the metric was scored
+average      pseudo stem ``average``: mean over those stems of the set that the metric was scored
              on, where all have a value; never over another target (``accompaniment``)
 total        songs of the run: all tracks of the frame, whether a metric has cells on them or not
 
@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.audio import STEMS
 from benchsep.errors import UsageError
+from benchsep.stems.sets import disjoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +100,8 @@ def songs_of_run(frame: pd.DataFrame) -> int:
 
 
 def averaged_stems(stems: Iterable[str]) -> list[str]:
-    """Those of ``stems`` that an average is over: the four, in their order."""
-    return [stem for stem in STEMS if stem in set(stems)]
+    """Those of ``stems`` that an average is over: different parts of the song, in table order."""
+    return list(disjoint(stems))
 
 
 def stem_or_average(stems: Iterable[str]) -> str:
@@ -122,7 +122,7 @@ def _stems_of_metrics(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def with_average(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with rows of the pseudo stem ``average`` for metrics of several of the four stems.
+    """The frame with rows of the pseudo stem ``average`` for metrics of several stems.
 
     A song without a value on any one stem has none in the average: a missing stem cannot
     raise a mean.

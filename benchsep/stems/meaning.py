@@ -12,9 +12,22 @@ sums      where instruments of MUSDB18's ``other`` have names of their own, ``ot
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from benchsep.stems.names import canonical, stem_map
+from benchsep.stems.names import StemMap, canonical, stem_map
 from benchsep.stems.sets import SONG, FOUR, parts_of, stem_called, stem_of
+
+
+def full_map(names: Iterable[str]) -> StemMap:
+    """The meaning of a set of names, with the stems of every set as its sources.
+
+    Raises
+    ------
+    ValueError
+        two names mean the same stem.
+    """
+    given = list(names)
+    return replace(stem_map(given), sources=stems_meant(given))
 
 
 def stems_meant(names: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -120,8 +120,9 @@ class StemMap:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The stems that are offered, in the order of :data:`benchsep.audio.STEMS`."""
-        return tuple(s for s in STEMS if s in self.sources)
+        """The stems that are offered: :data:`benchsep.audio.STEMS` in their order, then others."""
+        four = tuple(s for s in STEMS if s in self.sources)
+        return (*four, *(s for s in self.sources if s not in STEMS))
 
     @property
     def folded(self) -> str:

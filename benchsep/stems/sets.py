@@ -198,6 +198,28 @@ def whole_set(stems: tuple[str, ...], stem_set: str | None = None) -> tuple[str,
     return (*stems, stem_of(rest)) if rest else stems
 
 
+def in_order(stems: Iterable[str]) -> tuple[str, ...]:
+    """Stems in the order of the first set that has them all; without one, the four first, then
+    those known here, then others by name.
+    """
+    names = set(stems)
+    for each in STEM_SETS.values():
+        if names <= set(each.stems):
+            return tuple(stem for stem in each.stems if stem in names)
+    known = dict.fromkeys((*FOUR, *STEM_PARTS))
+    return (*(s for s in known if s in names), *sorted(names - known.keys()))
+
+
+def disjoint(stems: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``stems`` that share no part with one before them; names of no stem are left out."""
+    found: list[str] = []
+    for stem in in_order(stems):
+        parts = parts_of(stem)
+        if parts and not any(parts & parts_of(other) for other in found):
+            found.append(stem)
+    return tuple(found)
+
+
 def set_name(stems: Iterable[str]) -> str:
     """The name of a set of stems; of one without a name, its stems."""
     wanted = set(stems)

@@ -12,8 +12,8 @@ audio-separator   ``<root>/<track>_(Stem)_<model>.wav``, ``<root>/<track>_<stem>
 ================= ==========================================================
 
 Files are paired with tracks by name, never by order. The stems that the folder offers follow from
-all names in it (:func:`benchsep.stems.names.stem_map`): a folder with ``vocals.wav`` alone offers
-vocals; ``other.wav`` beside ``vocals.wav`` alone is an accompaniment and is not scored.
+all names in it (:mod:`benchsep.stems.meaning`): a folder with ``vocals.wav`` alone offers vocals;
+``other.wav`` beside ``vocals.wav`` alone is the instrumental.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from benchsep.stems.files import (
     stem_files,
     tracks_in_names,
 )
-from benchsep.stems.names import MIXTURE, StemMap, stem_map
+from benchsep.stems.meaning import full_map
+from benchsep.stems.names import MIXTURE, StemMap
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.fit import fitted, summed
 from benchsep.systems.training import UNKNOWN, parse_training
@@ -140,13 +141,13 @@ def offered(names: set[str], where: Path) -> StemMap:
     Raises
     ------
     UsageError
-        all of them are accompaniments or otherwise none of the four stems.
+        none of them is a stem of any set.
     """
-    stems = stem_map(sorted(names))
+    stems = full_map(sorted(names))
     if not stems.stems:
         raise UsageError(
-            f"{where}: it holds {', '.join(sorted(names))}, and none of them is vocals, drums, "
-            "bass or other: without drums and bass, 'other' is everything but the vocals"
+            f"{where}: it holds {', '.join(sorted(names))}, and none of them is a stem such as "
+            "vocals, drums, bass, guitar or instrumental; 'other' alone means nothing"
         )
     return stems
 

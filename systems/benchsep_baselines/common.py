@@ -20,7 +20,8 @@ import numpy as np
 
 from benchsep.audio import Audio, fit_length
 from benchsep.errors import CheckpointError, SeparatorError, UsageError
-from benchsep.stems.names import StemMap, stem_map
+from benchsep.stems.meaning import full_map
+from benchsep.stems.names import StemMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,22 +94,22 @@ def offered_stems(names: list[str], outputs: list[str], where: object) -> StemMa
     """What a model offers: ``names`` are all its instruments, ``outputs`` those that it returns.
 
     A single-target model returns one of its instruments, and the others tell what that one means:
-    ``other`` of ``[vocals, other]`` is an accompaniment, ``other`` of the four stems is a stem.
+    ``other`` of ``[vocals, other]`` is ``instrumental``, of the four stems it is MUSDB18's.
 
     Raises
     ------
     CheckpointError
-        not one of the four stems is returned.
+        not one stem is returned.
     """
     try:
-        stems = stem_map(names)
+        stems = full_map(names)
     except ValueError as error:
         raise CheckpointError(f"{where}: its stems are {names}: {error}") from error
     sources = {s: parts for s, parts in stems.sources.items() if set(parts) <= set(outputs)}
     if not sources:
         raise CheckpointError(
-            f"{where}: it returns {outputs} of {names}, and none of these is vocals, drums, bass "
-            "or other; without drums and bass in the set, 'other' is everything but the vocals"
+            f"{where}: it returns {outputs} of {names}, and none of these is a stem such as vocals, "
+            "drums, bass, guitar or instrumental; 'other' means nothing without the others"
         )
     return replace(stems, sources=sources)
 

@@ -85,6 +85,7 @@ DOES_NOT_MOVE = {
     "root": "where the data is; its files are compared",
     "split": "chooses tracks; each track has its own record (tested below)",
     "stems": "chooses stems; all of them are there",
+    "stem_set": "another set is refused in the same folder (tests/runner/test_stem_sets.py)",
     "all_stems": "chooses stems for speech metrics; there is none in this suite",
     "tracks": "chooses tracks",
     "limit": "chooses tracks",

@@ -79,6 +79,7 @@ class DNSMOS:
     """The metric ``dnsmos``: see the module."""
 
     name = "dnsmos"
+    needs_reference = False
     version = "2"
     values: tuple[ValueTraits, ...] = (
         _value("ovrl", "DNSMOS OVRL", "quality"),

@@ -29,7 +29,9 @@ from benchsep.report.tables.edition import Edition, editions
 from benchsep.report.tables.fill import MEMORY, RTF, TableSpec, fill
 from benchsep.report.tables.model import Column, Table, numbered
 from benchsep.report.tables.published import with_published
+from benchsep.runner.manifest import stem_set_of
 from benchsep.stats.songs import AVERAGE
+from benchsep.stems.sets import FOUR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,13 +72,16 @@ def tables(
         Overview first for each edition; empty if the run holds no cell.
     """
     result: list[Table] = []
+    is_four = set(stem_set_of(manifest)) == set(FOUR)
     split = str((manifest.get("suite") or {}).get("split", ""))
     for edition in editions(
         frame, costs, manifest, traits, improvement=improvement, intervals=intervals
     ):
         cells = frame[frame["edition"].astype(str) == edition.name]
         for spec in _specs(edition):
-            table = with_published(fill(edition, spec), cells, traits, split)
+            table = fill(edition, spec)
+            if is_four:  # what is published is of these
+                table = with_published(table, cells, traits, split)
             result.append(numbered(table, len(result) + 1))
     return result
 

@@ -9,6 +9,7 @@ from benchsep.listeners import badges
 from benchsep.listeners.study import QUESTIONS
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
+from benchsep.runner.manifest import lacking_stems
 from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
 from benchsep.systems.reference import WRONG_SONG
 
@@ -97,6 +98,12 @@ def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
     described = manifest.get("systems", {})
     reasons = {s: described.get(s, {}).get("info", {}).get("unavailable", "") for s in systems}
     return [f"{system}: {reason}." for system, reason in reasons.items() if reason]
+
+
+def lacking(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
+    """The stems that a system does not give and that do not follow from those that it gives."""
+    found = {label: stems for label, stems in lacking_stems(manifest).items() if label in systems}
+    return [f"{label} has no {', '.join(stems)}." for label, stems in found.items()]
 
 
 def wrong_song(systems: Sequence[str]) -> list[str]:

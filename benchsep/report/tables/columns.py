@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchsep.audio import STEMS
 from benchsep.listeners import badges
 from benchsep.stats.songs import AVERAGE
+from benchsep.stems.sets import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,8 +85,6 @@ def metrics_in_order(columns: Iterable[str], traits: Mapping[str, ValueTraits]) 
 
 
 def stem_order(stems: Iterable[str]) -> tuple[str, ...]:
-    """Stems in table order: the four of MUSDB18 first, others by name, the average last."""
+    """Stems in table order: that of their set, others by name, the average last."""
     names = set(stems)
-    others = sorted(names - set(STEMS) - {AVERAGE})
-    last = (AVERAGE,) if AVERAGE in names else ()
-    return (*(s for s in STEMS if s in names), *others, *last)
+    return (*in_order(names - {AVERAGE}), *((AVERAGE,) if AVERAGE in names else ()))

@@ -71,6 +71,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
         notes=(
             *captions.notes(),
             *captions.absent(edition.manifest, edition.systems),
+            *captions.lacking(edition.manifest, edition.systems),
             *captions.wrong_song(edition.systems),
             *captions.contamination(edition.seen, len(edition.tracks)),
         ),

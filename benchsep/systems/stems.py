@@ -1,0 +1,78 @@
+"""The estimates of a run: what a system returns, seen through a set of stems.
+
+Conventions
+-----------
+declared  ``SystemInfo.stems``; from these, and not from what a call returns, the relations follow,
+          so that a stem is made in one way for all songs
+truth     a system that gets the true stems, and the mixture as every stem, have all stems of a set
+fault     where a part of a stem could not be used, the stem has the part's error
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchsep.audio import Audio
+from benchsep.errors import BenchsepError, SeparatorError
+from benchsep.stems.relations import Relation, combined, relation
+from benchsep.stems.sets import FOUR
+from benchsep.systems.contract import SystemInfo
+
+Outputs = Mapping[str, Audio | BenchsepError]
+
+
+def relations_of(info: SystemInfo, stem_set: tuple[str, ...]) -> dict[str, Relation]:
+    """Each stem of the set that a system offers, with how it is made of what it returns."""
+    if info.family == "mixture" or (info.needs_references and set(info.stems) == set(FOUR)):
+        return {stem: Relation(stem, (stem,)) for stem in stem_set}
+    found = {stem: relation(stem, info.stems, stem_set=stem_set) for stem in stem_set}
+    return {stem: how for stem, how in found.items() if how is not None}
+
+
+def stems_in(info: SystemInfo, stem_set: tuple[str, ...]) -> tuple[str, ...]:
+    """The stems of the set that a system offers."""
+    return tuple(relations_of(info, stem_set))
+
+
+def derived_in(info: SystemInfo, stem_set: tuple[str, ...]) -> tuple[str, ...]:
+    """The relations, as text, of the stems that a system does not return itself."""
+    return tuple(str(r) for r in relations_of(info, stem_set).values() if not r.is_itself)
+
+
+def lacking(info: SystemInfo, stem_set: tuple[str, ...], asked: tuple[str, ...]) -> str:
+    """Why a system has none of the stems that are asked for; empty if it has one."""
+    if set(stems_in(info, stem_set)) & set(asked):
+        return ""
+    return (
+        f"it gives {', '.join(info.stems) or 'no stem'}, from which none of {', '.join(asked)} "
+        "follows"
+    )
+
+
+def estimates_in(
+    outputs: Outputs,
+    info: SystemInfo,
+    stem_set: tuple[str, ...],
+    mixture: Audio,
+    *,
+    also: tuple[str, ...] = (),
+) -> dict[str, Audio | BenchsepError]:
+    """The estimates of the stems of a set; a stem with a part that is missing is left out.
+
+    Outputs of the set that the system did not declare are taken too, and those named ``also``: an
+    oracle returns the rest of a mixture under the name of its reference.
+    """
+    if info.family == "mixture":
+        outputs = {**dict.fromkeys(stem_set, mixture), **outputs}
+    relations = {s: Relation(s, (s,)) for s in (*stem_set, *also) if s in outputs}
+    relations |= relations_of(info, stem_set)
+    found: dict[str, Audio | BenchsepError] = {}
+    for stem, how in relations.items():
+        parts = {name: outputs[name] for name in how.needs if name in outputs}
+        faulty = next((e for e in parts.values() if isinstance(e, BenchsepError)), None)
+        if faulty is not None:
+            found[stem] = faulty if how.is_itself else SeparatorError(f"{how}: {faulty}")
+        elif len(parts) == len(how.needs):
+            signals = {name: audio for name, audio in parts.items() if isinstance(audio, Audio)}
+            found[stem] = combined(how, signals, mixture)
+    return found
