@@ -24,27 +24,16 @@ from benchsep.stems.relations import Relation, combined, relation
 from benchsep.stems.sets import FOUR, SONG, STEM_SETS, disjoint, parts_of, set_name
 
 
-@dataclass(frozen=True)
+@dataclass
 class InSet:
     """A data set whose tracks have the references of one set of stems."""
 
-    base: Dataset
+    name: str
+    edition: Edition
+    notes: tuple[str, ...]
+    """Those of the data set, then how each reference that it does not hold is made."""
     stem_set: tuple[str, ...]
     own: tuple[Track, ...]
-
-    @property
-    def name(self) -> str:
-        return self.base.name
-
-    @property
-    def edition(self) -> Edition:
-        return self.base.edition
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Those of the data set, then how each reference that it does not hold is made."""
-        made = [str(how) for how in _relations(self.own, self.stem_set) if not how.is_itself]
-        return (*self.base.notes, *(f"reference {text}" for text in made))
 
     def tracks(self) -> list[Track]:
         following = _following(self.own, self.stem_set)
@@ -57,7 +46,9 @@ def seen_through(dataset: Dataset, stem_set: tuple[str, ...]) -> Dataset:
     own = {stem for track in tracks for stem in track.stems}
     if not any(map(_offers, tracks)) or (stem_set == FOUR and own == {*_following(tracks, FOUR)}):
         return dataset
-    return InSet(dataset, stem_set, tracks)
+    made = [str(how) for how in _relations(tracks, stem_set) if not how.is_itself]
+    notes = (*dataset.notes, *(f"reference {text}" for text in made))
+    return InSet(dataset.name, dataset.edition, notes, stem_set, tracks)
 
 
 def default_stems(tracks: Iterable[Track]) -> tuple[str, ...]:

@@ -343,8 +343,7 @@ class Leakage(_Traits):
         gains = dict(zip(sources, bleed_gains(found, list(sources.values())), strict=True))
         scores = {f"from_{name}": Score(decibels(gain)) for name, gain in gains.items()}
         for name in STEMS:
-            why = f"{name} is silent" if name in references.stems else f"no reference for {name}"
-            scores.setdefault(f"from_{name}", Score.missing(f"unavailable: {why}"))
+            scores.setdefault(f"from_{name}", Score.missing(f"unavailable: {name} is silent"))
         energies = {name: gains[name] * sources[name].sum() for name in sources}
         scores["bleed"] = self._bleed(energies, stem)
         possible = np.sum(list(sources.values()), 0)

@@ -21,6 +21,7 @@ import numpy as np
 from benchsep._util.notify import notify
 from benchsep.audio import Audio, read_audio
 from benchsep.errors import BenchsepError, UsageError
+from benchsep.runner.manifest import stem_set_of
 from benchsep.systems.reference import WRONG_SONG
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Source:
             yield self._song(tracks[name], audio, labels)
 
     def _song(self, track: Track, audio: TrackAudio, labels: Sequence[str]) -> Song:
-        start, length = most_active_excerpt(audio.stems, self.seconds)
+        heard = audio.stems or {"mixture": audio.mixture}
+        start, length = most_active_excerpt(heard, self.seconds)
         estimates = {}
         for label in labels:
             stems = self._estimates(label, track, audio)
@@ -89,13 +91,16 @@ class Source:
 
     def _tracks(self) -> dict[str, Track]:
         from benchsep.datasets.load import default_dataset, load_dataset
+        from benchsep.datasets.references import seen_through
 
-        suite = self.store.manifest().get("suite", {})
+        manifest = self.store.manifest()
+        suite = manifest.get("suite", {})
         name = suite.get("dataset") or default_dataset(self.root)
         try:
             dataset = load_dataset(
                 name, root=self.root, split=suite.get("split", "test"), mixture=suite.get("mixture")
             )
+            dataset = seen_through(dataset, stem_set_of(manifest))
             return {track.name: track for track in dataset.tracks()}
         except BenchsepError as error:
             self.say(f"no audio in this report: {error}")
@@ -111,17 +116,21 @@ class Source:
 
     def _stored_estimates(self, label: str, track: str, audio: TrackAudio) -> dict[str, Audio]:
         paths = self.store.kept_estimates(label, track, 0)
-        return {stem: read_audio(paths[stem]) for stem in audio.stems if stem in paths}
+        stems = audio.stems or stem_set_of(self.store.manifest())
+        return {stem: read_audio(paths[stem]) for stem in stems if stem in paths}
 
     def _separate(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
-        from benchsep.systems.estimate import estimate
+        from benchsep.systems.estimate import estimate, usable
+        from benchsep.systems.stems import estimates_in
 
         system = self._system(label)
         record = self.store.read(label, track.name)
         draw = record.draws.get(0) if record else None
         seed = draw.seed if draw else 0
-        estimates = estimate(system, audio.mixture, seed=seed, references=audio.stems, track=track)
-        return {stem: estimates[stem] for stem in audio.stems if stem in estimates}
+        found = estimate(system, audio.mixture, seed=seed, references=audio.stems, track=track)
+        stem_set = stem_set_of(self.store.manifest())
+        estimates = usable(estimates_in(found, system.info, stem_set, audio.mixture))
+        return {s: estimates[s] for s in audio.stems or stem_set if s in estimates}
 
     def _system(self, label: str) -> Any:
         from benchsep.systems.spec import load_system

@@ -20,8 +20,8 @@ from benchsep.report.tables.build import tables
 from benchsep.report.tables.columns import metrics_in_order
 from benchsep.report.tables.published import published_table
 from benchsep.report.tables.spread import with_spread_tables
-from benchsep.stems.sets import FOUR
 from benchsep.stats import reaggregated, song_values, with_average
+from benchsep.stems.sets import FOUR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -132,10 +132,11 @@ def _same_stem_set(store: Store, plan: Plan) -> None:
         before = stem_set_of(store.manifest())
     except StoreError:
         return
-    if set(before) != set(plan.suite.whole_set):
+    ours = plan.suite.whole_set
+    if set(before) != set(ours):
         raise UsageError(
             f"{store.root} holds cells of the stem set {set_name(before)}; this run is of "
-            f"{set_name(plan.suite.whole_set)}, and stem sets never share a table: choose another -o"
+            f"{set_name(ours)}, and stem sets never share a table: choose another -o"
         )
 
 

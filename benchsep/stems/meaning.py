@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from benchsep.stems.names import StemMap, canonical, stem_map
-from benchsep.stems.sets import SONG, FOUR, parts_of, stem_called, stem_of
+from benchsep.stems.sets import FOUR, SONG, parts_of, stem_called, stem_of
 
 
 def full_map(names: Iterable[str]) -> StemMap:

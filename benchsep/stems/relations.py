@@ -121,9 +121,9 @@ def combined(how: Relation, signals: Mapping[str, Audio], mixture: Audio) -> Aud
     named = {**signals, MIXTURE: mixture}
     channels = max(named[name].channels for name in (*how.plus, *how.minus))
 
-    def total(names: tuple[str, ...]) -> np.ndarray:
-        parts = [named[name].to_channels(channels).samples for name in names]
-        return np.stack(parts).sum(axis=0, dtype=np.float64)
-
-    samples = total(how.plus) - (total(how.minus) if how.minus else 0.0)
+    shape = named[how.plus[0]].to_channels(channels).samples.shape
+    samples = np.zeros(shape)  # [channels, frames]
+    for sign, names in ((1, how.plus), (-1, how.minus)):
+        for name in names:
+            samples += sign * named[name].to_channels(channels).samples
     return Audio(samples.astype(np.float32), named[how.plus[0]].rate)

@@ -147,7 +147,8 @@ def offered(names: set[str], where: Path) -> StemMap:
     if not stems.stems:
         raise UsageError(
             f"{where}: it holds {', '.join(sorted(names))}, and none of them is a stem such as "
-            "vocals, drums, bass, guitar or instrumental; 'other' alone means nothing"
+            "vocals, drums, bass, guitar or instrumental: 'other' alone may be everything but the "
+            "vocals, or less"
         )
     return stems
 
