@@ -146,9 +146,9 @@ def offered(names: set[str], where: Path) -> StemMap:
     stems = full_map(sorted(names))
     if not stems.stems:
         raise UsageError(
-            f"{where}: it holds {', '.join(sorted(names))}, and none of them is a stem such as "
-            "vocals, drums, bass, guitar or instrumental: 'other' alone may be everything but the "
-            "vocals, or less"
+            f"{where}: it holds {', '.join(sorted(names))}, and none of them is vocals, "
+            "drums, bass, guitar, instrumental or another stem: 'other' alone may be everything "
+            "but the vocals, or less"
         )
     return stems
 

@@ -108,8 +108,8 @@ def offered_stems(names: list[str], outputs: list[str], where: object) -> StemMa
     sources = {s: parts for s, parts in stems.sources.items() if set(parts) <= set(outputs)}
     if not sources:
         raise CheckpointError(
-            f"{where}: it returns {outputs} of {names}, and none of these is a stem such as "
-            "vocals, drums, bass, guitar or instrumental; 'other' alone may be everything but the "
+            f"{where}: it returns {outputs} of {names}, and none of these is vocals, drums, "
+            "bass, guitar, instrumental or another stem; 'other' alone may be everything but the "
             "vocals, or less"
         )
     return replace(stems, sources=sources)

@@ -6,8 +6,8 @@ call      upstream's, bit for bit on the CPU: normalise by the mono mean and dev
           ``demucs.apply.apply_model`` (``demucs.api.Separator.separate_tensor`` does the same)
 shifts    drawn from stdlib ``random``, which upstream's command line never seeds; here it is
           seeded for the call and put back afterwards, so an estimate can be repeated
-stems     mapped by ``model.sources``, never by position; guitar and piano of ``htdemucs_6s`` are
-          added to ``other``, so that its four stems still sum to the song
+stems     mapped by ``model.sources``, never by position; ``htdemucs_6s`` gives its six, whose rest
+          is ``other6``, and ``other`` as the sum of that, guitar and piano
 files     ``.th`` (torch.save of class, arguments, half-precision state) and ``.safetensors``
           (the same in metadata), as upstream writes them
 
@@ -71,7 +71,7 @@ quantised, is declared by its user: ``dir:PATH::discriminative::musdb18:train+mu
 WHAT = {
     "htdemucs": "Hybrid Transformer Demucs",
     "htdemucs_ft": "the same, four models fine-tuned per stem",
-    "htdemucs_6s": "six stems; guitar and piano are added to other",
+    "htdemucs_6s": "six stems; other is their rest, or a sum with guitar and piano",
     "hdemucs_mmi": "Hybrid Demucs v3, retrained",
     "mdx": "the MDX 2021 bag of four",
     "mdx_extra": "the MDX 2021 bag of four with extra songs (saw MUSDB18's test songs)",
