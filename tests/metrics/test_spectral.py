@@ -16,6 +16,7 @@ from benchsep.metrics.spectral import (
     lsd,
     mrstft,
 )
+from benchsep.metrics.spectral_sums import spectral_sums
 
 METRICS = (MRSTFT(), LSD())
 each_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
@@ -55,6 +56,19 @@ def test_mrstft_has_the_values_of_auraloss(clip, vocals):
         found = mrstft(vocals[short], estimate[short], 44_100)
         # float32 sums of a million terms on their side, float64 on ours
         assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 8, 19])
+def test_the_sums_over_two_spectra_are_their_formulas(frames):
+    # Ratios of 1e16 in every bin: the product of eight has to fit.
+    rng = np.random.default_rng(frames)
+    ours, theirs = rng.standard_normal((2, frames, 10)).astype(np.float32) * [[[1e8]], [[1e-8]]]
+    ours, theirs = ours.astype(np.float32), theirs.astype(np.float32)
+    y, x = (np.maximum((z.astype(float) ** 2).reshape(frames, 5, 2).sum(2), 1e-8)
+            for z in (ours, theirs))  # fmt: skip
+    found = spectral_sums(ours, theirs, np.float32(1e-8))
+    expected = (np.sqrt(y) - np.sqrt(x)) ** 2, y, np.abs(np.log(np.sqrt(x)) - np.log(np.sqrt(y)))
+    assert found == pytest.approx([e.sum() for e in expected], rel=1e-6)
 
 
 def test_the_a_weighting_filter_passes_1_khz_and_stops_20_hz():

@@ -13,7 +13,17 @@ import pytest
 from benchsep.audio import Audio
 from benchsep.errors import MetricError
 from benchsep.metrics.metric import References
-from benchsep.metrics.visqol import Visqol, alignment, engine, gammatone, nsim, patches, svr
+from benchsep.metrics.visqol import (
+    Visqol,
+    alignment,
+    correlation,
+    engine,
+    gammatone,
+    nsim,
+    patches,
+    svr,
+)
+from benchsep.metrics.visqol import profile as profile_search
 from benchsep.metrics.visqol.engine import Reference
 
 RATE = 48_000
@@ -116,6 +126,16 @@ def test_a_flat_peak_is_decided_in_double_precision():
     assert alignment.best_lag(signal, other) == alignment.best_lag_plain(signal, other)
 
 
+@pytest.mark.parametrize("points", [4, 20, 36, 1000, 4 * 2187])
+def test_four_interleaved_transforms_are_one_correlation(points):
+    assert correlation.fast_points(points) == points
+    first, second = noise(points, 1), noise(points, 2)
+    spectrum = np.fft.rfft(first.astype(float)) * np.conj(np.fft.rfft(second.astype(float)))
+    expected = np.fft.irfft(spectrum, points)
+    found = correlation.correlate(first.copy(), second.copy())
+    np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
+
+
 def test_silence_has_no_usable_lag(vocals):
     silent = np.zeros(28_800, np.float32)
     assert alignment.usable_lag(silent, silent) == 0
@@ -153,11 +173,13 @@ def test_nsim_is_its_formula():
 
 def test_a_profile_holds_the_nsim_of_every_offset():
     r, d = levels(30, 3), levels(200, 4)
-    padded = np.zeros((gammatone.BANDS, 1 + 200 + 30 + nsim.BLOCK + 1))
+    padded = np.zeros((gammatone.BANDS, 1 + 200 + 30 + profile_search.MARGIN))
     padded[:, 1:201] = d
     profile = np.empty(190)
     taps = nsim.reference_taps(r, nsim.WEIGHTS)
-    nsim.similarity_profile(taps, padded, nsim.local_moments(padded, nsim.WEIGHTS), 11, profile)
+    profile_search.similarity_profile(
+        taps, padded, nsim.local_moments(padded, nsim.WEIGHTS), 11, profile
+    )
     for offset in (10, 11, 137, 138, 170, 171, 199):
         expected = plain_nsim(r, padded[:, 1 + offset : 31 + offset]).mean()
         assert profile[offset - 10] == pytest.approx(expected, abs=1e-10)
@@ -201,13 +223,15 @@ def test_the_search_chooses_what_the_plain_programme_chooses(seed):
         reference[:, 90:130] = 0
     starts = patches.patch_starts(reference.shape[1])
     frames = degraded.shape[1]
-    padded = np.concatenate([degraded, np.zeros((len(degraded), patches.WIDTH))], 1)
-    starts = starts[starts - patches.WIDTH // 2 <= frames]
+    padded = np.concatenate([degraded, np.zeros((len(degraded), nsim.WIDTH))], 1)
+    starts = starts[starts - nsim.WIDTH // 2 <= frames]
     profiles = np.zeros((len(starts), frames))
-    moments = nsim.local_moments(big := np.pad(padded, ((0, 0), (1, nsim.BLOCK))), nsim.WEIGHTS)
+    moments = nsim.local_moments(
+        big := np.pad(padded, ((0, 0), (1, profile_search.MARGIN))), nsim.WEIGHTS
+    )
     for i, start in enumerate(starts):
-        taps = nsim.reference_taps(reference[:, start : start + patches.WIDTH], nsim.WEIGHTS)
-        nsim.similarity_profile(taps, big, moments, 1, profiles[i])
+        taps = nsim.reference_taps(reference[:, start : start + nsim.WIDTH], nsim.WEIGHTS)
+        profile_search.similarity_profile(taps, big, moments, 1, profiles[i])
     all_starts = patches.patch_starts(reference.shape[1])
     offsets, lost = patches.match(reference, degraded, all_starts, search)
     expected = plain_match(profiles, starts, frames, search)
@@ -385,7 +409,7 @@ def test_the_metric_is_described_without_compiling_anything():
 def test_kernels_compile_where_the_package_cannot_be_written(tmp_path, writable):
     """Then the user's cache holds the machine code; and where there is none, nothing does."""
     (tmp_path / "mine.py").write_text(
-        "from benchsep.metrics.visqol.jit import kernel\n"
+        "from benchsep.metrics.jit import kernel\n"
         "@kernel\ndef twice(x: float) -> float:\n    return 2 * x\n"
     )
     code = f"""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 RATE = gammatone.RATE
 FRAME_SECONDS = gammatone.HOP / RATE
-PATCH_SECONDS = FRAME_SECONDS * patches.WIDTH
+PATCH_SECONDS = FRAME_SECONDS * nsim.WIDTH
 
 FLOOR_DB = -45.0
 BELOW_PEAK_DB = 45.0
@@ -142,7 +142,7 @@ class Reference:
         offsets, lost = patches.match(reference, estimate, self.starts)
         if len(offsets) == 0:
             raise TooShort("the estimate is too short for the first patch of the reference")
-        silence = np.zeros((len(estimate), patches.WIDTH))
+        silence = np.zeros((len(estimate), nsim.WIDTH))
         estimate = np.concatenate([estimate, silence], axis=1)
         rows = []
         for start, offset, is_lost in zip(self.starts, offsets, lost, strict=False):
@@ -150,8 +150,8 @@ class Reference:
                 rows.append(np.zeros(len(reference)))
                 continue
             coarse = nsim.band_similarity(
-                reference[:, start : start + patches.WIDTH],
-                estimate[:, offset : offset + patches.WIDTH],
+                reference[:, start : start + nsim.WIDTH],
+                estimate[:, offset : offset + nsim.WIDTH],
                 nsim.WEIGHTS,
             )
             fine = self._realigned(sound, int(start), int(offset))

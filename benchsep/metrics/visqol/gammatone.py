@@ -15,7 +15,7 @@ Bank", Apple TR 35 (1993), as in google/visqol 3.3.3 (``equivalent_rectangular_b
 ``gammatone_filterbank.cc``, ``gammatone_spectrogram_builder.cc``).
 
 Cost: a fourth-order gammatone is four biquads of which the last numerator coefficient is zero.
-With the gain moved out of the loop a sample costs a band 17 operations; the bands are the
+With the gain moved out of the loop a sample costs a band 13 multiply-adds; the bands are the
 lanes of vector registers, and the filtered signal is never stored.
 """
 
@@ -25,11 +25,21 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import binding, ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from benchsep.metrics.visqol.jit import kernel
+from benchsep.metrics.jit import kernel
+from benchsep.metrics.visqol.lanes import (
+    LANES,
+    VECTOR,
+    WORD,
+    constant,
+    load,
+    multiply_add,
+    splat,
+    store,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,17 +52,6 @@ LOWEST_HZ = 50.0
 
 EAR_Q, MINIMUM_BANDWIDTH = 9.26449, 24.7
 """Glasberg and Moore's parameters of the equivalent rectangular bandwidth."""
-
-
-def lanes() -> int:
-    """Bands per vector register: eight where the processor has 512-bit registers, else four.
-
-    The bands do not mix, so the number moves no value.
-    """
-    return 8 if binding.get_host_cpu_features().get("avx512f", False) else 4
-
-
-LANES = lanes()
 
 
 def frame_count(samples: int) -> int:
@@ -157,76 +156,57 @@ _cascade: Any = intrinsic(_type_cascade)
 def _emit_cascade(builder: Any, arrays: list[Any], group: Any) -> None:
     """The loop over samples, as instructions.
 
-    Each stage is a biquad in transposed direct form II; ``z0``, ``z1`` are its states::
+    Each stage is a biquad in direct form, whose inputs are the outputs of the stage before::
 
-        y  = x + z0
-        z0 = b1 x + z1 - a1 y
-        z1 =           - a2 y
+        y(n) = x(n) + b1 x(n-1) - a2 y(n-2) - a1 y(n-1)
 
-    and the last stage's output adds ``y^2`` to the energy. This body is long because it is one
-    basic block: cut up, the parts would have to pass all sixteen states to each other.
+    so two outputs of each stage are all the states there are, three instructions are a stage, and
+    only the last one waits for the sample before. The last stage's output adds ``y^2`` to the
+    energy. This body is long because it is one basic block: cut up, the parts would have to pass
+    all states to each other.
     """
     frame, coefficients, energy = arrays
-    double, word = ir.DoubleType(), ir.IntType(64)
-    vector = ir.VectorType(double, LANES)
-    at = ir.Constant(word, 6 * LANES)
+    at = ir.Constant(WORD, 6 * LANES)
     table = builder.gep(coefficients.data, [builder.mul(group, at)])
-    b1 = [_load_lanes(builder, table, row, vector) for row in range(4)]
-    minus_a1, minus_a2 = (_load_lanes(builder, table, row, vector) for row in (4, 5))
-    rest = ir.Constant(vector, [0.0] * LANES)
+    b1 = [_load_lanes(builder, table, row) for row in range(4)]
+    minus_a1, minus_a2 = (_load_lanes(builder, table, row) for row in (4, 5))
 
     entry = builder.basic_block
     loop, done = builder.append_basic_block("sample"), builder.append_basic_block("done")
     builder.branch(loop)
     builder.position_at_end(loop)
-    index = builder.phi(word)
-    index.add_incoming(ir.Constant(word, 0), entry)
-    states = [builder.phi(vector) for _ in range(8)]
-    total = builder.phi(vector)
+    index = builder.phi(WORD)
+    index.add_incoming(ir.Constant(WORD, 0), entry)
+    states = [builder.phi(VECTOR) for _ in range(9)]  # x(n-1), then y(n-1), y(n-2) of each stage
+    total = builder.phi(VECTOR)
     for value in (*states, total):
-        value.add_incoming(rest, entry)
+        value.add_incoming(constant(0.0), entry)
 
-    signal = _splat(builder, builder.load(builder.gep(frame.data, [index])), vector)
+    signal = splat(builder, builder.load(builder.gep(frame.data, [index])))
+    before = states[0]
+    before.add_incoming(signal, loop)
     for stage in range(4):
-        z0, z1 = states[2 * stage], states[2 * stage + 1]
-        out = builder.fadd(signal, z0)
-        driven = _multiply_add(builder, b1[stage], signal, z1)
-        z0.add_incoming(_multiply_add(builder, minus_a1, out, driven), loop)
-        z1.add_incoming(builder.fmul(minus_a2, out), loop)
-        signal = out
-    grown = _multiply_add(builder, signal, signal, total)
+        y1, y2 = states[2 * stage + 1], states[2 * stage + 2]
+        driven = multiply_add(builder, b1[stage], before, signal)
+        driven = multiply_add(builder, minus_a2, y2, driven)
+        signal = multiply_add(builder, minus_a1, y1, driven)
+        y1.add_incoming(signal, loop)
+        y2.add_incoming(y1, loop)
+        before = y1
+    grown = multiply_add(builder, signal, signal, total)
     total.add_incoming(grown, loop)
-    following = builder.add(index, ir.Constant(word, 1))
+    following = builder.add(index, ir.Constant(WORD, 1))
     index.add_incoming(following, loop)
-    more = builder.icmp_signed("<", following, ir.Constant(word, WINDOW))
+    more = builder.icmp_signed("<", following, ir.Constant(WORD, WINDOW))
     builder.cbranch(more, loop, done)
 
     builder.position_at_end(done)
-    target = builder.gep(energy.data, [builder.mul(group, ir.Constant(word, LANES))])
-    for lane in range(LANES):
-        place = builder.gep(target, [ir.Constant(word, lane)])
-        builder.store(builder.extract_element(grown, ir.Constant(ir.IntType(32), lane)), place)
+    target = builder.gep(energy.data, [builder.mul(group, ir.Constant(WORD, LANES))])
+    store(builder, grown, target)
 
 
-def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c``, as one instruction where the processor has it."""
-    return builder.fadd(builder.fmul(a, b, flags=["contract"]), c, flags=["contract"])
-
-
-def _load_lanes(builder: Any, table: Any, row: int, vector: Any) -> Any:
-    value = ir.Constant(vector, ir.Undefined)
-    for lane in range(LANES):
-        place = builder.gep(table, [ir.Constant(ir.IntType(64), row * LANES + lane)])
-        number = ir.Constant(ir.IntType(32), lane)
-        value = builder.insert_element(value, builder.load(place), number)
-    return value
-
-
-def _splat(builder: Any, value: Any, vector: Any) -> Any:
-    first = ir.Constant(ir.IntType(32), 0)
-    seed = builder.insert_element(ir.Constant(vector, ir.Undefined), value, first)
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(seed, seed, mask)
+def _load_lanes(builder: Any, table: Any, row: int) -> Any:
+    return load(builder, builder.gep(table, [ir.Constant(WORD, row * LANES)]))
 
 
 @kernel

@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchsep.metrics.visqol.jit import kernel
+from benchsep.metrics.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CORNER, SIDE, CENTRE = 0.0113033910173052, 0.0838251475442633, 0.619485845753726
 WEIGHTS = np.array([[CORNER, SIDE, CORNER], [SIDE, CENTRE, SIDE], [CORNER, SIDE, CORNER]])
+WIDTH = 30
+"""Frames of a patch."""
 C1 = 0.01**2
 C3 = 0.03**2 / 2
 
@@ -116,69 +118,3 @@ def local_moments(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> 
                 moments[place, 0, band, frame] = mean
                 moments[place, 1, band, frame] = np.sqrt(max(square - mean * mean, 0.0))
     return moments
-
-
-BLOCK = 128
-"""Offsets that are compared at once: their sums stay in the first-level cache."""
-
-
-@kernel
-def similarity_profile(
-    taps: NDArray[np.float64],
-    levels: NDArray[np.float64],
-    moments: NDArray[np.float64],
-    low: int,
-    profile: NDArray[np.float64],
-) -> None:
-    """NSIM of one reference patch with the patches that begin at ``low``, ``low + 1``, ...
-
-    ``levels`` is ``[bands, frames]`` and reaches one patch and one frame beyond the last offset;
-    ``profile`` receives the similarities. The offsets are the lanes: for a point of the patch,
-    neighbouring offsets read neighbouring frames.
-    """
-    bands, width = taps.shape[0], taps.shape[1]
-    sums = np.empty(BLOCK)
-    for first in range(0, profile.shape[0], BLOCK):
-        count = min(BLOCK, profile.shape[0] - first)
-        sums[:] = 0.0
-        for band in range(bands):
-            above, below = max(band - 1, 0), min(band + 1, bands - 1)
-            for frame in range(width):
-                place = 0 if frame == 0 else (2 if frame == width - 1 else 1)
-                at = low + first + frame
-                _add_point(
-                    taps[band, frame],
-                    levels[above, at - 1 : at + 1 + BLOCK],
-                    levels[band, at - 1 : at + 1 + BLOCK],
-                    levels[below, at - 1 : at + 1 + BLOCK],
-                    moments[place, 0, band, at : at + BLOCK],
-                    moments[place, 1, band, at : at + BLOCK],
-                    sums,
-                )
-        for offset in range(count):
-            profile[first + offset] = sums[offset] / (bands * width)
-
-
-@kernel
-def _add_point(
-    t: NDArray[np.float64],
-    above: NDArray[np.float64],
-    same: NDArray[np.float64],
-    below: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    deviation: NDArray[np.float64],
-    sums: NDArray[np.float64],
-) -> None:
-    t0, t1, t2, t3, t4, t5, t6, t7, t8 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8]
-    mu_r, sigma_r = t[9], t[10]
-    # Lane n is the patch that begins n frames later. t0 .. t8 are w * r, so that their products
-    # with the nine neighbours of d add up to rd = sum w r d, and cross - product is sigma_rd.
-    for n in range(BLOCK):
-        cross = t0 * above[n] + t1 * above[n + 1] + t2 * above[n + 2]
-        cross += t3 * same[n] + t4 * same[n + 1] + t5 * same[n + 2]
-        cross += t6 * below[n] + t7 * below[n + 1] + t8 * below[n + 2]
-        mu_d = mean[n]
-        product = mu_r * mu_d
-        sums[n] += ((2 * product + C1) * (cross - product + C3)) / (
-            (mu_r * mu_r + mu_d * mu_d + C1) * (sigma_r * deviation[n] + C3)
-        )

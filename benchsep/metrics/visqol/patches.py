@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchsep.metrics.jit import kernel
 from benchsep.metrics.visqol import nsim
-from benchsep.metrics.visqol.jit import kernel
+from benchsep.metrics.visqol.profile import MARGIN, similarity_profile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WIDTH = 30
-SEARCH = 60 * WIDTH
+SEARCH = 60 * nsim.WIDTH
 """Frames to each side."""
 
-MINIMUM_FRAMES = WIDTH + WIDTH // 2
+MINIMUM_FRAMES = nsim.WIDTH + nsim.WIDTH // 2
 """Frames of the shortest reference that holds a patch."""
 
 
@@ -38,9 +38,9 @@ def patch_starts(frames: int) -> NDArray[np.int64]:
     """First frames of the reference patches; none when the reference is too short."""
     if frames < MINIMUM_FRAMES:
         return np.empty(0, dtype=np.int64)
-    first = WIDTH // 2
-    stop = frames - WIDTH if first < frames - WIDTH else first + 1
-    return np.arange(first, stop, WIDTH, dtype=np.int64) - 1
+    first = nsim.WIDTH // 2
+    stop = frames - nsim.WIDTH if first < frames - nsim.WIDTH else first + 1
+    return np.arange(first, stop, nsim.WIDTH, dtype=np.int64) - 1
 
 
 def match(
@@ -57,12 +57,12 @@ def match(
     """
     frames = estimate.shape[1]
     count = len(starts)
-    while count and starts[count - 1] - WIDTH // 2 > frames:
+    while count and starts[count - 1] - nsim.WIDTH // 2 > frames:
         count -= 1
     if count == 0:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
     # One frame before (an edge whose tap is zero) and, as in the original, silence after the end.
-    padded = np.zeros((len(estimate), 1 + frames + WIDTH + nsim.BLOCK + 1))
+    padded = np.zeros((len(estimate), 1 + frames + nsim.WIDTH + MARGIN))
     padded[:, 1 : frames + 1] = estimate
     moments = nsim.local_moments(padded, nsim.WEIGHTS)
     before = np.zeros(frames)
@@ -76,9 +76,9 @@ def match(
     # One pass over o carries the inner maximum along: 3,601 steps a patch, not their square.
     for patch, start in enumerate(starts[:count]):
         low, high = lows[patch], min(frames - 1, start + search)
-        taps = nsim.reference_taps(reference[:, start : start + WIDTH], nsim.WEIGHTS)
+        taps = nsim.reference_taps(reference[:, start : start + nsim.WIDTH], nsim.WEIGHTS)
         profile = np.empty(high - low + 1)
-        nsim.similarity_profile(taps, padded, moments, low + 1, profile)
+        similarity_profile(taps, padded, moments, low + 1, profile)
         totals = np.zeros(frames)  # T_i; before is T_{i-1}
         if patch == 0:
             totals[low : high + 1], origins[0] = profile, -1
