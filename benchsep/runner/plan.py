@@ -18,7 +18,7 @@ from benchsep.errors import BenchsepError, SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.runner.done import is_done, planning_stamp
 from benchsep.runner.job import Job
-from benchsep.runner.stamps import input_stamp, remembered_systems, system_stamp
+from benchsep.runner.stamps import check_pinned, input_stamp, remembered_systems, system_stamp
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
@@ -206,6 +206,7 @@ def _systems(
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and Spec.parse(spec).name not in WHOLE_TEXT
         info = old[1] if old and known else _info(spec, device)
+        check_pinned(spec, old, info)
         if info.needs_other_song and not others:
             info = replace(info, unavailable=ONE_SONG)
         if not info.unavailable and (reason := lacking(info, suite.whole_set, suite.stems)):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
-from benchsep.errors import BenchsepError
+from benchsep.errors import BenchsepError, UsageError
 from benchsep.registry import GROUPS
 from benchsep.systems.command import is_file
 from benchsep.systems.contract import SystemInfo
@@ -125,6 +125,26 @@ def remembered_systems(store: Store) -> dict[str, tuple[str, SystemInfo]]:
         return {e["spec"]: (e["stamp"], info_from_json(e["info"])) for e in entries.values()}
     except (BenchsepError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def check_pinned(spec: str, old: tuple[str, SystemInfo] | None, now: SystemInfo) -> None:
+    """Weights that a spec names by an address are the same files in every run of a folder.
+
+    A local file may be trained further, and its cells are computed again; behind an address a
+    change is a surprise, and its new cells would stand among the old ones.
+
+    Raises
+    ------
+    UsageError
+        the run's manifest has another hash for this spec.
+    """
+    before = old[1].checkpoint_sha256 if old and "://" in spec else ""
+    if before and now.checkpoint_sha256 and before != now.checkpoint_sha256:
+        raise UsageError(
+            f"{spec}: its files changed since this run began: sha256 {before[:16]}… in "
+            f"its manifest, {now.checkpoint_sha256[:16]}… now; choose another -o, "
+            "or name a revision (@COMMIT) or a hash (#sha256=…) in the address"
+        )
 
 
 def info_to_json(info: SystemInfo) -> dict[str, Any]:
