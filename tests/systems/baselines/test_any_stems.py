@@ -60,13 +60,19 @@ def checkpoints(tmp_path_factory):
     return found
 
 
+def in_two_stems(outputs, mixture):
+    """Vocals, and the rest by hand: the model's own, the sum of its stems, or the mixture less."""
+    rest = [samples for name, samples in outputs.items() if name != "vocals"]
+    instrumental = np.sum(rest, axis=0, dtype=np.float64) if rest else mixture - outputs["vocals"]
+    return {"vocals": outputs["vocals"], "instrumental": instrumental}
+
+
 def test_one_two_four_and_six_stems_run_beside_each_other(checkpoints, tmp_path):
-    specs = {name: f"msst:checkpoint={path}" for name, path in checkpoints.items()}
     result = run(
         out=tmp_path / "run",
-        systems=tuple(specs.values()),
+        systems=tuple(f"msst:checkpoint={path}" for path in checkpoints.values()),
         metrics=("usdr",),
-        stems=("vocals",),
+        stem_set="vi",
         dataset="clip",
         yardsticks=False,
         jobs=1,
@@ -74,12 +80,14 @@ def test_one_two_four_and_six_stems_run_beside_each_other(checkpoints, tmp_path)
     assert not result.failed
     frame = result.frame()
     track = load_dataset("clip").tracks()[0].load()
+    true = {name: audio.samples for name, audio in track.stems.items()}
+    references = in_two_stems(true, track.mixture.samples)
     for name, path in checkpoints.items():
-        cells = frame[frame["system"] == f"msst@{name}"]
-        assert set(cells["stem"]) == {"vocals"}
-        estimate = Msst(checkpoint=str(path))._estimate(track.mixture.samples, 0)["vocals"]
-        expected = usdr(track.stems["vocals"].samples, estimate)
-        assert cells["value"].item() == pytest.approx(expected, abs=1e-4), name
+        outputs = Msst(checkpoint=str(path))._estimate(track.mixture.samples, 0)
+        for stem, samples in in_two_stems(outputs, track.mixture.samples).items():
+            cell = frame[(frame["system"] == f"msst@{name}") & (frame["stem"] == stem)]
+            expected = usdr(references[stem], samples)
+            assert cell["value"].item() == pytest.approx(expected, abs=1e-3), (name, stem)
 
 
 def test_six_stems_are_four_whose_other_is_a_sum(checkpoints, clip):
