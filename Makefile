@@ -66,15 +66,10 @@ ablations: $(STAMP) ## train and run the ablations (MUSDB_7S=folder), write runs
 	$(BIN)/benchsep ablate $(ABLATIONS:%=configs/ablations/%.yaml) --root "$(MUSDB_7S)" --work runs/ablations -o runs/ablations-report
 	$(BIN)/python -m benchmarks.publish runs/ablations-report reports/ablations
 
-train-mini: $(STAMP) ## train the shipped mini checkpoints again (MUSDB_7S=folder of the 7-second edition)
+# TRAIN_MINI="--tiny" rehearses it; "--without-lmms", "--music FOLDER", "--only STAGE", "--list".
+train-mini: $(STAMP) ## train all shipped weights again, stage by stage; run again to continue (MUSDB_7S=folder, WORK=work)
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
-	$(BIN)/python -m benchsep_baselines.train --model bs_roformer --root "$(MUSDB_7S)" --out work/bs_roformer
-	$(BIN)/python -m benchsep_baselines.train --model htdemucs --root "$(MUSDB_7S)" --out work/htdemucs
-	$(BIN)/tokensep train hubert --musdb "$(MUSDB_7S)/train" --work work/codec --out work/codec/hubert --cpu-minutes 4
-	$(BIN)/tokensep train codec --config configs/tokensep/mini-codec.yaml --musdb "$(MUSDB_7S)/train" --work work/codec --hubert work/codec/hubert --out work/mini
-	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm --settings configs/tokensep/mini-lm.yaml
-	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-2 --settings configs/tokensep/mini-lm-2.yaml --init work/lm/final
-	$(BIN)/tokensep train lm --musdb "$(MUSDB_7S)/train" --codec work/mini --out work/lm-3 --settings configs/tokensep/mini-lm-3.yaml --init work/lm-2/final
+	$(BIN)/python -m benchmarks.train_mini --musdb "$(MUSDB_7S)" --work "$(or $(WORK),work)" $(TRAIN_MINI)
 
 # RECORDINGS holds train/ and valid/, two folders of music; without it, the embedded clip at eight speeds.
 REHEARSAL ?= runs/rehearsal
