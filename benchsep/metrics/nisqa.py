@@ -52,6 +52,7 @@ from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_each
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
@@ -67,8 +68,16 @@ TIMEOUT = 5.0
 OUTPUTS = ("mos", "noi", "dis", "col", "loud")
 """In the network's order (papers list coloration before discontinuity)."""
 
+FFT = 4096
+FRAME = RATE // 50
 HOP = RATE // 100
-"""Samples between mel frames."""
+"""Samples of a mel frame, and between frames."""
+SEGMENT, SEGMENT_HOP = 15, 4
+"""Mel frames of one input of the network, and between inputs."""
+BLOCK = 32
+"""Mel frames transformed at once: their spectra stay in the cache."""
+BATCH = 128
+"""Inputs of the network at once, likewise."""
 SHORTEST = 14 * HOP
 """One input of the network spans 15 mel frames, the first and last centred on the edges."""
 LONGEST = 52 * RATE
@@ -105,16 +114,13 @@ def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float6
         raise AudioError(
             f"shape {signal.shape}: expected a mono signal of {SHORTEST} samples or more"
         )
-    import_librosa()
-    upstream, model, options = _model(Path(weights))
-    rows = []
-    for window in split(signal):
-        if not window.any():
-            continue
-        mel = upstream._get_librosa_melspec(window[None], RATE, options)
-        inputs, count = upstream._segment_specs(torch.from_numpy(mel), options)
-        with torch.no_grad():
-            rows.append(model(inputs, count.expand(1))[0].numpy())
+    model, filters = _model(Path(weights))
+    with torch.inference_mode():
+        rows = [
+            _opinions(model, _mel_levels(window, filters))
+            for window in split(signal)
+            if window.any()
+        ]
     if not rows:
         raise AudioError("digital silence: NISQA has no value")
     return np.asarray(rows, dtype=np.float64)
@@ -127,14 +133,68 @@ def split(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [signal[a:b] for a, b in pairwise(edges)]
 
 
+def _mel_levels(signal: NDArray[np.float32], filters: torch.Tensor) -> torch.Tensor:
+    """Mel magnitudes in dB, ``[frames, 48]``, floored at -80 dB and at 80 dB under the peak.
+
+    librosa's ``melspectrogram`` and ``amplitude_to_db`` as NISQA calls them: a Hann window of
+    20 ms in the middle of 4096 samples, centred frames with reflected edges, magnitudes.
+    """
+    import torch
+
+    margin = (FFT - FRAME) // 2
+    padded = torch.from_numpy(np.pad(signal, FFT // 2, mode="reflect"))[margin:]
+    frames = padded[: len(padded) - margin].unfold(0, FRAME, HOP)  # [frames, 960]
+    window, parts = torch.hann_window(FRAME), []
+    for first in range(0, len(frames), BLOCK):
+        # The zeros around the window turn phases only, so they may as well be behind it.
+        spectrum = torch.fft.rfft(frames[first : first + BLOCK] * window, FFT)
+        parts.append(torch.view_as_real(spectrum).square().sum(2).sqrt() @ filters)
+    levels = 20 * torch.log10(torch.cat(parts).clamp(min=1e-4))
+    return torch.maximum(levels, levels.max() - 80)
+
+
+def _opinions(model: Any, levels: torch.Tensor) -> NDArray[np.float32]:
+    """The five opinions of one window from its mel levels ``[frames, 48]``.
+
+    The network reads 15 frames at a time, every fourth frame; what it makes of each (9 parts of 10
+    of the work) is independent of the others.
+    """
+    import torch
+
+    segments = levels.unfold(0, SEGMENT, SEGMENT_HOP)[:, None]  # [segments, 1, 48, 15]
+    # With the channels innermost pooling is vectorised: half the time.
+    batches = segments.contiguous(memory_format=torch.channels_last).split(BATCH)
+    features = torch.cat([_features(model.cnn.model, batch) for batch in batches])
+    hidden, count = model.time_dependency(features[None], torch.tensor([len(segments)]))
+    found = torch.cat([pool(hidden, count) for pool in model.pool_layers], dim=1)
+    return np.asarray(found[0].numpy())
+
+
+def _features(network: Any, inputs: torch.Tensor) -> torch.Tensor:
+    """``[segments, 384]`` of ``[segments, 1, 48, 15]``: the layers of ``_AdaptCNN.forward``.
+
+    Its own ``forward`` ends in a view that wants the channels outermost.
+    """
+    from torch.nn.functional import adaptive_max_pool2d, relu
+
+    pools = {1: network.pool_1, 2: network.pool_2, 4: network.pool_3}
+    x = inputs
+    for layer in range(1, 7):
+        x = relu(getattr(network, f"bn{layer}")(getattr(network, f"conv{layer}")(x)))
+        if layer in pools:
+            x = adaptive_max_pool2d(x, pools[layer])
+    return x.flatten(1)
+
+
 @lru_cache(maxsize=2)
-def _model(path: Path) -> tuple[Any, Any, dict[str, Any]]:
-    """The module of torchmetrics, the network in evaluation mode, and the checkpoint's options."""
+def _model(path: Path) -> tuple[Any, torch.Tensor]:
+    """The network of torchmetrics in evaluation mode, and its mel filters ``[2049, 48]``."""
     import torch
 
     problem = _problem(path)
     if problem:
         raise Unavailable(problem)
+    librosa = import_librosa()
     try:
         from torchmetrics.functional.audio import nisqa as upstream
     except ImportError as error:
@@ -142,7 +202,9 @@ def _model(path: Path) -> tuple[Any, Any, dict[str, Any]]:
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     network = upstream._NISQADIM(checkpoint["args"])
     network.load_state_dict(checkpoint["model_state_dict"], strict=True)
-    return upstream, network.eval(), dict(checkpoint["args"])
+    network.cnn.to(memory_format=torch.channels_last)
+    filters = librosa.filters.mel(sr=RATE, n_fft=FFT, n_mels=48, fmin=0.0, fmax=20_000)
+    return network.eval(), torch.from_numpy(np.ascontiguousarray(filters.T))
 
 
 def default_path() -> Path:

@@ -56,7 +56,8 @@ def no_weights(monkeypatch, tmp_path):
 @pytest.mark.parametrize("seconds", [0.14, 1.0, 6.0, 30.0])
 def test_values_are_those_of_torchmetrics(vocals, weights, upstream, seconds):
     signal = np.resize(vocals, int(seconds * RATE))
-    assert nisqa(signal, weights)[0] == pytest.approx(upstream(signal), abs=1e-6)
+    # Another order of float32 sums: up to ten units in the last place.
+    assert nisqa(signal, weights)[0] == pytest.approx(upstream(signal), abs=3e-6)
 
 
 def test_a_song_is_the_mean_of_windows_of_upstream(vocals, weights, upstream):
