@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.metrics.bsseval.gram import FFT, Gram, gram, independent_rows, lagged_correlations
+from benchsep.metrics.bsseval.products import filtered
 from benchsep.metrics.levels import energy, ratio_db
 
 if TYPE_CHECKING:
@@ -229,20 +230,6 @@ def spectral_energy(spectrum: Complex, fft: int) -> float:
     if fft % 2 == 0:
         edges += energy(np.abs(spectrum[:, -1]))
     return (twice - edges) / fft
-
-
-def filtered(truth: Complex, rows: tuple[int, ...], filters: Complex) -> Complex:
-    """``sum_k filters[k, c] * truth[rows[k]]``: ``[channels, bins]``.
-
-    A loop, since an einsum would need the products of all rows at once.
-    """
-    out = np.zeros(filters.shape[1:], np.complex128)
-    product = np.empty(filters.shape[2], np.complex128)
-    for k, row in enumerate(rows):
-        for c in range(filters.shape[1]):
-            np.multiply(filters[k, c], truth[row], out=product)
-            out[c] += product
-    return out
 
 
 # --- one track ------------------------------------------------------------------------------------

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from benchsep.metrics.bsseval.products import accumulate
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Real = NDArray[np.float64]
+    Complex = NDArray[np.complex128]
 
 FFT = 16384
 """Block length of the correlations' transforms."""
+TOGETHER = 4
+"""Blocks that are multiplied in one pass over the sums, which are larger than a cache."""
 
 
 def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT) -> Real:
@@ -42,29 +47,39 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT
     -------
     float64 ``[len(x), len(y), 2 * lags - 1]``, entry ``m`` for lag ``m - (lags - 1)``.
     """
-    from scipy.fft import irfft, rfft
+    from scipy.fft import irfft
 
-    frames, reach = len(x[0]), lags - 1
-    step = fft - 2 * reach
+    frames, step = len(x[0]), fft - 2 * (lags - 1)
+    starts = list(range(0, frames, step))
     total = np.zeros((len(x), len(y), fft // 2 + 1), np.complex128)
-    left, right = np.zeros((len(x), fft)), np.zeros((len(y), fft))
-    product = np.empty(fft // 2 + 1, np.complex128)
-    for start in range(0, frames, step):
+    same = x is y
+    for first in range(0, len(starts), TOGETHER):
+        blocks = starts[first : first + TOGETHER]
+        accumulate(*_block_spectra(x, y, blocks, lags - 1, fft), total, same)
+    out: Real = irfft(total, fft, axis=2)[..., : 2 * lags - 1]
+    if same:  # the correlation of j with i is that of i with j, read backwards
+        for i in range(len(x)):
+            out[i + 1 :, i] = out[i, i + 1 :, ::-1]
+    return out
+
+
+def _block_spectra(
+    x: list[Any], y: list[Any], starts: list[int], reach: int, fft: int
+) -> tuple[Complex, Complex]:
+    """Spectra ``[blocks, rows, bins]`` of blocks of ``x``, and of what they reach in ``y``."""
+    from scipy.fft import rfft
+
+    frames, step = len(x[0]), fft - 2 * reach
+    left = np.zeros((len(starts), len(x), fft))
+    right = np.zeros((len(starts), len(y), fft))
+    for number, start in enumerate(starts):
         stop = min(start + step, frames)
-        left[:, stop - start :] = 0.0
-        for row, signal in zip(left, x, strict=True):
+        for row, signal in zip(left[number], x, strict=True):
             row[: stop - start] = signal[start:stop]
         lo, hi = max(start - reach, 0), min(stop + reach, frames)
-        right[:] = 0.0
-        for row, signal in zip(right, y, strict=True):
+        for row, signal in zip(right[number], y, strict=True):
             row[lo - start + reach : hi - start + reach] = signal[lo:hi]
-        near, far = np.conj(rfft(left, axis=1)), rfft(right, axis=1)
-        for i in range(len(x)):
-            for j in range(len(y)):
-                np.multiply(near[i], far[j], out=product)
-                total[i, j] += product
-    out: Real = irfft(total, fft, axis=2)[..., : 2 * lags - 1]
-    return out
+    return rfft(left, axis=2, overwrite_x=True), rfft(right, axis=2, overwrite_x=True)
 
 
 @dataclass
@@ -136,8 +151,6 @@ def _gram_matrix(corr: Real, rows: tuple[int, ...], taps: int) -> tuple[Real, Re
     is the correlation at lag ``a - b``. Each is divided by the norms of both channels, so that the
     condition does not measure how loud the channels are; ``scale`` undoes it in the solution.
     """
-    lags = np.arange(taps)
-    index = lags[:, None] - lags[None, :] + taps - 1  # of lag a - b in corr[i, j]
     # museval's epsilon keeps an all-zero channel solvable (its filter is zero).
     energy = np.array([corr[r, r, taps - 1] for r in rows]) + np.finfo(float).eps
     matrix = np.empty((len(rows) * taps,) * 2, order="F")
@@ -146,7 +159,10 @@ def _gram_matrix(corr: Real, rows: tuple[int, ...], taps: int) -> tuple[Real, Re
             weighted = corr[row, col] / np.sqrt(energy[i] * energy[j])
             if i == j:
                 weighted[taps - 1] = 1.0
-            matrix[i * taps : (i + 1) * taps, j * taps : (j + 1) * taps] = weighted[index]
+            # Row a of a block holds lags a, a - 1, ...: the reversed correlations from place
+            # taps - 1 - a on.
+            rows_up = np.lib.stride_tricks.sliding_window_view(weighted[::-1], taps)
+            matrix[i * taps : (i + 1) * taps, j * taps : (j + 1) * taps] = rows_up[::-1]
     return matrix, np.repeat(1.0 / np.sqrt(energy), taps)
 
 
