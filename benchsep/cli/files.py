@@ -26,15 +26,17 @@ def separate(
 ) -> None:
     """Separate one file with one system; writes a wav for each stem."""
     from benchsep.audio import read_audio, write_audio
+    from benchsep.stems.relations import finest
     from benchsep.systems.estimate import estimate
     from benchsep.systems.spec import load_system
 
     mixture = read_audio(file)
     loaded = load_system(system, device=device)
     written = []
-    for stem, audio in estimate(loaded, mixture, seed=seed).items():
+    estimates = estimate(loaded, mixture, seed=seed)
+    for stem in finest(estimates):
         written.append(out / f"{stem}.wav")
-        write_audio(written[-1], audio)
+        write_audio(written[-1], estimates[stem])
     print_files(written, format)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.escape import printable
+from benchsep.metrics.catalog import NO_REFERENCE
 
 if TYPE_CHECKING:
     from benchsep.runner.job import Outcome
@@ -61,5 +62,10 @@ def _announce(plan: Plan, console: Any) -> None:
             "no data root is set, so the embedded 6-second clip is used; set MUSDB_PATH "
             "or pass --root for MUSDB18"
         )
+    useless = [name for name, reason in plan.unavailable.items() if reason == NO_REFERENCE]
+    if useless:
+        console.print(_markup(f"{NO_REFERENCE}: {', '.join(useless)}"))
     for name, reason in {**plan.unavailable, **plan.absent}.items():
+        if name in useless:
+            continue
         console.print(_markup(f"{name} is unavailable: {reason}"))

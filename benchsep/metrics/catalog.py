@@ -81,6 +81,17 @@ def stems_scored(metric: Metric, stems: tuple[str, ...], *, all_stems: bool) -> 
     return tuple(s for s in stems if s in metric.default_stems)
 
 
+NO_REFERENCE = "not applicable, because there is no reference"
+"""Why a metric has no value of a song without true stems."""
+
+
+def default_metrics_without_stems() -> tuple[str, ...]:
+    """The default suite, and all shipped metrics that need no true stem."""
+    names = [n for n in registry.names("metric") if registry.is_ours("metric", n)]
+    free = [n for n in names if not needs_reference(get_metric(n))]
+    return tuple(dict.fromkeys((*default_metrics(), *free)))
+
+
 def needs_reference(metric: Metric) -> bool:
     """Whether a metric compares with true stems; so does one that does not say it."""
     return bool(getattr(metric, "needs_reference", True))

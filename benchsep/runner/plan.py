@@ -15,7 +15,12 @@ from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.references import check_stems, default_stems, seen_through
 from benchsep.datasets.track import Dataset, Track
 from benchsep.errors import BenchsepError, SeparatorError, UsageError
-from benchsep.metrics.catalog import get_metric
+from benchsep.metrics.catalog import (
+    NO_REFERENCE,
+    default_metrics_without_stems,
+    get_metric,
+    needs_reference,
+)
 from benchsep.runner.done import is_done, planning_stamp
 from benchsep.runner.job import Job
 from benchsep.runner.stamps import check_pinned, input_stamp, remembered_systems, system_stamp
@@ -25,6 +30,9 @@ from benchsep.systems.contract import SystemInfo
 from benchsep.systems.reference import WRONG_SONG
 from benchsep.systems.spec import WHOLE_TEXT, Spec, load_system
 from benchsep.systems.stems import lacking
+
+Systems = dict[str, tuple[str, SystemInfo]]
+"""Label to (spec, info), in table order."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +68,21 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     """
     if not suite.all_systems:
         raise UsageError("no systems: name at least one, as in --systems htdemucs")
-    metrics = {name: get_metric(name) for name in suite.metrics}
     suite, dataset = resolved(suite)
+    metrics = {name: get_metric(name) for name in suite.metrics}
     tracks = _chosen(dataset.tracks(), suite)
     device = load_on or suite.device
-    others = next_songs(dataset.tracks())
+    others = next_songs(dataset.tracks()) if _has_stems(dataset) else {}
     systems = _systems(suite, store, device, others)
+    if not _has_stems(dataset):
+        systems = _without_oracles(systems, suite)
     mixture = mixture_of(suite, dataset)
     by_system = [_jobs_of(suite, n, *systems[n], tracks, others, device, mixture) for n in systems]
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     todo = [job for job in jobs if job.overwrite_all or not is_done(job, store)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
+    missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
 
 
@@ -102,11 +113,48 @@ def resolved(suite: Suite) -> tuple[Suite, Dataset]:
         mixture=suite.mixture,
     )
     tracks = dataset.tracks()
+    if "metrics" not in suite.model_fields_set and not _has_stems(dataset):
+        suite = suite.model_copy(update={"metrics": default_metrics_without_stems()})
     if not suite.names_stems:
         suite = suite.model_copy(update={"stems": default_stems(tracks)})
     else:
         check_stems(suite.stems, suite.whole_set, tracks, dataset.name)
     return suite, seen_through(dataset, suite.whole_set)
+
+
+def _has_stems(dataset: Dataset) -> bool:
+    return any(track.stems or track.offers for track in dataset.tracks())
+
+
+def _not_applicable(suite: Suite, dataset: Dataset) -> list[str]:
+    """The metrics that compare with true stems, where there are none.
+
+    Raises
+    ------
+    UsageError
+        no metric is left.
+    """
+    if _has_stems(dataset):
+        return []
+    lost = [name for name in suite.metrics if needs_reference(get_metric(name))]
+    if len(lost) == len(suite.metrics):
+        free = [n for n in default_metrics_without_stems() if not needs_reference(get_metric(n))]
+        raise UsageError(
+            f"{dataset.name} has no true stems, and {', '.join(lost)} need them; choose from "
+            f"{', '.join(free)}"
+        )
+    return lost
+
+
+def _without_oracles(systems: Systems, suite: Suite) -> Systems:
+    """The systems for songs without true stems: an oracle that was asked for has the reason."""
+    found = {}
+    for label, (spec, info) in systems.items():
+        if info.needs_references:
+            info = replace(info, unavailable="it needs true stems, and the songs have none")
+        if not info.needs_references or spec in suite.systems:
+            found[label] = (spec, info)
+    return found
 
 
 def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:

@@ -12,7 +12,10 @@ from benchsep.errors import SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.metric import References, Score, column
 from benchsep.stems.files import audio_files, stem_files
-from benchsep.stems.names import MIXTURE, stem_map
+from benchsep.stems.meaning import full_map
+from benchsep.stems.names import MIXTURE
+from benchsep.stems.relations import combined, relation
+from benchsep.stems.sets import disjoint
 from benchsep.systems.fit import fitted, summed
 
 if TYPE_CHECKING:
@@ -42,7 +45,8 @@ def score(
     AudioError, UsageError
         unreadable audio; a stem of the estimate that has no reference; an unknown metric.
     """
-    references, estimates = _stems(reference, rate), _stems(estimate, rate)
+    references = _stems(reference, rate)
+    estimates = _stems(estimate, rate, wanted=tuple(references))
     unknown = [stem for stem in estimates if stem not in references]
     if unknown:
         raise UsageError(f"no reference for {unknown}; references are {sorted(references)}")
@@ -104,23 +108,32 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-def _stems(signal: Signal | dict[str, Signal], rate: int) -> dict[str, Audio]:
+def _stems(
+    signal: Signal | dict[str, Signal], rate: int, wanted: tuple[str, ...] = ()
+) -> dict[str, Audio]:
     if isinstance(signal, dict):
         return {stem: _audio(s, rate) for stem, s in signal.items()}
     if isinstance(signal, (str, Path)) and Path(signal).is_dir():
-        return _folder(Path(signal))
+        return _folder(Path(signal), wanted)
     return {"signal": _audio(signal, rate)}
 
 
-def _folder(folder: Path) -> dict[str, Audio]:
+def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
+    """The stems of a folder; with ``wanted`` those of them that it has, as sums if need be."""
     files = stem_files(audio_files(folder))
-    stems = stem_map(name for name in files if name not in MIXTURE)
+    stems = full_map(name for name in files if name not in MIXTURE)
     if not stems.stems:
         raise UsageError(
             f"{folder}: no file of {', '.join(STEMS)}; found {', '.join(sorted(files)) or 'none'}"
         )
-    parts = {name: read_audio(files[name]) for names in stems.sources.values() for name in names}
-    return {stem: summed(group) for stem, group in stems.gather(parts).items()}
+    names = {name for sources in stems.sources.values() for name in sources}
+    parts = {name: read_audio(files[name]) for name in sorted(names)}
+    found = {stem: summed(group) for stem, group in stems.gather(parts).items()}
+    four = tuple(stem for stem in found if stem in STEMS)
+    relations = {s: relation(s, found) for s in wanted or (four if four[1:] else disjoint(found))}
+    first = next(iter(found.values()))
+    sums = {s: combined(how, found, first) for s, how in relations.items() if how and not how.minus}
+    return sums or {stem: found[stem] for stem in disjoint(found)}
 
 
 def _audio(signal: Signal, rate: int) -> Audio:

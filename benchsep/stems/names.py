@@ -82,6 +82,8 @@ ACCOMPANIMENT = "accompaniment"
 MIXTURE = ("mixture", "mix")
 NO = tuple(f"no {name}" for name in (*STEMS[1:], *PARTS_OF_OTHER))
 """Names of all but one stem; ``no vocals`` is an accompaniment."""
+RESTS = ("other6", "other11")
+"""``other`` of six stems and of MoisesDB's eleven (:mod:`benchsep.stems.sets`)."""
 KNOWN = (*STEMS, *PARTS_OF_OTHER, ACCOMPANIMENT, *NO, *MIXTURE)
 
 
@@ -102,7 +104,14 @@ def canonical(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether the name is a stem, a part of ``other``, an accompaniment or the mixture."""
-    return canonical(name) in KNOWN
+    return canonical(name) in KNOWN or is_rest(name)
+
+
+def is_rest(name: str) -> bool:
+    """Whether the name says itself what it leaves out: ``other6``, ``other-guitar``."""
+    base, *less = name.strip().split("-")
+    is_difference = less and canonical(base) in ("other", ACCOMPANIMENT, *NO) and " " not in name
+    return canonical(name) in RESTS or bool(is_difference and all(map(is_known, less)))
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,7 @@ def stem_map(names: Iterable[str]) -> StemMap:
     }
     accompaniment = tuple(n for n in given if canonical(n) in (ACCOMPANIMENT, *NO))
     parts = tuple(by_meaning[p] for p in ("other", *PARTS_OF_OTHER) if p in by_meaning)
+    parts = parts[:1] if any(map(is_rest, given)) else parts
     if all(s in by_meaning for s in STEMS[:3]) and "other" in by_meaning:
         sources["other"] = parts
     elif "other" in by_meaning:

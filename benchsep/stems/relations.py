@@ -91,6 +91,17 @@ def all_of_song(stems: Iterable[str]) -> tuple[str, ...]:
     return _sum(SONG, {name: parts_of(name) for name in stems if parts_of(name)})
 
 
+def finest(stems: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``stems`` that are no sum of others of them: nothing is there twice."""
+    given = tuple(stems)
+    parts = {name: parts_of(name) for name in given}
+
+    def is_sum(stem: str) -> bool:
+        return bool(_sum(parts[stem], {n: p for n, p in parts.items() if n != stem and p}))
+
+    return tuple(stem for stem in given if not is_sum(stem))
+
+
 def _sum(wanted: Parts, parts: Mapping[str, Parts]) -> tuple[str, ...]:
     """The fewest stems without common parts that are exactly ``wanted``; empty if there are none.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.listeners import badges
 from benchsep.listeners.study import QUESTIONS
+from benchsep.metrics.catalog import NO_REFERENCE
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
 from benchsep.runner.manifest import lacking_stems
@@ -26,6 +27,8 @@ EDITIONS = {
     "aac-7s": "MUSDB18, 7-second excerpts (AAC stems)",
     "folder": "a folder of stems",
     "clip": "the embedded clip",
+    "moisesdb": "MoisesDB (wav)",
+    "mixtures": "songs without true stems",
 }
 
 LADDER_NOTE = (
@@ -98,6 +101,13 @@ def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
     described = manifest.get("systems", {})
     reasons = {s: described.get(s, {}).get("info", {}).get("unavailable", "") for s in systems}
     return [f"{system}: {reason}." for system, reason in reasons.items() if reason]
+
+
+def not_applicable(manifest: Mapping[str, Any]) -> list[str]:
+    """The metrics that songs without true stems have no value of."""
+    metrics = manifest.get("metrics") or {}
+    names = [n for n, entry in metrics.items() if entry.get("unavailable") == NO_REFERENCE]
+    return [f"{NO_REFERENCE.capitalize()}: {', '.join(names)}."] if names else []
 
 
 def lacking(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:

@@ -72,6 +72,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             *captions.notes(),
             *captions.absent(edition.manifest, edition.systems),
             *captions.lacking(edition.manifest, edition.systems),
+            *captions.not_applicable(edition.manifest),
             *captions.wrong_song(edition.systems),
             *captions.contamination(edition.seen, len(edition.tracks)),
         ),

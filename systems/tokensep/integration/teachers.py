@@ -57,7 +57,7 @@ def _separator(spec: str, device: str) -> Label:
 
     def label(samples: Any, rate: int) -> dict[str, Any]:
         estimates = estimate(system, Audio(samples, rate), seed=0)
-        return {stem: audio.samples for stem, audio in estimates.items()}
+        return {s: audio.samples for s, audio in estimates.items() if s in STEMS}
 
     label.label = system.info.label  # type: ignore[attr-defined]
     return label
