@@ -27,7 +27,7 @@ class Mixtures:
     root: Path
     name: str
     edition: Edition = "mixtures"
-    notes: tuple[str, ...] = ("songs without true stems", "mixture = its own file")
+    notes: tuple[str, ...] = ("mixture = its own file",)
 
     def tracks(self) -> list[Track]:
         """Raises a :class:`DatasetError` where the folder holds no song."""

@@ -38,8 +38,8 @@ from benchsep.stems.sets import STEM_SETS
 
 VARIABLE = "MOISESDB_PATH"
 HOW_TO_GET = (
-    "get it from https://developer.moises.ai/research, unpack it and set MOISESDB_PATH or pass --root; "
-    "expected <root>/moisesdb_v0.1/<uuid>/data.json"
+    "get it from https://developer.moises.ai/research, unpack it and set MOISESDB_PATH or pass "
+    "--root; expected <root>/moisesdb_v0.1/<uuid>/data.json"
 )
 TAXONOMY = STEM_SETS["moises"].stems
 
@@ -64,18 +64,15 @@ class MoisesDB:
         DatasetError
             no song below the root, or a ``data.json`` that cannot be read.
         """
-        folders = sorted(
-            p.parent for p in (*self.root.glob("*/data.json"), *self.root.glob("*/*/data.json"))
-        )
+        found = (*self.root.glob("*/data.json"), *self.root.glob("*/*/data.json"))
+        folders = sorted(path.parent for path in found)
         if not folders:
             raise DatasetError(f"{self.root}: no song of MoisesDB; {HOW_TO_GET}")
         tracks = [_track(folder) for folder in folders]
         count = Counter(track.name for track in tracks)
         named = [
-            replace(track, name=f"{track.name} ({folder.name[:8]})")
-            if count[track.name] > 1
-            else track
-            for track, folder in zip(tracks, folders, strict=True)
+            replace(t, name=f"{t.name} ({folder.name[:8]})") if count[t.name] > 1 else t
+            for t, folder in zip(tracks, folders, strict=True)
         ]
         return sorted(named, key=lambda track: track.name)
 

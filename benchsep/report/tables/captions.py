@@ -233,6 +233,7 @@ def warnings(
     families: frozenset[str],
     labels: frozenset[str],
     stems: frozenset[str],
+    have_references: bool = True,
 ) -> list[str]:
     """What a reader must know before the numbers.
 
@@ -244,6 +245,8 @@ def warnings(
         Of the systems in the table.
     stems
         Stems on which the table's speech models were scored.
+    have_references
+        Whether the songs have true stems.
     """
     across = badges.warning(columns, traits, families)
     lines = [f"{across} Bold is given within each family there."] if across else []
@@ -255,9 +258,10 @@ def warnings(
             + " It separates a mixture from vocals, but not a good estimate from a perfect one."
         )
         if not any(is_reference(label) for label in labels):
+            help_ = "Add the system 'reference'." if have_references else "The songs have none."
             lines.append(
                 "No row of the true vocals: without it these values cannot be read. "
-                "Add the system 'reference'. Nothing is ranked."
+                f"{help_} Nothing is ranked."
             )
     lines += [
         needed.warning

@@ -206,6 +206,7 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
         families=frozenset(edition.families.values()),
         labels=frozenset(edition.families),
         stems=frozenset(stem for metric in speech for stem in edition.stems(metric)),
+        have_references=edition.name != "mixtures",
     )
     return [
         *general,
