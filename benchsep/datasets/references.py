@@ -82,7 +82,8 @@ def check_stems(
     tracks = tuple(tracks)
     offered = tuple(dict.fromkeys(stem for track in tracks for stem in _offers(track)))
     following = _following(tracks, stem_set)
-    lost = [stem for stem in asked if stem not in following]
+    silent = [stem for stem in asked if any(_is_absent(stem, track) for track in tracks)]
+    lost = [stem for stem in asked if stem not in (*following, *silent)]
     if not lost or not offered:
         return
     possible = [n for n, each in STEM_SETS.items() if _following(tracks, each.stems) == each.stems]

@@ -175,7 +175,8 @@ def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: Tra
 def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
     """Each metric with the stems it scores, as far as the system and the track offer them.
 
-    A system that cannot run here has a reason on every stem. A track without a single true stem is
+    A system that cannot run here has a reason on every stem; one that needs another song is scored
+    on the stems of both. A track without a single true stem is
     scored by the metrics that need none.
     """
     pairs = []
@@ -184,6 +185,8 @@ def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
     for metric in map(get_metric, job.metrics):
         stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
         known = job.track.stems or (() if needs_reference(metric) else job.stem_set)
+        if job.other is not None:
+            known = tuple(s for s in known if s in job.other.stems)
         offered = tuple(s for s in stems if s in names and s in known)
         if offered:
             pairs.append((metric, offered))

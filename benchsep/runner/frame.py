@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.metrics.status import Status
 from benchsep.runner.done import is_draw_shown
+from benchsep.runner.manifest import lacking_stems
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from benchsep.runner.record import Draw, Record
+    from benchsep.runner.record import Cell, Draw, Record
 
 COLUMNS = (
     "system",
@@ -69,17 +73,39 @@ def load_run(path: str | Path) -> pd.DataFrame:
 
     store = Store(Path(path))
     manifest = store.manifest()
-    rows = [row for record in store.records() for row in _rows(record, manifest)]
+    lost = lacking_stems(manifest)
+    rows = [row for record in store.records() for row in _rows(record, manifest, lost)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["value"] = frame["value"].astype(float)
     order = ["system", "track", "metric", "stem", "draw"]
     return frame.sort_values(order, kind="stable").reset_index(drop=True)
 
 
-def _rows(record: Record, manifest: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _lost_cells(record: Record, stems: tuple[str, ...], manifest: Mapping[str, Any]) -> list[Cell]:
+    """Cells without a value for the stems that the system cannot give; nothing stores them."""
+    all_stems = bool((manifest.get("suite") or {}).get("all_stems"))
+    samples = {(cell.metric, cell.draw): cell for cell in record.cells}
+    known = record.track.reference_sha256 or dict.fromkeys(stems, "")
+    found = []
+    for cell in samples.values():
+        metric = get_metric(cell.metric.partition(".")[0])
+        for stem in stems_scored(metric, stems, all_stems=all_stems):
+            status = Status("unavailable", f"the system gives no {stem}")
+            found.append(
+                replace(
+                    cell, stem=stem, value=None, status=status, frames=None, seconds=None, key=""
+                )
+            )
+    return [cell for cell in found if cell.stem in known]
+
+
+def _rows(
+    record: Record, manifest: Mapping[str, Any], lost: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[Any, ...]]:
     """A record's cells as rows, in the order of :data:`COLUMNS`."""
     system, track = record.system, record.track
-    for cell in record.cells:
+    stems = lost.get(system.label, ())
+    for cell in (*record.cells, *(_lost_cells(record, stems, manifest) if stems else ())):
         if not is_draw_shown(record, cell.draw, manifest):
             continue
         draw = record.draws.get(cell.draw)
