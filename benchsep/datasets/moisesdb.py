@@ -154,17 +154,20 @@ def _load(folder: Path, files: dict[str, list[Path]]) -> TrackAudio:
     except AudioError as error:
         raise DatasetError(f"{folder}: {error}") from error
     every = [audio for group in parts.values() for audio in group]
-    rate = every[0].rate if every else 44_100
+    if not every:
+        raise DatasetError(f"{folder / 'data.json'}: it lists no track")
+    rate = every[0].rate
     signals = {
         stem: [audio.resampled(rate).to_channels(2).samples for audio in group]
         for stem, group in parts.items()
     }
-    frames = max((s.shape[-1] for group in signals.values() for s in group), default=0)
+    frames = max(s.shape[-1] for group in signals.values() for s in group)
     stems = {
-        stem: np.sum([fit_length(s, frames) for s in group], axis=0, dtype=np.float64)
+        # [tracks, 2, frames] -> [2, frames]
+        stem: np.stack([fit_length(s, frames) for s in group]).sum(axis=0, dtype=np.float64)
         for stem, group in signals.items()
     }
-    mixture = np.sum(list(stems.values()), axis=0)
+    mixture = np.stack(list(stems.values())).sum(axis=0)  # [2, frames]
     return TrackAudio(
         Audio(mixture.astype(np.float32), rate),
         {stem: Audio(samples.astype(np.float32), rate) for stem, samples in stems.items()},
