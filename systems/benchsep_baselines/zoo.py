@@ -75,8 +75,8 @@ def entry(name: str) -> Entry:
     known = entries()
     if name not in known:
         raise UsageError(
-            f"no public checkpoint is called {name!r}{did_you_mean(name, list(known))}; "
-            f"the list: {', '.join(known)}"
+            f"no public checkpoint is called {name!r}{did_you_mean(name, list(known))} "
+            f"(the list: {', '.join(known)})"
         )
     return known[name]
 

@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from benchsep_baselines import fetch, transfer, zoo
@@ -305,3 +306,8 @@ def test_a_name_offline_gives_one_command_for_both_files(monkeypatch, tmp_path):
     text = str(caught.value)
     assert text.count("curl") == 1 and text.count(" -o ") == 2
     assert "model_scnet_ep_54_sdr_9.8051.ckpt" in text and "config_musdb18_scnet_xl.yaml" in text
+
+
+def test_the_page_of_checkpoints_is_that_of_the_list():
+    page = Path(__file__).parents[3] / "docs" / "checkpoints.md"
+    assert page.read_text(encoding="utf-8").endswith(zoo.table() + "\n")
