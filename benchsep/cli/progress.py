@@ -1,9 +1,15 @@
-"""The progress of a run on stderr: what will be done, then a bar for each system."""
+"""The progress of a run on stderr: what will be done, then a bar of all work and what is at work.
+
+In a terminal the bar has the share of the work, jobs, elapsed and remaining time, and jobs a
+minute; a line below it for each worker says which system works on which track. Elsewhere (a log
+of a CI, ``2> file``) a line is printed at most once a minute.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,38 +17,122 @@ from benchsep._util.escape import printable
 from benchsep.metrics.catalog import NO_REFERENCE
 
 if TYPE_CHECKING:
-    from benchsep.runner.job import Outcome
+    from benchsep.runner.job import Job, Outcome
     from benchsep.runner.plan import Plan
+    from benchsep.runner.timetable import Timetable
+
+LINE_EVERY_S = 60.0
+"""Where stderr is no terminal: a line at most this often."""
+
+
+class Watcher:
+    """Listens to the jobs of a run: ``watcher(outcome)`` after each, ``started(job)`` before."""
+
+    def __init__(self, timetable: Timetable, console: Any) -> None:
+        self.timetable, self.console = timetable, console
+        self.begun = self.printed = time.monotonic()
+        self.at_work: dict[tuple[str, str], float] = {}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first job could start."""
+        return time.monotonic() - self.begun
+
+    def started(self, job: Job) -> None:
+        """A worker has begun a job."""
+        self.at_work[job.label, job.track.name] = time.monotonic()
+        self.show()
+
+    def __call__(self, outcome: Outcome) -> None:
+        """A job is finished."""
+        self.at_work.pop((outcome.label, outcome.track), None)
+        self.timetable.finish(outcome.label, outcome.track)
+        self.show()
+
+    def show(self) -> None:
+        """A line of progress, at most one a minute."""
+        if time.monotonic() - self.printed >= LINE_EVERY_S:
+            self.printed = time.monotonic()
+            self.console.print(_markup(self.sentence()))
+
+    def sentence(self) -> str:
+        """Where the run is, in one line."""
+        table, elapsed = self.timetable, self.elapsed
+        text = f"{table.done}/{table.jobs} jobs, {table.share:.0%} of the work"
+        text += f", {clock(elapsed)} gone, about {clock(table.remaining(elapsed))} left"
+        works = [f"{label} on {track}" for label, track in self.at_work]
+        return text + (f"; at work: {', '.join(works)}" if works else "")
+
+    def lines(self) -> list[str]:
+        """What is at work, a line each, with its time so far."""
+        now = time.monotonic()
+        return [
+            f"  {label} on {track} ({clock(now - since)})"
+            for (label, track), since in self.at_work.items()
+        ]
+
+
+class Bar:
+    """The live picture of a watcher; rich draws it again some times a second."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        table, elapsed = self.watcher.timetable, self.watcher.elapsed
+        left = clock(table.remaining(elapsed))
+        row = Table.grid(padding=(0, 1))
+        row.add_row(
+            ProgressBar(total=1.0, completed=table.share, width=24),
+            f"{table.done}/{table.jobs} jobs",
+            f"{clock(elapsed)} gone, about {left} left",
+            f"{table.per_minute(elapsed):.1f} jobs/min",
+        )
+        works = [Text(printable(line), no_wrap=True, overflow="ellipsis")
+                 for line in self.watcher.lines()]  # fmt: skip
+        return Group(row, *works)
+
+
+class Live(Watcher):
+    """A watcher in a terminal: nothing is printed line by line."""
+
+    def show(self) -> None:
+        pass
 
 
 @contextmanager
-def progress(plan: Plan) -> Iterator[Callable[[Outcome], None]]:
-    """Announce the plan and draw the bars; the function it yields takes each finished job."""
+def progress(plan: Plan) -> Iterator[Watcher]:
+    """Announce the plan and draw the bar; yields what listens to the jobs."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.live import Live as Picture
+
+    from benchsep.runner.cost import own_rates
+    from benchsep.runner.timetable import Timetable, job_weights
 
     console = Console(stderr=True)
     _announce(plan, console)
-    totals = Counter(job.label for job in plan.jobs)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        tasks = {label: bars.add_task(_markup(label), total=n) for label, n in totals.items()}
+    workers = min(plan.suite.jobs or os.cpu_count() or 1, max(1, len(plan.jobs)))
+    timetable = Timetable(job_weights(plan, own_rates()), workers)
+    if not console.is_terminal or not plan.jobs:
+        yield Watcher(timetable, console)
+        return
+    watcher = Live(timetable, console)
+    with Picture(Bar(watcher), console=console, refresh_per_second=4, transient=True):
+        yield watcher
+    console.print(_markup(f"{timetable.done} jobs in {clock(watcher.elapsed)}"))
 
-        def advance(outcome: Outcome) -> None:
-            bars.advance(tasks[outcome.label])
 
-        yield advance
+def clock(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` below an hour."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _markup(text: str) -> str:

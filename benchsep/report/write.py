@@ -25,11 +25,13 @@ from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from benchsep.report.excerpts import Song
     from benchsep.report.tables.model import Table
 
+SPECTROGRAM_DPI = 120
+"""Half a megabyte a picture; at 200 it would be two."""
 FORMATS = ("md", "tex", "csv", "json", "html")
 
 
@@ -153,7 +155,7 @@ STEPS: tuple[tuple[str, Callable[[Report], None]], ...] = (
 def _spectrograms_as_songs_pass(report: Report) -> Iterator[Song]:
     """The songs to show; the spectrograms of each are written before it is handed on."""
     for song in _songs(report):
-        report.written += _write_spectrograms(song, report.figures)
+        report.written += _write_spectrograms(song, report.figures, report.run.families)
         yield song
 
 
@@ -164,13 +166,18 @@ def _songs(report: Report) -> Iterable[Song]:
     return report.source.songs(names, excerpts.systems_with_audio(report.run.families))
 
 
-def _write_spectrograms(song: Song, folder: Path) -> list[Path]:
+def _write_spectrograms(song: Song, folder: Path, families: Mapping[str, str]) -> list[Path]:
     written = []
-    start = f", from {song.start:.0f} s" if song.start else ""
     for stem, reference in song.references.items():
         estimates = {s: stems[stem] for s, stems in song.estimates.items() if stem in stems}
         figure = spectrogram_figure(
-            song.mixture, reference, estimates, title=f"{song.name}: {stem}{start}"
+            song.mixture,
+            reference,
+            estimates,
+            title=f"{song.name}: {stem}",
+            families=families,
+            start=song.start,
         )
-        written += save(figure, excerpts.song_folder(folder, song.name) / stem)
+        target = excerpts.song_folder(folder, song.name) / stem
+        written += save(figure, target, dpi=SPECTROGRAM_DPI)
     return written

@@ -213,7 +213,7 @@ def forecast(plan: Plan, rates: Rates) -> Forecast:
         done=plan.done,
     )
     unknown: set[str] = set()
-    result.loading_hours = sum(_at(rates.load, s) for s in lengths.values()) / 3600
+    result.loading_hours = sum(at(rates.load, s) for s in lengths.values()) / 3600
     _add_separation(result, plan.jobs, lengths, rates, unknown)
     _add_scoring(result, plan, lengths, rates, unknown)
     for entry in result.systems.values():
@@ -225,7 +225,7 @@ def forecast(plan: Plan, rates: Rates) -> Forecast:
     return result
 
 
-def _at(line: Line, seconds: float) -> float:
+def at(line: Line, seconds: float) -> float:
     """Seconds of work for ``seconds`` of audio: the fixed part and the part in proportion."""
     return line[0] + line[1] * seconds
 
@@ -241,8 +241,8 @@ def _add_separation(
         audio = lengths[job.track.name] * len(job.draws_to_run)
         if job.keep_estimates != "none":
             result.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
-        device = _device_of(job)
-        rate = _rate_of(rates, device, job)
+        device = device_of(job)
+        rate = rate_of(rates, device, job)
         if rate is None:
             entry["cpu_hours"] = entry["gpu_hours"] = None
             unknown.add(f"separation with {job.label} on {device}")
@@ -252,7 +252,7 @@ def _add_separation(
             entry["gpu_hours"] = (entry["gpu_hours"] or 0.0) + audio * rate / 3600
 
 
-def _rate_of(rates: Rates, device: str, job: Job) -> float | None:
+def rate_of(rates: Rates, device: str, job: Job) -> float | None:
     """Seconds of separation for a second of audio; ``None``: unknown."""
     if job.info.unavailable:
         return 0.0
@@ -260,7 +260,7 @@ def _rate_of(rates: Rates, device: str, job: Job) -> float | None:
     return rates.systems.get(device, {}).get("dir" if job.info.from_files else job.label)
 
 
-def _device_of(job: Job) -> str:
+def device_of(job: Job) -> str:
     return job.device.partition(":")[0] if job.info.needs_accelerator else "cpu"
 
 
@@ -296,8 +296,8 @@ def _scoring_seconds(
             continue
         share = len(stems & set(job.info.stems)) / len(metric.default_stems)
         estimates[job.track.name] += len(job.draws_to_run) if share else 0
-        seconds += share * len(job.draws_to_run) * _at(cost.each, lengths[job.track.name])
-    return seconds + sum(_at(cost.once, lengths[t]) for t, n in estimates.items() if n)
+        seconds += share * len(job.draws_to_run) * at(cost.each, lengths[job.track.name])
+    return seconds + sum(at(cost.once, lengths[t]) for t, n in estimates.items() if n)
 
 
 # -- as text -------------------------------------------------------------------------------------

@@ -5,23 +5,28 @@ Conventions
 transform  Hann 2048 / hop 512, power averaged over channels
 scale      dB relative to the loudest bin of mixture and reference together, clipped to -80..0: one
            scale for all panels, so that brightness can be compared across panels
+frequency  the figure has a mel axis from 40 Hz to 16 kHz, on which partials can be followed: a row
+           is the loudest bin between its edges, or the nearest bin where none lies there
+order      mixture, reference, then the systems by family; a frame has the colour of the family
 
 Functions
 ---------
 spectrogram_db      dB re full scale of one signal
 relative_db         several signals relative to the loudest bin of two of them
+mel_rows            a spectrogram on the axis of the figure
 spectrogram_figure  the figure
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep._util.escape import visible
 from benchsep.errors import UsageError
-from benchsep.report.figures.style import new_figure, styled
+from benchsep.report.figures.style import FAMILY_COLORS, empty_figure, family_name, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
 
 N_FFT, HOP = 2048, 512
 FLOOR_DB = -80.0
+LOWEST_HZ, HIGHEST_HZ, ROWS = 40.0, 16_000.0, 320
+TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16_000)
 COLUMNS = 1800
 """The largest number of spectrogram columns that are drawn; longer excerpts keep the maximum of
 neighbours, so that a click stays visible."""
@@ -77,8 +84,34 @@ def relative_db(
     return {label: db - top for label, db in spectra.items()}
 
 
+def _mel(hertz: float) -> float:
+    """HTK's mel scale."""
+    return 2595.0 * math.log10(1.0 + hertz / 700.0)
+
+
+def mel_rows(db: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
+    """``[bins, columns]`` up to half of ``rate`` Hz to ``[ROWS, columns]``, spaced in mel."""
+    mel = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), ROWS + 1)
+    edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0) * N_FFT / rate  # in bins
+    rows = np.full((ROWS, db.shape[1]), -np.inf)
+    for row in range(ROWS):
+        low, high = math.ceil(edges[row]), math.ceil(edges[row + 1])
+        if low == high:  # narrower than a bin
+            low = round((edges[row] + edges[row + 1]) / 2)
+            high = low + 1
+        if low < db.shape[0]:
+            rows[row] = db[low:high].max(0)
+    return rows
+
+
 def spectrogram_figure(
-    mixture: Audio, reference: Audio, estimates: Mapping[str, Audio], *, title: str
+    mixture: Audio,
+    reference: Audio,
+    estimates: Mapping[str, Audio],
+    *,
+    title: str,
+    families: Mapping[str, str] | None = None,
+    start: float = 0.0,
 ) -> Figure:
     """Mixture, reference and each system, on one scale.
 
@@ -87,59 +120,97 @@ def spectrogram_figure(
     mixture, reference
         The signals that the estimates are compared with, at one rate.
     estimates
-        Label to the estimate of the same stem, in the order of the panels.
+        Label to the estimate of the same stem.
     title
         Title of the figure; any text.
+    families
+        Label to family, for the order of the panels and the colour of their frames.
+    start
+        Second of the song at which the signals begin.
 
     Raises
     ------
     UsageError
         if the rates differ.
     """
-    panels = {"mixture": mixture, "reference": reference, **estimates}
+    families = families or {}
+    labels = sorted(estimates, key=lambda label: _rank(families.get(label, "unknown")))
+    panels = {"mixture": mixture, "reference": reference, **{k: estimates[k] for k in labels}}
     if len({audio.rate for audio in panels.values()}) > 1:
         rates = ", ".join(f"{label}: {audio.rate} Hz" for label, audio in panels.items())
         raise UsageError(f"spectrograms at several rates ({rates}), expected one: resample first")
     spectra = relative_db(panels, ("mixture", "reference"))
-    columns = min(3, len(panels)) if len(panels) > 4 else 2
-    rows = -(-len(panels) // columns)
     with styled():
-        figure, axes = new_figure(
-            2.6 * columns + 0.9, 1.75 * rows + 0.5, rows, columns, sharex=True, sharey=True
-        )
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
-        for axis, (label, db) in zip(axes.flat, spectra.items(), strict=False):
-            image = _draw_panel(axis, label, db, panels[label])
-        _label_outer_axes(axes, len(panels))
-        bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02, aspect=30)
+        figure, axes, place = _grid(len(panels))
+        for axis, (label, db) in zip(axes, spectra.items(), strict=True):
+            image = _draw_panel(axis, label, db, panels[label], start)
+            if label in families:
+                _mark_family(axis, families[label])
+        bar = figure.colorbar(image, cax=figure.add_axes(place))
         bar.set_label("dB re the loudest bin of mixture and reference")
-        figure.suptitle(visible(title), fontsize=9)
-    return figure  # type: ignore[no-any-return]
+        figure.suptitle(visible(title), fontsize=9, y=1 - 0.1 / figure.get_figheight(), va="top")
+    return figure
 
 
-def _draw_panel(axis: Axes, label: str, db: NDArray[np.float64], audio: Audio) -> Any:
+def _rank(family: str) -> int:
+    order = list(FAMILY_COLORS)
+    return order.index(family) if family in order else len(order)
+
+
+def _grid(panels: int) -> tuple[Figure, list[Axes], tuple[float, float, float, float]]:
+    """Axes row by row without a hole (a shorter last row has wider panels); place of the bar."""
+    columns = min(3, panels) if panels > 4 else 2
+    rows = -(-panels // columns)
+    counts = [len(part) for part in np.array_split(np.arange(panels), rows)]
+    width, height = 2.6 * columns + 1.4, 1.75 * rows + 0.75  # inches
+    left, right, bottom, top = 0.55 / width, 1 - 0.85 / width, 0.45 / height, 1 - 0.55 / height
+    figure = empty_figure(width, height)
+    units = math.lcm(*counts)
+    grid = figure.add_gridspec(
+        rows, units, left=left, right=right, bottom=bottom, top=top, wspace=0.0, hspace=0.28
+    )
+    axes = []
+    for row, count in enumerate(counts):
+        span = units // count
+        for k in range(count):
+            axis = figure.add_subplot(grid[row, k * span : (k + 1) * span])
+            box = axis.get_position()
+            gap = 0.08 / width
+            axis.set_position((box.x0 + gap / 2, box.y0, box.width - gap, box.height))
+            axis.tick_params(labelbottom=row == rows - 1, labelleft=k == 0)
+            if k == 0:
+                axis.set_ylabel("frequency (kHz)")
+            if row == rows - 1:
+                axis.set_xlabel("time (s)")
+            axes.append(axis)
+    return figure, axes, (1 - 0.7 / width, bottom, 0.12 / width, top - bottom)
+
+
+def _draw_panel(axis: Axes, label: str, db: NDArray[np.float64], audio: Audio, start: float) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
     image = axis.imshow(
-        np.clip(db, FLOOR_DB, 0.0),
+        np.clip(mel_rows(db, audio.rate), FLOOR_DB, 0.0),
         origin="lower",
         aspect="auto",
         cmap="cividis",
         vmin=FLOOR_DB,
         vmax=0.0,
-        extent=(0.0, audio.seconds, 0.0, audio.rate / 2000),
+        extent=(start, start + audio.seconds, _mel(LOWEST_HZ), _mel(HIGHEST_HZ)),
         interpolation="nearest",
         rasterized=True,
     )
+    axis.set_yticks(
+        [_mel(hertz) for hertz in TICKS_HZ], [f"{hertz / 1000:g}" for hertz in TICKS_HZ]
+    )
+    # The first and last second would run into the next panel's.
+    axis.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
     axis.set_title(visible(label), loc="left")
     return image
 
 
-def _label_outer_axes(axes: NDArray[Any], panels: int) -> None:
-    rows, columns = axes.shape
-    for index in range(panels):
-        row, column = divmod(index, columns)
-        if column == 0:
-            axes[row, column].set_ylabel("frequency (kHz)")
-        if row == rows - 1 or index + columns >= panels:
-            axes[row, column].set_xlabel("time (s)")
-            axes[row, column].tick_params(labelbottom=True)
+def _mark_family(axis: Axes, family: str) -> None:
+    color = FAMILY_COLORS.get(family, FAMILY_COLORS["unknown"])
+    axis.set_title(family_name(family), loc="right", color=color, fontsize=7)
+    for spine in axis.spines.values():
+        spine.set(visible=True, color=color, linewidth=1.5)

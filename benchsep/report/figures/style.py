@@ -78,12 +78,23 @@ def styled() -> Any:
 
 def new_figure(width: float, height: float, rows: int, columns: int, **options: Any) -> Any:
     """A figure of ``width`` by ``height`` inches and its axes ``[rows, columns]``."""
+    figure = empty_figure(width, height, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def empty_figure(width: float, height: float, layout: Any = None) -> Figure:
+    """A figure of ``width`` by ``height`` inches without axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+    return figure
+
+
+def family_name(family: str) -> str:
+    """What a family is called in figures."""
+    return _FAMILY_NAMES.get(family, family)
 
 
 def draw_legend(figure: Figure, families: Sequence[str], more: Sequence[Any] = ()) -> None:
@@ -93,7 +104,7 @@ def draw_legend(figure: Figure, families: Sequence[str], more: Sequence[Any] = (
     markers = [
         Line2D(
             [], [], ls="", marker=FAMILY_MARKERS[family], color=FAMILY_COLORS[family], ms=4,
-            label=_FAMILY_NAMES.get(family, family),
+            label=family_name(family),
         )
         for family in FAMILY_MARKERS
         if family in families
@@ -120,15 +131,18 @@ def visible_lines(lines: Sequence[str], limit: int = 60) -> str:
     return "\n".join(f"{text[: limit - 1]}…" if len(text) > limit else text for text in texts)
 
 
-def save(figure: Figure, path_stem: str | Path) -> list[Path]:
-    """Write ``<path_stem>.png`` (200 dpi) and ``<path_stem>.pdf``; the same bytes each time."""
+def save(figure: Figure, path_stem: str | Path, *, dpi: int = 200) -> list[Path]:
+    """Write ``<path_stem>.png`` and ``<path_stem>.pdf``; the same bytes each time.
+
+    ``dpi`` is the resolution of the PNG; pictures inside the PDF have 200.
+    """
     stem = Path(path_stem)
     png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
     with styled(), warnings.catch_warnings():
         # A title in a script that the font lacks shows boxes in the figure; the data is the same.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         with replacing(png) as partial:
-            figure.savefig(partial, dpi=200, metadata={"Software": None})
+            figure.savefig(partial, dpi=dpi, metadata={"Software": None})
         figure.set_layout_engine("none")  # settled; solving it again takes longer than drawing
         undated = {"CreationDate": None, "Producer": None, "Creator": None}
         with replacing(pdf) as partial:

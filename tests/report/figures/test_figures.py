@@ -83,7 +83,38 @@ def test_axes_are_labelled(clip: TrackAudio) -> None:
     figure = spectrogram_figure(clip.mixture, clip.stems["bass"], {}, title="t")
     labels = {axis.get_xlabel() for axis in figure.axes} | {a.get_ylabel() for a in figure.axes}
     assert {"time (s)", "frequency (kHz)"} <= labels
-    assert figure.axes[0].get_images()[0].get_extent()[3] == pytest.approx(22.05)
+
+
+def test_a_sine_is_drawn_at_its_place_on_the_mel_axis() -> None:
+    """Partials can be read off the axis: 440 Hz and 3520 Hz, HTK's mel scale."""
+    for hertz in (440.0, 3520.0):
+        figure = spectrogram_figure(sine(1, hertz), sine(1, hertz), {}, title="t", start=62.0)
+        image = figure.axes[0].get_images()[0]
+        left, right, low, high = image.get_extent()
+        assert (left, right) == (62.0, 63.0)  # the excerpt's time in the song
+        rows = np.asarray(image.get_array())
+        drawn = low + (rows[:, 40].argmax() + 0.5) / len(rows) * (high - low)
+        back = 700 * (10 ** (drawn / 2595) - 1)
+        assert back == pytest.approx(hertz, abs=22)  # a bin of the transform
+        assert 700 * (10 ** (high / 2595) - 1) == pytest.approx(16_000)
+
+
+@pytest.mark.parametrize("systems", range(1, 10))
+def test_the_grid_has_no_hole_and_families_stand_together(systems: int) -> None:
+    names = [f"s{k}" for k in range(systems)]
+    families = {name: ("discriminative", "generative")[k % 2] for k, name in enumerate(names)}
+    estimates = {name: sine(0.5) for name in names}
+    figure = spectrogram_figure(sine(1), sine(1), estimates, title="t", families=families)
+    panels = figure.axes[: systems + 2]
+    area = sum(axis.get_position().width for axis in panels)
+    rows = {round(axis.get_position().y0, 3) for axis in panels}
+    full = max(axis.get_position().x1 for axis in panels) - min(
+        axis.get_position().x0 for axis in panels
+    )
+    assert area == pytest.approx(full * len(rows), rel=0.03)
+    shown = [families[axis.get_title(loc="left")] for axis in panels[2:]]
+    assert shown == sorted(shown, reverse=True)  # generative first, as in the tables
+    assert [axis.get_title(loc="right") for axis in panels[2:]] == shown
 
 
 def test_silence_is_drawn_at_the_floor_and_one_sample_above_it() -> None:

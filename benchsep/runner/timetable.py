@@ -1,0 +1,90 @@
+"""How long the rest of a run will take, from the rates of ``benchsep plan`` and what is done.
+
+Conventions
+-----------
+weight     seconds of work that a job is expected to take; only ratios of weights matter once the
+           first job is done
+remaining  before the first job is done: all weights over the number of workers. After it: the
+           elapsed time times the weight that is left over the weight that is done
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchsep.errors import DatasetError
+from benchsep.metrics.catalog import get_metric, stems_scored
+
+if TYPE_CHECKING:
+    from benchsep.runner.cost import Rates
+    from benchsep.runner.job import Job
+    from benchsep.runner.plan import Plan
+
+UNKNOWN_RATE = 1.0
+"""Seconds of separation for a second of audio where no rate is known."""
+UNKNOWN_LENGTH = 60.0
+"""Seconds of a track whose header does not say its length."""
+
+
+def job_weights(plan: Plan, rates: Rates) -> dict[tuple[str, str], float]:
+    """Expected seconds of work of each job, by (label, track); positive."""
+    return {(job.label, job.track.name): _weight(job, plan, rates) for job in plan.jobs}
+
+
+def _weight(job: Job, plan: Plan, rates: Rates) -> float:
+    from benchsep.runner.cost import at, device_of, rate_of, seconds_of
+
+    try:
+        length = seconds_of(job.track)
+    except DatasetError:
+        length = UNKNOWN_LENGTH
+    if job.info.unavailable:
+        return 1e-3
+    rate = rate_of(rates, device_of(job), job)
+    seconds = length * (UNKNOWN_RATE if rate is None else rate)
+    for name in plan.suite.metrics:
+        cost = rates.metrics.get(name)
+        if cost is None or plan.unavailable.get(name):
+            continue
+        metric = get_metric(name)
+        scored = set(stems_scored(metric, job.stems, all_stems=job.all_stems))
+        share = len(scored & set(job.info.stems)) / len(metric.default_stems)
+        seconds += share * at(cost.each, length)
+    return max(1e-3, seconds * len(job.draws_to_run))
+
+
+@dataclass
+class Timetable:
+    """What is done of a run, and the time that is left."""
+
+    weights: dict[tuple[str, str], float]
+    workers: int
+    done: int = 0
+    _done_weight: float = field(default=0.0, repr=False)
+
+    @property
+    def jobs(self) -> int:
+        return len(self.weights)
+
+    @property
+    def share(self) -> float:
+        """The share of the work that is done, 0 to 1."""
+        total = sum(self.weights.values())
+        return self._done_weight / total if total else 1.0
+
+    def finish(self, label: str, track: str) -> None:
+        """Note a finished job."""
+        self.done += 1
+        self._done_weight += self.weights.get((label, track), 0.0)
+
+    def remaining(self, elapsed: float) -> float:
+        """Seconds until the end, ``elapsed`` seconds after the start."""
+        left = sum(self.weights.values()) - self._done_weight
+        if self._done_weight <= 0.0:
+            return max(0.0, left / max(1, self.workers) - elapsed)
+        return elapsed * left / self._done_weight
+
+    def per_minute(self, elapsed: float) -> float:
+        """Finished jobs a minute."""
+        return 60 * self.done / elapsed if elapsed > 0 else 0.0
