@@ -117,9 +117,9 @@ def test_the_grid_has_no_hole_and_families_stand_together(systems: int) -> None:
     assert [axis.get_title(loc="right") for axis in panels[2:]] == shown
 
 
-def test_silence_is_drawn_at_the_floor_and_one_sample_above_it() -> None:
-    silent, single = sine(0.0), Audio.of(np.ones(1), 44_100)
-    for audio, level in ((silent, -80.0), (single, 0.0)):
+def test_silence_and_one_sample_are_drawn_at_the_floor_and_a_sine_at_the_top() -> None:
+    single = Audio.of(np.ones(1), 44_100)  # mirrored at its ends, it is a constant: below the axis
+    for audio, level in ((sine(0.0), -80.0), (single, -80.0), (sine(0.1), 0.0)):
         figure = spectrogram_figure(audio, audio, {HOSTILE: audio}, title=HOSTILE)
         images = [image for axis in figure.axes for image in axis.get_images()]
         assert len(images) == 3
