@@ -20,7 +20,7 @@ LAYERS = {
     "benchsep": """
         __init__ __main__ system
         cli
-        museval
+        museval visqol
         ablation
         report
         listeners

@@ -202,7 +202,8 @@ def _model(path: Path) -> tuple[Any, torch.Tensor]:
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     network = upstream._NISQADIM(checkpoint["args"])
     network.load_state_dict(checkpoint["model_state_dict"], strict=True)
-    network.cnn.to(memory_format=torch.channels_last)
+    convolutions: Any = network.cnn
+    convolutions.to(memory_format=torch.channels_last)
     filters = librosa.filters.mel(sr=RATE, n_fft=FFT, n_mels=48, fmin=0.0, fmax=20_000)
     return network.eval(), torch.from_numpy(np.ascontiguousarray(filters.T))
 

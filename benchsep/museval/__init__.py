@@ -1,7 +1,7 @@
-"""museval's call and file format on benchsep's BSSEval engine.
+"""museval's call, command and file format on benchsep's BSSEval engine, without torch.
 
-``from benchsep.museval import bss_eval`` is museval's function; files are in
-:mod:`benchsep.museval.io`.
+``from benchsep.museval import bss_eval, evaluate`` are museval's functions, ``python -m
+benchsep.museval REF EST`` is its command ``bsseval``; files are in :mod:`benchsep.museval.io`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchsep.museval.api import bss_eval
+    from benchsep.museval.api import bss_eval, evaluate
 
-__all__ = ["bss_eval"]
+__all__ = ["bss_eval", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when it is asked for: the command line reads this package without numpy.
-    if name == "bss_eval":
-        from benchsep.museval.api import bss_eval
+    if name in __all__:
+        from benchsep.museval import api
 
-        return bss_eval
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

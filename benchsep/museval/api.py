@@ -92,7 +92,7 @@ def bss_eval(
     scores = np.full((4, count, count, len(slices)), np.nan)
     of_track = None if framewise_filters else _projections(truth, estimates, filters_len, pairs)
     for t, cut in enumerate(slices):
-        part, estimate = truth[:, cut], estimates[:, cut]
+        part, estimate = (x[:, cut].astype(np.float64) for x in (truth, estimates))
         if _any_silent(part) or _any_silent(estimate):
             continue
         projections = of_track or _projections(part, estimate, filters_len, pairs)
@@ -100,6 +100,43 @@ def bss_eval(
         for (j, k), four in values.items():
             scores[:, j, k, t] = four
     return _ordered(scores, orders, framewise_filters)
+
+
+def evaluate(
+    references: ArrayLike,
+    estimates: ArrayLike,
+    win: int = 44100,
+    hop: int = 44100,
+    mode: str = "v4",
+    padding: bool = True,
+) -> tuple[Real, Real, Real, Real]:
+    """Museval's ``evaluate``: SDR, ISR, SIR, SAR, ``[sources, windows]`` each.
+
+    Parameters
+    ----------
+    references, estimates
+        ``[sources, samples, channels]``.
+    win, hop
+        in samples.
+    mode
+        ``v4``, or ``v3``: new filters for each window.
+    padding
+        cut the estimates to the references' length, or append zeros.
+
+    Raises
+    ------
+    ValueError
+        as :func:`bss_eval`; or a mode that is neither.
+    """
+    if mode not in ("v3", "v4"):
+        raise ValueError(f"mode {mode!r}; expected 'v3' or 'v4'")
+    truth, heard = (np.atleast_3d(np.asarray(x)) for x in (references, estimates))
+    lacking = truth.shape[1] - heard.shape[1]
+    if padding and lacking > 0:
+        heard = np.pad(heard, [(0, 0), (0, lacking), (0, 0)])
+    elif padding:
+        heard = heard[:, : truth.shape[1]]
+    return bss_eval(truth, heard, window=win, hop=hop, framewise_filters=mode == "v3")[:4]
 
 
 def framing(window: float, hop: float, samples: int) -> list[slice]:

@@ -78,13 +78,33 @@ def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
 
 def _content(part: pd.DataFrame) -> dict[str, Any]:
     """Targets and frames of one track."""
-    from benchsep._util.version import __version__
-
     targets: dict[str, dict[str, list[float | None]]] = {}
     rows = sorted(zip(part["stem"], part["metric"], part["frames"], strict=True), key=_first_two)
     for stem, metric, frames in rows:
         name = str(metric).removeprefix("bsseval.").upper()
         targets.setdefault(str(stem), {})[name] = _rounded(frames)
+    return _written(targets, WINDOW, WINDOW)
+
+
+def track_content(
+    scores: Mapping[str, Mapping[str, Any]], *, window: float = WINDOW, hop: float = WINDOW
+) -> dict[str, Any]:
+    """Museval's JSON of one track, from target -> ``SDR`` … -> a value a window (NaN: none).
+
+    ``window`` and ``hop`` are seconds.
+    """
+    rounded = {
+        target: {name: _rounded(list(values[name])) for name in VALUES}
+        for target, values in scores.items()
+    }
+    return _written(rounded, window, hop)
+
+
+def _written(
+    targets: Mapping[str, Mapping[str, list[float | None]]], window: float, hop: float
+) -> dict[str, Any]:
+    from benchsep._util.version import __version__
+
     empty = {
         name
         for name in VALUES
@@ -92,7 +112,8 @@ def _content(part: pd.DataFrame) -> dict[str, Any]:
     }
     return {
         "targets": [
-            {"name": stem, "frames": _frames(values, empty)} for stem, values in targets.items()
+            {"name": stem, "frames": _frames(values, empty, window, hop)}
+            for stem, values in targets.items()
         ],
         "museval_version": f"0.4.1 (benchsep {__version__})",
     }
@@ -109,12 +130,14 @@ def _rounded(frames: Any) -> list[float | None]:
     ]
 
 
-def _frames(values: Mapping[str, list[float | None]], empty: set[str]) -> list[dict[str, Any]]:
+def _frames(
+    values: Mapping[str, list[float | None]], empty: set[str], window: float, hop: float
+) -> list[dict[str, Any]]:
     found = []
     for i in range(max(map(len, values.values()), default=0)):
         at = {name: v[i] for name in VALUES if i < len(v := values.get(name, []))}
         metrics = {k: at.get(k) for k in VALUES if at.get(k) is not None or k in empty}
-        found.append({"time": i * WINDOW, "duration": WINDOW, "metrics": metrics})
+        found.append({"time": i * hop, "duration": window, "metrics": metrics})
     return found
 
 

@@ -23,7 +23,7 @@ def accumulate(near: Complex, far: Complex, total: Complex, same: bool) -> None:
 
     ``near`` and ``far`` are ``[blocks, rows, bins]``, ``total`` ``[rows, rows, bins]``.
     """
-    _accumulate(*(x.view(np.float64) for x in (near, far, total)), same)
+    _accumulate(near.view(np.float64), far.view(np.float64), total.view(np.float64), same)
 
 
 @kernel
@@ -44,11 +44,13 @@ def _accumulate(near: Real, far: Real, total: Real, same: bool) -> None:
 
 
 def filtered(truth: Complex, rows: tuple[int, ...], filters: Complex) -> Complex:
-    """``sum_k filters[k, c] * truth[rows[k]]``: ``[channels, bins]``.
+    """``sum_k filters[k, c] * truth[rows[k]]``: ``[channels, bins]``, complex128 all of them.
 
     ``truth`` is ``[channels of all references, bins]``, ``filters`` ``[rows, channels, bins]``.
     """
     out = np.zeros(filters.shape[1:], np.complex128)
+    if truth.dtype != np.complex128 or filters.dtype != np.complex128:
+        raise TypeError(f"{truth.dtype} and {filters.dtype}, expected complex128")
     if rows:
         numbers = np.array(rows, np.int64)
         _filtered(truth.view(np.float64), numbers, filters.view(np.float64), out.view(np.float64))

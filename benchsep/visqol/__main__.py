@@ -1,0 +1,33 @@
+"""``python -m benchsep.visqol --reference REF --degraded EST``: visqol-python's command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchsep.errors import BenchsepError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the score; 1 with a message where there is none."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchsep.visqol", description="ViSQOL v3 of an estimate, audio mode."
+    )
+    parser.add_argument("-r", "--reference", required=True, help="an audio file")
+    parser.add_argument("-d", "--degraded", required=True, help="an audio file")
+    options = parser.parse_args(arguments)
+    from benchsep.visqol.api import VisqolApi
+
+    api = VisqolApi()
+    api.create()
+    try:
+        found = api.measure(options.reference, options.degraded)
+    except (BenchsepError, OSError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    print(f"MOS-LQO: {found.moslqo:.5f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
