@@ -41,6 +41,10 @@ class StoreError(BenchsepError):
     """A run folder that cannot be read or written as it should."""
 
 
+class FormatError(StoreError):
+    """Results whose format this version of benchsep does not know."""
+
+
 class DriftError(BenchsepError):
     """A baseline and a run that cannot be compared at all."""
 

@@ -36,6 +36,11 @@ def unregister(kind: str, name: str) -> None:
     _local[kind].pop(name, None)
 
 
+def is_local(kind: str, name: str) -> bool:
+    """Whether this process alone knows the name: another one would need an entry point."""
+    return name in _local[kind]
+
+
 def names(kind: str) -> list[str]:
     """Every registered name of a kind, sorted; imports nothing."""
     return sorted({*_entry_points(kind), *_local[kind]})

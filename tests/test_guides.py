@@ -38,7 +38,7 @@ def test_the_example_system_and_dataset_run_together(
         systems=("quarter:gain=0.3",),
         metrics=("usdr",),
         yardsticks=False,
-        jobs=1,
+        inline=True,
     )
 
     frame = result.frame()
@@ -63,7 +63,7 @@ def test_the_example_metric_keeps_the_contract_and_its_traits_are_used(
         systems=("mixture",),
         metrics=("crest", "usdr"),
         yardsticks=False,
-        jobs=1,
+        inline=True,
     )
     frame = result.frame()
     assert set(frame["metric"]) == {"crest", "usdr"} and (frame["status"] == "ok").all()

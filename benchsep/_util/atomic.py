@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from benchsep._util.processes import is_same_process_alive, machine, process_start_time
 from benchsep.errors import StoreError
+
+WEEK_S = 7 * 86_400.0
+"""Age of a partial file of another machine that is swept: its writer cannot be asked, and clocks
+of machines differ."""
 
 
 def partial_beside(path: Path, suffix: str = "") -> Path:
-    """A temporary name in the same folder: ``.<host>-<pid>-<start>-<unique>.partial``."""
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    """A temporary name in the same folder: ``.<machine>-<pid>-<start>-<unique>.partial``."""
     pid = os.getpid()
     unique = time.monotonic_ns() % 10**9
-    return path.with_name(f".{host}-{pid}-{process_start_time(pid)}-{unique}.partial{suffix}")
+    return path.with_name(f".{machine()[:8]}-{pid}-{process_start_time(pid)}-{unique}.partial{suffix}")
 
 
 def is_orphaned(partial: Path) -> bool:
-    """Whether the writer of a partial file is gone: its process here, or an hour elsewhere."""
+    """Whether the writer of a partial file is gone: its process here, or for a week elsewhere."""
     owner = re.match(r"\.([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    if owner and owner[1] == host:
+    if owner and owner[1] == machine()[:8]:
         return not is_same_process_alive(int(owner[2]), int(owner[3]))
     try:
-        return time.time() - partial.stat().st_mtime > 3600
+        return time.time() - partial.stat().st_mtime > WEEK_S
     except FileNotFoundError:
         return False
 
@@ -80,34 +81,3 @@ def write_atomically(path: Path, text: str) -> None:
     """Write text and rename; raises as :func:`replacing` does."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
-
-
-def process_start_time(pid: int) -> int:
-    """When a process began, in the kernel's ticks since boot; 0 where that cannot be known.
-
-    A number in a file is not a process: numbers are given again, and in a container whose name
-    stays the program has the same number after every restart.
-    """
-    try:
-        # The name in parentheses may hold spaces; the start is the 20th field after it.
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(text.rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def is_same_process_alive(pid: int, start: int) -> bool:
-    """Whether the process of that number that began at ``start`` is alive (0: any start)."""
-    return pid_alive(pid) and start in (0, process_start_time(pid))
-
-
-def pid_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

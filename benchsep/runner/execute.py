@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.digest import digest
 from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
+from benchsep._util.reason import bounded, reason_of
 from benchsep.audio import Audio, read_audio, write_audio
 from benchsep.errors import BenchsepError, SeparatorError
 from benchsep.metrics.metric import References, Score, column
@@ -34,10 +35,12 @@ from benchsep.runner.lag import aligned, lags_of
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.runner.warmup import forget, warm_up
 from benchsep.stems.names import ACCOMPANIMENT
+from benchsep.systems.contract import SystemInfo
 from benchsep.systems.estimate import estimate_or_error
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import load_system
 from benchsep.systems.stems import estimates_in
+from benchsep.systems.surroundings import own_surroundings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
     from benchsep.datasets.track import Track, TrackAudio
     from benchsep.metrics.metric import Metric
     from benchsep.runner.store import Store
-    from benchsep.systems.contract import SystemInfo
 
 Estimates = dict[str, Audio]
 """Stem to its estimate, float32 ``[channels, frames]``."""
@@ -99,14 +101,48 @@ def load_track(track: Track) -> LoadedTrack:
     """Decode a track; an unreadable one is remembered with the reason, not raised."""
     try:
         return LoadedTrack(track.load())
-    except Exception as error:
-        return LoadedTrack(None, _reason(error))
+    except BaseException as error:
+        return LoadedTrack(None, failure(error))
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return f"{type(error).__name__}: {error}"
+interrupts_are_failures = False
+"""Whether a KeyboardInterrupt is one of a system's: true in worker processes, which no terminal
+interrupts."""
+
+
+def failure(error: BaseException) -> str:
+    """The reason of a failed job; foreign code may raise anything, ``SystemExit`` included.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        it is one of the user.
+    """
+    if isinstance(error, KeyboardInterrupt) and not interrupts_are_failures:
+        raise error
+    return reason_of(error)
+
+
+def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
+    """What a system says of itself; with ``keep`` it stays loaded for the jobs of this process.
+
+    Raises
+    ------
+    BenchsepError
+        it cannot be loaded, whatever it raises.
+    """
+    try:
+        with own_surroundings(spec):
+            system = _system(spec, device) if keep else load_system(spec, device=device)
+            info = system.info
+            known = isinstance(info, SystemInfo)
+    except BenchsepError:
+        raise
+    except BaseException as error:
+        raise SeparatorError(f"{spec} cannot be loaded: {failure(error)}") from error
+    if not known:
+        raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
+    return info
 
 
 @cache
@@ -158,6 +194,7 @@ def complete_job(
     StoreError
         the record cannot be written.
     """
+    store.set_aside(job.label, job.track.name)
     record = run_job(job, loaded, store, separated)
     store.write(record)
     return Outcome.of(record)
@@ -233,15 +270,11 @@ def _separate_draw(
     lags: dict[str, int] = {}
     try:
         if loaded.audio is not None:
-            system = _system_of(job)
-            warm_up(system, job.spec, loaded.audio.mixture)
-            with PeakMemory() as memory:
-                started = time.perf_counter()
-                outputs = _call(system, job, loaded.audio, inputs.seed)
-                seconds = time.perf_counter() - started
-            peak_mb = memory.peak_mb
+            outputs, seconds, peak_mb = _timed_call(job, loaded.audio, inputs.seed)
             estimates = {s: audio for s, audio in outputs.items() if isinstance(audio, Audio)}
-            faults = {stem: str(outputs[stem]) for stem in outputs.keys() - estimates.keys()}
+            faults = {
+                s: bounded(str(outputs[s])) for s in outputs if not isinstance(outputs[s], Audio)
+            }
             if job.info.family not in REFERENCE_FAMILIES:
                 lags = lags_of(loaded.audio.stems, estimates)
             if job.align:
@@ -249,13 +282,27 @@ def _separate_draw(
             if job.keep_estimates != "none":
                 folder = store.estimate_folder(job.label, job.track.name, number)
                 estimates = keep(folder, estimates)
-    except Exception as failure:
-        estimates, error, faults, lags = {}, _reason(failure), {}, {}
+    except BaseException as raised:
+        estimates, error, faults, lags = {}, failure(raised), {}, {}
     # Estimates of files or of another program are identified by their samples.
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
     session = job.session if seconds is not None else ""
     draw = Draw(inputs.seed, identity, seconds, peak_mb, error, faults, lags, session)
     return DrawResult(draw, estimates)
+
+
+def _timed_call(
+    job: Job, audio: TrackAudio, seed: int
+) -> tuple[dict[str, Audio | BenchsepError], float, float]:
+    """Outputs, seconds and peak memory in MB of a separation."""
+    with own_surroundings(job.spec):
+        system = _system_of(job)
+        warm_up(system, job.spec, audio.mixture)
+        with PeakMemory() as memory:
+            started = time.perf_counter()
+            outputs = _call(system, job, audio, seed)
+            seconds = time.perf_counter() - started
+    return outputs, seconds, memory.peak_mb
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:
@@ -373,8 +420,8 @@ def _scores(
         if returned:
             scores.update(metric.score_track(references, dict(estimates), returned))
         return scores
-    except Exception as error:
-        return everywhere(f"failed: {_reason(error)}")
+    except BaseException as error:
+        return everywhere(f"failed: {failure(error)}")
 
 
 def _storable(score: Score) -> dict[str, Any]:
@@ -383,7 +430,8 @@ def _storable(score: Score) -> dict[str, Any]:
     try:
         status = Status.parse(score.status)
     except (ValueError, AttributeError):
-        status = Status("failed", f"unknown status {score.status!r}")
+        status = Status("failed", f"unknown status {bounded(repr(score.status))}")
+    status = Status(status.kind, bounded(status.reason))
     if score.value is not None and value is None and status.kind == "ok":
         status = Status("not_finite")
     frames = None if score.frames is None else tuple(map(float_or_none, score.frames))

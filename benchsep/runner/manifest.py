@@ -47,7 +47,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "suite": {
             key: value
             for key, value in suite.model_dump(mode="json").items()
-            if key not in ("root", "cluster")  # where it runs, which moves no value
+            if key not in ("root", "cluster", "inline")  # where it runs, which moves no value
         },
         "dataset": _dataset(plan),
         "systems": _systems(plan),

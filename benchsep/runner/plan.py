@@ -6,6 +6,7 @@ The plan looks at file sizes and times, not at audio, so that planning a finishe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from benchsep._util.suggest import did_you_mean
 from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.references import check_stems, default_stems, seen_through
 from benchsep.datasets.track import Dataset, Track
-from benchsep.errors import BenchsepError, SeparatorError, UsageError
+from benchsep.errors import UsageError
 from benchsep.metrics.catalog import (
     NO_REFERENCE,
     default_metrics_without_stems,
@@ -22,6 +23,7 @@ from benchsep.metrics.catalog import (
     needs_reference,
 )
 from benchsep.runner.done import is_done, planning_stamp
+from benchsep.runner.execute import describe
 from benchsep.runner.job import Job
 from benchsep.runner.stamps import check_pinned, input_stamp, remembered_systems, system_stamp
 from benchsep.runner.store import Store
@@ -55,11 +57,15 @@ class Plan:
         return {k: info.unavailable for k, (_, info) in self.systems.items() if info.unavailable}
 
 
-def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
+Ask = Callable[[str, str], SystemInfo]
+"""From a spec and a device to what the system says of itself."""
+
+
+def make_plan(suite: Suite, store: Store, *, load_on: str = "", ask: Ask = describe) -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
 
     ``load_on``: the device that systems are loaded on to ask what they are, if not the suite's; a
-    run on GPUs can be planned on a machine that has none.
+    run on GPUs can be planned on a machine that has none. ``ask``: how, if not in this process.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "") -> Plan:
     tracks = _chosen(dataset.tracks(), suite)
     device = load_on or suite.device
     others = next_songs(dataset.tracks()) if _has_stems(dataset) else {}
-    systems = _systems(suite, store, device, others)
+    systems = _systems(suite, store, device, others, ask)
     if not _has_stems(dataset):
         systems = _without_oracles(systems, suite)
     mixture = mixture_of(suite, dataset)
@@ -241,7 +247,7 @@ def _asked_for(suite: Suite, others: dict[str, Track]) -> tuple[str, ...]:
 
 
 def _systems(
-    suite: Suite, store: Store, device: str, others: dict[str, Track]
+    suite: Suite, store: Store, device: str, others: dict[str, Track], ask: Ask
 ) -> dict[str, tuple[str, SystemInfo]]:
     remembered = remembered_systems(store)
     found: dict[str, tuple[str, SystemInfo]] = {}
@@ -253,7 +259,7 @@ def _systems(
         # What was unavailable is asked again: a package that was installed is not in the stamp.
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and Spec.parse(spec).name not in WHOLE_TEXT
-        info = old[1] if old and known else _info(spec, device)
+        info = old[1] if old and known else ask(spec, device)
         check_pinned(spec, old, info)
         if info.needs_other_song and not others:
             info = replace(info, unavailable=ONE_SONG)
@@ -283,18 +289,6 @@ def _distinct(
             if longer not in found:
                 return longer
     raise UsageError(f"{found[label][0]!r} and {spec!r} are both called {label!r}; leave one out")
-
-
-def _info(spec: str, device: str) -> SystemInfo:
-    try:
-        info = load_system(spec, device=device).info
-    except BenchsepError:
-        raise
-    except Exception as error:
-        raise SeparatorError(f"{spec} cannot be loaded: {type(error).__name__}: {error}") from error
-    if not isinstance(info, SystemInfo):
-        raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
-    return info
 
 
 def label_of(spec: str, info: SystemInfo) -> str:

@@ -81,8 +81,11 @@ def run(
         what is wrong with the request; nothing that a single job does raises.
     StoreError
         the folder cannot be written.
+    FormatError
+        it holds results of another format version; nothing was changed.
     """
     resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
+<<<<<<< HEAD
     store = Store(Path(out))
     plan = _in_one_session(make_plan(resolved, store))
     _same_edition(store, plan)
@@ -92,6 +95,18 @@ def run(
     result = RunResult(store.root, plan)
     for outcome in _execute(plan, store, progress):
         result.outcomes.append(outcome)
+=======
+    store = Store(Path(out).absolute())  # a system may change the working folder
+    store.refuse_other_formats()
+    with executor_for(resolved) as executor:
+        plan = _in_one_session(make_plan(resolved, store, ask=executor.describe))
+        _same_edition(store, plan)
+        manifest = describe(plan)
+        store.write_manifest({**manifest, "command": command_line(), "finished": False})
+        result = RunResult(Path(out), plan)
+        for outcome in _execute(executor, plan, store, progress):
+            result.outcomes.append(outcome)
+>>>>>>> 7d8e7cb (Workers of their own, readers that never write, owned claims)
     store.sweep()
     finished = {"mixtures": _mixtures(plan, store), "command": command_line(), "finished": True}
     store.write_manifest({**manifest, **finished})
@@ -126,6 +141,7 @@ def _same_edition(store: Store, plan: Plan) -> None:
         )
 
 
+<<<<<<< HEAD
 def _same_stem_set(store: Store, plan: Plan) -> None:
     """The stems of a run folder belong to one set: its references are those of that set."""
     try:
@@ -149,14 +165,26 @@ def _execute(plan: Plan, store: Store, progress: Callable[[Plan], Any] | None) -
             for outcome in _until_all_done(executor, plan, store):
                 listener(outcome)
                 yield outcome
+=======
+def _execute(
+    executor: Executor, plan: Plan, store: Store, progress: Callable[[Plan], Any] | None
+) -> Iterator[Outcome]:
+    if progress is None:
+        yield from _until_all_done(executor, plan, store)
+        return
+    with progress(plan) as listener:
+        for outcome in _until_all_done(executor, plan, store):
+            listener(outcome)
+            yield outcome
+>>>>>>> 7d8e7cb (Workers of their own, readers that never write, owned claims)
 
 
 def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Outcome]:
     """Do every job that no other process is doing; wait for those, take over if they die."""
-    todo, has_notified = plan.jobs, False
-    while todo:
-        claimed: list[Job] = []
-        for outcome in executor.run(todo, store.root):
+    free, held, has_notified = plan.jobs, list[Job](), False
+    while free or held:
+        claimed = list(held)
+        for outcome in executor.run(free, store.root) if free else ():
             if isinstance(outcome, Job):
                 claimed.append(outcome)
             else:
@@ -170,3 +198,7 @@ def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Ou
             )
         if todo:
             time.sleep(WAIT_FOR_OTHERS_S)
+        free, held = [], []
+        for job in todo:
+            is_free = store.claims.is_free(job.label, job.track.name)
+            (free if is_free else held).append(job)

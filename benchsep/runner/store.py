@@ -6,8 +6,11 @@ layout     ``RUN/manifest.json``, ``RUN/cells/<system>/<track>.json``, ``RUN/est
            ``RUN/claims/…`` while a run is at work
 atomic     a file is written under a temporary name and renamed: a reader gets the old file or the
            new one, never a part
-checksum   of the rest of the file; a file that fails it is renamed (``*.corrupt``), named in a
-           warning, and its cells are computed again
+checksum   of the rest of the file. Reading changes no file: it names what fails its checksum and
+           leaves it out. Only a job of ``benchsep run``, which holds the claim and is about to write
+           the record anew, renames such a file (``*.corrupt``): see :meth:`Store.set_aside`
+format     a record or manifest of another format version is never touched: :class:`FormatError`
+           says which format it has and which version of benchsep wrote the folder
 names      system and track names become file names by :func:`benchsep._util.digest.file_name`,
            which cannot leave the folder whatever the name holds
 """
@@ -18,15 +21,16 @@ import contextlib
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchsep._util.atomic import is_orphaned, write_atomically
 from benchsep._util.digest import canonical, digest, file_name
 from benchsep._util.notify import notify
-from benchsep.errors import StoreError
-from benchsep.runner.claims import Claims
+from benchsep._util.version import __version__
+from benchsep.errors import FormatError, StoreError
+from benchsep.runner.claims import Claims, Owner, this_process
 from benchsep.runner.record import Record
 
 FORMAT = 1
@@ -37,6 +41,8 @@ class Store:
     """A run folder."""
 
     root: Path
+    owner: Owner = field(default_factory=this_process, compare=False)
+    """Who claims jobs through this object: a worker does so in the name of its parent."""
 
     @property
     def cells_root(self) -> Path:
@@ -45,7 +51,7 @@ class Store:
     @property
     def claims(self) -> Claims:
         """Who is working on which (system, track) of this folder."""
-        return Claims(self.root / "claims")
+        return Claims(self.root / "claims", self.owner)
 
     def path(self, system: str, track: str) -> Path:
         """Where the record of a (system, track) belongs."""
@@ -65,8 +71,39 @@ class Store:
     # -- records --------------------------------------------------------------------------
 
     def read(self, system: str, track: str) -> Record | None:
-        """The record of a (system, track), or ``None`` if there is none that can be trusted."""
-        return read_record(self.path(system, track))
+        """The record of a (system, track), or ``None`` if there is none that can be trusted.
+
+        Raises
+        ------
+        FormatError
+            it is of another format.
+        StoreError
+            the file cannot be opened.
+        """
+        path = self.path(system, track)
+        try:
+            return read_record(path)
+        except DamagedRecordError:
+            return None
+        except FormatError as error:
+            raise self._foreign(path, str(error)) from None
+
+    def set_aside(self, system: str, track: str) -> None:
+        """Rename the record of a (system, track) if it is damaged, and say so.
+
+        For the owner of its claim alone: nobody else may have written a new one meanwhile.
+        """
+        path = self.path(system, track)
+        try:
+            read_record(path)
+        except DamagedRecordError as damage:
+            target, number = path.with_suffix(".json.corrupt"), 1
+            while target.exists():
+                number += 1
+                target = path.with_suffix(f".json.corrupt-{number}")
+            with contextlib.suppress(OSError):
+                path.replace(target)
+            notify(f"{path} is {damage}; set aside as {target.name}, to be computed again")
 
     def write(self, record: Record) -> None:
         """Store a record in place of the one that is there.
@@ -83,24 +120,57 @@ class Store:
     def records(self) -> list[Record]:
         """All records that pass their checksum, sorted by system and track.
 
-        A record at a path that is not its own (a copy, made by hand) is left out with a warning,
-        because its cells would count twice.
+        What cannot be read is left out with a warning; so is a record at a path that is not its own
+        (a copy, made by hand), because its cells would count twice.
+
+        Raises
+        ------
+        FormatError
+            there are records, and all of them are of another format.
         """
-        records = []
-        for path in sorted(self.cells_root.glob("*/*.json")):
-            record = read_record(path)
-            if record is None:
-                continue
-            if path != self.path(record.system.label, record.track.name):
-                notify(f"{path} is a copy of another record; left out")
-                continue
-            records.append(record)
+        found = [self._record_or_problem(path) for path in sorted(self.cells_root.glob("*/*.json"))]
+        records = [record for record, _ in found if record is not None]
+        problems = [problem for _, problem in found if problem is not None]
+        foreign = [problem for problem in problems if isinstance(problem, FormatError)]
+        if foreign and len(foreign) == len(found):
+            raise foreign[0]
+        for problem in problems:
+            if problem not in foreign[1:]:
+                notify(f"{problem}; left out")
+        if len(foreign) > 1:
+            notify(f"{len(foreign) - 1} more records are of another format; left out")
         return sorted(records, key=lambda r: (r.system.label, r.track.name))
 
+    def _record_or_problem(self, path: Path) -> tuple[Record | None, StoreError | None]:
+        try:
+            record = read_record(path)
+        except DamagedRecordError as damage:
+            again = "`benchsep run` computes it again"
+            return None, StoreError(f"{path} is {damage}; {again}")
+        except FormatError as error:
+            return None, self._foreign(path, str(error))
+        except StoreError as error:
+            return None, error
+        if record and path != self.path(record.system.label, record.track.name):
+            return None, StoreError(f"{path} is a copy of another record")
+        return record, None
+
     def any_record(self) -> Record | None:
-        """A record of the folder, or ``None`` if there is none."""
-        first = next(iter(self.cells_root.glob("*/*.json")), None)
-        return read_record(first) if first else None
+        """A record of the folder, or ``None`` if there is none that can be read."""
+        for path in self.cells_root.glob("*/*.json"):
+            with contextlib.suppress(StoreError, DamagedRecordError):
+                if record := read_record(path):
+                    return record
+        return None
+
+    def _foreign(self, path: Path, found: str) -> FormatError:
+        """What to say of a file of another format."""
+        writer = _written_by(self.root / "manifest.json")
+        return FormatError(
+            f"{path}: {found}, the folder was written by {writer}; benchsep {__version__} reads "
+            f"and writes format {FORMAT}, and has changed nothing: use the version that wrote it, "
+            "or another folder"
+        )
 
     # -- manifest -------------------------------------------------------------------------
 
@@ -111,6 +181,8 @@ class Store:
         ------
         StoreError
             if the folder is no run folder or its manifest cannot be read.
+        FormatError
+            it is of another format.
         """
         path = self.root / "manifest.json"
         try:
@@ -121,6 +193,8 @@ class Store:
             raise StoreError(f"{path}: cannot be read ({error})") from error
         if not isinstance(content, dict):
             raise StoreError(f"{path}: expected an object, found {type(content).__name__}")
+        if content.get("format", FORMAT) != FORMAT:
+            raise self._foreign(path, f"format {_shown(content['format'])}")
         body = {key: value for key, value in content.items() if key != "checksum"}
         problem = _manifest_problem(body)
         try:
@@ -131,6 +205,15 @@ class Store:
         if problem:
             raise StoreError(f"{path}: damaged ({problem}); run the suite again to write it anew")
         return body
+
+    def refuse_other_formats(self) -> None:
+        """Before anything is written: raise :class:`FormatError` if another version owns it."""
+        try:
+            self.manifest()
+        except FormatError:
+            raise
+        except StoreError:
+            return  # there is none, or it is damaged and will be written anew
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Store the manifest in place of the one that is there; raises as :meth:`write` does."""
@@ -145,30 +228,63 @@ class Store:
         self.claims.sweep()
 
 
+class DamagedRecordError(Exception):
+    """A record of this format that cannot be trusted; its text says why."""
+
+
 def read_record(path: Path) -> Record | None:
-    """A record whose checksum holds; a damaged file is renamed and named on stderr."""
+    """The record at ``path``, ``None`` where there is none; changes no file.
+
+    Raises
+    ------
+    DamagedRecordError
+        it fails its checksum, or is no record of this format at all.
+    FormatError
+        it is of another format; the text says which.
+    StoreError
+        the file cannot be opened.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError):
-        _set_aside(path, "unreadable")
-        return None
+    except UnicodeDecodeError as error:
+        raise DamagedRecordError("damaged (no UTF-8)") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror or error})") from error
+    return _parsed_record(text)
+
+
+def _parsed_record(text: str) -> Record:
+    """Raises as :func:`read_record` does."""
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
-        if not _checksum_holds(text, content):
-            _set_aside(path, "damaged (its checksum does not hold)")
-            return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError):
-        _set_aside(path, "damaged (its checksum does not hold)")
-        return None
+        version = content.get("format", FORMAT)
+        # How another version makes its checksums is not known here.
+        sound = version != FORMAT or _checksum_holds(text, content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
+        raise DamagedRecordError("damaged (its checksum does not hold)") from error
+    if version != FORMAT:
+        raise FormatError(f"format {_shown(version)}")
+    if not sound:
+        raise DamagedRecordError("damaged or edited by hand (its checksum does not hold)")
     try:
-        if content.get("format") != FORMAT:
-            raise ValueError(f"format {content.get('format')!r}")
         return Record.from_json(content)
-    except (ValueError, OverflowError):  # an integer that no float can hold
-        _set_aside(path, f"not a record of format {FORMAT}")
-        return None
+    except (ValueError, OverflowError) as error:  # an integer that no float can hold
+        raise DamagedRecordError(f"not a record of format {FORMAT}") from error
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:40]
+
+
+def _written_by(manifest: Path) -> str:
+    """The version of benchsep that a manifest names, whatever its format."""
+    try:
+        version = json.loads(manifest.read_text(encoding="utf-8"))["packages"]["benchsep"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "an unknown version"
+    return f"benchsep {_shown(version).strip(chr(39))}"
 
 
 def _refuse_constant(name: str) -> None:
@@ -211,8 +327,3 @@ def _manifest_problem(manifest: dict[str, Any]) -> str:
         return f"dataset.notes is {type(notes).__name__}, expected a list"
     return ""
 
-
-def _set_aside(path: Path, why: str) -> None:
-    with contextlib.suppress(OSError):
-        path.replace(path.with_suffix(".json.corrupt"))
-    notify(f"{path} is {why}; set aside, to be computed again")

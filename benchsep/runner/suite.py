@@ -71,6 +71,10 @@ class Suite(BaseModel):
     )
     device: str = Field(default="cpu", description="cpu, cuda, cuda:1 or mps")
     jobs: int = Field(default=0, ge=0, description="worker processes; 0: one for each core")
+    inline: bool = Field(
+        default=False,
+        description="run systems in this process: for debugging; one that crashes ends the run",
+    )
     cluster: str | None = Field(
         default=None,
         description="a Dask cluster: tcp://HOST:PORT, file:SCHEDULER.json or local:N",

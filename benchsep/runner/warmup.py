@@ -34,7 +34,7 @@ def warm_up(system: Any, spec: str, mixture: Audio) -> None:
         return
     _warm.append(system)
     start = mixture.samples[:, : round(SECONDS * mixture.rate)].copy()
-    with _random_states_kept(), contextlib.suppress(Exception):
+    with _random_states_kept(), contextlib.suppress(Exception, SystemExit, GeneratorExit):
         system.separate(Audio(start, mixture.rate), seed=0)
 
 

@@ -1,23 +1,29 @@
-"""Any program as a system: ``cmd:"my_separator {mixture} {out}"``."""
+"""Any program as a system: ``cmd:"my_separator {mixture} {out}"``.
+
+:mod:`benchsep.systems.program` runs it and ends whatever it has started.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
 import shutil
-import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from benchsep._util.processes import exit_reason
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
 from benchsep.stems.files import audio_files, folders, stem_files
 from benchsep.stems.names import MIXTURE
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.folder import offered, read_stems
+from benchsep.systems.program import run_program
 
 COMMAND_TIMEOUT_S = 24 * 3600
+TAIL = 400
+"""Characters of its output that an error shows."""
 SCRIPTS = (".py", ".sh", ".pl", ".js", ".m", ".r", ".jl", ".lua")
 SIBLINGS = 200
 """Scripts in the folder of a named one that are hashed with it."""
@@ -58,7 +64,7 @@ class Command:
             out.mkdir()
             write_audio(Path(work) / "mixture.wav", mixture)
             places = {"{mixture}": str(Path(work) / "mixture.wav"), "{out}": str(out)}
-            self._call([_fill(w, {**places, "{seed}": str(seed)}) for w in self.words])
+            self._call([_fill(w, {**places, "{seed}": str(seed)}) for w in self.words], work)
             return self._collect(out, mixture)
 
     def _collect(self, out: Path, mixture: Audio) -> dict[str, Audio | BenchsepError]:
@@ -77,16 +83,16 @@ class Command:
         except UsageError as error:
             raise SeparatorError(f"{self.words[0]}: {error}") from error
 
-    def _call(self, words: list[str]) -> None:
+    def _call(self, words: list[str], folder: str) -> None:
         try:
-            done = subprocess.run(
-                words, capture_output=True, check=False, timeout=COMMAND_TIMEOUT_S
-            )
-        except OSError as error:
+            ended = run_program(words, folder, COMMAND_TIMEOUT_S)
+        except (OSError, ValueError) as error:
             raise SeparatorError(f"{words[0]} cannot be started ({error})") from error
-        if done.returncode:
-            tail = done.stderr.decode(errors="replace").strip()[-400:]
-            raise SeparatorError(f"{words[0]} ended with code {done.returncode}: {tail}")
+        if ended.code is None:
+            raise SeparatorError(f"{words[0]} took more than {COMMAND_TIMEOUT_S:g} s")
+        if ended.code:
+            tail = ended.output.strip()[-TAIL:]
+            raise SeparatorError(f"{words[0]} ended with {exit_reason(ended.code)}: {tail}")
 
 
 def program_version(words: list[str]) -> str:

@@ -58,7 +58,7 @@ def finished_run(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("runs") / "run"
     benchsep.run(
         out=folder, dataset=f"folder:{songs}", systems=("noisy", f"dir:{songs}", "mixture"),
-        metrics=("usdr",), stems=("vocals", "drums"), draws=2, jobs=1, yardsticks=False,
+        metrics=("usdr",), stems=("vocals", "drums"), draws=2, inline=True, yardsticks=False,
         keep_estimates="flac",
     )  # fmt: skip
     yield folder

@@ -67,11 +67,11 @@ def files(
     folder = tmp_path_factory.mktemp("files")
     benchsep.run(
         out=folder / "windows", dataset=f"folder:{songs}", limit=1, systems=("mixture",),
-        metrics=("bsseval",), stems=("vocals",), yardsticks=False, jobs=1,
+        metrics=("bsseval",), stems=("vocals",), yardsticks=False, inline=True,
     )  # fmt: skip
     benchsep.run(
         out=folder / "judged", dataset=f"folder:{songs}", limit=2, systems=("noisy",),
-        metrics=("mrstft",), stems=("vocals",), yardsticks=False, jobs=1,
+        metrics=("mrstft",), stems=("vocals",), yardsticks=False, inline=True,
     )  # fmt: skip
     gate.baseline(finished_run, folder / "baseline.json")
     (folder / "clips.csv").write_text(

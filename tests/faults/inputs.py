@@ -144,7 +144,7 @@ def read_mp4(path: Path) -> object:
 SUITE = {
     "dataset": "clip", "systems": ["mixture", "reference", "oracle-irm:power=1"],
     "yardsticks": False, "metrics": ["usdr", "sisdr"], "stems": ["vocals", "bass"],
-    "tracks": [], "limit": 1, "seed": 3, "draws": 2, "device": "cpu", "jobs": 1,
+    "tracks": [], "limit": 1, "seed": 3, "draws": 2, "device": "cpu", "inline": True,
     "keep_estimates": "none", "overwrite": "missing", "fail_on_error": 0.1, "timeout": 60,
     "split": "test", "mixture": "sum", "root": None,
 }  # fmt: skip
@@ -204,7 +204,7 @@ def _example_run(work: Path) -> Path:
     if not run.exists():
         songs = noise_songs(work / "songs", ("one", "two"), seconds=0.2)
         benchsep.run(out=run, dataset=f"folder:{songs}", systems=("mixture", "reference"),
-                     metrics=("usdr", "sisdr"), yardsticks=False, jobs=1)  # fmt: skip
+                     metrics=("usdr", "sisdr"), yardsticks=False, inline=True)  # fmt: skip
     return run
 
 

@@ -115,7 +115,7 @@ def test_the_share_of_failures_decides_the_exit_code(plugin, tmp_path, monkeypat
     for share, too_many in ((None, True), (0.4, True), (0.5, False)):
         result = benchsep.run(
             out=tmp_path / "run", dataset=f"folder:{songs}", metrics=("usdr",), yardsticks=False,
-            systems=("bad:mode=fine", "bad:mode=raise"), jobs=1, fail_on_error=share,
+            systems=("bad:mode=fine", "bad:mode=raise"), inline=True, fail_on_error=share,
         )  # fmt: skip
         assert result.too_many_failures == too_many, share
 

@@ -166,7 +166,7 @@ def hostile_run(tmp_path_factory):
     registry.register("dataset", "named", Named)
     try:
         benchsep.run(out=run, dataset="named", systems=("mixture",), metrics=("usdr", "sisdr"),
-                     yardsticks=False, jobs=1, keep_estimates="flac")  # fmt: skip
+                     yardsticks=False, inline=True, keep_estimates="flac")  # fmt: skip
     finally:
         registry.unregister("dataset", "named")
     return base, run
@@ -296,7 +296,7 @@ def test_a_command_is_no_shell_line(tmp_path, monkeypatch, name):
             "'; touch EXECUTED $(touch EXECUTED)'")  # fmt: skip
     result = benchsep.run(
         out=tmp_path / "run", dataset=f"folder:{songs}", systems=(spec,), metrics=("usdr",),
-        stems=("vocals",), yardsticks=False, jobs=1,
+        stems=("vocals",), yardsticks=False, inline=True,
     )  # fmt: skip
     assert set(result.frame()["status"]) == {"ok"}
     assert not list(tmp_path.rglob("EXECUTED"))
@@ -386,12 +386,13 @@ def test_a_plugin_that_fails_to_import_is_listed_and_breaks_nothing(tmp_path, bo
 
 
 def test_the_store_reads_json_only(tmp_path):
-    """No pickle anywhere in a run folder: a gadget in place of a record is set aside."""
+    """No pickle anywhere in a run folder: a gadget in place of a record is not run."""
     store, mark = Store(tmp_path / "run"), tmp_path / "EXECUTED"
     path = store.path("s", "t")
     path.parent.mkdir(parents=True)
     path.write_bytes(pickle.dumps(Gadget(mark)))
-    assert store.read("s", "t") is None
+    assert store.read("s", "t") is None and store.records() == []
+    store.set_aside("s", "t")
     assert not mark.exists() and path.with_suffix(".json.corrupt").exists()
 
 

@@ -77,7 +77,7 @@ def test_its_steps_pass_a_faithful_run_and_stop_a_drift(
     for stem in STEMS:
         wave = rng.normal(0, 0.1, (2, 44_100)).astype(np.float32)
         write_audio(tmp_path / "songs" / "one" / f"{stem}.wav", Audio(wave, 44_100))
-    suite = {"dataset": "folder:songs", "systems": ["mixture"], "metrics": ["usdr"], "jobs": 1}
+    suite = {"dataset": "folder:songs", "systems": ["mixture"], "metrics": ["usdr"], "inline": True}
     suite["yardsticks"] = False
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     program = tmp_path / "bin" / "benchsep"

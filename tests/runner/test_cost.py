@@ -79,7 +79,7 @@ def test_kept_estimates_need_room(songs, tmp_path):
 
 
 def test_what_is_done_is_not_in_the_forecast(songs, tmp_path):
-    options = {"metrics": ("usdr",), "yardsticks": False, "jobs": 1}
+    options = {"metrics": ("usdr",), "yardsticks": False, "inline": True}
     benchsep.run(
         out=tmp_path / "run", dataset=f"folder:{songs}", systems=("mixture",), limit=1, **options
     )
@@ -123,7 +123,7 @@ def test_an_earlier_run_gives_its_own_rates(songs, tmp_path):
     run = tmp_path / "run"
     benchsep.run(
         out=run, dataset=f"folder:{songs}", systems=("mixture",), metrics=("usdr", "sisdr"),
-        yardsticks=False, jobs=1,
+        yardsticks=False, inline=True,
     )  # fmt: skip
     rates = rates_of_run(run)
     frame, costs = benchsep.load_run(run), benchsep.load_costs(run)

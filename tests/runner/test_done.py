@@ -62,7 +62,7 @@ def suite(songs, **changes) -> Suite:
         "systems": ("noise", "mixture"),
         "yardsticks": False,
         "metrics": ("usdr",),
-        "jobs": 1,
+        "inline": True,
     }
     return load_suite(None, **{**base, **changes})
 
@@ -91,6 +91,7 @@ DOES_NOT_MOVE = {
     "limit": "chooses tracks",
     "device": "tested below: there is no other device here",
     "jobs": "the same bytes with any number of processes (tests/runner/executors)",
+    "inline": "the same bytes in this process and in workers (tests/runner/executors)",
     "cluster": "the same bytes on a cluster (tests/runner/executors)",
     "fail_on_error": "the exit code",
     "timeout": "a job that ran out of time is a failure and is run again",

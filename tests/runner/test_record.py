@@ -153,6 +153,7 @@ def test_a_number_that_json_does_not_know_is_refused_whatever_its_checksum(
         lines = [f' "checksum": "{checksum}",' if ' "checksum"' in x else x for x in lines]
         path.write_text("\n".join(lines) + "\n")
         assert store.read("s", "t") is None
+        store.set_aside("s", "t")
         assert "set aside" in capsys.readouterr().err
         store.write(Record.from_json(stored()))
 

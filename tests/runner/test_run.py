@@ -103,7 +103,7 @@ def _run(songs: Path, out: Path, **options):
         "systems": ("quarter",),
         "metrics": ("level",),
         "yardsticks": False,
-        "jobs": 1,
+        "inline": True,
     }
     return benchsep.run(out=out, **{**defaults, **options})
 
@@ -293,8 +293,8 @@ def test_what_another_run_did_since_the_plan_is_not_done_again(songs, tmp_path, 
     spec = f"cmd:{sys.executable} {_counting_program(tmp_path)} {{mixture}} {{out}}"
     plan_alone = runner.make_plan
 
-    def overtaken(suite, store):
-        plan = plan_alone(suite, store)
+    def overtaken(suite, store, **how):
+        plan = plan_alone(suite, store, **how)
         monkeypatch.setattr("benchsep.runner.run.make_plan", plan_alone)
         _run(songs, tmp_path / "run", systems=(spec,))
         return plan

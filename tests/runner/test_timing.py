@@ -53,7 +53,7 @@ def songs(tmp_path):
 
 
 def _run(songs, out, *systems, **options):
-    defaults = {"metrics": ("usdr",), "yardsticks": False, "jobs": 1}
+    defaults = {"metrics": ("usdr",), "yardsticks": False, "inline": True}
     return benchsep.run(
         dataset=f"folder:{songs}", systems=systems, out=out, **{**defaults, **options}
     )

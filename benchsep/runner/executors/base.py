@@ -25,6 +25,7 @@ from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
     from benchsep.runner.job import Job, Outcome
+    from benchsep.systems.contract import SystemInfo
 
 Unit = list["Job"]
 
@@ -42,6 +43,16 @@ class Executor(ABC):
         at: TracebackType | None,
     ) -> None:
         return None
+
+    @abstractmethod
+    def describe(self, spec: str, device: str) -> SystemInfo:
+        """What a system says of itself, asked where it cannot harm this process, if possible.
+
+        Raises
+        ------
+        UsageError, SeparatorError
+            it cannot be loaded.
+        """
 
     @abstractmethod
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
@@ -82,7 +93,8 @@ def run_one(job: Job, root: Path) -> Outcome | Job:
     if not begin(job, store):
         return job
     try:
-        return complete_job(job, loaded_track(job, root), store)
+        with store.claims.kept_fresh(job.label, job.track.name):
+            return complete_job(job, loaded_track(job, root), store)
     finally:
         store.claims.release(job.label, job.track.name)
 

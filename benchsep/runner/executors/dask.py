@@ -33,22 +33,23 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from benchsep._util.notify import notify
 from benchsep._util.version import __version__
 from benchsep.errors import BenchsepError, Unavailable
+from benchsep.runner.claims import REFRESH_S
 from benchsep.runner.done import begin
 from benchsep.runner.execute import LoadedTrack, complete_job
 from benchsep.runner.executors.base import Executor, units_of
 from benchsep.runner.executors.dask_worker import Order, run_full_job, run_scoring, run_separation
+from benchsep.runner.executors.local import Pool
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.store import Store
+from benchsep.systems.contract import SystemInfo
 
 POLL_S = 0.5
-REFRESH_S = 60.0
-"""How often held claims are touched: well under the age at which they count as abandoned."""
 ANSWER_S = 60.0
 """How long a finished job's outcome, a few words, may take to arrive."""
 MAY_LOSE = 3
@@ -83,10 +84,7 @@ class Cluster(Executor):
         self.address, self.timeout = address, timeout
         self._stack = contextlib.ExitStack()
         self._client: Any = None
-
-    def __enter__(self) -> Self:
-        self._client = self._stack.enter_context(_connected(self.address, self._stack))
-        return self
+        self._asked = self._stack.enter_context(Pool(1, timeout))
 
     def __exit__(
         self,
@@ -96,8 +94,14 @@ class Cluster(Executor):
     ) -> None:
         self._stack.close()
 
+    def describe(self, spec: str, device: str) -> SystemInfo:
+        """Asked in a worker process of this machine."""
+        return self._asked.describe(spec, device)
+
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
-        """See :class:`benchsep.runner.executors.base.Executor`; needs to be entered first."""
+        """See :class:`benchsep.runner.executors.base.Executor`; connects when it is needed."""
+        if self._client is None:
+            self._client = self._stack.enter_context(_connected(self.address, self._stack))
         order = Order(
             root=root.resolve(),
             folder=str(Path.cwd()),

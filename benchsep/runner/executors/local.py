@@ -1,48 +1,57 @@
-"""Jobs in this process, or on a pool of local processes that survives its workers.
+"""Jobs on a pool of local processes that survives its workers, or in this process.
 
 A worker that dies, or exceeds the time limit, costs its current job only: the job's cells get the
-status ``failed``, and the rest of its unit goes to another worker.
-
-Messages from a worker, each a pair: ``("start", index)`` of a job in the unit, ``("done",
-outcome)``, ``("claimed", index)``, ``("free", None)`` at the end of the unit, and ``("store error",
-text)`` where results cannot be written, which ends the run.
+status ``failed``, and the rest of its unit goes to another worker. Whatever processes a worker has
+started end with it, and a watcher ends them all if this process is killed.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
+import socket
+import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
-from benchsep.errors import StoreError
-from benchsep.runner.done import begin
-from benchsep.runner.execute import LoadedTrack, complete_job, load_track
+from benchsep._util.processes import end_marked, exit_reason, new_mark, watcher
+from benchsep.errors import SeparatorError, StoreError, Unavailable
+from benchsep.runner import execute
+from benchsep.runner.claims import REFRESH_S, Owner, this_process
+from benchsep.runner.execute import LoadedTrack, complete_job
 from benchsep.runner.executors.base import Executor, Unit, one_thread, run_one, units_of
+from benchsep.runner.executors.worker import as_error, start_worker
 from benchsep.runner.store import Store
+from benchsep.systems.surroundings import forget_random_states
 
 if TYPE_CHECKING:
     from benchsep.runner.job import Job, Outcome
+    from benchsep.systems.contract import SystemInfo
 
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
-"""The environment of a process that computes with one thread."""
 POLL_S = 0.5
-EXIT_CODE_S = 5.0
-"""How long the exit code of a worker that closed its pipe may take to be known."""
+EXIT_CODE_S = 2.0
+MAY_DIE_LOADING = 2
+"""Workers that may die while they load one system: the first may have been killed by chance."""
+MAY_DIE_AT_START = 3
+"""Workers that die one after the other before their first job, which is no job's fault."""
 
 
 class Inline(Executor):
     """All in this process."""
 
+    def describe(self, spec: str, device: str) -> SystemInfo:
+        with one_thread():  # what a model computes while it is loaded moves values, too
+            return execute.describe(spec, device)
+
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
+        forget_random_states()
+        root = root.absolute()  # a system may change the working folder
         with one_thread():
             for unit in units_of(jobs, 1):
                 for job in unit:
@@ -51,163 +60,239 @@ class Inline(Executor):
 
 @dataclass
 class Pool(Executor):
-    """Local processes, which it starts and replaces."""
+    """Local processes, which it starts and replaces. They serve all calls inside one ``with``."""
 
-    workers: int
+    count: int
     timeout: float | None = None
-    """Seconds that one job may take."""
+    """Seconds that one job, or loading one system, may take."""
+    workers: list[_Worker] = field(default_factory=list)
+    mark: str = field(default_factory=new_mark)
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """The watcher that ends the workers and all below them if this process is killed."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.stop()
+        self.workers.clear()
+        end_marked(self.mark)
+        self.stack.close()
+
+    def describe(self, spec: str, device: str) -> SystemInfo:
+        """What a system says of itself; loaded in a worker, which keeps it for its jobs.
+
+        Raises
+        ------
+        SeparatorError
+            it cannot be loaded; or its process died twice, or took too long.
+        """
+        for _ in range(MAY_DIE_LOADING):
+            worker = next((w for w in self.workers if w.idle), None) or self.start()
+            kind, content = self._answer(worker, spec, device)
+            if kind == "info":
+                return cast("SystemInfo", content)
+            if kind == "error":
+                raise as_error(*content)
+            worker.stop()
+            self.workers.remove(worker)
+            if kind == "late":
+                break
+        raise SeparatorError(f"{spec} cannot be loaded: {content}")
+
+    def _answer(self, worker: _Worker, spec: str, device: str) -> tuple[str, Any]:
+        """What a worker says of a system; ``died`` or ``late`` and the reason if it says nothing."""
+        with contextlib.suppress(OSError):
+            worker.pipe.send(("describe", spec, device))
+        started = time.monotonic()
+        while True:
+            wait([worker.pipe], POLL_S)
+            died = worker.has_died()
+            if message := worker.receive():
+                return message
+            if died or worker.has_closed_its_pipe():
+                return "died", f"its process died ({worker.last_words()})"
+            if self.timeout and time.monotonic() - started > self.timeout:
+                return "late", f"it took more than {self.timeout:g} s"
 
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
-        units = units_of(jobs, self.workers)
-        saved = {name: os.environ.get(name) for name in ONE_THREAD}
-        os.environ.update(ONE_THREAD)  # a spawned process inherits it before it imports NumPy
-        crew = _Crew(deque(units), root, self.timeout)
-        try:
-            crew.start(min(self.workers, len(units)))
-            yield from crew.run()
-        finally:
-            crew.stop()
-            for name, value in saved.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+        units = units_of(jobs, self.count)
+        crew = _Crew(self, deque(units), root.absolute(), min(self.count, len(units)))
+        yield from crew.run()
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def start(self) -> _Worker:
+        """Another worker."""
+        if not self.workers:
+            self.stack.close()
+            self.stack.enter_context(watcher(self.mark))
+        worker = _Worker(self.mark)
+        self.workers.append(worker)
+        return worker
 
 
-# -- in a worker process ------------------------------------------------------------------------
-
-
-def run_unit(unit: Unit, root: Path, notify: Callable[[str, object], None]) -> None:
-    """Do the jobs of a unit; ``notify`` gets the messages that the module lists."""
-    store = Store(root)
-    loaded: LoadedTrack | None = None
-    for index, job in enumerate(unit):
-        notify("start", index)
-        if not begin(job, store):
-            notify("claimed", index)
-            continue
-        try:
-            loaded = loaded or load_track(job.track)
-            notify("done", complete_job(job, loaded, store))
-        finally:
-            store.claims.release(job.label, job.track.name)
-
-
-def _serve(pipe: Connection, root: Path) -> None:
-    """A worker's life: receive units until the parent closes the pipe or is gone."""
-    with one_thread():
-        while True:
-            try:
-                unit = pipe.recv()
-            except (EOFError, OSError):
-                return
-            if unit is None:
-                return
-            try:
-                run_unit(unit, root, lambda kind, content: pipe.send((kind, content)))
-            except StoreError as error:
-                pipe.send(("store error", str(error)))
-                return
-            pipe.send(("free", None))
-
-
-# -- in the parent ------------------------------------------------------------------------------
-
-
-@dataclass
+@dataclass(eq=False)
 class _Worker:
-    root: Path
+    """A worker process, as its parent sees it."""
+
+    pool_mark: str
+    mark: str = field(default_factory=new_mark)
     unit: Unit = field(default_factory=list)
     current: int = -1
     """Index in the unit of the job under way; -1 before the first."""
+    is_under_way: bool = False
     since: float = 0.0
     """When that job started, on the monotonic clock."""
 
     def __post_init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.root), daemon=True)
-        self.process.start()
-        # Only the child may hold its end: else its death would not close the pipe.
-        theirs.close()
+        try:
+            self.process, self.pipe = start_worker(self.pool_mark, self.mark)
+        except OSError as error:
+            raise Unavailable(
+                f"no worker process can be started ({error.strerror or error}); with --inline "
+                "systems run in this process"
+            ) from error
 
     @property
     def idle(self) -> bool:
         return not self.unit
 
-    def assign(self, unit: Unit) -> None:
+    @property
+    def job(self) -> Job | None:
+        """The job that the worker holds the claim of, or may hold it of."""
+        return self.unit[self.current] if self.is_under_way and self.unit else None
+
+    def assign(self, unit: Unit, root: Path, owner: Owner) -> None:
         self.unit, self.current, self.since = unit, -1, time.monotonic()
-        self.pipe.send(unit)
+        self.is_under_way = False
+        with contextlib.suppress(OSError):  # it is dead, as the next look at it tells
+            self.pipe.send(("unit", unit, root, owner))
+
+    def receive(self) -> tuple[str, Any] | None:
+        """The next message, or ``None`` if there is none (yet)."""
+        try:
+            return cast("tuple[str, Any]", self.pipe.recv()) if self.pipe.poll() else None
+        except (EOFError, OSError):
+            return None
+
+    def has_died(self) -> bool:
+        """Whether the process is gone: a child of its own may still hold the pipe open."""
+        return self.process.poll() is not None
+
+    def has_closed_its_pipe(self) -> bool:
+        """Whether nothing will come any more, although the process may live."""
+        try:
+            if not self.pipe.poll():
+                return False
+            with socket.socket(fileno=os.dup(self.pipe.fileno())) as there:
+                return not there.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except (EOFError, OSError):
+            return True
+
+    def last_words(self) -> str:
+        """How the process ended, which takes a moment to be known."""
+        try:
+            return exit_reason(self.process.wait(EXIT_CODE_S))
+        except subprocess.TimeoutExpired:
+            return "it closed its pipe"
 
     def is_overdue(self, timeout: float) -> bool:
-        running = self.current >= 0 and not self.idle
-        return running and time.monotonic() - self.since > timeout
+        return self.is_under_way and time.monotonic() - self.since > timeout
 
     def stop(self) -> None:
+        """End the process and all that it has started."""
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self.pipe.close()
+        end_marked(self.mark)
 
 
 @dataclass
 class _Crew:
-    """The workers of one call of :meth:`Pool.run`, and the units that wait for them."""
+    """One call of :meth:`Pool.run`: the units that wait for the pool's workers."""
 
+    pool: Pool
     queue: deque[Unit]
     root: Path
-    timeout: float | None
-    workers: list[_Worker] = field(default_factory=list)
-
-    def start(self, count: int) -> None:
-        for _ in range(count):
-            self.workers.append(_Worker(self.root))
-
-    def stop(self) -> None:
-        for worker in self.workers:
-            worker.stop()
+    size: int
+    owner: Owner = field(default_factory=this_process)
+    deaths: int = 0
+    """Workers that died before a job, one after the other."""
+    refreshed: float = field(default_factory=time.monotonic)
 
     def run(self) -> Iterator[Outcome | Job]:
         while True:
-            for worker in self.workers:
+            while len(self.pool.workers) < self.size:
+                self.pool.start()
+            for worker in self.pool.workers:
                 if worker.idle and self.queue:
-                    worker.assign(self.queue.popleft())
-            busy = {worker.pipe: worker for worker in self.workers if not worker.idle}
+                    worker.assign(self.queue.popleft(), self.root, self.owner)
+            busy = [worker for worker in self.pool.workers if not worker.idle]
             if not busy:
                 return
-            for pipe in wait(list(busy), POLL_S):
-                yield from self._handle_message(busy[cast("Connection", pipe)])
-            limit = self.timeout
-            for worker in [w for w in self.workers if limit and w.is_overdue(limit)]:
-                yield from self._replace_worker(worker, f"took more than {limit:g} s")
+            wait([worker.pipe for worker in busy], POLL_S)
+            for worker in busy:
+                yield from self._look_at(worker)
+            self._refresh_claims()
 
-    def _handle_message(self, worker: _Worker) -> Iterator[Outcome | Job]:
-        try:
-            kind, content = worker.pipe.recv()
-        except (EOFError, OSError):
-            worker.process.join(EXIT_CODE_S)
-            yield from self._replace_worker(worker, f"its worker died ({worker.process.exitcode})")
-            return
+    def _look_at(self, worker: _Worker) -> Iterator[Outcome | Job]:
+        died = worker.has_died()  # asked first: what it sent before is still in the pipe
+        if message := worker.receive():
+            yield from self._handle_message(worker, *message)
+        elif died or worker.has_closed_its_pipe():
+            yield from self._replace(worker, f"its worker died ({worker.last_words()})")
+        elif self.pool.timeout and worker.is_overdue(self.pool.timeout):
+            yield from self._replace(worker, f"took more than {self.pool.timeout:g} s")
+
+    def _handle_message(self, worker: _Worker, kind: str, content: Any) -> Iterator[Outcome | Job]:
         if kind == "start":
-            worker.current, worker.since = content, time.monotonic()
+            self.deaths = 0
+            worker.current, worker.is_under_way, worker.since = content, True, time.monotonic()
         elif kind == "done":
+            worker.is_under_way = False
             yield content
         elif kind == "claimed":
+            worker.is_under_way = False
             yield worker.unit[content]
         elif kind == "store error":
             raise StoreError(str(content))
+        elif kind == "error":
+            raise as_error(*content)
         elif kind == "free":
             worker.unit, worker.current = [], -1
+        elif kind == "spoilt":
+            yield from self._replace(worker, "")
 
-    def _replace_worker(self, worker: _Worker, why: str) -> Iterator[Outcome | Job]:
+    def _replace(self, worker: _Worker, why: str) -> Iterator[Outcome | Job]:
         """Record the job under way as failed, queue the rest of its unit, start another worker."""
         worker.stop()
-        self.workers.remove(worker)
-        self.workers.append(_Worker(self.root))
-        if worker.current < 0:
-            raise RuntimeError(f"a worker ended before its first job: {why}")
-        job, rest = worker.unit[worker.current], worker.unit[worker.current + 1 :]
-        if rest:
+        self.pool.workers.remove(worker)
+        if rest := worker.unit[worker.current + 1 :]:
             self.queue.appendleft(rest)
-        store = Store(self.root)
-        store.claims.release(job.label, job.track.name)
-        yield complete_job(job, LoadedTrack(None, why), store)
+        if job := worker.job:
+            store = Store(self.root, self.owner)
+            store.claims.release(job.label, job.track.name)
+            yield complete_job(job, LoadedTrack(None, why), store)
+        elif why and worker.current < 0:
+            self.deaths += 1
+            if self.deaths >= MAY_DIE_AT_START:
+                raise Unavailable(
+                    f"{self.deaths} worker processes died at their start, the last one: {why}; "
+                    "what is stored is intact. With --inline systems run in this process"
+                )
+
+    def _refresh_claims(self) -> None:
+        """Touch the claims, so that other machines do not take them for abandoned."""
+        if time.monotonic() - self.refreshed < REFRESH_S:
+            return
+        self.refreshed = time.monotonic()
+        claims = Store(self.root, self.owner).claims
+        for worker in self.pool.workers:
+            if job := worker.job:
+                claims.refresh(job.label, job.track.name)

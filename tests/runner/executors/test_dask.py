@@ -141,7 +141,7 @@ def _workers(dask: DaskProcesses) -> set[str]:
 def test_one_core_a_pool_and_a_cluster_give_the_same_bytes(songs, tmp_path, dask, slow):
     systems = ("mixture", "oracle-irm", slow[0])
     kinds = {
-        "inline": {"jobs": 1},
+        "inline": {"inline": True},
         "pool": {"jobs": 2},
         "cluster": {"cluster": f"file:{dask.file}"},
     }
@@ -172,7 +172,7 @@ def test_gpu_workers_separate_and_the_others_score(songs, tmp_path, dask, slow):
     assert _pids(marks) == [gpu_worker] * 2
     assert {used for pid, used in found.values() if pid == gpu_worker} == {False}
     assert any(used for pid, used in found.values() if pid != gpu_worker)
-    _run(songs, tmp_path / "inline", systems=(spec, "mixture"), jobs=1)
+    _run(songs, tmp_path / "inline", systems=(spec, "mixture"), inline=True)
     assert _table(tmp_path / "run") == _table(tmp_path / "inline")
     _until(lambda: len(_workers(dask)) == 2)
 
@@ -197,7 +197,7 @@ def test_the_jobs_of_a_killed_worker_run_elsewhere(songs, tmp_path, dask, slow):
     pids = _pids(marks)
     assert len(pids) == 3 and pids.count(victim) == 1 and survivor in pids
     assert len(results[0].outcomes) == 2 and not results[0].failed
-    _run(songs, tmp_path / "inline", systems=(spec,), jobs=1)
+    _run(songs, tmp_path / "inline", systems=(spec,), inline=True)
     assert _table(tmp_path / "run") == _table(tmp_path / "inline")
 
 
@@ -243,9 +243,11 @@ def test_a_job_that_kills_its_workers_is_a_row(songs, tmp_path, dask, monkeypatc
 
 
 def test_the_executor_is_chosen_by_the_suite():
-    assert isinstance(executor_for(Suite(jobs=1), 5), Inline)
-    assert isinstance(executor_for(Suite(jobs=3), 5), Pool)
-    assert isinstance(executor_for(Suite(jobs=1, timeout=1.0), 5), Pool)
+    assert isinstance(executor_for(Suite(jobs=1)), Pool)
+    assert isinstance(executor_for(Suite(jobs=3, timeout=1.0)), Pool)
+    assert isinstance(executor_for(Suite(inline=True)), Inline)
+    with pytest.raises(UsageError, match="time limit needs worker processes"):
+        executor_for(Suite(inline=True, timeout=1.0))
 
 
 def test_a_cluster_without_dask_says_how_to_get_it(songs, tmp_path, monkeypatch):

@@ -24,7 +24,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchsep._util.atomic import pid_alive, write_atomically
+from benchsep._util.atomic import write_atomically
+from benchsep._util.processes import pid_alive
 from tokensep.errors import DataError
 from tokensep.train.synth.mixing import RATE
 

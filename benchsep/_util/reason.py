@@ -1,0 +1,27 @@
+"""What an exception says, as text that can be stored: short, valid Unicode, whatever it holds."""
+
+from __future__ import annotations
+
+LONGEST = 500
+"""Characters of a reason; a message of megabytes would stand in the store and in every table."""
+
+
+def bounded(text: str, longest: int = LONGEST) -> str:
+    r"""Text of at most about ``longest`` characters; halves of characters as ``\ud800``."""
+    if len(text) > longest:
+        end = longest // 5
+        left_out = len(text) - longest
+        text = f"{text[: longest - end]} … ({left_out:,} characters) … {text[-end:]}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def reason_of(error: BaseException) -> str:
+    """Type and message of an exception; its ``__str__`` may raise anything."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException as failure:  # noqa: BLE001  # it is foreign code, too
+        text = f"its message cannot be shown ({type(failure).__name__})"
+    return bounded(f"{name}: {text}")
