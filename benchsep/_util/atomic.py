@@ -21,7 +21,9 @@ def partial_beside(path: Path, suffix: str = "") -> Path:
     """A temporary name in the same folder: ``.<machine>-<pid>-<start>-<unique>.partial``."""
     pid = os.getpid()
     unique = time.monotonic_ns() % 10**9
-    return path.with_name(f".{machine()[:8]}-{pid}-{process_start_time(pid)}-{unique}.partial{suffix}")
+    return path.with_name(
+        f".{machine()[:8]}-{pid}-{process_start_time(pid)}-{unique}.partial{suffix}"
+    )
 
 
 def is_orphaned(partial: Path) -> bool:

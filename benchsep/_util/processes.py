@@ -6,8 +6,8 @@ machine   host name, boot of the kernel and space of process numbers: two contai
           are two machines, and so is a machine before and after a restart
 mark      a variable ``BENCHSEP_OF_<token>`` in the environment of a process. Whatever it starts
           inherits it, in whatever session and under whatever parent, so that all of it is found
-watcher   a process that lives as long as a pipe from here is open, and then ends what carries a mark:
-          this module run as a file, ``python -I -S processes.py MARK [FOLDER]``
+watcher   a process that reads a pipe from here to its end, and then ends what carries a mark: this
+          module run as a file, ``python -I -S processes.py MARK [FOLDER]``
 Linux     elsewhere the marks cannot be read and a death of the parent is not told: a process ends
           with its pipe and its process group alone
 """

@@ -22,6 +22,6 @@ def reason_of(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = str(error)
-    except BaseException as failure:  # noqa: BLE001  # it is foreign code, too
+    except BaseException as failure:  # it is foreign code, too
         text = f"its message cannot be shown ({type(failure).__name__})"
     return bounded(f"{name}: {text}")

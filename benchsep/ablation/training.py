@@ -32,7 +32,7 @@ from benchsep._util.digest import canonical
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.trainer import Trainer
 from benchsep.errors import BenchsepError, UsageError
-from benchsep.runner.executors.local import ONE_THREAD
+from benchsep.runner.executors.worker import ONE_THREAD
 
 DONE, TASK, LOG = "trained.json", "task.json", "train.log"
 

@@ -172,9 +172,7 @@ def is_abandoned(path: Path) -> bool:
         return not is_same_process_alive(int(owner[2]), int(owner[3]))
     if time.time() - touched / 1e9 > ANCIENT_S:
         return True
-    first_seen = _watched.setdefault(
-        (path.name.partition("-")[0], text, touched), time.monotonic()
-    )
+    first_seen = _watched.setdefault((path.name.partition("-")[0], text, touched), time.monotonic())
     # Created, not yet written: its owner gets a moment.
     patience = STALE_CLAIM_S if owner else UNWRITTEN_CLAIM_S
     return time.monotonic() - first_seen > patience

@@ -134,7 +134,7 @@ def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
     try:
         with own_surroundings(spec):
             system = _system(spec, device) if keep else load_system(spec, device=device)
-            info = system.info
+            info: SystemInfo = system.info
             known = isinstance(info, SystemInfo)
     except BenchsepError:
         raise

@@ -7,8 +7,8 @@ layout     ``RUN/manifest.json``, ``RUN/cells/<system>/<track>.json``, ``RUN/est
 atomic     a file is written under a temporary name and renamed: a reader gets the old file or the
            new one, never a part
 checksum   of the rest of the file. Reading changes no file: it names what fails its checksum and
-           leaves it out. Only a job of ``benchsep run``, which holds the claim and is about to write
-           the record anew, renames such a file (``*.corrupt``): see :meth:`Store.set_aside`
+           leaves it out. Only a job of ``benchsep run``, which holds the claim and is about to
+           write the record anew, renames such a file (``*.corrupt``): see :meth:`Store.set_aside`
 format     a record or manifest of another format version is never touched: :class:`FormatError`
            says which format it has and which version of benchsep wrote the folder
 names      system and track names become file names by :func:`benchsep._util.digest.file_name`,
@@ -326,4 +326,3 @@ def _manifest_problem(manifest: dict[str, Any]) -> str:
     if not isinstance(notes, list):
         return f"dataset.notes is {type(notes).__name__}, expected a list"
     return ""
-

@@ -80,7 +80,7 @@ def _write(values: dict[str, Any]) -> None:
         try:
             if name in _COMPARED_NEVER or read() != values[name]:
                 write(values[name])
-        except Exception as error:  # noqa: BLE001  # whatever a limit or a closed file raises
+        except Exception as error:  # whatever a limit or a closed file raises
             spoilt.append(f"{name} cannot be put back ({type(error).__name__})")
 
 
@@ -107,7 +107,7 @@ def _parts() -> list[Part]:
         ("start method", _start_method, _set_start_method),
         ("random", random.getstate, random.setstate),
         ("numpy errors", np.geterr, lambda value: np.seterr(**value)),
-        ("numpy random", np.random.get_state, np.random.set_state),  # noqa: NPY002
+        ("numpy random", np.random.get_state, np.random.set_state),
         ("thread pools", lambda: None, _one_thread),
         *_torch_parts(),
     ]

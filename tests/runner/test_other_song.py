@@ -29,7 +29,12 @@ def songs(tmp_path: Path) -> Path:
 
 
 def run(songs: Path, out: Path, **options: object) -> benchsep.RunResult:
-    settings = {"metrics": ("sisdr",), "inline": True, "yardsticks": False, "systems": ("wrong-song",)}
+    settings = {
+        "metrics": ("sisdr",),
+        "inline": True,
+        "yardsticks": False,
+        "systems": ("wrong-song",),
+    }
     return benchsep.run(out=out, dataset=f"folder:{songs}", **{**settings, **options})  # type: ignore[arg-type]
 
 

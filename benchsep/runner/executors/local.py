@@ -106,7 +106,7 @@ class Pool(Executor):
         raise SeparatorError(f"{spec} cannot be loaded: {content}")
 
     def _answer(self, worker: _Worker, spec: str, device: str) -> tuple[str, Any]:
-        """What a worker says of a system; ``died`` or ``late`` and the reason if it says nothing."""
+        """What a worker says of a system; ``died`` or ``late`` and why if it says nothing."""
         with contextlib.suppress(OSError):
             worker.pipe.send(("describe", spec, device))
         started = time.monotonic()

@@ -106,12 +106,12 @@ def _serve_one(pipe: Connection) -> bool:
         order = pipe.recv()
     except (EOFError, OSError):
         return False
-    except Exception as error:  # noqa: BLE001  # whatever unpickling foreign objects raises
+    except Exception as error:  # whatever unpickling foreign objects raises
         text = f"a job cannot be sent to a worker process ({error!r}); use --inline"
         pipe.send(("error", ("UsageError", text)))
         return False
     if order[0] == "unit":
-        return _do(*order[1:], pipe)
+        return _do(pipe, *order[1:])
     pipe.send(_answer(*order[1:]))
     return not surroundings.spoilt
 
@@ -129,7 +129,7 @@ def as_error(kind: str, text: str) -> BenchsepError:
     return known(text) if issubclass(known, BenchsepError) else SeparatorError(text)
 
 
-def _do(unit: Unit, root: Path, owner: Owner, pipe: Connection) -> bool:
+def _do(pipe: Connection, unit: Unit, root: Path, owner: Owner) -> bool:
     """Do a unit; False if this process should do nothing after it."""
     try:
         whole = run_unit(unit, Store(root, owner), lambda kind, content: pipe.send((kind, content)))
