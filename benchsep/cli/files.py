@@ -25,19 +25,23 @@ def separate(
     format: Format = "terminal",
 ) -> None:
     """Separate one file with one system; writes a wav for each stem."""
+    from benchsep._util.digest import file_name
     from benchsep.audio import read_audio, write_audio
     from benchsep.stems.relations import finest
     from benchsep.systems.estimate import estimate
     from benchsep.systems.spec import load_system
+    from benchsep.systems.surroundings import own_surroundings
 
     mixture = read_audio(file)
-    loaded = load_system(system, device=device)
+    folder = out.absolute()  # a system may change the working folder
+    with own_surroundings(system):
+        loaded = load_system(system, device=device)
+        stems = estimate(loaded, mixture, seed=seed)
     written = []
-    estimates = estimate(loaded, mixture, seed=seed)
-    for stem in finest(estimates):
-        written.append(out / f"{stem}.wav")
-        write_audio(written[-1], estimates[stem])
-    print_files(written, format)
+    for stem in finest(stems):
+        written.append(folder / f"{file_name(stem)}.wav")
+        write_audio(written[-1], stems[stem])
+    print_files([out / path.name for path in written], format)
 
 
 def score(

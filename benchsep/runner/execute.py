@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from benchsep._util.digest import digest
+from benchsep._util.digest import digest, file_name
 from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
 from benchsep._util.reason import bounded, reason_of
@@ -328,7 +328,7 @@ def keep(folder: Path, estimates: Estimates) -> Estimates:
     written = {}
     for stem, audio in estimates.items():
         loud = float(abs(audio.samples).max(initial=0.0)) > 1.0
-        path, other = (folder / f"{stem}{suffix}" for suffix in (".flac", ".wav"))
+        path, other = (folder / f"{file_name(stem)}{suffix}" for suffix in (".flac", ".wav"))
         path, other = (other, path) if loud else (path, other)
         write_audio(path, audio)
         other.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ cell     one value: a metric of a stem in a draw; ``value`` is finite or ``None`
 JSON     :meth:`Record.to_json` and :meth:`Record.from_json` are the only writer and reader. Keys,
          types and the order of cells on disk are part of format 1 and do not change. The reader is
          written by hand because it checks types without converting them: what is read and written
-         again has the same bytes
+         again has the same bytes. Long reasons stand once: :mod:`benchsep.runner.texts`
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from functools import cache
 from typing import Any
 
 from benchsep.metrics.status import Status
+from benchsep.runner.texts import texts_back, texts_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """The content of its file, without format and checksum."""
         system, track = self.system, self.track
-        return {
+        content = {
             "system": system.label,
             "family": system.family,
             "system_id": system.system_id,
@@ -129,6 +130,7 @@ class Record:
             "draws": {str(number): _draw_to_json(draw) for number, draw in self.draws.items()},
             "cells": [_cell_to_json(cell) for cell in self.cells],
         }
+        return texts_once(content)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Record:
@@ -142,6 +144,7 @@ class Record:
         ValueError
             a key is missing or has another type, or two cells have one place.
         """
+        content = texts_back(content)
         text = _Texts(content)
         record = cls(
             SystemFacts(

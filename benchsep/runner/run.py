@@ -85,28 +85,17 @@ def run(
         it holds results of another format version; nothing was changed.
     """
     resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
-<<<<<<< HEAD
-    store = Store(Path(out))
-    plan = _in_one_session(make_plan(resolved, store))
-    _same_edition(store, plan)
-    _same_stem_set(store, plan)
-    manifest = describe(plan)
-    store.write_manifest({**manifest, "command": command_line(), "finished": False})
-    result = RunResult(store.root, plan)
-    for outcome in _execute(plan, store, progress):
-        result.outcomes.append(outcome)
-=======
     store = Store(Path(out).absolute())  # a system may change the working folder
     store.refuse_other_formats()
     with executor_for(resolved) as executor:
         plan = _in_one_session(make_plan(resolved, store, ask=executor.describe))
         _same_edition(store, plan)
+        _same_stem_set(store, plan)
         manifest = describe(plan)
         store.write_manifest({**manifest, "command": command_line(), "finished": False})
         result = RunResult(Path(out), plan)
         for outcome in _execute(executor, plan, store, progress):
             result.outcomes.append(outcome)
->>>>>>> 7d8e7cb (Workers of their own, readers that never write, owned claims)
     store.sweep()
     finished = {"mixtures": _mixtures(plan, store), "command": command_line(), "finished": True}
     store.write_manifest({**manifest, **finished})
@@ -141,7 +130,6 @@ def _same_edition(store: Store, plan: Plan) -> None:
         )
 
 
-<<<<<<< HEAD
 def _same_stem_set(store: Store, plan: Plan) -> None:
     """The stems of a run folder belong to one set: its references are those of that set."""
     try:
@@ -156,16 +144,6 @@ def _same_stem_set(store: Store, plan: Plan) -> None:
         )
 
 
-def _execute(plan: Plan, store: Store, progress: Callable[[Plan], Any] | None) -> Iterator[Outcome]:
-    with executor_for(plan.suite, len(plan.jobs)) as executor:
-        if progress is None:
-            yield from _until_all_done(executor, plan, store)
-            return
-        with progress(plan) as listener:
-            for outcome in _until_all_done(executor, plan, store):
-                listener(outcome)
-                yield outcome
-=======
 def _execute(
     executor: Executor, plan: Plan, store: Store, progress: Callable[[Plan], Any] | None
 ) -> Iterator[Outcome]:
@@ -176,7 +154,6 @@ def _execute(
         for outcome in _until_all_done(executor, plan, store):
             listener(outcome)
             yield outcome
->>>>>>> 7d8e7cb (Workers of their own, readers that never write, owned claims)
 
 
 def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Outcome]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.reason import bounded
 from benchsep.audio import Audio
 from benchsep.errors import BenchsepError, SeparatorError, UsageError
 from benchsep.systems.fit import check_channels, check_scale
+
+MAX_NAME = 64
+MAX_STEMS = 64
+"""Of what a system returns; more than the largest set of stems by far."""
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
@@ -95,9 +101,27 @@ def checked_estimates(
     """
     if not isinstance(estimates, dict) or not estimates:
         raise SeparatorError(f"{info.label} returned {type(estimates).__name__}, expected stems")
-    return {
-        stem: _checked(audio, f"{info.label}: {stem}", mixture) for stem, audio in estimates.items()
-    }
+    checked: dict[str, Audio | BenchsepError] = {}
+    for stem, audio in list(estimates.items())[:MAX_STEMS]:
+        if is_stem_name(stem):
+            checked[stem] = _checked(audio, f"{info.label}: {stem}", mixture)
+        else:
+            shown = bounded(repr(stem), 60)
+            checked[f"({shown})"] = SeparatorError(
+                f"{info.label}: {shown} is no name of a stem; expected letters, digits, spaces and "
+                f"._-, at most {MAX_NAME} characters"
+            )
+    return checked
+
+
+def is_stem_name(name: Any) -> bool:
+    """Whether a name can be that of a stem and of its file on every system; never a path."""
+    return (
+        isinstance(name, str)
+        and len(name) <= MAX_NAME
+        and re.fullmatch(r"\w([\w .-]*[\w-])?", name) is not None
+        and not re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name)
+    )
 
 
 def _checked(audio: Audio | BenchsepError, name: str, mixture: Audio) -> Audio | BenchsepError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,18 @@ def test_the_checksum_on_disk_is_the_digest_of_the_content(tmp_path: Path) -> No
     content = json.loads(store.path("s", "t").read_text())
     checksum = content.pop("checksum")
     assert checksum == digest(content)
+
+
+def test_a_long_reason_stands_once_in_a_record(tmp_path: Path) -> None:
+    record = Record.from_json(stored())
+    tricky = ("x" * 400, "text #0 of this record", "short", "y: " * 60)
+    for reason in tricky:
+        cells = tuple(replace(c, status=Status("failed", reason)) for c in record.cells)
+        draws = {n: replace(d, error=reason, faults={"a": reason}) for n, d in record.draws.items()}
+        changed = replace(record, cells=cells, draws=draws)
+        content = json.dumps(changed.to_json())
+        assert content.count(reason) == 1 or len(reason) <= 100
+        assert Record.from_json(json.loads(content)) == changed
+    missing = {**changed.to_json(), "texts": []}
+    with pytest.raises(ValueError, match="texts"):
+        Record.from_json(missing)
