@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchsep.cli.interrupt import Interrupted, ended_by_signals
 from benchsep.cli.options import Format, Improvement, suite_options
 from benchsep.cli.output import message
 from benchsep.cli.progress import progress
@@ -32,7 +35,12 @@ def run(
     from benchsep.runner.run import run as run_suite
 
     _use_nisqa_weights(nisqa_weights)
-    result = run_suite(suite, out=out, progress=progress)
+    try:
+        with ended_by_signals():
+            result = run_suite(suite, out=out, progress=progress)
+    except Interrupted as end:
+        message(_how_to_continue(out))
+        raise typer.Exit(end.code) from None
     print_tables(out, format, improvement=improvement)
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
@@ -41,6 +49,17 @@ def run(
     message(f"results are in {out}; show them with: benchsep show {out}")
     if result.too_many_failures:
         raise typer.Exit(1)
+
+
+def _how_to_continue(folder: Path) -> str:
+    """What an interrupted run leaves, in one line."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    program = "benchsep" if words[0] == "__main__.py" else words[0]
+    records = sum(1 for _ in (folder / "cells").glob("*/*.json"))
+    return (
+        f"interrupted; {folder} keeps the results of {records} jobs; continue with: "
+        f"{shlex.join([program, *words[1:]])}"
+    )
 
 
 def _reproduced(folder: Path) -> list[str]:

@@ -92,7 +92,9 @@ class Bad:
         os.kill(os.getpid(), signal.SIGKILL)
     def fork_and_return(self, m, g): os.fork()
     def close_all(self, m, g): os.closerange(3, 256)
-    def close_1(self, m, g): os.close(1)
+    def close_1(self, m, g):
+        try: os.close(1)
+        except OSError: pass  # it is closed since the first call
     def path_key(self, m, g): return {os.environ["TARGET"]: g["vocals"], "../../out": g["bass"]}
     def evil_dict(self, m, g): return Evil(g)
     def chdir(self, m, g): os.chdir("/")

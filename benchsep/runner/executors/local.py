@@ -227,6 +227,22 @@ class _Crew:
     refreshed: float = field(default_factory=time.monotonic)
 
     def run(self) -> Iterator[Outcome | Job]:
+        try:
+            yield from self._run()
+        finally:
+            self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        """End the workers that are busy still, and give up what they have claimed."""
+        claims = Store(self.root, self.owner).claims
+        for worker in [worker for worker in self.pool.workers if not worker.idle]:
+            worker.stop()
+            self.pool.workers.remove(worker)
+            for job in worker.unit[max(0, worker.current) :]:
+                claims.release(job.label, job.track.name)  # if it is ours
+        claims.sweep()
+
+    def _run(self) -> Iterator[Outcome | Job]:
         while True:
             while len(self.pool.workers) < self.size:
                 self.pool.start()
