@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from benchsep._util.atomic import partial_beside
 from benchsep._util.digest import canonical, file_name
 from benchsep.errors import StoreError
-from benchsep.runner.claims import remove_abandoned
+from benchsep.runner.claims import STALE_CLAIM_S, Owner, remove_abandoned
 from benchsep.runner.store import Store
 
 
@@ -109,3 +110,49 @@ def test_a_claim_that_finds_no_room_leaves_nothing(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list((tmp_path / "claims").iterdir())
+
+
+def _foreign(path: Path) -> None:
+    """Turn a claim into one of another machine with the same host name."""
+    host, pid, start = path.read_text().split()
+    name, machine, token = host.split(":")
+    path.write_text(f"{name}:{machine[::-1]}x:{token} {pid} {start}\n")
+
+
+@pytest.mark.parametrize("apart_s", [-1200, 1200])
+def test_clocks_twenty_minutes_apart_make_no_claim_abandoned(tmp_path, monkeypatch, apart_s):
+    store = Store(tmp_path)
+    assert store.claims.claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    _foreign(path)
+    for minute in range(60):  # its owner touches it by its own clock
+        now = time.monotonic() + 60.0
+        monkeypatch.setattr("benchsep.runner.claims.time.monotonic", lambda now=now: now)
+        touched = time.time() + apart_s + minute
+        os.utime(path, (touched, touched))
+        assert not store.claims.claim("s", "t") and not store.claims.is_free("s", "t")
+    store.sweep()
+    assert path.exists()
+    later = now + STALE_CLAIM_S + 1  # nobody touches it any more
+    monkeypatch.setattr("benchsep.runner.claims.time.monotonic", lambda: later)
+    assert store.claims.is_free("s", "t") and store.claims.claim("s", "t")
+
+
+def test_a_claim_is_released_by_its_owner_alone(tmp_path):
+    store, other = Store(tmp_path), Store(tmp_path, Owner("host:machine:token", 1, 1))
+    assert store.claims.claim("s", "t")
+    other.claims.release("s", "t")
+    assert not other.claims.claim("s", "t")
+    store.claims.release("s", "t")
+    assert not list((tmp_path / "claims").iterdir())
+
+
+def test_a_partial_file_of_another_machine_is_left_alone_for_a_week(tmp_path):
+    store = Store(tmp_path)
+    store.write_manifest({})
+    theirs = tmp_path / ".0123abcd-17-99-5.partial"
+    for age_s, is_left in ((0, True), (7200, True), (86_400, True), (8 * 86_400, False)):
+        theirs.touch()
+        os.utime(theirs, (time.time() - age_s,) * 2)
+        store.sweep()
+        assert theirs.exists() == is_left
