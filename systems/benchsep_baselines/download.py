@@ -8,7 +8,7 @@ from pathlib import Path
 from benchsep._util.notify import notify
 from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError
-from benchsep_baselines import locate
+from benchsep_baselines import locate, transfer
 from benchsep_baselines.locate import Bag, torch_cache
 
 TLS = "https://"
@@ -29,7 +29,7 @@ def fetch_official(bag: Bag) -> list[Path] | None:
         if not path.is_file():
             try:
                 _download(locate.DEMUCS_ROOT + file, path)
-            except OSError as error:
+            except transfer.Unreachable as error:
                 notify(f"{locate.DEMUCS_ROOT}{file}: {error}")
                 return None
         paths.append(path)
@@ -56,31 +56,24 @@ def _reachable(url: str, seconds: float = 2.0) -> bool:
 
 
 def _download(url: str, path: Path) -> None:
-    """Stream to a temporary name, check the hash that the name carries, rename.
+    """To ``path``, with the hash that its name carries; once, where several processes want it.
 
     Raises
     ------
     CheckpointError
         an address that is not TLS, a name that promises no hash, or content that is not what
         the name promises: a proxy's error page, half a file.
+    transfer.Unreachable
+        no server, or no such file there.
     """
-    from urllib.request import urlopen
-
     if not url.startswith(TLS):
         raise CheckpointError(f"{url}: weights are only fetched over https")
     if not _promised_hash(path.stem):
         raise CheckpointError(f"{url}: its name promises no hash, so nothing could check it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    notify(f"fetching {url}")
-    try:
-        with urlopen(url, timeout=5) as reply, partial.open("wb") as handle:
-            while block := reply.read(1 << 20):
-                handle.write(block)
-        check_name_hash(partial, path.stem)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with transfer.alone(path):
+        if not path.is_file():
+            notify(f"fetching {url}")
+            transfer.over_http(url, path, lambda partial: check_name_hash(partial, path.stem))
 
 
 def check_name_hash(path: Path, stem: str) -> None:

@@ -17,8 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256 as digest_of
 from pathlib import Path, PurePosixPath
@@ -34,8 +32,6 @@ from benchsep_baselines import transfer
 
 HUB = "https://huggingface.co"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-WAIT_S = 3600.0
-"""For another process that is fetching the same file."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def fetched(text: str) -> Path:
         return address.file
     if not address.file.is_file() and os.environ.get("BENCHSEP_OFFLINE"):
         raise CheckpointError(_offline(address, "BENCHSEP_OFFLINE is set"))
-    with _alone(address):
+    with transfer.alone(address.file):
         if not address.file.is_file():
             _fetch(address)
         _check(address)
@@ -138,19 +134,6 @@ def command_for(*texts: str) -> str:
     found = [parse_address(text) for text in texts]
     parts = " ".join(f"-o {quote(str(a.file))} {quote(a.url)}" for a in found)
     return f"curl -L --fail --create-dirs {parts}"
-
-
-@contextmanager
-def _alone(address: Address) -> Iterator[None]:
-    """One process fetches; others wait, and find the file."""
-    from filelock import FileLock, Timeout
-
-    address.file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(str(address.file) + ".lock", timeout=WAIT_S):
-            yield
-    except Timeout as error:
-        raise CheckpointError(f"{address.text}: another process fetches it for too long") from error
 
 
 def _fetch(address: Address) -> None:
@@ -176,7 +159,11 @@ def _offline(address: Address, why: str) -> str:
 
 def _check(address: Address) -> None:
     """Compare with the hash of the address and with the pin; the first time, write the pin."""
-    transfer.check_content(address.file, address.url)
+    try:
+        transfer.check_content(address.file, address.url)
+    except CheckpointError:
+        address.file.unlink()
+        raise
     actual = file_sha256(address.file)
     if address.sha256 and actual != address.sha256:
         address.file.unlink()

@@ -10,7 +10,8 @@ page      what a proxy, a login or an error answers in place of a file: HTML, ne
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from benchsep.errors import CheckpointError
 
 TRIES = 3
+WAIT_S = 3600.0
+"""For another process that is fetching the same file."""
 TIMEOUT_S = 30.0
 BLOCK = 1 << 20
 
@@ -37,8 +40,30 @@ class _SafeRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def over_http(url: str, path: Path) -> None:
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process fetches a file; others wait, and find it.
+
+    Raises
+    ------
+    CheckpointError
+        after an hour.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        with FileLock(lock, timeout=WAIT_S):
+            yield
+    except Timeout as error:
+        raise CheckpointError(f"{path}: another process fetches it for too long") from error
+
+
+def over_http(url: str, path: Path, check: Callable[[Path], None] = lambda path: None) -> None:
     """Download ``url`` to ``path``, which is there whole or not at all.
+
+    ``check`` gets the whole file before it has its name, and raises where it is not the right one.
 
     Raises
     ------
@@ -65,9 +90,13 @@ def over_http(url: str, path: Path) -> None:
             continue
         size = partial.stat().st_size
         if total is None or size == total:
-            check_content(partial, url, path.suffix)
-            partial.replace(path)
             mark.unlink(missing_ok=True)
+            try:
+                check_content(partial, url, path.suffix)
+                check(partial)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
             return
         if size > total:
             partial.unlink()
@@ -81,7 +110,7 @@ def _receive(url: str, partial: Path, mark: Path) -> int | None:
     headers = {"User-Agent": "benchsep", "Accept-Encoding": "identity"}
     if have and known:
         headers |= {"Range": f"bytes={have}-", "If-Range": known}
-    with build_opener(_SafeRedirects).open(Request(url, headers=headers), timeout=TIMEOUT_S) as r:
+    with open_url(Request(url, headers=headers)) as r:
         goes_on = r.status == 206 and r.headers.get("Content-Range", "").startswith(
             f"bytes {have}-"
         )
@@ -95,6 +124,11 @@ def _receive(url: str, partial: Path, mark: Path) -> int | None:
     return None if length is None else int(length) + (have if goes_on else 0)
 
 
+def open_url(request: Request) -> Any:
+    """The server's reply; redirects stay on https."""
+    return build_opener(_SafeRedirects).open(request, timeout=TIMEOUT_S)
+
+
 def _mark(path: Path) -> str:
     """The server's mark of the partial file; a weak one identifies no bytes."""
     with suppress(OSError, ValueError):
@@ -104,7 +138,7 @@ def _mark(path: Path) -> str:
 
 
 def check_content(path: Path, url: str, suffix: str = "") -> None:
-    """Raise a :class:`CheckpointError`, and delete the file, where it is plainly another kind."""
+    """Raise a :class:`CheckpointError` where a file is plainly of another kind."""
     with path.open("rb") as handle:
         start = handle.read(200)
     kind = suffix or path.suffix
@@ -119,7 +153,6 @@ def check_content(path: Path, url: str, suffix: str = "") -> None:
         wrong = f"{url}: begins with {start[:30]!r}, which is no safetensors file"
     else:
         return
-    path.unlink()
     raise CheckpointError(wrong)
 
 

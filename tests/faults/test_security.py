@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchsep_baselines import download, htdemucs, locate, msst, safe_load
+from benchsep_baselines import download, htdemucs, locate, msst, safe_load, transfer
 from safetensors.torch import save_file
 from tokensep.errors import DataError
 from tokensep.train import pseudo_labels
@@ -316,7 +317,8 @@ def test_a_template_that_is_no_command_is_a_usage_error():
 class Reply(io.BytesIO):
     """What a server, a proxy or a cut connection sends."""
 
-    status_code = 200
+    status = status_code = 200
+    headers: dict[str, str] = {}  # noqa: RUF012
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -327,16 +329,16 @@ class Reply(io.BytesIO):
 
 @pytest.mark.parametrize("content", [b"<html>blocked by the proxy</html>", b""])
 def test_a_proxys_page_never_becomes_weights(tmp_path, monkeypatch, content):
-    import urllib.request
-
     import requests
 
     from benchsep.metrics import nisqa
 
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(content))
-    target = tmp_path / "955717e8-8726e21a.th"
-    with pytest.raises(CheckpointError, match="sha256"):
+    monkeypatch.setattr(transfer, "open_url", lambda request: Reply(content))
+    target = tmp_path / "weights" / "955717e8-8726e21a.th"
+    with pytest.raises(CheckpointError, match=r"a page came in place|begins with b''"):
         download._download("https://host/955717e8-8726e21a.th", target)
+    assert [path.name for path in target.parent.iterdir()] == [f".{target.name}.lock"]
+    shutil.rmtree(target.parent)
     monkeypatch.setattr(requests, "get", lambda url, timeout: Reply(content))
     assert "sha256" in nisqa._download_once(tmp_path / "nisqa.tar")
     assert not list(tmp_path.iterdir())
@@ -352,9 +354,7 @@ def test_every_address_that_is_downloaded_from_is_tls():
 
 
 def test_a_download_without_a_hash_in_its_name_is_refused(tmp_path, monkeypatch):
-    import urllib.request
-
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Reply(b"anything"))
+    monkeypatch.setattr(transfer, "open_url", lambda request: Reply(b"anything"))
     with pytest.raises(CheckpointError, match="promises no hash"):
         download._download("https://host/model.th", tmp_path / "model.th")
     assert not list(tmp_path.iterdir())

@@ -311,3 +311,25 @@ def test_a_name_offline_gives_one_command_for_both_files(monkeypatch, tmp_path):
 def test_the_page_of_checkpoints_is_that_of_the_list():
     page = Path(__file__).parents[3] / "docs" / "checkpoints.md"
     assert page.read_text(encoding="utf-8").endswith(zoo.table() + "\n")
+
+
+def test_demucs_takes_addresses_too(server, tmp_path):
+    from benchsep_baselines.htdemucs import find_weights
+
+    address = f"{server.url}/x.th"
+    server.files["/x.th"] = CONTENT
+    assert find_weights("htdemucs", address).paths == [fetch.parse_address(address).file]
+
+
+def test_a_name_declares_its_training_data(monkeypatch, tmp_path):
+    """Files that the user has put into the folder are the entry's."""
+    from benchsep_baselines import msst
+
+    monkeypatch.setenv("BENCHSEP_CACHE", str(tmp_path))
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("model_scnet_ep_54_sdr_9.8051.ckpt", "config_musdb18_scnet_xl.yaml"):
+        (folder / name).touch()
+    found = msst.public(zoo.entry("scnet-xl-musdb"))
+    assert found.label == "scnet-xl-musdb" and found.trained_on == ("musdb18:train",)
+    assert found.weights == folder / "model_scnet_ep_54_sdr_9.8051.ckpt"
