@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,19 @@ def progress(plan: Plan) -> Iterator[Watcher]:
     with Picture(Bar(watcher), console=console, refresh_per_second=4, transient=True):
         yield watcher
     console.print(_markup(f"{timetable.done} jobs in {clock(watcher.elapsed)}"))
+
+
+@contextmanager
+def words() -> Iterator[Callable[[str], None]]:
+    """A turning sign with the words of the step under way, and the time so far; on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("")
+        yield lambda text: bars.update(task, description=_markup(text))
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,8 @@ import typer
 
 from benchsep.cli.options import Aggregation, ExcludeSeen, Format, Improvement, Root, RunFolder
 from benchsep.cli.output import print_files
+from benchsep.cli.progress import words
+from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
     from benchsep.report.tables.model import Table
@@ -67,6 +69,9 @@ def report(
     max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
     seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 20.0,
+    audio: Annotated[
+        str, typer.Option(help="sounds of the page: auto (Opus if FLAC is too large), flac, opus")
+    ] = "auto",
     root: Root = None,
     improvement: Improvement = False,
     aggregation: Aggregation = None,
@@ -76,18 +81,29 @@ def report(
     """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
     from benchsep.report.write import write_report
 
-    written = write_report(
-        folder,
-        out,
-        max_songs=max_songs,
-        seconds=seconds,
-        page=page,
-        root=root,
-        improvement=improvement,
-        aggregation=aggregation,  # type: ignore[arg-type]
-        exclude_seen=exclude_seen,
-    )
-    print_files(written, format)
+    if audio not in ("auto", "flac", "opus"):
+        raise UsageError(f"--audio {audio!r}; expected auto, flac or opus")
+    with words() as say:
+        written = write_report(
+            folder,
+            out,
+            max_songs=max_songs,
+            seconds=seconds,
+            page=page,
+            audio=audio,  # type: ignore[arg-type]  # checked above
+            progress=say,
+            root=root,
+            improvement=improvement,
+            aggregation=aggregation,  # type: ignore[arg-type]
+            exclude_seen=exclude_seen,
+        )
+    if format != "terminal":
+        print_files(written, format)
+        return
+    size = sum(path.stat().st_size for path in written) / 1e6
+    index = out / "index.html"
+    first = f"open {index}" if index in written else f"read {out / 'tables.html'}"
+    print(f"{len(written)} files, {size:.1f} MB in {out}; {first}")
 
 
 def explain(

@@ -21,6 +21,7 @@ from benchsep.report.figures.choose import summary_figures
 from benchsep.report.figures.spectrogram import spectrogram_figure
 from benchsep.report.figures.style import save
 from benchsep.report.run import RunData, load, most_disputed_songs
+from benchsep.report.site.audio import Codec, choose, expected_mb
 from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.render import render
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from benchsep.report.excerpts import Song
     from benchsep.report.tables.model import Table
 
+RATE = 44_100
+"""Of most data sets: only the choice of the codec depends on it."""
 SPECTROGRAM_DPI = 120
 """Half a megabyte a picture; at 200 it would be two."""
 FORMATS = ("md", "tex", "csv", "json", "html")
@@ -44,6 +47,8 @@ class Report:
     source: excerpts.Source
     max_songs: int
     page: bool
+    audio: Literal["auto", "flac", "opus"]
+    progress: Callable[[str], None]
     written: list[Path] = field(default_factory=list)
 
     @property
@@ -58,6 +63,8 @@ def write_report(
     max_songs: int = 3,
     seconds: float = 20.0,
     page: bool = True,
+    audio: Literal["auto", "flac", "opus"] = "auto",
+    progress: Callable[[str], None] | None = None,
     root: str | None = None,
     improvement: bool = False,
     aggregation: Literal["mean", "median"] | None = None,
@@ -78,6 +85,11 @@ def write_report(
         Length of the excerpt of each song: where its stems are most active.
     page
         Whether to write the listening page.
+    audio
+        Codec of the page's sounds; ``auto`` takes Opus where FLAC would exceed
+        ``benchsep.report.site.audio.MAX_MB``.
+    progress
+        Called with a few words before each step and each song.
     root
         Folder of the data set; ``None`` takes that of ``MUSDB_PATH``.
     improvement
@@ -103,8 +115,9 @@ def write_report(
         Path(folder), improvement=improvement, aggregation=aggregation, exclude_seen=exclude_seen
     )
     source = excerpts.Source(Store(Path(folder)), root, say=excerpts.warn, seconds=seconds)
-    report = Report(run, Path(out), source, max_songs, page)
-    for _, make in STEPS:
+    report = Report(run, Path(out), source, max_songs, page, audio, progress or (lambda _: None))
+    for name, make in STEPS:
+        report.progress(name)
         make(report)
     sweep([report.out, *(path.parent for path in report.written)])
     return report.written
@@ -140,8 +153,25 @@ def _add_songs(report: Report) -> None:
         return
     from benchsep.report.site.build import write_site
 
-    page = write_site(report.run, songs, report.out, pictures=pictures)
-    report.written += page
+    codec = _codec(report)
+    report.written += write_site(report.run, songs, report.out, pictures=pictures, codec=codec)
+
+
+def _codec(report: Report) -> Codec:
+    """What was asked for; ``auto`` is FLAC unless the page would grow too large, which is told."""
+    if report.audio != "auto":
+        return report.audio
+    run = report.run
+    systems = len(excerpts.systems_with_audio(run.families)) + 1  # and the true stems
+    signals = report.max_songs * (1 + systems * run.frame["stem"].nunique())
+    size = (report.source.seconds, RATE, signals)
+    codec = choose(*size)
+    if codec == "opus":
+        excerpts.warn(
+            f"the page's sounds are Opus (about {expected_mb(*size, 'opus'):.0f} MB); as FLAC "
+            f"they would take {expected_mb(*size, 'flac'):.0f} MB: --audio flac"
+        )
+    return codec
 
 
 STEPS: tuple[tuple[str, Callable[[Report], None]], ...] = (
@@ -154,7 +184,8 @@ STEPS: tuple[tuple[str, Callable[[Report], None]], ...] = (
 
 def _spectrograms_as_songs_pass(report: Report) -> Iterator[Song]:
     """The songs to show; the spectrograms of each are written before it is handed on."""
-    for song in _songs(report):
+    for number, song in enumerate(_songs(report), 1):
+        report.progress(f"song {number} of {report.max_songs}: {song.name}")
         report.written += _write_spectrograms(song, report.figures, report.run.families)
         yield song
 

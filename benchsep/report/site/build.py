@@ -5,20 +5,18 @@ Conventions
 offline  the page is opened from disk: it requests only files of its own folder and has no module,
          no worker and no fetch (a browser refuses all three for ``file:``); a content security
          policy enforces this
-audio    FLAC as base64 in ``page/s<i>/<stem>.js``, loaded when a stem is opened: a script is the
-         only file that a page on disk may load and read, and Web Audio needs the bytes to switch
-         between systems at the same sample
+audio    ``page/s<i>/<stem>.js`` (:mod:`benchsep.report.site.audio`), loaded when a stem is opened;
+         Web Audio needs the bytes to switch between systems at the same sample
 names    of songs, systems and stems reach the page as JSON and as text nodes, never as HTML;
          files are numbered
-size     ``max_songs`` songs; 16-bit FLAC; spectrograms of 192 x 600 palette pixels
+size     ``max_songs`` songs; FLAC or Opus; spectrograms of 192 x 600 palette pixels
 """
 
 from __future__ import annotations
 
-import base64
 import io
-import json
-from importlib.resources import files
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,7 @@ from benchsep.report.excerpts import systems_with_audio
 from benchsep.report.figures.spectrogram import FLOOR_DB, relative_db
 from benchsep.report.loudness import match_gains
 from benchsep.report.run import song_disagreement
+from benchsep.report.site.audio import Codec, write_audio_script
 from benchsep.report.site.templates import jinja_environment
 from benchsep.report.tables.columns import display, is_headline
 from benchsep.report.tables.model import format_value, group_of, head
@@ -57,7 +56,12 @@ PICTURES = {
 
 
 def write_site(
-    run: RunData, songs: Iterable[Song], out: Path, *, pictures: Sequence[Path] = ()
+    run: RunData,
+    songs: Iterable[Song],
+    out: Path,
+    *,
+    pictures: Sequence[Path] = (),
+    codec: Codec = "flac",
 ) -> list[Path]:
     """Write the page of a run.
 
@@ -71,6 +75,8 @@ def write_site(
         Folder of ``index.html``.
     pictures
         PNG figures inside ``out`` to show below the tables.
+    codec
+        Of the sounds.
 
     Returns
     -------
@@ -80,7 +86,8 @@ def write_site(
     written = [out / "index.html"]
     described = []
     for number, song in enumerate(songs):
-        entry, paths = _song(run, song, out / "page" / f"s{number}", f"page/s{number}")
+        files = _Files(out / "page" / f"s{number}", f"page/s{number}", codec)
+        entry, paths = _song(run, song, files)
         described.append(entry)
         written += paths
     data = {
@@ -158,16 +165,26 @@ def _all_songs(run: RunData, with_audio: list[str]) -> list[dict[str, Any]]:
 # -- one song -----------------------------------------------------------------------------------
 
 
-def _song(
-    run: RunData, song: Song, folder: Path, address: str
-) -> tuple[dict[str, Any], list[Path]]:
+@dataclass(frozen=True)
+class _Files:
+    """Where the files of a song go: on disk, and as the page addresses them."""
+
+    folder: Path
+    address: str
+    codec: Codec
+
+    def sounds(self, name: str, signals: dict[str, Audio]) -> Path:
+        return write_audio_script(self.folder, self.address, name, signals, self.codec)
+
+
+def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list[Path]]:
     """Write the files of a song; its entry in the page's data, and the paths."""
-    written = [_audio_file(folder, address, MIXTURE, {MIXTURE: song.mixture})]
+    written = [files.sounds(MIXTURE, {MIXTURE: song.mixture})]
     stems = []
     for name, reference in song.references.items():
         signals = {MIXTURE: song.mixture, REFERENCE: reference}
         signals |= {s: estimate[name] for s, estimate in song.estimates.items() if name in estimate}
-        entry, paths = _stem(name, signals, folder, address)
+        entry, paths = _stem(name, signals, files)
         stems.append(entry)
         written += paths
     return {
@@ -181,41 +198,20 @@ def _song(
     }, written
 
 
-def _stem(
-    name: str, signals: dict[str, Audio], folder: Path, address: str
-) -> tuple[dict[str, Any], list[Path]]:
+def _stem(name: str, signals: dict[str, Audio], files: _Files) -> tuple[dict[str, Any], list[Path]]:
     own = {label: audio for label, audio in signals.items() if label != MIXTURE}
-    audio_file = _audio_file(folder, address, name, own)
-    pictures, picture_files = _pictures(name, signals, folder, address)
+    audio_file = files.sounds(name, own)
+    pictures, picture_files = _pictures(name, signals, files.folder, files.address)
     gains = match_gains(signals, REFERENCE)
     entry = {
         "name": name,
-        "files": [f"{address}/{MIXTURE}.js", f"{address}/{name}.js"],
-        "keys": [f"{address}/{MIXTURE}", f"{address}/{name}"],
+        "files": [f"{files.address}/{MIXTURE}.js", f"{files.address}/{name}.js"],
+        "keys": [f"{files.address}/{MIXTURE}", f"{files.address}/{name}"],
         "sources": [
             {"label": s, "gain": round(gains[s], 3), "picture": pictures[s]} for s in signals
         ],
     }
     return entry, [audio_file, *picture_files]
-
-
-def _audio_file(folder: Path, address: str, name: str, signals: dict[str, Audio]) -> Path:
-    encoded = {label: base64.b64encode(_flac(a)).decode() for label, a in signals.items()}
-    key = json.dumps(f"{address}/{name}")
-    # ASCII JSON is JavaScript; labels can hold anything and stay string keys.
-    body = json.dumps(encoded, ensure_ascii=True, sort_keys=True)
-    path = folder / f"{name}.js"
-    write_atomically(path, f"benchsep.audioFile({key},JSON.parse({json.dumps(body)}));\n")
-    return path
-
-
-def _flac(audio: Audio) -> bytes:
-    import soundfile
-
-    out = io.BytesIO()
-    # 16 bit with what exceeds full scale clipped, as any player would.
-    soundfile.write(out, audio.samples.T, audio.rate, format="FLAC", subtype="PCM_16")
-    return out.getvalue()
 
 
 def _pictures(
@@ -298,4 +294,4 @@ def _stem_names(tables: Iterable[Any]) -> list[str]:
 
 
 def _asset(name: str) -> str:
-    return (files("benchsep.report.site") / "assets" / name).read_text(encoding="utf-8")
+    return (resources.files("benchsep.report.site") / "assets" / name).read_text(encoding="utf-8")

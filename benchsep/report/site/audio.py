@@ -1,0 +1,87 @@
+"""The sounds of the listening page: FLAC, or Opus where FLAC would be too large.
+
+Conventions
+-----------
+flac   16 bit; what exceeds full scale is clipped, as any player would
+opus   160 kbit/s at 48 kHz in an Ogg container, without the random serial number: the same sound
+       gives the same bytes. It begins at the same sample; it may end up to 20 ms later
+file   base64 in a script, a third larger than the sound: a script is the only file that a page on
+       disk may load and read
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchsep._util.atomic import write_atomically
+from benchsep.audio import Audio
+
+Codec = Literal["flac", "opus"]
+CODECS: tuple[Codec, ...] = ("flac", "opus")
+MAX_MB = 60.0
+"""Above this size of all sounds, the page takes Opus."""
+OPUS_RATE, OPUS_BITS = 48_000, 160_000
+FLAC_SHARE = 0.65
+"""Size of music in FLAC over its size in 16-bit PCM: the mean of our reports, rounded up."""
+BASE64 = 4 / 3
+
+
+def expected_mb(seconds: float, rate: int, signals: int, codec: Codec) -> float:
+    """Megabytes of ``signals`` stereo sounds of ``seconds`` in the page's scripts."""
+    bits = OPUS_BITS if codec == "opus" else rate * 2 * 16 * FLAC_SHARE
+    return signals * seconds * bits / 8 * BASE64 / 1e6
+
+
+def choose(seconds: float, rate: int, signals: int, max_mb: float = MAX_MB) -> Codec:
+    """FLAC if all sounds fit into ``max_mb`` megabytes, else Opus."""
+    return "flac" if expected_mb(seconds, rate, signals, "flac") <= max_mb else "opus"
+
+
+def write_audio_script(
+    folder: Path, address: str, name: str, signals: Mapping[str, Audio], codec: Codec
+) -> Path:
+    """Write the sounds of one stem as ``<folder>/<name>.js``, under the key ``address/name``."""
+    encode = {"flac": flac, "opus": opus}[codec]
+    encoded = {label: base64.b64encode(encode(a)).decode() for label, a in signals.items()}
+    key = json.dumps(f"{address}/{name}")
+    # ASCII JSON is JavaScript; labels can hold anything and stay string keys.
+    body = json.dumps(encoded, ensure_ascii=True, sort_keys=True)
+    path = folder / f"{name}.js"
+    write_atomically(path, f"benchsep.audioFile({key},JSON.parse({json.dumps(body)}));\n")
+    return path
+
+
+def flac(audio: Audio) -> bytes:
+    """The sound as a FLAC file."""
+    import soundfile
+
+    out = io.BytesIO()
+    soundfile.write(out, audio.samples.T, audio.rate, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def opus(audio: Audio) -> bytes:
+    """The sound as an Ogg file of Opus; mono or stereo (more channels are mixed to mono)."""
+    import av
+
+    sound = audio.resampled(OPUS_RATE)
+    samples = sound.samples if sound.channels <= 2 else sound.samples.mean(0, keepdims=True)
+    layout = "stereo" if len(samples) == 2 else "mono"
+    out = io.BytesIO()
+    options = {"fflags": "+bitexact", "serial_offset": "0"}
+    with av.open(out, "w", format="ogg", options=options) as container:
+        stream: Any = container.add_stream("libopus", rate=OPUS_RATE, layout=layout)
+        stream.bit_rate = OPUS_BITS
+        pcm = np.ascontiguousarray(np.clip(samples, -1.0, 1.0).T.reshape(1, -1), np.float32)
+        frame = av.AudioFrame.from_ndarray(pcm, format="flt", layout=layout)
+        frame.sample_rate = OPUS_RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return out.getvalue()
