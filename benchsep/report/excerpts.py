@@ -45,6 +45,18 @@ class Song:
     start: float = 0.0
     """Begin of the excerpt within the song, in seconds."""
 
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stems to hear: those with a reference or, of a song without, those estimated."""
+        heard = dict.fromkeys(stem for stems in self.estimates.values() for stem in stems)
+        return tuple(self.references or heard)
+
+    def signals(self, stem: str, mixture: str, reference: str) -> dict[str, Audio]:
+        """Label to audio of a stem: the mixture, the true stem if there is one, the estimates."""
+        true = {reference: self.references[stem]} if stem in self.references else {}
+        found = {s: stems[stem] for s, stems in self.estimates.items() if stem in stems}
+        return {mixture: self.mixture, **true, **found}
+
 
 @dataclass
 class Source:

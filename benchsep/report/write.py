@@ -199,11 +199,11 @@ def _songs(report: Report) -> Iterable[Song]:
 
 def _write_spectrograms(song: Song, folder: Path, families: Mapping[str, str]) -> list[Path]:
     written = []
-    for stem, reference in song.references.items():
+    for stem in song.stems:
         estimates = {s: stems[stem] for s, stems in song.estimates.items() if stem in stems}
         figure = spectrogram_figure(
             song.mixture,
-            reference,
+            song.references.get(stem),
             estimates,
             title=f"{song.name}: {stem}",
             families=families,

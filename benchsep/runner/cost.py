@@ -29,6 +29,7 @@ from benchsep._util import text_table
 from benchsep.audio import seconds_in
 from benchsep.errors import AudioError, DatasetError, StoreError, UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.systems.stems import stems_in
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
@@ -240,7 +241,8 @@ def _add_separation(
         entry["jobs"] = (entry["jobs"] or 0) + 1
         audio = lengths[job.track.name] * len(job.draws_to_run)
         if job.keep_estimates != "none":
-            result.disk_gb += audio * len(job.info.stems) * rates.stored_bytes / 1e9
+            kept = len(stems_in(job.info, job.stem_set))
+            result.disk_gb += audio * kept * rates.stored_bytes / 1e9
         device = device_of(job)
         rate = rate_of(rates, device, job)
         if rate is None:
@@ -294,7 +296,7 @@ def _scoring_seconds(
     for job in plan.jobs:
         if job.info.unavailable:
             continue
-        share = len(stems & set(job.info.stems)) / len(metric.default_stems)
+        share = len(stems & set(stems_in(job.info, job.stem_set))) / len(metric.default_stems)
         estimates[job.track.name] += len(job.draws_to_run) if share else 0
         seconds += share * len(job.draws_to_run) * at(cost.each, lengths[job.track.name])
     return seconds + sum(at(cost.once, lengths[t]) for t, n in estimates.items() if n)

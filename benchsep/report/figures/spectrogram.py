@@ -106,7 +106,7 @@ def mel_rows(db: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
 
 def spectrogram_figure(
     mixture: Audio,
-    reference: Audio,
+    reference: Audio | None,
     estimates: Mapping[str, Audio],
     *,
     title: str,
@@ -118,7 +118,7 @@ def spectrogram_figure(
     Parameters
     ----------
     mixture, reference
-        The signals that the estimates are compared with, at one rate.
+        The signals that the estimates are compared with, at one rate; ``None``: no true stem.
     estimates
         Label to the estimate of the same stem.
     title
@@ -135,11 +135,12 @@ def spectrogram_figure(
     """
     families = families or {}
     labels = sorted(estimates, key=lambda label: _rank(families.get(label, "unknown")))
-    panels = {"mixture": mixture, "reference": reference, **{k: estimates[k] for k in labels}}
+    true = {} if reference is None else {"reference": reference}
+    panels = {"mixture": mixture, **true, **{k: estimates[k] for k in labels}}
     if len({audio.rate for audio in panels.values()}) > 1:
         rates = ", ".join(f"{label}: {audio.rate} Hz" for label, audio in panels.items())
         raise UsageError(f"spectrograms at several rates ({rates}), expected one: resample first")
-    spectra = relative_db(panels, ("mixture", "reference"))
+    spectra = relative_db(panels, ("mixture", *true))
     with styled():
         figure, axes, place = _grid(len(panels))
         for axis, (label, db) in zip(axes, spectra.items(), strict=True):

@@ -110,10 +110,9 @@ def _title(run: RunData) -> str:
 
 
 def _systems(run: RunData) -> list[dict[str, str]]:
-    fixed = [
-        {"label": MIXTURE, "family": "mixture", "group": "yardstick"},
-        {"label": REFERENCE, "family": "oracle", "group": "yardstick"},
-    ]
+    fixed = [{"label": MIXTURE, "family": "mixture", "group": "yardstick"}]
+    if run.edition != "mixtures":
+        fixed.append({"label": REFERENCE, "family": "oracle", "group": "yardstick"})
     return fixed + [
         {"label": s, "family": run.families[s], "group": group_of(run.families[s])}
         for s in systems_with_audio(run.families)
@@ -181,9 +180,8 @@ def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list
     """Write the files of a song; its entry in the page's data, and the paths."""
     written = [files.sounds(MIXTURE, {MIXTURE: song.mixture})]
     stems = []
-    for name, reference in song.references.items():
-        signals = {MIXTURE: song.mixture, REFERENCE: reference}
-        signals |= {s: estimate[name] for s, estimate in song.estimates.items() if name in estimate}
+    for name in song.stems:
+        signals = song.signals(name, MIXTURE, REFERENCE)
         entry, paths = _stem(name, signals, files)
         stems.append(entry)
         written += paths
@@ -202,7 +200,8 @@ def _stem(name: str, signals: dict[str, Audio], files: _Files) -> tuple[dict[str
     own = {label: audio for label, audio in signals.items() if label != MIXTURE}
     audio_file = files.sounds(name, own)
     pictures, picture_files = _pictures(name, signals, files.folder, files.address)
-    gains = match_gains(signals, REFERENCE)
+    # Without a true stem the first estimate is the level of the others.
+    gains = match_gains(signals, REFERENCE if REFERENCE in signals else next(iter(own)))
     entry = {
         "name": name,
         "files": [f"{files.address}/{MIXTURE}.js", f"{files.address}/{name}.js"],
@@ -218,7 +217,7 @@ def _pictures(
     stem: str, signals: dict[str, Audio], folder: Path, address: str
 ) -> tuple[dict[str, str], list[Path]]:
     """Spectrogram files of one stem: label to address, and the paths."""
-    spectra = relative_db(signals, (MIXTURE, REFERENCE))
+    spectra = relative_db(signals, {MIXTURE, REFERENCE} & set(signals))
     names, written = {}, []
     for number, (label, db) in enumerate(spectra.items()):
         path = folder / f"{stem}-{number}.png"

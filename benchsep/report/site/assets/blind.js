@@ -37,7 +37,7 @@ benchsep.blind = (() => {
       el("form", { class: "trial", onsubmit: (e) => { e.preventDefault(); begin(); } },
         el("fieldset", {}, el("legend", {}, "Test"), el("div", { class: "row" },
           el("label", {}, el("input", { type: "radio", name: "kind", value: "abx", checked: true, onchange: toggle }), " ABX: is X the one or the other?"),
-          el("label", {}, el("input", { type: "radio", name: "kind", value: "mushra", onchange: toggle }), " MUSHRA: rate all against the reference"))),
+          el("label", {}, el("input", { type: "radio", name: "kind", value: "mushra", onchange: toggle, disabled: !labels.includes("reference") }), " MUSHRA: rate all against the reference"))),
         field("stem ", choice("blind-stem", stems, "vocals")),
         el("div", { id: "abx-options", class: "row" }, field("first ", choice("blind-a", labels, "reference")), field("second ", choice("blind-b", labels, real[0] ?? "mixture")),
           field("trials ", el("input", { id: "blind-trials", type: "number", min: "1", max: "100", value: "10" }))),
