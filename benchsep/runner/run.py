@@ -72,8 +72,9 @@ def run(
     """Run a suite into the folder ``out``; what is there already is not computed again.
 
     ``suite`` is a :class:`Suite`, a path of a YAML file, or ``None``; ``overrides`` are fields of
-    :class:`Suite`. ``progress(plan)`` may return a context manager that yields a listener for
-    outcomes (the command line draws its bars with it).
+    :class:`Suite`. ``progress(plan)`` may return a context manager that yields a listener, with
+    which the command line draws its bar: it is called with each outcome, and its ``started(job)``,
+    if there is one, before each job.
 
     Raises
     ------
@@ -151,6 +152,7 @@ def _execute(
         yield from _until_all_done(executor, plan, store)
         return
     with progress(plan) as listener:
+        executor.on_start = getattr(listener, "started", None)
         for outcome in _until_all_done(executor, plan, store):
             listener(outcome)
             yield outcome

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+import benchsep
 from benchsep.cli import progress
 from benchsep.cli.progress import Bar, Live, Watcher, clock
 from benchsep.runner.timetable import Timetable
@@ -62,3 +64,23 @@ def test_the_bar_names_what_is_at_work_and_for_how_long(now):
 )
 def test_clocks(seconds, shown):
     assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_run_tells_of_every_job_before_its_outcome(tmp_path, inline):
+    heard = []
+
+    class Listener:
+        def started(self, job):
+            heard.append(("started", job.label))
+
+        def __call__(self, outcome):
+            heard.append(("done", outcome.label))
+
+    benchsep.run(
+        out=tmp_path, dataset="clip", systems=("mixture", "oracle-irm"), metrics=("usdr",),
+        yardsticks=False, jobs=1, inline=inline, progress=lambda plan: nullcontext(Listener()),
+    )  # fmt: skip
+    assert heard == [
+        (what, label) for label in ("mixture", "oracle-irm") for what in ("started", "done")
+    ]

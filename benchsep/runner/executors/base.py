@@ -13,7 +13,7 @@ threads   one inside each worker: results are the same bytes on one core and on 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,14 @@ Unit = list["Job"]
 
 class Executor(ABC):
     """Does jobs. A context manager: what it holds (processes, connections) ends with it."""
+
+    on_start: Callable[[Job], None] | None = None
+    """Told of each job that a worker begins, where this process knows (not on a cluster)."""
+
+    def tell_start(self, job: Job) -> None:
+        """A worker begins a job."""
+        if self.on_start is not None:
+            self.on_start(job)
 
     def __enter__(self) -> Self:
         return self

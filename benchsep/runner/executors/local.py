@@ -55,6 +55,7 @@ class Inline(Executor):
         with one_thread():
             for unit in units_of(jobs, 1):
                 for job in unit:
+                    self.tell_start(job)
                     yield run_one(job, root)
 
 
@@ -270,6 +271,7 @@ class _Crew:
         if kind == "start":
             self.deaths = 0
             worker.current, worker.is_under_way, worker.since = content, True, time.monotonic()
+            self.pool.tell_start(worker.unit[content])
         elif kind == "done":
             worker.is_under_way = False
             yield content
