@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from benchsep._util import yamlfile
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -63,8 +66,29 @@ def validated(model: type[Model], values: Mapping[str, Any], source: str, whole:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        ]
+        lines = [f"{'.'.join(map(str, e['loc'])) or whole}: {_in_words(e)}" for e in error.errors()]
         raise UsageError(f"{source}: " + "; ".join(lines)) from error
+
+
+EXPECTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping of keys",
+    "model": "a mapping of keys",
+}
+"""What pydantic's kinds of error (``bool_parsing``, ``tuple_type`` ...) expected, without Python."""
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """An error of pydantic: what was found and what was expected."""
+    kind = error["type"].partition("_")[0]
+    if kind in EXPECTED and error["type"].endswith(("_type", "_parsing", "_from_float")):
+        return f"found {error['input']!r}, expected {EXPECTED[kind]}"
+    message = error["msg"].removeprefix("Value error, ")
+    if message.startswith("Input should be "):
+        return f"found {error['input']!r}, expected {message.removeprefix('Input should be ')}"
+    return message

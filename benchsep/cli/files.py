@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchsep.cli.options import Format, split_words
-from benchsep.cli.output import print_files, print_table
+from benchsep.cli.output import message, print_files, print_table
 from benchsep.metrics.status import Status
 
 if TYPE_CHECKING:
@@ -54,11 +55,30 @@ def score(
     """Score an estimate against its reference."""
     from benchsep.runner.score import score as score_pair
 
+    if look_swapped(reference, estimate):
+        message(
+            f"are the two swapped? The first is the reference ({reference}), the second the "
+            f"estimate ({estimate})"
+        )
     scores = score_pair(reference, estimate, metrics=split_words(metrics), mixture=mixture)
     _print_scores(scores.drop(columns=["frames"]), format)
     if all(Status.parse(status).kind in ("failed", "unavailable") for status in scores["status"]):
         print("benchsep: nothing could be scored; the statuses give the reasons", file=sys.stderr)
         raise typer.Exit(1)
+
+
+_TRUE = re.compile(r"(^|[^a-z])(ref|reference|references|truth|true|target|targets|gt)([^a-z]|$)")
+_ESTIMATED = re.compile(
+    r"(^|[^a-z])(est|estimate|estimates|pred|predicted|output|separated)([^a-z]|$)"
+)
+
+
+def look_swapped(reference: Path, estimate: Path) -> bool:
+    """Whether the names say the opposite: an estimate first, or a reference second."""
+    first, second = str(reference).lower(), str(estimate).lower()
+    as_given = bool(_TRUE.search(first)) + bool(_ESTIMATED.search(second))
+    swapped = bool(_ESTIMATED.search(first)) + bool(_TRUE.search(second))
+    return swapped > as_given
 
 
 def _print_scores(scores: pd.DataFrame, format: str) -> None:

@@ -259,6 +259,7 @@ def _download_seven_seconds() -> str:
         musdb.DB(download=True)
     except Exception as error:
         raise DatasetError(
-            f"the 7-second edition could not be downloaded ({error}); pass --root"
+            f"the 7-second edition could not be downloaded ({error}); "
+            "pass --root, or set MUSDB_PATH"
         ) from error
     return str(target)

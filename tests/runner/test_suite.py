@@ -114,3 +114,20 @@ def test_a_single_name_is_a_list_of_one(tmp_path):
 def test_what_is_no_name_is_said_in_plain_words(tmp_path, text, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         load_suite(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"limit": "many"}, "limit: found 'many', expected a whole number"),
+        ({"yardsticks": "perhaps"}, "yardsticks: found 'perhaps', expected true or false"),
+        ({"keep_estimates": "mp3"}, "keep_estimates: found 'mp3', expected 'none' or 'flac'"),
+        ({"draws": 0}, "draws: found 0, expected greater than or equal to 1"),
+        ({"timeout": [1]}, "timeout: found [1], expected a number"),
+    ],
+)
+def test_bad_values_are_answered_without_python(values, said):
+    with pytest.raises(UsageError) as error:
+        load_suite(None, **values)
+    assert said in str(error.value)
+    assert not any(word in str(error.value) for word in ("tuple", "Input", "parse"))
