@@ -80,7 +80,7 @@ EXPECTED = {
     "dict": "a mapping of keys",
     "model": "a mapping of keys",
 }
-"""What pydantic's kinds of error (``bool_parsing``, ``tuple_type`` ...) expected, without Python."""
+"""What pydantic's kinds of error (``bool_parsing``, ``tuple_type`` ...) expected."""
 
 
 def _in_words(error: ErrorDetails) -> str:
