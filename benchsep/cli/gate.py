@@ -78,5 +78,8 @@ def noise(
     from benchsep.gate.render import render_noise
     from benchsep.gate.tolerance import noise as measure
     from benchsep.runner.frame import load_run
+    from benchsep.runner.manifest import check_one_stem_set
+    from benchsep.runner.store import Store
 
+    check_one_stem_set({str(folder): Store(folder).manifest() for folder in folders})
     print(render_noise(measure([load_run(folder) for folder in folders]), format), end="")

@@ -10,9 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.runner.stamps import info_from_json, info_to_json, system_stamp
-from benchsep.stems.sets import FOUR, STEM_SETS, whole_set
+from benchsep.stems.sets import FOUR, STEM_SETS, set_name, whole_set
 from benchsep.systems.stems import stems_in
 
 if TYPE_CHECKING:
@@ -68,6 +69,29 @@ def stem_set_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     suite = manifest.get("suite") or {}
     stems, named = suite.get("stems") or FOUR, suite.get("stem_set")
     return whole_set(tuple(map(str, stems)), named if named in STEM_SETS else None)
+
+
+def check_one_stem_set(manifests: Mapping[str, Mapping[str, Any]]) -> None:
+    """Whether runs may share a table.
+
+    Parameters
+    ----------
+    manifests
+        The manifest of each run, by the name of its folder.
+
+    Raises
+    ------
+    UsageError
+        naming two runs of different stem sets.
+    """
+    sets = {name: stem_set_of(manifest) for name, manifest in manifests.items()}
+    first, *others = sets or ("",)
+    for name in others:
+        if set(sets[name]) != set(sets[first]):
+            raise UsageError(
+                f"{first} is of the stem set {set_name(sets[first])}, {name} of "
+                f"{set_name(sets[name])}, and stem sets never share a table: show them apart"
+            )
 
 
 def lacking_stems(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ import benchsep
 from benchsep.audio import STEMS, Audio, read_audio, write_audio
 from benchsep.datasets.load import load_dataset
 from benchsep.errors import DatasetError, UsageError
+from benchsep.runner.manifest import check_one_stem_set
 from benchsep.runner.plan import make_plan
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
@@ -170,6 +171,14 @@ def test_a_run_folder_holds_one_set(folders):
     with pytest.raises(UsageError, match=r"stem set vdbo.*never share a table"):
         benchsep.run(systems=("mixture",), yardsticks=False, stem_set="vi", **common)
     benchsep.run(systems=("mixture",), yardsticks=False, stems=("vocals",), **common)
+
+
+def test_runs_of_two_sets_are_named():
+    suites = {"a": {"suite": {"stems": [*STEMS]}}, "b": {"suite": {"stems": ["vocals"]}}}
+    check_one_stem_set(suites)
+    with pytest.raises(UsageError, match="a is of the stem set vdbo, c of vi"):
+        check_one_stem_set({**suites, "c": {"suite": {"stems": ["instrumental"]}}})
+    check_one_stem_set({})
 
 
 def test_a_finished_run_of_a_set_has_nothing_to_do(folders):
