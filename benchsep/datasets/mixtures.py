@@ -48,7 +48,7 @@ class Mixtures:
 
 
 def mixtures(text: str = "", root: str | None = None) -> Mixtures:
-    """``mixtures:FOLDER``; ``--root`` is taken where nothing follows the colon."""
+    """Songs without stems: the audio files of ``mixtures:FOLDER``, or of ``--root``."""
     if not (text or root):
         raise UsageError("mixtures: needs a path, as in mixtures:my-songs")
     path = Path(text or root or "").expanduser()
