@@ -25,13 +25,14 @@ def recommend(
     format: Format = "terminal",
 ) -> None:
     """Say which system to use: the Pareto front of score and cost, with intervals."""
+    from benchsep.listeners.scopes import QUESTIONS
     from benchsep.report import recommend as chooser
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    if question not in chooser.QUESTIONS:
-        hint = did_you_mean(question, list(chooser.QUESTIONS))
+    if question not in QUESTIONS:
+        hint = did_you_mean(question, list(QUESTIONS))
         raise UsageError(f"--question {question!r}{hint}; expected quality or interference")
     if song.endswith("x"):
         raise UsageError(f"--song {song!r} is no length; expected e.g. 4min or 200s")
@@ -43,7 +44,7 @@ def recommend(
         manifest,
         traits_in(cells, manifest),
         stem=stem,
-        question=question,  # type: ignore[arg-type]  # one of QUESTIONS, checked above
+        question=question,
         budget_s=chooser.seconds_of(budget, song_s) if budget else None,
         song_s=song_s,
     )

@@ -1,9 +1,13 @@
-"""The three scopes of agreement with listeners, and how a share is printed."""
+"""The questions and scopes of agreement with listeners, and how a share is printed."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
+Question = Literal["quality", "interference"]
+QUESTIONS: tuple[Question, ...] = ("quality", "interference")
+"""What listeners are asked: how good is it, and how little of the rest is heard?"""
 FAMILIES = ("discriminative", "generative")
 SCOPES = (*FAMILIES, "across")
 """``discriminative``: both systems of a pair are; ``generative``: both are; ``across``: one of

@@ -25,12 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchsep._util.yamlfile import read_yaml
 from benchsep.errors import UsageError
+from benchsep.listeners.scopes import QUESTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-QUESTIONS = ("quality", "interference")
-"""The two questions that listening tests of separated stems ask."""
 KEYS = ("question", "song", "stem", "system", "family", "rater")
 ROLES: dict[str, tuple[str, ...]] = {
     "song": ("file_id", "song", "track"),

@@ -386,6 +386,7 @@ class Bleedless(_Traits):
     """The metric ``bleedless``: MSST's pair, see the module."""
 
     name = "bleedless"
+    default: int | None = 8
     values = (_BLEEDLESS, _FULLNESS)
     source = "ZFTurbo/Music-Source-Separation-Training utils/metrics.py"
 

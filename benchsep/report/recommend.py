@@ -3,9 +3,8 @@
 Conventions
 -----------
 question   what a listener is asked: ``quality`` or ``interference``
-metric     of the run's metrics the one that agrees best with listeners on the question
-           (:func:`judge_of`): in the scope of the compared families, by the mean over studies. A
-           metric that does not match waveforms may be judged by studies of another scope
+metric     of the run's metrics the one that agrees best with listeners on the question, by the
+           rule of :mod:`benchsep.listeners.judges`
 cost       seconds of computing for one song: the median real-time factor of the run's separations
            times the length of a song
 front      a system is on it unless another is at least as good and as cheap, and better in one
@@ -18,13 +17,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchsep import stats
 from benchsep.errors import UsageError
-from benchsep.listeners import badges
-from benchsep.listeners.scopes import FAMILIES, short_share
-from benchsep.metrics.catalog import traits_of_columns
+from benchsep.listeners.judges import Judge, judges, metric_to_add, scope_of
+from benchsep.listeners.scopes import Question, short_share
 from benchsep.runner.seen import seen_songs
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
     from benchsep.metrics.metric import ValueTraits
 
-Question = Literal["quality", "interference"]
-QUESTIONS = ("quality", "interference")
 SONG_S = 240.0
 """Length of a song in seconds, unless told otherwise."""
 
@@ -44,17 +40,6 @@ COLUMNS = (
 )
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-
-
-@dataclass(frozen=True)
-class Judge:
-    """The metric that answers the question, and what listeners say of it."""
-
-    column: str
-    scope: str
-    """Of the share; not that of the comparison where no study has it."""
-    share: float
-    studies: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -149,51 +134,18 @@ def judge_of(cells: pd.DataFrame, traits: Mapping[str, ValueTraits], question: Q
     UsageError
         none agrees better than chance; the metric to run is named.
     """
-    families = set(cells["family"])
-    both = set(FAMILIES) <= families or not families & set(FAMILIES)
-    scope = "across" if both else next(f for f in FAMILIES if f in families)
+    scope = scope_of(cells["family"])
     usable = cells[cells["status"] == "ok"]
-    judges = _judges(sorted(set(usable["metric"])), traits, question, scope)
-    if judges:
-        return judges[0]
-    known = badges.all_badges()
-    others = _judges(sorted(known), traits_of_columns(known), question, scope)
-    advice = f"; run with --metrics {others[0].column.split('.')[0]}" if others else ""
+    found = judges(sorted(set(usable["metric"])), traits, question, scope)
+    if found:
+        return found[0]
+    other = metric_to_add(question, scope)
+    advice = f"; run with --metrics {other}" if other else ""
     compared = "across families" if scope == "across" else f"within {scope} systems"
     raise UsageError(
         f"no metric of this run is known to order systems by {question} {compared} as listeners "
         f"do{advice}"
     )
-
-
-def _judges(
-    columns: Iterable[str], traits: Mapping[str, ValueTraits], question: Question, scope: str
-) -> list[Judge]:
-    """The metrics that agree better than chance, best first."""
-    judges = []
-    for column in columns:
-        own = traits.get(column)
-        if own is None or not own.direction or own.speech_model:
-            continue
-        tolerant = not badges.fails_across(column, own)
-        # Evidence from another scope counts for metrics that do not match waveforms.
-        for tried in dict.fromkeys((scope, *(FAMILIES if tolerant else ()))):
-            shares = _shares(column, question, tried)
-            if shares and (tolerant or scope != "across"):
-                mean = math.fsum(shares.values()) / len(shares)
-                judges.append(Judge(column, tried, mean, tuple(shares)))
-                break
-    good = [judge for judge in judges if judge.share > 0.5]
-    return sorted(good, key=lambda j: (j.scope != scope, -j.share, j.column))
-
-
-def _shares(column: str, question: str, scope: str) -> dict[str, float]:
-    """Study to the share of pairs that the metric orders as its listeners do."""
-    return {
-        b.study: getattr(b, scope).share
-        for b in badges.badges_of(column)
-        if b.question == question and getattr(b, scope).known
-    }
 
 
 def _contenders(

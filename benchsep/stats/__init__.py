@@ -4,6 +4,7 @@
 
 =================  ==============================================================================
 ``with_average``   the frame with the mean over stems as a further stem
+``without_bass``   the same mean over the stems other than bass, alone
 ``aggregate``      one number per (system, stem, metric) with coverage, interval and rank
 ``compare``        every pair of systems, paired by song: difference, interval, p, Holm, tie
 ``groups``         compact letters of systems that are not shown to differ
@@ -31,6 +32,7 @@ from benchsep.stats.songs import (
     reaggregated,
     song_values,
     with_average,
+    without_bass,
 )
 from benchsep.stats.spread import draws, tails
 
@@ -49,4 +51,5 @@ __all__ = [
     "tails",
     "with_average",
     "with_comparisons",
+    "without_bass",
 ]

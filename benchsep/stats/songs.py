@@ -10,6 +10,7 @@ usable       status ``ok``. ``ill_conditioned`` values are shown where there is 
              never ranked; every other status is a missing song
 average      pseudo stem ``average``: mean over those stems of the set that the metric was scored
              on, where all have a value; never over another target (``accompaniment``)
+without bass pseudo stem: the same songs as the average, mean over the stems other than bass
 total        songs of the run: all tracks of the frame, whether a metric has cells on them or not
 
 Functions
@@ -17,6 +18,7 @@ Functions
 song_values    ``(system, stem, metric)`` to ``{song: value}``
 songs_of_run   number of songs of the run
 with_average   the frame with the rows of the pseudo stem
+without_bass   the rows of the other pseudo stem alone
 improvement    values as gains over a reference system
 from_frames    values recomputed from their windows by another statistic
 reaggregated   that, and the same statistic over songs
@@ -47,6 +49,9 @@ SongValues = dict[str, float]
 """Song to value, in the order of the songs' names."""
 
 AVERAGE = "average"
+WITHOUT_BASS = "average without bass"
+BASS = "bass"
+_KEYS = ["system", "family", "edition", "metric", "track", "draw"]
 ILL_CONDITIONED = "ill_conditioned"
 
 
@@ -129,20 +134,39 @@ def with_average(frame: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
+    rows = [row for row, _ in _averages(frame)]
+    return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
+
+
+def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the pseudo stem :data:`WITHOUT_BASS`, of metrics scored on bass and more.
+
+    A song without an average has none here either, so that the two means are over the same songs.
+    """
+    import pandas as pd
+
+    rows = []
+    for row, values in _averages(frame):
+        rest = [value for stem, value in values.items() if stem != BASS]
+        if 1 < len(rest) < len(values):
+            rows.append({**row, "stem": WITHOUT_BASS, "value": math.fsum(rest) / len(rest)})
+    return pd.DataFrame(rows, columns=[*_KEYS, "stem", "value", "status"])
+
+
+def _averages(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
+    """Each row of the pseudo stem ``average``, with the values by stem that it is the mean of."""
     stems = _stems_of_metrics(frame)
-    keys = ["system", "family", "edition", "metric", "track", "draw"]
-    columns = frame[[*keys, "stem", "value", "status"]].itertuples(index=False, name=None)
+    columns = frame[[*_KEYS, "stem", "value", "status"]].itertuples(index=False, name=None)
     groups: dict[tuple[Any, ...], dict[str, tuple[float, str]]] = {}
     for *key, stem, value, status in columns:
         groups.setdefault(tuple(key), {})[stem] = (value, status)
-    rows: list[dict[str, Any]] = []
     for group in sorted(groups):
         wanted = sorted(stems.get(group[3], ()))
         if len(wanted) > 1 and groups[group].keys() & set(wanted):
             cells = [groups[group].get(stem, (math.nan, "no_stem")) for stem in wanted]
             mean = mean_or_reason([value for value, _ in cells], [status for _, status in cells])
-            rows.append({**dict(zip(keys, group, strict=True)), "stem": AVERAGE, **mean})
-    return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
+            row = {**dict(zip(_KEYS, group, strict=True)), "stem": AVERAGE, **mean}
+            yield row, {stem: value for stem, (value, _) in zip(wanted, cells, strict=True)}
 
 
 def mean_or_reason(values: Sequence[float], statuses: Sequence[str]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_embedding_distances_come_in_their_declared_order() -> None:
 
 def test_the_default_suite_follows_the_traits() -> None:
     assert default_metrics() == (
-        *("visqol", "mrstft", "usdr", "sisdr", "bsseval", "dnsmos", "nisqa"),
+        *("visqol", "mrstft", "usdr", "sisdr", "bsseval", "dnsmos", "nisqa", "bleedless"),
     )
 
 

@@ -34,6 +34,7 @@ from benchsep.report.site.templates import jinja_environment
 from benchsep.report.tables.columns import display, is_headline
 from benchsep.report.tables.model import format_value, group_of, head
 from benchsep.report.tables.render import shared_notes
+from benchsep.stats.songs import WITHOUT_BASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from benchsep.audio import Audio
     from benchsep.report.excerpts import Song
     from benchsep.report.run import RunData
+    from benchsep.report.tables.model import Column
 
 SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "blind.js", "main.js")
 PICTURE_ROWS, PICTURE_COLUMNS = 192, 600
@@ -269,7 +271,7 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
         head=head,
-        badges=badges.shown,
+        badge_of=_badge_of,
         format_value=format_value,
         data=data,
         pictures=[(address, _described(run, name)) for address, name in pictures],
@@ -277,6 +279,12 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         style=Markup(_asset("style.css")),
         script=Markup("\n".join(map(_asset, SCRIPTS))),
     )
+
+
+def _badge_of(column: Column) -> badges.Badge | None:
+    """The badge of a column's head; an axis names its share itself."""
+    plain = column.kind == "score" and not column.axis and column.stem != WITHOUT_BASS
+    return badges.shown(column.metric) if plain else None
 
 
 def _described(run: RunData, name: str) -> str:

@@ -4,6 +4,10 @@ Conventions
 -----------
 order      an overview first, then a table for each metric; metrics that tolerate misalignment
            come first, so that no dB value heads a report that mixes families
+axes       the overview is headed by quality and interference
+           (:mod:`benchsep.report.tables.axes`), and then has the other metrics
+bass       where bass carries a lead in an average, the average without bass stands beside it
+           (:mod:`benchsep.report.tables.bass`): in tables by stem, and on the overview's axes
 rows       generative, discriminative, undeclared, then the reference systems: mixture, true
            stems, oracles. Within a group by label
 songs      a column is aggregated over the songs that all its ranked systems have; ``n/N`` in
@@ -15,8 +19,12 @@ output     a function of the run alone: the same bytes each time
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from benchsep.report.tables import bass
+from benchsep.report.tables.axes import heads, missing
+from benchsep.report.tables.axes import sentence as axes_sentence
 from benchsep.report.tables.columns import (
     companion,
     display,
@@ -123,16 +131,34 @@ def _columns_sharing_a_table(edition: Edition, column: str, columns: Sequence[st
 
 
 def _overview(edition: Edition, columns: Sequence[str]) -> TableSpec:
-    """The headline value of each metric."""
-    headlines = [c for c in columns if is_headline(c, edition.traits)]
+    """The two axes, and the headline value of each other metric."""
+    names = {c: _overview_head(edition, c) for c in columns}
+    axes = heads(edition, names)
+    others = [c for c in columns if is_headline(c, edition.traits) and c not in axes]
+    first = [
+        replace(_column(edition, c, head), axis=question) for c, (question, head) in axes.items()
+    ]
+    rest = [_column(edition, c, names[c]) for c in others]
     return TableSpec(
         "Overview: mean over stems",
-        [_column(edition, c, _overview_head(edition, c)) for c in headlines],
-        headlines,
+        [*first, *bass.columns_without(first, edition), *rest],
+        [*axes, *others],
         average=True,
         costs=(RTF, MEMORY),
         with_gains=False,  # they would double a wide table; the metrics' own tables have them
+        sentences=[
+            *filter(None, (axes_sentence(edition), _bass_in_overview(first, rest, edition)))
+        ],
+        warnings=missing(edition),
     )
+
+
+def _bass_in_overview(first: Sequence[Column], rest: Sequence[Column], edition: Edition) -> str:
+    """Whose leads bass carries on the axes, and where to look for those of other columns."""
+    own = bass.sentence(first, edition)
+    others = [c.head for c in rest if bass.carried_by_bass(edition, c)]
+    there = f"Bass carries leads in {', '.join(others)} too: see their tables." if others else ""
+    return " ".join(filter(None, (own, there)))
 
 
 def _overview_head(edition: Edition, column: str) -> str:
@@ -146,8 +172,8 @@ def _details(edition: Edition, columns: Sequence[str]) -> TableSpec:
     traits = edition.traits
     first = next(c for c in traits if metric_of(c) == metric_of(columns[0]))
     title = f"{display(first, traits)}: further values, average over stems"
-    heads = [_column(edition, c, display(c, traits)) for c in columns]
-    return TableSpec(title, heads, columns, average=True)
+    shown = [_column(edition, c, display(c, traits)) for c in columns]
+    return TableSpec(title, shown, columns, average=True)
 
 
 def _speech_models(edition: Edition, columns: Sequence[str]) -> TableSpec:
@@ -156,22 +182,32 @@ def _speech_models(edition: Edition, columns: Sequence[str]) -> TableSpec:
     # The first word of what is printed: "DNSMOS" of "DNSMOS OVRL".
     names = dict.fromkeys(display(c, traits).split(" ")[0] for c in columns)
     title = f"{' and '.join(names)} on {edition.stems(columns[0])[0]}"
-    heads = [_column(edition, c, display(c, traits)) for c in columns]
-    return TableSpec(title, heads, columns, average=False)
+    shown = [_column(edition, c, display(c, traits)) for c in columns]
+    return TableSpec(title, shown, columns, average=False)
 
 
 def _per_stem(edition: Edition, column: str) -> TableSpec:
     """One value on each stem, and the value that it must be shown with."""
     stems = edition.stems(column)
     average = edition.stem_or_average(column) == AVERAGE
-    shown = (*stems, AVERAGE) if average else stems
-    heads = [_column(edition, column, stem, stem=stem, in_title=True) for stem in shown]
+    names = (*stems, AVERAGE) if average else stems
+    shown = [_column(edition, column, stem, stem=stem, in_title=True) for stem in names]
     metrics = [column]
     other = _companion_metric(edition, column)
     if other:
         metrics.append(other)
-        heads.append(_column(edition, other, f"{display(other, edition.traits)} (average)"))
-    return TableSpec(_title(edition, column), heads, metrics, average=average, costs=(RTF,))
+        shown.append(_column(edition, other, f"{display(other, edition.traits)} (average)"))
+    # The companion has a table of its own, and its column without bass there.
+    first, companions = shown[: len(names)], shown[len(names) :]
+    note = bass.sentence(first, edition)
+    return TableSpec(
+        _title(edition, column),
+        [*first, *bass.columns_without(first, edition), *companions],
+        metrics,
+        average=average,
+        costs=(RTF,),
+        sentences=[note] if note else [],
+    )
 
 
 def _companion_metric(edition: Edition, column: str) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchsep.listeners import badges
-from benchsep.listeners.study import QUESTIONS
+from benchsep.listeners.scopes import QUESTIONS
 from benchsep.metrics.catalog import NO_REFERENCE
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
@@ -57,8 +57,13 @@ class Content:
     average: bool
 
 
-def caption(columns: Sequence[str], edition: Edition, content: Content) -> list[str]:
-    """Sentences on what the numbers are: data, aggregation, marks, agreement, versions."""
+def caption(
+    columns: Sequence[str], edition: Edition, content: Content, own: Sequence[str] = ()
+) -> list[str]:
+    """Sentences on what the numbers are: data, aggregation, marks, agreement, versions.
+
+    ``own`` are those of the one table; they stand before the agreement.
+    """
     traits, manifest = edition.traits, edition.manifest
     lines = [basis(manifest, edition.name, len(edition.tracks))]
     lines.append(_aggregation(columns, traits, content.average))
@@ -78,7 +83,7 @@ def caption(columns: Sequence[str], edition: Edition, content: Content) -> list[
             "Systems that share a letter are not shown to differ (exact paired sign-flip test; "
             "Holm over the pairs of the column; .05)."
         )
-    lines += [agreement(columns, traits), versions(columns, manifest)]
+    lines += [*own, agreement(columns, traits), versions(columns, manifest)]
     return [line for line in lines if line]
 
 

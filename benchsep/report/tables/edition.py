@@ -30,6 +30,8 @@ class Edition:
     scores: Mapping[Key, stats.Summary]
     gains: Mapping[Key, stats.Summary]
     """Over the mixture; empty unless asked for."""
+    without_bass: Mapping[Key, stats.Summary]
+    """Of the pseudo stem :data:`benchsep.stats.songs.WITHOUT_BASS`, without intervals."""
     families: Mapping[str, str]
     """System label to family."""
     tracks: tuple[str, ...]
@@ -84,11 +86,13 @@ def editions(
         families = dict(zip(cells["system"], cells["family"], strict=True))
         cells = cells[cells["metric"].isin(list(traits))]
         averaged = stats.with_average(cells)
+        scores = _scores(averaged, traits, intervals)
         result.append(
             Edition(
                 name=name,
-                scores=_scores(averaged, traits, intervals),
+                scores=scores,
                 gains=_gains(averaged, traits, families) if improvement else {},
+                without_bass=_without_bass(cells, traits, scores),
                 families=families,
                 tracks=tuple(sorted(map(str, cells["track"].unique()))),
                 draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
@@ -112,6 +116,17 @@ def _scores(
         compared = stats.compare(averaged, traits)
         summaries = stats.with_comparisons(summaries, compared, traits)
     return {s.key: s for s in summaries}
+
+
+def _without_bass(
+    cells: pd.DataFrame, traits: Mapping[str, ValueTraits], scores: Mapping[Key, stats.Summary]
+) -> dict[Key, stats.Summary]:
+    """Summaries of the mean without bass; a missing value has the reason of the average."""
+    return {
+        s.key: replace(s, total=average.total, note=average.note)
+        for s in stats.aggregate(stats.without_bass(cells), traits)
+        if (average := scores.get((s.system, AVERAGE, s.metric))) is not None
+    }
 
 
 def _gains(

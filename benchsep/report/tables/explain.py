@@ -20,7 +20,7 @@ from benchsep._util.escape import visible
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.model import Cell, Column, Row, Table, format_value
-from benchsep.stats.songs import AVERAGE
+from benchsep.stats.songs import AVERAGE, BASS, WITHOUT_BASS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,6 +141,7 @@ def _aggregation(column: Column, aggregate: str) -> str:
     return (
         over
         + (", mean over stems" if column.stem == AVERAGE else "")
+        + (", mean over the stems other than bass" if column.stem == WITHOUT_BASS else "")
         + (", minus the mixture on the same song" if column.kind == "gain" else "")
     )
 
@@ -189,7 +190,9 @@ def _cells_behind(
         & (frame["metric"] == column.metric)
         & frame["system"].isin(systems)
     ]
-    if column.stem != AVERAGE:
+    if column.stem == WITHOUT_BASS:
+        part = part[part["stem"] != BASS]
+    elif column.stem != AVERAGE:
         part = part[part["stem"] == column.stem]
     part = part.sort_values(["system", "stem", "track", "draw"], kind="stable")
     return [{str(k): v for k, v in cell.items()} for cell in part.to_dict("records")]

@@ -20,7 +20,7 @@ from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
 from benchsep.stats import Summary
 from benchsep.stats.aggregate import NO_SHARED_SONG
-from benchsep.stats.songs import Key
+from benchsep.stats.songs import WITHOUT_BASS
 
 RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
 MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
@@ -43,6 +43,9 @@ class TableSpec:
     """Some of :data:`RTF` and :data:`MEMORY`."""
     with_gains: bool = True
     """Whether gains are shown where the edition has them."""
+    sentences: Sequence[str] = ()
+    """Of the caption, before the agreement with listeners."""
+    warnings: Sequence[str] = ()
 
 
 def fill(edition: Edition, spec: TableSpec) -> Table:
@@ -67,7 +70,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
         title=spec.title,
         columns=columns,
         rows=rows,
-        caption=tuple(captions.caption(spec.metrics, edition, content)),
+        caption=tuple(captions.caption(spec.metrics, edition, content, spec.sentences)),
         notes=(
             *captions.notes(),
             *captions.absent(edition.manifest, edition.systems),
@@ -104,10 +107,10 @@ def _score_columns(edition: Edition, spec: TableSpec) -> list[tuple[Column, dict
     rankable = _is_rankable(edition, spec.metrics)
     filled = []
     for column in spec.columns:
-        pairs = [(column, _of_column(edition, edition.scores, column))]
-        if spec.with_gains and edition.gains and column.direction:
+        pairs = [(column, of_column(edition, column))]
+        if spec.with_gains and edition.gains and column.direction and column.stem != WITHOUT_BASS:
             gain = replace(column, head=f"Δ {column.head}", kind="gain", direction=1)
-            pairs.append((gain, _of_column(edition, edition.gains, column)))
+            pairs.append((gain, of_column(edition, gain)))
         for shown, summaries in pairs:
             best = _best(edition, shown, summaries) if rankable else frozenset[str]()
             filled.append((shown, _cells(summaries, best)))
@@ -121,8 +124,15 @@ def _is_rankable(edition: Edition, metrics: Sequence[str]) -> bool:
     return any(map(is_reference, edition.families))
 
 
-def _of_column(edition: Edition, summaries: Mapping[Key, Summary], column: Column) -> Summaries:
+def of_column(edition: Edition, column: Column) -> Summaries:
     """The summaries of a column by label; a system without cells has an empty one."""
+    summaries = (
+        edition.gains
+        if column.kind == "gain"
+        else edition.without_bass
+        if column.stem == WITHOUT_BASS
+        else edition.scores
+    )
     stem, metric, total = column.stem, column.metric, len(edition.tracks)
     return {
         label: summaries.get((label, stem, metric))
@@ -152,14 +162,12 @@ def _cells(summaries: Summaries, best: frozenset[str]) -> dict[str, Cell]:
 def _best(edition: Edition, column: Column, summaries: Summaries) -> frozenset[str]:
     """Labels of the best systems of a column."""
     best: frozenset[str] = frozenset()
-    for group in _comparison_groups(edition, column, summaries):
+    for group in compared(edition, column, summaries):
         best |= _best_of_group(group, column)
     return best
 
 
-def _comparison_groups(
-    edition: Edition, column: Column, summaries: Summaries
-) -> list[dict[str, Summary]]:
+def compared(edition: Edition, column: Column, summaries: Summaries) -> list[dict[str, Summary]]:
     """The ranked systems, split by family where the metric misleads across families.
 
     Without those that saw songs of the table in training.
@@ -210,6 +218,7 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
     )
     return [
         *general,
+        *spec.warnings,
         *edition.late.values(),
         *_session_warnings(edition, columns),
         *_no_shared_song_warnings(edition, columns),

@@ -50,6 +50,8 @@ class Column:
     """Whether the table's title names unit and direction already."""
     spread: bool = False
     """Whether the interval is printed after the value; machine formats always have it."""
+    axis: str = ""
+    """The question of listeners that the column answers best in its table, where it heads it."""
 
 
 @dataclass(frozen=True)

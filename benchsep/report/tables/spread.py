@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep import stats
 from benchsep.listeners import badges
 from benchsep.report.tables import captions
-from benchsep.report.tables.columns import display, stem_order
+from benchsep.report.tables.columns import display, is_headline, metrics_in_order, stem_order
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
 from benchsep.stats.bootstrap import FEWEST
 from benchsep.stats.songs import AVERAGE, songs_of_run, stem_or_average
@@ -88,7 +88,8 @@ def with_spread_tables(
     for edition in dict.fromkeys(table.edition for table in tables):
         first = next(table for table in tables if table.edition == edition)
         part = frame[(frame["edition"].astype(str) == edition) & frame["metric"].isin(list(traits))]
-        headlines = [column.metric for column in first.columns if column.kind == "score"]
+        shown = {column.metric for column in first.columns if column.kind == "score"}
+        headlines = [c for c in metrics_in_order(shown, traits) if is_headline(c, traits)]
         spread = Spread(part, traits, manifest, edition, first.rows, headlines)
         whole += spread_tables(spread, first=len(whole) + 1)
     return whole

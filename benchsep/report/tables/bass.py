@@ -1,0 +1,114 @@
+"""Where bass makes an average: leads that are mostly a lead on bass.
+
+Rule
+----
+lead      of one system over another in the average over stems, in the better direction, at the
+          printed precision. Pairs: systems that are compared with each other in the column, and
+          each of them over the mixture
+share     of bass in a lead, over ``n`` stems: ``1 - (n - 1) / n * lead without bass / lead``. For a
+          mean over songs this is the difference on bass, over ``n``, as a share of the lead
+carries   bass carries a lead where its share is more than one half; above one, the order without
+          bass is the other way round
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+from benchsep.report.tables.columns import display
+from benchsep.report.tables.fill import compared, of_column
+from benchsep.stats.songs import AVERAGE, WITHOUT_BASS
+
+if TYPE_CHECKING:
+    from benchsep.report.tables.edition import Edition
+    from benchsep.report.tables.model import Column
+
+NAMED = 3
+"""Leads named in a caption."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A lead in an average that bass carries."""
+
+    system: str
+    over: str
+    share: float
+    """Of bass in it; more than one half."""
+
+
+def share_of_bass(lead: float, lead_without: float, stems: int) -> float:
+    """The share of bass in ``lead``, the difference of two averages over ``stems`` stems.
+
+    Parameters
+    ----------
+    lead
+        Positive; in the metric's unit.
+    lead_without
+        The same difference of the averages over the other stems.
+    """
+    return 1.0 - (stems - 1) / stems * lead_without / lead
+
+
+def carried_by_bass(edition: Edition, column: Column) -> list[Lead]:
+    """The leads in a column of averages that bass carries, the largest share first."""
+    if column.stem != AVERAGE or not column.direction:
+        return []
+    averages = _values(edition, column)
+    others = _values(edition, replace(column, stem=WITHOUT_BASS))
+    stems, found = len(edition.stems(column.metric)), []
+    for system, over in _pairs(edition, column):
+        if {system, over} <= averages.keys() & others.keys():
+            lead = column.direction * (averages[system] - averages[over])
+            if round(lead, column.digits) > 0:
+                rest = column.direction * (others[system] - others[over])
+                found.append(Lead(system, over, share_of_bass(lead, rest, stems)))
+    carried = [lead for lead in found if lead.share > 0.5]
+    return sorted(carried, key=lambda lead: (-lead.share, lead.system, lead.over))
+
+
+def _values(edition: Edition, column: Column) -> dict[str, float]:
+    summaries = of_column(edition, column)
+    return {label: s.value for label, s in summaries.items() if s.value is not None}
+
+
+def _pairs(edition: Edition, column: Column) -> Iterator[tuple[str, str]]:
+    """``(system, over)``: within the groups that are compared, and each over the mixture."""
+    mixtures = [label for label, family in edition.families.items() if label == family == "mixture"]
+    for group in compared(edition, column, of_column(edition, column)):
+        yield from permutations(group, 2)
+        yield from ((system, mixture) for system in group for mixture in mixtures)
+
+
+def columns_without(columns: Sequence[Column], edition: Edition) -> list[Column]:
+    """The averages without bass of those columns in which bass carries a lead."""
+    return [
+        replace(column, stem=WITHOUT_BASS, head=_head(column, edition), axis="", spread=False)
+        for column in columns
+        if carried_by_bass(edition, column)
+    ]
+
+
+def _head(column: Column, edition: Edition) -> str:
+    name = "" if column.in_title else display(column.metric, edition.traits)
+    return f"{name} without bass".lstrip()
+
+
+def sentence(columns: Iterable[Column], edition: Edition) -> str:
+    """Whose leads bass carries, for a table with :func:`columns_without`; or nothing."""
+    parts = []
+    for column in columns:
+        leads = carried_by_bass(edition, column)
+        name = "" if column.in_title else f"{display(column.metric, edition.traits)}: "
+        named = [f"{x.system} over {x.over} ({100 * x.share:.0f} %)" for x in leads[:NAMED]]
+        more = f" and {len(leads) - NAMED} more" if len(leads) > NAMED else ""
+        parts += [f"{name}{', '.join(named)}{more}"] if leads else []
+    if not parts:
+        return ""
+    return (
+        f"Bass makes more than half of a lead in the average ({'; '.join(parts)}; above 100 %: the "
+        "order turns round), so the table has the mean without bass too, on the same songs."
+    )
