@@ -179,6 +179,7 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
         info.checkpoint_sha256,
         info.version,
         info.unavailable,
+        info.remark,
     )
     flags = (
         info.deterministic,

@@ -66,6 +66,8 @@ class SystemInfo:
     unavailable: str = ""
     """Why it cannot run here, with the command that helps. A run then gives it a row of
     ``unavailable`` cells with this reason, which is no failure; :meth:`System.separate` raises."""
+    remark: str = ""
+    """What a reader must know of its rows, in a clause; tables say it in a note."""
     options_in_name: tuple[str, ...] = ("checkpoint",)
     """Options of the spec that ``name`` or ``checkpoint`` show already. The label of a run shows
     every other option that the spec gives, so that two variants never share a row."""

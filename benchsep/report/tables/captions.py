@@ -121,6 +121,15 @@ def lacking(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
     return [f"{label} has no {', '.join(stems)}." for label, stems in found.items()]
 
 
+def remarks(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
+    """What the systems say of their own rows, those of one text together."""
+    described, labels = manifest.get("systems", {}), dict[str, list[str]]()
+    for system in systems:
+        if text := described.get(system, {}).get("info", {}).get("remark", ""):
+            labels.setdefault(text, []).append(system)
+    return [f"{', '.join(names)}: {text}." for text, names in labels.items()]
+
+
 def wrong_song(systems: Sequence[str]) -> list[str]:
     """What the row of another song is, where there is one."""
     text = (

@@ -76,6 +76,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             *captions.absent(edition.manifest, edition.systems),
             *captions.lacking(edition.manifest, edition.systems),
             *captions.not_applicable(edition.manifest),
+            *captions.remarks(edition.manifest, edition.systems),
             *captions.wrong_song(edition.systems),
             *captions.contamination(edition.seen, len(edition.tracks)),
         ),

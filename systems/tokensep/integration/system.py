@@ -49,6 +49,12 @@ TRAINING_DATA = (
 )
 TRAINED_ON = {"mini": ("musdb18:train-less-validation",)}
 """The same as data sets, by checkpoint; of any other it is unknown."""
+TOKENS_REMARK = "the paper's rendering: drawn tokens through the codec's decoder, nothing else"
+ESTIMATE_REMARK = (
+    "not the paper's rendering: decodes a regression estimate (the expected latents, averaged over "
+    "draws)"
+)
+GUIDED_REMARK = "not the paper's rendering: a decoder of our own that also hears the mixture"
 LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 
 
@@ -175,6 +181,15 @@ def _guide_of(model: Any, options: InferenceConfig) -> dict[str, str]:
     return {"guide_sha256": model.guide_sha256} if options.render == "guided" else {}
 
 
+def _remark(options: InferenceConfig) -> str:
+    """Whether the rendering is the paper's."""
+    if options.render == "guided":
+        return GUIDED_REMARK
+    if options.render != "tokens":
+        return ESTIMATE_REMARK
+    return TOKENS_REMARK if options.refine == "none" else ""
+
+
 class TokenSepSystem:
     """Generates the stems."""
 
@@ -194,6 +209,7 @@ class TokenSepSystem:
             and options.draws == 1
             and model.device.type == "cpu",
             options={**_flat(options), **_guide_of(model, options)},
+            remark=_remark(options),
             options_in_name=(*OPTIONS_IN_NAME, "render")
             if _names_rendering(options, model.config)
             else OPTIONS_IN_NAME,
@@ -214,6 +230,7 @@ class TokenSepInContext:
             name=_name(options, model.config).replace("tokensep", "tokensep-oracle-context", 1),
             family="oracle",
             needs_references=True,
+            remark="",
             options={"mode": "oracle-context", **_flat(options)},
         )
 

@@ -478,3 +478,13 @@ def test_another_target_has_a_column_and_no_part_in_the_average(
         cells = [t.cell(system, "visqol", "average") for t in (before, after)]
         assert cells[0] is not None and cells[1] is not None
         assert cells[0].value == cells[1].value
+
+
+def test_what_systems_say_of_their_rows_is_a_note_once(
+    frame: pd.DataFrame, costs: pd.DataFrame, manifest: dict[str, Any], traits: Traits
+) -> None:
+    said = {"tokensep@mini": "an estimate", "htdemucs@mini": "an estimate", "mixture": ""}
+    manifest["systems"] = {s: {"info": {"remark": text}} for s, text in said.items()}
+    text = render(tables(frame, costs, manifest, traits), "md")
+    assert text.count("tokensep@mini, htdemucs@mini: an estimate.") == 1
+    assert "mixture: ." not in text

@@ -99,7 +99,10 @@ def test_drawn_tokens_are_decoded_alone_under_a_name_of_their_own():
     system = plugin.load(render="tokens")
     assert system.info.label == "tokensep-tokens@mini" and system.info.family == "generative"
     assert system.info.options["refine"] == "none" and "render" in system.info.options_in_name
-    assert plugin.load(render="tokens", refine="blend").info.name == "tokensep-tokens+blend"
+    assert system.info.remark.startswith("the paper's rendering")
+    blended = plugin.load(render="tokens", refine="blend").info
+    assert blended.name == "tokensep-tokens+blend" and not blended.remark
+    assert plugin.load().info.remark.startswith("not the paper's rendering")
     other = plugin.load(render="mean").info
     assert other.name == "tokensep" and "render" not in other.options_in_name
 
