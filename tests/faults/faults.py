@@ -15,6 +15,7 @@ class Fault:
 
 
 STORE, KILLED, FULL = "runner/test_store.py", "faults/test_killed.py", "faults/test_full.py"
+ATTACKS, READERS = "faults/test_attacks.py", "runner/test_readers.py"
 SECURITY, FUZZ = "faults/test_security.py", "faults/test_regressions.py"
 
 FAULTS = (
@@ -141,4 +142,26 @@ FAULTS = (
           "the loader has a generator of its own",
           "systems/tokensep/train/stream/test_training.py"
           "::test_a_killed_codec_training_continues_on_the_same_curve"),
+    Fault("`show` on a folder of another format version renamed all its records",
+          "readers change nothing; a run refuses such a folder and names the version that wrote it",
+          f"{READERS}::test_no_reader_changes_a_run_folder"),
+    Fault("`sys.exit(0)` of a system ended the run with exit 0 and no cells; a crash, another "
+          "working folder, a child that held the pipe, a print on stdout did as much harm",
+          "systems run in worker processes, whose state is put back after each call",
+          f"{ATTACKS}::test_no_attack_moves_the_cells_of_the_others"),
+    Fault("A system that ended its process while it was loaded ended the run",
+          "systems are asked in a worker; the error names the system",
+          f"{ATTACKS}::test_a_system_that_ends_its_process_while_loading_is_named"),
+    Fault("A program of `cmd:` and its daemons outlived a killed run, and its folder stayed",
+          "a session and a mark of its own, the kernel's parent-death signal, and a watcher",
+          "cli/test_interrupt.py::test_whatever_ends_a_run_ends_its_program_and_daemons"),
+    Fault("An error message of 5 MB made a store of 702 MB",
+          "reasons are bounded and stand once in a record",
+          "runner/test_record.py::test_a_long_reason_stands_once_in_a_record"),
+    Fault("With clocks 20 minutes apart a claim of a live process was taken over",
+          "a claim is watched by one's own clock; owners refresh theirs under `-j`, too",
+          f"{STORE}::test_clocks_twenty_minutes_apart_make_no_claim_abandoned"),
+    Fault("A claim was released by whoever knew its name",
+          "it names its owner by machine, process and a random token",
+          f"{STORE}::test_a_claim_is_released_by_its_owner_alone"),
 )  # fmt: skip

@@ -42,6 +42,10 @@ OTHERS = {
     "test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on": (
         "Systems that raise, lie, hang, leak or die"
     ),
+    "test_no_attack_moves_the_cells_of_the_others[-j 1]": (
+        "Systems that attack the process of the run, beside two good ones, `-j 1`"
+    ),
+    "test_no_attack_moves_the_cells_of_the_others[-j 2]": "The same, `-j 2`",
     "test_metrics_that_work_in_windows_grow_with_the_signal_and_no_faster": (
         "Memory that a metric takes for each further signal (float32 stereo), 1 to 4 minutes"
     ),
@@ -184,7 +188,6 @@ def _found() -> str:
 
 LEFT = """
 ## Known and left
-- A killed `cmd:` job leaves its folder `benchsep-cmd-*` in the system's temporary folder.
 - demucs' official checkpoints carry eight hexadecimal digits of their sha256 in their names; that
   is what downloads are checked with, as upstream publishes no more. NISQA's weights are checked
   with all 64.
