@@ -85,7 +85,7 @@ def metric_costs(name: str, songs: list[tuple]) -> tuple[list[float], list[float
 def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[str, float]:
     """Label, and seconds for a second of audio: of the CPU, or of the clock on another device."""
     from benchsep.audio import Audio
-    from benchsep.runner.plan import label_of
+    from benchsep.runner.labels import label_of
     from benchsep.systems.spec import load_system
 
     system = load_system(spec, device=device)

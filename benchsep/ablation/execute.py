@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def _trained(
 
 def _untrained(ablation: Ablation, variant: Variant) -> str:
     base = Spec.parse(ablation.system)
-    return str(Spec(base.name, {**base.options, **variant.options}, base.text))
+    return str(replace(base, options={**base.options, **variant.options}))
 
 
 def _suite(

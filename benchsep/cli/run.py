@@ -31,6 +31,7 @@ def run(
 ) -> None:
     """Run systems on tracks, score them, print the tables; run again to continue."""
     from benchsep.runner.frame import load_costs
+    from benchsep.runner.labels import told_apart, undeclared
     from benchsep.runner.lag import late_systems
     from benchsep.runner.run import run as run_suite
 
@@ -44,7 +45,8 @@ def run(
     print_tables(out, format, improvement=improvement)
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
-    for sentence in (*late_systems(load_costs(out)).values(), *_reproduced(out)):
+    asked = (*told_apart(result.plan.systems), *undeclared(result.plan.systems))
+    for sentence in (*asked, *late_systems(load_costs(out)).values(), *_reproduced(out)):
         message(sentence)
     message(f"results are in {out}; show them with: benchsep show {out}")
     if result.too_many_failures:

@@ -78,9 +78,14 @@ def engine(info: SystemInfo, device: str) -> dict[str, str]:
 
     Empty for systems that compute nothing with a model: reference systems, files, programs.
     """
-    if info.family not in ("generative", "discriminative") or info.from_files:
+    if info.family not in ("generative", "discriminative") or _from_outside(info):
         return {}
     return {**installed(ENGINES), "device": device.split(":")[0]}
+
+
+def _from_outside(info: SystemInfo) -> bool:
+    """Whether files or another program make the estimates."""
+    return info.from_files or info.from_program
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         derived=derived_in(job.info, job.stem_set),
         # Another song's stems are not among these inputs: its estimates are known by their samples.
         computed=job.info.family != "unknown"
-        and not (job.info.from_files or job.info.needs_other_song),
+        and not (_from_outside(job.info) or job.info.needs_other_song),
     )
 
 

@@ -111,7 +111,7 @@ def _rows(
         draw = record.draws.get(cell.draw)
         yield (
             system.label,
-            system.family,
+            _family(record, manifest),
             track.name,
             cell.stem,
             cell.metric,
@@ -141,7 +141,7 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     manifest = store.manifest()
     files = _from_files(manifest)
     rows = [
-        _cost(record, number, draw, computes=record.system.label not in files)
+        _cost(record, number, draw, manifest, computes=record.system.label not in files)
         for record in store.records()
         for number, draw in sorted(record.draws.items())
         if is_draw_shown(record, number, manifest)
@@ -159,13 +159,22 @@ def _from_files(manifest: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _cost(record: Record, number: int, draw: Draw, *, computes: bool) -> tuple[Any, ...]:
+def _family(record: Record, manifest: Mapping[str, Any]) -> str:
+    """The family that the last run declares; it may have been unknown when the record was made."""
+    info = manifest.get("systems", {}).get(record.system.label, {}).get("info")
+    declared = info.get("family") if isinstance(info, dict) else None
+    return declared if isinstance(declared, str) and declared else record.system.family
+
+
+def _cost(
+    record: Record, number: int, draw: Draw, manifest: Mapping[str, Any], *, computes: bool
+) -> tuple[Any, ...]:
     """A draw as a row, in the order of :data:`COST_COLUMNS`."""
     audio = record.track.audio_seconds
     rtf = draw.seconds / audio if draw.seconds is not None and audio and computes else None
     return (
         record.system.label,
-        record.system.family,
+        _family(record, manifest),
         record.track.name,
         number,
         draw.seconds,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from benchsep import registry
 from benchsep._util.suggest import did_you_mean
@@ -25,12 +24,20 @@ from benchsep.metrics.catalog import (
 from benchsep.runner.done import is_done, planning_stamp
 from benchsep.runner.execute import describe
 from benchsep.runner.job import Job
-from benchsep.runner.stamps import check_pinned, input_stamp, remembered_systems, system_stamp
+from benchsep.runner.labels import labelled
+from benchsep.runner.stamps import (
+    check_pinned,
+    input_stamp,
+    remembered_labels,
+    remembered_systems,
+    system_stamp,
+)
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
+from benchsep.systems.grammar import WHOLE_TEXT
 from benchsep.systems.reference import WRONG_SONG
-from benchsep.systems.spec import WHOLE_TEXT, Spec, load_system
+from benchsep.systems.spec import Spec, load_system
 from benchsep.systems.stems import lacking
 
 Systems = dict[str, tuple[str, SystemInfo]]
@@ -250,7 +257,7 @@ def _systems(
     suite: Suite, store: Store, device: str, others: dict[str, Track], ask: Ask
 ) -> dict[str, tuple[str, SystemInfo]]:
     remembered = remembered_systems(store)
-    found: dict[str, tuple[str, SystemInfo]] = {}
+    systems = []
     for text in _asked_for(suite, others):
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
@@ -265,34 +272,5 @@ def _systems(
             info = replace(info, unavailable=ONE_SONG)
         if not info.unavailable and (reason := lacking(info, suite.whole_set, suite.stems)):
             info = replace(info, unavailable=reason)
-        label = label_of(spec, info)
-        if label in found:
-            label = _distinct(label, spec, info, found)
-        found[label] = (spec, info)
-    return found
-
-
-def _distinct(
-    label: str, spec: str, info: SystemInfo, found: dict[str, tuple[str, SystemInfo]]
-) -> str:
-    """Another label for a folder whose name another folder has: with its parents' names.
-
-    Raises
-    ------
-    UsageError
-        the two systems are the same, or are not folders.
-    """
-    if info.from_files and found[label][0] != spec:
-        path = Path(Spec.parse(spec).text.partition("::")[0]).expanduser().resolve()
-        for depth in range(2, len(path.parts)):
-            longer = f"dir:{'/'.join(path.parts[-depth:])}"
-            if longer not in found:
-                return longer
-    raise UsageError(f"{found[label][0]!r} and {spec!r} are both called {label!r}; leave one out")
-
-
-def label_of(spec: str, info: SystemInfo) -> str:
-    """What a run calls a system: ``name@checkpoint[option=value,…]``."""
-    options = Spec.parse(spec).options
-    shown = [f"{k}={v}" for k, v in sorted(options.items()) if k not in info.options_in_name]
-    return info.label + (f"[{','.join(shown)}]" if shown else "")
+        systems.append((spec, info))
+    return labelled(systems, remembered_labels(store))

@@ -21,6 +21,7 @@ from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.manifest import command_line, describe, stem_set_of
 from benchsep.runner.plan import Plan, make_plan
+from benchsep.runner.stamps import remembered_labels
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
 from benchsep.stems.sets import set_name
@@ -92,7 +93,9 @@ def run(
         plan = _in_one_session(make_plan(resolved, store, ask=executor.describe))
         _same_edition(store, plan)
         _same_stem_set(store, plan)
-        manifest = describe(plan)
+        own = {label: spec for label, (spec, _) in plan.systems.items()}
+        # Rows of earlier plans stay in the folder: no other system may take their labels.
+        manifest = {**describe(plan), "labels": {**remembered_labels(store), **own}}
         store.write_manifest({**manifest, "command": command_line(), "finished": False})
         result = RunResult(Path(out), plan)
         for outcome in _execute(executor, plan, store, progress):

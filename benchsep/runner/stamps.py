@@ -147,6 +147,17 @@ def check_pinned(spec: str, old: tuple[str, SystemInfo] | None, now: SystemInfo)
         )
 
 
+def remembered_labels(store: Store) -> dict[str, str]:
+    """Label to spec of every earlier run in the folder; empty where there is none."""
+    try:
+        manifest = store.manifest()
+        last = {label: entry["spec"] for label, entry in manifest.get("systems", {}).items()}
+        labels = {**manifest.get("labels", {}), **last}
+        return {str(label): str(spec) for label, spec in labels.items()}
+    except (BenchsepError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 def info_to_json(info: SystemInfo) -> dict[str, Any]:
     """The fields of a system's description, tuples as lists."""
     return {
@@ -187,6 +198,7 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
         info.needs_other_song,
         info.needs_accelerator,
         info.from_files,
+        info.from_program,
     )
     if (
         not all(

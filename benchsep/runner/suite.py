@@ -22,9 +22,12 @@ from pydantic import (
 
 from benchsep._util.config import read_mapping, refuse_unknown, validated
 from benchsep.audio import STEMS
+from benchsep.errors import UsageError
 from benchsep.metrics.catalog import default_metrics
 from benchsep.stems.sets import STEM_SETS, stems_asked_for, whole_set
+from benchsep.systems.grammar import split_specs
 from benchsep.systems.reference import REFERENCE_SYSTEMS
+from benchsep.systems.spec import Spec
 
 
 class Suite(BaseModel):
@@ -42,7 +45,7 @@ class Suite(BaseModel):
         default=None, description="the mixture: the data set's file, or the sum of the stems"
     )
     systems: tuple[str, ...] = Field(
-        default=(), description="systems, e.g. htdemucs,dir:PATH,tokensep:checkpoint=mini"
+        default=(), description="systems, e.g. htdemucs,mine=dir:PATH,tokensep:checkpoint=mini"
     )
     yardsticks: bool = Field(
         default=True, description="add mixture, reference and oracles to the systems"
@@ -106,7 +109,8 @@ class Suite(BaseModel):
             # A track's name may hold a comma.
             return (value,) if info.field_name == "tracks" else split_specs(value)
         if isinstance(value, Sequence):
-            return tuple(map(_name, value))
+            read = _system if info.field_name == "systems" else _name
+            return tuple(map(read, value))
         _name(value)
         return value
 
@@ -171,6 +175,16 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
     return validated(Suite, values, str(path or "the command line"))
 
 
+def _system(value: Any) -> str:
+    """The spec of a system: a text, or a mapping as :meth:`Spec.of` takes it."""
+    if not (isinstance(value, Mapping) and "spec" in value):
+        return _name(value)
+    try:
+        return str(Spec.of(value))
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
 def _name(value: Any) -> str:
     """The value itself where it is text.
 
@@ -187,21 +201,3 @@ def _name(value: Any) -> str:
     if not isinstance(value, int | float):
         kind = "nothing" if value is None else type(value).__name__
     raise ValueError(f"{value} is {kind}, expected a name; write it in quotes")
-
-
-def split_specs(text: str) -> tuple[str, ...]:
-    """Split ``a,b:x=1,y=2,c`` into ``a``, ``b:x=1,y=2``, ``c``; quotes protect commas.
-
-    A part that has ``=`` before any ``:`` continues the options of the spec before it.
-    """
-    parts = re.findall(r"""(?:[^,"']|"[^"]*"|'[^']*')+""", text)
-    specs: list[str] = []
-    for part in (p.strip() for p in parts):
-        if not part:
-            continue
-        head = part.split(":", 1)[0]
-        if specs and "=" in head and ":" in specs[-1]:
-            specs[-1] += f",{part}"
-        else:
-            specs.append(part)
-    return tuple(specs)

@@ -56,6 +56,7 @@ class Command:
             deterministic=False,
             version=program_version(self.words),
             options={"command": text},
+            from_program=True,
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio | BenchsepError]:

@@ -59,6 +59,9 @@ class SystemInfo:
     """It computes on the device that the suite asks for; False: on the CPU, whatever that is."""
     from_files: bool = False
     """Its estimates are files: it has the members of :class:`FromTrack`."""
+    from_program: bool = False
+    """Another program makes its estimates, of which benchsep sees little: they are known by their
+    samples, whatever the family that its user declares."""
     version: str = "1"
     """Changes whenever the output may change."""
     options: dict[str, Any] = field(default_factory=dict)

@@ -18,6 +18,7 @@ all names in it (:mod:`benchsep.stems.meaning`): a folder with ``vocals.wav`` al
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +39,7 @@ from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE, StemMap
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.fit import fitted, summed
-from benchsep.systems.training import UNKNOWN, parse_training
+from benchsep.systems.grammar import FAMILIES
 
 SPLITS = ("test", "train")
 
@@ -156,28 +157,22 @@ def offered(names: set[str], where: Path) -> StemMap:
 class EstimatesFolder:
     """``dir:PATH``: estimates that exist already.
 
-    The family is ``unknown`` unless the text names it, as in ``dir:PATH::generative``; so is the
-    training data (:mod:`benchsep.systems.training`), named after the family:
-    ``dir:PATH::discriminative::musdb18:train+moisesdb``.
+    The family and the training data are unknown unless the spec declares them
+    (:mod:`benchsep.systems.grammar`): ``dir:PATH::discriminative::musdb18:train+moisesdb``.
     """
 
     def __init__(self, text: str, device: str = "cpu") -> None:
-        path, _, declared = text.partition("::")
-        family, _, training = declared.partition("::")
-        if family not in ("", "generative", "discriminative", "oracle"):
-            raise UsageError(f"family {family!r}; expected generative, discriminative or oracle")
-        self.root = Path(path).expanduser()
+        self.root = Path(text).expanduser()
         if not self.root.is_dir():
-            raise UsageError(f"dir:{self.root}: no such folder")
+            raise UsageError(f"dir:{self.root}: no such folder{_undeclared(text)}")
         self.layout = recognise(self.root)
         self.stems = offered(self.layout.names(), self.root)
         sums = {"stems": self.stems.folded} if self.stems.folded else {}
         self.info = SystemInfo(
-            name=f"dir:{self.root.name}",
-            family=family or "unknown",  # type: ignore[arg-type]  # checked above
+            # Also of `dir:.`; resolve() would replace the name of a link.
+            name=f"dir:{Path(os.path.abspath(self.root)).name}",  # noqa: PTH100
+            family="unknown",
             stems=self.stems.stems,
-            training_data=training or "undeclared",
-            trained_on=parse_training(training or UNKNOWN),
             needs_accelerator=False,
             from_files=True,
             options={"layout": self.layout.name, **sums},
@@ -205,6 +200,14 @@ class EstimatesFolder:
         if not files:
             raise SeparatorError(f"{self.root}: no estimate of {track.name!r} ({self.layout.name})")
         return dict(read_stems(files, self.stems, mixture))
+
+
+def _undeclared(text: str) -> str:
+    """What is wrong with the end of a path that looks like a family, if it does."""
+    path, colons, family = text.partition("::")
+    if not colons or not Path(path).expanduser().is_dir():
+        return ""
+    return f"; {family!r} is no family: expected one of {', '.join(FAMILIES)}"
 
 
 def read_stems(

@@ -17,6 +17,7 @@ from benchsep.systems.command import Command
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.estimate import estimate, estimate_or_error
 from benchsep.systems.folder import EstimatesFolder, recognise
+from benchsep.systems.spec import load_system
 
 RATE = 8000
 MIXTURE = Audio(np.linspace(-0.5, 0.5, 1600, dtype=np.float32).reshape(2, 800), RATE)
@@ -82,9 +83,9 @@ def test_an_empty_folder_and_two_models_are_refused(tmp_path):
 
 def test_the_family_can_be_said(tmp_path):
     _stem(tmp_path / "x" / "vocals.wav", 0.1)
-    assert EstimatesFolder(f"{tmp_path}::generative").info.family == "generative"
+    assert load_system(f"dir:{tmp_path}::generative").info.family == "generative"
     with pytest.raises(UsageError, match="family"):
-        EstimatesFolder(f"{tmp_path}::magic")
+        load_system(f"dir:{tmp_path}::magic")
 
 
 PROGRAM = """

@@ -9,7 +9,6 @@ from benchsep_baselines.htdemucs import TRAINED_ON, TRAINING_DATA
 
 from benchsep.errors import UsageError
 from benchsep.runner.stamps import info_from_json, info_to_json
-from benchsep.systems.folder import EstimatesFolder
 from benchsep.systems.spec import load_system
 from benchsep.systems.training import parse_training, saw
 from tests.helpers.noise import noise_songs
@@ -63,10 +62,10 @@ def test_reference_systems_were_trained_on_nothing() -> None:
 
 def test_a_folder_declares_its_training_data_after_its_family(tmp_path: Path) -> None:
     path = noise_songs(tmp_path / "est", ("song",))
-    assert EstimatesFolder(str(path)).info.trained_on == ("unknown",)
-    assert EstimatesFolder(f"{path}::generative").info.trained_on == ("unknown",)
-    info = EstimatesFolder(f"{path}::discriminative::musdb18:train+moisesdb").info
+    assert load_system(f"dir:{path}").info.trained_on == ("unknown",)
+    assert load_system(f"dir:{path}::generative").info.trained_on == ("unknown",)
+    info = load_system(f"dir:{path}::discriminative::musdb18:train+moisesdb").info
     assert info.trained_on == ("musdb18:train", "moisesdb")
     assert info.family == "discriminative"
     assert info_from_json(info_to_json(info)) == info
-    assert EstimatesFolder(f"{path}::oracle::none").info.trained_on == ()
+    assert load_system(f"dir:{path}::oracle::none").info.trained_on == ()

@@ -1,0 +1,137 @@
+"""What a run calls its systems, and what it asks about them.
+
+Conventions
+-----------
+label    the name that the spec gives (``mine=dir:PATH``), else ``name@checkpoint[option=value,…]``
+folders  two folders of one name never share a label: each gets as many parents as tell it from the
+         other (``dir:a/est``, ``dir:b/est``). A label that the run folder's manifest has for a
+         folder stays that folder's, in later runs too
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchsep.errors import UsageError
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.reference import REFERENCE_FAMILIES
+from benchsep.systems.spec import Spec
+from benchsep.systems.training import UNKNOWN
+
+Described = tuple[str, SystemInfo]
+"""A canonical spec and what its system is."""
+
+
+def label_of(spec: str, info: SystemInfo) -> str:
+    """What a run calls a system where no other has the same label."""
+    parsed = Spec.parse(spec)
+    if parsed.label:
+        return parsed.label
+    shown = [f"{k}={v}" for k, v in sorted(parsed.options.items()) if k not in info.options_in_name]
+    return info.label + (f"[{','.join(shown)}]" if shown else "")
+
+
+def labelled(
+    systems: Sequence[Described], before: Mapping[str, str] | None = None
+) -> dict[str, Described]:
+    """Label to system, in order; each system has a label of its own.
+
+    Parameters
+    ----------
+    before
+        Label to spec of an earlier run in the same folder.
+
+    Raises
+    ------
+    UsageError
+        two systems that are not two folders have one label.
+    """
+    held = _folders_of(before or {})
+    found: dict[str, Described] = {}
+    for spec, info in systems:
+        label = _label(spec, info, systems, held)
+        if label in found:
+            raise UsageError(
+                f"{found[label][0]!r} and {spec!r} are both called {label!r}; name one of them, as "
+                f"in other={Spec.parse(spec).bare}, or leave it out"
+            )
+        found[label] = (spec, info)
+    return found
+
+
+def _label(
+    spec: str, info: SystemInfo, systems: Sequence[Described], held: Mapping[str, Path]
+) -> str:
+    parsed, own = Spec.parse(spec), label_of(spec, info)
+    if parsed.label or not info.from_files or not parsed.text:
+        return own
+    folder = _folder(parsed.text)
+    for label, other in held.items():
+        if other == folder and label.startswith("dir:"):
+            return label
+    rivals = {path for path in _unnamed_folders(systems) if path.name == folder.name}
+    rivals |= {path for label, path in held.items() if label == own}
+    rivals.discard(folder)
+    return own if not rivals else f"dir:{_distinct(folder, rivals)}"
+
+
+def _distinct(folder: Path, rivals: set[Path]) -> str:
+    """The shortest end of a path, of two parts at least, that no rival has."""
+    for depth in range(2, len(folder.parts)):
+        if all(folder.parts[-depth:] != rival.parts[-depth:] for rival in rivals):
+            return "/".join(folder.parts[-depth:])
+    return str(folder)
+
+
+def _unnamed_folders(systems: Sequence[Described]) -> list[Path]:
+    parsed = [(Spec.parse(spec), info) for spec, info in systems]
+    return [_folder(s.text) for s, info in parsed if info.from_files and s.text and not s.label]
+
+
+def _folders_of(before: Mapping[str, str]) -> dict[str, Path]:
+    """Label to folder of an earlier run; a folder that is gone may have moved and holds none."""
+    found = {}
+    for label, spec in before.items():
+        parsed = Spec.parse(spec)
+        if parsed.name == "dir" and not parsed.label and (path := _folder(parsed.text)).is_dir():
+            found[label] = path
+    return found
+
+
+def _folder(text: str) -> Path:
+    # resolve() would replace the name of a link, which is what its user knows.
+    return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
+
+
+# -- messages -----------------------------------------------------------------------------------
+
+
+def told_apart(systems: Mapping[str, Described]) -> list[str]:
+    """A sentence where folders of one name got longer labels."""
+    longer = [label for label, (spec, info) in systems.items() if label != label_of(spec, info)]
+    if not longer:
+        return []
+    return [
+        f"folders of the same name are called {', '.join(longer)}; "
+        f"a name of your own: --systems NAME={Spec.parse(systems[longer[0]][0]).bare}"
+    ]
+
+
+def undeclared(systems: Mapping[str, Described]) -> list[str]:
+    """The question for the families that nobody declared, asked once for all systems."""
+    unknown = [
+        label
+        for label, (_, info) in systems.items()
+        if info.family == UNKNOWN and info.family not in REFERENCE_FAMILIES
+    ]
+    if not unknown:
+        return []
+    spec = Spec.parse(systems[unknown[0]][0])
+    named = f"{spec.label}={spec.bare}" if spec.label else spec.bare
+    return [
+        f"generative or discriminative? {', '.join(unknown)} declare no family and are listed "
+        f"apart. Say it once: --systems '{named}::generative', or in the suite's YAML "
+        f"- {{spec: '{spec.bare}', family: generative}}; benchsep does not compute anything again"
+    ]
