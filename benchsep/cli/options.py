@@ -19,8 +19,9 @@ import typer
 from benchsep._util.suggest import did_you_mean
 from benchsep._util.text_table import ALIASES, FORMATS
 from benchsep.errors import UsageError
-from benchsep.runner.suite import Suite, load_suite, split_specs
+from benchsep.runner.suite import Suite, load_suite
 from benchsep.runner.suites import find_suite
+from benchsep.systems.grammar import split_specs
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

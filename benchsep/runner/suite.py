@@ -122,8 +122,12 @@ class Suite(BaseModel):
             return values
         named = values.get("stem_set")
         stems = values.get("stems")
-        only = stems if isinstance(stems, str) else (stems[0] if stems and len(stems) == 1 else "")
-        if only in STEM_SETS and named in (None, only):
+        only = stems
+        if isinstance(stems, Sequence) and not isinstance(stems, str) and len(stems) == 1:
+            only = stems[0]
+        if not isinstance(named, str | None):
+            return values
+        if isinstance(only, str) and only in STEM_SETS and named in (None, only):
             named = only
         elif stems is not None or named not in STEM_SETS:
             return values

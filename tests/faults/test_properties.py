@@ -17,9 +17,10 @@ from benchsep.audio import STEMS
 from benchsep.datasets.folder import FolderDataset
 from benchsep.datasets.track import Track
 from benchsep.errors import BenchsepError, SeparatorError, StoreError, UsageError
-from benchsep.runner.suite import load_suite, split_specs
+from benchsep.runner.suite import load_suite
 from benchsep.stems.files import is_junk
 from benchsep.systems.folder import recognise
+from benchsep.systems.grammar import split_specs
 from benchsep.systems.spec import Spec
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

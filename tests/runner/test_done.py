@@ -249,4 +249,4 @@ def test_two_folders_of_one_name_are_two_rows(songs, tmp_path):
     specs = tuple(f"dir:{tmp_path / run / 'htdemucs'}" for run in ("run1", "run2"))
     benchsep.run(suite(songs, systems=specs), out=tmp_path / "run")
     systems = {system for system, _, _ in values(tmp_path / "run")}
-    assert systems == {"dir:htdemucs", "dir:run2/htdemucs"}
+    assert systems == {"dir:run1/htdemucs", "dir:run2/htdemucs"}

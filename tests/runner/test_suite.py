@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchsep.errors import UsageError
-from benchsep.runner.suite import load_suite, split_specs
+from benchsep.runner.suite import load_suite
+from benchsep.systems.grammar import split_specs
 from benchsep.systems.reference import REFERENCE_SYSTEMS
 from benchsep.systems.spec import Spec
 
