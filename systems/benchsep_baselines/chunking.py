@@ -82,9 +82,8 @@ def demix(
         estimates = model(np.stack([_fill(part, chunk, plain) for part in parts]))
         for start, part, estimate in zip(group, parts, estimates, strict=True):
             frames = part.shape[1]
-            window = np.ones(frames, np.float32)
-            if not plain:
-                window = _window(chunk, first=start == 0, last=start + step >= length)[:frames]
+            ends = {"first": start == 0, "last": start + step >= length}
+            window = np.ones(frames, np.float32) if plain else _window(chunk, **ends)[:frames]
             total[..., start : start + frames] += estimate[..., :frames] * window
             weight[start : start + frames] += window
     with np.errstate(invalid="ignore", divide="ignore"):

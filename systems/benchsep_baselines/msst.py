@@ -128,11 +128,14 @@ class MsstSeparator(Separator):
         check_outputs(model, settings, found)
         self.apart = takes_one_channel(model.architecture, model.arguments, settings.channels)
         self.model = model.net.to(self.device).eval()
-        self.info = SystemInfo(
+        self.info = self._info(name, found, model)
+
+    def _info(self, name: str, found: Found, model: Model) -> SystemInfo:
+        return SystemInfo(
             name=name,
             family="discriminative",
             stems=self.stems.stems,
-            rate=settings.rate,
+            rate=self.rate,
             checkpoint=found.label,
             checkpoint_sha256=locate.combined_sha256(
                 [p for p in (found.weights, found.config) if p is not None]
@@ -143,12 +146,12 @@ class MsstSeparator(Separator):
             deterministic=self.device.type == "cpu",
             version=f"1+pymss-core{package_version('pymss-core')}",
             options={
-                "chunk": settings.chunk,
+                "chunk": self.settings.chunk,
                 "overlap": self.overlap,
                 "precision": "float32",
                 **self._declared(model),
             },
-            options_in_name=("checkpoint", "config", "trust_pickle"),
+            options_in_name=("checkpoint", "config", "trust_pickle", "model"),
         )
 
     def _declared(self, model: Model) -> dict[str, Any]:

@@ -91,17 +91,22 @@ def over_http(url: str, path: Path, check: Callable[[Path], None] = lambda path:
         size = partial.stat().st_size
         if total is None or size == total:
             mark.unlink(missing_ok=True)
-            try:
-                check_content(partial, url, path.suffix)
-                check(partial)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            _settle(partial, path, url, check)
             return
         if size > total:
             partial.unlink()
         problem = f"the connection was cut at {size:,} of {total:,} bytes; run again to continue"
     raise Unreachable(problem)
+
+
+def _settle(partial: Path, path: Path, url: str, check: Callable[[Path], None]) -> None:
+    """Give the whole file its name, unless it is not what it should be."""
+    try:
+        check_content(partial, url, path.suffix)
+        check(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _receive(url: str, partial: Path, mark: Path) -> int | None:
