@@ -10,8 +10,11 @@ folders  two folders of one name never share a label: each gets as many parents 
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchsep.errors import UsageError
@@ -129,9 +132,11 @@ def undeclared(systems: Mapping[str, Described]) -> list[str]:
     if not unknown:
         return []
     spec = Spec.parse(systems[unknown[0]][0])
-    named = f"{spec.label}={spec.bare}" if spec.label else spec.bare
+    said = replace(spec, family="generative")
+    entry = {"spec": spec.bare, "name": spec.label, "family": said.family}
+    mapping = json.dumps({key: text for key, text in entry.items() if text}, ensure_ascii=False)
     return [
         f"generative or discriminative? {', '.join(unknown)} declare no family and are listed "
-        f"apart. Say it once: --systems '{named}::generative', or in the suite's YAML "
-        f"- {{spec: '{spec.bare}', family: generative}}; benchsep does not compute anything again"
+        f"apart. Say it once: --systems {shlex.quote(str(said))}, or in the suite's YAML "
+        f"- {mapping}; nothing is computed again"
     ]

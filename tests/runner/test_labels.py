@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,9 @@ def test_a_family_that_is_said_later_moves_the_row_and_computes_nothing(folders,
     out, spec = tmp_path / "run", f"dir:{folders['a/est']}"
     asked = undeclared(ran(folders, out, spec, f"mine={spec}").plan.systems)
     assert len(asked) == 1 and "dir:est, mine declare no family" in asked[0]
-    assert f"'{spec}::generative'" in asked[0] and "family: generative" in asked[0]
+    assert f"--systems {spec}::generative, or" in asked[0]
+    entry = asked[0].partition("YAML - ")[2].partition(";")[0]
+    assert Spec.of(json.loads(entry)) == Spec.parse(f"{spec}::generative")
     later = ran(folders, out, f"{spec}::generative", f"mine={spec}::discriminative::none")
     assert not later.outcomes and not undeclared(later.plan.systems)
     for table in (load_run(out), load_costs(out)):
