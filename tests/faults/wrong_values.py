@@ -51,7 +51,7 @@ WRONG_VALUES = (
                "one map of names to stems sums them into `other`",
                f"{ADAPTERS}::test_guitar_and_piano_are_summed_into_other"),
     WrongValue("Perfect vocals and accompaniment: `other` -6.3 dB",
-               "`other` of a pair was taken for MUSDB's", "it is the instrumental, a stem of its own",
+               "`other` of a pair was taken for MUSDB's", "it is the instrumental, a stem apart",
                f"{ADAPTERS}::test_a_folder_of_two_stems_offers_vocals_and_instrumental"),
     WrongValue("The same through checkpoints with six stems or a single target",
                "each ecosystem mapped its names itself", "the same map, with all instruments",
