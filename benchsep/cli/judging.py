@@ -61,6 +61,8 @@ class Judged:
     question: str
     clips: pd.DataFrame
     verdict: verdicts.Verdict | None
+    title: str
+    """The study and the question with their counts."""
 
 
 def read(source: str, how: Reading, wanted: Wanted) -> Study:
@@ -130,17 +132,17 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
         known = agreement.known_directions(clips, directions)
         clips = combine.with_combined(clips, combined, known)
         directions |= dict.fromkeys(combined, 1)
-    verdict = None
+    verdict, title = None, _title(study, question, ratings, clips)
     if asked or agreement.judged_columns(clips, wanted.directions):
         verdict = verdicts.verdict(
-            _title(study, question, ratings, clips),
+            title,
             ratings,
             clips,
             metrics=asked or None,
             directions=directions,
             seed=wanted.seed,
         )
-    return Judged(study.file.name, question, clips, verdict)
+    return Judged(study.file.name, question, clips, verdict, title)
 
 
 def _title(study: Study, question: str, ratings: pd.DataFrame, clips: pd.DataFrame) -> str:
@@ -164,14 +166,16 @@ def show(found: Sequence[Judged], format: str) -> None:
         ]
         print_table(pd.concat(tables, ignore_index=True), format)
         return
-    for each in judged:
-        assert each.verdict is not None
-        print(verdicts.render(each.verdict))
+    for each in found:
+        if each.verdict is not None:
+            print(verdicts.render(each.verdict))
+        else:
+            print(each.title)
+        if each.verdict is None or len(found) == 1:
+            print_table(agreement.rating_differences(each.clips), format)
+            print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap\n")
     if not judged:
         message("the ratings have no metric to judge: give --run RUN or --score")
-    if len(found) == 1:
-        print_table(agreement.rating_differences(found[0].clips), format)
-        print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap")
 
 
 def _save(found: Sequence[Judged], path: Path) -> None:

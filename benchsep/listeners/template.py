@@ -13,7 +13,7 @@ name: my-study
 title: "Who, when: 2 songs, 3 systems, 2 listeners"
 reference: "where it is published"
 licence: "under which terms the ratings may be used"
-ratings: ratings.csv
+ratings: ratings.csv   # further columns of numbers, as visqol here, are metrics to be judged
 # columns: {song: page, system: sound, rater: subject}   # where the CSV has other names
 # questions: {interferer: interference}                  # where the CSV has other words
 families: {mine: generative, theirs: discriminative, old: discriminative, "*": anchor}
@@ -23,11 +23,13 @@ families: {mine: generative, theirs: discriminative, old: discriminative, "*": a
 #   reference: "sounds/{song}/reference.wav"
 #   mixture: "sounds/{song}/mixture.wav"
 """
-HEAD = "question,song,stem,system,rater,rating\n"
+HEAD = "question,song,stem,system,rater,rating,visqol\n"
 RATINGS = {
     "quality": {"mine": (80, 70), "theirs": (60, 65), "old": (30, 40), "reference": (100, 95)},
     "interference": {"mine": (55, 60), "theirs": (75, 80), "old": (20, 35), "reference": (98, 100)},
 }
+VISQOL = {"mine": 3.1, "theirs": 2.8, "old": 2.9, "reference": 4.73}
+"""A metric's values, so that there is something to judge."""
 
 
 def write_template(folder: Path) -> list[Path]:
@@ -39,7 +41,7 @@ def write_template(folder: Path) -> list[Path]:
         one of the files is there already.
     """
     lines = [
-        f"{question},{song},vocals,{system},{rater},{value}\n"
+        f"{question},{song},vocals,{system},{rater},{value},{VISQOL[system]}\n"
         for question, systems in RATINGS.items()
         for song in ("song-a", "song-b")
         for system, values in systems.items()

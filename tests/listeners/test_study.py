@@ -123,6 +123,7 @@ def test_the_template_is_a_study(tmp_path):
     study = read_study(tmp_path / "s" / "study.yaml")
     assert study.questions == ["quality", "interference"]
     assert set(study.table["family"]) == {"generative", "discriminative", "anchor"}
+    assert "visqol" in study.clips("quality").columns, "there is a metric to judge"
     with pytest.raises(UsageError, match="there already"):
         write_template(tmp_path / "s")
 
