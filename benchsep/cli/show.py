@@ -13,6 +13,8 @@ from benchsep.cli.progress import words
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchsep.report.tables.model import Table
 
 
@@ -21,12 +23,16 @@ def show(
     improvement: Improvement = False,
     aggregation: Aggregation = None,
     exclude_seen: ExcludeSeen = False,
+    all: Annotated[
+        bool, typer.Option("--all", help="in a terminal: every table, column, caption and note")
+    ] = False,
     format: Format = "terminal",
 ) -> None:
-    """Print the tables of a run."""
+    """Print the tables of a run: in a terminal the first ones, with --all every one."""
     print_tables(
         folder,
         format,
+        everything=all,
         improvement=improvement,
         aggregation=aggregation,
         exclude_seen=exclude_seen,
@@ -37,19 +43,27 @@ def print_tables(
     folder: Path,
     format: str,
     *,
+    everything: bool = False,
     improvement: bool = False,
     aggregation: str | None = None,
     exclude_seen: bool = False,
 ) -> None:
-    """Print the tables of the run in ``folder``."""
-    from benchsep.report.tables.render import render
+    """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone."""
+    from benchsep.report.tables.brief import brief, reasons
+    from benchsep.report.tables.render import render, render_brief, terminal_width
 
-    print(render(_tables(folder, improvement, aggregation, exclude_seen), format))
+    tables, cells = _tables(folder, improvement, aggregation, exclude_seen)
+    if format != "terminal":
+        print(render(tables, format))
+    elif everything:
+        print("\n".join([render(tables, format), *reasons(cells)]))
+    else:
+        print(render_brief(brief(tables, terminal_width()), reasons(cells)))
 
 
 def _tables(
     folder: Path, improvement: bool, aggregation: str | None, exclude_seen: bool
-) -> list[Table]:
+) -> tuple[list[Table], pd.DataFrame]:
     from benchsep import stats
     from benchsep.report.tables.build import tables
     from benchsep.runner.frame import load_costs, load_run
@@ -60,7 +74,8 @@ def _tables(
     cells, manifest = load_run(folder), Store(folder).manifest()
     cells = without_seen(cells, manifest) if exclude_seen else cells
     cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]
-    return list(tables(cells, load_costs(folder), manifest, traits, improvement=improvement))
+    made = tables(cells, load_costs(folder), manifest, traits, improvement=improvement)
+    return list(made), cells
 
 
 def report(

@@ -27,6 +27,8 @@ from benchsep.report.tables.model import Cell, Column, Table, format_value, head
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchsep.report.tables.brief import Brief
+
 
 def render(tables: Sequence[Table], format: str) -> str:
     """All tables in one text.
@@ -178,23 +180,50 @@ def _all_html(tables: Sequence[Table]) -> str:
     )
 
 
-def _all_terminal(tables: Sequence[Table]) -> str:
+def terminal_width() -> int:
+    """Columns of the terminal; 120 where there is none."""
     import shutil
+
+    return max(shutil.get_terminal_size((120, 40)).columns, 60)
+
+
+def _console(out: io.StringIO) -> Any:
     import sys
 
     from rich.console import Console
+
+    return Console(
+        file=out, width=terminal_width(), force_terminal=sys.stdout.isatty(), highlight=False,
+        markup=False, emoji=False,
+    )  # fmt: skip
+
+
+def _all_terminal(tables: Sequence[Table]) -> str:
     from rich.text import Text
 
     out = io.StringIO()
-    width = max(shutil.get_terminal_size((120, 40)).columns, 60)
-    console = Console(
-        file=out, width=width, force_terminal=sys.stdout.isatty(), highlight=False, markup=False,
-        emoji=False,
-    )  # fmt: skip
+    console = _console(out)
     for table in tables:
         _print_table(console, table)
     for note in shared_notes(tables):
         console.print(Text(escape.visible(note), style="dim"))
+    return out.getvalue().rstrip("\n")
+
+
+def render_brief(shown: Brief, reasons: Sequence[str]) -> str:
+    """The terminal's first view: its tables, then warnings, reasons and what was left out."""
+    from rich.text import Text
+
+    out = io.StringIO()
+    console = _console(out)
+    for table in shown.tables:
+        _print_table(console, table)
+    for warning in shown.warnings:
+        console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
+    for reason in reasons:
+        console.print(Text(f"- {escape.visible(reason)}", style="yellow"))
+    if shown.left_out:
+        console.print(Text(f"More ({shown.left_out})", style="dim"))
     return out.getvalue().rstrip("\n")
 
 
@@ -225,7 +254,8 @@ def _print_table(console: Any, table: Table) -> None:
     console.width = usual
     for warning in table.warnings:
         console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
-    console.print(Text(escape.visible(" ".join(table.caption)), style="dim"))
+    if table.caption:
+        console.print(Text(escape.visible(" ".join(table.caption)), style="dim"))
     console.print()
 
 
