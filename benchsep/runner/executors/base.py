@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from benchsep.runner.done import begin
 from benchsep.runner.execute import LoadedTrack, complete_job, load_track
+from benchsep.runner.stamps import input_stamp
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
@@ -111,8 +112,11 @@ _last_track: dict[str, LoadedTrack] = {}
 
 
 def loaded_track(job: Job, root: Path) -> LoadedTrack:
-    """The job's track, decoded. The last one stays in memory for the next job of its unit."""
-    key = f"{root}\n{job.track.name}\n{job.track.paths}\n{job.input_stamp}"
+    """The job's track, decoded. The last one stays in memory for the next job of its unit.
+
+    The job's own stamp is not asked: it holds the files of estimates too, which differ by system.
+    """
+    key = f"{root}\n{job.track.name}\n{job.track.paths}\n{input_stamp(job.track, None)}"
     if key not in _last_track:
         _last_track.clear()
         _last_track[key] = load_track(job.track)

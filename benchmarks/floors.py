@@ -1,0 +1,128 @@
+"""The arithmetic that each engine cannot leave out, at the rates that this machine reaches.
+
+    python -m benchmarks.floors [--seconds 240] [-o FILE.json]
+
+Rates are CPU seconds of one thread, least of several repeats: real transforms in single and double
+precision (a number's share), matrix products in both (the rate of multiply-adds), and reading
+memory. A floor is the sum of an engine's operations over these rates, for a song of four stereo
+stems at 44.1 kHz and the first system:
+
+mrstft    transforms of all frames of both signals at five sizes, and 8 operations a bin
+visqol    32 filters of 13 multiply-adds on every window of both signals; NSIM of each patch with
+          3601 offsets, 17 multiply-adds a point; three transforms for the lag
+bsseval   factorisations for 8 channels and for 2 of each stem; transforms of windows and blocks;
+          products of 8 x 8 spectra twice
+dnsmos    the convolutions of both networks, the first four of P.835 once a frame
+nisqa     the convolutions of every segment, and a transform a mel frame
+usdr, sisdr   reading the signals: twice, and three times all of them
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import upstream
+
+RATE, CHANNELS, STEMS = 44_100, 2, 4
+SIZES = (256, 512, 1024, 2048, 4096)
+
+
+def least(call: Callable[[], object], repeats: int = 5) -> float:
+    """CPU seconds of the fastest of several calls, after one more."""
+    call()
+    found = []
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def rates() -> dict[str, float]:
+    """Seconds of one operation: a number transformed, a multiply-add, a byte read."""
+    import torch
+    from scipy.fft import rfft
+
+    torch.set_num_threads(1)
+    rng, found = np.random.default_rng(0), {}
+    for size in SIZES:
+        frames = torch.from_numpy(rng.standard_normal((1 << 17) // size * size, np.float32))
+        frames = frames.reshape(-1, size)
+        out = torch.empty((len(frames), size // 2 + 1), dtype=torch.complex64)
+
+        def transform(frames: torch.Tensor = frames, out: torch.Tensor = out) -> None:
+            torch.fft.rfft(frames, out=out)
+
+        found[f"float32 transform of {size}"] = least(transform) / frames.numel()
+    window = rng.standard_normal((8, 45_000))
+    found["float64 transform of 45000"] = least(lambda: rfft(window, axis=1)) / window.size
+    parts = rng.standard_normal((225_000, 4)).astype(np.float32)
+    found["float32 transform of 900000"] = least(lambda: rfft(parts, axis=0)) / parts.size
+    for name, kind in (("float32", np.float32), ("float64", np.float64)):
+        a = rng.standard_normal((1024, 1024)).astype(kind)
+        found[f"{name} multiply-add"] = least(lambda a=a: a @ a) / 1024**3
+    large = rng.standard_normal(1 << 24).astype(np.float32)
+    found["byte read"] = least(large.sum) / large.nbytes
+    return found
+
+
+def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
+    """CPU seconds of each metric for the first system of a song."""
+    single, double = rate["float32 multiply-add"], rate["float64 multiply-add"]
+    samples = RATE * seconds
+    both = 2 * CHANNELS * STEMS
+    frames = sum(4 * samples * rate[f"float32 transform of {size}"] for size in SIZES)
+    bins = len(SIZES) * 2 * samples * CHANNELS * STEMS
+    windows, patches = 50 * seconds, seconds / 0.6
+    filters = 2 * windows * 3840 * 32 * 13 * double
+    search = patches * 3601 * 32 * 30 * 17 * double
+    lag = 3 * 1.3 * 48_000 * seconds * rate["float32 transform of 900000"]
+    solve = ((8 * 512) ** 3 + STEMS * (2 * 512) ** 3) / 6 * double
+    blocks = seconds * RATE / 15_362
+    pairs = 2 * 64 * blocks * 8193 * 4 * double
+    spectra = (both * seconds * 45_000 + 2 * both * blocks * 16_384) * rate[
+        "float64 transform of 45000"
+    ]
+    hops = 0.7 * max(1.0, seconds - 9)  # a third of the windows is left out, see DNSMOS
+    lower = 100 * seconds * 161 * 9 * (128 + 128 * 64 + 64 * 64 + 64 * 32)
+    upper = 450 * 80 * 9 * 32 * 32 + 225 * 40 * 9 * 32 * 32 + 112 * 20 * 9 * 32 * 64
+    p808 = 9 * (900 * 120 * 32 + 450 * 60 * 1024 + 2 * 225 * 30 * 1024 + 112 * 15 * 2048)
+    segment = 9 * (720 * 16 + 168 * 512 + 60 * (2048 + 4096) + 18 * 4096 + 6 * 4096)
+    mel = 100 * seconds * 4096 * rate["float32 transform of 4096"]
+    song = samples * CHANNELS * STEMS * 4 * rate["byte read"]
+    return {
+        "visqol": STEMS * (filters + search + lag),
+        "mrstft": both * frames + bins * 8 * single,
+        "usdr": 2 * song,
+        "sisdr": 3 * (STEMS + 1) * song,
+        "bsseval": solve + pairs + spectra,
+        "dnsmos": (lower + hops * (upper + p808)) * single,
+        "nisqa": 25 * seconds * segment * single + mel,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
+    options = parser.parse_args()
+    measured = rates()
+    found = floors(measured, options.seconds)
+    for name, value in measured.items():
+        print(f"{name}: {1e9 * value:.3f} ns")
+    for name, value in found.items():
+        print(f"{name}: {value:.2f} CPU s")
+    print(f"all: {sum(found.values()):.2f} CPU s")
+    if options.output:
+        content = {"machine": upstream.machine(), "rates": measured, "floors": found}
+        options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
