@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from benchsep.errors import StoreError
@@ -45,6 +46,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()[:32]
 
 
+@lru_cache(maxsize=65536)
 def file_name(name: str) -> str:
     """A file name that is valid on every file system and distinct for distinct names.
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from benchsep.cli.progress import progress
 from benchsep.cli.show import print_tables
 from benchsep.errors import UsageError
 from benchsep.runner.suite import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @suite_options()
@@ -30,7 +33,7 @@ def run(
     format: Format = "terminal",
 ) -> None:
     """Run systems on tracks, score them, print the tables; run again to continue."""
-    from benchsep.runner.frame import load_costs
+    from benchsep.runner.frame import load_cells_and_costs
     from benchsep.runner.labels import told_apart, undeclared
     from benchsep.runner.lag import late_systems
     from benchsep.runner.run import run as run_suite
@@ -42,11 +45,12 @@ def run(
     except Interrupted as end:
         message(_how_to_continue(out))
         raise typer.Exit(end.code) from None
-    print_tables(out, format, improvement=improvement)
+    cells, costs = load_cells_and_costs(out)
+    print_tables(out, format, improvement=improvement, loaded=(cells, costs))
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
     asked = (*told_apart(result.plan.systems), *undeclared(result.plan.systems))
-    for sentence in (*asked, *late_systems(load_costs(out)).values(), *_reproduced(out)):
+    for sentence in (*asked, *late_systems(costs).values(), *_reproduced(out, cells)):
         message(sentence)
     message(f"results are in {out}; show them with: benchsep show {out}")
     if result.too_many_failures:
@@ -64,14 +68,13 @@ def _how_to_continue(folder: Path) -> str:
     )
 
 
-def _reproduced(folder: Path) -> list[str]:
+def _reproduced(folder: Path, cells: pd.DataFrame) -> list[str]:
     """Whether the official weights of the run give what was published of them."""
     from benchsep.report.published.reproduced import reproduced
-    from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    cells, manifest = load_run(folder), Store(folder).manifest()
+    manifest = Store(folder).manifest()
     return reproduced(cells, manifest, traits_in(cells, manifest))
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from benchsep.report.tables.model import Table
 
+    CellsAndCosts = tuple[pd.DataFrame, pd.DataFrame]
+
 
 def show(
     folder: RunFolder,
@@ -47,12 +49,16 @@ def print_tables(
     improvement: bool = False,
     aggregation: str | None = None,
     exclude_seen: bool = False,
+    loaded: CellsAndCosts | None = None,
 ) -> None:
-    """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone."""
+    """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone.
+
+    ``loaded``: the content of the run, where the caller has it already.
+    """
     from benchsep.report.tables.brief import brief, reasons
     from benchsep.report.tables.render import render, render_brief, terminal_width
 
-    tables, cells = _tables(folder, improvement, aggregation, exclude_seen)
+    tables, cells = _tables(folder, improvement, aggregation, exclude_seen, loaded)
     if format != "terminal":
         print(render(tables, format))
     elif everything:
@@ -62,19 +68,24 @@ def print_tables(
 
 
 def _tables(
-    folder: Path, improvement: bool, aggregation: str | None, exclude_seen: bool
+    folder: Path,
+    improvement: bool,
+    aggregation: str | None,
+    exclude_seen: bool,
+    loaded: CellsAndCosts | None,
 ) -> tuple[list[Table], pd.DataFrame]:
     from benchsep import stats
     from benchsep.report.tables.build import tables
-    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.frame import load_cells_and_costs
     from benchsep.runner.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    cells, manifest = load_run(folder), Store(folder).manifest()
+    cells, costs = loaded or load_cells_and_costs(folder)
+    manifest = Store(folder).manifest()
     cells = without_seen(cells, manifest) if exclude_seen else cells
     cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]
-    made = tables(cells, load_costs(folder), manifest, traits, improvement=improvement)
+    made = tables(cells, costs, manifest, traits, improvement=improvement)
     return list(made), cells
 
 

@@ -10,7 +10,7 @@ stems, and the track reports it. A data set may hold fewer stems, or others: voc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from benchsep.audio import STEMS
@@ -40,7 +40,7 @@ class FolderDataset:
     def name(self) -> str:
         return f"folder:{self.root.name}"
 
-    @property
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         if self.mixture is not None:
             return (f"mixture = {'its own file' if self.mixture == 'file' else 'sum of stems'}",)
@@ -51,6 +51,11 @@ class FolderDataset:
         return (f"mixture = sum of stems for {len(summed)} of {len(tracks)} tracks",)
 
     def tracks(self) -> list[Track]:
+        return list(self._tracks)
+
+    @cached_property
+    def _tracks(self) -> list[Track]:
+        """Looked for once: a plan asks several times, and a folder may hold thousands."""
         tracks = _track_folders(self.root)
         if not tracks:
             raise DatasetError(

@@ -211,18 +211,44 @@ def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
 # -- planning -----------------------------------------------------------------------------------
 
 
-def is_done(job: Job, store: Store) -> bool:
-    """Whether the store holds all cells of a job, made of the same files by the same versions."""
+class Identities:
+    """The ids of the systems and metrics of one plan, each hashed once for all its jobs."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, str] = {}
+        self._systems: dict[str, tuple[SystemInfo, str]] = {}
+
+    def metric(self, metric: Metric) -> str:
+        """As :func:`metric_id`."""
+        if metric.name not in self._metrics:
+            self._metrics[metric.name] = metric_id(metric)
+        return self._metrics[metric.name]
+
+    def system(self, job: Job) -> str:
+        """As :func:`system_id` of the job's system."""
+        info, found = self._systems.get(job.label, (None, ""))
+        if info is not job.info:
+            found = system_id(job.info)
+            self._systems[job.label] = job.info, found
+        return found
+
+
+def is_done(job: Job, store: Store, ids: Identities | None = None) -> bool:
+    """Whether the store holds all cells of a job, made of the same files by the same versions.
+
+    ``ids``: shared by the jobs that are asked about at the same time.
+    """
     record = store.read(job.label, job.track.name)
     if record is None or record.input_stamp != job.input_stamp:
         return False
-    if record.system.system_id != system_id(job.info):
+    ids = ids or Identities()
+    if record.system.system_id != ids.system(job):
         return False
     if not all(_has_seed(record, job, draw) for draw in job.draws_to_run):
         return False
     cells = {cell.place: cell for cell in record.cells}
     return all(
-        _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job)
+        _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job, ids)
         for metric, stems in metrics_to_score(job)
         for stem in stems
         for value in metric.values
@@ -238,13 +264,13 @@ def _has_seed(record: Record, job: Job, draw: int) -> bool:
     return made is not None and made.seed == job.seed_for(draw)
 
 
-def _is_cell_done(cell: Cell | None, metric: Metric, job: Job) -> bool:
+def _is_cell_done(cell: Cell | None, metric: Metric, job: Job, ids: Identities) -> bool:
     if cell is None:
         return False
     if job.overwrite == "never":
         return True
     retried = is_retried(cell.status, metric, job.info.unavailable)
-    return cell.metric_id == metric_id(metric) and not retried
+    return cell.metric_id == ids.metric(metric) and not retried
 
 
 def begin(job: Job, store: Store) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from benchsep.runner.manifest import lacking_stems
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pandas as pd
 
@@ -69,16 +70,42 @@ def load_run(path: str | Path) -> pd.DataFrame:
     StoreError
         if the folder is no run folder.
     """
+    return load_cells_and_costs(path, costs=False)[0]
+
+
+def load_cells_and_costs(
+    path: str | Path, *, costs: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What :func:`load_run` and :func:`load_costs` return, with each record read once.
+
+    Without ``costs`` the second table is empty. Raises as :func:`load_run` does.
+    """
     import pandas as pd
 
     store = Store(Path(path))
     manifest = store.manifest()
     lost = lacking_stems(manifest)
-    rows = [row for record in store.records() for row in _rows(record, manifest, lost)]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame["value"] = frame["value"].astype(float)
+    files = _from_files(manifest)
+    rows: list[tuple[Any, ...]] = []
+    cost_rows: list[tuple[Any, ...]] = []
+    with _collector_paused():
+        records = store.records()
+    for record in records:
+        shown = {n for n in _draw_numbers(record) if is_draw_shown(record, n, manifest)}
+        stems = lost.get(record.system.label, ())
+        absent = _lost_cells(record, stems, manifest) if stems else ()
+        rows += _rows(record, (*record.cells, *absent), shown)
+        computes = record.system.label not in files
+        for number in sorted(shown & record.draws.keys()) if costs else ():
+            cost_rows.append(
+                _cost(record, number, record.draws[number], manifest, computes=computes)
+            )
+    cells = pd.DataFrame(rows, columns=list(COLUMNS))
+    cells["value"] = cells["value"].astype(float)
     order = ["system", "track", "metric", "stem", "draw"]
-    return frame.sort_values(order, kind="stable").reset_index(drop=True)
+    # Records come in this order already, each with its cells in order: sorting costs little.
+    cells = cells.sort_values(order, kind="stable").reset_index(drop=True)
+    return cells, pd.DataFrame(cost_rows, columns=list(COST_COLUMNS))
 
 
 def _lost_cells(record: Record, stems: tuple[str, ...], manifest: Mapping[str, Any]) -> list[Cell]:
@@ -92,24 +119,35 @@ def _lost_cells(record: Record, stems: tuple[str, ...], manifest: Mapping[str, A
         for stem in stems_scored(metric, stems, all_stems=all_stems):
             status = Status("unavailable", f"the system gives no {stem}")
             found.append(
-                replace(
-                    cell, stem=stem, value=None, status=status, frames=None, seconds=None, key=""
+                cell._replace(
+                    stem=stem, value=None, status=status, frames=None, seconds=None, key=""
                 )
             )
     return [cell for cell in found if cell.stem in known]
 
 
-def _rows(
-    record: Record, manifest: Mapping[str, Any], lost: Mapping[str, tuple[str, ...]]
-) -> Iterator[tuple[Any, ...]]:
-    """A record's cells as rows, in the order of :data:`COLUMNS`."""
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Millions of objects are made and none is garbage: the collector would look at all of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _draw_numbers(record: Record) -> set[int]:
+    return {cell.draw for cell in record.cells} | record.draws.keys()
+
+
+def _rows(record: Record, cells: Iterable[Cell], shown: set[int]) -> list[tuple[Any, ...]]:
+    """Cells of a record in the draws ``shown`` as rows, in the order of :data:`COLUMNS`."""
     system, track = record.system, record.track
-    stems = lost.get(system.label, ())
-    for cell in (*record.cells, *(_lost_cells(record, stems, manifest) if stems else ())):
-        if not is_draw_shown(record, cell.draw, manifest):
-            continue
-        draw = record.draws.get(cell.draw)
-        yield (
+    estimates = {number: draw.estimate_id for number, draw in record.draws.items()}
+    return [
+        (
             system.label,
             _family(record, manifest),
             track.name,
@@ -124,29 +162,21 @@ def _rows(
             cell.key,
             cell.metric_version,
             cell.metric_id,
-            draw.estimate_id if draw else "",
+            estimates.get(cell.draw, ""),
             system.checkpoint_sha256,
             track.reference_sha256.get(cell.stem, ""),
             track.mixture_sha256,
             track.mixture_source,
             track.split,
         )
+        for cell in cells
+        if cell.draw in shown
+    ]
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
     """What each separation took: seconds, real-time factor, peak memory; and its lag in samples."""
-    import pandas as pd
-
-    store = Store(Path(path))
-    manifest = store.manifest()
-    files = _from_files(manifest)
-    rows = [
-        _cost(record, number, draw, manifest, computes=record.system.label not in files)
-        for record in store.records()
-        for number, draw in sorted(record.draws.items())
-        if is_draw_shown(record, number, manifest)
-    ]
-    return pd.DataFrame(rows, columns=list(COST_COLUMNS))
+    return load_cells_and_costs(path)[1]
 
 
 def _from_files(manifest: Mapping[str, Any]) -> set[str]:

@@ -21,7 +21,7 @@ from benchsep.metrics.catalog import (
     get_metric,
     needs_reference,
 )
-from benchsep.runner.done import is_done, planning_stamp
+from benchsep.runner.done import Identities, is_done, planning_stamp
 from benchsep.runner.execute import describe
 from benchsep.runner.job import Job
 from benchsep.runner.labels import labelled
@@ -93,7 +93,8 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "", ask: Ask = descr
     by_system = [_jobs_of(suite, n, *systems[n], tracks, others, device, mixture) for n in systems]
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
-    todo = [job for job in jobs if job.overwrite_all or not is_done(job, store)]
+    ids = Identities()
+    todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)

@@ -19,7 +19,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from benchsep.metrics.status import Status
 from benchsep.runner.texts import texts_back, texts_once
@@ -69,9 +71,8 @@ class Draw:
     """The call of ``run`` that timed it; likewise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One value, with what identifies it."""
+class Cell(NamedTuple):
+    """One value, with what identifies it. A tuple: a large run holds hundreds of thousands."""
 
     metric: str
     """Name of the value's column: ``bsseval.sdr``, ``visqol``."""
@@ -146,7 +147,7 @@ class Record:
         """
         content = texts_back(content)
         text = _Texts(content)
-        record = cls(
+        return cls(
             SystemFacts(
                 text["system"], text["family"], text["system_id"], text["checkpoint_sha256"]
             ),
@@ -161,11 +162,8 @@ class Record:
             ),
             text["stamp"],
             dict(map(_draw_from_json, *_items(_typed(content, "draws", dict)))),
-            tuple(map(_cell_from_json, _typed(content, "cells", list))),
+            _cells_from_json(_typed(content, "cells", list)),
         )
-        if len({cell.place for cell in record.cells}) != len(record.cells):
-            raise ValueError("two cells have the same metric, stem and draw")
-        return record
 
 
 # -- JSON ---------------------------------------------------------------------------------------
@@ -268,33 +266,49 @@ _parsed = cache(Status.parse)
 """Statuses are few and cells many."""
 
 
-def _cell_from_json(content: Any) -> Cell:
-    # One try around plain look-ups: a store of a large run has hundreds of thousands of cells.
+_fields = itemgetter(*Cell._fields)
+
+
+def _cells_from_json(content: list[Any]) -> tuple[Cell, ...]:
+    """The cells of a record. Types are checked column by column: a large run has many cells."""
     try:
-        cell = Cell(
-            content["metric"],
-            content["metric_version"],
-            content["metric_id"],
-            content["stem"],
-            content["draw"],
-            content["value"],
-            _parsed(content["status"]),
-            None if content["frames"] is None else tuple(content["frames"]),
-            content["seconds"],
-            content["key"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        rows = [_fields(cell) for cell in content]
+    except (KeyError, TypeError) as error:
         raise ValueError(f"not a cell: {type(error).__name__}: {error}") from error
-    if not (
-        isinstance(cell.metric, str)
-        and isinstance(cell.metric_version, str)
-        and isinstance(cell.metric_id, str)
-        and isinstance(cell.stem, str)
-        and isinstance(cell.key, str)
-        and isinstance(cell.draw, int)
-        and _is_finite_or_none(cell.value)
-        and _is_finite_or_none(cell.seconds)
-        and (cell.frames is None or all(map(_is_finite_or_none, cell.frames)))
-    ):
-        raise ValueError(f"a cell of {cell.metric!r} holds a value of the wrong type")
-    return cell
+    if not rows:
+        return ()
+    columns = dict(zip(Cell._fields, map(list, zip(*rows, strict=True)), strict=True))
+    for name, kinds in _KINDS.items():
+        _check_kinds(name, columns[name], kinds)
+    if len(set(zip(columns["metric"], columns["stem"], columns["draw"], strict=True))) < len(rows):
+        raise ValueError("two cells have the same metric, stem and draw")
+    frames = [windows for windows in columns["frames"] if windows is not None]
+    windows = list(chain.from_iterable(frames))
+    _check_kinds("frames", windows, _NUMBER)
+    numbers = (*columns["value"], *columns["seconds"], *windows)
+    if not all(map(math.isfinite, [number for number in numbers if number is not None])):
+        raise ValueError("a cell holds a number that is not finite")
+    columns["status"] = list(map(_parsed, columns["status"]))
+    columns["frames"] = [None if f is None else tuple(f) for f in columns["frames"]]
+    return tuple(map(Cell._make, zip(*columns.values(), strict=True)))
+
+
+_NUMBER: frozenset[type] = frozenset((int, float, type(None)))
+_TEXT: frozenset[type] = frozenset((str,))
+_KINDS: dict[str, frozenset[type]] = {
+    "metric": _TEXT,
+    "metric_version": _TEXT,
+    "metric_id": _TEXT,
+    "stem": _TEXT,
+    "draw": frozenset[type]((int,)),
+    "value": _NUMBER,
+    "status": _TEXT,
+    "frames": frozenset[type]((list, type(None))),
+    "seconds": _NUMBER,
+    "key": _TEXT,
+}
+
+
+def _check_kinds(name: str, values: list[Any], kinds: frozenset[type]) -> None:
+    if wrong := set(map(type, values)) - kinds:
+        raise ValueError(f"{name} of a cell is {wrong.pop().__name__}")

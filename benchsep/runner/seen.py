@@ -98,7 +98,8 @@ def _dataset_of(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> str:
 def _splits(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
     """Song to its split."""
     if "split" in frame:
-        pairs = zip(frame["track"], frame["split"], strict=True)
+        different = frame[["track", "split"]].drop_duplicates()
+        pairs = zip(different["track"], different["split"], strict=True)
         return {str(track): str(split) for track, split in pairs if isinstance(split, str)}
     asked = str((manifest.get("suite") or {}).get("split", ""))
     return dict.fromkeys(map(str, frame["track"]), asked)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 from benchsep._util.atomic import is_orphaned, write_atomically
 from benchsep._util.digest import canonical, digest, file_name
 from benchsep._util.notify import notify
+from benchsep._util.strict_json import parse_json
 from benchsep._util.version import __version__
 from benchsep.errors import FormatError, StoreError
 from benchsep.runner.claims import Claims, Owner, this_process
@@ -128,7 +130,7 @@ class Store:
         FormatError
             there are records, and all of them are of another format.
         """
-        found = [self._record_or_problem(path) for path in sorted(self.cells_root.glob("*/*.json"))]
+        found = [self._record_or_problem(path) for path in self._record_paths()]
         records = [record for record, _ in found if record is not None]
         problems = [problem for _, problem in found if problem is not None]
         foreign = [problem for problem in problems if isinstance(problem, FormatError)]
@@ -154,6 +156,19 @@ class Store:
         if record and path != self.path(record.system.label, record.track.name):
             return None, StoreError(f"{path} is a copy of another record")
         return record, None
+
+    def _record_paths(self) -> list[Path]:
+        """Where records are stored, sorted. Much quicker than ``Path.glob`` in a large folder."""
+        with contextlib.suppress(FileNotFoundError):
+            folders = [entry.path for entry in os.scandir(self.cells_root) if entry.is_dir()]
+            names = [
+                entry.path
+                for folder in folders
+                for entry in os.scandir(folder)
+                if entry.name.endswith(".json")
+            ]
+            return list(map(Path, sorted(names)))
+        return []
 
     def any_record(self) -> Record | None:
         """A record of the folder, or ``None`` if there is none that can be read."""
@@ -258,7 +273,7 @@ def read_record(path: Path) -> Record | None:
 def _parsed_record(text: str) -> Record:
     """Raises as :func:`read_record` does."""
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = parse_json(text)
         version = content.get("format", FORMAT)
         # How another version makes its checksums is not known here.
         sound = version != FORMAT or _checksum_holds(text, content)
@@ -287,10 +302,6 @@ def _written_by(manifest: Path) -> str:
     return f"benchsep {_shown(version).strip(chr(39))}"
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
 _CHECKSUM_LINE = re.compile(r'\n "checksum": "([0-9a-f]{32})",')
 
 
@@ -302,13 +313,13 @@ def _checksum_holds(text: str, content: dict[str, Any]) -> bool:
     without the line of the checksum, and one level deeper. A file that somebody has formatted
     anew does not match and is serialised.
     """
-    lines = _CHECKSUM_LINE.findall(text)
+    found = list(_CHECKSUM_LINE.finditer(text))
     # An escaped character may be half of a surrogate pair, which canonical JSON refuses.
-    if len(lines) == 1 and "\\u" not in text:
-        body = _CHECKSUM_LINE.sub("", text).rstrip("\n")
+    if len(found) == 1 and "\\u" not in text:
+        body = (text[: found[0].start()] + text[found[0].end() :]).rstrip("\n")
         nested = "[\n " + body.replace("\n", "\n ") + "\n]"
-        if hashlib.sha256(nested.encode()).hexdigest()[:32] == lines[0]:
-            return bool(content["checksum"] == lines[0])
+        if hashlib.sha256(nested.encode()).hexdigest()[:32] == found[0][1]:
+            return bool(content["checksum"] == found[0][1])
     body_content = {key: value for key, value in content.items() if key != "checksum"}
     return bool(content["checksum"] == digest(body_content))
 

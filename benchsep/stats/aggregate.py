@@ -132,7 +132,8 @@ def aggregate(
         a frame with several editions.
     """
     usable = song_values(frame)
-    shown = song_values(frame, ill_conditioned=True)
+    has_ill = (frame["status"] == ILL_CONDITIONED).any()
+    shown = song_values(frame, ill_conditioned=True) if has_ill else usable
     families = dict(zip(frame["system"], frame["family"], strict=True))
     notes, total = _reasons(frame), songs_of_run(frame)
     summaries: list[Summary] = []

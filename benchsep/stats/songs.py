@@ -77,24 +77,25 @@ def song_values(frame: pd.DataFrame, *, ill_conditioned: bool = False) -> dict[K
         )
     usable = ("ok", ILL_CONDITIONED) if ill_conditioned else ("ok",)
     draws: dict[Key, dict[str, list[float]]] = {}
-    for key, track, value, status in _sorted_cells(frame):
+    columns = ("system", "stem", "metric", "track", "value", "status")
+    # An exactly rounded sum does not depend on the order of the draws: nothing is sorted here.
+    for *key, track, value, status in _rows(frame, columns):
         known = status in usable and math.isfinite(value)
-        draws.setdefault(key, {}).setdefault(track, []).append(value if known else math.nan)
+        songs = draws.setdefault((*key,), {})
+        songs.setdefault(str(track), []).append(float(value) if known else math.nan)
     return {
         key: {
-            track: math.fsum(values) / len(values)
-            for track, values in sorted(tracks.items())
+            track: values[0] if len(values) == 1 else math.fsum(values) / len(values)
+            for track, values in sorted(draws[key].items())
             if not any(map(math.isnan, values))
         }
-        for key, tracks in draws.items()
+        for key in sorted(draws)
     }
 
 
-def _sorted_cells(frame: pd.DataFrame) -> Iterator[tuple[Key, str, float, str]]:
-    columns = ["system", "stem", "metric", "track", "draw", "value", "status"]
-    rows = sorted(frame[columns].itertuples(index=False, name=None), key=lambda row: row[:5])
-    for system, stem, metric, track, _, value, status in rows:
-        yield (system, stem, metric), str(track), float(value), str(status)
+def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows as tuples; much quicker on a large run than ``itertuples``."""
+    return zip(*(frame[column].to_numpy().tolist() for column in columns), strict=True)
 
 
 def songs_of_run(frame: pd.DataFrame) -> int:
@@ -121,7 +122,7 @@ def stem_or_average(stems: Iterable[str]) -> str:
 def _stems_of_metrics(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Metric to the stems that its average is over."""
     stems: dict[str, set[str]] = {}
-    for metric, stem in zip(frame["metric"], frame["stem"], strict=True):
+    for metric, stem in _rows(frame[["metric", "stem"]].drop_duplicates(), ("metric", "stem")):
         stems.setdefault(metric, set()).add(stem)
     return {metric: averaged_stems(names) for metric, names in stems.items()}
 
@@ -156,12 +157,12 @@ def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
 def _averages(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
     """Each row of the pseudo stem ``average``, with the values by stem that it is the mean of."""
     stems = _stems_of_metrics(frame)
-    columns = frame[[*_KEYS, "stem", "value", "status"]].itertuples(index=False, name=None)
     groups: dict[tuple[Any, ...], dict[str, tuple[float, str]]] = {}
-    for *key, stem, value, status in columns:
-        groups.setdefault(tuple(key), {})[stem] = (value, status)
+    for *key, stem, value, status in _rows(frame, (*_KEYS, "stem", "value", "status")):
+        groups.setdefault((*key,), {})[stem] = (value, status)
+    several = {metric: sorted(names) for metric, names in stems.items() if len(names) > 1}
     for group in sorted(groups):
-        wanted = sorted(stems.get(group[3], ()))
+        wanted = several.get(group[3], [])
         if len(wanted) > 1 and groups[group].keys() & set(wanted):
             cells = [groups[group].get(stem, (math.nan, "no_stem")) for stem in wanted]
             mean = mean_or_reason([value for value, _ in cells], [status for _, status in cells])

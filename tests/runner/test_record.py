@@ -171,7 +171,7 @@ def test_a_long_reason_stands_once_in_a_record(tmp_path: Path) -> None:
     record = Record.from_json(stored())
     tricky = ("x" * 400, "text #0 of this record", "short", "y: " * 60)
     for reason in tricky:
-        cells = tuple(replace(c, status=Status("failed", reason)) for c in record.cells)
+        cells = tuple(c._replace(status=Status("failed", reason)) for c in record.cells)
         draws = {n: replace(d, error=reason, faults={"a": reason}) for n, d in record.draws.items()}
         changed = replace(record, cells=cells, draws=draws)
         content = json.dumps(changed.to_json())

@@ -97,7 +97,7 @@ def agreeing(cells: pd.DataFrame, traits: Mapping[str, ValueTraits], split: str)
         The split that was asked for.
     """
     edition = next(map(str, cells["edition"]), "")
-    splits = set(map(str, cells["split"])) if "split" in cells else {split}
+    splits = set(map(str, cells["split"].unique())) if "split" in cells else {split}
     songs = cells["track"].nunique()
     return [
         Agreeing(source, values)
