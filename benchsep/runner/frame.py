@@ -94,7 +94,7 @@ def load_cells_and_costs(
         shown = {n for n in _draw_numbers(record) if is_draw_shown(record, n, manifest)}
         stems = lost.get(record.system.label, ())
         absent = _lost_cells(record, stems, manifest) if stems else ()
-        rows += _rows(record, (*record.cells, *absent), shown)
+        rows += _rows(record, _family(record, manifest), (*record.cells, *absent), shown)
         computes = record.system.label not in files
         for number in sorted(shown & record.draws.keys()) if costs else ():
             cost_rows.append(
@@ -142,14 +142,16 @@ def _draw_numbers(record: Record) -> set[int]:
     return {cell.draw for cell in record.cells} | record.draws.keys()
 
 
-def _rows(record: Record, cells: Iterable[Cell], shown: set[int]) -> list[tuple[Any, ...]]:
+def _rows(
+    record: Record, family: str, cells: Iterable[Cell], shown: set[int]
+) -> list[tuple[Any, ...]]:
     """Cells of a record in the draws ``shown`` as rows, in the order of :data:`COLUMNS`."""
     system, track = record.system, record.track
     estimates = {number: draw.estimate_id for number, draw in record.draws.items()}
     return [
         (
             system.label,
-            _family(record, manifest),
+            family,
             track.name,
             cell.stem,
             cell.metric,
