@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from benchsep.report.tables.edition import Edition
     from benchsep.report.tables.model import Column
 
-NAMED = 3
-"""Leads named in a caption."""
-
 
 @dataclass(frozen=True)
 class Lead:
@@ -101,14 +98,13 @@ def sentence(columns: Iterable[Column], edition: Edition) -> str:
     """Whose leads bass carries, for a table with :func:`columns_without`; or nothing."""
     parts = []
     for column in columns:
-        leads = carried_by_bass(edition, column)
-        name = "" if column.in_title else f"{display(column.metric, edition.traits)}: "
-        named = [f"{x.system} over {x.over} ({100 * x.share:.0f} %)" for x in leads[:NAMED]]
-        more = f" and {len(leads) - NAMED} more" if len(leads) > NAMED else ""
-        parts += [f"{name}{', '.join(named)}{more}"] if leads else []
+        if leads := carried_by_bass(edition, column):
+            name = "" if column.in_title else f"{display(column.metric, edition.traits)}: "
+            most = f"{leads[0].system} over {leads[0].over} {100 * leads[0].share:.0f} %"
+            parts.append(f"{name}of {most}, {len(leads)} in all")
     if not parts:
         return ""
     return (
-        f"Bass makes more than half of a lead in the average ({'; '.join(parts)}; above 100 %: the "
-        "order turns round), so the table has the mean without bass too, on the same songs."
+        f"Bass makes more than half of leads in the average ({'; '.join(parts)}; above 100 % the "
+        "order turns round without it): see the mean without bass, on the same songs."
     )

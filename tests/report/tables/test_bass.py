@@ -73,7 +73,7 @@ def test_the_column_holds_the_mean_of_the_others_and_the_caption_names_the_lead(
     table = by_stem(run_of({"a": (1.0, 2.0, 8.0, 3.0), "b": (1.0, 2.0, 1.0, 3.5)}))
     cell = table.cell("a", "q", WITHOUT_BASS)
     assert cell is not None and cell.value == pytest.approx(2.0) and (cell.n, cell.total) == (2, 2)
-    assert any("(a over b (108 %);" in line for line in table.caption)
+    assert any("(of a over b 108 %, 1 in all;" in line for line in table.caption)
     column = table.columns[stems(table).index(WITHOUT_BASS)]
     assert column.head == "without bass"
 
