@@ -99,11 +99,11 @@ class GuidedObjective(nn.Module):
             made = guide.spectrum(generated).abs()
             mixture = true.sum(1)  # [B, N, bins]
         found = guide(mixture.abs(), made, latents) * mixture[:, None]
-        terms = {
-            "sdr": error_ratio(found, true, mixture).mean(),
-            "bands": self._band_distance(found, true),
-            "bins": (_log(found) - _log(true)).abs().mean(),
-        }
+        terms = {"sdr": error_ratio(found, true, mixture).mean()}
+        if self.weights["bands"]:
+            terms["bands"] = self._band_distance(found, true)
+        if self.weights["bins"]:
+            terms["bins"] = (_log(found) - _log(true)).abs().mean()
         return sum((self.weights[k] * v for k, v in terms.items()), torch.zeros(())), terms
 
     def _band_distance(self, found: Tensor, true: Tensor) -> Tensor:
