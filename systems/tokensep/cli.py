@@ -70,8 +70,8 @@ def separate(
     torch_device(device)
     model = TokenSep.from_checkpoint(checkpoint, device)
     base, given = model.config.inference, option or []
-    if any(text == f"render={how}" for text in given for how in UNREFINED):
-        base = base.model_copy(update={"refine": "none"})
+    for how in UNREFINED:
+        base = base.rendered_as(how) if f"render={how}" in given else base
     options = _override(base, given)
     options.refine_of(model.config.stems)  # names only stems that there are
     with files.bar(len(songs)) as begin:

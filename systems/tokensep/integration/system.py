@@ -13,7 +13,8 @@ refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals
 render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
               paper has it (without ``refine``, unless that is given too); ``mean`` and
               ``consensus`` decode an estimate of the latents instead; ``guided``: a decoder of
-              ours, not of the paper, that hears the mixture (:mod:`tokensep.decode.guide`)
+              ours, not of the paper, that hears the mixture (:mod:`tokensep.decode.guide`), by
+              default with the latents of one pass
 every other field of :class:`tokensep.lm.config.InferenceConfig` (``draws``, ``step`` …) and of its
 :class:`~tokensep.lm.config.SamplingConfig` (``temperature``, ``top_k``, ``top_p``, ``cfg``,
 ``sampled_layers``; ``none`` switches a filter off); default: the checkpoint's own
@@ -131,9 +132,10 @@ def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConf
     """The checkpoint's options with those given replaced; pydantic reads numbers from text."""
     from pydantic import ValidationError
 
-    data = config.inference.model_dump()
-    if options.get("render") in UNREFINED:
-        data["refine"] = "none"
+    base = config.inference
+    for render in UNREFINED:
+        base = base.rendered_as(render) if options.get("render") == render else base
+    data = base.model_dump()
     for name, text in options.items():
         if not text:
             continue
@@ -160,7 +162,7 @@ def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
 def _name(options: InferenceConfig, config: TokenSepConfig) -> str:
     """``tokensep`` with the checkpoint's own rendering and refinement; others are in the name."""
     name = "tokensep"
-    if options.decoding != "sequential":
+    if options.decoding != ("one-pass" if options.render == "guided" else "sequential"):
         name += f"-{options.decoding}"
     own: tuple[str, ...] = config.inference.refine_of(config.stems)
     if _names_rendering(options, config):

@@ -22,7 +22,7 @@ Refine = Literal["none", "mask", "blend"]
 Rendering = Literal["tokens", "mean", "consensus", "guided"]
 UNREFINED: tuple[Rendering, ...] = ("tokens", "guided")
 """Renderings that are not refined unless that is asked for: the codec's decoder alone, and a
-decoder that hears the mixture anyway."""
+decoder that hears the mixture anyway (:meth:`InferenceConfig.rendered_as`)."""
 
 
 class EncoderConfig(Strict):
@@ -165,6 +165,20 @@ class InferenceConfig(Strict):
         if len({stem for stem, _, _ in pairs}) < len(pairs):
             raise ValueError("a stem is named twice")
         return {stem: how for stem, _, how in pairs}
+
+    def rendered_as(self, render: Rendering) -> InferenceConfig:
+        """These options with another rendering and what goes with it, unless it is changed again.
+
+        ``tokens`` and ``guided`` are not refined. ``guided`` takes the latents of one pass without
+        guidance: it was trained on them, and those of drawn tokens serve it worse.
+        """
+        data = {**self.model_dump(), "render": render}
+        if render in UNREFINED:
+            data["refine"] = "none"
+        if render == "guided":
+            data |= {"decoding": "one-pass", "passes": 1, "draws": 1, "order": None}
+            data |= {"prime": False, "sampling": {**data["sampling"], "cfg": 1.0}}
+        return InferenceConfig.model_validate(data)
 
     def refine_of(self, stems: Sequence[str]) -> tuple[Refine, ...]:
         """How each of these stems is refined.

@@ -126,13 +126,15 @@ def with_guide(small, tmp_path):
     return small
 
 
-@pytest.mark.parametrize("decoding", ["sequential", "one-pass"])
+@pytest.mark.parametrize("decoding", ["sequential", ""])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_decoder_that_hears_the_mixture_lies_on_it(with_guide, decoding, channels):
     """Each channel is the mixture's times positive factors: a silent channel stays silent."""
     system = plugin.load(render="guided", decoding=decoding)
-    suffix = "" if decoding == "sequential" else "-one-pass"
+    suffix = f"-{decoding}" if decoding else ""
     assert system.info.label == f"tokensep{suffix}-guided@mini"
+    assert system.info.options["decoding"] == (decoding or "one-pass")
+    assert system.info.options["draws"] == system.info.options["cfg"] == 1
     assert system.info.options["refine"] == "none" and system.info.family == "generative"
     mixture = song(channels)
     if channels == 2:
@@ -159,7 +161,7 @@ def test_a_guided_decoder_is_not_refined_twice(with_guide):
     with pytest.raises(UsageError, match=r"hears the mixture already; .* found blend"):
         plugin.load(render="guided", refine="blend")
     with pytest.raises(UsageError, match=r"render=guided averages windows"):
-        plugin.load(render="guided", prime="true")
+        plugin.load(render="guided", prime="true", decoding="sequential")
 
 
 def test_the_weights_of_the_guided_decoder_are_part_of_the_cells_key(with_guide):
