@@ -74,6 +74,9 @@ class Audio:
         samples = np.asarray(array, dtype=np.float32)
         return cls(samples[None] if samples.ndim == 1 else samples, rate)
 
+    def __repr__(self) -> str:
+        return f"Audio({self.channels} channels, {self.seconds:.2f} s at {self.rate} Hz)"
+
     @property
     def channels(self) -> int:
         return int(self.samples.shape[0])

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from benchsep._util.version import __version__
-from benchsep.cli import ablate, files, gate, info, listen, recommend, run, show, stats
+from benchsep.cli import ablate, data, files, gate, info, listen, recommend, run, show, stats
 from benchsep.cli.output import print_error
 from benchsep.errors import BenchsepError
 
@@ -28,6 +28,7 @@ COMMANDS = {
     "list": info.list_registered,
     "suites": info.suites,
     "doctor": info.doctor,
+    "data": data.data,
     "baseline": gate.baseline,
     "check": gate.check,
     "noise": gate.noise,

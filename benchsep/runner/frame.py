@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "system",
-    "family",
     "track",
     "stem",
     "metric",
-    "draw",
     "value",
     "status",
+    "draw",
+    "family",
     "edition",
     "frames",
     "seconds",
@@ -151,13 +151,13 @@ def _rows(
     return [
         (
             system.label,
-            family,
             track.name,
             cell.stem,
             cell.metric,
-            cell.draw,
             cell.value,
             str(cell.status),
+            cell.draw,
+            family,
             track.edition,
             None if cell.frames is None else list(cell.frames),
             cell.seconds,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util import escape
 from benchsep._util.notify import notify
 from benchsep.errors import StoreError, UsageError
 from benchsep.runner.done import is_done
@@ -34,9 +35,9 @@ WAIT_FOR_OTHERS_S = 2.0
 Listener = Callable[[Outcome], None]
 
 
-@dataclass
+@dataclass(repr=False)
 class RunResult:
-    """What a run did. ``frame()`` is the long table of all cells in the folder."""
+    """What a run did. ``cells()`` has a row per cell of the folder, ``table()`` one per system."""
 
     root: Path
     plan: Plan
@@ -57,10 +58,33 @@ class RunResult:
         """Whether more than ``fail_on_error`` of the jobs failed; by default none may."""
         return self.failed_share > (self.plan.suite.fail_on_error or 0.0)
 
-    def frame(self) -> pd.DataFrame:
+    def cells(self) -> pd.DataFrame:
+        """A row per cell of the folder: :func:`benchsep.load_run`."""
         from benchsep.runner.frame import load_run
 
         return load_run(self.root)
+
+    frame = cells
+    """An older name of :meth:`cells`."""
+
+    def table(self) -> pd.DataFrame:
+        """A row per system, a column per ``(metric, stem)``, aggregated as ``benchsep show``."""
+        from benchsep.runner.summary import summary_table
+
+        return summary_table(self.cells(), Store(self.root).manifest())
+
+    def __repr__(self) -> str:
+        jobs = f"{self.plan.done + len(self.outcomes)} jobs"
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"<RunResult {self.root}: {len(self.plan.systems)} systems, {jobs}{failed}>"
+
+    def _repr_html_(self) -> str:
+        """The table under the line of ``repr``, for notebooks."""
+        table = self.table()
+        body = (
+            "" if table.empty else table.to_html(float_format="{:.3f}".format, na_rep="–", border=0)
+        )
+        return f"<p>{escape.html(repr(self))}</p>{body}"
 
 
 def run(

@@ -37,6 +37,7 @@ CALLS = {
     "list": "list datasets",
     "suites": "suites",
     "doctor": "doctor",
+    "data": "data",
     "baseline": "baseline RUN -o OUT/baseline.json",
     "check": "check RUN --baseline BASELINE",
     "noise": "noise RUN RUN",
