@@ -119,8 +119,8 @@ def test_a_cell_of_a_wrong_type_is_refused_whatever_its_checksum(copy, change):
 
 @pytest.mark.slow
 def test_the_times_of_a_thousand_tracks(tmp_path, capsys):
-    """Generous bounds, in CPU seconds, for a busy machine: the figures are in docs/use.md."""
+    """Wide bounds, in CPU seconds: a busy machine takes several times the idle one's."""
     measure(tmp_path, 1000, 7)
     lines = capsys.readouterr().out.splitlines()
     cpu = {line.split(":")[0]: float(line.split(",")[1].split()[0]) for line in lines[1:]}
-    assert cpu["load_run"] < 10 and cpu["show"] < 15 and cpu["run again"] < 20
+    assert cpu["load_run"] < 10 and cpu["show"] < 25 and cpu["run again"] < 40
