@@ -111,7 +111,7 @@ def count(root: Path) -> dict[str, dict[str, int]]:
                 systems=tuple(f"dir:{root / folder}" for folder in ("first", "second")),
                 metrics=metrics,
                 yardsticks=False,
-                jobs=1,
+                inline=True,  # counted in this process
             )
         return dict(sorted(found.items()))
 
