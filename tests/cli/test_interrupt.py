@@ -34,6 +34,12 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+def _usual_signals() -> None:
+    """Tests that were started in the background ignore some, and children inherit that."""
+    for name in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(name, signal.SIG_DFL)
+
+
 def _until(condition, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -57,7 +63,7 @@ def test_whatever_ends_a_run_ends_its_program_and_daemons(tmp_path, how, workers
          f"mixture,{spec}", "--metrics", "usdr", "--no-yardsticks", *workers.split(), "-o",
          str(tmp_path / "run")],
         env={**environment(), "TMPDIR": str(tmp_path / "tmp")}, stderr=subprocess.PIPE, text=True,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, preexec_fn=_usual_signals,
     )  # fmt: skip
     pids = tmp_path / "program", tmp_path / "daemon"
     _until(lambda: all(path.exists() and path.read_text() for path in pids))

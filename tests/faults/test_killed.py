@@ -108,7 +108,8 @@ def test_a_run_killed_at_any_file_operation_ends_in_the_same_bytes(
     zygote, songs, undisturbed, tmp_path, sizes, figures
 ):
     _, expected, shown = undisturbed
-    command = ("benchsep", "run", suite(tmp_path, songs), "-o")
+    # Inline: the operations of one process are counted, and it is the one that is killed.
+    command = ("benchsep", "run", suite(tmp_path, songs), "--inline", "-o")
     count = zygote.ok(*command, tmp_path / "counted", count=str(tmp_path / "counted"))["operations"]
     assert count > 50
     moments = [(n, how) for n in range(1, count + 1) for how in HOWS]
@@ -125,7 +126,8 @@ def test_a_run_killed_at_any_file_operation_ends_in_the_same_bytes(
 
 def test_kept_estimates_and_reports_survive_a_kill(zygote, songs, tmp_path, sizes, figures):
     """Audio files and the report's folder: whole or absent, and no temporary file stays."""
-    command = ("benchsep", "run", suite(tmp_path, songs), "--keep-estimates", "flac", "-o")
+    kept = ("--inline", "--keep-estimates", "flac")
+    command = ("benchsep", "run", suite(tmp_path, songs), *kept, "-o")
     report = ("--no-page", "--max-songs", "0", "-o")
     zygote.ok(*command, tmp_path / "whole")
     zygote.ok("benchsep", "report", tmp_path / "whole", *report, tmp_path / "whole-report")

