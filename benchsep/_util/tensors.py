@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from benchsep._util.atomic import replacing
+from benchsep._util.atomic import replacing, sweep
 from benchsep.errors import CheckpointError
 
 
@@ -38,7 +38,11 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 def save_tensors(path: Path, tensors: dict[str, Any]) -> None:
-    """Write a safetensors file whole or not at all, with the permissions of an ordinary file."""
+    """Write a safetensors file whole or not at all, with the permissions of an ordinary file.
+
+    What killed writers have left in its folder is removed: the folders of weights are the ones
+    that nothing else looks after.
+    """
     from safetensors.torch import save_file
 
     with replacing(path) as partial:
@@ -46,6 +50,7 @@ def save_tensors(path: Path, tensors: dict[str, Any]) -> None:
         mode = partial.stat().st_mode
         save_file(tensors, partial)
         partial.chmod(mode)  # safetensors makes files that only their owner can read
+    sweep([path.parent])
 
 
 def load_strictly(model: Any, state: dict[str, Any], path: Path) -> None:
