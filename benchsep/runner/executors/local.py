@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 EXIT_CODE_S = 2.0
+STARTING_S = 30.0
+"""What a worker may take, besides the limit, to start and to import what it needs: on a busy
+machine that is no fault of the system it loads."""
 MAY_DIE_LOADING = 2
 """Workers that may die while they load one system: the first may have been killed by chance."""
 MAY_DIE_AT_START = 3
@@ -65,7 +68,7 @@ class Pool(Executor):
 
     count: int
     timeout: float | None = None
-    """Seconds that one job, or loading one system, may take."""
+    """Seconds that one job may take; loading a system may take :data:`STARTING_S` more."""
     workers: list[_Worker] = field(default_factory=list)
     mark: str = field(default_factory=new_mark)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -118,8 +121,8 @@ class Pool(Executor):
                 return message
             if died or worker.has_closed_its_pipe():
                 return "died", f"its process died ({worker.last_words()})"
-            if self.timeout and time.monotonic() - started > self.timeout:
-                return "late", f"it took more than {self.timeout:g} s"
+            if self.timeout and time.monotonic() - started > self.timeout + STARTING_S:
+                return "late", f"it took more than {self.timeout + STARTING_S:g} s"
 
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
         units = units_of(jobs, self.count)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import benchsep
-from benchsep.errors import Unavailable
+from benchsep.errors import SeparatorError, Unavailable
 from benchsep.runner.executors import local, worker
 from benchsep.runner.executors.local import Pool
 from tests.helpers.environment import environment
@@ -60,3 +60,12 @@ def test_workers_that_all_die_at_their_start_are_one_message(monkeypatch, tmp_pa
     monkeypatch.setattr(local, "start_worker", killed)
     with pytest.raises(Unavailable, match="3 worker processes died at their start"):
         benchsep.run(out=tmp_path / "run", jobs=1, overwrite="always", **asked)
+
+
+def test_a_slow_start_is_not_charged_to_the_limit_of_a_job(monkeypatch):
+    """A limit shorter than the start of a worker, with what it imports, refuses no system."""
+    with Pool(1, timeout=0.01) as pool:
+        assert pool.describe("mixture", "cpu").name == "mixture"
+    monkeypatch.setattr(local, "STARTING_S", 0.0)
+    with Pool(1, timeout=0.01) as pool, pytest.raises(SeparatorError, match="took more than"):
+        pool.describe("mixture", "cpu")
