@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from benchsep._util.config import read_mapping, refuse_unknown, validated
 from benchsep._util.suggest import did_you_mean
+from benchsep.errors import UsageError
+from benchsep.metrics.names import column_named
 from benchsep.runner.suite import Suite
 
 Settings = dict[str, Any]
@@ -61,6 +63,25 @@ class Ablation(BaseModel):
     """Source of the published values."""
     caveat: str = ""
     """What must not be concluded, in a sentence or two."""
+
+    @field_validator("headline")
+    @classmethod
+    def _a_column(cls, name: str) -> str:
+        try:
+            return column_named(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_by_stem(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        found = []
+        for name in names:
+            metric, slash, stem = name.rpartition("/")
+            if not (metric and stem):
+                raise ValueError(f"{name!r}: expected METRIC/STEM, e.g. usdr/average")
+            found.append(f"{cls._a_column(metric)}{slash}{stem}")
+        return tuple(found)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Ablation:

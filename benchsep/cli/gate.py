@@ -26,19 +26,22 @@ def baseline(
 ) -> None:
     """Write the baseline that `check` compares with."""
     from benchsep.gate.baseline import write_baseline
-    from benchsep.gate.tolerance import noise, parse_tolerance
+    from benchsep.gate.tolerance import noise, parse_tolerance, with_known_names
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
     cells, manifest = load_run(folder), Store(folder).manifest()
+    traits = traits_in(cells, manifest)
     measured = noise([cells, *map(load_run, repeat)]) if repeat else None
     write_baseline(
         cells,
         manifest,
         out,
-        traits=traits_in(cells, manifest),
-        tolerances=dict(map(parse_tolerance, tolerance or ())),
+        traits=traits,
+        tolerances=with_known_names(
+            dict(map(parse_tolerance, tolerance or ())), set(cells["system"]), traits
+        ),
         measured=measured,
     )
     print_files([out], format)
@@ -57,12 +60,15 @@ def check(
     from benchsep.gate.baseline import read_baseline
     from benchsep.gate.check import check as check_drift
     from benchsep.gate.render import render
+    from benchsep.metrics.names import columns_named
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
 
     cells, manifest = load_run(folder), Store(folder).manifest()
-    only = None if metrics is None else split_words(metrics)
-    report = check_drift(cells, manifest, read_baseline(baseline), strict=strict, metrics=only)
+    held = read_baseline(baseline)
+    there = list(dict.fromkeys((*held["directions"], *cells["metric"])))
+    only = None if metrics is None else columns_named(split_words(metrics), there)
+    report = check_drift(cells, manifest, held, strict=strict, metrics=only)
     print(render(report, format))
     if junit:
         write_atomically(junit, render(report, "junit"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchsep.errors import UsageError
 from benchsep.listeners import agreement, combine, mushra, verdicts
 from benchsep.listeners.ratings import attach_metrics
 from benchsep.listeners.study import Study, StudyFile, read_study
+from benchsep.metrics.names import column_named, columns_named, metrics_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,8 +112,7 @@ def _questions(study: Study, wanted: Wanted) -> list[Judged]:
         from benchsep.listeners.scoring import scored
         from benchsep.runner.score import DEFAULT_METRICS
 
-        names = [name.split(".")[0] for name in wanted.single] or DEFAULT_METRICS
-        metrics = scored(study, tuple(dict.fromkeys(names)))
+        metrics = scored(study, metrics_named(wanted.single or DEFAULT_METRICS))
     chosen = [q for q in study.questions if wanted.question in (None, q)]
     return [_question(study, question, wanted, metrics) for question in chosen]
 
@@ -124,16 +125,17 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
         clips = with_metrics(clips, metrics)
     if wanted.run is not None:
         clips = attach_metrics(clips, _cells(wanted.run, ",".join(wanted.single) or None))
+    there = [str(c) for c in clips.select_dtypes("number").columns if c != "rating"]
+    combined = _combinations(wanted.names, there)
     # of metrics that are computed or read from a run, every value is judged
-    asked = wanted.names if not wanted.score and wanted.run is None else ()
-    directions = dict(wanted.directions)
-    combined = [name for name in wanted.names if len(combine.parts_of(name)) > 1]
+    asked = () if wanted.score or wanted.run is not None else _asked(wanted.names, there)
+    directions = _directions(wanted.directions, there)
     if combined:
         known = agreement.known_directions(clips, directions)
         clips = combine.with_combined(clips, combined, known)
         directions |= dict.fromkeys(combined, 1)
     verdict, title = None, _title(study, question, ratings, clips)
-    if asked or agreement.judged_columns(clips, wanted.directions):
+    if asked or agreement.judged_columns(clips, directions):
         verdict = verdicts.verdict(
             title,
             ratings,
@@ -143,6 +145,27 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
             seed=wanted.seed,
         )
     return Judged(study.file.name, question, clips, verdict, title)
+
+
+def _combinations(names: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
+    """Those of the names that combine metrics, with the columns that these mean."""
+    groups = [parts for name in names if len(parts := combine.parts_of(name)) > 1]
+    return tuple(combine.SIGN.join(column_named(p, there) for p in parts) for parts in groups)
+
+
+def _asked(names: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
+    """The columns and the combinations of columns that the names mean."""
+    single = [name for name in names if len(combine.parts_of(name)) == 1]
+    return (*columns_named(single, there), *_combinations(names, there))
+
+
+def _directions(given: Mapping[str, int], there: Sequence[str]) -> dict[str, int]:
+    """The directions of the columns ``there``; others may be of another study."""
+    ours = {}
+    for name, direction in given.items():
+        with contextlib.suppress(UsageError):
+            ours[column_named(name, there)] = direction
+    return ours
 
 
 def _title(study: Study, question: str, ratings: pd.DataFrame, clips: pd.DataFrame) -> str:

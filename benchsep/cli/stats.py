@@ -47,6 +47,7 @@ def compare(
 ) -> None:
     """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""
     from benchsep import stats
+    from benchsep.metrics.names import keys_named
 
     cells, traits = load_cells(
         folder,
@@ -62,7 +63,7 @@ def compare(
         traits,
         against=against,
         yardsticks=yardsticks,
-        margins=assignments(margin or ()),
+        margins=keys_named(assignments(margin or ()), traits),
         seed=seed,
     )
     print_table(differences, format)
@@ -88,9 +89,11 @@ def power(
 ) -> None:
     """How many songs are needed to see an effect, from the spread measured in this run."""
     from benchsep import stats
+    from benchsep.metrics.names import column_named
 
-    cells, _ = load_cells(folder, None)
-    print_table(stats.power(stats.with_average(cells), metric, effect, target=target), format)
+    cells, traits = load_cells(folder, None)
+    cells, name = stats.with_average(cells), column_named(metric, traits)
+    print_table(stats.power(cells, name, effect, target=target), format)
 
 
 def draws(
@@ -116,10 +119,11 @@ def tails(
 ) -> None:
     """The worst songs of each system, named, and how often it fails."""
     from benchsep import stats
+    from benchsep.metrics.names import keys_named
 
     cells, traits = load_cells(folder, metrics)
     cells = _only(cells, "stem", stems)
-    limits = assignments(threshold or ())
+    limits = keys_named(assignments(threshold or ()), traits)
     print_table(stats.tails(cells, traits, thresholds=limits, fraction=fraction), format)
 
 
@@ -162,6 +166,7 @@ def load_cells(
     StoreError, UsageError
         no run folder; a metric that the run does not have; museval files of another edition.
     """
+    from benchsep.metrics.names import columns_named
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
@@ -179,10 +184,8 @@ def load_cells(
     traits = traits_in(cells, manifest)
     if metrics is None:
         return cells, traits
-    words = split_words(metrics)
-    columns = [c for c in traits if c in words or c.split(".")[0] in words]
-    cells = _only(cells, "metric", ",".join(columns) or metrics)
-    return cells, {c: traits[c] for c in columns}
+    columns = columns_named(split_words(metrics), traits)
+    return cells[cells["metric"].isin(columns)], {c: traits[c] for c in columns}
 
 
 def _only(cells: pd.DataFrame, column: str, words: str | None) -> pd.DataFrame:

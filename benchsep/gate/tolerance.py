@@ -12,13 +12,14 @@ none      a metric with none of them may move by rounding only
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import DriftError
 from benchsep.gate.cells import CellKey, Group, cells_of_run
 from benchsep.metrics.metric import Tolerance
+from benchsep.metrics.names import canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,26 @@ def parse_tolerance(text: str) -> tuple[str, Tolerance]:
             "visqol=0.3/0.1, or with a system's label in front"
         )
     return name.strip(), tolerance
+
+
+def with_known_names(
+    given: Mapping[str, Tolerance], systems: Collection[str], columns: Collection[str]
+) -> dict[str, Tolerance]:
+    """Tolerances by metric, or system and metric, with the metrics' canonical names.
+
+    Raises
+    ------
+    UsageError
+        neither a metric nor one of ``systems`` and a metric: see
+        :func:`benchsep.metrics.names.canonical`.
+    """
+    found = {}
+    for key, tolerance in given.items():
+        # Labels and aliases may hold spaces: a label of the run, else the whole text is the metric.
+        label = max((f"{s} " for s in systems if key.startswith(f"{s} ")), key=len, default="")
+        metric = canonical(key.removeprefix(label).strip(), columns)
+        found[label + metric] = tolerance
+    return found
 
 
 def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:

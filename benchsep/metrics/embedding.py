@@ -157,6 +157,7 @@ class EmbeddingDistance:
             )
         )
         self.name = f"emb-{embedding.name}"
+        self.known_as = (embedding.name,)
         self.rate: int | None = embedding.rate
         self.domain: Domain = embedding.domain
         self.default_stems: tuple[str, ...] = ("vocals",) if embedding.domain == "speech" else STEMS

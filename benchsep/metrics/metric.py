@@ -149,6 +149,8 @@ class Metric(Protocol):
     """
 
     name: str
+    """Its other names may stand in ``known_as``, a tuple of texts, which a metric can do without
+    (:mod:`benchsep.metrics.names`)."""
     version: str
     """Changes whenever a value may change: it is part of each cell's key."""
     values: tuple[ValueTraits, ...]

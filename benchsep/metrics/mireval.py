@@ -80,6 +80,7 @@ class MirEval:
     """``mir_eval``'s SDR: version 3, one source, mono."""
 
     name = "mireval"
+    known_as = ("mir_eval.separation", "BSSEval v3")
     version = "1"
     default: int | None = None
     values = (_SDR,)

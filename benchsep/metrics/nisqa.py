@@ -299,6 +299,7 @@ class NISQA:
     """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is found."""
 
     name = "nisqa"
+    known_as = ("NISQA v2",)
     needs_reference = False
     version = "2"
     values: tuple[ValueTraits, ...] = tuple(map(_value, OUTPUTS))

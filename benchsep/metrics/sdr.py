@@ -207,6 +207,7 @@ class USDR(_Ratio):
     """Whole-song SDR of the Music Demixing Challenges."""
 
     name = "usdr"
+    known_as = ("SDR", "utterance SDR", "MDX SDR")
     version = "2"
     default: int | None = 3
     values = (_USDR,)
@@ -230,6 +231,7 @@ class SISDR(_Ratio):
     """Scale-invariant SDR, with its interference and artefact parts."""
 
     name = "sisdr"
+    known_as = ("scale-invariant SDR",)
     version = "2"
     default: int | None = 4
     values = (_SISDR, _SISIR, _SISAR)

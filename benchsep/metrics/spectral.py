@@ -259,6 +259,7 @@ class MRSTFT(_Spectral):
     """The metric ``mrstft``: see the module."""
 
     name = "mrstft"
+    known_as = ("multi-resolution STFT", "multi_res_loss")
     values: tuple[ValueTraits, ...] = (_MRSTFT,)
     default: int | None = 2
     source = "auraloss 0.4 MultiResolutionSTFTLoss as set in pablebe/gensvs_eval (WASPAA 2025)"
@@ -275,6 +276,7 @@ class LSD(_Spectral):
     """The metric ``lsd``: see the module."""
 
     name = "lsd"
+    known_as = ("log-spectral distance",)
     values: tuple[ValueTraits, ...] = (_LSD,)
     default: int | None = None
     source = "Gray and Markel, IEEE TASSP 24 (1976)"

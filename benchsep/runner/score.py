@@ -11,6 +11,7 @@ from benchsep.audio import STEMS, Audio, read_audio
 from benchsep.errors import SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.metric import References, Score, column
+from benchsep.metrics.names import metrics_named
 from benchsep.stems.files import audio_files, stem_files
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
@@ -45,6 +46,7 @@ def score(
     AudioError, UsageError
         unreadable audio; a stem of the estimate that has no reference; an unknown metric.
     """
+    asked = metrics_named(metrics)
     references = _stems(reference, rate)
     estimates = _stems(estimate, rate, wanted=tuple(references))
     unknown = [stem for stem in estimates if stem not in references]
@@ -53,7 +55,7 @@ def score(
     usable, faults = _fitted(estimates, references)
     shared = References(references, None if mixture is None else _audio(mixture, rate))
     rows: list[dict[str, Any]] = []
-    for name in metrics:
+    for name in asked:
         rows += _rows(name, shared, usable, faults)
     return _frame(rows)
 

@@ -24,6 +24,7 @@ from benchsep._util.config import read_mapping, refuse_unknown, validated
 from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import default_metrics
+from benchsep.metrics.names import metrics_named
 from benchsep.stems.sets import STEM_SETS, stems_asked_for, whole_set
 from benchsep.systems.grammar import split_specs
 from benchsep.systems.reference import REFERENCE_SYSTEMS
@@ -132,6 +133,14 @@ class Suite(BaseModel):
         elif stems is not None or named not in STEM_SETS:
             return values
         return {**values, "stem_set": named, "stems": STEM_SETS[named].stems}
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return metrics_named(metrics)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("stems")
     @classmethod

@@ -80,6 +80,7 @@ class BSSEval:
     """BSSEval v4 on one-second windows: values ``sdr``, ``isr``, ``sir``, ``sar``."""
 
     name = "bsseval"
+    known_as = ("museval", "BSSEval v4", "cSDR", "chunk SDR")
     version = "1"
     values = tuple(
         ValueTraits(

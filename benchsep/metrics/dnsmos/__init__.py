@@ -79,6 +79,7 @@ class DNSMOS:
     """The metric ``dnsmos``: see the module."""
 
     name = "dnsmos"
+    known_as = ("MOS", "DNSMOS P.835")
     needs_reference = False
     version = "2"
     values: tuple[ValueTraits, ...] = (

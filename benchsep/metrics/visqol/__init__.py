@@ -47,6 +47,7 @@ class Visqol:
     """
 
     name = "visqol"
+    known_as = ("ViSQOL v3", "ViSQOLAudio")
     version = "2"
     values = (
         ValueTraits(
