@@ -19,6 +19,7 @@ from benchsep.cli.options import (
 )
 from benchsep.cli.output import print_files, print_table
 from benchsep.errors import UsageError
+from benchsep.metrics.names import column_named, columns_named, keys_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,6 @@ def compare(
 ) -> None:
     """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""
     from benchsep import stats
-    from benchsep.metrics.names import keys_named
 
     cells, traits = load_cells(
         folder,
@@ -89,7 +89,6 @@ def power(
 ) -> None:
     """How many songs are needed to see an effect, from the spread measured in this run."""
     from benchsep import stats
-    from benchsep.metrics.names import column_named
 
     cells, traits = load_cells(folder, None)
     cells, name = stats.with_average(cells), column_named(metric, traits)
@@ -119,7 +118,6 @@ def tails(
 ) -> None:
     """The worst songs of each system, named, and how often it fails."""
     from benchsep import stats
-    from benchsep.metrics.names import keys_named
 
     cells, traits = load_cells(folder, metrics)
     cells = _only(cells, "stem", stems)
@@ -166,7 +164,6 @@ def load_cells(
     StoreError, UsageError
         no run folder; a metric that the run does not have; museval files of another edition.
     """
-    from benchsep.metrics.names import columns_named
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
