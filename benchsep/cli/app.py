@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from benchsep._util.version import __version__
-from benchsep.cli import ablate, data, files, gate, info, listen, recommend, run, show, stats
+from benchsep.cli import ablate, board, data, files, gate, info, listen, recommend, run, show, stats
 from benchsep.cli.output import print_error
 from benchsep.errors import BenchsepError
 
@@ -23,6 +23,8 @@ COMMANDS = {
     "show": show.show,
     "report": show.report,
     "explain": show.explain,
+    "merge": board.merge,
+    "board": board.board,
     "separate": files.separate,
     "score": files.score,
     "list": info.list_registered,

@@ -21,6 +21,7 @@ from benchsep.runner.executors.base import Executor
 from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.manifest import command_line, describe, stem_set_of
+from benchsep.runner.merge.inputs import MERGED
 from benchsep.runner.plan import Plan, make_plan
 from benchsep.runner.stamps import remembered_labels
 from benchsep.runner.store import Store
@@ -113,6 +114,7 @@ def run(
     resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
     store = Store(Path(out).absolute())  # a system may change the working folder
     store.refuse_other_formats()
+    _refuse_board(store)
     with executor_for(resolved) as executor:
         plan = _in_one_session(make_plan(resolved, store, ask=executor.describe))
         _same_edition(store, plan)
@@ -146,6 +148,19 @@ def _mixtures(plan: Plan, store: Store) -> dict[str, str]:
         if record is not None:
             hashes[track.name] = record.track.mixture_sha256
     return hashes
+
+
+def _refuse_board(store: Store) -> None:
+    """The manifest of a run would take the place of a board's, which has the requests of many."""
+    try:
+        is_board = MERGED in store.manifest()
+    except StoreError:
+        return
+    if is_board:
+        raise UsageError(
+            f"{store.root} is a board of `benchsep merge`: run into a folder of its own, and merge "
+            "that one"
+        )
 
 
 def _same_edition(store: Store, plan: Plan) -> None:

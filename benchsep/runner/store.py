@@ -130,18 +130,23 @@ class Store:
         FormatError
             there are records, and all of them are of another format.
         """
-        found = [self._record_or_problem(path) for path in self._record_paths()]
-        records = [record for record, _ in found if record is not None]
-        problems = [problem for _, problem in found if problem is not None]
+        records, problems = self.records_and_problems()
         foreign = [problem for problem in problems if isinstance(problem, FormatError)]
-        if foreign and len(foreign) == len(found):
+        if foreign and not records and len(foreign) == len(problems):
             raise foreign[0]
         for problem in problems:
             if problem not in foreign[1:]:
                 notify(f"{problem}; left out")
         if len(foreign) > 1:
             notify(f"{len(foreign) - 1} more records are of another format; left out")
-        return sorted(records, key=lambda r: (r.system.label, r.track.name))
+        return records
+
+    def records_and_problems(self) -> tuple[list[Record], list[StoreError]]:
+        """The records as :meth:`records` sorts them, and what is wrong with each other file."""
+        found = [self._record_or_problem(path) for path in sorted(self.cells_root.glob("*/*.json"))]
+        records = [record for record, _ in found if record is not None]
+        problems = [problem for _, problem in found if problem is not None]
+        return sorted(records, key=lambda r: (r.system.label, r.track.name)), problems
 
     def _record_or_problem(self, path: Path) -> tuple[Record | None, StoreError | None]:
         try:

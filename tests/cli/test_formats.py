@@ -32,6 +32,8 @@ CALLS = {
     "show": "show RUN",
     "report": "report RUN -o OUT --max-songs 0 --no-page",
     "explain": "explain RUN noisy/usdr/vocals",
+    "merge": "merge RUN -o OUT/board",
+    "board": "board RUN -o OUT",
     "separate": "separate SONG/bass.wav --system mixture -o OUT",
     "score": "score SONG OTHER --metrics usdr",
     "list": "list datasets",

@@ -93,7 +93,7 @@ def write_site(
         described.append(entry)
         written += paths
     data = {
-        "title": _title(run),
+        "title": title(run),
         "songs": described,
         "systems": _systems(run),
         "metrics": _metrics(run),
@@ -105,7 +105,8 @@ def write_site(
     return written
 
 
-def _title(run: RunData) -> str:
+def title(run: RunData) -> str:
+    """The title of a page: the data set's name."""
     dataset = run.manifest.get("dataset", {})
     name = dataset.get("name", "run") if isinstance(dataset, dict) else str(dataset)
     return f"benchsep: {visible(str(name))}"
@@ -271,17 +272,17 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
         head=head,
-        badge_of=_badge_of,
+        badge_of=badge_of,
         format_value=format_value,
         data=data,
         pictures=[(address, _described(run, name)) for address, name in pictures],
         # Our own files, which hold no text from outside.
-        style=Markup(_asset("style.css")),
-        script=Markup("\n".join(map(_asset, SCRIPTS))),
+        style=Markup(asset("style.css")),
+        script=Markup("\n".join(map(asset, SCRIPTS))),
     )
 
 
-def _badge_of(column: Column) -> badges.Badge | None:
+def badge_of(column: Column) -> badges.Badge | None:
     """The badge of a column's head; an axis names its share itself."""
     plain = column.kind == "score" and not column.axis and column.stem != WITHOUT_BASS
     return badges.shown(column.metric) if plain else None
@@ -300,5 +301,6 @@ def _stem_names(tables: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file of the page."""
     return (resources.files("benchsep.report.site") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""``benchsep merge``: the run folders of several people as one, with every conflict by name."""

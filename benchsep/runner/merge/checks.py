@@ -1,0 +1,193 @@
+"""Whether runs may be merged: their requests, data, systems and metrics against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchsep._util.digest import canonical
+from benchsep.runner.manifest import stem_set_of
+from benchsep.runner.merge.conflict import Conflict, Kind, disagreement
+from benchsep.runner.merge.records import valued
+from benchsep.runner.stamps import info_to_json
+from benchsep.stems.sets import set_name
+
+if TYPE_CHECKING:
+    from benchsep.runner.merge.inputs import Input
+    from benchsep.runner.record import Record
+
+Said = dict[str, list[tuple[str, str]]]
+"""Subject to what each run says of it."""
+
+
+def conflicts_between(inputs: Sequence[Input]) -> list[Conflict]:
+    """All conflicts but those of single cells (:mod:`benchsep.runner.merge.records`)."""
+    return [
+        *(problem for each in inputs for problem in each.problems),
+        *_requests(inputs),
+        *_data(inputs),
+        *_systems(inputs),
+        *_of_files(inputs),
+        *_metrics(inputs),
+    ]
+
+
+def _listed(kind: Kind, said: Said) -> list[Conflict]:
+    return [conflict for what in said for conflict in disagreement(kind, what, said[what])]
+
+
+# -- request and data ---------------------------------------------------------------------------
+
+
+def _requests(inputs: Sequence[Input]) -> list[Conflict]:
+    """Editions, stem sets, and what else must be asked for alike to stand in one table."""
+    sets = [(each.name, set_name(sorted_set(each))) for each in inputs]
+    said: Said = {"data set": [], "mixture": [], "split": [], "align": []}
+    for each in inputs:
+        suite, dataset = each.manifest.get("suite", {}), each.manifest.get("dataset", {})
+        said["data set"].append((each.name, str(dataset.get("name", ""))))
+        said["mixture"].append((each.name, str(dataset.get("mixture", ""))))
+        said["split"].append((each.name, str(suite.get("split", ""))))
+        said["align"].append((each.name, str(suite.get("align", False))))
+    return [
+        *disagreement("edition", "data", _editions(inputs)),
+        *disagreement("stem set", "stems", sets),
+        *_listed("request", said),
+    ]
+
+
+def sorted_set(each: Input) -> list[str]:
+    """The stems of the run's set, in one order: the order of a request is no conflict."""
+    return sorted(stem_set_of(each.manifest))
+
+
+def _editions(inputs: Sequence[Input]) -> Iterator[tuple[str, str]]:
+    for each in inputs:
+        own = each.manifest.get("dataset", {}).get("edition")
+        for edition in dict.fromkeys([*([own] if own else []), *_editions_of(each.records)]):
+            yield each.name, str(edition)
+
+
+def _editions_of(records: Iterable[Record]) -> list[str]:
+    return [record.track.edition for record in records]
+
+
+def _data(inputs: Sequence[Input]) -> list[Conflict]:
+    """Songs of one name are the same song: its split, its length, its mixture, its true stems."""
+    said: Said = {}
+    for each in inputs:
+        for track in (record.track for record in each.records):
+            facts = {
+                "split": track.split,
+                "how the mixture is made": track.mixture_source,
+                "mixture": track.mixture_sha256[:16],
+                "seconds": "" if track.audio_seconds is None else f"{track.audio_seconds:.6f}",
+                **{stem: text[:16] for stem, text in track.reference_sha256.items()},
+            }
+            for what, text in facts.items():
+                if text:  # empty where the song could not be decoded
+                    said.setdefault(f"{track.name} / {what}", []).append((each.name, text))
+    return _listed("data", said)
+
+
+# -- systems ------------------------------------------------------------------------------------
+
+
+def _systems(inputs: Sequence[Input]) -> list[Conflict]:
+    """Systems of one label have one description and one checkpoint."""
+    said: Said = {}
+    for each in inputs:
+        for label, info in each.systems.items():
+            for name, value in info_to_json(info).items():
+                said.setdefault(f"{label} / {name}", []).append((each.name, _short(value)))
+    described = _listed("system", said)
+    named = {conflict.subject.rpartition(" / ")[0] for conflict in described}
+    facts: Said = {}
+    for each in inputs:
+        for system in (record.system for record in each.records):
+            if system.label not in named:
+                texts = {
+                    "checkpoint_sha256": system.checkpoint_sha256[:16] or "none",
+                    "identity": system.system_id[:16],
+                    "family": system.family,
+                }
+                for name, text in texts.items():
+                    facts.setdefault(f"{system.label} / {name}", []).append((each.name, text))
+    return [*described, *_listed("system", facts)]
+
+
+def _short(value: Any) -> str:
+    return " ".join(canonical(value).split())
+
+
+def _of_files(inputs: Sequence[Input]) -> list[Conflict]:
+    """Estimates of files and programs are known by their scores alone.
+
+    Two people may both call a folder ``est``: rows of two runs are one system only if they have a
+    song in common, whose cells are then compared.
+    """
+    places: dict[str, list[tuple[str, set[Any]]]] = {}
+    for each in inputs:
+        outside = {s for s, info in each.systems.items() if info.from_files or info.from_program}
+        for label in sorted(outside):
+            own = [record for record in each.records if record.system.label == label]
+            cells = {(record.track.name, place) for record in own for place in valued(record)}
+            places.setdefault(label, []).append((each.name, cells))
+    return [
+        Conflict("system", label, _not_known_as_one(runs))
+        for label, runs in places.items()
+        if len(_linked(runs)) > 1
+    ]
+
+
+def _linked(runs: Sequence[tuple[str, set[Any]]]) -> list[tuple[list[str], set[Any]]]:
+    """Runs in groups that cells in common link."""
+    groups: list[tuple[list[str], set[Any]]] = []
+    for name, cells in runs:
+        if not cells:
+            continue
+        near = [group for group in groups if group[1] & cells]
+        groups = [group for group in groups if group not in near]
+        names = [*(n for group in near for n in group[0]), name]
+        groups.append((names, cells.union(*(group[1] for group in near))))
+    return groups
+
+
+def _not_known_as_one(runs: Sequence[tuple[str, set[Any]]]) -> str:
+    who = " and ".join(", ".join(names) for names, _ in _linked(runs))
+    return (
+        f"{who} have no value in common, so that nothing shows that these files are of one "
+        "system; run one with a name of its own (--systems NAME=SPEC), or score a song in both"
+    )
+
+
+# -- metrics ------------------------------------------------------------------------------------
+
+
+def _metrics(inputs: Sequence[Input]) -> list[Conflict]:
+    """Values of one metric are of one version, with one set of settings and packages."""
+    described: Said = {}
+    said: Said = {}
+    for each in inputs:
+        for name, entry in each.manifest.get("metrics", {}).items():
+            if not entry.get("unavailable"):
+                for what in ("version", "settings"):
+                    text = _short(entry.get(what))
+                    described.setdefault(f"{name} / {what}", []).append((each.name, text))
+        for name, version, identity in sorted(_versions(each.records)):
+            text = f"version {version} (settings and packages {identity[:12]})"
+            said.setdefault(name, []).append((each.name, text))
+    found = _listed("metric", said)
+    told = {conflict.subject for conflict in found}
+    more = _listed("metric", {k: v for k, v in described.items() if k.split(" / ")[0] not in told})
+    return [*found, *more]
+
+
+def _versions(records: Iterable[Record]) -> set[tuple[str, str, str]]:
+    """Metric, version and id of all cells; those of a metric that was not there have no value."""
+    return {
+        (cell.metric.partition(".")[0], cell.metric_version, cell.metric_id)
+        for record in records
+        for cell in record.cells
+        if cell.status.kind != "unavailable"
+    }

@@ -1,0 +1,195 @@
+"""Records of one system on one track, from several runs, as one record.
+
+Conventions
+-----------
+cells      of one place agree if their status is of one kind and their values differ by rounding
+           only (:data:`ROUNDING`); of these the same one is taken whatever the order of the runs
+absent     an ``unavailable`` cell says what a machine lacks, so that any other takes its place
+times      two runs never take equally long: they are no conflict. Those of the session whose name
+           is first are kept, so that all draws of a system are timed in one session if one run
+           has them all
+estimates  a draw with two ids is one draw only if cells with values prove it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from benchsep.runner.merge.conflict import Conflict, disagreement
+from benchsep.runner.record import Cell, Draw, Record, TrackFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROUNDING = 1e-6
+"""The largest difference of equal values, relative where they exceed 1: processors round
+differently."""
+
+Place = tuple[str, str, int]
+Named = tuple[str, Record]
+"""A record, and the name of its run."""
+
+
+def join(records: Sequence[Named]) -> tuple[Record, list[Conflict]]:
+    """Records of one label and track as one, and what they disagree on.
+
+    The data of the track and the system are compared elsewhere
+    (:mod:`benchsep.runner.merge.checks`).
+    """
+    first = records[0][1]
+    if len(records) == 1:
+        return replace(first, cells=tuple(sorted(first.cells, key=lambda c: c.place))), []
+    cells, conflicts = _join_cells(records)
+    draws, more = _join_draws(records)
+    joined = Record(
+        min((r.system for _, r in records), key=repr),
+        _join_track([r.track for _, r in records]),
+        min(r.input_stamp for _, r in records),
+        draws,
+        tuple(cells),
+    )
+    return joined, [*conflicts, *more]
+
+
+# -- cells --------------------------------------------------------------------------------------
+
+
+def _join_cells(records: Sequence[Named]) -> tuple[list[Cell], list[Conflict]]:
+    found: dict[Place, list[tuple[str, Cell]]] = {}
+    for run, record in records:
+        for cell in record.cells:
+            found.setdefault(cell.place, []).append((run, cell))
+    cells, conflicts = [], []
+    for place, same in sorted(found.items()):
+        known = _known(same)
+        cells.append(min((cell for _, cell in known), key=lambda c: (c.key, repr(c))))
+        if not all_agree([cell for _, cell in known]):
+            subject = cell_name(records[0][1], place)
+            conflicts += disagreement("value", subject, ((run, _said(c)) for run, c in known))
+    return cells, conflicts
+
+
+def _known(cells: Sequence[tuple[str, Cell]]) -> Sequence[tuple[str, Cell]]:
+    return [pair for pair in cells if pair[1].status.kind != "unavailable"] or cells
+
+
+def all_agree(cells: Sequence[Cell]) -> bool:
+    """Whether cells of one place have one result."""
+    return (
+        len({cell.status.kind for cell in cells}) == 1
+        and _close([cell.value for cell in cells])
+        and _all_close([cell.frames for cell in cells])
+    )
+
+
+def _close(values: Sequence[float | None]) -> bool:
+    numbers = [value for value in values if value is not None]
+    if not numbers or len(numbers) < len(values):
+        return not numbers
+    return max(numbers) - min(numbers) <= ROUNDING * max(1.0, *map(abs, numbers))
+
+
+def _all_close(frames: Sequence[tuple[float | None, ...] | None]) -> bool:
+    rows = [row for row in frames if row is not None]
+    if not rows or len(rows) < len(frames) or len(set(map(len, rows))) > 1:
+        return not rows
+    return all(map(_close, zip(*rows, strict=True)))
+
+
+def _said(cell: Cell) -> str:
+    """All digits: two values that are printed alike would look like one."""
+    value = "" if cell.value is None else f"{cell.value!r}"
+    status = "" if str(cell.status) == "ok" else str(cell.status)
+    return " ".join(filter(None, (value, status))) + _frames_said(cell)
+
+
+def _frames_said(cell: Cell) -> str:
+    return "" if cell.frames is None else f" ({len(cell.frames)} frames, sum {_sum(cell.frames)!r})"
+
+
+def _sum(frames: Iterable[float | None]) -> float:
+    return sum(value for value in frames if value is not None)
+
+
+def cell_name(record: Record, place: Place) -> str:
+    """``label / track / stem / metric``, and the draw where it is not the first."""
+    metric, stem, draw = place
+    words = [record.system.label, record.track.name, stem, metric]
+    return " / ".join(words + ([f"draw {draw}"] if draw else []))
+
+
+# -- draws and the track ------------------------------------------------------------------------
+
+
+def _join_draws(records: Sequence[Named]) -> tuple[dict[int, Draw], list[Conflict]]:
+    found: dict[int, list[tuple[str, Record]]] = {}
+    for run, record in records:
+        for number in record.draws:
+            found.setdefault(number, []).append((run, record))
+    draws, conflicts = {}, []
+    for number, same in sorted(found.items()):
+        made = [record.draws[number] for _, record in same]
+        draws[number] = min(made, key=lambda d: (d.session, repr(d)))
+        conflicts += _draw_conflicts(number, same)
+    return draws, conflicts
+
+
+def _draw_conflicts(number: int, same: Sequence[Named]) -> list[Conflict]:
+    label, track = same[0][1].system.label, same[0][1].track.name
+    subject = f"{label} / {track} / draw {number}"
+    outcomes = [(run, _outcome(record.draws[number])) for run, record in same]
+    conflicts = disagreement("estimates", subject, outcomes)
+    linked = same_estimates(same, number)
+    if not conflicts and not linked:
+        ids = ((run, f"estimate {record.draws[number].estimate_id[:12]}") for run, record in same)
+        conflicts = disagreement("estimates", subject, ids)
+    return conflicts
+
+
+def _outcome(draw: Draw) -> str:
+    """What came out, without the words of an error, which may name a path."""
+    if draw.error:
+        return "no estimates"
+    late = [f"{stem} late by {lag}" for stem, lag in sorted(draw.lags.items()) if lag]
+    return ", ".join([*(f"{stem} unusable" for stem in sorted(draw.faults)), *late]) or "usable"
+
+
+def same_estimates(records: Sequence[Named], number: int) -> bool:
+    """Whether a draw of several runs may be one: no two ids, or cells with values in common.
+
+    Whether these values agree is seen cell by cell.
+    """
+    groups: list[tuple[set[str], set[Place]]] = []
+    for _, record in records:
+        ids = {record.draws[number].estimate_id}
+        places = valued(record, number)
+        near = [group for group in groups if group[0] & ids or group[1] & places]
+        groups = [group for group in groups if group not in near]
+        ids, places = ids.union(*(g[0] for g in near)), places.union(*(g[1] for g in near))
+        groups.append((ids, places))
+    return len(groups) == 1
+
+
+def valued(record: Record, number: int | None = None) -> set[Place]:
+    """The places of the cells with a value, of one draw or of all."""
+    return {
+        cell.place
+        for cell in record.cells
+        if cell.value is not None and number in (None, cell.draw)
+    }
+
+
+def _join_track(tracks: Sequence[TrackFacts]) -> TrackFacts:
+    """Facts of the track; one that could not be decoded somewhere has no hashes there."""
+    best = min(tracks, key=lambda t: (not t.mixture_sha256, t.audio_seconds is None, repr(t)))
+    return replace(best, reference_sha256=_union(t.reference_sha256 for t in tracks))
+
+
+def _union(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for mapping in mappings:
+        for key, text in mapping.items():
+            found[key] = min(filter(None, (text, found.get(key))), default="")
+    return dict(sorted(found.items()))
