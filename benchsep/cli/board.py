@@ -35,7 +35,7 @@ def merge(
     if merged.conflicts:
         rows = [[c.kind, c.subject, c.found] for c in merged.conflicts]
         print_rows(["conflict", "of", "found"], rows, format)
-        message(f"{len(rows)} conflicts; nothing is written")
+        message(f"conflicts: {len(rows)}; nothing is written")
         raise typer.Exit(1)
     for note in merged.notes:
         message(note)
