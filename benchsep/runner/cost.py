@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -284,6 +284,15 @@ def _add_scoring(
         result.metrics[name] = _scoring_seconds(metric, stems, cost, plan, lengths) / 3600
 
 
+def scored_share(metric: Metric, stems: Collection[str], job: Job) -> float:
+    """How many of the scored ``stems`` the job's system gives, over the default stems.
+
+    Rates of a metric are for its default stems.
+    """
+    given = set(stems_in(job.info, job.stem_set))
+    return len(set(stems) & given) / len(metric.default_stems)
+
+
 def _scoring_seconds(
     metric: Metric, stems: set[str], cost: MetricCost, plan: Plan, lengths: dict[str, float]
 ) -> float:
@@ -296,7 +305,7 @@ def _scoring_seconds(
     for job in plan.jobs:
         if job.info.unavailable:
             continue
-        share = len(stems & set(stems_in(job.info, job.stem_set))) / len(metric.default_stems)
+        share = scored_share(metric, stems, job)
         estimates[job.track.name] += len(job.draws_to_run) if share else 0
         seconds += share * len(job.draws_to_run) * at(cost.each, lengths[job.track.name])
     return seconds + sum(at(cost.once, lengths[t]) for t, n in estimates.items() if n)

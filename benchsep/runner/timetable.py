@@ -33,7 +33,7 @@ def job_weights(plan: Plan, rates: Rates) -> dict[tuple[str, str], float]:
 
 
 def _weight(job: Job, plan: Plan, rates: Rates) -> float:
-    from benchsep.runner.cost import at, device_of, rate_of, seconds_of
+    from benchsep.runner.cost import at, device_of, rate_of, scored_share, seconds_of
 
     try:
         length = seconds_of(job.track)
@@ -48,9 +48,8 @@ def _weight(job: Job, plan: Plan, rates: Rates) -> float:
         if cost is None or plan.unavailable.get(name):
             continue
         metric = get_metric(name)
-        scored = set(stems_scored(metric, job.stems, all_stems=job.all_stems))
-        share = len(scored & set(job.info.stems)) / len(metric.default_stems)
-        seconds += share * at(cost.each, length)
+        stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
+        seconds += scored_share(metric, stems, job) * at(cost.each, length)
     return max(1e-3, seconds * len(job.draws_to_run))
 
 

@@ -16,6 +16,7 @@ from benchsep.audio import Audio
 from benchsep.errors import CheckpointError, SeparatorError, UsageError
 from tests.helpers import msst_models
 from tests.helpers.msst_models import CONFIGS, write
+from tests.helpers.upstream_demix import upstream_demix
 
 
 @pytest.fixture(scope="module")
@@ -24,35 +25,9 @@ def piece(clip):
 
 
 def plain_loop(model, mix, content, *, overlap=2, apart=False):
-    """Upstream's ``demix`` at batch size 1, in torch: ``[stems, 2, T]``."""
+    """The package's model in upstream's loop over chunks."""
     chunk = content["audio"]["chunk_size"]
-    mix = torch.from_numpy(mix)
-    fade, step = chunk // 10, chunk // overlap
-    border, length = chunk - step, mix.shape[-1]
-    if length > 2 * border and border > 0:
-        mix = torch.nn.functional.pad(mix, (border, border), mode="reflect")
-    window = torch.ones(chunk)
-    window[-fade:], window[:fade] = torch.linspace(1, 0, fade), torch.linspace(0, 1, fade)
-    result, counter = 0, torch.zeros(mix.shape[-1])
-    i = 0
-    while i < mix.shape[1]:
-        part = mix[:, i : i + chunk]
-        size, start = part.shape[-1], i
-        mode = "reflect" if size > chunk // 2 else "constant"
-        part = torch.nn.functional.pad(part, (0, chunk - size), mode=mode)
-        i += step
-        w = window.clone()
-        if start == 0:
-            w[:fade] = 1
-        elif i >= mix.shape[1]:
-            w[-fade:] = 1
-        out = one_chunk(model, part, apart)
-        if isinstance(result, int):
-            result = torch.zeros(out.shape[0], 2, mix.shape[-1])
-        result[..., start : start + size] += out[..., :size] * w[:size]
-        counter[start : start + size] += w[:size]
-    estimated = (result / counter).numpy()
-    return estimated[..., border:-border] if length > 2 * border and border > 0 else estimated
+    return upstream_demix(lambda part: one_chunk(model, part, apart), mix, chunk, overlap)
 
 
 def one_chunk(model, part, apart=False):

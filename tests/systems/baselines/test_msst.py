@@ -18,6 +18,7 @@ from benchsep.audio import STEMS, Audio
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.estimate import checked_estimates
 from tests.helpers.by_hand import by_hand
+from tests.helpers.upstream_demix import upstream_demix
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 ROFORMER = {
@@ -89,36 +90,9 @@ def piece(clip):
 # --- chunking --------------------------------------------------------------------------------
 
 
-def naive_demix(model, mix, chunk, overlap, stems):
-    """Upstream's ``demix`` at batch size 1, in torch and in its own order of steps."""
-    mix = torch.from_numpy(mix)
-    fade, step = chunk // 10, chunk // overlap
-    border, length = chunk - step, mix.shape[-1]
-    if length > 2 * border and border > 0:
-        mix = torch.nn.functional.pad(mix, (border, border), mode="reflect")
-    window = torch.ones(chunk)
-    window[-fade:] = torch.linspace(1, 0, fade)
-    window[:fade] = torch.linspace(0, 1, fade)
-    result = torch.zeros(stems, 2, mix.shape[-1])
-    counter = torch.zeros(stems, 2, mix.shape[-1])
-    i = 0
-    while i < mix.shape[1]:
-        part = mix[:, i : i + chunk]
-        size = part.shape[-1]
-        mode = "reflect" if size > chunk // 2 else "constant"
-        part = torch.nn.functional.pad(part, (0, chunk - size), mode=mode)
-        start = i
-        i += step
-        w = window.clone()
-        if start == 0:
-            w[:fade] = 1
-        elif i >= mix.shape[1]:
-            w[-fade:] = 1
-        out = torch.from_numpy(model(part.numpy()))
-        result[..., start : start + size] += out[..., :size] * w[:size]
-        counter[..., start : start + size] += w[:size]
-    estimated = np.nan_to_num((result / counter).numpy(), nan=0.0)
-    return estimated[..., border:-border] if length > 2 * border and border > 0 else estimated
+def in_torch(model):
+    """A model of arrays as one of tensors."""
+    return lambda part: torch.from_numpy(model(part.numpy()))
 
 
 def position_dependent(stems):
@@ -143,7 +117,7 @@ def test_chunking_equals_upstreams(frames, overlap, batch):
     mix = np.random.default_rng(frames).normal(size=(2, frames)).astype(np.float32)
     model = position_dependent(3)
     ours = demix(batched(model), mix, chunk=1000, overlap=overlap, stems=3, batch=batch)
-    theirs = naive_demix(model, mix, 1000, overlap, 3)
+    theirs = upstream_demix(in_torch(model), mix, 1000, overlap)
     if frames == 1000 and overlap == 1:  # the documented deviation: 0/0 at the very end
         assert theirs[..., -1].max() == 0
         ours, theirs = ours[..., :-1], theirs[..., :-1]
@@ -179,7 +153,7 @@ def test_a_checkpoint_gives_the_upstream_models_output(tmp_path, piece, under):
         with torch.inference_mode():
             return model(torch.from_numpy(part)[None])[0].numpy()
 
-    theirs = naive_demix(forward, piece.samples, 4410, 2, 4)
+    theirs = upstream_demix(in_torch(forward), piece.samples, 4410, 2)
     ours = checked_estimates(system.separate(piece, seed=0), system.info, piece)
     for stem, expected in zip(SOURCES, theirs, strict=True):
         np.testing.assert_allclose(ours[stem].samples, expected, atol=1e-6)
