@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from benchsep._util.atomic import write_atomically
 from benchsep.report.site.build import asset, badge_of, title
 from benchsep.report.site.templates import jinja_environment
-from benchsep.report.tables.model import format_value, head
-from benchsep.report.tables.render import shared_notes
+from benchsep.report.tables.model import format_value, head, shared_notes
 
 if TYPE_CHECKING:
     from pathlib import Path

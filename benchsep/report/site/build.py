@@ -32,8 +32,7 @@ from benchsep.report.run import song_disagreement
 from benchsep.report.site.audio import Codec, write_audio_script
 from benchsep.report.site.templates import jinja_environment
 from benchsep.report.tables.columns import display, is_headline
-from benchsep.report.tables.model import format_value, group_of, head
-from benchsep.report.tables.render import shared_notes
+from benchsep.report.tables.model import format_value, group_of, head, shared_notes
 from benchsep.stats.songs import WITHOUT_BASS
 
 if TYPE_CHECKING:

@@ -94,14 +94,20 @@ def _head(column: Column, edition: Edition) -> str:
     return f"{name} without bass".lstrip()
 
 
+def clause(columns: Iterable[Column], edition: Edition) -> list[str]:
+    """How many leads bass carries in the columns, for a caption; nothing where none."""
+    leads = sum(len(carried_by_bass(edition, column)) for column in columns)
+    return [f"bass carries {leads} {'lead' if leads == 1 else 'leads'}"] if leads else []
+
+
 def sentence(columns: Iterable[Column], edition: Edition) -> str:
-    """Whose leads bass carries, for a table with :func:`columns_without`; or nothing."""
+    """Whose leads bass carries in which column; or nothing."""
     parts = []
     for column in columns:
         if leads := carried_by_bass(edition, column):
-            name = "" if column.in_title else f"{display(column.metric, edition.traits)}: "
             most = f"{leads[0].system} over {leads[0].over} {100 * leads[0].share:.0f} %"
-            parts.append(f"{name}of {most}, {len(leads)} in all")
+            name = display(column.metric, edition.traits)
+            parts.append(f"{name}: of {most}, {len(leads)} in all")
     if not parts:
         return ""
     return (

@@ -5,7 +5,7 @@ Conventions
 fitted    the overview keeps the columns that fit the width, from the left: those that answer the
           questions of listeners come first
 by stem   the tables of the metrics that head the overview; without a headed column, the first
-captions  the first sentence of the overview's; warnings stand once, below all tables
+captions  the overview's alone; warnings stand once, below all tables
 reasons   why cells are unavailable or failed: equal reasons together
 """
 
@@ -43,7 +43,7 @@ def brief(tables: Sequence[Table], width: int) -> Brief:
     others = [t for t in tables[1:] if {c.metric for c in t.columns[:1]} & headline]
     chosen = (overview, *(fitted(table, width)[0] for table in others))
     warnings = tuple(dict.fromkeys(w for table in (tables[0], *others) for w in table.warnings))
-    captions = (overview.caption[:1], *(() for _ in others))
+    captions = (overview.caption, *(() for _ in others))
     short = tuple(
         replace(table, caption=caption, warnings=(), notes=())
         for table, caption in zip(chosen, captions, strict=True)

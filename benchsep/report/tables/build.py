@@ -143,22 +143,18 @@ def _overview(edition: Edition, columns: Sequence[str]) -> TableSpec:
         "Overview: mean over stems",
         [*first, *bass.columns_without(first, edition), *rest],
         [*axes, *others],
-        average=True,
         costs=(RTF, MEMORY),
         with_gains=False,  # they would double a wide table; the metrics' own tables have them
-        sentences=[
-            *filter(None, (axes_sentence(edition), _bass_in_overview(first, rest, edition)))
-        ],
+        sentences=bass.clause([*first, *rest], edition),
+        notes=[*filter(None, (axes_sentence(edition), bass.sentence(_averages(edition), edition)))],
         warnings=missing(edition),
     )
 
 
-def _bass_in_overview(first: Sequence[Column], rest: Sequence[Column], edition: Edition) -> str:
-    """Whose leads bass carries on the axes, and where to look for those of other columns."""
-    own = bass.sentence(first, edition)
-    others = [c.head for c in rest if bass.carried_by_bass(edition, c)]
-    there = f"Bass carries leads in {', '.join(others)} too: see their tables." if others else ""
-    return " ".join(filter(None, (own, there)))
+def _averages(edition: Edition) -> list[Column]:
+    """The average of each metric that has a table by stem."""
+    by_stem = [c for c in edition.metrics if not is_detail(c, edition.traits)]
+    return [_column(edition, c, c) for c in by_stem if edition.stem_or_average(c) == AVERAGE]
 
 
 def _overview_head(edition: Edition, column: str) -> str:
@@ -173,7 +169,7 @@ def _details(edition: Edition, columns: Sequence[str]) -> TableSpec:
     first = next(c for c in traits if metric_of(c) == metric_of(columns[0]))
     title = f"{display(first, traits)}: further values, average over stems"
     shown = [_column(edition, c, display(c, traits)) for c in columns]
-    return TableSpec(title, shown, columns, average=True)
+    return TableSpec(title, shown, columns)
 
 
 def _speech_models(edition: Edition, columns: Sequence[str]) -> TableSpec:
@@ -183,7 +179,7 @@ def _speech_models(edition: Edition, columns: Sequence[str]) -> TableSpec:
     names = dict.fromkeys(display(c, traits).split(" ")[0] for c in columns)
     title = f"{' and '.join(names)} on {edition.stems(columns[0])[0]}"
     shown = [_column(edition, c, display(c, traits)) for c in columns]
-    return TableSpec(title, shown, columns, average=False)
+    return TableSpec(title, shown, columns)
 
 
 def _per_stem(edition: Edition, column: str) -> TableSpec:
@@ -199,14 +195,12 @@ def _per_stem(edition: Edition, column: str) -> TableSpec:
         shown.append(_column(edition, other, f"{display(other, edition.traits)} (average)"))
     # The companion has a table of its own, and its column without bass there.
     first, companions = shown[: len(names)], shown[len(names) :]
-    note = bass.sentence(first, edition)
     return TableSpec(
         _title(edition, column),
         [*first, *bass.columns_without(first, edition), *companions],
         metrics,
-        average=average,
         costs=(RTF,),
-        sentences=[note] if note else [],
+        sentences=bass.clause(first, edition),
     )
 
 

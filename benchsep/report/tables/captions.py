@@ -1,4 +1,11 @@
-"""The sentences below and above a table: what the numbers are, and what they do not show."""
+"""What stands below and above a table: what the numbers are, and what they do not show.
+
+Conventions
+-----------
+caption   one line: what differs from table to table, and where the rest is explained
+notes     of a whole report, each once below all its tables: data, agreement, versions, marks
+warnings  above the table: what a reader must know before the numbers
+"""
 
 from __future__ import annotations
 
@@ -36,6 +43,8 @@ LADDER_NOTE = (
     "stem."
 )
 
+HOW_TO_READ = "docs/report.md#how-to-read-a-table"
+
 COST_NOTE = (
     "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: "
     "the largest resident size of the process while it separates, with all that it had loaded "
@@ -43,48 +52,55 @@ COST_NOTE = (
 )
 
 
+FEW = 3
+"""Columns up to which a caption names the aggregation of each."""
+
+
 @dataclass(frozen=True)
 class Content:
     """What a table shows besides its values.
 
-    Intervals and letters may have been asked for without being shown: five songs are too few for
-    an interval, and a letter that all systems share is left out.
+    Intervals may have been asked for without being shown: five songs are too few for one.
     """
 
     gains: bool
     intervals: bool
-    letters: bool
-    average: bool
 
 
 def caption(
     columns: Sequence[str], edition: Edition, content: Content, own: Sequence[str] = ()
-) -> list[str]:
-    """Sentences on what the numbers are: data, aggregation, marks, agreement, versions.
+) -> str:
+    """The line below a table: songs, data, aggregation, marks, and where they are explained.
 
-    ``own`` are those of the one table; they stand before the agreement.
+    ``own`` are clauses of the one table.
     """
-    traits, manifest = edition.traits, edition.manifest
-    lines = [basis(manifest, edition.name, len(edition.tracks))]
-    lines.append(_aggregation(columns, traits, content.average))
+    clauses = [
+        basis(edition.manifest, edition.name, len(edition.tracks)),
+        _aggregation(columns, edition.traits),
+    ]
     if edition.draws > 1:
-        lines.append(f"Mean over {edition.draws} draws of systems that sample.")
+        clauses.append(f"mean over {edition.draws} draws")
     if content.gains:
-        lines.append("Δ: gain over the mixture, paired by song; positive is better.")
+        clauses.append("Δ: gain over the mixture")
     if content.intervals:
-        statistics = {traits[c].aggregate for c in columns if c in traits}
-        names = {"mean": "BCa of a mean", "median": "percentile of a median"}
-        how = ", ".join(text for key, text in names.items() if key in statistics)
-        lines.append(
-            f"[ ]: 95 % bootstrap interval over songs ({how}; tails widened for few songs)."
-        )
-    if content.letters:
-        lines.append(
-            "Systems that share a letter are not shown to differ (exact paired sign-flip test; "
-            "Holm over the pairs of the column; .05)."
-        )
-    lines += [*own, agreement(columns, traits), versions(columns, manifest)]
-    return [line for line in lines if line]
+        clauses.append(f"[ ]: 95 % {_intervals(columns, edition.traits)}")
+    return line([*clauses, *own])
+
+
+def line(clauses: Sequence[str], link: str = HOW_TO_READ) -> str:
+    """Clauses as one sentence, and the page that explains them."""
+    return f"{'; '.join(filter(None, clauses))}. How to read: {link}."
+
+
+def _intervals(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
+    statistics = {traits[c].aggregate for c in columns if c in traits}
+    names = {"mean": "BCa", "median": "percentile"}
+    kinds = [
+        text if len(statistics) == 1 else f"{text} of a {key}"
+        for key, text in names.items()
+        if key in statistics
+    ]
+    return f"{' or '.join(kinds)} bootstrap"
 
 
 def notes() -> list[str]:
@@ -92,13 +108,28 @@ def notes() -> list[str]:
     return [
         "Bold: best of the ranked systems (ties at the printed precision together). n/N: the songs "
         "that all ranked systems have, where fewer than all; values are over these. "
-        "†: ill-conditioned on some song, kept but not ranked.",
+        "†: ill-conditioned on some song, kept but not ranked. Average: the song's mean over "
+        "stems, aggregated as any column. Δ: paired by song; positive is better. [ ]: 95 % "
+        "bootstrap interval over songs, tails widened for few songs. Systems that share a letter "
+        "are not shown to differ (exact paired sign-flip test; Holm over the pairs of the column; "
+        ".05).",
         LADDER_NOTE,
         COST_NOTE,
         "Listeners: the share of pairs of systems on the same song that a metric puts in the order "
         "in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric without "
         "listening data behind it is not trusted across families if it matches waveforms.",
     ]
+
+
+def facts(edition: Edition) -> list[str]:
+    """What is said once of a report: its data, the metrics' agreement, versions."""
+    columns = edition.metrics
+    lines = [
+        _data(edition.manifest, edition.name),
+        agreement(columns, edition.traits),
+        versions(columns, edition.manifest),
+    ]
+    return [line for line in lines if line]
 
 
 def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
@@ -188,37 +219,36 @@ def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
 
 
 def basis(manifest: Mapping[str, Any], edition: str, tracks: int) -> str:
-    """What was measured: number of songs, data, split."""
-    return f"n = {tracks} {'song' if tracks == 1 else 'songs'}; {_data(manifest, edition)}."
+    """What was measured: number of songs, edition of the data, split."""
+    split = (manifest.get("suite") or {}).get("split")
+    count = f"n = {tracks} {'song' if tracks == 1 else 'songs'}"
+    return f"{count}; {EDITIONS.get(edition, edition)}" + (f", split {split}" if split else "")
 
 
 def _data(manifest: Mapping[str, Any], edition: str) -> str:
     dataset = manifest.get("dataset") or {}
     if not isinstance(dataset, dict):
         dataset = {"name": str(dataset)}
-    words = [f"data: {dataset.get('name') or 'unnamed'}, {EDITIONS.get(edition, edition)}"]
-    split = (manifest.get("suite") or {}).get("split")
-    words += [f"split {split}"] if split else []
-    return "; ".join(words + [str(note) for note in dataset.get("notes", ())])
+    words = [f"{dataset.get('name') or 'unnamed'}, {EDITIONS.get(edition, edition)}"]
+    return f"Data: {'; '.join(words + [str(note) for note in dataset.get('notes', ())])}."
 
 
-def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits], average: bool) -> str:
+def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
     groups: dict[str, list[str]] = {}
     for column in columns:
         if column in traits:
             how = traits[column].aggregate
             seconds = traits[column].window_s
+            text = f"{how} over songs"
             if seconds is not None:
                 # The field's median of medians, or what was asked for in its place.
-                how_text = f"{how} over songs of the {how} over {seconds:g}-s frames"
-            else:
-                how_text = f"{how} over songs"
-            groups.setdefault(how_text, []).append(display(column, traits))
-    parts = [
-        how if len(groups) == 1 else f"{', '.join(names)}: {how}" for how, names in groups.items()
-    ]
-    text = "Aggregation: " + "; ".join(parts)
-    return text + ("; average: the song's mean over stems, aggregated alike." if average else ".")
+                text += f" of the {how} over {seconds:g}-s frames"
+            groups.setdefault(text, []).append(display(column, traits))
+    if len(groups) == 1:
+        return next(iter(groups))
+    if sum(map(len, groups.values())) > FEW:
+        return "aggregated as in each metric's own table"
+    return "; ".join(f"{', '.join(names)}: {how}" for how, names in groups.items())
 
 
 def versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:

@@ -37,14 +37,14 @@ class TableSpec:
     columns: Sequence[Column]
     metrics: Sequence[str]
     """The metric columns that the caption is about."""
-    average: bool
-    """Whether the table holds an average over stems."""
     costs: tuple[Column, ...] = ()
     """Some of :data:`RTF` and :data:`MEMORY`."""
     with_gains: bool = True
     """Whether gains are shown where the edition has them."""
     sentences: Sequence[str] = ()
-    """Of the caption, before the agreement with listeners."""
+    """Clauses of the caption."""
+    notes: Sequence[str] = ()
+    """Said once below all tables."""
     warnings: Sequence[str] = ()
 
 
@@ -70,8 +70,10 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
         title=spec.title,
         columns=columns,
         rows=rows,
-        caption=tuple(captions.caption(spec.metrics, edition, content, spec.sentences)),
+        caption=(captions.caption(spec.metrics, edition, content, spec.sentences),),
         notes=(
+            *captions.facts(edition),
+            *spec.notes,
             *captions.notes(),
             *captions.absent(edition.manifest, edition.systems),
             *captions.lacking(edition.manifest, edition.systems),
@@ -95,8 +97,6 @@ def _content(
             for row in rows
             for column, cell in zip(columns, row.cells, strict=True)
         ),
-        letters=any(cell.letters for row in rows for cell in row.cells),
-        average=spec.average,
     )
 
 

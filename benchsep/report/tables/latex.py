@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchsep._util import escape
-from benchsep.report.tables.model import Cell, Column, Table, format_value, head, suffix
+from benchsep.report.tables.model import (
+    Cell,
+    Column,
+    Table,
+    format_value,
+    head,
+    shared_notes,
+    suffix,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +29,13 @@ PREAMBLE = r"\usepackage{array,booktabs,siunitx,textcomp}"
 def latex(tables: Sequence[Table]) -> str:
     """All tables as a fragment."""
     opening = f"% Needs: {PREAMBLE}\n% in the preamble; written by benchsep, do not edit.\n"
-    return opening + "\n".join(_table(table) for table in tables)
+    return opening + "\n".join([*map(_table, tables), *_notes(tables)])
+
+
+def _notes(tables: Sequence[Table]) -> list[str]:
+    """The notes of all tables, each once, as a paragraph behind them."""
+    notes = [escape.latex(note) for note in shared_notes(tables)]
+    return [r"\par\noindent{\scriptsize " + "\n".join(notes) + r"\par}", ""] if notes else []
 
 
 def latex_document(tables: Sequence[Table]) -> str:
@@ -63,9 +77,6 @@ def _table(table: Table) -> str:
             *_rows(table, split, physical),
             r"\bottomrule",
             r"\end{tabular}",
-            r"\par\smallskip\begin{minipage}{\linewidth}\scriptsize",
-            escape.latex(" ".join(table.notes)),
-            r"\end{minipage}",
             r"\end{table}",
             "",
         ]

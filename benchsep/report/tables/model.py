@@ -13,6 +13,7 @@ values   float or ``None``; ``note`` is the reason of a cell without a value
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from benchsep.stats.aggregate import NO_SHARED_SONG
@@ -109,9 +110,9 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: tuple[str, ...]
-    """What these numbers are: n, data, aggregation, versions."""
+    """A line: what these numbers are, and where that is explained."""
     notes: tuple[str, ...] = ()
-    """How to read any such table: marks, reference systems, agreement with listeners."""
+    """Said once below all tables: data, agreement with listeners, versions, marks."""
     warnings: tuple[str, ...] = ()
     edition: str = ""
 
@@ -128,6 +129,11 @@ class Table:
                 if (row.system, column.metric, column.stem, column.kind) == wanted:
                     return cell
         return None
+
+
+def shared_notes(tables: Iterable[Table]) -> list[str]:
+    """The notes of all tables, each once, in order."""
+    return list(dict.fromkeys(note for table in tables for note in table.notes))
 
 
 def group_of(family: str) -> str:

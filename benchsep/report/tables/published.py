@@ -62,7 +62,7 @@ def with_published(
         f"{a.values.aggregation} over {a.source.songs} songs."
         for a in found
     ]
-    return replace(table, rows=(*rows, *table.rows), caption=(*table.caption, *text))
+    return replace(table, rows=(*rows, *table.rows), notes=(*table.notes, *text))
 
 
 def _rows(found: Agreeing, table: Table) -> list[Row]:
@@ -169,12 +169,19 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
         columns=tuple(columns),
         rows=(*published_rows, *our_rows),
         caption=(
-            f"Published rows: {SOURCE}, MUSDB18-HQ, 50 songs, no intervals published; of the "
-            "baselines' drums only the range over all of them is known. Values from a second-hand "
-            "summary, except that 'best NISQA' is first-party; 'not seen': in the paper, but in "
-            "no text at hand; 'not reported': not in the paper.",
-            f"Our rows: {captions.EDITIONS.get(edition, edition)}, as in the tables above; the "
-            "label names the weights. Which tools and excerpts the paper scored with is not known.",
+            captions.line(
+                [
+                    f"published rows: {SOURCE}, MUSDB18-HQ, 50 songs",
+                    f"ours: {captions.EDITIONS.get(edition, edition)}",
+                ]
+            ),
+        ),
+        notes=(
+            f"{SOURCE}: no intervals are published; of the baselines' drums only the range over "
+            "all of them is known. Values from a second-hand summary, except that 'best NISQA' is "
+            "first-party; 'not seen': in the paper, but in no text at hand; 'not reported': not "
+            "in the paper. Which tools and excerpts the paper scored with is not known. In our "
+            "rows the label names the weights.",
         ),
         warnings=(
             "Other data, other tools and other training: compare the order and the distances "

@@ -22,7 +22,15 @@ from benchsep._util import escape, text_table
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.latex import latex
-from benchsep.report.tables.model import Cell, Column, Table, format_value, head, suffix
+from benchsep.report.tables.model import (
+    Cell,
+    Column,
+    Table,
+    format_value,
+    head,
+    shared_notes,
+    suffix,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +64,6 @@ def render(tables: Sequence[Table], format: str) -> str:
 
 def _all_markdown(tables: Sequence[Table]) -> str:
     return "\n".join([*map(_markdown, tables), *_markdown_notes(tables)])
-
-
-def shared_notes(tables: Sequence[Table]) -> list[str]:
-    """The notes of all tables, each once, in order."""
-    return list(dict.fromkeys(note for table in tables for note in table.notes))
 
 
 def _markdown_notes(tables: Sequence[Table]) -> list[str]:

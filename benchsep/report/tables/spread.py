@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 FRACTION = 0.05
+DRAWS_AND_TAILS = "docs/report.md#draws-and-tails"
 NAMED = 6
 """Songs named in one cell; `benchsep tails` names them all."""
 
@@ -70,11 +71,10 @@ class Spread:
         unit = self.traits[metric].unit
         return "" if unit == "MOS" else unit
 
-    def basis(self, metrics: Sequence[str], *sentences: str) -> tuple[str, ...]:
-        """The caption: data, ``sentences``, versions."""
+    def caption(self, *clauses: str) -> tuple[str, ...]:
+        """The line below a table."""
         first = captions.basis(self.manifest, self.edition, self.songs)
-        last = captions.versions(metrics, self.manifest)
-        return tuple(filter(None, (first, *sentences, last)))
+        return (captions.line([first, *clauses], DRAWS_AND_TAILS),)
 
 
 def with_spread_tables(
@@ -112,16 +112,7 @@ def _draw_tables(spread: Spread) -> list[Table]:
     rows = _draw_rows(spread)
     if not rows:
         return []
-    caption = spread.basis(
-        list(dict.fromkeys(row.metric for row in rows)),
-        "Only songs of which every draw has a value; a song's value is its mean over stems.",
-        "mean: over songs and draws, the headline. best / worst of k: each song's best or worst "
-        "draw, then the mean over songs; to pick the best draw one needs the references, so that "
-        "it is no result of the system.",
-        "Variance of a value over songs and draws (two-way random effects): between songs, "
-        "between seeds on all songs alike, and the rest, which holds what a seed does to one song.",
-        "Systems whose draws are all alike are left out; by stem: benchsep draws RUN.",
-    )
+    caption = spread.caption("songs of which every draw has a value", "mean over stems")
     title = "Draws: what another seed changes"
     columns = tuple(column for _, column in _DRAW_COLUMNS)
     return [Table("", title, columns, tuple(rows), caption, edition=spread.edition)]
@@ -203,7 +194,7 @@ class _Tail:
         families = frozenset(row.family for row in self.spread.rows)
         warning = badges.warning([self.metric], self.spread.traits, families)
         return Table(
-            "", title, tuple(columns), tuple(rows), self.spread.basis([self.metric], text),
+            "", title, tuple(columns), tuple(rows), self.spread.caption(text),
             warnings=(warning,) if warning else (), edition=self.spread.edition,
         )  # fmt: skip
 
@@ -253,9 +244,7 @@ def _worst_table(tail: _Tail) -> Table | None:
         f"{spread.name(tail.metric)}: the worst 5 % of songs",
         columns,
         rows,
-        f"Mean over the 5 % of the system's songs (at least one) with the {worst} values, by stem; "
-        "average: the song's mean over stems. Worst first. Not ranked; other metrics and shares: "
-        "benchsep tails RUN.",
+        f"mean over the 5 % of the system's songs with the {worst} values, worst first; not ranked",
     )
 
 
@@ -281,9 +270,7 @@ def _failure_table(tail: _Tail) -> Table | None:
         f"{spread.name(metric, unit=False)}: share of songs {side} {limit} (%)",
         columns,
         rows,
-        f"Share of the system's songs, in percent, with a value {side} {limit}; average: of the "
-        "song's mean over stems. [ ]: Wilson's 95 % interval. Another limit: "
-        "benchsep tails RUN --threshold METRIC=VALUE.",
+        "[ ]: Wilson's 95 % interval",
     )
 
 

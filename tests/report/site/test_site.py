@@ -385,7 +385,7 @@ def test_each_metric_wears_its_badge(page: Any) -> None:
     assert any(c.startswith("listeners (interference)") for c in chips)
     assert "fails" not in chips[0]
     assert page.locator("#t2 caption .badge").count() == 1
-    assert "docs/listeners.md" in str(page.locator("#t1 figcaption").text_content())
+    assert "docs/report.md" in str(page.locator("#t1 figcaption").text_content())
 
 
 @needs_browser

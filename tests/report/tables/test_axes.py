@@ -31,10 +31,10 @@ def test_a_run_of_both_families_is_headed_by_the_metrics_that_hold_across() -> N
         ("interference", "bleedless.bleedless", "Interference: Bleedless (.89*)"),
     ]
     assert [c.metric for c in table.columns].count("visqol") == 1
-    caption = " ".join(table.caption)
-    assert "quality .71 [.67, .75] across families (gensvs2025)" in caption
-    assert "*: no study of this metric has pairs across families" in caption
-    assert "docs/listeners.md#two-axes" in caption
+    notes = " ".join(table.notes)
+    assert "quality .71 [.67, .75] across families (gensvs2025)" in notes
+    assert "*: no study of this metric has pairs across families" in notes
+    assert "docs/listeners.md#two-axes" in notes
 
 
 def test_within_a_family_waveforms_may_be_matched() -> None:
@@ -42,7 +42,7 @@ def test_within_a_family_waveforms_may_be_matched() -> None:
     heads = [c.head for c in table.columns[:2]]
     assert heads == ["Quality: Fullness (.84)", "Interference: SI-SIR (.95)"]
     assert {c.metric for c in table.columns[2:]} >= {"visqol", "sisdr", "bleedless.bleedless"}
-    assert not any("no study" in line for line in table.caption)
+    assert not any("no study" in line for line in table.notes)
 
 
 @pytest.mark.parametrize(

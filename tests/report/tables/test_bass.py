@@ -69,11 +69,14 @@ def test_the_share_is_the_difference_on_bass_as_a_share_of_all_differences() -> 
     assert share_of_bass(lead, rest, 4) == pytest.approx(expected)
 
 
-def test_the_column_holds_the_mean_of_the_others_and_the_caption_names_the_lead() -> None:
-    table = by_stem(run_of({"a": (1.0, 2.0, 8.0, 3.0), "b": (1.0, 2.0, 1.0, 3.5)}))
+def test_the_column_holds_the_mean_of_the_others_and_a_note_names_the_lead() -> None:
+    frame = run_of({"a": (1.0, 2.0, 8.0, 3.0), "b": (1.0, 2.0, 1.0, 3.5)})
+    table = by_stem(frame)
     cell = table.cell("a", "q", WITHOUT_BASS)
     assert cell is not None and cell.value == pytest.approx(2.0) and (cell.n, cell.total) == (2, 2)
-    assert any("(of a over b 108 %, 1 in all;" in line for line in table.caption)
+    assert "; bass carries 1 lead." in table.caption[0]
+    notes = tables(frame, COSTS, {}, TRAITS)[0].notes
+    assert any("(Q: of a over b 108 %, 1 in all;" in line for line in notes)
     column = table.columns[stems(table).index(WITHOUT_BASS)]
     assert column.head == "without bass"
 
@@ -121,7 +124,8 @@ def test_explain_lists_the_cells_behind_it() -> None:
     )
 
 
-def test_the_overview_says_where_to_look() -> None:
+def test_the_overview_counts_the_leads_of_all_its_columns() -> None:
     frame = run_of({"a": (1.0, 1.0, 4.0, 1.0), "b": (1.0, 1.0, 1.0, 1.0)})
-    overview = tables(frame, COSTS, {}, TRAITS)[0]
-    assert any("Bass carries leads in Q too" in line for line in overview.caption)
+    overview, *others = tables(frame, COSTS, {}, TRAITS)
+    assert "bass carries 1 lead." in overview.caption[0]
+    assert not any("Bass makes" in note for table in others for note in table.notes)

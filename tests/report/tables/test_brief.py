@@ -16,7 +16,7 @@ def table(name: str, metrics: list[str], axes: set[str] = frozenset()) -> Table:
     )
     cells = tuple(Cell("", 1234.5, 3, 3) for _ in metrics)
     return Table(name, name, columns, (Row("a-system", "generative", "generative", cells),),
-                 ("n = 3 songs.", "More."), notes=("Note.",), warnings=(f"Warning of {name}.",
+                 ("n = 3 songs.",), notes=("Note.",), warnings=(f"Warning of {name}.",
                  "Shared warning."))  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_the_first_view_has_the_overview_the_headline_by_stem_and_each_warning_o
     assert shown.warnings == ("Warning of t1.", "Shared warning.", "Warning of t3.")
     assert shown.left_out == "1 tables, notes: --all"
     text = render_brief(shown, ["2 cells of a: why"])
-    assert text.count("n = 3 songs.") == 1 and "More." not in text and "Note." not in text
+    assert text.count("n = 3 songs.") == 1 and "Note." not in text
     assert "2 cells of a: why" in text
 
 

@@ -20,10 +20,11 @@ from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report.tables.build import tables
+from benchsep.report.tables.captions import HOW_TO_READ
 from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.model import Table, format_value
 from benchsep.report.tables.render import render
-from benchsep.report.tables.spread import with_spread_tables
+from benchsep.report.tables.spread import DRAWS_AND_TAILS, with_spread_tables
 from tests.helpers.sample_run import SYSTEMS, TRACKS, make_rows
 
 Traits = dict[str, ValueTraits]
@@ -176,9 +177,9 @@ def test_intervals_and_letters_are_added_on_request(
     assert cell is not None and cell.value is not None
     assert cell.low is not None and cell.high is not None and cell.low < cell.value < cell.high
     assert cell.letters in ("a", "b", "ab")
-    assert "95 % bootstrap interval" in " ".join(titled(full, "ViSQOL").caption)
+    assert "; [ ]: 95 % BCa" in titled(full, "ViSQOL").caption[0]
     assert titled(plain, "ViSQOL").cell("htdemucs@mini", "visqol", "average").value == cell.value
-    assert "interval" not in " ".join(titled(plain, "ViSQOL").caption).split("Agreement")[0]
+    assert "95 %" not in titled(plain, "ViSQOL").caption[0]
     for format in FORMATS:
         assert render(full, format)
 
@@ -326,11 +327,29 @@ def test_editions_never_share_a_table(
     assert len({t.id for t in found}) == 12
 
 
-def test_caption_says_what_the_numbers_stand_on(made: list[Table]) -> None:
-    text = " ".join(titled(made, "ViSQOL").caption)
-    for part in ("n = 3 songs", "7-second", "rounded to 16 bit", "mean over songs",
-                 "benchsep 0.1.0", "visqol 1"):  # fmt: skip
-        assert part in text, part
+def test_a_caption_is_a_line_and_the_notes_say_the_rest_once(made: list[Table]) -> None:
+    (line,) = titled(made, "ViSQOL").caption
+    assert line == (
+        "n = 3 songs; MUSDB18, 7-second excerpts (AAC stems), split test; mean over songs. "
+        "How to read: docs/report.md#how-to-read-a-table."
+    )
+    assert all(len(table.caption) == 1 and len(table.caption[0]) < 260 for table in made)
+    for format in FORMATS:
+        text = render(made, format)
+        for part in ("rounded to 16 bit", "benchsep 0.1.0", "visqol 1"):
+            assert format in ("csv", "json") or text.count(part) == 1, (format, part)
+
+
+def test_the_links_of_captions_lead_to_headings_of_the_docs() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    for link in (HOW_TO_READ, DRAWS_AND_TAILS):
+        page, _, anchor = link.partition("#")
+        headings = [
+            line.lstrip("# ").strip().lower().replace(" ", "-")
+            for line in (docs.parent / page).read_text("utf-8").splitlines()
+            if line.startswith("#")
+        ]
+        assert anchor in headings
 
 
 def test_cost_columns_stand_for_systems_that_separate(made: list[Table]) -> None:
