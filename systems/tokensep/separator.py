@@ -201,8 +201,14 @@ class TokenSep:
             stems = self._separate_mono(audio, seed + song, options, true_stems, tell)
             return stems.to(placing_device(self.device, len(stems), mixture))
 
-        stereo = Stereo(options.stereo, options.refine_of(self.config.stems), options.mask_power)
+        refine = options.refine_of(self.config.stems)
+        plain = tuple("none" if how == "guided" else how for how in refine)
+        stereo = Stereo(options.stereo, plain, options.mask_power)
         placed = stereo.separate(mixture.samples, separate_mono)  # [S, C, T]
+        guided = [s for s, how in enumerate(refine) if how == "guided"]
+        if guided:
+            of_mixture = options.rendered_as("guided")
+            placed[guided] = self._guided(mixture, seed, of_mixture, None, lambda share: None)[guided]
         return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
 
     def _by_name(self, stems: Samples) -> dict[str, Samples]:

@@ -65,6 +65,8 @@ class GuideConfig(Strict):
     ffn: int = 512
     kernel: int = 7
     blocks: int = 6
+    dropout: float = 0.0
+    """Of the input features and of what the heads see, while it is trained."""
 
 
 class Guide(nn.Module):
@@ -86,7 +88,7 @@ class Guide(nn.Module):
             self.register_buffer(name, table, persistent=False)
         self.scale = float(2 / self.window.sum())
         self.entry = nn.Linear(self.bins + c.stems * (c.bands + c.latent_dim), c.dim)
-        self.norm = nn.LayerNorm(c.dim)
+        self.norm, self.dropout = nn.LayerNorm(c.dim), nn.Dropout(c.dropout)
         self.blocks = nn.Sequential(
             *(ConvNeXt(c.dim, c.ffn, c.kernel, 1 / c.blocks) for _ in range(c.blocks))
         )
@@ -132,8 +134,8 @@ class Guide(nn.Module):
         bands = torch.log(generated @ self.filters + FLOOR)  # [B, S, N, bands]
         near = self._at_spectra(latents, frames)  # [B, S, N, latent_dim]
         per_stem = torch.cat([_unit(bands), near], -1).transpose(1, 2).flatten(2)
-        x = self.norm(self.entry(torch.cat([_unit(log_x), per_stem], -1)))
-        x = self.exit_norm(self.blocks(x))
+        x = self.dropout(self.norm(self.entry(torch.cat([_unit(log_x), per_stem], -1))))
+        x = self.dropout(self.exit_norm(self.blocks(x)))
         delta = self.mask(x).unflatten(-1, (c.stems, self.bins)).transpose(1, 2)
         gate = self.gate(x).unflatten(-1, (c.stems, c.bands)).transpose(1, 2).sigmoid()
         return delta, gate @ self.to_bins

@@ -9,7 +9,8 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
-refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals:blend+drums:blend``
+refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals:blend+drums:blend``;
+              of some also ``guided``: these stems are those of ``render=guided``
 render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
               paper has it (without ``refine``, unless that is given too); ``mean`` and
               ``consensus`` decode an estimate of the latents instead; ``guided``: a decoder of
@@ -180,13 +181,24 @@ def _names_rendering(options: InferenceConfig, config: TokenSepConfig) -> bool:
 
 def _guide_of(model: Any, options: InferenceConfig) -> dict[str, str]:
     """The hash of the guided decoder, where it is used; a checkpoint without one is refused."""
-    return {"guide_sha256": model.guide_sha256} if options.render == "guided" else {}
+    return {"guide_sha256": model.guide_sha256} if _guided_stems(options) else {}
+
+
+def _guided_stems(options: InferenceConfig) -> str:
+    """The stems that the guided decoder makes, as text; empty if there are none."""
+    if options.render == "guided":
+        return "all stems"
+    by_stem = options.refine if isinstance(options.refine, dict) else {}
+    return " and ".join(stem for stem, how in by_stem.items() if how == "guided")
 
 
 def _remark(options: InferenceConfig) -> str:
     """Whether the rendering is the paper's."""
+    guided = _guided_stems(options)
     if options.render == "guided":
         return GUIDED_REMARK
+    if guided:
+        return f"{ESTIMATE_REMARK}; {guided} by a decoder of our own that also hears the mixture"
     if options.render != "tokens":
         return ESTIMATE_REMARK
     return TOKENS_REMARK if options.refine == "none" else ""

@@ -18,7 +18,7 @@ from benchsep.audio import STEMS
 from tokensep.config import Strict
 from tokensep.errors import ConfigError
 
-Refine = Literal["none", "mask", "blend"]
+Refine = Literal["none", "mask", "blend", "guided"]
 Rendering = Literal["tokens", "mean", "consensus", "guided"]
 UNREFINED: tuple[Rendering, ...] = ("tokens", "guided")
 """Renderings that are not refined unless that is asked for: the codec's decoder alone, and a
@@ -122,7 +122,7 @@ class InferenceConfig(Strict):
     the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
     stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
     generated magnitude and that of the masked mixture, with the mixture's phase, so that what
-    either of the two lacks is gone. ``draws`` > 1: that many seeds per window, of which the
+    either of the two lacks is gone; ``"guided"``: the stem of ``render="guided"``. ``draws`` > 1: that many seeds per window, of which the
     consensus is made, or else the one kept that adds up to the mixture best.
     """
 
@@ -221,6 +221,11 @@ class InferenceConfig(Strict):
         if self.render == "guided" and refined.replace("none", "").strip("+"):
             raise ValueError(
                 f"render=guided hears the mixture already; expected refine=none, found {refined}"
+            )
+        if self.refine == "guided":
+            raise ValueError(
+                "refine=guided leaves no generated stem; expected some stems, such as "
+                "vocals:guided+drums:guided, or render=guided"
             )
         return self
 

@@ -64,6 +64,7 @@ class GuidedTrainConfig(Strict):
     lr_min_ratio: float = 0.02
     warmup: int = 100
     weight_decay: float = 0.01
+    dropout: float = 0.1
     clip: float = 1.0
     ema: float = 0.998
     cpu_minutes: float | None = 30.0
@@ -76,10 +77,10 @@ class GuidedTrainConfig(Strict):
     bins: float = 0.25
 
 
-def config_for(lm: TokenSepConfig, latent_dim: int) -> GuideConfig:
+def config_for(lm: TokenSepConfig, latent_dim: int, dropout: float = 0.0) -> GuideConfig:
     """The default sizes, for this LM and codec."""
     facts = {"stems": len(lm.stems), "rate": lm.rate, "frame_hop": lm.frame_hop}
-    return GuideConfig(**facts, latent_dim=latent_dim)
+    return GuideConfig(**facts, latent_dim=latent_dim, dropout=dropout)
 
 
 class GuidedObjective(nn.Module):
@@ -227,7 +228,7 @@ def train_guided(
     examples, valid = data.train_examples(train), data.valid_examples()
     torch.manual_seed(train.seed)
     latent_dim = read_example(examples, 0)[2].shape[-1]
-    guide = Guide(config_for(maker.lm.config, latent_dim))
+    guide = Guide(config_for(maker.lm.config, latent_dim, train.dropout))
     batches = GuidedBatches(examples, train.examples, train.batch, train.seed)
     return GuidedTrainer(folder, guide, batches, valid, train).run(stop_after=stop_after)
 

@@ -164,6 +164,21 @@ def test_a_guided_decoder_is_not_refined_twice(with_guide):
         plugin.load(render="guided", prime="true", decoding="sequential")
 
 
+def test_some_stems_are_those_of_the_guided_decoder(with_guide):
+    mixed = plugin.load(refine="vocals:guided+drums:blend")
+    assert mixed.info.name == "tokensep+vocals-guided+drums-blend"
+    assert len(mixed.info.options["guide_sha256"]) == 64
+    assert "vocals by a decoder of our own" in mixed.info.remark
+    found = mixed.separate(song(), seed=0)
+    guided = plugin.load(render="guided").separate(song(), seed=0)
+    plain = plugin.load(refine="drums:blend").separate(song(), seed=0)
+    for stem, one in found.items():
+        expected = guided if stem == "vocals" else plain
+        np.testing.assert_array_equal(one.samples, expected[stem].samples)
+    with pytest.raises(UsageError, match="refine=guided leaves no generated stem"):
+        plugin.load(refine="guided")
+
+
 def test_the_weights_of_the_guided_decoder_are_part_of_the_cells_key(with_guide):
     options = plugin.load(render="guided").info.options
     assert len(options["guide_sha256"]) == 64
