@@ -32,6 +32,7 @@ from tokensep.codec.codebooks import codebooks
 from tokensep.decode.ceiling import Ceiling
 from tokensep.decode.guide import WEIGHTS as GUIDE_WEIGHTS
 from tokensep.decode.guide import Guide, load_guide
+from tokensep.decode.precision import Drawing, in_float64
 from tokensep.decode.render import Renderer, TokenSource
 from tokensep.dsp.stereo import SILENT, Stereo, rms
 from tokensep.errors import AudioError, CheckpointError, ConfigError
@@ -91,6 +92,7 @@ class TokenSep:
         self._codebooks: Tensor | None = None
         self._folder = folder
         self._guide: Guide | None = None
+        self._exact: Drawing | None = None
 
     @classmethod
     def from_checkpoint(cls, source: str | Path = "mini", device: str = "cpu") -> TokenSep:
@@ -208,7 +210,8 @@ class TokenSep:
         guided = [s for s, how in enumerate(refine) if how == "guided"]
         if guided:
             of_mixture = options.rendered_as("guided")
-            placed[guided] = self._guided(mixture, seed, of_mixture, None, lambda share: None)[guided]
+            heard = self._guided(mixture, seed, of_mixture, None, lambda share: None)
+            placed[guided] = heard[guided]
         return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
 
     def _by_name(self, stems: Samples) -> dict[str, Samples]:
@@ -251,8 +254,7 @@ class TokenSep:
         gain = self._gain(level)
         mixture = self._to_model(mono, gain)[0]
         shown = None if true_stems is None else self._to_model(true_stems, gain)
-        codebooks = None if options.render == "tokens" else self.codebooks
-        renderer = Renderer(TokenSource(self.lm, self.codec, options, codebooks), progress)
+        renderer = Renderer(self._source(options), progress)
         return self._from_model(renderer.render(mixture, seed, shown), mono.rate, gain, length)
 
     def _guided(
@@ -271,13 +273,24 @@ class TokenSep:
         gain = self._gain(level)
         channels = self._to_model(mixture, gain).to(self.device)  # [C, T] at the codec's rate
         shown = None if true_stems is None else self._to_model(true_stems, gain)
-        renderer = Renderer(TokenSource(self.lm, self.codec, options, self.codebooks), progress)
+        renderer = Renderer(self._source(options), progress)
         made = renderer.render_latents(channels.mean(0).cpu(), seed, shown)
         if made is None:
             return np.zeros(shape, np.float32)
         placed = guide.separate(channels, made.stems.to(self.device), made.latents)
         waves = self._from_model(placed.flatten(0, 1), mixture.rate, gain, shape[-1])
         return waves.cpu().numpy().reshape(shape)
+
+    def _source(self, options: InferenceConfig) -> TokenSource:
+        """What draws the tokens; its copy in float64 is made when it is first needed."""
+        exact = None
+        if options.precision == "float64":
+            self._exact = self._exact or in_float64(self.lm, self.codec, self.codebooks)
+            exact = self._exact
+        codebooks = None if options.render == "tokens" else self.codebooks
+        if exact is not None:
+            exact = exact._replace(codebooks=None if codebooks is None else exact.codebooks)
+        return TokenSource(self.lm, self.codec, options, codebooks, exact)
 
     def _gain(self, level: float) -> float:
         """Factor that brings an RMS to the LM's: ``10^(loudness / 20) / level``."""

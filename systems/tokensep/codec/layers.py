@@ -237,10 +237,14 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
-def rope(frames: int, head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines ``[F, head_dim]`` of rotary positions (halves rotated, base 10 000)."""
-    inverse = 10000 ** (-torch.arange(0, head_dim, 2, device=device) / head_dim)
-    angle = torch.arange(frames, device=device)[:, None] * inverse
+def rope(frames: int, head_dim: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines ``[F, head_dim]`` of rotary positions (halves rotated, base 10 000).
+
+    They are on the device of ``like``, in float32 or its type where that is wider.
+    """
+    device, dtype = like.device, torch.promote_types(like.dtype, torch.float32)
+    inverse = 10000 ** (-torch.arange(0, head_dim, 2, device=device, dtype=dtype) / head_dim)
+    angle = torch.arange(frames, device=device, dtype=dtype)[:, None] * inverse
     angle = torch.cat([angle, angle], -1)
     return angle.cos(), angle.sin()
 
@@ -276,7 +280,7 @@ class TransformerLayer(nn.Module):
             seen, _ = self.lstm(seen)
         qkv = self.qkv(seen).reshape(batch, frames, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, heads, F, dim / heads] each
-        cos, sin = rope(frames, dim // self.heads, x.device)
+        cos, sin = rope(frames, dim // self.heads, x)
         y = fn.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
         x = x + self.out(y.transpose(1, 2).reshape(batch, frames, dim))
         gate, up = self.gate_up(self.norm2(x)).chunk(2, -1)

@@ -93,7 +93,8 @@ def generate(
     else:
         given, gaps = given.flatten(1, 2), gaps.repeat(stems, 1)
     sample = Sampler(sampling)
-    noise = make_noise(sample, row_seeds, given, model.config.codebook_size, step)
+    entries, dtype = model.config.codebook_size, model.tables.dtype
+    noise = make_noise(sample, row_seeds, given, entries, step, dtype)
     drawn_rows, positions, _ = given.shape
     output = Output(model, positions, drawn_rows, codebooks, likelihood)
     run_steps(DecodingStep(model, state, given, gaps, sample, noise, output), positions)

@@ -116,7 +116,8 @@ def _layer_by_layer(
     chosen = grid.masked_fill(~keep[..., None], layout.pad)
     greedy = config.temperature == 0
     sampled_layers = layout.layers if config.sampled_layers is None else config.sampled_layers
-    noise = None if greedy else gumbel(generators, (*grid.shape[1:], model.tables.shape[1]))
+    shape = (*grid.shape[1:], model.tables.shape[1])
+    noise = None if greedy else gumbel(generators, shape, hidden.dtype)
     logits = hidden.new_zeros(*grid.shape, model.tables.shape[1])
     for offset in sorted(set(layout.offsets)):
         layers = [k for k, other in enumerate(layout.offsets) if other == offset]

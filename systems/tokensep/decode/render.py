@@ -29,6 +29,7 @@ from tokensep.decode.consensus import Consensus
 from tokensep.decode.generate import generate
 from tokensep.decode.one_pass import one_pass
 from tokensep.decode.output import Generated
+from tokensep.decode.precision import Drawing
 from tokensep.decode.step import StepKind
 from tokensep.dsp.stereo import SILENT
 from tokensep.dsp.windows import Windows, cross_faded
@@ -63,13 +64,19 @@ class TokenSource:
     """Draws the tokens of mixture windows with one LM, codec and set of options.
 
     ``codebooks [K, V, D]``: the codec's entries, for expected latents; None where none are needed.
+    ``exact``: the same in float64, where tokens are drawn with that.
     """
 
     def __init__(
-        self, lm: TokenLM, codec: Any, options: InferenceConfig, codebooks: Tensor | None
+        self,
+        lm: TokenLM,
+        codec: Any,
+        options: InferenceConfig,
+        codebooks: Tensor | None,
+        exact: Drawing | None = None,
     ) -> None:
         self.lm, self.codec, self.options = lm, codec, options
-        self.codebooks = codebooks
+        self.drawing = exact or Drawing(lm, codec, codebooks)
         self.stems = lm.config.stems
         self.order = [self.stems.index(stem) for stem in options.order or self.stems]
 
@@ -80,10 +87,11 @@ class TokenSource:
 
     def condition(self, waves: Tensor) -> Tensor:
         """Mixture windows ``[W, T]`` → the LM's condition ``[W, F, C]``."""
-        encoder, latents = self.lm.config.encoder, None
+        (lm, codec, _), latents = self.drawing, None
+        waves, encoder = waves.to(lm.tables.dtype), lm.config.encoder
         if encoder.kind == "conformer" and encoder.codec_latents:
-            latents = self.codec.latents(self.codec.encode(waves))
-        return self.lm.condition(waves, latents)
+            latents = codec.latents(codec.encode(waves))
+        return lm.condition(waves, latents)
 
     def step_kind(self, rows: int, windows: int) -> StepKind:
         """How a decoding step is computed.
@@ -102,7 +110,7 @@ class TokenSource:
         if self.options.decoding == "parallel" or self.options.sampling.cfg != 1.0:
             rows *= count  # more than one row a window: never the single row that compiling is for
         total = steps * count * windows * self.options.draws
-        return "compiled" if should_compile(total, rows, self.lm.stem) else "plain"
+        return "compiled" if should_compile(total, rows, self.drawing.lm.stem) else "plain"
 
     def batch_size(self) -> int:
         """Draws of windows to decode together.
@@ -158,17 +166,31 @@ class TokenSource:
         prompt: Tensor | None,
         known: Tensor | None,
     ) -> Generated:
+        drawn = self._in_own_type(cond, seeds, step, prompt, known)
+        if drawn.latents is not None:  # the codec decodes in its own type
+            drawn.latents = drawn.latents.to(self.lm.tables.dtype)
+        return drawn
+
+    def _in_own_type(
+        self,
+        cond: Tensor,
+        seeds: Sequence[int],
+        step: StepKind,
+        prompt: Tensor | None,
+        known: Tensor | None,
+    ) -> Generated:
+        lm, _, codebooks = self.drawing
         if self.options.decoding == "one-pass":
             return one_pass(
-                self.lm,
+                lm,
                 cond,
                 sampling=self.options.sampling,
                 passes=self.options.passes,
                 seeds=seeds,
-                codebooks=self.codebooks,
+                codebooks=codebooks,
             )
         return generate(
-            self.lm,
+            lm,
             cond,
             sampling=self.options.sampling,
             decoding=self.options.decoding,
@@ -176,7 +198,7 @@ class TokenSource:
             prompt=prompt,
             known=known,
             order=self.order if self.options.order else None,
-            codebooks=self.codebooks,
+            codebooks=codebooks,
             step=step,
         )
 

@@ -56,13 +56,16 @@ def within_64_bits(seed: int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def gumbel(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+def gumbel(
+    generators: Sequence[torch.Generator], shape: Sequence[int], dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Gumbel noise ``-log(-log U)``, ``[R, *shape]``: row r from generator r alone.
 
-    So a row's noise is the same in any batch.
+    So a row's noise is the same in any batch. U is float32 whatever ``dtype`` is.
     """
     rows = [torch.rand(tuple(shape), generator=g, device=g.device) for g in generators]
-    return -(-torch.stack(rows).clamp(1e-20, 1 - 1e-7).log()).log()
+    uniform = torch.stack(rows).to(dtype)
+    return -(-uniform.clamp(1e-20, 1 - 1e-7).log()).log()
 
 
 class Noise:
@@ -78,10 +81,12 @@ class Noise:
     shape : ``(K, V)``, of a step.
     steps : how many there will be.
     position : of the step in ``gumbel``; :meth:`prepare` sets it.
+    dtype : of ``gumbel``; the uniform numbers that it is made of are float32 always, so that
+        float64 gives the same noise with more digits.
 
     Attributes
     ----------
-    gumbel : float32 ``[R, n, K, V]``, of n steps.
+    gumbel : ``[R, n, K, V]``, of n steps.
     """
 
     def __init__(
@@ -91,12 +96,13 @@ class Noise:
         steps: int,
         device: torch.device,
         position: Position,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.generators = [torch.Generator(device).manual_seed(within_64_bits(s)) for s in seeds]
         step_bytes = 4 * len(seeds) * shape[0] * shape[1]
         limit = GPU_NOISE_BYTES if device.type == "cuda" else CPU_NOISE_BYTES
         self.held = max(1, min(steps, limit // step_bytes))
-        self.gumbel = torch.empty(len(seeds), self.held, *shape, device=device)
+        self.gumbel = torch.empty(len(seeds), self.held, *shape, device=device, dtype=dtype)
         self.position = position
 
     def prepare(self, step: int) -> None:
@@ -104,7 +110,10 @@ class Noise:
         if step % self.held:
             return
         for row, generator in zip(self.gumbel, self.generators, strict=True):
-            row.uniform_(generator=generator)
+            if row.dtype == torch.float32:
+                row.uniform_(generator=generator)
+            else:
+                row.copy_(torch.rand(row.shape, generator=generator, device=row.device))
         # G = -log(-log U), in place
         self.gumbel.clamp_(1e-20, 1 - 1e-7).log_().neg_().log_().neg_()
         self.position.move(0)

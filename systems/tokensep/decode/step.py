@@ -171,12 +171,17 @@ class DecodingStep:
 
 
 def make_noise(
-    sample: Sampler, seeds: list[int], given: Tensor, entries: int, kind: StepKind
+    sample: Sampler,
+    seeds: list[int],
+    given: Tensor,
+    entries: int,
+    kind: StepKind,
+    dtype: torch.dtype = torch.float32,
 ) -> Noise | None:
     """The noise of all steps of ``given [R', positions, K]``, if anything is drawn."""
     if not sample.draws:
         return None
     _, steps, layers = given.shape
-    noise = Noise(seeds, (layers, entries), steps, given.device, HostPosition())
+    noise = Noise(seeds, (layers, entries), steps, given.device, HostPosition(), dtype)
     noise.position = _position(kind, noise.held, given.device)
     return noise

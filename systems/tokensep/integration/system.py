@@ -9,8 +9,9 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
               ``oracle-context``: each stem is drawn behind the true tokens of those before it
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
-refine        ``none``, ``mask`` or ``blend``, of all stems or of some: ``vocals:blend+drums:blend``;
-              of some also ``guided``: these stems are those of ``render=guided``
+refine        ``none``, ``mask`` or ``blend``, of all stems or of some:
+              ``vocals:blend+drums:blend``; of some also ``guided``, the stem of ``render=guided``
+precision     ``float64``: the same tokens on every processor (default ``float32``)
 render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
               paper has it (without ``refine``, unless that is given too); ``mean`` and
               ``consensus`` decode an estimate of the latents instead; ``guided``: a decoder of
@@ -299,4 +300,6 @@ def _flat(options: InferenceConfig) -> dict[str, Any]:
     data = options.model_dump(mode="json")
     if isinstance(data["refine"], dict):
         data["refine"] = "+".join(f"{stem}:{how}" for stem, how in data["refine"].items())
+    if data["precision"] == "float32":  # cells made before there was a choice stay valid
+        del data["precision"]
     return {**data.pop("sampling"), **data}

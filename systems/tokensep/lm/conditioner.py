@@ -105,7 +105,7 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(self.norm(x)).view(batch, frames, 3, self.heads, self.width)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # [B, heads, F, width] each
         if self.rotating:
-            cos, sin = rope.tables(torch.arange(frames, device=x.device), self.width)
+            cos, sin = rope.tables(torch.arange(frames, device=x.device), self.width, like=x.dtype)
             q, k = (self._rotate(part, cos, sin) for part in (q, k))
         y = F.scaled_dot_product_attention(q, k, v)
         return self.dropout(self.out(y.transpose(1, 2).reshape(batch, frames, dim)))

@@ -122,8 +122,9 @@ class InferenceConfig(Strict):
     the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
     stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
     generated magnitude and that of the masked mixture, with the mixture's phase, so that what
-    either of the two lacks is gone; ``"guided"``: the stem of ``render="guided"``. ``draws`` > 1: that many seeds per window, of which the
-    consensus is made, or else the one kept that adds up to the mixture best.
+    either of the two lacks is gone; ``"guided"``: the stem of ``render="guided"``.
+    ``draws`` > 1: that many seeds per window, of which the consensus is made, or else the one kept
+    that adds up to the mixture best.
     """
 
     sampling: SamplingConfig = SamplingConfig()
@@ -154,6 +155,9 @@ class InferenceConfig(Strict):
     (``graph``), or ``compiled`` by numba, in fp32 or with ``int8`` weights, for which numbers
     change a little. ``auto``: a graph on CUDA; compiled where windows are decoded one by one on a
     CPU (``prime``, ``batch=1``) and there are enough of them."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Of what decides tokens. In ``float64`` the same seed draws the same tokens on every
+    processor (:mod:`tokensep.decode.precision`)."""
 
     @field_validator("refine", mode="before")
     @classmethod

@@ -120,7 +120,7 @@ class Decoder(nn.Module):
 
     def rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Rotation tables ``[n, width]`` for ``positions [n]``."""
-        return rope.tables(positions, self.width, self.theta)
+        return rope.tables(positions, self.width, self.theta, self.norm.weight.dtype)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: KVCache | None = None) -> Tensor:
         """``[R, n, dim] → [R, n, dim]``; advances the cache by n."""

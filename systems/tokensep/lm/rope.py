@@ -15,10 +15,16 @@ import torch
 from torch import Tensor
 
 
-def tables(positions: Tensor, width: int, theta: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Cosine and sine ``[*, width]`` of ``positions [*]``: angles ``p / theta^(2i/width)``."""
-    exponent = torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width
-    angle = positions[..., None].float() * theta**-exponent  # [*, width / 2]
+def tables(
+    positions: Tensor, width: int, theta: float = 10_000.0, like: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine ``[*, width]`` of ``positions [*]``: angles ``p / theta^(2i/width)``.
+
+    They are in float32, or in the type ``like`` of what is rotated where that is wider.
+    """
+    dtype = torch.promote_types(like, torch.float32)
+    exponent = torch.arange(0, width, 2, device=positions.device, dtype=dtype) / width
+    angle = positions[..., None].to(dtype) * theta**-exponent  # [*, width / 2]
     angle = torch.cat([angle, angle], dim=-1)  # both dimensions of a plane have the same angle
     return angle.cos(), angle.sin()
 

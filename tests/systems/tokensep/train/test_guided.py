@@ -25,9 +25,7 @@ TRAIN = GuidedTrainConfig(
 def small(monkeypatch):
     """A network of a few thousand weights; song ``two`` is held out."""
     whole = training.config_for
-    monkeypatch.setattr(
-        training, "config_for", lambda *args: whole(*args).model_copy(update=SMALL)
-    )
+    monkeypatch.setattr(training, "config_for", lambda *args: whole(*args).model_copy(update=SMALL))
     monkeypatch.setattr(training, "validation_songs", lambda: ["two"])
 
 
