@@ -26,10 +26,10 @@ from benchsep.ablation.grid import Ablation, Variant, expand
 from benchsep.metrics.metric import ValueTraits
 from benchsep.report.tables.model import reference_rank
 from benchsep.stats import AVERAGE, Summary, aggregate, compare, song_values, with_average
+from benchsep.stats.average import mean_or_reason
 from benchsep.stats.bootstrap import FEWEST, bootstrap
 from benchsep.stats.signflip import sign_flip
 from benchsep.stats.significance import holm
-from benchsep.stats.songs import mean_or_reason
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:

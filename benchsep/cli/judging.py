@@ -16,6 +16,7 @@ from benchsep.listeners import agreement, combine, mushra, verdicts
 from benchsep.listeners.ratings import attach_metrics
 from benchsep.listeners.study import Study, StudyFile, read_study
 from benchsep.metrics.names import column_named, columns_named, metrics_named
+from benchsep.stats.keys import last_of_each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def read(source: str, how: Reading, wanted: Wanted) -> Study:
     families = dict(how.families)
     if wanted.run is not None:
         cells = _cells(wanted.run, ",".join(wanted.single) or None)
-        families |= dict(zip(cells["system"], cells["family"], strict=True))
+        families |= last_of_each(cells, "system", "family")
     return read_study(source, data=how.data, columns=how.columns, families=families)
 
 

@@ -108,7 +108,7 @@ def recommend(
     averaged = stats.with_average(cells)
     part = averaged[~averaged["family"].isin(REFERENCE_FAMILIES)]
     if stem not in set(part["stem"]):
-        there = ", ".join(sorted(set(map(str, part["stem"]))))
+        there = ", ".join(sorted(set(map(str, part["stem"].unique()))))
         raise UsageError(f"no stem {stem!r} in the run; there are: {there or 'none'}")
     seen = seen_songs(cells, manifest).songs
     part = part[(part["stem"] == stem) & ~part["system"].isin(list(seen))]

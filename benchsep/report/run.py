@@ -21,6 +21,7 @@ from benchsep.report.tables.columns import metrics_in_order
 from benchsep.report.tables.published import published_table
 from benchsep.report.tables.spread import with_spread_tables
 from benchsep.stats import reaggregated, song_values, with_average
+from benchsep.stats.songs import of_edition
 from benchsep.stems.sets import FOUR
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class RunData:
 
     @property
     def tracks(self) -> list[str]:
-        return sorted(set(map(str, self.frame["track"])))
+        return sorted(set(map(str, self.frame["track"].unique())))
 
     @cached_property
     def song_values(self) -> Mapping[tuple[str, str, str], Mapping[str, float]]:
@@ -68,7 +69,7 @@ class RunData:
 
         Read by the figures.
         """
-        cells = self.frame[self.frame["edition"].astype(str) == self.edition]
+        cells = of_edition(self.frame, self.edition)
         return song_values(with_average(cells[cells["metric"].isin(self.metrics)]))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchsep.stats.keys import last_of_each
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.training import UNKNOWN, saw
 
@@ -61,7 +62,7 @@ def seen_songs(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> Seen:
     """
     dataset = _dataset_of(frame, manifest)
     splits = _splits(frame, manifest)
-    families = dict(zip(frame["system"], frame["family"], strict=True))
+    families = last_of_each(frame, "system", "family")
     songs, unknown = {}, []
     for label, family in sorted(families.items()):
         declared = declared_training(manifest, label)
@@ -102,4 +103,4 @@ def _splits(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
         pairs = zip(different["track"], different["split"], strict=True)
         return {str(track): str(split) for track, split in pairs if isinstance(split, str)}
     asked = str((manifest.get("suite") or {}).get("split", ""))
-    return dict.fromkeys(map(str, frame["track"]), asked)
+    return dict.fromkeys(map(str, frame["track"].unique()), asked)

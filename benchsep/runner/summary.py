@@ -29,7 +29,7 @@ def summary_table(cells: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame
     import pandas as pd
 
     traits = traits_in(cells, manifest)
-    names = sorted(set(map(str, cells["stem"])))
+    names = sorted(set(map(str, cells["stem"].unique())))
     stems = list(dict.fromkeys((*disjoint(names), *names, AVERAGE)))
     found = aggregate(with_average(cells), traits) if len(cells) else []
     values = {(s.system, s.metric, s.stem): s.value for s in found}

@@ -19,7 +19,7 @@ def traits_in(frame: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, ValueT
     UsageError
         if the run holds a metric that is not registered here.
     """
-    columns = set(frame["metric"])
+    columns = set(frame["metric"].unique())
     named = list(manifest.get("metrics", {}))
     named += sorted({c.split(".")[0] for c in columns} - set(named))
     return {c: t for c, t in traits_of(tuple(named)).items() if c in columns}

@@ -15,14 +15,15 @@
 ``reaggregated``   another statistic over songs and windows
 =================  ==============================================================================
 
-Modules: :mod:`~benchsep.stats.songs` (one value per song), :mod:`~benchsep.stats.aggregate`,
-:mod:`~benchsep.stats.compare`, :mod:`~benchsep.stats.spread`, :mod:`~benchsep.stats.power`, and the
-mathematics over arrays of songs in :mod:`~benchsep.stats.bootstrap`,
-:mod:`~benchsep.stats.significance` and :mod:`~benchsep.stats.letters`. The reasons for the choices
-are in ``docs/design/statistics.md``.
+Modules: :mod:`~benchsep.stats.songs` (one value per song), :mod:`~benchsep.stats.average`,
+:mod:`~benchsep.stats.aggregate`, :mod:`~benchsep.stats.compare`, :mod:`~benchsep.stats.spread`,
+:mod:`~benchsep.stats.power`, :mod:`~benchsep.stats.keys` (groups of rows), and the mathematics over
+arrays of songs in :mod:`~benchsep.stats.bootstrap`, :mod:`~benchsep.stats.significance` and
+:mod:`~benchsep.stats.letters`. The reasons for the choices are in ``docs/design/statistics.md``.
 """
 
 from benchsep.stats.aggregate import Summary, aggregate
+from benchsep.stats.average import with_average, without_bass
 from benchsep.stats.compare import compare, groups, with_comparisons
 from benchsep.stats.power import power
 from benchsep.stats.songs import (
@@ -31,8 +32,6 @@ from benchsep.stats.songs import (
     improvement,
     reaggregated,
     song_values,
-    with_average,
-    without_bass,
 )
 from benchsep.stats.spread import draws, tails
 

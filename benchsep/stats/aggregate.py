@@ -21,6 +21,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Literal
 
 from benchsep.stats.bootstrap import bootstrap
+from benchsep.stats.keys import last_of_each
 from benchsep.stats.songs import (
     AVERAGE,
     ILL_CONDITIONED,
@@ -107,7 +108,7 @@ def aggregate(
     Parameters
     ----------
     frame
-        Cells of one edition, with :func:`benchsep.stats.songs.with_average` applied if averages
+        Cells of one edition, with :func:`benchsep.stats.average.with_average` applied if averages
         over stems are wanted.
     traits
         Traits of every metric column of the frame.
@@ -134,7 +135,7 @@ def aggregate(
     usable = song_values(frame)
     has_ill = (frame["status"] == ILL_CONDITIONED).any()
     shown = song_values(frame, ill_conditioned=True) if has_ill else usable
-    families = dict(zip(frame["system"], frame["family"], strict=True))
+    families = last_of_each(frame, "system", "family")
     notes, total = _reasons(frame), songs_of_run(frame)
     summaries: list[Summary] = []
     for stem, metric in sorted({(stem, metric) for _, stem, metric in usable}):
@@ -221,9 +222,8 @@ def _reasons(frame: pd.DataFrame) -> dict[Key, str]:
     """
     bad = frame[(frame["status"] != "ok") & (frame["stem"] != AVERAGE)]
     counts: dict[Key, Counter[str]] = {}
-    for system, stem, metric, status in zip(
-        bad["system"], bad["stem"], bad["metric"], bad["status"], strict=True
-    ):
+    columns = [bad[name].tolist() for name in ("system", "stem", "metric", "status")]
+    for system, stem, metric, status in zip(*columns, strict=True):
         kind = str(status).split(":", 1)[0].replace("_", " ")
         keys = [(system, stem, metric)]
         keys += [(system, AVERAGE, metric)] if parts_of(stem) else []

@@ -27,6 +27,7 @@ import numpy as np
 from benchsep.errors import UsageError
 from benchsep.stats.arrays import Statistic
 from benchsep.stats.bootstrap import FEWEST, bootstrap
+from benchsep.stats.keys import last_of_each
 from benchsep.stats.letters import compact_letters
 from benchsep.stats.signflip import sign_flip
 from benchsep.stats.significance import holm, tost
@@ -88,7 +89,7 @@ def compare(
     import pandas as pd
 
     values = song_values(frame)
-    family = dict(zip(frame["system"], frame["family"], strict=True))
+    family = last_of_each(frame, "system", "family")
     if against is not None and against not in family:
         raise UsageError(f"no system {against!r} in the run; there are: {', '.join(family)}")
     total = songs_of_run(frame)

@@ -14,9 +14,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats as sps
 
 from benchsep.errors import UsageError
+from benchsep.stats.keys import last_of_each
 from benchsep.stats.songs import SongValues, song_values
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
@@ -64,7 +64,7 @@ def power(
     if cells.empty:
         known = ", ".join(sorted(set(frame["metric"])))
         raise UsageError(f"no metric {metric!r} in the run; there are: {known}")
-    family = dict(zip(cells["system"], cells["family"], strict=True))
+    family = last_of_each(cells, "system", "family")
     values = {k: v for k, v in song_values(cells).items() if family[k[0]] not in REFERENCE_FAMILIES}
     rows: list[dict[str, Any]] = []
     for stem in sorted(set(cells["stem"])):
@@ -103,6 +103,8 @@ def paired_t_power(effect: float, sd: float, songs: int, *, alpha: float = 0.05)
         return 0.0
     if sd == 0:
         return 1.0 if effect else alpha
+    from scipy import stats as sps  # slow to import
+
     critical = float(sps.t.ppf(1 - alpha / 2, songs - 1))
     noncentrality = abs(effect) / sd * math.sqrt(songs)
     if noncentrality > critical + 20:

@@ -17,8 +17,7 @@ Functions
 ---------
 song_values    ``(system, stem, metric)`` to ``{song: value}``
 songs_of_run   number of songs of the run
-with_average   the frame with the rows of the pseudo stem
-without_bass   the rows of the other pseudo stem alone
+of_edition     the cells of one edition
 improvement    values as gains over a reference system
 from_frames    values recomputed from their windows by another statistic
 reaggregated   that, and the same statistic over songs
@@ -27,13 +26,14 @@ reaggregated   that, and the same statistic over songs
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep.errors import UsageError
+from benchsep.stats.keys import Groups, coded
 from benchsep.stems.sets import disjoint
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ SongValues = dict[str, float]
 AVERAGE = "average"
 WITHOUT_BASS = "average without bass"
 BASS = "bass"
-_KEYS = ["system", "family", "edition", "metric", "track", "draw"]
 ILL_CONDITIONED = "ill_conditioned"
 
 
@@ -70,32 +69,49 @@ def song_values(frame: pd.DataFrame, *, ill_conditioned: bool = False) -> dict[K
     UsageError
         a frame with several editions of the data: they never share a number.
     """
-    editions = sorted(set(frame["edition"].astype(str)))
+    editions = sorted(set(map(str, frame["edition"].unique())))
     if len(editions) > 1:
         raise UsageError(
             f"editions {', '.join(editions)} never share a table; filter the frame to one"
         )
-    usable = ("ok", ILL_CONDITIONED) if ill_conditioned else ("ok",)
-    draws: dict[Key, dict[str, list[float]]] = {}
-    columns = ("system", "stem", "metric", "track", "value", "status")
-    # An exactly rounded sum does not depend on the order of the draws: nothing is sorted here.
-    for *key, track, value, status in _rows(frame, columns):
-        known = status in usable and math.isfinite(value)
-        songs = draws.setdefault((*key,), {})
-        songs.setdefault(str(track), []).append(float(value) if known else math.nan)
+    usable = ["ok", ILL_CONDITIONED] if ill_conditioned else ["ok"]
+    groups = Groups.by(frame, ["system", "stem", "metric"])
+    songs, names = coded(frame["track"].astype(str))
+    values = frame["value"].to_numpy(dtype=float)
+    values = np.where(frame["status"].isin(usable) & np.isfinite(values), values, math.nan)
+    order = np.argsort(groups.of_row * max(1, len(names)) + songs, kind="stable")
+    keys = list(zip(*groups.entries, strict=True))
+    ends = np.cumsum(np.bincount(groups.of_row, minlength=len(keys)))
+    sorted_songs, sorted_values = songs[order].tolist(), values[order].tolist()
     return {
-        key: {
-            track: values[0] if len(values) == 1 else math.fsum(values) / len(values)
-            for track, values in sorted(draws[key].items())
-            if not any(map(math.isnan, values))
-        }
-        for key in sorted(draws)
+        key: _mean_over_draws(sorted_songs[start:end], sorted_values[start:end], names)
+        for key, start, end in zip(keys, [0, *ends.tolist()], ends.tolist(), strict=False)
     }
 
 
-def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows as tuples; much quicker on a large run than ``itertuples``."""
-    return zip(*(frame[column].to_numpy().tolist() for column in columns), strict=True)
+def _mean_over_draws(
+    songs: Sequence[int], values: Sequence[float], names: Sequence[str]
+) -> SongValues:
+    """Name of each song to its value, without those that a draw has none of (NaN).
+
+    ``songs``: numbers among ``names``, rising; one for each of ``values``.
+    """
+    # An exactly rounded sum does not depend on the order of the draws.
+    if len(set(songs)) == len(songs):
+        means: Iterable[tuple[int, float]] = zip(songs, values, strict=True)
+    else:
+        draws: dict[int, list[float]] = {}
+        for song, value in zip(songs, values, strict=True):
+            draws.setdefault(song, []).append(value)
+        means = [(song, math.fsum(of_song) / len(of_song)) for song, of_song in draws.items()]
+    return {names[song]: mean for song, mean in means if mean == mean}
+
+
+def of_edition(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The cells of one edition."""
+    if [str(edition) for edition in frame["edition"].unique()] == [name]:
+        return frame
+    return frame[frame["edition"].astype(str) == name]
 
 
 def songs_of_run(frame: pd.DataFrame) -> int:
@@ -117,70 +133,6 @@ def stem_or_average(stems: Iterable[str]) -> str:
     if len(four) > 1:
         return AVERAGE
     return (four or names or [AVERAGE])[0]
-
-
-def _stems_of_metrics(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """Metric to the stems that its average is over."""
-    stems: dict[str, set[str]] = {}
-    for metric, stem in _rows(frame[["metric", "stem"]].drop_duplicates(), ("metric", "stem")):
-        stems.setdefault(metric, set()).add(stem)
-    return {metric: averaged_stems(names) for metric, names in stems.items()}
-
-
-def with_average(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with rows of the pseudo stem ``average`` for metrics of several stems.
-
-    A song without a value on any one stem has none in the average: a missing stem cannot
-    raise a mean.
-    """
-    import pandas as pd
-
-    rows = [row for row, _ in _averages(frame)]
-    return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True) if rows else frame
-
-
-def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the pseudo stem :data:`WITHOUT_BASS`, of metrics scored on bass and more.
-
-    A song without an average has none here either, so that the two means are over the same songs.
-    """
-    import pandas as pd
-
-    rows = []
-    for row, values in _averages(frame):
-        rest = [value for stem, value in values.items() if stem != BASS]
-        if 1 < len(rest) < len(values):
-            rows.append({**row, "stem": WITHOUT_BASS, "value": math.fsum(rest) / len(rest)})
-    return pd.DataFrame(rows, columns=[*_KEYS, "stem", "value", "status"])
-
-
-def _averages(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
-    """Each row of the pseudo stem ``average``, with the values by stem that it is the mean of."""
-    stems = _stems_of_metrics(frame)
-    groups: dict[tuple[Any, ...], dict[str, tuple[float, str]]] = {}
-    for *key, stem, value, status in _rows(frame, (*_KEYS, "stem", "value", "status")):
-        groups.setdefault((*key,), {})[stem] = (value, status)
-    several = {metric: sorted(names) for metric, names in stems.items() if len(names) > 1}
-    for group in sorted(groups):
-        wanted = several.get(group[3], [])
-        if len(wanted) > 1 and groups[group].keys() & set(wanted):
-            cells = [groups[group].get(stem, (math.nan, "no_stem")) for stem in wanted]
-            mean = mean_or_reason([value for value, _ in cells], [status for _, status in cells])
-            row = {**dict(zip(_KEYS, group, strict=True)), "stem": AVERAGE, **mean}
-            yield row, {stem: value for stem, (value, _) in zip(wanted, cells, strict=True)}
-
-
-def mean_or_reason(values: Sequence[float], statuses: Sequence[str]) -> dict[str, Any]:
-    """``value`` and ``status`` of a mean over cells.
-
-    The mean of ill-conditioned cells is ill-conditioned; where a cell has no value at all, the
-    mean is NaN with the first such reason.
-    """
-    missing = [status for status in statuses if status not in ("ok", ILL_CONDITIONED)]
-    if missing:
-        return {"value": math.nan, "status": missing[0]}
-    status = "ok" if all(s == "ok" for s in statuses) else ILL_CONDITIONED
-    return {"value": math.fsum(values) / len(values), "status": status}
 
 
 def from_frames(frame: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:

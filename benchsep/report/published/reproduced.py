@@ -31,7 +31,7 @@ def reproduced(
     """
     split = str((manifest.get("suite") or {}).get("split", ""))
     sentences = []
-    for edition in sorted(set(map(str, cells["edition"]))):
+    for edition in sorted(set(map(str, cells["edition"].unique()))):
         part = cells[cells["edition"] == edition]
         found = agreeing(part, traits, split)
         metrics = {f.values.metric for f in found}

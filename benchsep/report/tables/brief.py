@@ -75,8 +75,9 @@ def _width(column: Column, cells: Sequence[Cell]) -> int:
 
 def reasons(cells: pd.DataFrame) -> list[str]:
     """A sentence for each reason why cells are unavailable or failed; equal reasons together."""
-    kinds = cells["status"].map(lambda status: Status.parse(status).kind)
-    absent = cells[kinds.isin(["unavailable", "failed"])]
+    statuses = cells["status"].unique()
+    reasons = [s for s in statuses if Status.parse(s).kind in ("unavailable", "failed")]
+    absent = cells[cells["status"].isin(reasons)]
     sentences = []
     for status, part in absent.groupby("status", sort=True):
         who = _names(part, cells, "system"), _names(part, cells, "metric")

@@ -38,7 +38,7 @@ from benchsep.report.tables.fill import MEMORY, RTF, TableSpec, fill
 from benchsep.report.tables.model import Column, Table, numbered
 from benchsep.report.tables.published import with_published
 from benchsep.runner.manifest import stem_set_of
-from benchsep.stats.songs import AVERAGE
+from benchsep.stats.songs import AVERAGE, of_edition
 from benchsep.stems.sets import FOUR
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def tables(
     for edition in editions(
         frame, costs, manifest, traits, improvement=improvement, intervals=intervals
     ):
-        cells = frame[frame["edition"].astype(str) == edition.name]
+        cells = of_edition(frame, edition.name)
         for spec in _specs(edition):
             table = fill(edition, spec)
             if is_four:  # what is published is of these

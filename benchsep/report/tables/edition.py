@@ -11,7 +11,8 @@ from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.lag import late_systems
 from benchsep.runner.seen import Seen, seen_songs
-from benchsep.stats.songs import AVERAGE, Key, stem_or_average
+from benchsep.stats.keys import last_of_each
+from benchsep.stats.songs import AVERAGE, Key, of_edition, stem_or_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +83,8 @@ def editions(
     """The editions of a run by name; parameters as in ``benchsep.report.tables.build.tables``."""
     result = []
     for name in sorted(map(str, frame["edition"].unique())):
-        cells = frame[frame["edition"].astype(str) == name]
-        families = dict(zip(cells["system"], cells["family"], strict=True))
+        cells = of_edition(frame, name)
+        families = last_of_each(cells, "system", "family")
         cells = cells[cells["metric"].isin(list(traits))]
         averaged = stats.with_average(cells)
         scores = _scores(averaged, traits, intervals)

@@ -27,7 +27,7 @@ from benchsep.report.tables import captions
 from benchsep.report.tables.columns import display, is_headline, metrics_in_order, stem_order
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
 from benchsep.stats.bootstrap import FEWEST
-from benchsep.stats.songs import AVERAGE, songs_of_run, stem_or_average
+from benchsep.stats.songs import AVERAGE, of_edition, songs_of_run, stem_or_average
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +87,8 @@ def with_spread_tables(
     whole = list(tables)
     for edition in dict.fromkeys(table.edition for table in tables):
         first = next(table for table in tables if table.edition == edition)
-        part = frame[(frame["edition"].astype(str) == edition) & frame["metric"].isin(list(traits))]
+        part = of_edition(frame, edition)
+        part = part[part["metric"].isin(list(traits))]
         shown = {column.metric for column in first.columns if column.kind == "score"}
         headlines = [c for c in metrics_in_order(shown, traits) if is_headline(c, traits)]
         spread = Spread(part, traits, manifest, edition, first.rows, headlines)

@@ -13,7 +13,8 @@ from benchsep.report.tables.bass import share_of_bass
 from benchsep.report.tables.build import tables
 from benchsep.report.tables.explain import explained
 from benchsep.report.tables.model import Table
-from benchsep.stats.songs import WITHOUT_BASS, without_bass
+from benchsep.stats import without_bass
+from benchsep.stats.songs import WITHOUT_BASS
 
 TRAITS = {
     "q": ValueTraits("", 1, "", None, None, display="Q", rank=1, own_table=True),

@@ -1,0 +1,137 @@
+"""The mean over stems as a stem of its own.
+
+Conventions
+-----------
+average        pseudo stem :data:`~benchsep.stats.songs.AVERAGE`: mean over those stems of the set
+               that the metric was scored on, where all have a value; never over another target
+               (``accompaniment``)
+without bass   pseudo stem: the same songs as the average, mean over the stems other than bass
+block          one metric: a row for each (system, family, edition, track, draw), a column for each
+               stem
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchsep.stats.keys import Groups
+from benchsep.stats.songs import AVERAGE, BASS, ILL_CONDITIONED, WITHOUT_BASS, averaged_stems
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = ["system", "family", "edition", "metric", "track", "draw"]
+
+
+def with_average(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with rows of the pseudo stem ``average`` for metrics of several stems.
+
+    A song without a value on any one stem has none in the average: a missing stem cannot
+    raise a mean.
+    """
+    import pandas as pd
+
+    rows = _rows(frame, AVERAGE)
+    return pd.concat([frame, rows], ignore_index=True) if len(rows) else frame
+
+
+def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the pseudo stem ``average without bass``, of metrics scored on bass and more.
+
+    A song without an average has none here either, so that the two means are over the same songs.
+    """
+    return _rows(frame, WITHOUT_BASS)
+
+
+def _rows(frame: pd.DataFrame, pseudo: str) -> pd.DataFrame:
+    """The rows of a pseudo stem, sorted by :data:`KEYS`."""
+    import pandas as pd
+
+    groups = Groups.by(frame, KEYS)
+    numbers: list[int] = []
+    means: list[tuple[float, str]] = []
+    for block in _blocks(frame, groups):
+        stems = [s for s in block.stems if pseudo == AVERAGE or s != BASS]
+        if len(stems) == 1 or (pseudo == WITHOUT_BASS and len(stems) == len(block.stems)):
+            continue
+        numbers += block.groups.tolist()
+        means += block.means(stems)
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    columns: dict[str, list[Any]] = {
+        name: [entries[numbers[at]] for at in order]
+        for name, entries in zip(KEYS, groups.entries, strict=True)
+    }
+    columns |= {"stem": [pseudo] * len(order), "value": [means[at][0] for at in order]}
+    return pd.DataFrame({**columns, "status": [means[at][1] for at in order]})
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The cells of one metric that an average is over."""
+
+    stems: list[str]
+    groups: NDArray[np.int64]
+    """Number of each row among the groups of the frame, ``[rows]``, rising."""
+    values: NDArray[np.float64]
+    """``[rows, stems]``, NaN where there is no cell."""
+    statuses: NDArray[np.object_]
+    """``[rows, stems]``."""
+
+    def means(self, stems: Sequence[str]) -> Iterator[tuple[float, str]]:
+        """The exactly rounded mean over ``stems`` of each row, and the status of all its cells."""
+        columns = [self.stems.index(stem) for stem in stems]
+        all_ok = (self.statuses == "ok").all(axis=1).tolist()
+        for at, row in enumerate(self.values[:, columns].tolist()):
+            if all_ok[at]:
+                yield math.fsum(row) / len(row), "ok"
+            else:
+                mean = mean_or_reason(row, self.statuses[at].tolist())
+                yield mean["value"], mean["status"]
+
+
+def _blocks(frame: pd.DataFrame, groups: Groups) -> Iterator[_Block]:
+    """A block for each metric with several stems; rows without any of its stems are left out."""
+    stem = frame["stem"].to_numpy(dtype=object)
+    metric = frame["metric"].to_numpy(dtype=object)
+    value = frame["value"].to_numpy(dtype=float)
+    status = frame["status"].to_numpy(dtype=object)
+    for name, stems in _stems_of_metrics(frame).items():
+        rows = np.flatnonzero(metric == name)
+        rows = rows[np.isin(stem[rows].astype(str), stems)]
+        if len(stems) < 2 or not len(rows):
+            continue
+        numbers, place = np.unique(groups.of_row[rows], return_inverse=True)
+        column = np.searchsorted(stems, stem[rows].astype(str))
+        values = np.full((len(numbers), len(stems)), math.nan)
+        statuses = np.full(values.shape, "no_stem", dtype=object)
+        values[place, column] = value[rows]
+        statuses[place, column] = status[rows]
+        yield _Block(stems, numbers, values, statuses)
+
+
+def _stems_of_metrics(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Metric to the stems that its average is over, sorted by name."""
+    stems: dict[str, set[str]] = {}
+    different = frame[["metric", "stem"]].drop_duplicates()
+    for metric, stem in zip(different["metric"], different["stem"], strict=True):
+        stems.setdefault(metric, set()).add(stem)
+    return {metric: sorted(averaged_stems(names)) for metric, names in stems.items()}
+
+
+def mean_or_reason(values: Sequence[float], statuses: Sequence[str]) -> dict[str, Any]:
+    """``value`` and ``status`` of a mean over cells.
+
+    The mean of ill-conditioned cells is ill-conditioned; where a cell has no value at all, the
+    mean is NaN with the first such reason.
+    """
+    missing = [status for status in statuses if status not in ("ok", ILL_CONDITIONED)]
+    if missing:
+        return {"value": math.nan, "status": missing[0]}
+    status = "ok" if all(s == "ok" for s in statuses) else ILL_CONDITIONED
+    return {"value": math.fsum(values) / len(values), "status": status}
