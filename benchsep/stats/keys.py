@@ -10,7 +10,7 @@ A frame of texts yields its rows as tuples a hundred times slower than numpy sor
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Groups:
         return cls(of_row, entries)
 
 
-def last_of_each(frame: pd.DataFrame, key: str, column: str) -> dict[Hashable, Any]:
+def last_of_each(frame: pd.DataFrame, key: str, column: str) -> dict[str, Any]:
     """Each different entry of ``key``, in the order of the rows, to its last ``column``."""
     last = frame[[key, column]].drop_duplicates(key, keep="last")
     found = dict(zip(last[key].tolist(), last[column].tolist(), strict=True))
