@@ -47,11 +47,13 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics.guard import is_silent
-from benchsep.metrics.mel import mel_filters
+from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
-from benchsep.metrics.stems import every, mismatch, score_pairs
+from benchsep.metrics.stems import every, mismatch, score_pairs, score_prepared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
@@ -74,14 +76,17 @@ ROUNDS = 8
 
 MSST_SIZE, MSST_HOP, MSST_BANDS = 4096, 1024, 512
 
+_BLOCK = 1 << 17
+"""Samples of overlapping frames that are transformed at once."""
+
 
 def band_powers(samples: Array, rate: int) -> Powers:
     """Power per mel band and frame, summed over channels: ``[bands, frames]``.
 
     A band's value is the mean power of its bins, so that white noise is flat.
     """
-    filters = _bands(rate)
-    total = sum(_magnitudes(channel, SIZE, HOP) ** 2 @ filters for channel in samples)
+    bank = _bands(rate)
+    total = sum(_bands_of(np.square, bank, channel, SIZE, HOP, "reflect") for channel in samples)
     return np.asarray(total, dtype=np.float64).T
 
 
@@ -155,22 +160,28 @@ def invented_share(estimate: Powers, possible: Powers) -> float:
     return decibels(np.maximum(estimate - possible, 0).sum() / estimate.sum())
 
 
+def msst_levels(samples: Array, rate: int) -> Array:
+    """Levels ``[channels, frames, 512]`` of mel magnitudes in dB, floored 80 below their peak."""
+    bank = _msst_bands(rate)
+    mel = np.stack([_bands_of(None, bank, c, MSST_SIZE, MSST_HOP, "constant") for c in samples])
+    level = 20 * np.log10(np.maximum(mel, 1e-10))
+    return np.maximum(level, level.max() - 80)
+
+
 def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[float, float]:
     """MSST's pair for ``[channels, frames]``: 100 means no excess (no lack) anywhere."""
-    filters = _msst_bands(rate)
-    levels = []
-    for samples in (reference, estimate):
-        mel = np.stack(
-            [_magnitudes(c, MSST_SIZE, MSST_HOP, mode="constant") @ filters for c in samples]
-        )
-        level = 20 * np.log10(np.maximum(mel, 1e-10))
-        levels.append(np.maximum(level, level.max() - 80))
-    difference = levels[1] - levels[0]
-    excess, lack = difference[difference > 0], -difference[difference < 0]
-    return tuple(  # type: ignore[return-value]
-        100 / (1 + (float(part.mean(dtype=np.float64)) if part.size else 0.0))
-        for part in (excess, lack)
-    )
+    return _msst_pair(msst_levels(reference, rate), msst_levels(estimate, rate))
+
+
+def _msst_pair(ours: Array, theirs: Array) -> tuple[float, float]:
+    """Of two :func:`msst_levels`."""
+    difference = theirs - ours
+    found = []
+    for side in (np.maximum(difference, 0), np.minimum(difference, 0)):
+        count = np.count_nonzero(side)
+        mean = abs(float(side.sum(dtype=np.float64))) / count if count else 0.0
+        found.append(100 / (1 + mean))
+    return found[0], found[1]
 
 
 def consistency_level(mixture: Array, estimates: list[Array]) -> float:
@@ -184,17 +195,34 @@ def decibels(ratio: float) -> float:
     return max(FLOOR, 10 * float(np.log10(ratio))) if ratio > 0 else FLOOR
 
 
-def _magnitudes(signal: Array, size: int, hop: int, mode: str = "reflect") -> Array:
-    """STFT magnitudes ``[frames, size / 2 + 1]``, centred, periodic Hann window."""
-    from scipy.fft import rfft
+def _bands_of(
+    change: Callable[[Array], Array] | None,
+    bank: Bank,
+    signal: Array,
+    size: int,
+    hop: int,
+    mode: str,
+) -> Array:
+    """Bands ``[frames, bands]`` of STFT magnitudes after ``change``; centred, periodic Hann window.
+
+    A block of frames at a time, so that frames and spectra stay in the cache.
+    """
+    import torch
 
     if len(signal) <= size // 2:
         raise AudioError(f"{len(signal)} samples, expected over {size // 2}")
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+    window = torch.from_numpy(_hann(size))
     padded = np.pad(signal, size // 2, mode=mode)  # type: ignore[call-overload]
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-    blocks = [np.abs(rfft(frames[k : k + 512] * window)) for k in range(0, len(frames), 512)]
-    return np.concatenate(blocks)
+    frames = torch.from_numpy(padded).unfold(0, size, hop)
+    step, found = _BLOCK // size, []
+    for first in range(0, len(frames), step):
+        magnitudes = torch.fft.rfft(frames[first : first + step] * window).abs().numpy()
+        found.append(bank(magnitudes if change is None else change(magnitudes)))
+    return np.concatenate(found)
+
+
+def _hann(size: int) -> Array:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
 
 def _hop_energies(samples: Array) -> Powers:
@@ -204,16 +232,16 @@ def _hop_energies(samples: Array) -> Powers:
 
 
 @lru_cache(maxsize=4)
-def _bands(rate: int) -> Array:
-    """Mel filters with unit sums, ``[bins, bands]``; bands without a bin are left out."""
+def _bands(rate: int) -> Bank:
+    """Mel filters with unit sums; bands without a bin are left out."""
     filters = mel_filters(rate, SIZE, BANDS)
     filters = filters[filters.sum(1) > 0]
-    return np.ascontiguousarray((filters / filters.sum(1, keepdims=True)).T, dtype=np.float32)
+    return Bank.of(filters / filters.sum(1, keepdims=True))
 
 
 @lru_cache(maxsize=4)
-def _msst_bands(rate: int) -> Array:
-    return np.ascontiguousarray(mel_filters(rate, MSST_SIZE, MSST_BANDS).T, dtype=np.float32)
+def _msst_bands(rate: int) -> Bank:
+    return Bank.of(mel_filters(rate, MSST_SIZE, MSST_BANDS))
 
 
 _BLEED = ValueTraits(
@@ -396,15 +424,18 @@ class Bleedless(_Traits):
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        return score_pairs(
-            self, references, estimates, stems, self._score, silent_estimate="est_silent"
-        )
+        def prepare(reference: Audio) -> Array | str:
+            if reference.frames <= MSST_SIZE // 2:
+                return "too_short"
+            return msst_levels(reference.samples, reference.rate)
 
-    def _score(self, reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-        if reference.frames <= MSST_SIZE // 2:
-            return every(self.values, "too_short")
-        pair = bleedless_fullness(reference.samples, estimate.samples, reference.rate)
-        return {"bleedless": Score(pair[0]), "fullness": Score(pair[1])}
+        def score(levels: Array, estimate: Audio) -> dict[str, Score]:
+            pair = _msst_pair(levels, msst_levels(estimate.samples, estimate.rate))
+            return {"bleedless": Score(pair[0]), "fullness": Score(pair[1])}
+
+        return score_prepared(
+            self, references, estimates, stems, prepare, score, silent_estimate="est_silent"
+        )
 
 
 class Consistency(_Traits):

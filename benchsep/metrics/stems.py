@@ -110,6 +110,8 @@ def score_prepared(
     stems: tuple[str, ...],
     prepare: Callable[[Audio], Prepared | str],
     score: Callable[[Prepared, Audio], Scores],
+    *,
+    silent_estimate: str = "",
 ) -> dict[str, Scores]:
     """As :func:`score_pairs` where the work on a reference is worth doing once for all systems.
 
@@ -126,7 +128,9 @@ def score_prepared(
             return every(metric.values, reference)
         return score(reference, converted(metric, estimate))
 
-    return _over_pairs(metric, references, estimates, stems, prepared_pair, "ref_silent", "")
+    return _over_pairs(
+        metric, references, estimates, stems, prepared_pair, "ref_silent", silent_estimate
+    )
 
 
 def _over_pairs(
