@@ -165,7 +165,7 @@ def msst_levels(samples: Array, rate: int) -> Array:
     bank = _msst_bands(rate)
     mel = np.stack([_bands_of(None, bank, c, MSST_SIZE, MSST_HOP, "constant") for c in samples])
     level = 20 * np.log10(np.maximum(mel, 1e-10))
-    return np.maximum(level, level.max() - 80)
+    return np.asarray(np.maximum(level, level.max() - 80), np.float32)
 
 
 def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[float, float]:
@@ -178,7 +178,7 @@ def _msst_pair(ours: Array, theirs: Array) -> tuple[float, float]:
     difference = theirs - ours
     found = []
     for side in (np.maximum(difference, 0), np.minimum(difference, 0)):
-        count = np.count_nonzero(side)
+        count = int(np.count_nonzero(side))
         mean = abs(float(side.sum(dtype=np.float64))) / count if count else 0.0
         found.append(100 / (1 + mean))
     return found[0], found[1]

@@ -16,7 +16,7 @@ from benchsep.metrics.spectral import (
     lsd,
     mrstft,
 )
-from benchsep.metrics.spectral_sums import spectral_sums
+from benchsep.metrics.spectral_sums import SpectralSums, write_filtered
 
 METRICS = (MRSTFT(), LSD())
 each_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
@@ -60,15 +60,28 @@ def test_mrstft_has_the_values_of_auraloss(clip, vocals):
 
 @pytest.mark.parametrize("frames", [1, 7, 8, 19])
 def test_the_sums_over_two_spectra_are_their_formulas(frames):
-    # Ratios of 1e16 in every bin: the product of eight has to fit.
+    # Ratios of 1e24 in every bin: the product of four has to fit.
     rng = np.random.default_rng(frames)
     ours, theirs = rng.standard_normal((2, frames, 10)).astype(np.float32) * [[[1e8]], [[1e-8]]]
     ours, theirs = ours.astype(np.float32), theirs.astype(np.float32)
     y, x = (np.maximum((z.astype(float) ** 2).reshape(frames, 5, 2).sum(2), 1e-8)
             for z in (ours, theirs))  # fmt: skip
-    found = spectral_sums(ours, theirs, np.float32(1e-8))
+    sums = SpectralSums(5, np.float32(1e-8))
+    for block in (slice(0, 6), slice(6, None)):
+        sums.add(ours[block], theirs[block])
+    found = sums.totals()
     expected = (np.sqrt(y) - np.sqrt(x)) ** 2, y, np.abs(np.log(np.sqrt(x)) - np.log(np.sqrt(y)))
     assert found == pytest.approx([e.sum() for e in expected], rel=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 100, 213, 5000])
+def test_a_filter_is_the_convolution_of_its_definition(frames):
+    rng = np.random.default_rng(frames)
+    signal, taps = rng.standard_normal(frames), rng.standard_normal(101)
+    found = np.empty(frames, np.float32)
+    write_filtered(signal.astype(np.float32), taps.astype(np.float32), found)
+    expected = np.convolve(signal, taps)[50 : 50 + frames]
+    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_the_a_weighting_filter_passes_1_khz_and_stops_20_hz():
