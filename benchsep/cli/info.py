@@ -11,15 +11,17 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchsep import registry
+from benchsep._util.absent import PACKAGE, WEIGHTS, in_short
 from benchsep._util.suggest import did_you_mean
 from benchsep.cli.options import Format
-from benchsep.cli.output import print_rows
+from benchsep.cli.output import message, print_rows
 from benchsep.errors import BenchsepError, UsageError
 
 # -- suites --------------------------------------------------------------------------------------
@@ -52,6 +54,8 @@ def list_registered(
     """List systems, datasets or metrics."""
     names, *rows = registered(what)
     print_rows(names, rows, format, rule=False)
+    if format == "terminal" and any(WEIGHTS in cell or PACKAGE in cell for cell in chain(*rows)):
+        message("benchsep doctor says how to get what is absent")
 
 
 def registered(what: str) -> list[tuple[str, ...]]:
@@ -115,7 +119,7 @@ def _metrics() -> list[tuple[str, ...]]:
         except BenchsepError as error:
             rows.append((name, "-", "-", "-", "-", "-", f"broken: {error}"))
             continue
-        state = metric.available() or "ready"
+        state = in_short(metric.available()) or "ready"
         for value in metric.values:
             better = {1: "higher", -1: "lower"}.get(value.direction, "-")
             span = f"{_bound(value.low, '-∞')} to {_bound(value.high, '∞')}"

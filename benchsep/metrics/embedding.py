@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from benchsep._util.absent import package_absent, weights_absent
 from benchsep.audio import STEMS
 from benchsep.errors import MetricError, Unavailable
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
@@ -227,14 +228,16 @@ class _Transformers:
     def available(self) -> str:
         """Looks at this machine only; a download is left to the first score."""
         if importlib.util.find_spec("transformers") is None:
-            return f"emb-{self.name} needs transformers: pip install 'benchsep[embeddings]'"
+            return package_absent(
+                f"emb-{self.name} needs transformers: pip install 'benchsep[embeddings]'"
+            )
         if self._cached() or not self._offline():
             return ""
         return self._absent("the machine is offline (BENCHSEP_OFFLINE or HF_HUB_OFFLINE)")
 
     def _absent(self, reason: str) -> str:
-        return (
-            f"no weights of {self.checkpoint}, {reason}: where there is a network, "
+        return weights_absent(
+            f"no {self.checkpoint}, {reason}: where there is a network, "
             f"hf download {self.checkpoint}"
         )
 

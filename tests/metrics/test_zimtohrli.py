@@ -94,7 +94,8 @@ def test_a_crash_of_the_package_is_an_answer_and_the_next_pair_is_scored(request
     answer = worker.mos(short, short)
     # What a corrupted heap does is chance: mostly a crash, now and then an answer.
     assert answer == 5.0 or "crashed" in str(answer)
-    assert worker.mos(wave, wave) == 5.0
+    # After an answer the heap may still be corrupted: then the next call crashes, no later one.
+    assert 5.0 in (worker.mos(wave, wave), worker.mos(wave, wave))
 
 
 def test_without_the_package_the_command_that_installs_it_is_named(monkeypatch):

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep._util.absent import package_absent
 from benchsep.errors import Unavailable
 from benchsep.metrics.dnsmos.graphs import GRAPHS, graph_path
 from benchsep.metrics.dnsmos.network import RATE, SHORTEST, dnsmos
@@ -101,7 +102,7 @@ class DNSMOS:
 
     def available(self) -> str:
         if importlib.util.find_spec("onnxruntime") is None:
-            return "DNSMOS runs on onnxruntime: pip install onnxruntime"
+            return package_absent("DNSMOS runs on onnxruntime: pip install onnxruntime")
         try:
             for name in GRAPHS:
                 graph_path(name)

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.absent import package_absent
 from benchsep.errors import Unavailable
 from benchsep.metrics.dnsmos.p835 import split_graph
 
@@ -31,7 +32,9 @@ def graph_path(name: str) -> Path:
     """
     spec = importlib.util.find_spec("speechmos")
     if spec is None or spec.origin is None:
-        raise Unavailable("the DNSMOS networks come with speechmos: pip install speechmos==0.0.1.1")
+        raise Unavailable(
+            package_absent("the DNSMOS networks are speechmos': pip install speechmos==0.0.1.1")
+        )
     path = Path(spec.origin).parent / "dnsmos_models" / f"{name}.onnx"
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if digest != GRAPHS[name]:
@@ -65,7 +68,9 @@ def _open(model: bytes) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise Unavailable("DNSMOS runs on onnxruntime: pip install onnxruntime") from error
+        raise Unavailable(
+            package_absent("DNSMOS runs on onnxruntime: pip install onnxruntime")
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -21,6 +21,7 @@ from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.absent import package_absent
 from benchsep.metrics.metric import Companion, Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_pairs
 
@@ -85,7 +86,7 @@ class Zimtohrli:
         """Empty if the package is installed."""
         if _version():
             return ""
-        return "Zimtohrli is not installed: pip install 'benchsep[zimtohrli]'"
+        return package_absent("pip install 'benchsep[zimtohrli]'")
 
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from benchsep._util.absent import package_absent, weights_absent
 from tokensep.codec.hubert import HubertMini
 from tokensep.config import TeacherConfig
 from tokensep.errors import ConfigError, Unavailable
@@ -109,16 +110,20 @@ class HuggingFaceTeacher(nn.Module):
                 from transformers import HubertModel
             except ImportError as e:
                 raise Unavailable(
-                    "teacher kind 'hf' needs transformers: pip install 'benchsep[train]'"
+                    package_absent(
+                        "teacher kind 'hf' needs transformers: pip install 'benchsep[train]'"
+                    )
                 ) from e
             try:
                 model = HubertModel.from_pretrained(config.name)
             except OSError as e:
                 reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
                 raise Unavailable(
-                    f"no HuBERT at {config.name!r} ({reason}): where there is a network, "
-                    f"hf download {config.name}; or give teacher.name a local folder, or use "
-                    "teacher.kind 'mini'"
+                    weights_absent(
+                        f"no HuBERT at {config.name!r} ({reason}): where there is a network, "
+                        f"hf download {config.name}; or give teacher.name a local folder, or use "
+                        "teacher.kind 'mini'"
+                    )
                 ) from e
         self.model: nn.Module = model.eval()
         self.dim = int(model.config.hidden_size)

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.absent import weights_absent
 from benchsep._util.cache import cache_folder
 from benchsep._util.tensors import file_sha256
 from benchsep.audio import STEMS, Audio
@@ -183,8 +184,7 @@ def _ours(name: str, folder: Path, device: str) -> CodecCeiling:
             trained_on=("musdb18:train-less-validation", "mdn", "vocadito", "free-game-music"),
         )
     if not (folder / "config.json").is_file():
-        reason = f"no imported H-Codec-2.0: {IMPORT} {_as_typed(folder)}"
-        return CodecCeiling(replace(info, unavailable=reason), None)
+        return CodecCeiling(replace(info, unavailable=_not_imported(folder)), None)
     from tokensep.codec.model import HCodec
     from tokensep.decode.ceiling import Ceiling
 
@@ -214,12 +214,15 @@ def _source(folder: Path) -> tuple[str, str]:
         return "undeclared", "undeclared"
 
 
+def _not_imported(folder: Path) -> str:
+    return weights_absent(f"no imported H-Codec-2.0: {IMPORT} {_as_typed(folder)}")
+
+
 def codecs() -> dict[str, str]:
     """Each codec with a name to why it is not here; empty if it is. Looks at the disk only."""
     states = {"mini": "", "bands": ""}
     for name in PUBLISHED:
         states[name] = present(Choice(name))
     folder = hcodec_folder()
-    here = (folder / "config.json").is_file()
-    states["hcodec"] = "" if here else f"no imported H-Codec-2.0: {IMPORT} {_as_typed(folder)}"
+    states["hcodec"] = "" if (folder / "config.json").is_file() else _not_imported(folder)
     return states

@@ -34,6 +34,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from benchsep._util.absent import in_short
 from benchsep._util.device import torch_device
 from benchsep._util.suggest import did_you_mean
 from benchsep.audio import STEMS, Audio
@@ -116,7 +117,8 @@ def load(
 
 def _listed() -> str:
     """``mini; codecs: mini, dac (absent) …``: what ``benchsep list systems`` shows."""
-    states = (f"{name} (absent)" if reason else name for name, reason in codecs().items())
+    found = codecs().items()
+    states = (f"{name} ({in_short(reason)})" if reason else name for name, reason in found)
     return f"mini; codecs: {', '.join(states)}"
 
 

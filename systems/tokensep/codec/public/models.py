@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.absent import package_absent, weights_absent
 from tokensep.errors import CheckpointError, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def missing(choice: Choice) -> str:
     Looks at the disk only.
     """
     if importlib.util.find_spec("transformers") is None:
-        return f"codec {choice.name} needs transformers: {INSTALL}"
+        return package_absent(f"codec {choice.name} needs transformers: {INSTALL}")
     if choice.folder is not None or _cached(choice) or not _offline():
         return ""
     return _absent(choice, "the machine is offline (BENCHSEP_OFFLINE or HF_HUB_OFFLINE)")
@@ -124,12 +125,12 @@ def present(choice: Choice) -> str:
     reason = missing(choice)
     if reason or choice.folder is not None or _cached(choice):
         return reason
-    return f"no weights of {PUBLISHED[choice.name].repository} here: {choice.command}"
+    return weights_absent(f"no {PUBLISHED[choice.name].repository} here: {choice.command}")
 
 
 def _absent(choice: Choice, reason: str) -> str:
     repository = PUBLISHED[choice.name].repository
-    return f"no weights of {repository}, {reason}: where there is a network, {choice.command}"
+    return weights_absent(f"no {repository}, {reason}: where there is a network, {choice.command}")
 
 
 def _offline() -> bool:

@@ -96,7 +96,7 @@ def test_a_codec_that_is_not_here_says_so_and_is_listed(
     with pytest.raises(Unavailable, match=command):
         system.separate(mixture, seed=0, references={"bass": mixture})
     assert command in ceiling.codecs()[codec]
-    assert f"{codec} (absent)" in plugin.load.about["checkpoints"]()
+    assert f"{codec} (weights absent)" in plugin.load.about["checkpoints"]()
     checks = {check.what: check for check in diagnose()}
     found = checks[f"system tokensep, codec {codec}"]
     assert found.state == "missing" and command in found.remedy

@@ -103,7 +103,7 @@ def test_the_cached_snapshot_is_used_without_a_network(
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
     assert missing(Choice("dac")) == (
-        "codec dac needs transformers: pip install 'benchsep[codecs]'"
+        "package absent: codec dac needs transformers: pip install 'benchsep[codecs]'"
     )
 
 
