@@ -45,8 +45,9 @@ from tokensep.lm.config import UNREFINED, InferenceConfig, SamplingConfig, Token
 
 INFERENCE_OPTIONS = tuple(name for name in InferenceConfig.model_fields if name != "sampling")
 SAMPLING_OPTIONS = tuple(SamplingConfig.model_fields)
-OPTIONS_IN_NAME = ("checkpoint", "mode", "refine", "codec")
-"""Options that the name or the checkpoint of a system shows; see ``SystemInfo``."""
+OPTIONS_IN_NAME = ("checkpoint", "mode", "refine", "codec", "precision")
+"""Options that the name or the checkpoint of a system shows, and the precision, with which tokens
+are others of the same distribution, as with a seed; see ``SystemInfo``."""
 MODES = ("generate", "oracle-tokens", "oracle-context")
 TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
