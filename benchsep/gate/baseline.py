@@ -133,7 +133,13 @@ def input_facts(frame: pd.DataFrame, cells: Iterable[CellKey]) -> dict[str, Any]
 def run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader of the baseline wants to know; none of it fails a check."""
     suite = manifest.get("suite", {})
-    facts = {"code": manifest.get("code"), "seed": suite.get("seed"), "draws": suite.get("draws")}
+    packages = manifest.get("packages", {})
+    facts = {
+        "benchsep": packages.get("benchsep") if isinstance(packages, dict) else None,
+        "code": manifest.get("code"),
+        "seed": suite.get("seed"),
+        "draws": suite.get("draws"),
+    }
     return {key: value for key, value in facts.items() if value is not None}
 
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.version import __version__
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.runner.stamps import info_from_json, info_to_json, system_stamp
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from benchsep.runner.plan import Plan
 
 PACKAGES = (
-    "benchsep",
     "numpy",
     "scipy",
     "numba",
@@ -148,8 +148,8 @@ def _metric(name: str, plan: Plan) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of :data:`PACKAGES`; an absent one is left out."""
-    installed = {}
+    """Benchsep's version and those of :data:`PACKAGES`; an absent one is left out."""
+    installed = {"benchsep": __version__}
     for name in PACKAGES:
         try:
             installed[name] = metadata.version(name)
