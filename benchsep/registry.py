@@ -9,6 +9,9 @@ a suggestion.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -74,7 +77,17 @@ def is_ours(kind: str, name: str) -> bool:
     return point is not None and point.value.startswith("benchsep.")
 
 
-def _entry_points(kind: str) -> dict[str, EntryPoint]:
+def _entry_points(kind: str) -> Mapping[str, EntryPoint]:
+    return _found_on(tuple(sys.path), kind)
+
+
+@lru_cache(maxsize=16)
+def _found_on(path: tuple[str, ...], kind: str) -> Mapping[str, EntryPoint]:
+    """The entry points of the packages on a path, read once.
+
+    To read the metadata of all installed packages takes up to 0.1 s, and each system of a list asks
+    for them several times.
+    """
     points: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUPS[kind]):
         if point.name in points and points[point.name].value != point.value:

@@ -45,7 +45,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def refuse_unknown(
     values: Mapping[str, Any], model: type[BaseModel], source: str, where: str = ""
 ) -> None:
-    """Raise UsageError for the first key that the model does not have, with a suggestion."""
+    """Raise UsageError for the first key that the model does not have, with a suggestion.
+
+    What is no mapping has no keys: :func:`validated` says so of it.
+    """
+    if not isinstance(values, Mapping):
+        return
     known = list(model.model_fields)
     for key in values:
         if key not in known:

@@ -181,7 +181,10 @@ def _file(source: str, data: str | Path | None) -> tuple[StudyFile, Path]:
 
 def _described(path: Path, changes: dict[str, str]) -> StudyFile:
     try:
-        return StudyFile.model_validate({**(read_yaml(path) or {}), **changes})
+        content = read_yaml(path) or {}
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a mapping of keys, found {type(content).__name__}")
+        return StudyFile.model_validate({**content, **changes})
     except (OSError, ValueError) as error:
         found = error.errors()[0] if isinstance(error, ValidationError) else None
         reason = f"{'.'.join(map(str, found['loc']))}: {found['msg']}" if found else str(error)
@@ -219,7 +222,9 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
         if role not in roles and (name := _column(raw, role, file, path)):
             roles[role] = name
     taken = {column: role for role, column in roles.items()}
-    table = raw.rename(columns=taken)
+    # A CSV may have `DMOS` and `rating`: the first is the rating, and the second must not be, too.
+    doubled = [role for role in roles if role in raw.columns and role not in taken]
+    table = raw.drop(columns=doubled).rename(columns=taken)
     for role, value in (("stem", file.stem), ("question", file.question)):
         if role not in roles:
             table[role] = value

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.version import __version__
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
-from benchsep.runner.stamps import info_from_json, info_to_json, system_stamp
+from benchsep.runner.info import info_from_json, info_to_json
+from benchsep.runner.stamps import system_stamp
 from benchsep.stems.sets import FOUR, STEM_SETS, set_name, whole_set
 from benchsep.systems.stems import stems_in
 
@@ -105,6 +106,8 @@ def lacking_stems(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     asked = (manifest.get("suite") or {}).get("stems") or ()
     found = {}
     for label, entry in (manifest.get("systems") or {}).items():
+        if "info" not in entry:
+            continue
         info = info_from_json(entry["info"])
         given = stems_in(info, stem_set)
         lost = tuple(str(stem) for stem in asked if stem not in given)

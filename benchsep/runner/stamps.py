@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, replace
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,14 +23,14 @@ from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
 from benchsep.errors import BenchsepError, UsageError
 from benchsep.registry import GROUPS
+from benchsep.runner.info import info_from_json
 from benchsep.systems.command import is_file
-from benchsep.systems.contract import SystemInfo
 from benchsep.systems.spec import Spec
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
     from benchsep.runner.store import Store
-    from benchsep.systems.contract import FromTrack
+    from benchsep.systems.contract import FromTrack, SystemInfo
 
 
 def system_stamp(spec: str, device: str) -> str:
@@ -156,57 +155,3 @@ def remembered_labels(store: Store) -> dict[str, str]:
         return {str(label): str(spec) for label, spec in labels.items()}
     except (BenchsepError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def info_to_json(info: SystemInfo) -> dict[str, Any]:
-    """The fields of a system's description, tuples as lists."""
-    return {
-        **asdict(info),
-        "stems": list(info.stems),
-        "options_in_name": list(info.options_in_name),
-        "trained_on": list(info.trained_on),
-    }
-
-
-def info_from_json(entry: dict[str, Any]) -> SystemInfo:
-    """The inverse of :func:`info_to_json`.
-
-    Raises
-    ------
-    TypeError, KeyError
-        the entry is no description of a system.
-    """
-    info = SystemInfo(**entry)
-    info = replace(
-        info,
-        stems=tuple(info.stems),
-        options_in_name=tuple(info.options_in_name),
-        trained_on=tuple(info.trained_on),
-    )
-    texts = (
-        info.name,
-        info.family,
-        info.checkpoint,
-        info.checkpoint_sha256,
-        info.version,
-        info.unavailable,
-        info.remark,
-    )
-    flags = (
-        info.deterministic,
-        info.needs_references,
-        info.needs_other_song,
-        info.needs_accelerator,
-        info.from_files,
-        info.from_program,
-    )
-    if (
-        not all(
-            isinstance(text, str)
-            for text in (*texts, *info.stems, *info.options_in_name, *info.trained_on)
-        )
-        or not all(isinstance(flag, bool) for flag in flags)
-        or not isinstance(info.options, dict)
-    ):
-        raise TypeError("not a system's description")
-    return info

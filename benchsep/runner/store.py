@@ -33,6 +33,7 @@ from benchsep._util.strict_json import parse_json
 from benchsep._util.version import __version__
 from benchsep.errors import FormatError, StoreError
 from benchsep.runner.claims import Claims, Owner, this_process
+from benchsep.runner.info import info_from_json
 from benchsep.runner.record import Record
 
 FORMAT = 1
@@ -329,6 +330,13 @@ def _checksum_holds(text: str, content: dict[str, Any]) -> bool:
     return bool(content["checksum"] == digest(body_content))
 
 
+def _is_info(entry: Any) -> bool:
+    try:
+        return bool(info_from_json(entry))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return False
+
+
 def _manifest_problem(manifest: dict[str, Any]) -> str:
     """What is wrong with the sections that readers rely on, or an empty text."""
     for name in ("suite", "dataset", "systems", "metrics", "packages"):
@@ -338,6 +346,8 @@ def _manifest_problem(manifest: dict[str, Any]) -> str:
         for key, entry in manifest.get(name, {}).items():
             if not isinstance(entry, dict):
                 return f"{name}.{key} is {type(entry).__name__}, expected an object"
+            if name == "systems" and "info" in entry and not _is_info(entry["info"]):
+                return f"{name}.{key}.info is no description of a system"
     notes = manifest.get("dataset", {}).get("notes", [])
     if not isinstance(notes, list):
         return f"dataset.notes is {type(notes).__name__}, expected a list"

@@ -8,7 +8,7 @@ import pytest
 from benchsep_baselines.htdemucs import TRAINED_ON, TRAINING_DATA
 
 from benchsep.errors import UsageError
-from benchsep.runner.stamps import info_from_json, info_to_json
+from benchsep.runner.info import info_from_json, info_to_json
 from benchsep.systems.spec import load_system
 from benchsep.systems.training import parse_training, saw
 from tests.helpers.noise import noise_songs

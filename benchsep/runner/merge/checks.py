@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import canonical
+from benchsep.runner.info import info_to_json
 from benchsep.runner.manifest import stem_set_of
 from benchsep.runner.merge.conflict import Conflict, Kind, disagreement
 from benchsep.runner.merge.records import valued
-from benchsep.runner.stamps import info_to_json
 from benchsep.stems.sets import set_name
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import StoreError
 from benchsep.runner.done import is_draw_shown
+from benchsep.runner.info import info_from_json
 from benchsep.runner.merge.conflict import Conflict
-from benchsep.runner.stamps import info_from_json
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:

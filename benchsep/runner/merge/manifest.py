@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import canonical, digest
+from benchsep.runner.info import info_to_json
 from benchsep.runner.merge.inputs import MERGED
-from benchsep.runner.stamps import info_to_json
 from benchsep.runner.store import FORMAT
 from benchsep.stems.sets import in_order
 
