@@ -23,6 +23,7 @@ LAYERS = {
         ablation
         report
         listeners
+        imported
         runner
         gate
         stats

@@ -13,6 +13,7 @@ html             for element text and quoted attributes
 markdown         for GitHub-flavoured table cells
 latex            for text; compiles under pdfLaTeX whatever the string holds
 csv_cell         for text cells, so that no spreadsheet runs one as a formula
+from_csv_cell    the text of such a cell
 json_for_script  for JSON inside ``<script>``
 printable        for messages and XML: control characters are replaced, not shown
 """
@@ -38,7 +39,7 @@ _LATEX = {
     "·": r"$\cdot$", "²": r"$^2$", "³": r"$^3$", "°": r"$^\circ$",
 }  # fmt: skip
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that change the display or the terminal rather than being seen."""
@@ -96,9 +97,17 @@ def csv_cell(text: str) -> str:
     Only for *text*: a number such as ``-3.47`` is written as it is. Quoting commas is the
     CSV writer's work.
     """
-    shown = visible(text)
-    first = text.lstrip()[:1]
-    return f"'{shown}" if text.startswith(_FORMULA) or (first and first in _FORMULA[:4]) else shown
+    return f"'{visible(text)}" if is_formula(text) else visible(text)
+
+
+def from_csv_cell(text: str) -> str:
+    """A cell without the apostrophe that :func:`csv_cell` puts before what looks like a formula."""
+    return text[1:] if text.startswith("'") and is_formula(text[1:]) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run the text."""
+    return _FORMULA.match(text) is not None
 
 
 def json_for_script(value: Any) -> str:

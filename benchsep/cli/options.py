@@ -26,6 +26,8 @@ from benchsep.systems.grammar import split_specs
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from benchsep.imported.join import Imports
+
 
 def format_option(*more: str) -> Any:
     """The option ``--format``: the six formats, their aliases and ``more`` words of one command."""
@@ -63,6 +65,31 @@ Improvement = Annotated[bool, typer.Option("--improvement", help="add the gain o
 ExcludeSeen = Annotated[
     bool,
     typer.Option("--exclude-seen", help="leave out songs that a system saw in training, for it"),
+]
+Import = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        "--museval",
+        metavar="[NAME=]PATH",
+        help="results of others as rows: a museval folder or a CSV; repeat the option for more",
+    ),
+]
+ImportEdition = Annotated[
+    str | None,
+    typer.Option(
+        "--import-edition",
+        "--museval-edition",
+        help="edition of imports that do not say it: hq, aac, ...",
+    ),
+]
+ImportFamily = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import-family",
+        "--museval-family",
+        help="NAME=oracle, generative or discriminative, of an imported system",
+    ),
 ]
 Aggregation = Annotated[
     str | None,
@@ -134,6 +161,25 @@ def pairs_of_words(items: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"{item!r}: expected NAME=FAMILY, e.g. IRM1=oracle")
         words[name] = word
     return words
+
+
+def imports_of(
+    paths: list[str] | None, edition: str | None, families: list[str] | None
+) -> Imports | None:
+    """What the three options of an import name; ``None`` without a path.
+
+    Raises
+    ------
+    UsageError
+        an edition or a family without a path; a family that is no ``NAME=FAMILY``.
+    """
+    from benchsep.imported.join import Imports
+
+    if paths:
+        return Imports(tuple(paths), edition, pairs_of_words(families or ()))
+    if edition or families:
+        raise UsageError("--import-edition and --import-family need --import PATH")
+    return None
 
 
 # -- the options of a suite ----------------------------------------------------------------------

@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchsep.cli.options import Aggregation, ExcludeSeen, Format, Improvement, Root, RunFolder
-from benchsep.cli.output import print_files
+from benchsep.cli.options import (
+    Aggregation,
+    ExcludeSeen,
+    Format,
+    Import,
+    ImportEdition,
+    ImportFamily,
+    Improvement,
+    Root,
+    RunFolder,
+    imports_of,
+)
+from benchsep.cli.output import message, print_files
 from benchsep.cli.progress import words
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchsep.imported.join import Imports, Joined
     from benchsep.report.tables.model import Table
 
     CellsAndCosts = tuple[pd.DataFrame, pd.DataFrame]
@@ -25,6 +37,9 @@ def show(
     improvement: Improvement = False,
     aggregation: Aggregation = None,
     exclude_seen: ExcludeSeen = False,
+    imports: Import = None,
+    import_edition: ImportEdition = None,
+    import_family: ImportFamily = None,
     all: Annotated[
         bool, typer.Option("--all", help="in a terminal: every table, column, caption and note")
     ] = False,
@@ -38,6 +53,7 @@ def show(
         improvement=improvement,
         aggregation=aggregation,
         exclude_seen=exclude_seen,
+        imports=imports_of(imports, import_edition, import_family),
     )
 
 
@@ -49,16 +65,22 @@ def print_tables(
     improvement: bool = False,
     aggregation: str | None = None,
     exclude_seen: bool = False,
+    imports: Imports | None = None,
     loaded: CellsAndCosts | None = None,
 ) -> None:
     """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone.
+
+    What is said of the imports goes to stderr.
 
     ``loaded``: the content of the run, where the caller has it already.
     """
     from benchsep.report.tables.brief import brief, reasons
     from benchsep.report.tables.render import render, render_brief, terminal_width
 
-    tables, cells = _tables(folder, improvement, aggregation, exclude_seen, loaded)
+    joined, costs = _content(folder, imports, loaded)
+    for line in joined.messages:
+        message(line)
+    tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen)
     if format != "terminal":
         print(render(tables, format))
     elif everything:
@@ -67,22 +89,31 @@ def print_tables(
         print(render_brief(brief(tables, terminal_width()), reasons(cells)))
 
 
+def _content(
+    folder: Path, imports: Imports | None, loaded: CellsAndCosts | None
+) -> tuple[Joined, pd.DataFrame]:
+    """The cells and the manifest with the imports; the costs."""
+    from benchsep.imported.join import with_imports
+    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.store import Store
+
+    cells, costs = loaded or load_cells_and_costs(folder)
+    return with_imports(cells, Store(folder).manifest(), imports), costs
+
+
 def _tables(
-    folder: Path,
+    joined: Joined,
+    costs: pd.DataFrame,
     improvement: bool,
     aggregation: str | None,
     exclude_seen: bool,
-    loaded: CellsAndCosts | None,
 ) -> tuple[list[Table], pd.DataFrame]:
     from benchsep import stats
     from benchsep.report.tables.build import tables
-    from benchsep.runner.frame import load_cells_and_costs
     from benchsep.runner.seen import without_seen
-    from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    cells, costs = loaded or load_cells_and_costs(folder)
-    manifest = Store(folder).manifest()
+    cells, manifest = joined.cells, joined.manifest
     cells = without_seen(cells, manifest) if exclude_seen else cells
     cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]
     made = tables(cells, costs, manifest, traits, improvement=improvement)
@@ -102,6 +133,9 @@ def report(
     improvement: Improvement = False,
     aggregation: Aggregation = None,
     exclude_seen: ExcludeSeen = False,
+    imports: Import = None,
+    import_edition: ImportEdition = None,
+    import_family: ImportFamily = None,
     format: Format = "terminal",
 ) -> None:
     """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
@@ -122,6 +156,7 @@ def report(
             improvement=improvement,
             aggregation=aggregation,  # type: ignore[arg-type]
             exclude_seen=exclude_seen,
+            imports=imports_of(imports, import_edition, import_family),
         )
     if format != "terminal":
         print_files(written, format)
@@ -137,6 +172,9 @@ def explain(
     number: Annotated[str, typer.Argument(help="a number's id, as in the HTML and CSV tables")],
     aggregation: Aggregation = None,
     exclude_seen: ExcludeSeen = False,
+    imports: Import = None,
+    import_edition: ImportEdition = None,
+    import_family: ImportFamily = None,
     format: Format = "terminal",
 ) -> None:
     """Print the songs behind a number of a table."""
@@ -147,6 +185,7 @@ def explain(
         number,
         aggregation=aggregation,  # type: ignore[arg-type]
         exclude_seen=exclude_seen,
+        imports=imports_of(imports, import_edition, import_family),
         format=format,
     )
     print(text)

@@ -10,20 +10,24 @@ import typer
 from benchsep.cli.options import (
     ExcludeSeen,
     Format,
+    Import,
+    ImportEdition,
+    ImportFamily,
     Metrics,
     RunFolder,
     Stems,
     assignments,
-    pairs_of_words,
+    imports_of,
     split_words,
 )
-from benchsep.cli.output import print_files, print_table
+from benchsep.cli.output import message, print_files, print_table
 from benchsep.errors import UsageError
 from benchsep.metrics.names import column_named, columns_named, keys_named
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchsep.imported.join import Imports
     from benchsep.metrics.metric import ValueTraits
 
 
@@ -34,14 +38,9 @@ def compare(
     stems: Stems = None,
     margin: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: a tie within")] = None,
     yardsticks: Annotated[bool, typer.Option(help="oracles and the mixture compete")] = False,
-    museval: Annotated[Path | None, typer.Option(help="museval results to compare with")] = None,
-    museval_edition: Annotated[
-        str | None, typer.Option(help="edition of museval files that do not say it: hq, aac, ...")
-    ] = None,
-    museval_family: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=oracle, generative or discriminative, of a museval method"),
-    ] = None,
+    imports: Import = None,
+    import_edition: ImportEdition = None,
+    import_family: ImportFamily = None,
     exclude_seen: ExcludeSeen = False,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
@@ -52,9 +51,7 @@ def compare(
     cells, traits = load_cells(
         folder,
         metrics,
-        museval=museval,
-        museval_edition=museval_edition,
-        museval_families=pairs_of_words(museval_family or ()),
+        imports=imports_of(imports, import_edition, import_family),
         exclude_seen=exclude_seen,
     )
     cells = _only(stats.with_average(cells), "stem", stems)
@@ -145,9 +142,7 @@ def load_cells(
     folder: Path,
     metrics: str | None,
     *,
-    museval: Path | None = None,
-    museval_edition: str | None = None,
-    museval_families: dict[str, str] | None = None,
+    imports: Imports | None = None,
     exclude_seen: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
     """The cells of a run as a table, narrowed to ``metrics``, and the traits of their columns.
@@ -155,25 +150,24 @@ def load_cells(
     Parameters
     ----------
     metrics : metrics or columns, comma separated; ``None``: all of the run.
-    museval : a folder of museval's results, added as further systems; their edition and families
-        as in :func:`benchsep.museval.join.with_museval`.
+    imports : results of others, added as further systems; what is said of them goes to stderr.
     exclude_seen : leave out the cells of songs that a system saw in training.
 
     Raises
     ------
     StoreError, UsageError
-        no run folder; a metric that the run does not have; museval files of another edition.
+        no run folder; a metric that the run does not have; see
+        :func:`benchsep.imported.join.with_imports`.
     """
+    from benchsep.imported.join import with_imports
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    cells = load_run(folder)
-    if museval is not None:
-        from benchsep.museval.join import with_museval
-
-        cells = with_museval(cells, museval, edition=museval_edition, families=museval_families)
-    manifest = Store(folder).manifest()
+    joined = with_imports(load_run(folder), Store(folder).manifest(), imports)
+    for line in joined.messages:
+        message(line)
+    cells, manifest = joined.cells, joined.manifest
     if exclude_seen:
         from benchsep.runner.seen import without_seen
 

@@ -19,11 +19,11 @@ ratings_csv        the table as a CSV that ``benchsep validity`` reads
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchsep._util.escape import from_csv_cell, is_formula
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ LEAST_RATING, MOST_MISSES = 90.0, 0.15
 RATERS = ("session_uuid", "rater", "name", "email")
 WEBMUSHRA_ANCHORS = {"anchor35": "anchor", "anchor70": "anchor", "reference": HIDDEN}
 """webMUSHRA's names of the conditions that it adds by itself."""
-_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 _WEBMUSHRA = {"trial_id", "rating_stimulus", "rating_score"}
 
 
@@ -83,14 +82,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             rows = list(csv.DictReader(handle))
-            return [{k: _without_apostrophe(v or "") for k, v in row.items() if k} for row in rows]
+            return [{k: from_csv_cell(v or "") for k, v in row.items() if k} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as CSV ({error})") from error
-
-
-def _without_apostrophe(text: str) -> str:
-    """A cell without the apostrophe that the page puts before what looks like a formula."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def _read_key(path: Path) -> dict[tuple[str, str], dict[str, str]]:
@@ -147,5 +141,5 @@ def screen(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def ratings_csv(ratings: pd.DataFrame) -> str:
     """The table as CSV; what looks like a formula gets an apostrophe, which the reader drops."""
-    safe = ratings.map(lambda v: f"'{v}" if isinstance(v, str) and _FORMULA.match(v) else v)
+    safe = ratings.map(lambda v: f"'{v}" if isinstance(v, str) and is_formula(v) else v)
     return str(safe.to_csv(index=False, lineterminator="\n"))

@@ -1,4 +1,4 @@
-"""A run's BSSEval v4 frames as museval's JSON files, and museval's files as a run's table.
+"""A run's BSSEval v4 frames as museval's JSON files; read by :mod:`benchsep.imported.museval`.
 
 Conventions
 -----------
@@ -11,12 +11,8 @@ no value a frame that lacks a value (a silent window, a perfect estimate) lacks 
          schema asks for numbers, and museval's literal ``NaN`` is not JSON. Where no frame of a
          track has the value, each says ``null`` instead: museval's reader needs the column
 extra    ``benchsep`` beside ``targets``: true names, versions, which values are ill-conditioned
-reading  literal ``NaN``, ``null`` and absent keys are the same: no value in this frame.
-         The track's value is the median over its frames with one (museval's rule)
 
-Functions
----------
-export_run, import_runs. Why not NaN: ``docs/design/statistics.md``.
+Why not NaN: ``docs/design/statistics.md``.
 """
 
 from __future__ import annotations
@@ -25,23 +21,15 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchsep._util.numbers import float_or_none
-from benchsep.errors import StoreError, UsageError
-from benchsep.stems.files import folders, is_junk
+from benchsep.errors import UsageError
+from benchsep.imported.museval import VALUES, WINDOW
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VALUES = ("SDR", "ISR", "SIR", "SAR")
 DECIMALS = 5
-WINDOW = 1.0
-"""Seconds of a window and of a hop, in museval v4 and in ours."""
-
-
-# ---------------------------------------------------------------------- export
 
 
 def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
@@ -161,115 +149,3 @@ def _safe(name: str) -> str:
     if bad or name.startswith(".") or name != name.strip() or not 0 < len(name.encode()) < 200:
         return file_name(name)
     return name
-
-
-# ---------------------------------------------------------------------- import
-
-
-def import_runs(
-    path: str | Path,
-    *,
-    families: Mapping[str, str] | None = None,
-    edition: str = "hq",
-    split: str = "test",
-) -> pd.DataFrame:
-    """Museval files as a long table like that of ``benchsep.load_run``.
-
-    Parameters
-    ----------
-    path
-        A method's folder (``…/<split>/*.json`` inside) or a folder of such folders, as in
-        SiSEC18's ``submissions``.
-    families
-        Family by method; ``unknown`` where absent.
-    edition
-        Edition of the data that the files were scored on, for files that do not say it: ours do
-        (``benchsep.edition``), museval's do not. SiSEC18 was scored on ``aac``.
-
-    Raises
-    ------
-    StoreError
-        no such file, or one that is not museval's JSON; the file is named.
-    """
-    import pandas as pd
-
-    from benchsep.runner.frame import COLUMNS
-
-    root = Path(path)
-    methods = [root] if (root / split).is_dir() else folders(root)
-    files = [(m.name, f) for m in methods for f in _json_files(m / split)]
-    if not files:
-        raise StoreError(f"no museval file under {root}: expected <method>/{split}/<track>.json")
-    rows = [
-        {
-            "system": method,
-            "family": (families or {}).get(method, "unknown"),
-            "draw": 0,
-            "split": split,
-            **row,
-            "edition": row["edition"] or edition,
-        }
-        for method, file in files
-        for row in _read(file)
-    ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame["value"] = frame["value"].astype(float)
-    order = ["system", "track", "metric", "stem", "draw"]
-    return frame.sort_values(order, kind="stable").reset_index(drop=True)
-
-
-def _json_files(folder: Path) -> list[Path]:
-    """The JSON files in and below a folder, without what a NAS or macOS left there."""
-    return [
-        path
-        for path in sorted(folder.rglob("*.json"))
-        if not any(is_junk(part) for part in path.relative_to(folder).parts)
-    ]
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
-    """Rows of one file: a row per target and value."""
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        targets = [(_text(t["name"]), list(t["frames"])) for t in content["targets"]]
-        rows = []
-        for stem, frames in targets:
-            for name in VALUES:
-                values = [_number(frame["metrics"].get(name)) for frame in frames]
-                rows.append(_cell(stem, name, values))
-        own = content.get("benchsep")
-        own = own if isinstance(own, dict) else {}
-        track = _text(own.get("track", file.stem))
-        edition = _text(own.get("edition", ""))
-        version = _text(f"museval {content.get('museval_version', 'unknown')}")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError,
-            RecursionError) as error:  # fmt: skip
-        raise StoreError(
-            f"{file} is not museval's JSON ({type(error).__name__}: {error}); expected "
-            "targets[].frames[].metrics"
-        ) from error
-    return [{"track": track, "edition": edition, "metric_version": version, **row} for row in rows]
-
-
-def _text(value: Any) -> str:
-    """As text that can be encoded: JSON may hold half of a character."""
-    text = str(value)
-    text.encode()
-    return text
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float_or_none(float(value))
-
-
-def _cell(stem: str, name: str, values: list[float | None]) -> dict[str, Any]:
-    kept = [x for x in values if x is not None]
-    # The file does not say why a frame has no value: silence and a perfect score look alike.
-    status = "ok" if kept else "not_finite" if values else "failed: no frames"
-    return {
-        "stem": stem,
-        "metric": f"bsseval.{name.lower()}",
-        "value": median(kept) if kept else math.nan,
-        "status": status,
-        "frames": values,
-    }

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from benchsep.imported.join import Imports
     from benchsep.metrics.metric import ValueTraits
     from benchsep.report.tables.model import Table
 
@@ -43,11 +44,19 @@ class RunData:
     manifest: dict[str, Any]
     traits: dict[str, ValueTraits]
     tables: list[Table]
+    messages: tuple[str, ...] = ()
+    """A line for each import."""
 
     @property
     def families(self) -> dict[str, str]:
         """System label to family, in table order."""
         return {row.system: row.family for table in self.tables[:1] for row in table.rows}
+
+    @property
+    def computed(self) -> dict[str, str]:
+        """The families of the run's own systems; imported ones have no audio."""
+        imported = self.manifest.get("imported", {})
+        return {s: family for s, family in self.families.items() if s not in imported}
 
     @property
     def metrics(self) -> list[str]:
@@ -80,6 +89,7 @@ def load(
     intervals: bool = True,
     aggregation: Literal["mean", "median"] | None = None,
     exclude_seen: bool = False,
+    imports: Imports | None = None,
 ) -> RunData:
     """Read a run folder and make its tables.
 
@@ -94,19 +104,25 @@ def load(
         own.
     exclude_seen
         Leave out the cells of songs that a system saw in training.
+    imports
+        Results of others beside those of the run.
 
     Raises
     ------
     StoreError
         if ``folder`` is no run.
+    UsageError
+        see :func:`benchsep.imported.join.with_imports`.
     """
+    from benchsep.imported.join import with_imports
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.manifest import stem_set_of
     from benchsep.runner.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    frame, manifest = load_run(folder), Store(folder).manifest()
+    joined = with_imports(load_run(folder), Store(folder).manifest(), imports)
+    frame, manifest = joined.cells, joined.manifest
     frame = without_seen(frame, manifest) if exclude_seen else frame
     costs = load_costs(folder)
     frame, traits = reaggregated(frame, traits_in(frame, manifest), aggregation)
@@ -117,7 +133,7 @@ def load(
         published = published_table(report, edition) if is_four else None
         if published:
             report.append(published)
-    return RunData(frame, costs, manifest, traits, report)
+    return RunData(frame, costs, manifest, traits, report, joined.messages)
 
 
 # -- songs to show ------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from benchsep.report.tables.render import render
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from benchsep.imported.join import Imports
     from benchsep.report.excerpts import Song
     from benchsep.report.tables.model import Table
 
@@ -69,6 +70,7 @@ def write_report(
     improvement: bool = False,
     aggregation: Literal["mean", "median"] | None = None,
     exclude_seen: bool = False,
+    imports: Imports | None = None,
 ) -> list[Path]:
     """Write tables, figures and the listening page of a run: every step of :data:`STEPS`.
 
@@ -98,6 +100,8 @@ def write_report(
         One statistic over songs and stored frames, in place of each metric's own.
     exclude_seen
         Leave out the cells of songs that a system saw in training.
+    imports
+        Results of others beside those of the run; they have no audio.
 
     Returns
     -------
@@ -112,8 +116,14 @@ def write_report(
     from benchsep.runner.store import Store
 
     run = load(
-        Path(folder), improvement=improvement, aggregation=aggregation, exclude_seen=exclude_seen
+        Path(folder),
+        improvement=improvement,
+        aggregation=aggregation,
+        exclude_seen=exclude_seen,
+        imports=imports,
     )
+    for message in run.messages:
+        excerpts.warn(message)
     source = excerpts.Source(Store(Path(folder)), root, say=excerpts.warn, seconds=seconds)
     report = Report(run, Path(out), source, max_songs, page, audio, progress or (lambda _: None))
     for name, make in STEPS:
@@ -162,7 +172,7 @@ def _codec(report: Report) -> Codec:
     if report.audio != "auto":
         return report.audio
     run = report.run
-    systems = len(excerpts.systems_with_audio(run.families)) + 1  # and the true stems
+    systems = len(excerpts.systems_with_audio(run.computed)) + 1  # and the true stems
     signals = report.max_songs * (1 + systems * run.frame["stem"].nunique())
     size = (report.source.seconds, RATE, signals)
     codec = choose(*size)
@@ -194,7 +204,7 @@ def _songs(report: Report) -> Iterable[Song]:
     names = most_disputed_songs(report.run, report.max_songs)
     if not names:
         return ()
-    return report.source.songs(names, excerpts.systems_with_audio(report.run.families))
+    return report.source.songs(names, excerpts.systems_with_audio(report.run.computed))
 
 
 def _write_spectrograms(song: Song, folder: Path, families: Mapping[str, str]) -> list[Path]:

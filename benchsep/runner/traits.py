@@ -10,6 +10,9 @@ from benchsep.metrics.metric import ValueTraits
 if TYPE_CHECKING:
     import pandas as pd
 
+IMPORTED = "imported:"
+"""Begin of the name of a column whose values others computed by a definition of their own."""
+
 
 def traits_in(frame: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, ValueTraits]:
     """Column to traits, for every column with cells; the manifest's metrics come first.
@@ -20,6 +23,14 @@ def traits_in(frame: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, ValueT
         if the run holds a metric that is not registered here.
     """
     columns = set(frame["metric"].unique())
+    foreign = sorted(c for c in columns if c.startswith(IMPORTED))
     named = list(manifest.get("metrics", {}))
-    named += sorted({c.split(".")[0] for c in columns} - set(named))
-    return {c: t for c, t in traits_of(tuple(named)).items() if c in columns}
+    named += sorted({c.split(".")[0] for c in columns.difference(foreign)} - set(named))
+    known = {c: t for c, t in traits_of(tuple(named)).items() if c in columns}
+    return known | {c: _imported(c) for c in foreign}
+
+
+def _imported(column: str) -> ValueTraits:
+    """Of a definition that is not known here: never ranked, and compared by difference alone."""
+    name = f"{column.removeprefix(IMPORTED)} (imported)"
+    return ValueTraits(name="", direction=0, unit="", low=None, high=None, display=name)

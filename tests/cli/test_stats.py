@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchsep.cli import app
 from benchsep.cli import stats as cli_stats
 from benchsep.errors import UsageError
-from benchsep.museval import io as museval_io
+from benchsep.imported.museval import import_runs
 from tests.stats.test_stats import TRAITS, rows, table
 
 RATINGS = "song,system,family,rating,visqol\n" + "".join(
@@ -90,7 +90,7 @@ def test_noise_and_export_take_run_folders(run, monkeypatch, tmp_path):
     monkeypatch.setattr("benchsep.runner.store.Store.manifest", lambda store: {})
     assert "worst" in run("noise", "one", "two")
     assert run("export-museval", "one", "-o", str(tmp_path)).startswith("2 files")
-    assert len(museval_io.import_runs(tmp_path)) == 8
+    assert len(import_runs(tmp_path)) == 8
 
 
 def test_csv_and_json_hold_what_the_table_rounds():

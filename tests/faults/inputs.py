@@ -187,7 +187,7 @@ def museval_seeds(work: Path) -> list[bytes]:
 
 
 def read_museval(path: Path) -> object:
-    from benchsep.museval.io import import_runs
+    from benchsep.imported.museval import import_runs
 
     folder = path.parent / "method" / "test"
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from benchsep._util.digest import digest
 from benchsep.audio import STEMS
 from benchsep.errors import CheckpointError, DriftError, StoreError, UsageError
 from benchsep.gate.baseline import read_baseline
-from benchsep.museval.io import import_runs
+from benchsep.imported.museval import import_runs
 from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite
 from tests.faults.faults import FAULTS

@@ -205,7 +205,8 @@ def test_no_name_leaves_the_report_or_acts_in_it(hostile_run, tmp_path):
 def test_museval_files_of_hostile_names_stay_below_their_folder(tmp_path):
     import pandas as pd
 
-    from benchsep.museval.io import export_run, import_runs
+    from benchsep.imported.museval import import_runs
+    from benchsep.museval.io import export_run
     from benchsep.runner.frame import COLUMNS
 
     fixed = {"family": "mixture", "stem": "vocals", "draw": 0, "status": "ok", "edition": "hq",

@@ -20,7 +20,7 @@ ADAPTERS, DATASETS = "systems/test_adapters.py", "datasets/test_datasets.py"
 MSST, DECODE, JOIN = (
     "systems/baselines/test_msst.py",
     "_util/test_decode.py",
-    "museval/test_join.py",
+    "imported/test_join.py",
 )
 
 WRONG_VALUES = (

@@ -33,7 +33,7 @@ NAMED = {
     "benchsep/cli/app.py": "default suite of `benchsep score`",
     "benchsep/ablation/grid.py": "default headline of an ablation",
     "benchsep/museval/io.py": "museval's format holds BSSEval's values",
-    "benchsep/museval/join.py": "museval's files are compared with BSSEval's values",
+    "benchsep/imported/join.py": "museval's files are compared with BSSEval's values",
     "benchsep/listeners/agreement.py": "columns of a published listening test",
 }
 """Files that may name metrics of ours in code, and why."""

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from benchsep.errors import StoreError, UsageError
+from benchsep.imported.museval import VALUES, import_runs
 from benchsep.museval import io as museval_io
 from benchsep.runner.frame import COLUMNS
 
@@ -86,7 +87,7 @@ def test_museval_validates_and_reads_them(tmp_path):
 def test_import_gives_back_what_export_wrote(tmp_path):
     frame = a_run()
     museval_io.export_run(frame, tmp_path)
-    back = museval_io.import_runs(tmp_path, families={"htdemucs@mini": "discriminative"})
+    back = import_runs(tmp_path, families={"htdemucs@mini": "discriminative"})
     assert list(back.columns) == list(COLUMNS)
     assert len(back) == len(frame)
     one = back.query("track == 'Zeno - Signs' and stem == 'vocals'").set_index("metric")
@@ -101,13 +102,13 @@ def test_import_gives_back_what_export_wrote(tmp_path):
 def test_a_file_that_museval_wrote_is_read_with_its_literal_nan(tmp_path):
     museval = pytest.importorskip("museval")
     track = museval.TrackStore("Old - Song")
-    values = {name: [1.0, np.nan, np.inf, 2.0] for name in museval_io.VALUES}
+    values = {name: [1.0, np.nan, np.inf, 2.0] for name in VALUES}
     track.add_target("vocals", values)
     (tmp_path / "UMX" / "test").mkdir(parents=True)
     track.save(tmp_path / "UMX" / "test" / "Old - Song.json")
     assert "NaN" in (tmp_path / "UMX" / "test" / "Old - Song.json").read_text()
     for path in (tmp_path, tmp_path / "UMX"):
-        frame = museval_io.import_runs(path, edition="aac")
+        frame = import_runs(path, edition="aac")
         assert set(frame["system"]) == {"UMX"} and set(frame["edition"]) == {"aac"}
         assert frame["frames"].tolist() == [[1.0, None, None, 2.0]] * 4
         assert frame["value"].tolist() == [1.5] * 4
@@ -118,7 +119,7 @@ def test_names_that_no_file_may_bear_survive_the_round_trip(tmp_path):
     paths = museval_io.export_run(a_run(names), tmp_path)
     assert all(p.parent == tmp_path / "htdemucs@mini" / "test" for p in paths)
     assert "ünï – ok.json" in {p.name for p in paths}
-    assert set(museval_io.import_runs(tmp_path)["track"]) == set(names)
+    assert set(import_runs(tmp_path)["track"]) == set(names)
 
 
 def test_draws_do_not_overwrite_each_other(tmp_path):
@@ -139,7 +140,7 @@ def test_nothing_to_export_or_import_is_said(tmp_path):
         museval_io.export_run(a_run().assign(metric="visqol"), tmp_path)
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(StoreError, match="no museval file"):
-            museval_io.import_runs(path)
+            import_runs(path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"targets": 3}', '{"targets": [{"name": "v"}]}'])
@@ -147,12 +148,12 @@ def test_a_file_that_is_not_musevals_is_named(tmp_path, text):
     (tmp_path / "M" / "test").mkdir(parents=True)
     (tmp_path / "M" / "test" / "bad.json").write_text(text)
     with pytest.raises(StoreError, match=r"bad\.json is not museval's JSON"):
-        museval_io.import_runs(tmp_path)
+        import_runs(tmp_path)
 
 
 def test_a_target_without_frames_is_a_row(tmp_path):
     (tmp_path / "M" / "test").mkdir(parents=True)
     content = {"targets": [{"name": "vocals", "frames": []}], "museval_version": "0.2"}
     (tmp_path / "M" / "test" / "t.json").write_text(json.dumps(content))
-    frame = museval_io.import_runs(tmp_path)
+    frame = import_runs(tmp_path)
     assert len(frame) == 4 and set(frame["status"]) == {"failed: no frames"}

@@ -117,7 +117,7 @@ def _systems(run: RunData) -> list[dict[str, str]]:
         fixed.append({"label": REFERENCE, "family": "oracle", "group": "yardstick"})
     return fixed + [
         {"label": s, "family": run.families[s], "group": group_of(run.families[s])}
-        for s in systems_with_audio(run.families)
+        for s in systems_with_audio(run.computed)
     ]
 
 

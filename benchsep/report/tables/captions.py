@@ -161,6 +161,19 @@ def remarks(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
     return [f"{', '.join(names)}: {text}." for text, names in labels.items()]
 
 
+def imported(entries: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Where the rows are from that were not computed here, those of one source together."""
+    labels: dict[tuple[str, str, str], list[str]] = {}
+    for label, entry in entries.items():
+        source = entry["source"], entry["version"], entry["remark"]
+        labels.setdefault(source, []).append(label)
+    return [
+        f"Imported, not computed here (absent: not in the file; no audio): {', '.join(names)}, "
+        f"from {source} ({version}){f'; {remark}' if remark else ''}."
+        for (source, version, remark), names in labels.items()
+    ]
+
+
 def wrong_song(systems: Sequence[str]) -> list[str]:
     """What the row of another song is, where there is one."""
     text = (

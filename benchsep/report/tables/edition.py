@@ -49,6 +49,11 @@ class Edition:
     """Which songs the systems saw in training."""
 
     @property
+    def imported(self) -> Mapping[str, Mapping[str, str]]:
+        """The imported systems, see :mod:`benchsep.imported.join`."""
+        return self.manifest.get("imported") or {}
+
+    @property
     def systems(self) -> list[str]:
         """Labels in the order of rows: by group, reference systems by rank, then by label."""
         return sorted(self.families, key=self._sort_key)

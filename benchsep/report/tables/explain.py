@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from benchsep.imported.join import Imports
     from benchsep.metrics.metric import ValueTraits
 
 
@@ -36,13 +37,13 @@ def explain(
     *,
     aggregation: Literal["mean", "median"] | None = None,
     exclude_seen: bool = False,
+    imports: Imports | None = None,
     format: str = "terminal",
 ) -> str:
     """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
 
-    ``aggregation`` and ``exclude_seen`` are those of the tables which the id was read from;
-    ``format`` is one of
-    :data:`benchsep._util.text_table.FORMATS`.
+    ``aggregation``, ``exclude_seen`` and ``imports`` are those of the tables which the id was read
+    from; ``format`` is one of :data:`benchsep._util.text_table.FORMATS`.
 
     Raises
     ------
@@ -59,6 +60,7 @@ def explain(
         intervals=False,
         aggregation=aggregation,
         exclude_seen=exclude_seen,
+        imports=imports,
     )
     return explained(run.tables, run.frame, run.traits, id, format)
 
@@ -88,6 +90,8 @@ def explained(
     elif column.kind == "cost":
         facts.append("measured while separating: see `draws` in the run's records")
     else:
+        if row.source:
+            facts.append(f"imported from {visible(row.source)}, not computed here")
         facts.append(_aggregation(column, traits[column.metric].aggregate))
         cells = _cells_behind(frame, table, row, column)
     if format == "json":
@@ -202,6 +206,11 @@ def _line(cell: dict[str, Any]) -> str:
     value = f"{cell['value']:.6g}" if cell["value"] == cell["value"] else "-"
     status = "" if cell["status"] == "ok" else f"  {visible(str(cell['status']))}"
     return (
-        f"{value:>12}  {cell['stem']:<7} draw {cell['draw']}  {str(cell['key'])[:12]:<12}  "
+        f"{value:>12}  {cell['stem']:<7} draw {cell['draw']}  {_key(cell):<12}  "
         f"{visible(str(cell['track']))}  [{visible(str(cell['system']))}]{status}"
     )
+
+
+def _key(cell: dict[str, Any]) -> str:
+    """The begin of a cell's key; an imported cell has none."""
+    return cell["key"][:12] if isinstance(cell["key"], str) else "-"

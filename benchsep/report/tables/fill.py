@@ -25,6 +25,9 @@ from benchsep.stats.songs import WITHOUT_BASS
 RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
 MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
 
+ABSENT = "absent"
+"""Note of what an imported system has no value of."""
+
 Summaries = Mapping[str, Summary]
 """Of one column, by system label."""
 
@@ -61,6 +64,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             group_of(edition.families[label]),
             tuple(cells[label] for _, cells in filled),
             mark=edition.seen.mark(label),
+            source=edition.imported.get(label, {}).get("source", ""),
         )
         for label in edition.systems
     )
@@ -79,6 +83,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             *captions.lacking(edition.manifest, edition.systems),
             *captions.not_applicable(edition.manifest),
             *captions.remarks(edition.manifest, edition.systems),
+            *captions.imported(edition.imported),
             *captions.wrong_song(edition.systems),
             *captions.contamination(edition.seen, len(edition.tracks)),
         ),
@@ -137,7 +142,10 @@ def of_column(edition: Edition, column: Column) -> Summaries:
     stem, metric, total = column.stem, column.metric, len(edition.tracks)
     return {
         label: summaries.get((label, stem, metric))
-        or Summary(label, family, stem, metric, None, frozenset(), 0, total)
+        or Summary(
+            *(label, family, stem, metric, None, frozenset(), 0, total),
+            note=ABSENT if label in edition.imported and column.kind == "score" else "",
+        )
         for label, family in edition.families.items()
     }
 
@@ -200,7 +208,8 @@ def _cost_cells(edition: Edition, column: Column) -> dict[str, Cell]:
         measured = edition.costs.get(label)
         separates = group_of(family) != "yardstick"
         value = measured[index] if measured is not None and separates else None
-        cells[label] = Cell(id="", value=value, n=0, total=0)
+        note = ABSENT if label in edition.imported else ""
+        cells[label] = Cell(id="", value=value, n=0, total=0, note=note)
     return cells
 
 

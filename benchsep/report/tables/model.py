@@ -87,7 +87,7 @@ class Row:
     label: str = ""
     metric: str = ""
     source: str = ""
-    """Where a published row is from."""
+    """Where a published or an imported row is from."""
     mark: str = ""
     """Signs of a system that saw songs of the table in training (:mod:`benchsep.runner.seen`)."""
 

@@ -123,6 +123,7 @@ def _records(table: Table) -> list[dict[str, Any]]:
             "letters": cell.letters,
             "note": cell.note,
             **({"seen": row.mark} if row.mark else {}),
+            **({"source": row.source} if row.source and row.group != "published" else {}),
         }
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
@@ -133,8 +134,9 @@ def _all_csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     records = [r for table in tables for r in _records(table)]
-    # A column of its own only where a system saw songs: other tables keep their bytes.
-    columns = (*CSV_COLUMNS, *(["seen"] if any("seen" in r for r in records) else []))
+    # Columns only where a system saw songs or was imported: other tables keep their bytes.
+    more = [name for name in ("seen", "source") if any(name in r for r in records)]
+    columns = (*CSV_COLUMNS, *more)
     writer.writerow(columns)
     for record in records:
         writer.writerow([_csv_value(record.get(name)) for name in columns])

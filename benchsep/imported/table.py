@@ -1,0 +1,320 @@
+"""A table of results as CSV, read: one value a row (long), or one metric a column (wide).
+
+Conventions
+-----------
+columns   by any of their names in :data:`ROLES`, in any case; further columns are ignored
+long      ``system, track, stem, metric, value``. ``benchsep.load_run(...).to_csv(...)`` is one
+wide      ``system, track, stem`` and a column for each metric
+windows   with a column ``time`` (museval's own tables) the rows of one value are its windows, and
+          the value is their median
+metrics   names as for ``--metrics``. A name of no metric here, or of several, has a column of its
+          own, ``imported:NAME``. With museval's ``target`` for the stem, ``SDR``, ``ISR``, ``SIR``
+          and ``SAR`` are BSSEval's
+no value  an empty field, ``nan`` or ``inf``
+text      UTF-8, separated by commas, semicolons or tabs; decimal points
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchsep._util.escape import from_csv_cell
+from benchsep.errors import UsageError
+from benchsep.imported.museval import VALUES
+from benchsep.metrics.names import column_named
+from benchsep.metrics.status import Status
+from benchsep.runner.traits import IMPORTED
+from benchsep.stems.sets import stem_called
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "system": ("system", "method", "model", "model_name"),
+    "track": ("track", "song", "track_name"),
+    "stem": ("stem", "target", "source"),
+    "metric": ("metric",),
+    "value": ("value", "score"),
+    "family": ("family",),
+    "edition": ("edition",),
+    "draw": ("draw",),
+    "status": ("status",),
+    "time": ("time",),
+}
+"""Names of each column, first found wins."""
+NEEDED = ("track", "stem")
+
+Key = tuple[str, str, str, str, int]
+"""System, track, stem, metric, draw."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the long form, and where it is from."""
+
+    number: int
+    key: Key
+    value: float
+    """NaN where there is none."""
+    status: str
+    family: str
+    edition: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The content of a file: a table of the columns of a run, and what must be said of it."""
+
+    frame: pd.DataFrame
+    remarks: tuple[str, ...] = ()
+
+
+def read_table(path: str | Path, *, metrics: Sequence[str] = ()) -> Imported:
+    """The values of a CSV.
+
+    Parameters
+    ----------
+    metrics
+        Metric columns that are at hand: a name is looked for among them first.
+
+    Raises
+    ------
+    UsageError
+        a file that cannot be read, columns that are missing, a value that is no number, a value
+        that is given twice; the file and the line are named.
+    """
+    file = Path(path)
+    names, rows = _rows(file)
+    roles = _roles(names, file)
+    wide = "metric" not in roles and "value" not in roles
+    if wide:
+        columns, skipped = _metric_columns(names, rows, roles, file)
+        lines = list(_wide(rows, roles, columns, file))
+    else:
+        if lost := [role for role in ("metric", "value") if role not in roles]:
+            raise UsageError(f"{file} {_lacks(lost[0], names)}")
+        lines, skipped = list(_long(rows, roles, file)), []
+    if not lines:
+        raise UsageError(f"{file} holds no value")
+    called = {name: _column(name, metrics, "target" in roles.values()) for name in
+              dict.fromkeys(line.key[3] for line in lines)}  # fmt: skip
+    remarks = [reason for _, reason in called.values() if reason]
+    remarks += (
+        [f"columns that hold no numbers are ignored: {', '.join(skipped)}"] if skipped else []
+    )
+    columns_of = {name: column for name, (column, _) in called.items()}
+    return Imported(_frame(lines, columns_of, "time" in roles, file), tuple(remarks))
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def _rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The names of the columns, and the rows with their line numbers."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as handle:
+            first = handle.readline()
+            handle.seek(0)
+            delimiter = max(",;\t", key=first.count)
+            reader = csv.DictReader(handle, delimiter=delimiter, restval="")
+            names = list(reader.fieldnames or ())
+            rows = [
+                (reader.line_num, {k: from_csv_cell(v).strip() for k, v in row.items() if k})
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
+    twice = {name for name in names if name and names.count(name) > 1}
+    if twice:
+        raise UsageError(f"{file} has two columns {min(twice)!r}")
+    return names, rows
+
+
+def _roles(names: Sequence[str], file: Path) -> dict[str, str]:
+    """Role to the name of its column."""
+    folded = {name.strip().casefold(): name for name in reversed(names) if name}
+    roles = {}
+    for role, known in ROLES.items():
+        if found := next((folded[name] for name in known if name in folded), None):
+            roles[role] = found
+    if lost := [role for role in NEEDED if role not in roles]:
+        raise UsageError(f"{file} {_lacks(lost[0], names)}")
+    return roles
+
+
+def _lacks(role: str, names: Sequence[str]) -> str:
+    why = " (averages over songs cannot be paired with a run's songs)" if role == "track" else ""
+    return (
+        f"has no column {' or '.join(ROLES[role])}{why}; expected system, track, stem, metric, "
+        f"value, or system, track, stem and a column for each metric; found "
+        f"{', '.join(filter(None, names)) or 'nothing'}"
+    )
+
+
+def _long(
+    rows: Sequence[tuple[int, dict[str, str]]], roles: Mapping[str, str], file: Path
+) -> Iterator[Line]:
+    for number, row in rows:
+        yield _line(number, row, roles, row[roles["metric"]], row[roles["value"]], file)
+
+
+def _wide(
+    rows: Sequence[tuple[int, dict[str, str]]],
+    roles: Mapping[str, str],
+    columns: Sequence[str],
+    file: Path,
+) -> Iterator[Line]:
+    for number, row in rows:
+        for name in columns:
+            if row[name]:
+                yield _line(number, row, roles, name.strip(), row[name], file)
+
+
+def _metric_columns(
+    names: Sequence[str],
+    rows: Sequence[tuple[int, dict[str, str]]],
+    roles: Mapping[str, str],
+    file: Path,
+) -> tuple[list[str], list[str]]:
+    """The columns that hold numbers, and those that hold something else."""
+    others = [name for name in names if name and name not in roles.values()]
+    numbers = [n for n in others if any(map(_is_number, (row[n] for _, row in rows)))]
+    if not numbers:
+        raise UsageError(f"{file} {_lacks('metric', names)}")
+    texts = [n for n in others if n not in numbers and any(row[n] for _, row in rows)]
+    return numbers, texts
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _line(
+    number: int,
+    row: Mapping[str, str],
+    roles: Mapping[str, str],
+    metric: str,
+    text: str,
+    file: Path,
+) -> Line:
+    def of(role: str, default: str = "") -> str:
+        return (row[roles[role]] if role in roles else "") or default
+
+    where = f"{file}, line {number}"
+    for role in ("track", "stem"):
+        if not of(role):
+            raise UsageError(f"{where}: no {role}")
+    if not metric:
+        raise UsageError(f"{where}: no metric")
+    draw = of("draw", "0")
+    if not (draw.isascii() and draw.isdigit() and len(draw) < 10):
+        raise UsageError(f"{where}: draw {draw!r}, expected a number from 0")
+    value, status = _value(text, of("status"), where)
+    stem = stem_called(of("stem")) or of("stem")
+    key = of("system", file.stem), of("track"), stem, metric, int(draw)
+    return Line(number, key, value, status, of("family", "unknown"), of("edition"))
+
+
+def _value(text: str, status: str, where: str) -> tuple[float, str]:
+    """The number, NaN for none, and its status: the row's own where it has one."""
+    try:
+        value = float(text) if text else math.nan
+    except ValueError:
+        raise UsageError(
+            f"{where}: {text!r} is no number; expected one with a decimal point, or nothing"
+        ) from None
+    if status:
+        try:
+            kind = Status.parse(status).kind
+        except ValueError as error:
+            raise UsageError(f"{where}: {error}") from None
+    else:
+        status = kind = "ok"
+    if math.isfinite(value):
+        return value, status
+    if kind == "ok":
+        status = "not_finite" if math.isinf(value) else "unavailable: no value in the file"
+    return math.nan, status
+
+
+# -- metrics ------------------------------------------------------------------------------------
+
+
+def _column(name: str, there: Sequence[str], is_museval: bool) -> tuple[str, str]:
+    """The column that a name means, and why it has one of its own; empty where it has not."""
+    if name in there:
+        return name, ""
+    if is_museval and name in VALUES:
+        return f"bsseval.{name.lower()}", ""
+    try:
+        return _known(name, there), ""
+    except UsageError as error:
+        own = f"{IMPORTED}{name.replace('.', ' ')}"
+        return own, f"{name!r} has a column of its own ({error})"
+
+
+def _known(name: str, there: Sequence[str]) -> str:
+    """Raises UsageError: no metric of this name, or several."""
+    try:
+        return column_named(name, there)
+    except UsageError:
+        return column_named(name)
+
+
+# -- as a table ---------------------------------------------------------------------------------
+
+
+def _frame(
+    lines: Sequence[Line], columns: Mapping[str, str], windows: bool, file: Path
+) -> pd.DataFrame:
+    import pandas as pd
+
+    from benchsep.runner.frame import COLUMNS
+
+    groups: dict[Key, list[Line]] = {}
+    for line in lines:
+        system, track, stem, metric, draw = line.key
+        groups.setdefault((system, track, stem, columns[metric], draw), []).append(line)
+    rows = []
+    for (system, track, stem, metric, draw), group in groups.items():
+        if len(group) > 1 and not windows:
+            raise UsageError(
+                f"{file}: line {group[1].number} has another {metric} of {system}, {track!r}, "
+                f"{stem} than line {group[0].number}; expected one value each"
+            )
+        rows.append(
+            {
+                "system": system,
+                "family": group[0].family,
+                "track": track,
+                "stem": stem,
+                "metric": metric,
+                "draw": draw,
+                "edition": group[0].edition,
+                "metric_version": "as imported",
+                **(_median(group) if windows else _single(group[0])),
+            }
+        )
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.assign(value=frame["value"].astype(float))
+
+
+def _single(line: Line) -> dict[str, Any]:
+    return {"value": line.value, "status": line.status, "frames": None}
+
+
+def _median(group: Sequence[Line]) -> dict[str, Any]:
+    frames = [None if math.isnan(line.value) else line.value for line in group]
+    kept = [x for x in frames if x is not None]
+    value, status = (median(kept), "ok") if kept else (math.nan, "not_finite")
+    return {"value": value, "status": status, "frames": frames}
