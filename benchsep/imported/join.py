@@ -177,6 +177,8 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
             f"--import NAME={source.path}"
         )
     unsaid = [f"edition not said, taken as {own}"] if (frame["edition"] == "").any() else []
+    undeclared = sorted(set(frame.loc[frame["family"] == "unknown", "system"]))
+    asked = [f"family not declared: --import-family {undeclared[0]!r}=…"] if undeclared else []
     remark = "; ".join([*songs, *stems, *source.remarks, *unsaid])
     entries = {
         label: {
@@ -191,7 +193,7 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
     return Joined(
         pd.concat([joined.cells, added], ignore_index=True),
         joined.manifest | {"imported": {**joined.manifest.get("imported", {}), **entries}},
-        (*joined.messages, f"{message}; {remark}" if remark else message),
+        (*joined.messages, "; ".join(filter(None, [message, remark, *asked]))),
     )
 
 

@@ -260,7 +260,8 @@ def _column(name: str, there: Sequence[str], is_museval: bool) -> tuple[str, str
         return _known(name, there), ""
     except UsageError as error:
         own = f"{IMPORTED}{name.replace('.', ' ')}"
-        return own, f"{name!r} has a column of its own ({error})"
+        why = str(error).partition("; there are")[0]
+        return own, f"{name!r} has a column of its own ({why})"
 
 
 def _known(name: str, there: Sequence[str]) -> str:

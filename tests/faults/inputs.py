@@ -335,6 +335,23 @@ def damaged_table(data: bytes, others: list[bytes], rng: random.Random) -> bytes
     return buffer.getvalue().encode()
 
 
+def result_seeds(work: Path) -> list[bytes]:
+    long = "system,track,stem,metric,value,status,draw\n"
+    wide = "method;song;target;usdr;sdr;note\n"
+    windows = ",time,target,metric,score,track\n"
+    return [
+        (long + "".join(f"a,s{i},bass,usdr,{i},ok,0\n" for i in range(4))).encode(),
+        (wide + "".join(f"a;s{i};bass;{i};;x\n" for i in range(4))).encode(),
+        (windows + "".join(f"{i},{i}.0,vocals,SDR,{i},song\n" for i in range(4))).encode(),
+    ]
+
+
+def read_results(path: Path) -> object:
+    from benchsep.imported.table import read_table
+
+    return read_table(path, metrics=("usdr",))
+
+
 def read_ratings(path: Path) -> object:
     from benchsep.errors import UsageError
     from benchsep.listeners import mushra
@@ -561,6 +578,7 @@ KINDS = (
     Kind("baselines", 800, ".json", baseline_seeds, read_baseline, damaged_json),
     Kind("store files", 800, ".json", store_seeds, read_store, damaged_record),
     Kind("ratings CSV", 800, ".csv", rating_seeds, read_ratings, damaged_table),
+    Kind("tables of results", 300, ".csv", result_seeds, read_results, damaged_table),
     Kind("safetensors", 800, ".safetensors", safetensors_seeds, read_safetensors),
     Kind("pickles (.th, .ckpt)", 600, ".th", pickle_seeds, read_pickle),
     Kind("model configurations", 300, ".yaml", config_seeds, read_config, damaged_json),

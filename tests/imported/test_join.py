@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchsep import stats
-from benchsep.errors import UsageError
+from benchsep.errors import StoreError, UsageError
 from benchsep.imported.join import Imports, with_imports
 from benchsep.imported.museval import VALUES, import_runs
 from benchsep.museval.io import export_run
@@ -107,3 +107,64 @@ def test_what_a_nas_leaves_is_no_score(tmp_path):
     museval_file(folder / "@eaDir" / "test" / "song 0.json", 6)
     frame = import_runs(folder)
     assert set(frame["system"]) == {"IRM1"} and set(frame["track"]) == set(SONGS)
+
+
+def messages(cells, *paths, **more) -> tuple[str, ...]:
+    return with_imports(cells, {}, Imports(tuple(map(str, paths)), **more)).messages
+
+
+def test_songs_that_do_not_match_are_counted_and_named_in_a_line(tmp_path):
+    folder = results(tmp_path, 6, songs=(*SONGS[:6], *(f"extra {i}" for i in range(5))))
+    (line,) = messages(run_of(6), folder)
+    assert (
+        "5 of its 11 songs are not in the run: 'extra 0', 'extra 1', 'extra 2' and 2 more" in line
+    )
+    assert "2 of the run's 8 songs are not in it: 'song 6', 'song 7'" in line
+    assert set(joined(run_of(6), folder)["track"]) == set(SONGS)
+    with pytest.raises(UsageError, match=r"no song of the run.*it has 'a'.*the run has 'song 0'"):
+        joined(run_of(6), results(tmp_path / "b", 6, songs=("a",)))
+
+
+def test_what_is_imported_is_said_in_the_manifest_with_its_source(tmp_path):
+    folder = results(tmp_path, 6)
+    found = with_imports(run_of(6), {"suite": {}}, Imports((str(folder),)))
+    entry = found.manifest["imported"]["IRM1 (museval)"]
+    assert entry["source"] == str(folder) and entry["version"] == "museval 0.4.1"
+    assert with_imports(run_of(6), {"suite": {}}, None).manifest == {"suite": {}}
+
+
+def test_a_name_before_the_path_is_that_of_the_row(tmp_path):
+    one, two = results(tmp_path / "a", 6), results(tmp_path / "b", 6)
+    systems = set(joined(run_of(6), one, f"again={two}")["system"])
+    assert {"IRM1 (museval)", "again (museval)"} < systems
+    with pytest.raises(UsageError, match=r"already; give it a name: --import NAME="):
+        joined(run_of(6), one, two)
+    results(two, 6, "IRM2")
+    systems = set(joined(run_of(6), one, f"again={two}")["system"])
+    assert {"again IRM1 (museval)", "again IRM2 (museval)"} < systems
+
+
+def test_stems_that_the_run_does_not_score_are_left_out(tmp_path):
+    table = tmp_path / "t.csv"
+    rows = "".join(f"m,song 0,{s},bsseval.sdr,1\n" for s in ("vocals", "bass", "guitar"))
+    table.write_text("system,track,stem,metric,value\n" + rows)
+    cells = joined(run_of(6), table)
+    assert set(cells.loc[cells["system"] == "m (csv)", "stem"]) == {"vocals"}
+    assert "stems that the run has not: bass, guitar" in messages(run_of(6), table)[0]
+
+
+def test_what_is_no_result_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "x.txt").write_text("")
+    for path, message in (
+        (tmp_path, "is a run folder; .*benchsep merge"),
+        (tmp_path / "x.txt", "expected a folder of museval's results"),
+        (tmp_path / "absent", "no such file or folder"),
+    ):
+        with pytest.raises((UsageError, StoreError), match=message):
+            joined(run_of(6), path)
+
+
+def test_two_spellings_of_one_song_are_not_two_draws(tmp_path):
+    with pytest.raises(UsageError, match="is there twice"):
+        joined(run_of(6), results(tmp_path, 6, songs=("song 0", "Song 0")))

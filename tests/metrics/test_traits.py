@@ -34,6 +34,8 @@ NAMED = {
     "benchsep/ablation/grid.py": "default headline of an ablation",
     "benchsep/museval/io.py": "museval's format holds BSSEval's values",
     "benchsep/imported/join.py": "museval's files are compared with BSSEval's values",
+    "benchsep/imported/museval.py": "museval's format holds BSSEval's values",
+    "benchsep/imported/table.py": "museval's tables hold BSSEval's values",
     "benchsep/listeners/agreement.py": "columns of a published listening test",
 }
 """Files that may name metrics of ours in code, and why."""

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchsep.listeners import badges
+from benchsep.runner.traits import IMPORTED
 from benchsep.stats.songs import AVERAGE
 from benchsep.stems.sets import in_order
 
@@ -67,13 +68,17 @@ def companion(column: str, columns: Iterable[str], traits: Mapping[str, ValueTra
 
 
 def metrics_in_order(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[str]:
-    """Metrics that compare families first, then by ``rank``; values of one metric as declared."""
+    """Metrics that compare families first, then by ``rank``; values of one metric as declared.
+
+    Columns of a definition that is not known here come last.
+    """
     declared = list(traits)
 
-    def sort_key(column: str) -> tuple[bool, bool, float, str, int]:
+    def sort_key(column: str) -> tuple[bool, bool, bool, float, str, int]:
         known = column in traits
         rank = traits[column].rank if known else None
         return (
+            column.startswith(IMPORTED),
             not known or badges.fails_across(column, traits[column]),
             known and traits[column].unit == "dB",
             math.inf if rank is None else rank,
