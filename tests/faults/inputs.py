@@ -577,7 +577,7 @@ KINDS = (
     Kind("museval JSON", 800, ".json", museval_seeds, read_museval, damaged_json),
     Kind("baselines", 800, ".json", baseline_seeds, read_baseline, damaged_json),
     Kind("store files", 800, ".json", store_seeds, read_store, damaged_record),
-    Kind("ratings CSV", 800, ".csv", rating_seeds, read_ratings, damaged_table),
+    Kind("ratings CSV", 500, ".csv", rating_seeds, read_ratings, damaged_table),
     Kind("tables of results", 300, ".csv", result_seeds, read_results, damaged_table),
     Kind("safetensors", 800, ".safetensors", safetensors_seeds, read_safetensors),
     Kind("pickles (.th, .ckpt)", 600, ".th", pickle_seeds, read_pickle),
