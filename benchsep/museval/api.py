@@ -198,10 +198,9 @@ def _window_scores(
     projections: Projections, truth: Real, estimates: Real, *, sources: bool
 ) -> dict[Pair, tuple[float, float, float, float]]:
     """SDR, ISR, SIR, SAR of one window for each pair."""
-    window = projections.window(np.stack(_rows(truth)))
+    found = projections.parts(_rows(truth), _rows(estimates), [slice(0, truth.shape[1])])
     scores = {}
-    for j, k in projections.filters:
-        parts = window.parts((j, k), window.transform(estimates[k].T))
+    for (j, k), (parts,) in found.items():
         if sources:
             sdr, isr = parts.filtered_sdr, np.nan
         else:

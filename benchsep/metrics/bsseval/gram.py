@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchsep.metrics.bsseval.products import accumulate
+from benchsep.metrics.bsseval.products import TOGETHER, Transform, accumulate, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 FFT = 16384
 """Block length of the correlations' transforms."""
-TOGETHER = 4
-"""Blocks that are multiplied in one pass over the sums, which are larger than a cache."""
+_LOOK = 1 << 16
+"""Samples that are compared at once."""
 
 
 def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT) -> Real:
@@ -49,37 +49,27 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT
     """
     from scipy.fft import irfft
 
-    frames, step = len(x[0]), fft - 2 * (lags - 1)
-    starts = list(range(0, frames, step))
-    total = np.zeros((len(x), len(y), fft // 2 + 1), np.complex128)
-    same = x is y
+    frames, reach = len(x[0]), lags - 1
+    step = fft - 2 * reach
+    starts = range(0, frames, step)
+    transform, same = Transform(fft), x is y
+    total = transform.room(len(x), len(y))
+    near, far = transform.room(TOGETHER, len(x)), transform.room(TOGETHER, len(y))
     for first in range(0, len(starts), TOGETHER):
         blocks = starts[first : first + TOGETHER]
-        accumulate(*_block_spectra(x, y, blocks, lags - 1, fft), total, same)
-    out: Real = irfft(total, fft, axis=2)[..., : 2 * lags - 1]
+        near[len(blocks) :], far[len(blocks) :] = 0, 0
+        # A block of x meets all that it reaches in y.
+        for start, ours, theirs in zip(blocks, near, far, strict=False):
+            stop = min(start + step, frames)
+            transform.write(x, slice(start, stop), 0, ours)
+            around = slice(max(start - reach, 0), min(stop + reach, frames))
+            transform.write(y, around, around.start - start + reach, theirs)
+        accumulate(near, far, total, same)
+    out: Real = irfft(joined(total, fft // 2 + 1), fft, axis=2)[..., : 2 * lags - 1]
     if same:  # the correlation of j with i is that of i with j, read backwards
         for i in range(len(x)):
             out[i + 1 :, i] = out[i, i + 1 :, ::-1]
     return out
-
-
-def _block_spectra(
-    x: list[Any], y: list[Any], starts: list[int], reach: int, fft: int
-) -> tuple[Complex, Complex]:
-    """Spectra ``[blocks, rows, bins]`` of blocks of ``x``, and of what they reach in ``y``."""
-    from scipy.fft import rfft
-
-    frames, step = len(x[0]), fft - 2 * reach
-    left = np.zeros((len(starts), len(x), fft))
-    right = np.zeros((len(starts), len(y), fft))
-    for number, start in enumerate(starts):
-        stop = min(start + step, frames)
-        for row, signal in zip(left[number], x, strict=True):
-            row[: stop - start] = signal[start:stop]
-        lo, hi = max(start - reach, 0), min(stop + reach, frames)
-        for row, signal in zip(right[number], y, strict=True):
-            row[lo - start + reach : hi - start + reach] = signal[lo:hi]
-    return rfft(left, axis=2, overwrite_x=True), rfft(right, axis=2, overwrite_x=True)
 
 
 @dataclass
@@ -182,7 +172,15 @@ def independent_rows(signals: list[Any], rows: range) -> tuple[int, ...]:
     """
     kept: list[int] = []
     for row in rows:
-        copied = any(np.array_equal(signals[row], signals[k]) for k in kept)
+        copied = any(_equal(signals[row], signals[k]) for k in kept)
         if not copied and signals[row].any():
             kept.append(row)
     return tuple(kept)
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two signals are the same; most differ early."""
+    return all(
+        np.array_equal(first[k : k + _LOOK], second[k : k + _LOOK])
+        for k in range(0, len(first), _LOOK)
+    )
