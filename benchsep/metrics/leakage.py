@@ -47,7 +47,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics.guard import is_silent
-from benchsep.metrics.mel import Bank, mel_filters
+from benchsep.metrics.mel import Bank, magnitudes, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, mismatch, score_pairs, score_prepared
 
@@ -216,8 +216,8 @@ def _bands_of(
     frames = torch.from_numpy(padded).unfold(0, size, hop)
     step, found = _BLOCK // size, []
     for first in range(0, len(frames), step):
-        magnitudes = torch.fft.rfft(frames[first : first + step] * window).abs().numpy()
-        found.append(bank(magnitudes if change is None else change(magnitudes)))
+        levels = magnitudes(torch.fft.rfft(frames[first : first + step] * window)).numpy()
+        found.append(bank(levels if change is None else change(levels)))
     return np.concatenate(found)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchsep.metrics.librosa_once import import_librosa
+
+if TYPE_CHECKING:
+    import torch
 
 TOGETHER = 16
 """Bands of one product. Bands are narrow: a product of all bands with all bins is mostly zeros."""
@@ -20,6 +24,11 @@ def mel_filters(rate: int, size: int, bands: int) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Empty filters detected")
         return np.asarray(librosa.filters.mel(sr=rate, n_fft=size, n_mels=bands))
+
+
+def magnitudes(spectrum: torch.Tensor) -> torch.Tensor:
+    """Of complex numbers; a third of the time of torch's own, which guards against overflow."""
+    return (spectrum.real.square() + spectrum.imag.square()).sqrt()
 
 
 @dataclass(frozen=True)

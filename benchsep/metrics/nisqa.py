@@ -49,6 +49,7 @@ import numpy as np
 from benchsep._util.absent import package_absent, weights_absent
 from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics.librosa_once import import_librosa
+from benchsep.metrics.mel import magnitudes
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_each
 
@@ -149,7 +150,7 @@ def _mel_levels(signal: NDArray[np.float32], filters: torch.Tensor) -> torch.Ten
     for first in range(0, len(frames), BLOCK):
         # The zeros around the window turn phases only, so they may as well be behind it.
         spectrum = torch.fft.rfft(frames[first : first + BLOCK] * window, FFT)
-        parts.append(torch.view_as_real(spectrum).square().sum(2).sqrt() @ filters)
+        parts.append(magnitudes(spectrum) @ filters)
     levels = 20 * torch.log10(torch.cat(parts).clamp(min=1e-4))
     return torch.maximum(levels, levels.max() - 80)
 

@@ -137,6 +137,7 @@ def _correlation(first: Any, second: Any, points: int) -> Any:
     return irfft(product, points, overwrite_x=True)
 
 
+@kernel
 def _chunks_in_reach(ours: NDArray[np.float64], theirs: NDArray[np.float64], at_zero: float) -> int:
     """The fewest chunks of lag beyond which no correlation can reach ``at_zero``."""
     # At a lag of k >= reach chunks the reference's chunks from k on meet the estimate's up to
