@@ -111,22 +111,22 @@ def _metrics() -> list[tuple[str, ...]]:
     from benchsep.metrics.metric import column
 
     rows: list[tuple[str, ...]] = [
-        ("metric", "better", "range", "domain", "stems", "licence", "state")
+        ("metric", "better", "range", "domain", "stems", "known as", "licence", "state")
     ]
     for name in registry.names("metric"):
         try:
             metric = get_metric(name)
         except BenchsepError as error:
-            rows.append((name, "-", "-", "-", "-", "-", f"broken: {error}"))
+            rows.append((name, "-", "-", "-", "-", "-", "-", f"broken: {error}"))
             continue
+        aliases = ", ".join(getattr(metric, "known_as", ())) or "-"
         state = in_short(metric.available()) or "ready"
         for value in metric.values:
             better = {1: "higher", -1: "lower"}.get(value.direction, "-")
             span = f"{_bound(value.low, '-∞')} to {_bound(value.high, '∞')}"
             stems = ",".join(metric.default_stems)
-            rows.append(
-                (column(metric, value), better, span, metric.domain, stems, metric.licence, state)
-            )
+            facts = (better, span, metric.domain, stems, aliases, metric.licence, state)
+            rows.append((column(metric, value), *facts))
     return rows
 
 

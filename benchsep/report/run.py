@@ -11,13 +11,16 @@ disagreement  of two metrics on a song: each cell (system, stem, song) has a ran
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchsep.listeners import badges
+from benchsep.report.excerpts import systems_with_audio
+from benchsep.report.tables.apart import apart_table
 from benchsep.report.tables.build import tables
 from benchsep.report.tables.columns import metrics_in_order
+from benchsep.report.tables.model import numbered
 from benchsep.report.tables.published import published_table
 from benchsep.report.tables.spread import with_spread_tables
 from benchsep.stats import reaggregated, song_values, with_average
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from benchsep.imported.join import Imports
     from benchsep.metrics.metric import ValueTraits
     from benchsep.report.tables.model import Table
+    from benchsep.runner.store import Store
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,20 @@ def load(
         if published:
             report.append(published)
     return RunData(frame, costs, manifest, traits, report, joined.messages)
+
+
+def with_likeness(run: RunData, store: Store) -> RunData:
+    """The run with the table of how alike its systems' kept estimates are, for songs without stems.
+
+    For other songs, and where no two systems have one, it is ``run`` itself.
+    """
+    if run.edition != "mixtures":
+        return run
+    systems = systems_with_audio(run.computed)
+    table = apart_table(store, systems, run.tracks)
+    if table is None:
+        return run
+    return replace(run, tables=[*run.tables, numbered(table, len(run.tables) + 1)])
 
 
 # -- songs to show ------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from benchsep.report import excerpts
 from benchsep.report.figures.choose import summary_figures
 from benchsep.report.figures.spectrogram import spectrogram_figure
 from benchsep.report.figures.style import save
-from benchsep.report.run import RunData, load, most_disputed_songs
+from benchsep.report.run import RunData, load, most_disputed_songs, with_likeness
 from benchsep.report.site.audio import Codec, choose, expected_mb
 from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.render import render
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from benchsep.imported.join import Imports
     from benchsep.report.excerpts import Song
     from benchsep.report.tables.model import Table
+    from benchsep.runner.store import Store
 
 RATE = 44_100
 """Of most data sets: only the choice of the codec depends on it."""
@@ -124,13 +125,27 @@ def write_report(
     )
     for message in run.messages:
         excerpts.warn(message)
-    source = excerpts.Source(Store(Path(folder)), root, say=excerpts.warn, seconds=seconds)
+    store = Store(Path(folder))
+    run = _with_likeness(run, store)
+    source = excerpts.Source(store, root, say=excerpts.warn, seconds=seconds)
     report = Report(run, Path(out), source, max_songs, page, audio, progress or (lambda _: None))
     for name, make in STEPS:
         report.progress(name)
         make(report)
     sweep([report.out, *(path.parent for path in report.written)])
     return report.written
+
+
+def _with_likeness(run: RunData, store: Store) -> RunData:
+    """As :func:`benchsep.report.run.with_likeness`; says what is missing for the table."""
+    alike = with_likeness(run, store)
+    several = len(excerpts.systems_with_audio(run.computed)) > 1
+    if run.edition == "mixtures" and several and alike is run:
+        excerpts.warn(
+            "no table of how alike the systems' estimates are: none are kept; run again with "
+            "--keep-estimates flac"
+        )
+    return alike
 
 
 # -- steps --------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def explain(
     StoreError
         if ``folder`` is no run.
     """
-    from benchsep.report.run import load
+    from benchsep.report.run import load, with_likeness
+    from benchsep.runner.store import Store
 
     run = load(
         Path(folder),
@@ -62,6 +63,7 @@ def explain(
         exclude_seen=exclude_seen,
         imports=imports,
     )
+    run = with_likeness(run, Store(Path(folder)))
     return explained(run.tables, run.frame, run.traits, id, format)
 
 
@@ -87,6 +89,8 @@ def explained(
     cells: list[dict[str, Any]] = []
     if row.group == "published":
         facts.append(f"published in {row.source}, not computed here; see the caption")
+    elif row.group == "pair":
+        facts.append("between the kept estimates of the two systems; see the caption")
     elif column.kind == "cost":
         facts.append("measured while separating: see `draws` in the run's records")
     else:

@@ -24,6 +24,7 @@ GROUPS = {
     "generative": "Generative",
     "discriminative": "Discriminative",
     "unknown": "Undeclared family",
+    "pair": "Pairs of systems",
     "variant": "Variants",
     "control": "Control (must come out worse)",
     "yardstick": "Reference systems (not ranked)",
