@@ -58,7 +58,8 @@ def run(tmp_path: Path) -> Path:
 
 def report(folder: Path, keep: str) -> str:
     benchsep.run(
-        dataset=f"mixtures:{folder / 'songs'}", systems=(f"dir:{folder / 'a'}", f"dir:{folder / 'b'}"),
+        dataset=f"mixtures:{folder / 'songs'}",
+        systems=(f"dir:{folder / 'a'}", f"dir:{folder / 'b'}"),
         metrics=("consistency",), jobs=1, inline=True, keep_estimates=keep, out=folder / "run",
     )  # fmt: skip
     write_report(folder / "run", folder / "report", max_songs=0, page=False)
