@@ -41,7 +41,7 @@ def test_the_example_system_and_dataset_run_together(
         inline=True,
     )
 
-    frame = result.frame()
+    frame = result.cells()
     assert set(frame["system"]) == {"quarter[gain=0.3]"}
     assert set(frame["track"]) == {"low", "high"}
     assert (frame["status"] == "ok").all() and len(frame) == 2 * 4
@@ -65,6 +65,6 @@ def test_the_example_metric_keeps_the_contract_and_its_traits_are_used(
         yardsticks=False,
         inline=True,
     )
-    frame = result.frame()
+    frame = result.cells()
     assert set(frame["metric"]) == {"crest", "usdr"} and (frame["status"] == "ok").all()
     assert traits_of_columns(["crest"])["crest"].tie_margin == 0.5

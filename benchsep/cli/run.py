@@ -33,7 +33,7 @@ def run(
     format: Format = "terminal",
 ) -> None:
     """Run systems on tracks, score them, print the tables; run again to continue."""
-    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.frame import load_for_tables
     from benchsep.runner.labels import told_apart, undeclared
     from benchsep.runner.lag import late_systems
     from benchsep.runner.run import run as run_suite
@@ -45,7 +45,7 @@ def run(
     except Interrupted as end:
         message(_how_to_continue(out))
         raise typer.Exit(end.code) from None
-    cells, costs = load_cells_and_costs(out)
+    cells, costs = load_for_tables(out, read=result.sheets)
     print_tables(out, format, improvement=improvement, loaded=(cells, costs))
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")

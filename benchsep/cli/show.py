@@ -77,7 +77,7 @@ def print_tables(
     from benchsep.report.tables.brief import brief, reasons
     from benchsep.report.tables.render import render, render_brief, terminal_width
 
-    joined, costs = _content(folder, imports, loaded)
+    joined, costs = _content(folder, imports, loaded, frames=aggregation is not None)
     for line in joined.messages:
         message(line)
     tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen)
@@ -90,14 +90,16 @@ def print_tables(
 
 
 def _content(
-    folder: Path, imports: Imports | None, loaded: CellsAndCosts | None
+    folder: Path, imports: Imports | None, loaded: CellsAndCosts | None, *, frames: bool
 ) -> tuple[Joined, pd.DataFrame]:
-    """The cells and the manifest with the imports; the costs."""
+    """The cells and the manifest with the imports; the costs. ``frames``: they are needed."""
     from benchsep.imported.join import with_imports
-    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.frame import load_cells_and_costs, load_for_tables
     from benchsep.runner.store import Store
 
-    cells, costs = loaded or load_cells_and_costs(folder)
+    if loaded is None:
+        loaded = load_cells_and_costs(folder) if imports or frames else load_for_tables(folder)
+    cells, costs = loaded
     return with_imports(cells, Store(folder).manifest(), imports), costs
 
 

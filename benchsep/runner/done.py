@@ -29,6 +29,8 @@ from benchsep._util.digest import digest
 from benchsep.metrics.catalog import get_metric, needs_reference, stems_scored
 from benchsep.metrics.metric import column
 from benchsep.runner.job import seed_of
+from benchsep.runner.reading import Reader, read_sheet
+from benchsep.runner.record import parsed_status
 from benchsep.systems.stems import derived_in, stems_in
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from benchsep.metrics.status import Status
     from benchsep.runner.job import Job
     from benchsep.runner.record import Cell, Draw, Record, TrackFacts
+    from benchsep.runner.sheet import Columns, Sheet
     from benchsep.runner.store import Store
     from benchsep.systems.contract import SystemInfo
 
@@ -212,9 +215,12 @@ def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
 
 
 class Identities:
-    """The ids of the systems and metrics of one plan, each hashed once for all its jobs."""
+    """What the jobs of one plan share: the ids of its systems and metrics, each hashed once, and
+    which cells are done, asked once for all records whose cells have the same texts.
+    """
 
     def __init__(self) -> None:
+        self._done: dict[Any, bool] = {}
         self._metrics: dict[str, str] = {}
         self._systems: dict[str, tuple[SystemInfo, str]] = {}
 
@@ -232,45 +238,62 @@ class Identities:
             self._systems[job.label] = job.info, found
         return found
 
+    def all_done(self, cells: Columns, job: Job) -> bool:
+        """Whether ``cells`` are all that a job scores, with these metrics, and none is retried."""
+        key = (
+            *(job.label, job.track.stems, job.other.stems if job.other else None),
+            *(cells.metric, cells.stem, cells.draw, cells.metric_id, cells.status),
+        )
+        if key not in self._done:
+            self._done[key] = self._all_done(cells, job)
+        return self._done[key]
 
-def is_done(job: Job, store: Store, ids: Identities | None = None) -> bool:
+    def _all_done(self, cells: Columns, job: Job) -> bool:
+        stored = dict(
+            zip(cells.places, zip(cells.metric_id, cells.status, strict=True), strict=True)
+        )
+        return all(
+            self._is_cell_done(stored.get((column(metric, value), stem, draw)), metric, job)
+            for metric, stems in metrics_to_score(job)
+            for stem in stems
+            for value in metric.values
+            for draw in job.draws_to_run
+        )
+
+    def _is_cell_done(self, cell: tuple[str, str] | None, metric: Metric, job: Job) -> bool:
+        """``cell``: the metric's id and the status."""
+        if cell is None:
+            return False
+        if job.overwrite == "never":
+            return True
+        retried = is_retried(parsed_status(cell[1]), metric, job.info.unavailable)
+        return cell[0] == self.metric(metric) and not retried
+
+
+def is_done(
+    job: Job, store: Store, ids: Identities | None = None, read: Reader[Sheet] = read_sheet
+) -> bool:
     """Whether the store holds all cells of a job, made of the same files by the same versions.
 
-    ``ids``: shared by the jobs that are asked about at the same time.
+    ``ids``: shared by the jobs that are asked about at the same time. ``read`` reads a record.
     """
-    record = store.read(job.label, job.track.name)
-    if record is None or record.input_stamp != job.input_stamp:
+    sheet = store.sheet(job.label, job.track.name, read)
+    if sheet is None or sheet.input_stamp != job.input_stamp:
         return False
     ids = ids or Identities()
-    if record.system.system_id != ids.system(job):
+    if sheet.system.system_id != ids.system(job):
         return False
-    if not all(_has_seed(record, job, draw) for draw in job.draws_to_run):
+    if not all(_has_seed(sheet, job, draw) for draw in job.draws_to_run):
         return False
-    cells = {cell.place: cell for cell in record.cells}
-    return all(
-        _is_cell_done(cells.get((column(metric, value), stem, draw)), metric, job, ids)
-        for metric, stems in metrics_to_score(job)
-        for stem in stems
-        for value in metric.values
-        for draw in job.draws_to_run
-    )
+    return ids.all_done(sheet.cells, job)
 
 
-def _has_seed(record: Record, job: Job, draw: int) -> bool:
+def _has_seed(sheet: Sheet, job: Job, draw: int) -> bool:
     """Whether a draw was made with the seed of the job, where the seed changes it."""
     if job.info.deterministic or job.info.from_files:
         return True
-    made = record.draws.get(draw)
+    made = sheet.draws.get(draw)
     return made is not None and made.seed == job.seed_for(draw)
-
-
-def _is_cell_done(cell: Cell | None, metric: Metric, job: Job, ids: Identities) -> bool:
-    if cell is None:
-        return False
-    if job.overwrite == "never":
-        return True
-    retried = is_retried(cell.status, metric, job.info.unavailable)
-    return cell.metric_id == ids.metric(metric) and not retried
 
 
 def begin(job: Job, store: Store) -> bool:
@@ -289,7 +312,7 @@ def begin(job: Job, store: Store) -> bool:
 # -- showing ------------------------------------------------------------------------------------
 
 
-def is_draw_shown(record: Record, number: int, manifest: Mapping[str, Any]) -> bool:
+def is_draw_shown(record: Record | Sheet, number: int, manifest: Mapping[str, Any]) -> bool:
     """Whether the cells of a draw are results of the request that the manifest describes.
 
     A folder may hold cells of an earlier request: of another split or data set, of a song that was
@@ -306,7 +329,7 @@ def is_draw_shown(record: Record, number: int, manifest: Mapping[str, Any]) -> b
     return number < suite.get("draws", number + 1) and _has_asked_seed(record, number, manifest)
 
 
-def _has_asked_seed(record: Record, number: int, manifest: Mapping[str, Any]) -> bool:
+def _has_asked_seed(record: Record | Sheet, number: int, manifest: Mapping[str, Any]) -> bool:
     draw = record.draws.get(number)
     system = manifest.get("systems", {}).get(record.system.label, {}).get("info", {})
     seed = manifest.get("suite", {}).get("seed")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.status import Status
 from benchsep.runner.done import is_draw_shown
 from benchsep.runner.manifest import lacking_stems
+from benchsep.runner.reading import Reader, Sheets, read_sheet
+from benchsep.runner.record import parsed_status
+from benchsep.runner.sheet import Columns, Sheet
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     import pandas as pd
 
-    from benchsep.runner.record import Cell, Draw, Record
+    from benchsep.runner.record import Draw
 
 COLUMNS = (
     "system",
@@ -56,14 +62,20 @@ COST_COLUMNS = (
 )
 
 
+TABLE_COLUMNS = (
+    *("system", "track", "stem", "metric", "value", "status", "draw", "family", "edition", "split"),
+)
+"""What tables over songs are made from; half of the memory of all columns."""
+
+
 def load_run(path: str | Path) -> pd.DataFrame:
     """The cells of a run's last request, sorted by system, track, metric, stem, draw.
 
     Cells of earlier requests (another split, seed, data set, ...) stay in the folder and are left
     out: see :func:`benchsep.runner.done.is_draw_shown`.
 
-    ``value`` is float (NaN where there is none), ``frames`` a list or ``None``; the columns are
-    :data:`COLUMNS`.
+    ``value`` and ``seconds`` are float (NaN where there is none), ``frames`` a list or ``None``;
+    the columns are :data:`COLUMNS`.
 
     Raises
     ------
@@ -74,11 +86,16 @@ def load_run(path: str | Path) -> pd.DataFrame:
 
 
 def load_cells_and_costs(
-    path: str | Path, *, costs: bool = True
+    path: str | Path,
+    *,
+    costs: bool = True,
+    columns: Sequence[str] = COLUMNS,
+    read: Reader[Sheet] = read_sheet,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What :func:`load_run` and :func:`load_costs` return, with each record read once.
 
-    Without ``costs`` the second table is empty. Raises as :func:`load_run` does.
+    Without ``costs`` the second table is empty. ``columns``: those of the first table. ``read``
+    reads a record. Raises as :func:`load_run` does.
     """
     import pandas as pd
 
@@ -86,44 +103,111 @@ def load_cells_and_costs(
     manifest = store.manifest()
     lost = lacking_stems(manifest)
     files = _from_files(manifest)
-    rows: list[tuple[Any, ...]] = []
+    sheets: list[Sheet] = []
     cost_rows: list[tuple[Any, ...]] = []
     with _collector_paused():
-        records = store.records()
-    for record in records:
-        shown = {n for n in _draw_numbers(record) if is_draw_shown(record, n, manifest)}
-        stems = lost.get(record.system.label, ())
-        absent = _lost_cells(record, stems, manifest) if stems else ()
-        rows += _rows(record, _family(record, manifest), (*record.cells, *absent), shown)
-        computes = record.system.label not in files
-        for number in sorted(shown & record.draws.keys()) if costs else ():
-            cost_rows.append(
-                _cost(record, number, record.draws[number], manifest, computes=computes)
-            )
-    cells = pd.DataFrame(rows, columns=list(COLUMNS))
-    cells["value"] = cells["value"].astype(float)
-    order = ["system", "track", "metric", "stem", "draw"]
-    # Records come in this order already, each with its cells in order: sorting costs little.
-    cells = cells.sort_values(order, kind="stable").reset_index(drop=True)
-    return cells, pd.DataFrame(cost_rows, columns=list(COST_COLUMNS))
+        found = store.sheets(read)
+    for sheet in found:
+        label = sheet.system.label
+        shown = {n for n in sheet.draw_numbers if is_draw_shown(sheet, n, manifest)}
+        cells = _shown_cells(sheet, shown, lost.get(label, ()), manifest)
+        system = replace(sheet.system, family=_family(sheet, manifest))
+        sheets.append(replace(sheet, system=system, cells=cells))
+        for number in sorted(shown & sheet.draws.keys()) if costs else ():
+            draw = sheet.draws[number]
+            cost_rows.append(_cost(sheets[-1], number, draw, computes=label not in files))
+    return cells_frame(sheets, columns), pd.DataFrame(cost_rows, columns=list(COST_COLUMNS))
 
 
-def _lost_cells(record: Record, stems: tuple[str, ...], manifest: Mapping[str, Any]) -> list[Cell]:
-    """Cells without a value for the stems that the system cannot give; nothing stores them."""
+def load_for_tables(
+    path: str | Path, *, read: Reader[Sheet] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What :func:`load_cells_and_costs` returns with :data:`TABLE_COLUMNS` alone.
+
+    ``read``: a :class:`benchsep.runner.reading.Sheets` that may know the records already. Raises
+    as :func:`load_run` does.
+    """
+    return load_cells_and_costs(path, columns=TABLE_COLUMNS, read=read or Sheets())
+
+
+def cells_frame(sheets: Sequence[Sheet], columns: Sequence[str]) -> pd.DataFrame:
+    """A row per cell, in the order of the sheets and their cells.
+
+    A column is made at a time: texts of a record are repeated, those of its cells put in a row.
+    """
+    import pandas as pd
+
+    counts = [len(sheet.cells.stem) for sheet in sheets]
+    if not sum(counts):
+        return pd.DataFrame([], columns=list(columns)).astype({"value": float})
+    made: dict[str, Any] = {}
+    for name in columns:
+        if name in _OF_RECORD:
+            entries = np.array([_OF_RECORD[name](sheet) for sheet in sheets], dtype=object)
+            made[name] = pd.Series(np.repeat(entries, counts))
+        elif name in _OF_CELL:
+            rows = chain.from_iterable(map(_OF_CELL[name], sheets))
+            made[name] = pd.Series(np.fromiter(rows, dtype=object, count=sum(counts)))
+        else:
+            made[name] = pd.Series(np.concatenate([getattr(s.cells, name) for s in sheets]))
+    return pd.DataFrame(made, copy=False)
+
+
+_OF_RECORD: Mapping[str, Callable[[Sheet], str]] = {
+    "system": lambda sheet: sheet.system.label,
+    "track": lambda sheet: sheet.track.name,
+    "family": lambda sheet: sheet.system.family,
+    "edition": lambda sheet: sheet.track.edition,
+    "checkpoint_sha256": lambda sheet: sheet.system.checkpoint_sha256,
+    "mixture_sha256": lambda sheet: sheet.track.mixture_sha256,
+    "mixture_source": lambda sheet: sheet.track.mixture_source,
+    "split": lambda sheet: sheet.track.split,
+}
+"""Column to its entry in all rows of a record."""
+
+_OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
+    "stem": lambda sheet: sheet.cells.stem,
+    "metric": lambda sheet: sheet.cells.metric,
+    "status": lambda sheet: (str(parsed_status(status)) for status in sheet.cells.status),
+    "frames": lambda sheet: sheet.cells.frames,
+    "key": lambda sheet: sheet.cells.key,
+    "metric_version": lambda sheet: sheet.cells.metric_version,
+    "metric_id": lambda sheet: sheet.cells.metric_id,
+    "estimate_id": lambda sheet: (
+        sheet.draws[draw].estimate_id if draw in sheet.draws else "" for draw in sheet.cells.draw
+    ),
+    "reference_sha256": lambda sheet: (
+        sheet.track.reference_sha256.get(stem, "") for stem in sheet.cells.stem
+    ),
+}
+"""Column to its entries in the rows of a record; ``value``, ``seconds`` and ``draw`` are arrays."""
+
+
+def _shown_cells(
+    sheet: Sheet, shown: set[int], lost: Sequence[str], manifest: Mapping[str, Any]
+) -> Columns:
+    """The cells of the draws ``shown``, by place, with one for each stem ``lost``."""
+    cells = sheet.cells
+    if lost:
+        cells = _with_lost(sheet, lost, manifest)
+    if not shown.issuperset(cells.draw):
+        cells = cells.take([row for row, draw in enumerate(cells.draw) if draw in shown])
+    return cells.sorted()
+
+
+def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -> Columns:
+    """With cells without a value for stems that the system cannot give; nothing stores them."""
+    cells = sheet.cells
     all_stems = bool((manifest.get("suite") or {}).get("all_stems"))
-    samples = {(cell.metric, cell.draw): cell for cell in record.cells}
-    known = record.track.reference_sha256 or dict.fromkeys(stems, "")
-    found = []
-    for cell in samples.values():
-        metric = get_metric(cell.metric.partition(".")[0])
-        for stem in stems_scored(metric, stems, all_stems=all_stems):
-            status = Status("unavailable", f"the system gives no {stem}")
-            found.append(
-                cell._replace(
-                    stem=stem, value=None, status=status, frames=None, seconds=None, key=""
-                )
-            )
-    return [cell for cell in found if cell.stem in known]
+    samples = {(cells.metric[row], cells.draw[row]): row for row in range(len(cells.metric))}
+    known = sheet.track.reference_sha256 or dict.fromkeys(lost, "")
+    for row in samples.values():
+        metric = get_metric(cells.metric[row].partition(".")[0])
+        stems = [s for s in stems_scored(metric, tuple(lost), all_stems=all_stems) if s in known]
+        for stem in stems:
+            status = str(Status("unavailable", f"the system gives no {stem}"))
+            cells = cells.with_absent([row], [stem], status)
+    return cells
 
 
 @contextlib.contextmanager
@@ -136,44 +220,6 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _draw_numbers(record: Record) -> set[int]:
-    return {cell.draw for cell in record.cells} | record.draws.keys()
-
-
-def _rows(
-    record: Record, family: str, cells: Iterable[Cell], shown: set[int]
-) -> list[tuple[Any, ...]]:
-    """Cells of a record in the draws ``shown`` as rows, in the order of :data:`COLUMNS`."""
-    system, track = record.system, record.track
-    estimates = {number: draw.estimate_id for number, draw in record.draws.items()}
-    return [
-        (
-            system.label,
-            track.name,
-            cell.stem,
-            cell.metric,
-            cell.value,
-            str(cell.status),
-            cell.draw,
-            family,
-            track.edition,
-            None if cell.frames is None else list(cell.frames),
-            cell.seconds,
-            cell.key,
-            cell.metric_version,
-            cell.metric_id,
-            estimates.get(cell.draw, ""),
-            system.checkpoint_sha256,
-            track.reference_sha256.get(cell.stem, ""),
-            track.mixture_sha256,
-            track.mixture_source,
-            track.split,
-        )
-        for cell in cells
-        if cell.draw in shown
-    ]
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
@@ -191,23 +237,21 @@ def _from_files(manifest: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _family(record: Record, manifest: Mapping[str, Any]) -> str:
+def _family(sheet: Sheet, manifest: Mapping[str, Any]) -> str:
     """The family that the last run declares; it may have been unknown when the record was made."""
-    info = manifest.get("systems", {}).get(record.system.label, {}).get("info")
+    info = manifest.get("systems", {}).get(sheet.system.label, {}).get("info")
     declared = info.get("family") if isinstance(info, dict) else None
-    return declared if isinstance(declared, str) and declared else record.system.family
+    return declared if isinstance(declared, str) and declared else sheet.system.family
 
 
-def _cost(
-    record: Record, number: int, draw: Draw, manifest: Mapping[str, Any], *, computes: bool
-) -> tuple[Any, ...]:
+def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any, ...]:
     """A draw as a row, in the order of :data:`COST_COLUMNS`."""
-    audio = record.track.audio_seconds
+    audio = sheet.track.audio_seconds
     rtf = draw.seconds / audio if draw.seconds is not None and audio and computes else None
     return (
-        record.system.label,
-        _family(record, manifest),
-        record.track.name,
+        sheet.system.label,
+        sheet.system.family,
+        sheet.track.name,
         number,
         draw.seconds,
         audio,

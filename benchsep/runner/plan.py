@@ -25,6 +25,8 @@ from benchsep.runner.done import Identities, is_done, planning_stamp
 from benchsep.runner.execute import describe
 from benchsep.runner.job import Job
 from benchsep.runner.labels import labelled
+from benchsep.runner.reading import Reader, read_sheet
+from benchsep.runner.sheet import Sheet
 from benchsep.runner.stamps import (
     check_pinned,
     input_stamp,
@@ -68,11 +70,19 @@ Ask = Callable[[str, str], SystemInfo]
 """From a spec and a device to what the system says of itself."""
 
 
-def make_plan(suite: Suite, store: Store, *, load_on: str = "", ask: Ask = describe) -> Plan:
+def make_plan(
+    suite: Suite,
+    store: Store,
+    *,
+    load_on: str = "",
+    ask: Ask = describe,
+    read: Reader[Sheet] = read_sheet,
+) -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
 
     ``load_on``: the device that systems are loaded on to ask what they are, if not the suite's; a
     run on GPUs can be planned on a machine that has none. ``ask``: how, if not in this process.
+    ``read`` reads a record.
 
     Raises
     ------
@@ -94,7 +104,7 @@ def make_plan(suite: Suite, store: Store, *, load_on: str = "", ask: Ask = descr
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     ids = Identities()
-    todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids)]
+    todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
@@ -146,27 +146,41 @@ class Record:
             a key is missing or has another type, or two cells have one place.
         """
         content = texts_back(content)
-        text = _Texts(content)
-        return cls(
-            SystemFacts(
-                text["system"], text["family"], text["system_id"], text["checkpoint_sha256"]
-            ),
-            TrackFacts(
-                text["track"],
-                text["split"],
-                text["edition"],
-                text["mixture_source"],
-                text["mixture_sha256"],
-                _texts(content, "reference_sha256"),
-                _number(content, "audio_seconds"),
-            ),
-            text["stamp"],
-            dict(map(_draw_from_json, *_items(_typed(content, "draws", dict)))),
-            _cells_from_json(_typed(content, "cells", list)),
-        )
+        columns = columns_from_json(content)
+        columns["status"] = tuple(map(parsed_status, columns["status"]))
+        columns["frames"] = tuple(None if f is None else tuple(f) for f in columns["frames"])
+        cells = tuple(map(Cell._make, zip(*columns.values(), strict=True)))
+        return cls(*facts_from_json(content), cells)
 
 
 # -- JSON ---------------------------------------------------------------------------------------
+
+
+def facts_from_json(
+    content: Mapping[str, Any],
+) -> tuple[SystemFacts, TrackFacts, str, dict[int, Draw]]:
+    """System, track, stamp and draws of a record with its long texts in place.
+
+    Raises
+    ------
+    ValueError
+        as :meth:`Record.from_json`.
+    """
+    text = _Texts(content)
+    system = SystemFacts(
+        text["system"], text["family"], text["system_id"], text["checkpoint_sha256"]
+    )
+    track = TrackFacts(
+        text["track"],
+        text["split"],
+        text["edition"],
+        text["mixture_source"],
+        text["mixture_sha256"],
+        _texts(content, "reference_sha256"),
+        _number(content, "audio_seconds"),
+    )
+    draws = dict(map(_draw_from_json, *_items(_typed(content, "draws", dict))))
+    return system, track, text["stamp"], draws
 
 
 class _Texts:
@@ -262,35 +276,41 @@ def _cell_to_json(cell: Cell) -> dict[str, Any]:
     }
 
 
-_parsed = cache(Status.parse)
+parsed_status = cache(Status.parse)
 """Statuses are few and cells many."""
 
 
 _fields = itemgetter(*Cell._fields)
 
 
-def _cells_from_json(content: list[Any]) -> tuple[Cell, ...]:
-    """The cells of a record. Types are checked column by column: a large run has many cells."""
+def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The cells of a record with its long texts in place, column by column, in the order of the
+    fields of :class:`Cell`. Types are checked by column: a large run has many cells.
+
+    Raises
+    ------
+    ValueError
+        as :meth:`Record.from_json`.
+    """
     try:
-        rows = [_fields(cell) for cell in content]
+        rows = [_fields(cell) for cell in _typed(content, "cells", list)]
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a cell: {type(error).__name__}: {error}") from error
     if not rows:
-        return ()
-    columns = dict(zip(Cell._fields, map(list, zip(*rows, strict=True)), strict=True))
+        return dict.fromkeys(Cell._fields, ())
+    columns = dict(zip(Cell._fields, zip(*rows, strict=True), strict=True))
     for name, kinds in _KINDS.items():
         _check_kinds(name, columns[name], kinds)
     if len(set(zip(columns["metric"], columns["stem"], columns["draw"], strict=True))) < len(rows):
         raise ValueError("two cells have the same metric, stem and draw")
-    frames = [windows for windows in columns["frames"] if windows is not None]
-    windows = list(chain.from_iterable(frames))
+    windows = [*chain.from_iterable([f for f in columns["frames"] if f is not None])]
     _check_kinds("frames", windows, _NUMBER)
     numbers = (*columns["value"], *columns["seconds"], *windows)
     if not all(map(math.isfinite, [number for number in numbers if number is not None])):
         raise ValueError("a cell holds a number that is not finite")
-    columns["status"] = list(map(_parsed, columns["status"]))
-    columns["frames"] = [None if f is None else tuple(f) for f in columns["frames"]]
-    return tuple(map(Cell._make, zip(*columns.values(), strict=True)))
+    for status in set(columns["status"]):
+        parsed_status(status)
+    return columns
 
 
 _NUMBER: frozenset[type] = frozenset((int, float, type(None)))
@@ -309,6 +329,6 @@ _KINDS: dict[str, frozenset[type]] = {
 }
 
 
-def _check_kinds(name: str, values: list[Any], kinds: frozenset[type]) -> None:
+def _check_kinds(name: str, values: Iterable[Any], kinds: frozenset[type]) -> None:
     if wrong := set(map(type, values)) - kinds:
         raise ValueError(f"{name} of a cell is {wrong.pop().__name__}")

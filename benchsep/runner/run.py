@@ -23,6 +23,7 @@ from benchsep.runner.job import Job, Outcome
 from benchsep.runner.manifest import command_line, describe, stem_set_of
 from benchsep.runner.merge.inputs import MERGED
 from benchsep.runner.plan import Plan, make_plan
+from benchsep.runner.reading import Sheets
 from benchsep.runner.stamps import remembered_labels
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
@@ -43,6 +44,8 @@ class RunResult:
     root: Path
     plan: Plan
     outcomes: list[Outcome] = field(default_factory=list)
+    sheets: Sheets = field(default_factory=Sheets)
+    """The records that were read; one that changed since is read again."""
 
     @property
     def failed(self) -> list[Outcome]:
@@ -64,9 +67,6 @@ class RunResult:
         from benchsep.runner.frame import load_run
 
         return load_run(self.root)
-
-    frame = cells
-    """An older name of :meth:`cells`."""
 
     def table(self) -> pd.DataFrame:
         """A row per system, a column per ``(metric, stem)``, aggregated as ``benchsep show``."""
@@ -115,19 +115,24 @@ def run(
     store = Store(Path(out).absolute())  # a system may change the working folder
     store.refuse_other_formats()
     _refuse_board(store)
+    sheets = Sheets()
     with executor_for(resolved) as executor:
-        plan = _in_one_session(make_plan(resolved, store, ask=executor.describe))
-        _same_edition(store, plan)
+        plan = _in_one_session(make_plan(resolved, store, ask=executor.describe, read=sheets))
+        _same_edition(store, plan, sheets)
         _same_stem_set(store, plan)
         own = {label: spec for label, (spec, _) in plan.systems.items()}
         # Rows of earlier plans stay in the folder: no other system may take their labels.
         manifest = {**describe(plan), "labels": {**remembered_labels(store), **own}}
         store.write_manifest({**manifest, "command": command_line(), "finished": False})
-        result = RunResult(Path(out), plan)
+        result = RunResult(Path(out), plan, sheets=sheets)
         for outcome in _execute(executor, plan, store, progress):
             result.outcomes.append(outcome)
     store.sweep()
-    finished = {"mixtures": _mixtures(plan, store), "command": command_line(), "finished": True}
+    finished = {
+        "mixtures": _mixtures(plan, store, sheets),
+        "command": command_line(),
+        "finished": True,
+    }
     store.write_manifest({**manifest, **finished})
     return result
 
@@ -138,12 +143,12 @@ def _in_one_session(plan: Plan) -> Plan:
     return replace(plan, jobs=[replace(job, session=session) for job in plan.jobs])
 
 
-def _mixtures(plan: Plan, store: Store) -> dict[str, str]:
+def _mixtures(plan: Plan, store: Store, sheets: Sheets) -> dict[str, str]:
     """Hash of each track's mixture, as the systems of this run were given it."""
     labels = list(plan.systems)
     hashes = {}
     for track in plan.tracks:
-        records = (store.read(label, track.name) for label in labels)
+        records = (store.sheet(label, track.name, sheets) for label in labels)
         record = next((r for r in records if r is not None and r.track.mixture_sha256), None)
         if record is not None:
             hashes[track.name] = record.track.mixture_sha256
@@ -163,9 +168,9 @@ def _refuse_board(store: Store) -> None:
         )
 
 
-def _same_edition(store: Store, plan: Plan) -> None:
+def _same_edition(store: Store, plan: Plan, sheets: Sheets) -> None:
     """Editions never share a table: a run folder belongs to one dataset edition."""
-    record = store.any_record()
+    record = store.any_sheet(sheets)
     if record is not None and record.track.edition != plan.dataset.edition:
         raise UsageError(
             f"{store.root} holds cells of the edition {record.track.edition!r}; this run is of "

@@ -18,10 +18,8 @@ names      system and track names become file names by :func:`benchsep._util.dig
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,14 +27,21 @@ from typing import Any
 from benchsep._util.atomic import is_orphaned, write_atomically
 from benchsep._util.digest import canonical, digest, file_name
 from benchsep._util.notify import notify
-from benchsep._util.strict_json import parse_json
 from benchsep._util.version import __version__
 from benchsep.errors import FormatError, StoreError
 from benchsep.runner.claims import Claims, Owner, this_process
 from benchsep.runner.info import info_from_json
+from benchsep.runner.reading import (
+    FORMAT,
+    DamagedRecordError,
+    Read,
+    Reader,
+    read_record,
+    read_sheet,
+    shown,
+)
 from benchsep.runner.record import Record
-
-FORMAT = 1
+from benchsep.runner.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,16 @@ class Store:
         StoreError
             the file cannot be opened.
         """
+        return self._read(system, track, read_record)
+
+    def sheet(self, system: str, track: str, read: Reader[Sheet] = read_sheet) -> Sheet | None:
+        """The same, column by column, by ``read``; raises as :meth:`read` does."""
+        return self._read(system, track, read)
+
+    def _read(self, system: str, track: str, read: Reader[Read]) -> Read | None:
         path = self.path(system, track)
         try:
-            return read_record(path)
+            return read(path)
         except DamagedRecordError:
             return None
         except FormatError as error:
@@ -131,27 +143,39 @@ class Store:
         FormatError
             there are records, and all of them are of another format.
         """
-        records, problems = self.records_and_problems()
+        return self._sound(read_record)
+
+    def sheets(self, read: Reader[Sheet] = read_sheet) -> list[Sheet]:
+        """The same, column by column, by ``read``; raises as :meth:`records` does."""
+        return self._sound(read)
+
+    def _sound(self, read: Reader[Read]) -> list[Read]:
+        found, problems = self._found_and_problems(read)
         foreign = [problem for problem in problems if isinstance(problem, FormatError)]
-        if foreign and not records and len(foreign) == len(problems):
+        if foreign and not found and len(foreign) == len(problems):
             raise foreign[0]
         for problem in problems:
             if problem not in foreign[1:]:
                 notify(f"{problem}; left out")
         if len(foreign) > 1:
             notify(f"{len(foreign) - 1} more records are of another format; left out")
-        return records
+        return found
 
     def records_and_problems(self) -> tuple[list[Record], list[StoreError]]:
         """The records as :meth:`records` sorts them, and what is wrong with each other file."""
-        found = [self._record_or_problem(path) for path in sorted(self.cells_root.glob("*/*.json"))]
+        return self._found_and_problems(read_record)
+
+    def _found_and_problems(self, read: Reader[Read]) -> tuple[list[Read], list[StoreError]]:
+        found = [self._one_or_problem(path, read) for path in self._record_paths()]
         records = [record for record, _ in found if record is not None]
         problems = [problem for _, problem in found if problem is not None]
         return sorted(records, key=lambda r: (r.system.label, r.track.name)), problems
 
-    def _record_or_problem(self, path: Path) -> tuple[Record | None, StoreError | None]:
+    def _one_or_problem(
+        self, path: Path, read: Reader[Read]
+    ) -> tuple[Read | None, StoreError | None]:
         try:
-            record = read_record(path)
+            record = read(path)
         except DamagedRecordError as damage:
             again = "`benchsep run` computes it again"
             return None, StoreError(f"{path} is {damage}; {again}")
@@ -165,23 +189,26 @@ class Store:
 
     def _record_paths(self) -> list[Path]:
         """Where records are stored, sorted. Much quicker than ``Path.glob`` in a large folder."""
-        with contextlib.suppress(FileNotFoundError):
-            folders = [entry.path for entry in os.scandir(self.cells_root) if entry.is_dir()]
-            names = [
-                entry.path
+        try:
+            folders = [entry.path for entry in _entries(self.cells_root) if entry.is_dir()]
+            return sorted(
+                Path(entry.path)
                 for folder in folders
-                for entry in os.scandir(folder)
+                for entry in _entries(folder)
                 if entry.name.endswith(".json")
-            ]
-            return list(map(Path, sorted(names)))
-        return []
+            )
+        except OSError as error:
+            raise StoreError(
+                f"{error.filename} cannot be read ({error.strerror}): what it holds would be "
+                "missing; fix its permissions"
+            ) from error
 
-    def any_record(self) -> Record | None:
+    def any_sheet(self, read: Reader[Sheet] = read_sheet) -> Sheet | None:
         """A record of the folder, or ``None`` if there is none that can be read."""
         for path in self.cells_root.glob("*/*.json"):
             with contextlib.suppress(StoreError, DamagedRecordError):
-                if record := read_record(path):
-                    return record
+                if sheet := read(path):
+                    return sheet
         return None
 
     def _foreign(self, path: Path, found: str) -> FormatError:
@@ -215,7 +242,7 @@ class Store:
         if not isinstance(content, dict):
             raise StoreError(f"{path}: expected an object, found {type(content).__name__}")
         if content.get("format", FORMAT) != FORMAT:
-            raise self._foreign(path, f"format {_shown(content['format'])}")
+            raise self._foreign(path, f"format {shown(content['format'])}")
         body = {key: value for key, value in content.items() if key != "checksum"}
         problem = _manifest_problem(body)
         try:
@@ -249,54 +276,13 @@ class Store:
         self.claims.sweep()
 
 
-class DamagedRecordError(Exception):
-    """A record of this format that cannot be trusted; its text says why."""
-
-
-def read_record(path: Path) -> Record | None:
-    """The record at ``path``, ``None`` where there is none; changes no file.
-
-    Raises
-    ------
-    DamagedRecordError
-        it fails its checksum, or is no record of this format at all.
-    FormatError
-        it is of another format; the text says which.
-    StoreError
-        the file cannot be opened.
-    """
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing where there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with os.scandir(folder) as entries:
+            return list(entries)
     except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise DamagedRecordError("damaged (no UTF-8)") from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error.strerror or error})") from error
-    return _parsed_record(text)
-
-
-def _parsed_record(text: str) -> Record:
-    """Raises as :func:`read_record` does."""
-    try:
-        content = parse_json(text)
-        version = content.get("format", FORMAT)
-        # How another version makes its checksums is not known here.
-        sound = version != FORMAT or _checksum_holds(text, content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
-        raise DamagedRecordError("damaged (its checksum does not hold)") from error
-    if version != FORMAT:
-        raise FormatError(f"format {_shown(version)}")
-    if not sound:
-        raise DamagedRecordError("damaged or edited by hand (its checksum does not hold)")
-    try:
-        return Record.from_json(content)
-    except (ValueError, OverflowError) as error:  # an integer that no float can hold
-        raise DamagedRecordError(f"not a record of format {FORMAT}") from error
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40]
+        return []
 
 
 def _written_by(manifest: Path) -> str:
@@ -305,29 +291,7 @@ def _written_by(manifest: Path) -> str:
         version = json.loads(manifest.read_text(encoding="utf-8"))["packages"]["benchsep"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "an unknown version"
-    return f"benchsep {_shown(version).strip(chr(39))}"
-
-
-_CHECKSUM_LINE = re.compile(r'\n "checksum": "([0-9a-f]{32})",')
-
-
-def _checksum_holds(text: str, content: dict[str, Any]) -> bool:
-    """Whether ``digest`` of the content without its checksum is the checksum.
-
-    The file is canonical JSON already. Serialising it once more takes half of the time that a
-    large run needs to load, so the canonical form of ``[body]`` is made from the text itself:
-    without the line of the checksum, and one level deeper. A file that somebody has formatted
-    anew does not match and is serialised.
-    """
-    found = list(_CHECKSUM_LINE.finditer(text))
-    # An escaped character may be half of a surrogate pair, which canonical JSON refuses.
-    if len(found) == 1 and "\\u" not in text:
-        body = (text[: found[0].start()] + text[found[0].end() :]).rstrip("\n")
-        nested = "[\n " + body.replace("\n", "\n ") + "\n]"
-        if hashlib.sha256(nested.encode()).hexdigest()[:32] == found[0][1]:
-            return bool(content["checksum"] == found[0][1])
-    body_content = {key: value for key, value in content.items() if key != "checksum"}
-    return bool(content["checksum"] == digest(body_content))
+    return f"benchsep {shown(version).strip(chr(39))}"
 
 
 def _is_info(entry: Any) -> bool:

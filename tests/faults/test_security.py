@@ -300,7 +300,7 @@ def test_a_command_is_no_shell_line(tmp_path, monkeypatch, name):
         out=tmp_path / "run", dataset=f"folder:{songs}", systems=(spec,), metrics=("usdr",),
         stems=("vocals",), yardsticks=False, inline=True,
     )  # fmt: skip
-    assert set(result.frame()["status"]) == {"ok"}
+    assert set(result.cells()["status"]) == {"ok"}
     assert not list(tmp_path.rglob("EXECUTED"))
 
 

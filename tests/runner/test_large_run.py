@@ -1,8 +1,10 @@
 """A large run folder: each record is read once and parsed once, whatever is asked of it."""
 
 import json
+import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +13,16 @@ import pytest
 import benchsep
 from benchmarks.large_run import make_run, measure
 from benchsep._util.digest import canonical, digest
+from benchsep.cli.app import app
 from benchsep.cli.show import print_tables
-from benchsep.runner import done, store
-from benchsep.runner.frame import load_cells_and_costs, load_costs
+from benchsep.runner import done, reading, store
+from benchsep.runner.frame import (
+    TABLE_COLUMNS,
+    load_cells_and_costs,
+    load_costs,
+    load_for_tables,
+)
+from benchsep.runner.reading import Sheets
 from benchsep.runner.store import Store
 
 TRACKS, SYSTEMS = 3, 8
@@ -44,9 +53,11 @@ def counts(monkeypatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, called)
 
-    counting(store, "parse_json")
+    counting(reading, "parse_json")
+    counting(reading, "digest")
     counting(store, "digest")
     counting(done, "metric_id")
+    counting(done, "metrics_to_score")
     return counted
 
 
@@ -57,14 +68,48 @@ def test_showing_a_run_parses_each_record_once_and_serialises_none(suite, counts
     assert counts["digest"] <= 3  # of the manifest
 
 
-def test_a_finished_run_parses_each_record_twice_and_hashes_each_metric_once(suite, counts):
+def test_a_finished_run_reads_each_record_once_to_plan_and_to_show(suite, counts, capsys):
+    run = suite.parent / "run"
+    with pytest.raises(SystemExit) as end:
+        app(["run", str(suite), "-o", str(run), "-j", "1", "--format", "csv"])
+    assert not end.value.code and "oracle-mwf" in capsys.readouterr().out
+    assert counts["parse_json"] == TRACKS * SYSTEMS
+    assert counts["metric_id"] == len(benchsep.load_run(run)["metric_id"].unique())
+    assert counts["metrics_to_score"] <= SYSTEMS, "all songs of a system have the same cells"
+
+
+def test_a_finished_run_is_known_to_be_finished(suite):
     result = benchsep.run(suite, out=suite.parent / "run", jobs=1)
     assert not result.outcomes and result.plan.done == TRACKS * SYSTEMS
-    result.frame()
-    # Once to plan and once to show; one system's once more for the hashes of the mixtures, and
-    # one for the edition.
-    assert counts["parse_json"] <= (2 * SYSTEMS + 1) * TRACKS + 1
-    assert counts["metric_id"] == len(benchsep.load_run(suite.parent / "run")["metric_id"].unique())
+    pd.testing.assert_frame_equal(result.cells(), benchsep.load_run(result.root))
+
+
+def test_a_record_that_changed_is_read_again_and_no_other(suite, copy, counts):
+    sheets = Sheets()
+    before, _ = load_for_tables(copy, read=sheets)
+    assert counts["parse_json"] == TRACKS * SYSTEMS
+    record = Store(copy).records()[0]
+    counts.clear()
+    cells = (record.cells[0]._replace(value=1.25), *record.cells[1:])
+    Store(copy).write(replace(record, cells=cells))
+    after, _ = load_for_tables(copy, read=sheets)
+    assert counts["parse_json"] == 1
+    assert (after["value"] == 1.25).sum() == 1 and len(after) == len(before)
+    assert list(after) == list(TABLE_COLUMNS)
+
+
+def test_other_content_of_the_same_size_and_time_is_seen(copy):
+    sheets = Sheets()
+    before, _ = load_for_tables(copy, read=sheets)
+    path = next((copy / "cells").rglob("*.json"))
+    stat, data = path.stat(), bytearray(path.read_bytes())
+    at = data.index(b'"value": ') + len(b'"value": ')
+    data[at : at + 1] = b"1" if data[at : at + 1] != b"1" else b"2"
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_mtime_ns == stat.st_mtime_ns and path.stat().st_size == stat.st_size
+    after, _ = load_for_tables(copy, read=sheets)
+    assert len(after) < len(before), "its checksum does not hold"
 
 
 def test_both_tables_of_one_pass_are_those_of_two(suite):

@@ -39,7 +39,7 @@ def run(songs: Path, out: Path, **options: object) -> benchsep.RunResult:
 
 
 def test_each_song_is_scored_with_the_stems_of_the_next_one(songs: Path, tmp_path: Path) -> None:
-    cells = run(songs, tmp_path / "run").frame()
+    cells = run(songs, tmp_path / "run").cells()
     metric = get_metric("sisdr")
     for song, after in zip(NAMES, (*NAMES[1:], NAMES[0]), strict=True):
         truth, other = (
@@ -53,15 +53,15 @@ def test_each_song_is_scored_with_the_stems_of_the_next_one(songs: Path, tmp_pat
 
 
 def test_the_choice_of_songs_changes_no_value(songs: Path, tmp_path: Path) -> None:
-    whole = run(songs, tmp_path / "whole").frame()
-    part = run(songs, tmp_path / "part", tracks=("A",)).frame()
+    whole = run(songs, tmp_path / "whole").cells()
+    part = run(songs, tmp_path / "part", tracks=("A",)).cells()
     keys = ["stem", "metric", "value"]
     first = whole[whole["track"] == "A"][keys].reset_index(drop=True)
     assert first.equals(part[keys].reset_index(drop=True))
 
 
 def test_a_change_of_the_next_song_computes_the_cells_again(songs: Path, tmp_path: Path) -> None:
-    before = run(songs, tmp_path / "run").frame()
+    before = run(songs, tmp_path / "run").cells()
     assert not run(songs, tmp_path / "run").outcomes
     rng = np.random.default_rng(9)
     path = songs / "B" / "drums.wav"
@@ -69,7 +69,7 @@ def test_a_change_of_the_next_song_computes_the_cells_again(songs: Path, tmp_pat
     write_audio(path, Audio(samples, 8000))
     again = run(songs, tmp_path / "run")
     assert {o.track for o in again.outcomes} == {"A", "B"}
-    after = again.frame()
+    after = again.cells()
     drums = (before["track"] == "A") & (before["stem"] == "drums") & (before["metric"] == "sisdr")
     assert (before[drums]["value"] != after[drums]["value"]).all()
     assert before[before["track"] == "C"].equals(after[after["track"] == "C"])
@@ -87,7 +87,7 @@ def test_it_is_included_where_there_is_a_second_song(songs: Path, tmp_path: Path
 
 def test_with_one_song_it_is_unavailable_with_the_reason(tmp_path: Path) -> None:
     result = run(noise_songs(tmp_path / "one", ("A",)), tmp_path / "run")
-    assert set(result.frame()["status"]) == {f"unavailable: {ONE_SONG}"}
+    assert set(result.cells()["status"]) == {f"unavailable: {ONE_SONG}"}
     assert not result.failed
 
 

@@ -28,7 +28,7 @@ def test_the_useful_columns_come_first_and_hold_their_values(result: RunResult) 
     cells = result.cells()
     first = ["system", "track", "stem", "metric", "value", "status", "draw", "family"]
     assert list(cells.columns[:8]) == first
-    assert cells.equals(result.frame()) and cells.equals(benchsep.load_run(result.root))
+    assert cells.equals(result.cells()) and cells.equals(benchsep.load_run(result.root))
     row = cells.iloc[0]
     assert (row.system, row.track, row.metric, row.status) == ("mixture", "a", "usdr", "ok")
     assert (row.family, row.draw) == ("mixture", 0) and np.isfinite(row.value)

@@ -109,7 +109,7 @@ def _run(songs: Path, out: Path, **options):
 
 
 def test_a_run_gives_a_row_for_each_system_track_stem_and_value(songs, tmp_path):
-    frame = _run(songs, tmp_path / "run").frame()
+    frame = _run(songs, tmp_path / "run").cells()
     assert len(frame) == 2 * 4
     assert set(frame["status"]) == {"ok"}
     assert frame["value"].notna().all()
@@ -143,14 +143,14 @@ def test_a_touched_but_equal_input_keeps_its_cells(songs, tmp_path):
 
 def test_a_changed_option_is_another_system(songs, tmp_path):
     _run(songs, tmp_path / "run")
-    frame = _run(songs, tmp_path / "run", systems=("quarter:gain=0.5",)).frame()
+    frame = _run(songs, tmp_path / "run", systems=("quarter:gain=0.5",)).cells()
     assert set(frame["system"]) == {"quarter", "quarter[gain=0.5]"}
 
 
 @pytest.mark.parametrize("mode", ["raise", "nan", "short", "nothing"])
 def test_a_faulty_system_becomes_rows_with_a_reason(songs, tmp_path, mode):
     result = _run(songs, tmp_path / "run", systems=(f"faulty:{mode}", "quarter"))
-    frame = result.frame()
+    frame = result.cells()
     bad = frame[frame["family"] == "generative"]
     assert len(bad) == 8 and bad["status"].str.startswith("failed: ").all()
     assert (frame[frame["system"] == "quarter"]["status"] == "ok").all()
@@ -158,7 +158,7 @@ def test_a_faulty_system_becomes_rows_with_a_reason(songs, tmp_path, mode):
 
 
 def test_missing_stems_are_rows_not_gaps(songs, tmp_path):
-    frame = _run(songs, tmp_path / "run", systems=("faulty:vocals-only",)).frame()
+    frame = _run(songs, tmp_path / "run", systems=("faulty:vocals-only",)).cells()
     status = frame.set_index(["track", "stem"])["status"]
     assert status["one", "vocals"] == "ok"
     assert status["one", "bass"].startswith("failed: ")
@@ -166,7 +166,7 @@ def test_missing_stems_are_rows_not_gaps(songs, tmp_path):
 
 def test_a_broken_track_is_named_and_the_rest_goes_on(songs, tmp_path):
     (songs / "two" / "drums.wav").write_bytes(b"RIFF nothing here")
-    frame = _run(songs, tmp_path / "run").frame()
+    frame = _run(songs, tmp_path / "run").cells()
     assert (frame[frame["track"] == "one"]["status"] == "ok").all()
     assert frame[frame["track"] == "two"]["status"].str.contains("drums.wav").all()
 
@@ -177,16 +177,16 @@ def test_failures_are_tried_again_and_mended(songs, tmp_path):
     _run(songs, tmp_path / "run")
     (songs / "two" / "drums.wav").write_bytes(good)
     result = _run(songs, tmp_path / "run")
-    assert (result.frame()["status"] == "ok").all() and not result.too_many_failures
+    assert (result.cells()["status"] == "ok").all() and not result.too_many_failures
 
 
 def test_draws_of_a_deterministic_system_are_one(songs, tmp_path):
-    frame = _run(songs, tmp_path / "run", draws=3).frame()
+    frame = _run(songs, tmp_path / "run", draws=3).cells()
     assert set(frame["draw"]) == {0}
 
 
 def test_kept_estimates_are_scored_from_what_was_written(songs, tmp_path):
-    first = _run(songs, tmp_path / "run", keep_estimates="flac").frame()
+    first = _run(songs, tmp_path / "run", keep_estimates="flac").cells()
     written = sorted((tmp_path / "run" / "estimates").rglob("*.flac"))
     assert len(written) == 8
     folder = tmp_path / "copies" / "one"
@@ -194,7 +194,7 @@ def test_kept_estimates_are_scored_from_what_was_written(songs, tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / path.name).write_bytes(path.read_bytes())
     (songs / "two").rename(tmp_path / "two")
-    second = _run(songs, tmp_path / "again", systems=(f"dir:{tmp_path / 'copies'}",)).frame()
+    second = _run(songs, tmp_path / "again", systems=(f"dir:{tmp_path / 'copies'}",)).cells()
     assert list(first[first["track"] == "one"]["value"]) == list(second["value"])
 
 
@@ -204,7 +204,7 @@ def test_keeping_estimates_does_not_clip_what_is_scored(songs, tmp_path):
         audio = benchsep.audio.read_audio(path)
         write_audio(path, Audio(audio.samples * (0.9 / abs(audio.samples).max()), audio.rate))
     frames = {
-        kept: _run(songs, tmp_path / kept, systems=("mixture",), keep_estimates=kept).frame()
+        kept: _run(songs, tmp_path / kept, systems=("mixture",), keep_estimates=kept).cells()
         for kept in ("none", "flac")
     }
     assert abs(benchsep.audio.read_audio(
@@ -221,19 +221,19 @@ def test_an_accompaniment_file_changes_nothing(songs, tmp_path):
                 estimates / track / f"{stem}.wav",
                 benchsep.audio.read_audio(songs / track / f"{stem}.wav"),
             )
-    first = _run(songs, tmp_path / "a", systems=(f"dir:{estimates}",)).frame()
+    first = _run(songs, tmp_path / "a", systems=(f"dir:{estimates}",)).cells()
     write_audio(
         estimates / "one" / "accompaniment.wav", Audio(np.ones((2, 4410), np.float32), 44_100)
     )
-    second = _run(songs, tmp_path / "b", systems=(f"dir:{estimates}",)).frame()
+    second = _run(songs, tmp_path / "b", systems=(f"dir:{estimates}",)).cells()
     assert first["value"].equals(second["value"])
 
 
 def test_damaged_cells_are_set_aside_named_and_recomputed(songs, tmp_path, capsys):
-    whole = _run(songs, tmp_path / "run").frame()
+    whole = _run(songs, tmp_path / "run").cells()
     path = next((tmp_path / "run" / "cells").glob("*/*.json"))
     path.write_bytes(path.read_bytes().replace(b"0", b"1", 1))
-    frame = _run(songs, tmp_path / "run").frame()
+    frame = _run(songs, tmp_path / "run").cells()
     assert "damaged" in capsys.readouterr().err
     assert frame.drop(columns=["seconds"]).equals(whole.drop(columns=["seconds"]))
 
@@ -340,7 +340,7 @@ def test_a_worker_that_dies_costs_its_job_only(songs, tmp_path):
         yardsticks=False,
         jobs=2,
     )
-    frame = result.frame()
+    frame = result.cells()
     assert (frame[frame["system"] == "mixture"]["status"] == "ok").all()
     assert frame[frame["system"] == "cmd:sh"]["status"].str.contains("died").all()
 
@@ -357,4 +357,4 @@ def test_a_job_that_never_returns_is_stopped(songs, tmp_path):
         timeout=10.0,  # starting the worker, on a busy machine, takes seconds
     )
     # `sleep` refuses the extra words at once on some systems; either way it is a row.
-    assert result.frame()["status"].str.startswith("failed: ").all()
+    assert result.cells()["status"].str.startswith("failed: ").all()

@@ -218,7 +218,7 @@ def test_vocals_and_the_rest_in_the_layout_of_musdb(tmp_path, rest):
             dataset="musdb18hq", root=str(tmp_path / "hq"), stems=stems, systems=("mixture",),
             metrics=("usdr", "bsseval"), jobs=1, out=tmp_path / stems[0],
         )  # fmt: skip
-        assert not result.failed and set(result.frame()["stem"]) == set(result.plan.suite.stems)
+        assert not result.failed and set(result.cells()["stem"]) == set(result.plan.suite.stems)
 
 
 def test_reference_stems_come_before_the_mixture(tmp_path):
@@ -301,7 +301,7 @@ def test_a_stem_that_does_not_sound_in_a_song_is_not_scored_there(moises, tmp_pa
         dataset="moisesdb", root=str(root), stem_set="moises", systems=("mixture",),
         metrics=("usdr",), jobs=1, out=tmp_path / "run",
     )  # fmt: skip
-    frame = result.frame()
+    frame = result.cells()
     assert not result.failed
     scored = frame[(frame["system"] == "reference") & (frame["track"] == "Artist - Sparse")]
     assert set(scored["stem"]) == {*SPARSE}
@@ -346,7 +346,7 @@ def test_songs_without_stems_have_the_values_that_need_none(songs, tmp_path):
         dataset=f"mixtures:{songs}", systems=(f"dir:{tmp_path / 'estimates'}",),
         metrics=("usdr", "consistency", "visqol"), jobs=1, out=tmp_path / "run",
     )  # fmt: skip
-    frame = result.frame()
+    frame = result.cells()
     assert not result.failed and not result.too_many_failures
     assert set(frame["metric"]) == {"consistency"}
     assert set(frame["system"]) == {"dir:estimates", "mixture"}
@@ -368,7 +368,7 @@ def test_an_oracle_that_was_asked_for_says_why_it_has_no_value(songs, tmp_path):
         dataset=f"mixtures:{songs}", systems=("oracle-irm",), metrics=("consistency",), jobs=1,
         out=tmp_path / "run",
     )  # fmt: skip
-    own = result.frame()
+    own = result.cells()
     own = own[own["system"] == "oracle-irm"]
     assert len(own) and all("it needs true stems" in status for status in own["status"])
     assert not result.failed

@@ -66,7 +66,7 @@ def test_the_first_call_is_on_a_second_and_not_timed(songs, tmp_path):
 
 def test_an_error_of_the_first_call_is_no_result(songs, tmp_path, monkeypatch):
     monkeypatch.setattr(Sampler, "fails", True)
-    frame = _run(songs, tmp_path / "run", "sampler").frame()
+    frame = _run(songs, tmp_path / "run", "sampler").cells()
     assert len(Sampler.lengths) == 3 and set(frame["status"]) == {"ok"}
 
 

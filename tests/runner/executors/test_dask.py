@@ -226,7 +226,7 @@ def test_a_job_that_takes_too_long_is_a_row_and_its_worker_comes_back(songs, tmp
     systems = (spec, "mixture")
     result = _run(songs, tmp_path / "run", systems=systems, limit=1, timeout=2.0, **options)
     (marks / "hold").unlink()
-    status = result.frame().set_index("system")["status"]
+    status = result.cells().set_index("system")["status"]
     assert (status["mixture"] == "ok").all()
     assert status[status.index != "mixture"].str.contains("took more than 2 s").all()
     _until(lambda: len(_workers(dask)) == 2 and _workers(dask) != before)
@@ -236,7 +236,7 @@ def test_a_job_that_kills_its_workers_is_a_row(songs, tmp_path, dask, monkeypatc
     monkeypatch.setattr("benchsep.runner.executors.dask.MAY_LOSE", 1)
     systems = ("mixture", "cmd:sh -c 'kill -9 $PPID' {mixture} {out}")
     options = {"metrics": ("usdr",), "cluster": f"file:{dask.file}", "limit": 1}
-    status = _run(songs, tmp_path / "run", systems=systems, **options).frame()
+    status = _run(songs, tmp_path / "run", systems=systems, **options).cells()
     status = status.set_index("system")["status"]
     assert (status["mixture"] == "ok").all()
     assert status["cmd:sh"].str.contains(r"its worker died \(2 times\)").all()

@@ -16,7 +16,7 @@ from tests.helpers.environment import environment
 SCRIPT = """import benchsep
 print("once")
 run = benchsep.run(out="run", systems=("mixture",), metrics=("usdr",), yardsticks=False, jobs={})
-print(len(run.frame()))
+print(len(run.cells()))
 """
 
 

@@ -78,7 +78,7 @@ def test_one_two_four_and_six_stems_run_beside_each_other(checkpoints, tmp_path)
         jobs=1,
     )
     assert not result.failed
-    frame = result.frame()
+    frame = result.cells()
     track = load_dataset("clip").tracks()[0].load()
     true = {name: audio.samples for name, audio in track.stems.items()}
     references = in_two_stems(true, track.mixture.samples)

@@ -1,0 +1,136 @@
+"""One file of a run folder, read and checked; nothing here changes a file.
+
+Conventions
+-----------
+checksum   :func:`benchsep._util.digest.digest` of the rest of the file
+damaged    a file of this format that fails its checksum or is no record:
+           :class:`DamagedRecordError`
+foreign    a file of another format version: :class:`FormatError`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchsep._util.digest import digest
+from benchsep._util.strict_json import parse_json
+from benchsep.errors import FormatError, StoreError
+from benchsep.runner.record import Record
+from benchsep.runner.sheet import Sheet
+
+FORMAT = 1
+
+Read = TypeVar("Read", Record, Sheet)
+"""A record in one of its two forms."""
+Reader = Callable[[Path], Read | None]
+"""Reads the file at a path as :func:`read_record` does, and raises as it does."""
+
+
+class DamagedRecordError(Exception):
+    """A record of this format that cannot be trusted; its text says why."""
+
+
+def read_record(path: Path) -> Record | None:
+    """The record at ``path``, ``None`` where there is none.
+
+    Raises
+    ------
+    DamagedRecordError
+        it fails its checksum, or is no record of this format at all.
+    FormatError
+        it is of another format; the text says which.
+    StoreError
+        the file cannot be opened.
+    """
+    return _read(path, Record.from_json)
+
+
+def read_sheet(path: Path) -> Sheet | None:
+    """The record at ``path`` as a sheet; as :func:`read_record`."""
+    return _read(path, Sheet.from_json)
+
+
+class Sheets:
+    """Reads sheets without frames and keys, each once as long as its file stays the same.
+
+    A file is the same if its inode, size and both its times are: a record that was written in its
+    place is another inode, and an edit changes the time of change, which no program can set.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], Sheet]] = {}
+
+    def __call__(self, path: Path) -> Sheet | None:
+        """The sheet at a path; as :func:`read_record`."""
+        try:
+            stat = path.stat()
+        except OSError:
+            return _read(path, _light_sheet)
+        identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        known = self._known.get(str(path))
+        if known is not None and known[0] == identity:
+            return known[1]
+        sheet = _read(path, _light_sheet)
+        if sheet is not None:
+            self._known[str(path)] = (identity, sheet)
+        return sheet
+
+
+def _light_sheet(content: Mapping[str, Any]) -> Sheet:
+    return Sheet.from_json(content, whole=False)
+
+
+def _read(path: Path, from_json: Callable[[Mapping[str, Any]], Read]) -> Read | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror or error})") from error
+    try:
+        content = parse_json(data)
+        version = content.get("format", FORMAT)
+        # How another version makes its checksums is not known here.
+        sound = version != FORMAT or _checksum_holds(data, content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
+        raise DamagedRecordError("damaged (its checksum does not hold)") from error
+    if version != FORMAT:
+        raise FormatError(f"format {shown(version)}")
+    if not sound:
+        raise DamagedRecordError("damaged or edited by hand (its checksum does not hold)")
+    try:
+        return from_json(content)
+    except (ValueError, OverflowError) as error:  # an integer that no float can hold
+        raise DamagedRecordError(f"not a record of format {FORMAT}") from error
+
+
+def shown(value: Any) -> str:
+    """A value of a file for a message."""
+    return repr(value)[:40]
+
+
+_CHECKSUM_LINE = re.compile(rb'\n "checksum": "([0-9a-f]{32})",')
+
+
+def _checksum_holds(data: bytes, content: dict[str, Any]) -> bool:
+    """Whether ``digest`` of the content without its checksum is the checksum.
+
+    The file is canonical JSON already. Serialising it once more takes half of the time that a
+    large run needs to load, so the canonical form of ``[body]`` is made from the text itself:
+    without the line of the checksum, and one level deeper. A file that somebody has formatted
+    anew does not match and is serialised.
+    """
+    found = list(_CHECKSUM_LINE.finditer(data))
+    # An escaped character may be half of a surrogate pair, which canonical JSON refuses.
+    if len(found) == 1 and b"\\u" not in data:
+        start, end = found[0].span()
+        body = (data[:start] + data[end:]).rstrip(b"\n")
+        nested = b"[\n " + body.replace(b"\n", b"\n ") + b"\n]"
+        if hashlib.sha256(nested).hexdigest()[:32] == found[0][1].decode():
+            return bool(content["checksum"] == found[0][1].decode())
+    body_content = {key: value for key, value in content.items() if key != "checksum"}
+    return bool(content["checksum"] == digest(body_content))

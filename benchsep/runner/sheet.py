@@ -1,0 +1,118 @@
+"""The results of one system on one track column by column: what a large run is read as.
+
+A run of 1,000 tracks and 8 systems has half a million cells. As objects (:class:`~benchsep.runner.
+record.Cell`) they take longer to make than to parse; columns go into a table as they are, and those
+of texts are the same in most records and are held once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchsep.runner.record import (
+    Draw,
+    SystemFacts,
+    TrackFacts,
+    columns_from_json,
+    facts_from_json,
+)
+from benchsep.runner.texts import texts_back
+
+Frames = list[float | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The cells of a record; the fields are those of a cell, an entry for each."""
+
+    metric: tuple[str, ...]
+    metric_version: tuple[str, ...]
+    metric_id: tuple[str, ...]
+    stem: tuple[str, ...]
+    draw: tuple[int, ...]
+    status: tuple[str, ...]
+    value: NDArray[np.float64]
+    """NaN where there is none; so are ``seconds``."""
+    seconds: NDArray[np.float64]
+    frames: tuple[Frames, ...] = ()
+    """Empty, as is ``key``, where they were not asked for."""
+    key: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> list[tuple[str, str, int]]:
+        """Metric, stem and draw of each cell."""
+        return list(zip(self.metric, self.stem, self.draw, strict=True))
+
+    def take(self, rows: Sequence[int]) -> Columns:
+        """The cells of some rows, in their order."""
+        return Columns(**{f.name: _taken(getattr(self, f.name), rows) for f in fields(self)})
+
+    def sorted(self) -> Columns:
+        """The cells by place, as a record that benchsep wrote has them."""
+        places = self.places
+        order = sorted(range(len(places)), key=places.__getitem__)
+        return self if order == list(range(len(places))) else self.take(order)
+
+    def with_absent(self, rows: Sequence[int], stems: Sequence[str], status: str) -> Columns:
+        """The cells, and after them a copy of each of ``rows`` for a stem without a value."""
+        copies = self.take(rows)
+        nothing = np.full(len(rows), np.nan)
+        absent = replace(
+            copies, stem=tuple(stems), status=(status,) * len(rows), value=nothing, seconds=nothing,
+            frames=(None,) * len(copies.frames), key=("",) * len(copies.key),
+        )  # fmt: skip
+        pairs = {f.name: (getattr(self, f.name), getattr(absent, f.name)) for f in fields(self)}
+        return Columns(
+            **{
+                name: np.concatenate(pair) if isinstance(pair[0], np.ndarray) else pair[0] + pair[1]
+                for name, pair in pairs.items()
+            }
+        )
+
+
+def _taken(column: Any, rows: Sequence[int]) -> Any:
+    if isinstance(column, np.ndarray):
+        return column[list(rows)]
+    return tuple(column[row] for row in rows) if column else column
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All results of one system on one track; the fields are those of a record."""
+
+    system: SystemFacts
+    track: TrackFacts
+    input_stamp: str
+    draws: dict[int, Draw]
+    cells: Columns
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], *, whole: bool = True) -> Sheet:
+        """What :meth:`benchsep.runner.record.Record.from_json` reads; raises as it does.
+
+        Without ``whole`` it has no frames and no keys.
+        """
+        content = texts_back(content)
+        columns = columns_from_json(content)
+        values = {name: np.array(columns.pop(name), np.float64) for name in ("value", "seconds")}
+        extra = {name: columns.pop(name) for name in ("frames", "key")}
+        shared = {name: _held_once(column) for name, column in columns.items()}
+        return cls(
+            *facts_from_json(content), Columns(**shared, **values, **(extra if whole else {}))
+        )
+
+    @property
+    def draw_numbers(self) -> set[int]:
+        """Numbers of the draws that it holds a cell or a cost of."""
+        return set(self.cells.draw) | self.draws.keys()
+
+
+@lru_cache(maxsize=4096)
+def _held_once(column: tuple[Any, ...]) -> tuple[Any, ...]:
+    return column
