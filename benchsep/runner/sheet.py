@@ -59,21 +59,20 @@ class Columns:
         order = sorted(range(len(places)), key=places.__getitem__)
         return self if order == list(range(len(places))) else self.take(order)
 
-    def with_absent(self, rows: Sequence[int], stems: Sequence[str], status: str) -> Columns:
-        """The cells, and after them a copy of each of ``rows`` for a stem without a value."""
-        copies = self.take(rows)
-        nothing = np.full(len(rows), np.nan)
+    def with_absent(self, row: int, stem: str, status: str) -> Columns:
+        """The cells, and after them a copy of ``row`` for a stem without a value."""
+        copy = self.take([row])
+        nothing = np.full(1, np.nan)
         absent = replace(
-            copies, stem=tuple(stems), status=(status,) * len(rows), value=nothing, seconds=nothing,
-            frames=(None,) * len(copies.frames), key=("",) * len(copies.key),
+            copy, stem=(stem,), status=(status,), value=nothing, seconds=nothing,
+            frames=(None,) * len(copy.frames), key=("",) * len(copy.key),
         )  # fmt: skip
-        pairs = {f.name: (getattr(self, f.name), getattr(absent, f.name)) for f in fields(self)}
-        return Columns(
-            **{
-                name: np.concatenate(pair) if isinstance(pair[0], np.ndarray) else pair[0] + pair[1]
-                for name, pair in pairs.items()
-            }
-        )
+        joined: dict[str, Any] = {}
+        for name in (field.name for field in fields(self)):
+            one, other = getattr(self, name), getattr(absent, name)
+            is_array = isinstance(one, np.ndarray)
+            joined[name] = np.concatenate((one, other)) if is_array else one + other
+        return Columns(**joined)
 
 
 def _taken(column: Any, rows: Sequence[int]) -> Any:
@@ -99,13 +98,14 @@ class Sheet:
         Without ``whole`` it has no frames and no keys.
         """
         content = texts_back(content)
-        columns = columns_from_json(content)
-        values = {name: np.array(columns.pop(name), np.float64) for name in ("value", "seconds")}
-        extra = {name: columns.pop(name) for name in ("frames", "key")}
-        shared = {name: _held_once(column) for name, column in columns.items()}
-        return cls(
-            *facts_from_json(content), Columns(**shared, **values, **(extra if whole else {}))
-        )
+        columns: dict[str, Any] = {**columns_from_json(content)}
+        for name in ("value", "seconds"):
+            columns[name] = np.array(columns[name], np.float64)
+        for name in ("frames", "key"):
+            columns[name] = columns[name] if whole else ()
+        for name in ("metric", "metric_version", "metric_id", "stem", "draw", "status"):
+            columns[name] = _held_once(columns[name])
+        return cls(*facts_from_json(content), Columns(**columns))
 
     @property
     def draw_numbers(self) -> set[int]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.digest import canonical, digest
 from benchsep.runner.info import info_to_json
 from benchsep.runner.merge.inputs import MERGED
-from benchsep.runner.store import FORMAT
+from benchsep.runner.info import info_to_json
+from benchsep.runner.reading import FORMAT
 from benchsep.stems.sets import in_order
 
 if TYPE_CHECKING:
