@@ -10,9 +10,9 @@ a suggestion.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from benchsep._util.suggest import did_you_mean
@@ -77,19 +77,28 @@ def is_ours(kind: str, name: str) -> bool:
     return point is not None and point.value.startswith("benchsep.")
 
 
-def _entry_points(kind: str) -> Mapping[str, EntryPoint]:
-    return _found_on(tuple(sys.path), kind)
+def installed(kind: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a kind in all installed packages."""
+    # A search reads the metadata of every package. A folder in which one is installed changes.
+    return _searched(GROUPS[kind], tuple((folder, _changed(folder)) for folder in sys.path))
 
 
-@lru_cache(maxsize=16)
-def _found_on(path: tuple[str, ...], kind: str) -> Mapping[str, EntryPoint]:
-    """The entry points of the packages on a path, read once.
+@lru_cache(maxsize=64)
+def _searched(group: str, path: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
 
-    To read the metadata of all installed packages takes up to 0.1 s, and each system of a list asks
-    for them several times.
-    """
+
+def _changed(folder: str) -> int:
+    """When something was added to a folder or removed from it, in ns; 0 where there is none."""
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+def _entry_points(kind: str) -> dict[str, EntryPoint]:
     points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUPS[kind]):
+    for point in installed(kind):
         if point.name in points and points[point.name].value != point.value:
             raise UsageError(
                 f"two packages register the {kind} {point.name!r}: "

@@ -43,6 +43,7 @@ from benchsep.systems.stems import estimates_in
 from benchsep.systems.surroundings import own_surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchsep.datasets.track import Track, TrackAudio
@@ -143,6 +144,29 @@ def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
     if not known:
         raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
     return info
+
+
+def estimate_stamps(
+    spec: str, device: str, tracks: Sequence[Track], *, keep: bool = False
+) -> list[str]:
+    """What a system whose estimates are files says of those of each track (``FromTrack.stamp``).
+
+    Raises
+    ------
+    BenchsepError
+        it cannot say so, whatever it raises.
+    """
+    try:
+        with own_surroundings(spec):
+            system = _system(spec, device) if keep else load_system(spec, device=device)
+            stamps = [system.stamp(track) for track in tracks]
+    except BenchsepError:
+        raise
+    except BaseException as error:
+        raise SeparatorError(f"{spec}: stamp(track) failed: {failure(error)}") from error
+    if wrong := next((s for s in stamps if not isinstance(s, str)), None):
+        raise SeparatorError(f"{spec}: stamp(track) is {type(wrong).__name__}, expected a text")
+    return [str(stamp) for stamp in stamps]
 
 
 @cache

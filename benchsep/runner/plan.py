@@ -6,8 +6,9 @@ The plan looks at file sizes and times, not at audio, so that planning a finishe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from benchsep import registry
 from benchsep._util.suggest import did_you_mean
@@ -21,15 +22,15 @@ from benchsep.metrics.catalog import (
     get_metric,
     needs_reference,
 )
+from benchsep.runner import execute
 from benchsep.runner.done import Identities, is_done, planning_stamp
-from benchsep.runner.execute import describe
 from benchsep.runner.job import Job
 from benchsep.runner.labels import labelled
 from benchsep.runner.reading import Reader, read_sheet
 from benchsep.runner.sheet import Sheet
 from benchsep.runner.stamps import (
+    InputStamps,
     check_pinned,
-    input_stamp,
     remembered_labels,
     remembered_systems,
     system_stamp,
@@ -39,7 +40,7 @@ from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.grammar import WHOLE_TEXT
 from benchsep.systems.reference import WRONG_SONG
-from benchsep.systems.spec import Spec, load_system
+from benchsep.systems.spec import Spec
 from benchsep.systems.stems import lacking
 
 Systems = dict[str, tuple[str, SystemInfo]]
@@ -66,8 +67,16 @@ class Plan:
         return {k: info.unavailable for k, (_, info) in self.systems.items() if info.unavailable}
 
 
-Ask = Callable[[str, str], SystemInfo]
-"""From a spec and a device to what the system says of itself."""
+class Ask(Protocol):
+    """Who asks systems: this process (:mod:`benchsep.runner.execute`), or an executor a worker."""
+
+    def describe(self, spec: str, device: str) -> SystemInfo:
+        """What a system says of itself."""
+        ...
+
+    def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
+        """What a system whose estimates are files says of those of each track."""
+        ...
 
 
 def make_plan(
@@ -75,7 +84,7 @@ def make_plan(
     store: Store,
     *,
     load_on: str = "",
-    ask: Ask = describe,
+    ask: Ask = execute,
     read: Reader[Sheet] = read_sheet,
 ) -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
@@ -100,7 +109,11 @@ def make_plan(
     if not _has_stems(dataset):
         systems = _without_oracles(systems, suite)
     mixture = mixture_of(suite, dataset)
-    by_system = [_jobs_of(suite, n, *systems[n], tracks, others, device, mixture) for n in systems]
+    stamps = InputStamps()
+    by_system = [
+        _with_stamps(_jobs_of(suite, n, *systems[n], tracks, others), stamps, ask, device, mixture)
+        for n in systems
+    ]
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     ids = Identities()
@@ -217,18 +230,27 @@ def _jobs_of(
     info: SystemInfo,
     tracks: list[Track],
     others: dict[str, Track],
-    device: str,
-    mixture: str,
 ) -> list[Job]:
     """One job for each track, in the order of ``tracks``."""
-    reader = load_system(spec, device=device) if info.from_files else None
     jobs = [_job(suite, track, label, spec, info) for track in tracks]
     if info.needs_other_song:
         jobs = [replace(job, other=others.get(job.track.name)) for job in jobs]
-    stamps = [input_stamp(job.track, reader, job.other) for job in jobs]
+    return jobs
+
+
+def _with_stamps(
+    jobs: list[Job], stamps: InputStamps, ask: Ask, device: str, mixture: str
+) -> list[Job]:
+    """The jobs of one system with the stamps of their inputs; some systems are asked for theirs."""
+    asked: Sequence[str | None] = [None] * len(jobs)
+    if jobs and jobs[0].info.from_files:
+        asked = ask.estimate_stamps(jobs[0].spec, device, [job.track for job in jobs])
     return [
-        replace(job, input_stamp=planning_stamp(stamp, job, mixture))
-        for job, stamp in zip(jobs, stamps, strict=True)
+        replace(
+            job,
+            input_stamp=planning_stamp(stamps.of(job.track, estimates, job.other), job, mixture),
+        )
+        for job, estimates in zip(jobs, asked, strict=True)
     ]
 
 
@@ -277,7 +299,7 @@ def _systems(
         # What was unavailable is asked again: a package that was installed is not in the stamp.
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and Spec.parse(spec).name not in WHOLE_TEXT
-        info = old[1] if old and known else ask(spec, device)
+        info = old[1] if old and known else ask.describe(spec, device)
         check_pinned(spec, old, info)
         if info.needs_other_song and not others:
             info = replace(info, unavailable=ONE_SONG)

@@ -117,7 +117,7 @@ def run(
     _refuse_board(store)
     sheets = Sheets()
     with executor_for(resolved) as executor:
-        plan = _in_one_session(make_plan(resolved, store, ask=executor.describe, read=sheets))
+        plan = _in_one_session(make_plan(resolved, store, ask=executor, read=sheets))
         _same_edition(store, plan, sheets)
         _same_stem_set(store, plan)
         own = {label: spec for label, (spec, _) in plan.systems.items()}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
 from benchsep.errors import BenchsepError, UsageError
-from benchsep.registry import GROUPS
+from benchsep.registry import installed
 from benchsep.runner.info import info_from_json
 from benchsep.systems.command import is_file
 from benchsep.systems.spec import Spec
@@ -30,14 +29,14 @@ from benchsep.systems.spec import Spec
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
     from benchsep.runner.store import Store
-    from benchsep.systems.contract import FromTrack, SystemInfo
+    from benchsep.systems.contract import SystemInfo
 
 
 def system_stamp(spec: str, device: str) -> str:
     """Changes when the code or the weights behind a spec change; imports nothing."""
     parsed = Spec.parse(spec)
     paths = _named(parsed)
-    for point in entry_points(group=GROUPS["system"]):
+    for point in installed("system"):
         if point.name == parsed.name:
             paths += _code_of(point.value.split(":")[0].split(".")[0])
     return digest(device, spec, _stats(paths), _stats(_cached_weights()))
@@ -82,24 +81,42 @@ def _cached_weights() -> list[Path]:
     ]
 
 
-def input_stamp(
-    track: Track, estimates: FromTrack | None = None, other: Track | None = None
-) -> str:
-    """Changes when a file of the track changes, or one that the system ``estimates`` reads for it.
+class InputStamps:
+    """Stamps of inputs, for which each track's files are looked at once."""
 
-    ``other``: another song that the system gets; its name and its files count.
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
+        self._plain: dict[tuple[str, tuple[str, ...]], str] = {}
 
-    Raises
-    ------
-    SeparatorError
-        the system finds two files for one stem of the track.
+    def of(self, track: Track, estimates: str | None = None, other: Track | None = None) -> str:
+        """As :func:`input_stamp`."""
+        key = (track.name, track.paths)
+        if estimates is None and other is None:
+            if key not in self._plain:
+                self._plain[key] = digest([self._stats(track)])
+            return self._plain[key]
+        parts: list[Any] = [self._stats(track)]
+        if estimates is not None:
+            parts.append(estimates)
+        if other is not None:
+            parts.append([other.name, self._stats(other)])
+        return digest(parts)
+
+    def _stats(self, track: Track) -> list[list[Any]]:
+        key = (track.name, track.paths)
+        if key not in self._files:
+            self._files[key] = _stats([Path(p) for p in track.paths])
+        return self._files[key]
+
+
+def input_stamp(track: Track, estimates: str | None = None, other: Track | None = None) -> str:
+    """Changes when a file of the track changes, or one that is read besides.
+
+    ``estimates``: what a system whose estimates are files says of those of the track
+    (:func:`benchsep.runner.execute.estimate_stamps`). ``other``: another song that the system
+    gets; its name and its files count.
     """
-    parts: list[Any] = [_stats([Path(p) for p in track.paths])]
-    if estimates is not None:
-        parts.append(estimates.stamp(track))
-    if other is not None:
-        parts.append([other.name, _stats([Path(p) for p in other.paths])])
-    return digest(parts)
+    return InputStamps().of(track, estimates, other)
 
 
 def _stats(paths: list[Path]) -> list[list[Any]]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchsep.stats.keys import Groups
+from benchsep.stats.keys import Groups, coded
 from benchsep.stats.songs import AVERAGE, BASS, ILL_CONDITIONED, WITHOUT_BASS, averaged_stems
 
 if TYPE_CHECKING:
@@ -35,10 +35,7 @@ def with_average(frame: pd.DataFrame) -> pd.DataFrame:
     A song without a value on any one stem has none in the average: a missing stem cannot
     raise a mean.
     """
-    import pandas as pd
-
-    rows = _rows(frame, AVERAGE)
-    return pd.concat([frame, rows], ignore_index=True) if len(rows) else frame
+    return Averages(frame).with_average()
 
 
 def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,29 +43,43 @@ def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
 
     A song without an average has none here either, so that the two means are over the same songs.
     """
-    return _rows(frame, WITHOUT_BASS)
+    return Averages(frame).rows(WITHOUT_BASS)
 
 
-def _rows(frame: pd.DataFrame, pseudo: str) -> pd.DataFrame:
-    """The rows of a pseudo stem, sorted by :data:`KEYS`."""
-    import pandas as pd
+class Averages:
+    """Both pseudo stems of a frame, whose cells are put in blocks once."""
 
-    groups = Groups.by(frame, KEYS)
-    numbers: list[int] = []
-    means: list[tuple[float, str]] = []
-    for block in _blocks(frame, groups):
-        stems = [s for s in block.stems if pseudo == AVERAGE or s != BASS]
-        if len(stems) == 1 or (pseudo == WITHOUT_BASS and len(stems) == len(block.stems)):
-            continue
-        numbers += block.groups.tolist()
-        means += block.means(stems)
-    order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    columns: dict[str, list[Any]] = {
-        name: [entries[numbers[at]] for at in order]
-        for name, entries in zip(KEYS, groups.entries, strict=True)
-    }
-    columns |= {"stem": [pseudo] * len(order), "value": [means[at][0] for at in order]}
-    return pd.DataFrame({**columns, "status": [means[at][1] for at in order]})
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+        self._groups = Groups.by(frame, KEYS)
+        self._blocks = list(_blocks(frame, self._groups))
+
+    def with_average(self) -> pd.DataFrame:
+        """As :func:`with_average`."""
+        import pandas as pd
+
+        rows = self.rows(AVERAGE)
+        return pd.concat([self._frame, rows], ignore_index=True) if len(rows) else self._frame
+
+    def rows(self, pseudo: str) -> pd.DataFrame:
+        """The rows of a pseudo stem, sorted by :data:`KEYS`."""
+        import pandas as pd
+
+        numbers: list[int] = []
+        means: list[tuple[float, str]] = []
+        for block in self._blocks:
+            stems = [s for s in block.stems if pseudo == AVERAGE or s != BASS]
+            if len(stems) == 1 or (pseudo == WITHOUT_BASS and len(stems) == len(block.stems)):
+                continue
+            numbers += block.groups.tolist()
+            means += block.means(stems)
+        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+        columns: dict[str, list[Any]] = {
+            name: [entries[numbers[at]] for at in order]
+            for name, entries in zip(KEYS, self._groups.entries, strict=True)
+        }
+        columns |= {"stem": [pseudo] * len(order), "value": [means[at][0] for at in order]}
+        return pd.DataFrame({**columns, "status": [means[at][1] for at in order]})
 
 
 @dataclass(frozen=True)
@@ -97,21 +108,20 @@ class _Block:
 
 def _blocks(frame: pd.DataFrame, groups: Groups) -> Iterator[_Block]:
     """A block for each metric with several stems; rows without any of its stems are left out."""
-    stem = frame["stem"].to_numpy(dtype=object)
-    metric = frame["metric"].to_numpy(dtype=object)
+    stem, stem_names = coded(frame["stem"])
+    metric, metric_names = coded(frame["metric"])
     value = frame["value"].to_numpy(dtype=float)
     status = frame["status"].to_numpy(dtype=object)
     for name, stems in _stems_of_metrics(frame).items():
-        rows = np.flatnonzero(metric == name)
-        rows = rows[np.isin(stem[rows].astype(str), stems)]
+        column_of = np.array([stems.index(s) if s in stems else -1 for s in stem_names])
+        rows = np.flatnonzero((metric == metric_names.index(name)) & (column_of[stem] >= 0))
         if len(stems) < 2 or not len(rows):
             continue
         numbers, place = np.unique(groups.of_row[rows], return_inverse=True)
-        column = np.searchsorted(stems, stem[rows].astype(str))
         values = np.full((len(numbers), len(stems)), math.nan)
         statuses = np.full(values.shape, "no_stem", dtype=object)
-        values[place, column] = value[rows]
-        statuses[place, column] = status[rows]
+        values[place, column_of[stem[rows]]] = value[rows]
+        statuses[place, column_of[stem[rows]]] = status[rows]
         yield _Block(stems, numbers, values, statuses)
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from benchsep.report.published.entries import agreeing
 from benchsep.report.tables import bass
 from benchsep.report.tables.axes import heads, missing
 from benchsep.report.tables.axes import sentence as axes_sentence
@@ -86,10 +87,10 @@ def tables(
         frame, costs, manifest, traits, improvement=improvement, intervals=intervals
     ):
         cells = of_edition(frame, edition.name)
+        published = agreeing(cells, traits, split) if is_four else []  # they are of these stems
         for spec in _specs(edition):
             table = fill(edition, spec)
-            if is_four:  # what is published is of these
-                table = with_published(table, cells, traits, split)
+            table = with_published(table, published)
             result.append(numbered(table, len(result) + 1))
     return result
 

@@ -11,8 +11,9 @@ from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.lag import late_systems
 from benchsep.runner.seen import Seen, seen_songs
+from benchsep.stats.average import Averages
 from benchsep.stats.keys import last_of_each
-from benchsep.stats.songs import AVERAGE, Key, of_edition, stem_or_average
+from benchsep.stats.songs import AVERAGE, WITHOUT_BASS, Key, of_edition, stem_or_average
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,14 +92,15 @@ def editions(
         cells = of_edition(frame, name)
         families = last_of_each(cells, "system", "family")
         cells = cells[cells["metric"].isin(list(traits))]
-        averaged = stats.with_average(cells)
+        averages = Averages(cells)
+        averaged = averages.with_average()
         scores = _scores(averaged, traits, intervals)
         result.append(
             Edition(
                 name=name,
                 scores=scores,
                 gains=_gains(averaged, traits, families) if improvement else {},
-                without_bass=_without_bass(cells, traits, scores),
+                without_bass=_without_bass(averages, traits, scores),
                 families=families,
                 tracks=tuple(sorted(map(str, cells["track"].unique()))),
                 draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
@@ -125,12 +127,12 @@ def _scores(
 
 
 def _without_bass(
-    cells: pd.DataFrame, traits: Mapping[str, ValueTraits], scores: Mapping[Key, stats.Summary]
+    averages: Averages, traits: Mapping[str, ValueTraits], scores: Mapping[Key, stats.Summary]
 ) -> dict[Key, stats.Summary]:
     """Summaries of the mean without bass; a missing value has the reason of the average."""
     return {
         s.key: replace(s, total=average.total, note=average.note)
-        for s in stats.aggregate(stats.without_bass(cells), traits)
+        for s in stats.aggregate(averages.rows(WITHOUT_BASS), traits)
         if (average := scores.get((s.system, AVERAGE, s.metric))) is not None
     }
 

@@ -17,18 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchsep.report.published.entries import Agreeing, agreeing, sources
+from benchsep.report.published.entries import Agreeing, sources
 from benchsep.report.tables import captions
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
 from benchsep.runner.seen import Seen, seen_in
 from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pandas as pd
-
-    from benchsep.metrics.metric import ValueTraits
+    from collections.abc import Sequence
 
 PAPER = sources()["arxiv-2604.09371"]
 SOURCE = PAPER.source
@@ -37,23 +33,20 @@ SOURCE = PAPER.source
 # -- rows in our tables -------------------------------------------------------------------------
 
 
-def with_published(
-    table: Table, cells: pd.DataFrame, traits: Mapping[str, ValueTraits], split: str
-) -> Table:
+def with_published(table: Table, values: Sequence[Agreeing]) -> Table:
     """The table of one metric with the published rows that agree with it, above ours.
 
     Parameters
     ----------
     table
         Not yet numbered; any other than one metric by stem is returned as it is.
-    cells
-        Of the table's edition.
+    values
+        Those that agree with the table's edition
+        (:func:`benchsep.report.published.entries.agreeing`).
     """
     if not table.columns or not table.columns[0].in_title:
         return table
-    found = [
-        a for a in agreeing(cells, traits, split) if a.values.metric == table.columns[0].metric
-    ]
+    found = [a for a in values if a.values.metric == table.columns[0].metric]
     if not found:
         return table
     rows = [row for a in found for row in _rows(a, table)]

@@ -13,7 +13,7 @@ threads   one inside each worker: results are the same bytes on one core and on 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from benchsep.runner.stamps import input_stamp
 from benchsep.runner.store import Store
 
 if TYPE_CHECKING:
+    from benchsep.datasets.track import Track
     from benchsep.runner.job import Job, Outcome
     from benchsep.systems.contract import SystemInfo
 
@@ -61,6 +62,16 @@ class Executor(ABC):
         ------
         UsageError, SeparatorError
             it cannot be loaded.
+        """
+
+    @abstractmethod
+    def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
+        """What a system whose estimates are files says of those of each track, asked likewise.
+
+        Raises
+        ------
+        UsageError, SeparatorError
+            it cannot say so.
         """
 
     @abstractmethod

@@ -27,7 +27,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from inspect import signature
@@ -38,6 +38,7 @@ from uuid import uuid4
 
 from benchsep._util.notify import notify
 from benchsep._util.version import __version__
+from benchsep.datasets.track import Track
 from benchsep.errors import BenchsepError, Unavailable
 from benchsep.runner.claims import REFRESH_S
 from benchsep.runner.done import begin
@@ -97,6 +98,10 @@ class Cluster(Executor):
     def describe(self, spec: str, device: str) -> SystemInfo:
         """Asked in a worker process of this machine."""
         return self._asked.describe(spec, device)
+
+    def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
+        """Asked there, too."""
+        return self._asked.estimate_stamps(spec, device, tracks)
 
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
         """See :class:`benchsep.runner.executors.base.Executor`; connects when it is needed."""

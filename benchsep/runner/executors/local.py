@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -31,6 +31,7 @@ from benchsep.runner.store import Store
 from benchsep.systems.surroundings import forget_random_states
 
 if TYPE_CHECKING:
+    from benchsep.datasets.track import Track
     from benchsep.runner.job import Job, Outcome
     from benchsep.systems.contract import SystemInfo
 
@@ -51,6 +52,10 @@ class Inline(Executor):
     def describe(self, spec: str, device: str) -> SystemInfo:
         with one_thread():  # what a model computes while it is loaded moves values, too
             return execute.describe(spec, device)
+
+    def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
+        with one_thread():
+            return execute.estimate_stamps(spec, device, tracks)
 
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
         forget_random_states()
@@ -96,23 +101,31 @@ class Pool(Executor):
         SeparatorError
             it cannot be loaded; or its process died twice, or took too long.
         """
+        return cast("SystemInfo", self._ask("cannot be loaded", "describe", spec, device))
+
+    def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
+        """What a system says of its files, in a worker; raises as :meth:`describe` does."""
+        stamps = self._ask("cannot tell its files", "stamps", spec, device, list(tracks))
+        return cast("list[str]", stamps)
+
+    def _ask(self, lacks: str, what: str, spec: str, *order: Any) -> Any:
         for _ in range(MAY_DIE_LOADING):
             worker = next((w for w in self.workers if w.idle), None) or self.start()
-            kind, content = self._answer(worker, spec, device)
-            if kind == "info":
-                return cast("SystemInfo", content)
+            kind, content = self._answer(worker, (what, spec, *order))
+            if kind == "answer":
+                return content
             if kind == "error":
                 raise as_error(*content)
             worker.stop()
             self.workers.remove(worker)
             if kind == "late":
                 break
-        raise SeparatorError(f"{spec} cannot be loaded: {content}")
+        raise SeparatorError(f"{spec} {lacks}: {content}")
 
-    def _answer(self, worker: _Worker, spec: str, device: str) -> tuple[str, Any]:
-        """What a worker says of a system; ``died`` or ``late`` and why if it says nothing."""
+    def _answer(self, worker: _Worker, order: tuple[Any, ...]) -> tuple[str, Any]:
+        """What a worker answers; ``died`` or ``late`` and why if it says nothing."""
         with contextlib.suppress(OSError):
-            worker.pipe.send(("describe", spec, device))
+            worker.pipe.send(order)
         started = time.monotonic()
         while True:
             wait([worker.pipe], POLL_S)

@@ -5,12 +5,12 @@ without ``if __name__ == "__main__"`` or a notebook is not run again in every wo
 
 Conventions
 -----------
-messages   to a worker: ``("describe", spec, device)``, ``("unit", jobs, root, owner)``. From it,
-           each a pair: ``("info", SystemInfo)`` or ``("error", (kind, text))`` as an answer; then
-           ``("start", index)`` of a job in the unit, ``("done", outcome)``, ``("claimed", index)``,
-           ``("free", spoilt)`` at the end of the unit; ``("spoilt", index)`` after a job that left
-           a process in which nothing else should run; ``("store error", text)`` where results
-           cannot be written, which ends the run
+messages   to a worker: ``("describe", spec, device)``, ``("stamps", spec, device, tracks)``,
+           ``("unit", jobs, root, owner)``. From it, each a pair: ``("answer", what was asked for)``
+           or ``("error", (kind, text))``; of a unit ``("start", index)`` of a job in it,
+           ``("done", outcome)``, ``("claimed", index)``, ``("free", spoilt)`` at its end;
+           ``("spoilt", index)`` after a job that left a process in which nothing else should run;
+           ``("store error", text)`` where results cannot be written, which ends the run
 session    of its own: Ctrl-C and a terminal that hangs up reach the parent alone. When the parent
            dies in whatever way, the kernel ends the worker
 output     goes to standard error
@@ -36,7 +36,13 @@ from benchsep._util.processes import adopt_orphans, end_with_parent
 from benchsep.errors import BenchsepError, SeparatorError, StoreError
 from benchsep.runner import execute
 from benchsep.runner.done import begin
-from benchsep.runner.execute import LoadedTrack, complete_job, describe, load_track
+from benchsep.runner.execute import (
+    LoadedTrack,
+    complete_job,
+    describe,
+    estimate_stamps,
+    load_track,
+)
 from benchsep.runner.executors.base import Unit, one_thread
 from benchsep.runner.store import Store
 from benchsep.systems import surroundings
@@ -112,13 +118,14 @@ def _serve_one(pipe: Connection) -> bool:
         return False
     if order[0] == "unit":
         return _do(pipe, *order[1:])
-    pipe.send(_answer(*order[1:]))
+    pipe.send(_answer(*order))
     return not surroundings.spoilt
 
 
-def _answer(spec: str, device: str) -> tuple[str, Any]:
+def _answer(what: str, *order: Any) -> tuple[str, Any]:
+    ask: Callable[..., Any] = estimate_stamps if what == "stamps" else describe
     try:
-        return "info", describe(spec, device, keep=True)
+        return "answer", ask(*order, keep=True)
     except BenchsepError as error:
         return "error", (type(error).__name__, str(error))
 
