@@ -18,6 +18,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -31,6 +32,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+FIRST_PROCESSES = "pid:[4026531836]"
+"""The space of process numbers outside any container; a constant of Linux."""
 MARK = "BENCHSEP_OF_"
 ROUNDS = 50
 """How often processes that go on starting others are looked for, :data:`PAUSE_S` apart."""
@@ -51,6 +54,31 @@ def machine() -> str:
         numbers = os.readlink("/proc/self/ns/pid")  # noqa: PTH115  # no path: `pid:[4026531836]`
     known = f"{socket.gethostname()}\n{boot}\n{numbers}"
     return hashlib.sha256(known.encode()).hexdigest()[:16]
+
+
+@cache
+def computer() -> str:
+    """16 hexadecimal digits that a computer keeps when it is started again; empty if unknown.
+
+    Its name, its ``machine-id`` and the addresses of its network cards. Unknown in a container:
+    those of one image may have all three in common.
+    """
+    with contextlib.suppress(OSError):
+        identity = _text("/etc/machine-id")
+        if identity and os.readlink("/proc/self/ns/pid") == FIRST_PROCESSES:  # noqa: PTH115
+            cards = [
+                card for card in Path("/sys/class/net").iterdir() if (card / "device").exists()
+            ]
+            addresses = sorted(_text(str(card / "address")) for card in cards)
+            known = "\n".join((socket.gethostname(), identity, *addresses))
+            return hashlib.sha256(known.encode()).hexdigest()[:16]
+    return ""
+
+
+def boot_time() -> float:
+    """When the kernel was started, in seconds since 1970; 0 if unknown."""
+    found = re.search(r"^btime (\d+)$", _text("/proc/stat"), re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def process_start_time(pid: int) -> int:

@@ -44,30 +44,34 @@ class FolderDataset:
     def notes(self) -> tuple[str, ...]:
         if self.mixture is not None:
             return (f"mixture = {'its own file' if self.mixture == 'file' else 'sum of stems'}",)
-        tracks = _track_folders(self.root)
-        summed = [t for t in tracks if MIXTURE[0] not in files_of(t)]
+        summed = [files for files in self._folders.values() if MIXTURE[0] not in files]
         if not summed:
             return ("mixture = its own file",)
-        return (f"mixture = sum of stems for {len(summed)} of {len(tracks)} tracks",)
+        return (f"mixture = sum of stems for {len(summed)} of {len(self._folders)} tracks",)
 
     def tracks(self) -> list[Track]:
         return list(self._tracks)
 
     @cached_property
+    def _folders(self) -> dict[Path, dict[str, Path]]:
+        """The folder of each track with its files by stem. Looked for once: a plan asks several
+        times, and a folder may hold thousands.
+        """
+        return _track_folders(self.root)
+
+    @cached_property
     def _tracks(self) -> list[Track]:
-        """Looked for once: a plan asks several times, and a folder may hold thousands."""
-        tracks = _track_folders(self.root)
-        if not tracks:
+        if not self._folders:
             raise DatasetError(
                 f"{self.root}: no track; expected <track>/{{mixture,{','.join(STEMS)}}}.wav or "
                 f".flac{_hint(self.root)}"
             )
         # What one track has, every track must have: a missing file is an error.
-        offered = {stem for f in tracks for stem in stems_of(files_of(f))}
+        offered = {stem for files in self._folders.values() for stem in stems_of(files)}
         stems = tuple(s for s in STEMS if s in offered)
-        return [self._track(folder, stems) for folder in tracks]
+        return [self._track(folder, files, stems) for folder, files in self._folders.items()]
 
-    def _track(self, folder: Path, stems: tuple[str, ...]) -> Track:
+    def _track(self, folder: Path, files: dict[str, Path], stems: tuple[str, ...]) -> Track:
         return Track(
             name_of(folder),
             "test",
@@ -75,18 +79,20 @@ class FolderDataset:
             partial(load_stem_folder, folder, self.mixture, stems=stems),
             tuple(map(str, audio_files(folder))),
             stems,
-            offers=_offered(folder),
+            offers=_offered(folder, files),
             offered_loader=partial(load_offered, folder, self.mixture),
         )
 
 
-def _track_folders(root: Path) -> list[Path]:
-    return [f for f in folders(root) if _offered(f)]
+def _track_folders(root: Path) -> dict[Path, dict[str, Path]]:
+    """The sub-folders that offer a stem, sorted, each with its files by stem."""
+    found = {folder: files_of(folder) for folder in folders(root)}
+    return {folder: files for folder, files in found.items() if _offered(folder, files)}
 
 
-def _offered(folder: Path) -> tuple[str, ...]:
+def _offered(folder: Path, files: dict[str, Path]) -> tuple[str, ...]:
     try:
-        return offered_by(files_of(folder))
+        return offered_by(files)
     except ValueError as error:
         raise DatasetError(f"{folder}: {error}") from error
 

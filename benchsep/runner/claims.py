@@ -11,6 +11,8 @@ abandoned  a claim of this machine whose process is gone; of another machine, on
            touched while this process watched it for :data:`STALE_CLAIM_S`. Clocks of machines
            differ, so that the time at which a claim was touched says nothing by itself, unless it
            is :data:`ANCIENT_S` ago
+restart    a claim of this computer from before it was started again is abandoned at once: it names
+           the computer, and was touched before the kernel began and not for two refreshes
 """
 
 from __future__ import annotations
@@ -28,7 +30,13 @@ from functools import cache
 from pathlib import Path
 
 from benchsep._util.digest import digest
-from benchsep._util.processes import is_same_process_alive, machine, process_start_time
+from benchsep._util.processes import (
+    boot_time,
+    computer,
+    is_same_process_alive,
+    machine,
+    process_start_time,
+)
 from benchsep.errors import StoreError
 
 REFRESH_S = 60.0
@@ -47,7 +55,7 @@ class Owner:
     """Who holds claims: one process of one machine."""
 
     place: str
-    """``host:machine:token``; the host's name is for people."""
+    """``host:machine:token:computer``; the host's name is for people."""
     pid: int
     start: int
     """See :func:`benchsep._util.processes.process_start_time`."""
@@ -66,7 +74,7 @@ def this_process() -> Owner:
 @cache
 def _owner(pid: int) -> Owner:
     host = re.sub(r"[\s:]", "_", socket.gethostname())
-    place = f"{host}:{machine()}:{secrets.token_hex(8)}"
+    place = f"{host}:{machine()}:{secrets.token_hex(8)}:{computer()}"
     return Owner(place, pid, process_start_time(pid))
 
 
@@ -172,10 +180,19 @@ def is_abandoned(path: Path) -> bool:
         return not is_same_process_alive(int(owner[2]), int(owner[3]))
     if time.time() - touched / 1e9 > ANCIENT_S:
         return True
+    if owner and _is_before_restart(owner[1], touched / 1e9):
+        return True
     first_seen = _watched.setdefault((path.name.partition("-")[0], text, touched), time.monotonic())
     # Created, not yet written: its owner gets a moment.
     patience = STALE_CLAIM_S if owner else UNWRITTEN_CLAIM_S
     return time.monotonic() - first_seen > patience
+
+
+def _is_before_restart(place: str, touched: float) -> bool:
+    """Whether a claim is of this computer from before its kernel began."""
+    home = place.split(":")[3:]
+    is_old = touched < boot_time() and time.time() - touched > 2 * REFRESH_S
+    return is_old and bool(computer()) and home == [computer()]
 
 
 def remove_abandoned(path: Path) -> None:

@@ -245,12 +245,10 @@ def _with_stamps(
     asked: Sequence[str | None] = [None] * len(jobs)
     if jobs and jobs[0].info.from_files:
         asked = ask.estimate_stamps(jobs[0].spec, device, [job.track for job in jobs])
+    found = [stamps.of(job.track, told, job.other) for job, told in zip(jobs, asked, strict=True)]
     return [
-        replace(
-            job,
-            input_stamp=planning_stamp(stamps.of(job.track, estimates, job.other), job, mixture),
-        )
-        for job, estimates in zip(jobs, asked, strict=True)
+        replace(job, input_stamp=planning_stamp(stamp, job, mixture))
+        for job, stamp in zip(jobs, found, strict=True)
     ]
 
 

@@ -115,8 +115,8 @@ def test_a_claim_that_finds_no_room_leaves_nothing(tmp_path):
 def _foreign(path: Path) -> None:
     """Turn a claim into one of another machine with the same host name."""
     host, pid, start = path.read_text().split()
-    name, machine, token = host.split(":")
-    path.write_text(f"{name}:{machine[::-1]}x:{token} {pid} {start}\n")
+    name, machine, token, _ = host.split(":")
+    path.write_text(f"{name}:{machine[::-1]}x:{token}:another {pid} {start}\n")
 
 
 @pytest.mark.parametrize("apart_s", [-1200, 1200])
@@ -136,6 +136,40 @@ def test_clocks_twenty_minutes_apart_make_no_claim_abandoned(tmp_path, monkeypat
     later = now + STALE_CLAIM_S + 1  # nobody touches it any more
     monkeypatch.setattr("benchsep.runner.claims.time.monotonic", lambda: later)
     assert store.claims.is_free("s", "t") and store.claims.claim("s", "t")
+
+
+@pytest.mark.parametrize(
+    ("computer", "touched_s", "is_free"),
+    [
+        ("this", -300, True),
+        ("this", -90, False),  # its owner may still be alive: two refreshes have not passed
+        ("this", -30, False),  # since the start: somebody touches it
+        ("another", -300, False),
+        ("", -300, False),  # of a version, or in a container, that does not know
+    ],
+)
+def test_a_claim_from_before_a_restart_of_this_computer_is_free_at_once(
+    tmp_path, monkeypatch, computer, touched_s, is_free
+):
+    store, now = Store(tmp_path), time.time()
+    monkeypatch.setattr("benchsep.runner.claims.computer", lambda: "this")
+    monkeypatch.setattr("benchsep.runner.claims.boot_time", lambda: now - 60)
+    assert store.claims.claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    path.write_text(f"host:another-boot:token:{computer} {os.getpid()} 1\n")
+    os.utime(path, (now + touched_s, now + touched_s))
+    assert store.claims.is_free("s", "t") is is_free
+
+
+def test_where_the_computer_is_unknown_nothing_is_of_it(tmp_path, monkeypatch):
+    store, now = Store(tmp_path), time.time()
+    monkeypatch.setattr("benchsep.runner.claims.computer", lambda: "")
+    monkeypatch.setattr("benchsep.runner.claims.boot_time", lambda: now)
+    assert store.claims.claim("s", "t")
+    path = next((tmp_path / "claims").iterdir())
+    path.write_text(f"host:another-boot:token: {os.getpid()} 1\n")
+    os.utime(path, (now - 300, now - 300))
+    assert not store.claims.is_free("s", "t")
 
 
 def test_a_claim_is_released_by_its_owner_alone(tmp_path):
