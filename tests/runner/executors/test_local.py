@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 import benchsep
+from benchsep.datasets.load import load_dataset
 from benchsep.errors import SeparatorError, Unavailable
 from benchsep.runner.executors import local, worker
 from benchsep.runner.executors.local import Pool
@@ -69,3 +71,57 @@ def test_a_slow_start_is_not_charged_to_the_limit_of_a_job(monkeypatch):
     monkeypatch.setattr(local, "STARTING_S", 0.0)
     with Pool(1, timeout=0.01) as pool, pytest.raises(SeparatorError, match="took more than"):
         pool.describe("mixture", "cpu")
+
+
+PLUGIN = """import os
+from benchsep.audio import STEMS
+from benchsep.system import SystemInfo
+
+class Files:
+    def __init__(self, how, device="cpu"):
+        self.how = how
+        self.info = SystemInfo("files", "unknown", from_files=True, options={"how": how})
+
+    def stamp(self, track):
+        if self.how == "exits": os._exit(3)
+        if self.how == "raises": raise KeyboardInterrupt("odd")
+        if self.how == "no-text": return 3
+        os.chdir("/"); os.environ["LEFT_BEHIND"] = str(os.getpid())
+        return os.environ["LEFT_BEHIND"]
+
+    def estimates(self, track, mixture):
+        return {stem: mixture for stem in STEMS}
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """An installed distribution with a system whose estimates are files."""
+    info = tmp_path / "plugin" / "files_plugin-1.dist-info"
+    info.mkdir(parents=True)
+    (tmp_path / "plugin" / "files_plugin.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: files-plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[benchsep.systems]\nfiles = files_plugin:Files\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "plugin"))
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("exits", r"files:how=exits cannot tell its files: its process died \(exit code 3\)"),
+        ("raises", "failed: KeyboardInterrupt: odd"),
+        ("no-text", "is int, expected a text"),
+    ],
+)
+def test_what_a_system_says_of_its_files_cannot_harm_the_run(plugin, tmp_path, how, says):
+    asked = {"systems": (f"files:how={how}",), "metrics": ("usdr",), "yardsticks": False}
+    with pytest.raises(SeparatorError, match=says):
+        benchsep.run(out=tmp_path / "run", jobs=1, **asked)
+
+
+def test_a_system_is_asked_for_its_files_in_a_worker(plugin):
+    track = load_dataset("clip").tracks()[0]
+    with Pool(1) as pool:
+        (stamp,) = pool.estimate_stamps("files:how=here", "cpu", [track])
+    assert stamp != str(os.getpid()) and "LEFT_BEHIND" not in os.environ
+    assert "files_plugin" not in sys.modules
