@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.digest import canonical, digest
 from benchsep.runner.info import info_to_json
 from benchsep.runner.merge.inputs import MERGED
-from benchsep.runner.info import info_to_json
 from benchsep.runner.reading import FORMAT
 from benchsep.stems.sets import in_order
 
