@@ -23,8 +23,10 @@ from benchsep.report.tables.explain import explain, explained
 from benchsep.report.tables.published import PUBLISHED, published_table
 from benchsep.report.tables.render import render
 from benchsep.report.write import write_report
+from benchsep.runner.info import info_to_json
 from benchsep.runner.record import Record
 from benchsep.runner.store import Store
+from benchsep.systems.contract import SystemInfo
 
 STEMS = ("vocals", "drums", "bass", "other")
 FAMILIES = {"mixture": "mixture", "reference": "oracle", "kept@mini": "discriminative"}
@@ -64,7 +66,14 @@ def run_folder(tmp_path: Path, clip: TrackAudio) -> Path:
         ))  # fmt: skip
     for stem, audio in clip.stems.items():
         write_audio(store.estimate_folder("kept@mini", track, 0) / f"{stem}.flac", audio)
-    systems = {s: {"spec": s.split("@")[0], "stamp": "", "info": {}} for s in FAMILIES}
+    systems = {
+        s: {
+            "spec": s.split("@")[0],
+            "stamp": "",
+            "info": info_to_json(SystemInfo(name=s, family=family)),
+        }
+        for s, family in FAMILIES.items()
+    }
     store.write_manifest(
         {
             "suite": {"dataset": "clip", "split": "test", "seed": 0, "device": "cpu"},
