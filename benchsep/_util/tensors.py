@@ -9,11 +9,34 @@ from typing import Any
 from benchsep._util.atomic import replacing, sweep
 from benchsep.errors import CheckpointError
 
+LARGEST_HEADER = 4_000_000
+"""Bytes of a safetensors header: some 40,000 tensors. Models of billions of weights have a few
+thousand."""
+
 
 def file_sha256(path: Path) -> str:
     """Hex digest of a file's bytes, read in pieces."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def check_header(path: Path) -> None:
+    """Refuse a safetensors file whose header is larger than any model needs, before it is parsed.
+
+    A hundred thousand tensors of no size fit into 7 MB, and take seconds to look at.
+
+    Raises
+    ------
+    CheckpointError
+        naming the file and the size.
+    """
+    with path.open("rb") as handle:
+        size = int.from_bytes(handle.read(8), "little")
+    if size > LARGEST_HEADER:
+        raise CheckpointError(
+            f"{path}: its header claims {size:,} bytes, expected at most {LARGEST_HEADER:,}: not a "
+            "safetensors file of a model"
+        )
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
@@ -28,6 +51,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist: the checkpoint is incomplete")
+    check_header(path)
     try:
         tensors = load_file(path)
     except Exception as error:  # a damaged header makes the reader raise whatever it likes

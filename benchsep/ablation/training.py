@@ -29,6 +29,7 @@ from typing import Any
 from benchsep import registry
 from benchsep._util.atomic import write_atomically
 from benchsep._util.digest import canonical
+from benchsep._util.strict_json import parse_json
 from benchsep.ablation.grid import Ablation, expand
 from benchsep.ablation.trainer import Trainer
 from benchsep.errors import BenchsepError, UsageError
@@ -67,8 +68,8 @@ class Task:
     def facts(self) -> dict[str, Any] | None:
         """What the training reported, if it is done."""
         try:
-            return dict(json.loads((self.folder / DONE).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            return dict(parse_json((self.folder / DONE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             return None
 
 

@@ -21,7 +21,6 @@ github.com/moises-ai/moises-db. Academic, non-commercial use.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from benchsep._util.strict_json import parse_json
 from benchsep.audio import Audio, fit_length, read_audio
 from benchsep.datasets.track import Edition, Track, TrackAudio
 from benchsep.errors import AudioError, DatasetError
@@ -108,7 +108,7 @@ def _track(folder: Path) -> Track:
 def _described(folder: Path) -> dict[str, Any]:
     path = folder / "data.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("stems"), list):

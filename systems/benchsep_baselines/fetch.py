@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 from benchsep._util.atomic import write_atomically
 from benchsep._util.cache import cache_folder
 from benchsep._util.notify import notify
+from benchsep._util.strict_json import parse_json
 from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError, UsageError
 from benchsep_baselines import transfer
@@ -185,7 +186,7 @@ def _check(address: Address) -> None:
 def _pinned(address: Address) -> str:
     """The hash at the first download; empty if there was none."""
     try:
-        return str(json.loads(address.pin.read_text(encoding="utf-8"))["sha256"])
+        return str(parse_json(address.pin.read_text(encoding="utf-8"))["sha256"])
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.device import torch_device
+from benchsep._util.model_bounds import bounded, check_arguments
 from benchsep._util.tensors import load_strictly
 from benchsep._util.yamlfile import check_nesting
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.contract import SystemInfo
 from benchsep_baselines import availability, download, locate, safe_load
-from benchsep_baselines.bounds import bounded, check_arguments
 from benchsep_baselines.common import (
     Separator,
     number,

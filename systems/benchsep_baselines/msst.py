@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep._util.device import torch_device
+from benchsep._util.model_bounds import bounded
 from benchsep._util.tensors import load_strictly
 from benchsep._util.yamlfile import check_nesting
 from benchsep.errors import CheckpointError, SeparatorError, UsageError
@@ -36,7 +37,6 @@ from benchsep_baselines.architectures import (
     likeliest,
     takes_one_channel,
 )
-from benchsep_baselines.bounds import bounded
 from benchsep_baselines.chunking import demix
 from benchsep_baselines.common import (
     Separator,

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util import yamlfile
+from benchsep._util.model_bounds import MOST_ITEMS, check_arguments
 from benchsep._util.notify import notify
 from benchsep.errors import CheckpointError
-from benchsep_baselines.bounds import MOST_ITEMS, check_arguments
 
 RATE = 44_100
 LONGEST_CHUNK = 10_000_000

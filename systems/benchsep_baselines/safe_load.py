@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.tensors import check_header
 from benchsep.errors import CheckpointError
 
 
@@ -148,6 +149,7 @@ def load_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_header(path)
         with safe_open(str(path), framework="pt") as handle:
             tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
             metadata = dict(handle.metadata() or {})

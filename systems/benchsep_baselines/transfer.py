@@ -18,6 +18,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from benchsep._util.strict_json import parse_json
 from benchsep.errors import CheckpointError
 
 TRIES = 3
@@ -137,7 +138,7 @@ def open_url(request: Request) -> Any:
 def _mark(path: Path) -> str:
     """The server's mark of the partial file; a weak one identifies no bytes."""
     with suppress(OSError, ValueError):
-        text = json.loads(path.read_text())
+        text = parse_json(path.read_text())
         return "" if not isinstance(text, str) or text.startswith("W/") else text
     return ""
 

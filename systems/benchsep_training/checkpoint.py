@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchsep._util.tensors import check_header
 from benchsep.errors import CheckpointError
 
 
@@ -107,6 +108,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         A file is missing or corrupt.
     """
     try:
+        check_header(path / "tensors.safetensors")
         flat = load_file(path / "tensors.safetensors")
         state = json.loads((path / "state.json").read_text())
         parts: dict[str, dict[str, Tensor]] = {}

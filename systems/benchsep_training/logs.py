@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util.atomic import sweep, write_atomically
+from benchsep.errors import CheckpointError
 
 
 class CsvLog:
@@ -57,11 +58,20 @@ class JsonLog:
             handle.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """All whole rows."""
+        """All whole rows.
+
+        Raises
+        ------
+        CheckpointError
+            A row is not JSON.
+        """
         if not self.path.exists():
             return []
         lines = self.path.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{self.path} is damaged ({error}); remove that line") from error
 
     def row_of(self, step: int) -> dict[str, Any] | None:
         """The row of ``step``, if it is the newest."""

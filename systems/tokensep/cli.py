@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchsep._util.strict_json import parse_json
 from tokensep.errors import BenchsepError, ConfigError, UsageError
 
 app = typer.Typer(
@@ -134,7 +135,10 @@ def _configs(name: str) -> tuple[Any, Any]:
         separator = configs.load(TokenSepConfig, lm) if lm.is_file() else None
         if separator is not None and not codec.is_file():
             return separator, None
-        data = json.loads(codec.read_text())["codec"]
+        try:
+            data = parse_json(codec.read_bytes())["codec"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{codec} is not a codec's configuration ({error!r})") from error
         return separator, configs.load(configs.CodecConfig, data)
     if not path.is_file():
         known = ", ".join(sorted({*PRESETS, *configs.PRESETS}))

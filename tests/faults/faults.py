@@ -16,6 +16,7 @@ class Fault:
 
 STORE, KILLED, FULL = "runner/test_store.py", "faults/test_killed.py", "faults/test_full.py"
 ATTACKS, READERS = "faults/test_attacks.py", "runner/test_readers.py"
+HOSTILE = "faults/test_hostile_files.py"
 KEPT = ("fuzz/test_fuzz_targets.py"
         "::test_kept_and_damaged_inputs_end_in_a_result_or_a_named_error")  # fmt: skip
 SECURITY, FUZZ = "faults/test_security.py", "faults/test_regressions.py"
@@ -181,4 +182,20 @@ FAULTS = (
     Fault("A CSV with two columns for one role (`DMOS` and `rating`) ended in TypeError",
           "the first counts, as documented; the other is left out",
           KEPT),
+    Fault("A hundred thousand tensors of no size, or a header of 100 MB, kept readers of "
+          "safetensors busy",
+          "headers beyond 4 MB are refused before they are parsed",
+          f"{HOSTILE}::test_a_large_header_is_refused_before_it_is_read"),
+    Fault("`lm.json`, a codec's and a guide's configuration were built before their weights were "
+          "looked at, at any size; zero heads ended in ZeroDivisionError",
+          "a model is no larger than its weights: each allocation is counted before it is made",
+          f"{HOSTILE}::test_a_language_model_is_no_larger_than_its_weights"),
+    Fault("Deep JSON in MoisesDB's `data.json`, codecs, jobs, caches and logs ended in "
+          "RecursionError",
+          "one strict reader with a bound, or an error that names the file",
+          f"{HOSTILE}::test_depth_is_refused_by_every_reader_of_json"),
+    Fault("A sparse member of a shard was read at the size that it claims; a chain of long names "
+          "ended in RecursionError",
+          "sparse members are refused; whatever tarfile raises names the shard",
+          f"{HOSTILE}::test_hostile_members_of_a_shard_are_not_followed_and_not_believed"),
 )  # fmt: skip

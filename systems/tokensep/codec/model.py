@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.model_bounds import built
+from benchsep._util.strict_json import parse_json
 from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
 from tokensep.codec.bands import BandEncoder
 from tokensep.codec.harmonic import HarmonicDecoder
@@ -388,16 +390,19 @@ class HCodec(nn.Module):
         if not path.is_file():
             raise CheckpointError(f"{path} does not exist: expected a codec checkpoint folder")
         try:
-            data = json.loads(path.read_text())["codec"]
+            data = parse_json(path.read_text())["codec"]
         except (ValueError, KeyError, TypeError) as e:
             raise CheckpointError(f"{path} is not a codec configuration: {e!r}") from e
-        codec = cls(load(CodecConfig, data), teacher)
+        config = load(CodecConfig, data)
         tensors = read_tensors(folder / "codec.safetensors")
         # What the files leave out stays as it was made: statistics of the codebooks' training, and
         # a Hugging Face teacher, which comes from its own files.
-        if codec.config.teacher.kind == "mini":
+        if config.teacher.kind == "mini":
             hubert = read_tensors(folder / "hubert.safetensors")
             tensors |= {f"teacher.model.{k}": v for k, v in hubert.items()}
+        else:
+            teacher = teacher or make_teacher(config.teacher, config.rate, config.hop)
+        codec = built(lambda: cls(config, teacher), data, tensors, path)
         own = {
             k: v
             for k, v in codec.state_dict().items()

@@ -30,6 +30,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.model_bounds import built
+from benchsep._util.strict_json import parse_json
 from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
 from tokensep import config as configs
 from tokensep.codec.harmonic import interpolation
@@ -236,11 +238,12 @@ def load_guide(folder: Path) -> Guide:
                 "--checkpoint FOLDER`, and put what that writes beside the LM"
             )
     try:
-        data = json.loads((folder / CONFIG).read_text())["guide"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        data = parse_json((folder / CONFIG).read_bytes())["guide"]
+    except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder / CONFIG} is not a guided decoder's configuration ({error!r})"
         ) from error
-    guide = Guide(configs.load(GuideConfig, data))
-    load_strictly(guide, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    config, tensors = configs.load(GuideConfig, data), read_tensors(folder / WEIGHTS)
+    guide = built(lambda: Guide(config), data, tensors, folder / CONFIG)
+    load_strictly(guide, tensors, folder / WEIGHTS)
     return guide.eval().requires_grad_(False)

@@ -17,7 +17,6 @@ default a codec uses all that it has. A codec that cannot be loaded here still g
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,6 +25,7 @@ from typing import Any
 
 from benchsep._util.absent import weights_absent
 from benchsep._util.cache import cache_folder
+from benchsep._util.strict_json import parse_json
 from benchsep._util.tensors import file_sha256
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import Unavailable, UsageError
@@ -208,7 +208,7 @@ def _ours(name: str, folder: Path, device: str) -> CodecCeiling:
 def _source(folder: Path) -> tuple[str, str]:
     """Licence and training data that the folder's ``config.json`` declares."""
     try:
-        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        data = parse_json((folder / "config.json").read_text(encoding="utf-8"))
         return str(data["source"]["licence"]), "undeclared"
     except (OSError, ValueError, KeyError, TypeError):
         return "undeclared", "undeclared"

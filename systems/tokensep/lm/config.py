@@ -265,6 +265,9 @@ class TokenSepConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> TokenSepConfig:
+        for name in ("rate", "frame_hop", "codebook_size", "window_frames", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
         if self.layout.delays is not None and len(self.layout.delays) != self.layers:
             raise ValueError(
                 f"{len(self.layout.delays)} delays for {self.layers} layers "
@@ -277,7 +280,7 @@ class TokenSepConfig(Strict):
             ("lm.depth", self.lm.depth_dim, self.lm.depth_heads),
             ("encoder", self.encoder.dim, self.encoder.heads),
         ):
-            if width % heads or (width // heads) % 2:
+            if heads < 1 or width < 1 or width % heads or (width // heads) % 2:
                 raise ValueError(f"{name}: {width} does not split into {heads} heads of even width")
         if self.inference.overlap_frames * 2 > self.window_frames:
             raise ValueError(

@@ -12,6 +12,8 @@ from pathlib import Path
 import torch
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.model_bounds import built
+from benchsep._util.strict_json import parse_json
 from benchsep._util.tensors import load_strictly, read_tensors, save_tensors
 from tokensep import config as configs
 from tokensep.errors import CheckpointError
@@ -52,11 +54,12 @@ def load_lm(folder: Path) -> TokenLM:
                 "as `tokensep train lm` writes it"
             )
     try:
-        data = json.loads((folder / CONFIG).read_text())
-    except (ValueError, RecursionError) as error:
+        data = parse_json((folder / CONFIG).read_bytes())
+    except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON ({error})") from error
-    model = TokenLM(configs.load(TokenSepConfig, data))
+    config = configs.load(TokenSepConfig, data)
     stored = read_tensors(folder / WEIGHTS)
+    model = built(lambda: TokenLM(config), data, stored, folder / CONFIG)
     tensors = {_renamed(k, HEAD_IN_FILES, HEAD_IN_CODE): v for k, v in stored.items()}
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util.atomic import sweep, write_atomically
+from benchsep._util.strict_json import parse_json
 from tokensep.errors import DataError
 
 INDEX, SOURCE = "index.json", "source.json"
@@ -31,7 +32,7 @@ def is_ready(folder: Path, source: dict[str, Any]) -> bool:
     if not (folder / INDEX).exists():
         return False
     try:
-        stored = json.loads((folder / SOURCE).read_text())
+        stored = parse_json((folder / SOURCE).read_text())
     except (OSError, ValueError):
         stored = {}
     stored = stored if isinstance(stored, dict) else {}

@@ -27,6 +27,7 @@ from benchsep.errors import StoreError
 from tokensep.errors import DataError
 from tokensep.train import cache
 from tokensep.train.flat_file import FlatFile
+from tokensep.train.own_json import read_json
 
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 
@@ -167,8 +168,8 @@ class StemStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = json.loads((folder / cache.INDEX).read_text())
-        self.facts: dict[str, Any] = json.loads((folder / cache.SOURCE).read_text())
+        index = read_json(folder / cache.INDEX)
+        self.facts: dict[str, Any] = read_json(folder / cache.SOURCE)
         flat = np.load(folder / "audio.npy", mmap_mode="r")
         self.rate: int = index["rate"]
         self.sources = [

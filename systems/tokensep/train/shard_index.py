@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util.atomic import write_atomically
+from tokensep.train.own_json import read_json
 from tokensep.train.pseudo_labels.reading import JOB, shards_in
 
 INDEX = "index.json"
@@ -19,10 +20,7 @@ def write_index(folder: Path) -> None:
     It is made from the file beside each shard, so whoever finishes last writes all of it. Shards of
     a version that did not count clips have no index.
     """
-    shards = {
-        path.name: json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        for path in shards_in(folder)
-    }
+    shards = {path.name: read_json(path.with_suffix(".json")) for path in shards_in(folder)}
     if not all("clips" in facts for facts in shards.values()):
         return
     kept = {name: _numbers(facts) for name, facts in shards.items()}

@@ -15,6 +15,7 @@ from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.encoding import Clip
 from tokensep.train.flat_file import FlatFile
+from tokensep.train.own_json import read_json
 
 
 def write_clips(folder: Path, clips: Iterable[Clip], silence: NDArray[np.int16]) -> None:
@@ -48,7 +49,7 @@ def read_clips(folder: Path, config: TokenSepConfig) -> list[Clip]:
     waves = np.load(folder / "waves.npy", mmap_mode="r")
     codes = np.load(folder / "codes.npy", mmap_mode="r")
     clips, at, hop, layers = [], 0, config.frame_hop, config.layers
-    for song, stem, variant, frames in json.loads((folder / "index.json").read_text()):
+    for song, stem, variant, frames in read_json(folder / "index.json"):
         wave = waves[at * hop : (at + frames) * hop]
         block = codes[at * layers : (at + frames) * layers].reshape(layers, frames)
         clips.append(Clip(song, stem, variant, wave, block))

@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 from benchsep_baselines import msst_config
-from benchsep_baselines.bounds import bounded, check_arguments
 from benchsep_baselines.generic import Msst
 from benchsep_baselines.htdemucs import load_model
 from safetensors.torch import save_file
 
+from benchsep._util.model_bounds import bounded, check_arguments
 from benchsep.errors import CheckpointError
 from tests.helpers.msst_models import CONFIGS, write
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from benchsep._util.atomic import write_atomically
-from benchsep._util.tensors import file_sha256, save_tensors
+from benchsep._util.model_bounds import built
+from benchsep._util.tensors import check_header, file_sha256, save_tensors
 from tokensep.codec.hcodec2.names import Piece, digest, pieces_of
 from tokensep.codec.hcodec2.settings import TEACHER, PublicSettings, read_settings
 from tokensep.codec.model import TRAINING_STATISTICS, HCodec
@@ -72,9 +73,9 @@ def import_hcodec(weights: Path, config: Path, out: Path, teacher: str = TEACHER
         raise UsageError(f"{out} is not empty: give a new folder")
     settings = read_settings(config)
     ours = settings.codec(teacher)
-    codec = skeleton(settings, ours)
-    pieces = pieces_of(codec)
     state = read_state(weights)
+    codec = built(lambda: skeleton(settings, ours), settings.model_dump(), state, config)
+    pieces = pieces_of(codec)
     check(pieces, state, weights)
     tensors = converted(pieces, state)
     _covers(codec, tensors)
@@ -117,6 +118,7 @@ def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
+        check_header(path)
         return load_file(path)
     # Mapped: the tensors stay on the disk until they are used, 5 GB of them in the published file.
     # torch's older format is no zip archive and cannot be mapped.

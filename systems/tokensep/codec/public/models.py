@@ -8,13 +8,13 @@ safetensors files are read. Torch is imported when a codec is loaded.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.absent import package_absent, weights_absent
+from benchsep._util.strict_json import parse_json
 from tokensep.errors import CheckpointError, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def folder_of(choice: Choice) -> Path:
 def architecture(folder: Path) -> str:
     """The key of :data:`PUBLISHED` that a folder of ``transformers`` holds; empty if none."""
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        kind = parse_json((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     return kind if kind in PUBLISHED else ""

@@ -20,6 +20,7 @@ from typing import Any
 
 from benchsep._util.atomic import sweep, write_atomically
 from tokensep.errors import DataError
+from tokensep.train.own_json import read_json
 from tokensep.train.pseudo_labels.pieces import cut, into_shards
 from tokensep.train.pseudo_labels.plan import Totals, plan, target_of
 from tokensep.train.pseudo_labels.reading import JOB
@@ -146,7 +147,7 @@ def _claim(out: Path, totals: Totals, teacher: str, settings: Settings) -> None:
     if not path.exists():
         write_atomically(path, json.dumps(job))
         return
-    stored = json.loads(path.read_text())
+    stored = read_json(path)
     if isinstance(stored.get("pieces"), list):  # as written before 0.2: the list itself
         stored["pieces"] = _summary(stored["pieces"])
     if stored != job:

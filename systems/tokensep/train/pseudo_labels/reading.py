@@ -63,7 +63,14 @@ def stream(shards: list[Path]) -> Iterator[Sample]:
         try:
             with tarfile.open(path, "r|") as tar:
                 yield from _samples(tar)
-        except (tarfile.TarError, RuntimeError, OSError, KeyError, ValueError) as error:
+        except (
+            tarfile.TarError,
+            RuntimeError,
+            OSError,
+            KeyError,
+            ValueError,
+            OverflowError,
+        ) as error:
             raise DataError(
                 f"{path} is not a whole shard ({type(error).__name__}: {error}); delete it and run "
                 "`tokensep pseudo-label` again"
@@ -73,6 +80,8 @@ def stream(shards: list[Path]) -> Iterator[Sample]:
 def _samples(tar: tarfile.TarFile) -> Iterator[Sample]:
     held: dict[str, bytes] = {}
     for entry in tar:
+        if entry.issparse():  # its claimed size is made of zeros, however small the file is
+            raise ValueError(f"{entry.name} is a sparse file")
         handle = tar.extractfile(entry)
         key, part = split_name(entry.name)
         held[part] = handle.read() if handle else b""

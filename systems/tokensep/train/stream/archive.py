@@ -36,12 +36,14 @@ class Archive:
         try:
             with tarfile.open(path, "r:") as tar:
                 for entry in tar:
+                    if entry.issparse():  # its size is claimed, and not that of what it holds
+                        raise ValueError(f"{entry.name} is a sparse file")
                     if entry.isreg():
                         key, part = split_name(entry.name)
                         place = (entry.offset_data, entry.size)
                         self._members.setdefault(key, {})[part] = place
             self._file = os.open(path, os.O_RDONLY)
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
             raise self.damaged(error) from error
         self.keys = list(self._members)
 

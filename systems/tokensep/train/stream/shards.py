@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchsep._util.strict_json import parse_json
 from tokensep.errors import DataError
 from tokensep.train.pseudo_labels.reading import shards_in
 from tokensep.train.shard_index import INDEX
@@ -64,7 +64,7 @@ def _index(folder: str) -> dict[str, int]:
     """Names of the shards of a folder elsewhere, with their numbers of clips."""
     text = remote.read_text(folder, INDEX)
     try:
-        counts = {name: int(facts["clips"]) for name, facts in json.loads(text)["shards"].items()}
+        counts = {name: int(facts["clips"]) for name, facts in parse_json(text)["shards"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: its {INDEX} is none of tokensep's ({error!r})") from error
     for name in counts:
@@ -75,7 +75,7 @@ def _index(folder: str) -> dict[str, int]:
 
 def _count(path: Path) -> int:
     try:
-        return int(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"])
+        return int(parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"])
     except (OSError, ValueError, KeyError, TypeError):
         archive = Archive(path)
         archive.close()

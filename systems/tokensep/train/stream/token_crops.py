@@ -11,7 +11,6 @@ and stays as it is.
 from __future__ import annotations
 
 import io
-import json
 import math
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchsep._util.strict_json import parse_json
 from tokensep.errors import DataError
 from tokensep.lm.config import LMTrainConfig, TokenSepConfig
 from tokensep.train.stream.archive import Archive, Archives
@@ -56,7 +56,7 @@ class TokenClipReader:
             The shard is damaged, or is not what its job says.
         """
         try:
-            facts = json.loads(archive.read(clip, "json"))
+            facts = parse_json(archive.read(clip, "json"))
             frames, gain = int(facts["frames"]), float(facts["gain"])
             if frames < 1 or not 0 < gain <= 1:
                 raise ValueError(f"{frames} frames, gain {gain}")

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from benchsep._util.atomic import write_atomically
 from benchsep._util.processes import pid_alive
 from tokensep.errors import DataError
+from tokensep.train.own_json import read_json
 from tokensep.train.synth.mixing import RATE
 
 Song = tuple[dict[str, NDArray[np.int16]], dict[str, Any]]
@@ -156,7 +157,7 @@ def claim(out: Path, manifest: dict[str, Any]) -> None:
     """
     path = out / "manifest.json"
     if path.exists():
-        before = json.loads(path.read_text())
+        before = read_json(path)
         other = [key for key in manifest if before.get(key) != manifest[key]]
         if other:
             raise DataError(

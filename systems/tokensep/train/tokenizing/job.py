@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import torch
 from pydantic import Field
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.strict_json import parse_json
 from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import device_of
 from tokensep.config import Strict, load
@@ -112,7 +112,7 @@ def read_job(folder: Path | str) -> TokenJob:
             text = path.read_text(encoding="utf-8")
         else:
             text = remote.read_text(str(folder), JOB)
-        return load(TokenJob, json.loads(text))
+        return load(TokenJob, parse_json(text))
     except (OSError, ValueError, ConfigError) as error:
         raise DataError(
             f"{path} does not describe token shards ({error}); expected a folder that `tokensep "

@@ -9,7 +9,7 @@ checkpoint's own size cannot explain is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,7 +65,7 @@ def _check_lookups(arguments: dict[str, Any], path: Path, name: str) -> None:
         value = arguments.get(key)
         if value is not None and not re.fullmatch(pattern, str(value)):
             raise CheckpointError(f"{path}: {name}.{key} = {str(value)[:60]!r} is not supported")
-    bands = arguments.get("num_bands") or arguments.get("n_bands")
+    bands = arguments.get("num_bands") or arguments.get("n_bands") or arguments.get("mels")
     points = arguments.get("stft_n_fft") or arguments.get("n_fft") or 2048
     if isinstance(bands, int) and isinstance(points, int) and bands * points > LARGEST_BANK:
         raise CheckpointError(
@@ -77,6 +77,30 @@ def _check_lookups(arguments: dict[str, Any], path: Path, name: str) -> None:
 def _short(number: int) -> str:
     """Python refuses to write a whole number of more than 4,300 digits."""
     return f"{number:,}" if abs(number) < 10**30 else "a number of more than 30 digits"
+
+
+MISFITS = (
+    *(TypeError, ValueError, AssertionError, KeyError, AttributeError),
+    *(RuntimeError, ArithmeticError, MemoryError, IndexError),
+)
+"""What a model's class raises for arguments that are not its own."""
+
+
+def built(build: Callable[[], T], arguments: Any, tensors: Mapping[str, Any], path: Path) -> T:
+    """``build()`` of the model that ``arguments`` describe, no larger than its ``tensors``.
+
+    Raises
+    ------
+    CheckpointError
+        naming ``path``, the file of the arguments: they describe no model, or a larger one.
+    """
+    check_arguments(arguments, path, "its configuration")
+    held = sum(int(tensor.numel()) for tensor in tensors.values())
+    try:
+        return bounded(build, held, len(tensors), path)
+    except MISFITS as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise CheckpointError(f"{path}: describes no model ({reason})") from error
 
 
 def bounded(build: Callable[[], T], held: int, tensors: int, path: Path) -> T:

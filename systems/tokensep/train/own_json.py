@@ -1,0 +1,25 @@
+"""JSON files that a preparation of data has left for the next step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchsep._util.strict_json import parse_json
+from tokensep.errors import DataError
+
+
+def read_json(path: Path) -> Any:
+    """What the file holds.
+
+    Raises
+    ------
+    DataError
+        It is not there, or is not JSON, or is nested deeper than anything that is written here.
+    """
+    try:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); delete its folder and make it again"
+        ) from error
