@@ -15,11 +15,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchsep.listeners.agreement import known_directions
 from benchsep.listeners.badges import all_badges, disagreement, write_badges
+from benchsep.listeners.combine import with_combined
 from benchsep.listeners.scoring import with_metrics
 from benchsep.listeners.study import QUESTIONS, read_study
-from benchsep.listeners.verdicts import verdict
+from benchsep.listeners.verdicts import Verdict, verdict
 from benchsep.listeners.worth import Worth
+from benchsep.metrics.catalog import columns_by_alias
+from benchsep.metrics.combined import COMBINED, SIGN
 
 MARKS = {"gensvs2025": " ᵍ", "ward2018": " ʷ"}
 MOST = 6
@@ -52,6 +56,20 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def judged(ratings: pd.DataFrame, clips: pd.DataFrame) -> Verdict:
+    """All metrics of the clips, and the combined ones whose parts are among them."""
+    known = known_directions(clips, None)
+    here = {own: alias for alias, own in columns_by_alias().items() if alias in clips}
+    directions = {}
+    for name, each in COMBINED.items():
+        parts = [here.get(part, part) for part in each.parts]
+        if set(parts) <= set(clips.columns):
+            pair = SIGN.join(parts)
+            clips = with_combined(clips, [pair], known).rename(columns={pair: name})
+            directions[name] = each.traits.direction
+    return verdict("", ratings, clips, directions=directions)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("gensvs", type=Path)
@@ -63,7 +81,7 @@ def main() -> None:
     found = [
         (
             "gensvs2025", "quality", first.file.title,
-            verdict("", first.ratings("quality"), first.clips("quality")),
+            judged(first.ratings("quality"), first.clips("quality")),
         )
     ]  # fmt: skip
     second = read_study("ward2018", data=options.ward_data)
@@ -72,8 +90,9 @@ def main() -> None:
     once = values[values["question"] == "quality"][["song", "stem", "system", *metrics]]
     for question in second.questions:
         clips = with_metrics(second.clips(question), once)
-        judged = verdict("", second.ratings(question), clips)
-        found.append(("ward2018", question, second.file.title, judged))
+        found.append(
+            ("ward2018", question, second.file.title, judged(second.ratings(question), clips))
+        )
     write_badges(found, options.out)
 
 

@@ -108,6 +108,7 @@ def _datasets() -> list[tuple[str, ...]]:
 
 def _metrics() -> list[tuple[str, ...]]:
     from benchsep.metrics.catalog import get_metric
+    from benchsep.metrics.combined import COMBINED
     from benchsep.metrics.metric import column
 
     rows: list[tuple[str, ...]] = [
@@ -127,6 +128,9 @@ def _metrics() -> list[tuple[str, ...]]:
             stems = ",".join(metric.default_stems)
             facts = (better, span, metric.domain, stems, aliases, metric.licence, state)
             rows.append((column(metric, value), *facts))
+    for name, each in COMBINED.items():
+        state = f"in tables, from {' and '.join(each.parts)}"
+        rows.append((name, "higher", "-∞ to ∞", "-", "-", each.traits.display, "-", state))
     return rows
 
 

@@ -15,6 +15,7 @@ from benchsep.errors import UsageError
 from benchsep.listeners import agreement, combine, mushra, verdicts
 from benchsep.listeners.ratings import attach_metrics
 from benchsep.listeners.study import Study, StudyFile, read_study
+from benchsep.metrics.combined import SIGN, parts_of, singles
 from benchsep.metrics.names import column_named, columns_named, metrics_named
 from benchsep.stats.keys import last_of_each
 
@@ -52,8 +53,7 @@ class Wanted:
     @property
     def single(self) -> tuple[str, ...]:
         """The metrics alone: those of a combination too."""
-        parts = [part for name in self.names for part in combine.parts_of(name)]
-        return tuple(dict.fromkeys(parts))
+        return singles(self.names)
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,13 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
 
 def _combinations(names: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
     """Those of the names that combine metrics, with the columns that these mean."""
-    groups = [parts for name in names if len(parts := combine.parts_of(name)) > 1]
-    return tuple(combine.SIGN.join(column_named(p, there) for p in parts) for parts in groups)
+    groups = [parts for name in names if len(parts := parts_of(name)) > 1]
+    return tuple(SIGN.join(column_named(p, there) for p in parts) for parts in groups)
 
 
 def _asked(names: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
     """The columns and the combinations of columns that the names mean."""
-    single = [name for name in names if len(combine.parts_of(name)) == 1]
+    single = [name for name in names if len(parts_of(name)) == 1]
     return (*columns_named(single, there), *_combinations(names, there))
 
 

@@ -91,6 +91,12 @@ ImportFamily = Annotated[
         help="NAME=oracle, generative or discriminative, of an imported system",
     ),
 ]
+Combine = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--combine", help="add the equal-weight score of two metrics, e.g. visqol+mrstft; repeat"
+    ),
+]
 Aggregation = Annotated[
     str | None,
     typer.Option(

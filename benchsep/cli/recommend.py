@@ -30,6 +30,7 @@ def recommend(
     from benchsep.runner.frame import load_costs, load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
+    from benchsep.stats import with_combined
 
     if question not in QUESTIONS:
         hint = did_you_mean(question, list(QUESTIONS))
@@ -38,11 +39,12 @@ def recommend(
         raise UsageError(f"--song {song!r} is no length; expected e.g. 4min or 200s")
     song_s = chooser.seconds_of(song)
     cells, manifest = load_run(folder), Store(folder).manifest()
+    cells, traits = with_combined(cells, traits_in(cells, manifest))
     found = chooser.recommend(
         cells,
         load_costs(folder),
         manifest,
-        traits_in(cells, manifest),
+        traits,
         stem=stem,
         question=question,
         budget_s=chooser.seconds_of(budget, song_s) if budget else None,

@@ -9,6 +9,7 @@ import typer
 
 from benchsep.cli.options import (
     Aggregation,
+    Combine,
     ExcludeSeen,
     Format,
     Import,
@@ -24,6 +25,8 @@ from benchsep.cli.progress import words
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from benchsep.imported.join import Imports, Joined
@@ -40,6 +43,7 @@ def show(
     imports: Import = None,
     import_edition: ImportEdition = None,
     import_family: ImportFamily = None,
+    combine: Combine = None,
     all: Annotated[
         bool, typer.Option("--all", help="in a terminal: every table, column, caption and note")
     ] = False,
@@ -54,6 +58,7 @@ def show(
         aggregation=aggregation,
         exclude_seen=exclude_seen,
         imports=imports_of(imports, import_edition, import_family),
+        combine=combine or (),
     )
 
 
@@ -66,6 +71,7 @@ def print_tables(
     aggregation: str | None = None,
     exclude_seen: bool = False,
     imports: Imports | None = None,
+    combine: Sequence[str] = (),
     loaded: CellsAndCosts | None = None,
 ) -> None:
     """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone.
@@ -80,7 +86,7 @@ def print_tables(
     joined, costs = _content(folder, imports, loaded, frames=aggregation is not None)
     for line in joined.messages:
         message(line)
-    tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen)
+    tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen, combine)
     if format != "terminal":
         print(render(tables, format))
     elif everything:
@@ -109,6 +115,7 @@ def _tables(
     improvement: bool,
     aggregation: str | None,
     exclude_seen: bool,
+    combine: Sequence[str] = (),
 ) -> tuple[list[Table], pd.DataFrame]:
     from benchsep import stats
     from benchsep.report.tables.build import tables
@@ -118,6 +125,7 @@ def _tables(
     cells, manifest = joined.cells, joined.manifest
     cells = without_seen(cells, manifest) if exclude_seen else cells
     cells, traits = stats.reaggregated(cells, traits_in(cells, manifest), aggregation)  # type: ignore[arg-type]
+    cells, traits = stats.with_combined(cells, traits, combine)
     made = tables(cells, costs, manifest, traits, improvement=improvement)
     return list(made), cells
 
@@ -138,6 +146,7 @@ def report(
     imports: Import = None,
     import_edition: ImportEdition = None,
     import_family: ImportFamily = None,
+    combine: Combine = None,
     format: Format = "terminal",
 ) -> None:
     """Write tables (md, tex, csv, json, html), spectrograms and the listening page of a run."""
@@ -159,6 +168,7 @@ def report(
             aggregation=aggregation,  # type: ignore[arg-type]
             exclude_seen=exclude_seen,
             imports=imports_of(imports, import_edition, import_family),
+            combine=combine or (),
         )
     if format != "terminal":
         print_files(written, format)
@@ -177,6 +187,7 @@ def explain(
     imports: Import = None,
     import_edition: ImportEdition = None,
     import_family: ImportFamily = None,
+    combine: Combine = None,
     format: Format = "terminal",
 ) -> None:
     """Print the songs behind a number of a table."""
@@ -188,6 +199,7 @@ def explain(
         aggregation=aggregation,  # type: ignore[arg-type]
         exclude_seen=exclude_seen,
         imports=imports_of(imports, import_edition, import_family),
+        combine=combine or (),
         format=format,
     )
     print(text)

@@ -163,6 +163,7 @@ def load_cells(
     from benchsep.runner.frame import load_run
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
+    from benchsep.stats import with_combined
 
     joined = with_imports(load_run(folder), Store(folder).manifest(), imports)
     for line in joined.messages:
@@ -172,7 +173,7 @@ def load_cells(
         from benchsep.runner.seen import without_seen
 
         cells = without_seen(cells, manifest)
-    traits = traits_in(cells, manifest)
+    cells, traits = with_combined(cells, traits_in(cells, manifest))
     if metrics is None:
         return cells, traits
     columns = columns_named(split_words(metrics), traits)

@@ -14,6 +14,7 @@ interval   percentile bootstrap over songs, seeded
 Functions
 ---------
 agreement           a row per metric, with the share in each scope
+song_shares         the shares of one metric, song by song
 judged_columns      the columns that have a direction
 rating_differences  the listeners' own differences of systems
 render              the agreement table for a terminal
@@ -183,16 +184,31 @@ def _row(
     metric: str, direction: int, pairs: Sequence[_Pair], level: float, resamples: int, seed: int
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"metric": metric, "direction": direction}
-    for scope in SCOPES:
-        songs: dict[str, list[bool]] = {}
-        for pair in pairs:
-            if pair.scope == scope and not math.isnan(pair.metrics[metric]):
-                songs.setdefault(pair.song, []).append(pair.agrees(metric, direction))
+    for scope, songs in _hits(metric, direction, pairs).items():
         shares = [sum(hits) / len(hits) for _, hits in sorted(songs.items())]
         share, low, high = _mean_share(shares, level, resamples, seed)
         row |= {scope: share, f"{scope}_low": low, f"{scope}_high": high}
         row[f"{scope}_pairs"] = sum(map(len, songs.values()))
     return row
+
+
+def _hits(metric: str, direction: int, pairs: Sequence[_Pair]) -> dict[str, dict[str, list[bool]]]:
+    """Scope to song to whether the metric agrees on each pair."""
+    found: dict[str, dict[str, list[bool]]] = {scope: {} for scope in SCOPES}
+    for pair in pairs:
+        if not math.isnan(pair.metrics[metric]):
+            songs = found[pair.scope]
+            songs.setdefault(pair.song, []).append(pair.agrees(metric, direction))
+    return found
+
+
+def song_shares(ratings: pd.DataFrame, metric: str, direction: int) -> dict[str, dict[str, float]]:
+    """Scope to song to the share of its pairs that the metric orders as the listeners do."""
+    found = _hits(metric, direction, _pairs(ratings, [metric]))
+    return {
+        scope: {song: sum(hits) / len(hits) for song, hits in sorted(songs.items())}
+        for scope, songs in found.items()
+    }
 
 
 def _mean_share(

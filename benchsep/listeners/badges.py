@@ -248,9 +248,10 @@ def write_badges(verdicts: Sequence[tuple[str, str, str, Verdict]], path: str | 
 def _own_columns() -> Iterable[str]:
     from benchsep import registry
     from benchsep.metrics.catalog import traits_of
+    from benchsep.metrics.combined import COMBINED
 
     ours = tuple(n for n in registry.names("metric") if registry.is_ours("metric", n))
-    return traits_of(ours)
+    return [*traits_of(ours), *COMBINED]
 
 
 def _number(value: float, digits: int) -> float | str | None:

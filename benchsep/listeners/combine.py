@@ -3,9 +3,8 @@
 Conventions
 -----------
 score   the mean of the metrics' z scores, each with its direction, so that higher is better
-z       within a song (and stem), over its systems: ``(x - mean) / deviation``; 0 where all systems
-        of the song have one value. So no metric counts more because its numbers are larger, and
-        nothing is fitted
+z       within a song (and stem), over its systems (:func:`benchsep.stats.combined.z_scores`). So no
+        metric counts more because its numbers are larger, and nothing is fitted
 missing a clip without a value in one of the metrics has no score
 """
 
@@ -16,16 +15,11 @@ from typing import TYPE_CHECKING
 
 from benchsep.errors import UsageError
 from benchsep.listeners.scopes import FAMILIES
+from benchsep.metrics.combined import parts_of
+from benchsep.stats.combined import z_scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SIGN = "+"
-
-
-def parts_of(name: str) -> tuple[str, ...]:
-    """``visqol+mrstft`` as its metrics; one metric is itself."""
-    return tuple(part for part in name.split(SIGN) if part)
 
 
 def with_combined(
@@ -64,8 +58,6 @@ def with_combined(
 def _z(clips: pd.DataFrame, column: str) -> pd.Series:
     """Within each song and stem, over the systems alone (not the reference, not anchors)."""
     keys = ["song", *(["stem"] if "stem" in clips.columns else [])]
-    values = clips[column].where(clips["family"].isin(FAMILIES)).astype(float)
-    groups = values.groupby([clips[k] for k in keys])
-    spread = groups.transform("std", ddof=0)
-    z: pd.Series = (values - groups.transform("mean")) / spread.where(spread > 0, 1.0)
-    return z
+    systems = clips["family"].isin(FAMILIES)
+    found = z_scores(clips[column], [clips[k] for k in keys], systems, clips["system"])
+    return found.where(systems)

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from benchsep.listeners import badges
 from benchsep.listeners.scopes import FAMILIES, QUESTIONS, Question, share_text, short_share
-from benchsep.metrics.catalog import traits_of_columns
+from benchsep.metrics.catalog import default_metrics, traits_of_columns
+from benchsep.metrics.names import metric_of
 
 if TYPE_CHECKING:
     from benchsep.listeners.badges import Share
@@ -92,10 +93,14 @@ def axes(
 
 
 def metric_to_add(question: Question, scope: str) -> str:
-    """The metric with the best judge of all that have a badge; empty where there is none."""
+    """The metric with the best judge, of the default suite where it has one; empty without one.
+
+    Metrics whose weights the user must fetch come after those that run everywhere.
+    """
     known = badges.all_badges()
     found = judges(known, traits_of_columns(known), question, scope)
-    return found[0].column.split(".")[0] if found else ""
+    names = [metric_of(judge.column) for judge in found]
+    return next((name for name in names if name in default_metrics()), next(iter(names), ""))
 
 
 def _judge(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from benchsep import registry
 from benchsep.audio import STEMS
 from benchsep.errors import UsageError
+from benchsep.metrics.combined import COMBINED
 from benchsep.metrics.metric import Metric, ValueTraits, column
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ def traits_of(names: tuple[str, ...]) -> dict[str, ValueTraits]:
 
 
 def traits_of_columns(columns: Iterable[str]) -> dict[str, ValueTraits]:
-    """Traits of those of ``columns`` whose metric is registered here; others are left out."""
+    """Traits of those of ``columns`` whose metric is registered here, or combined.
+
+    Others are left out.
+    """
     wanted = list(columns)
     found = _registered_traits(name.split(".")[0] for name in wanted)
+    found |= {name: each.traits for name, each in COMBINED.items()}
     return {name: found[name] for name in wanted if name in found}
 
 

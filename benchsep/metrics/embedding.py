@@ -124,8 +124,9 @@ class EmbeddingDistance:
         digits: tuple[int, int] = (4, 3),
         margins: tuple[float, float] | None = None,
         drift: tuple[Tolerance, Tolerance] | None = None,
+        aliases: tuple[str, ...] = (),
     ) -> None:
-        """``digits``, ``margins`` and ``drift`` are those of ``mse`` and of ``fad``."""
+        """``digits``, ``margins``, ``drift``, ``aliases`` are those of ``mse`` and of ``fad``."""
         self.embedding = embedding
         self.values: tuple[ValueTraits, ...] = tuple(
             ValueTraits(
@@ -151,7 +152,7 @@ class EmbeddingDistance:
                 rank=rank,
                 overview=name == "mse",
                 own_table=False,
-                aliases=(),
+                aliases=aliases[i : i + 1],
             )
             for i, (name, display) in enumerate(
                 (("mse", "Embedding MSE"), ("fad", "Song-to-song FAD"))
@@ -401,6 +402,7 @@ def mert() -> EmbeddingDistance:
         # FAD 39 to 26), which is 1.25 points of listeners' opinion.
         margins=(0.005, 1.3),
         drift=(Tolerance(0.001, 5e-4, _UNMEASURED), Tolerance(0.25, 0.1, _UNMEASURED)),
+        aliases=("emb_mse_mert_df", "fad_song2song_mert_df"),
     )
 
 
@@ -413,4 +415,5 @@ def clap() -> EmbeddingDistance:
         # As for MERT: MSE 7.4e-4 to 4.5e-4, FAD .40 to .25.
         margins=(3e-5, 0.015),
         drift=(Tolerance(6e-6, 3e-6, _UNMEASURED), Tolerance(0.003, 0.001, _UNMEASURED)),
+        aliases=("emb_mse_clap_music_df", "fad_song2song_clap_music_df"),
     )

@@ -33,6 +33,7 @@ from benchsep import registry
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
+from benchsep.metrics.combined import COMBINED, parts_of
 from benchsep.metrics.metric import Metric, column
 
 Value = TypeVar("Value")
@@ -56,6 +57,8 @@ def canonical(name: str, there: Collection[str] = ()) -> str:
         a name of nothing (with a suggestion), or of more than one metric or column.
     """
     at_hand = {*there, *map(metric_of, there)}
+    if (combined := combined_named(name)) is not None:
+        return combined
     if name in at_hand or name in registry.names("metric"):
         return name
     names = _by_name(at_hand)
@@ -69,6 +72,11 @@ def canonical(name: str, there: Collection[str] = ()) -> str:
     return next(iter(found))
 
 
+def combined_named(name: str) -> str | None:
+    """The combined metric that a name means, in any spelling; ``None`` for any other name."""
+    return next((known for known in COMBINED if fold(known) == fold(name)), None)
+
+
 def metric_of(column: str) -> str:
     """The metric of a column; a metric is itself."""
     return column.split(".")[0]
@@ -77,12 +85,15 @@ def metric_of(column: str) -> str:
 def metrics_named(names: Iterable[str]) -> tuple[str, ...]:
     """The metrics to run, each once, in order; a column stands for its metric.
 
+    A combined metric stands for the metrics of its parts.
+
     Raises
     ------
     UsageError
         see :func:`canonical`.
     """
-    return tuple(dict.fromkeys(metric_of(canonical(name)) for name in names))
+    parts = [part for name in names for part in parts_of(combined_named(name) or name)]
+    return tuple(dict.fromkeys(metric_of(canonical(part)) for part in parts))
 
 
 def columns_named(names: Iterable[str], there: Collection[str]) -> list[str]:

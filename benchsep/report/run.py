@@ -23,7 +23,7 @@ from benchsep.report.tables.columns import metrics_in_order
 from benchsep.report.tables.model import numbered
 from benchsep.report.tables.published import published_table
 from benchsep.report.tables.spread import with_spread_tables
-from benchsep.stats import reaggregated, song_values, with_average
+from benchsep.stats import reaggregated, song_values, with_average, with_combined
 from benchsep.stats.songs import of_edition
 from benchsep.stems.sets import FOUR
 
@@ -94,6 +94,7 @@ def load(
     aggregation: Literal["mean", "median"] | None = None,
     exclude_seen: bool = False,
     imports: Imports | None = None,
+    combine: Sequence[str] = (),
 ) -> RunData:
     """Read a run folder and make its tables.
 
@@ -110,13 +111,16 @@ def load(
         Leave out the cells of songs that a system saw in training.
     imports
         Results of others beside those of the run.
+    combine
+        Combined metrics to add, such as ``visqol+mrstft``.
 
     Raises
     ------
     StoreError
         if ``folder`` is no run.
     UsageError
-        see :func:`benchsep.imported.join.with_imports`.
+        see :func:`benchsep.imported.join.with_imports` and
+        :func:`benchsep.stats.with_combined`.
     """
     from benchsep.imported.join import with_imports
     from benchsep.runner.frame import load_costs, load_run
@@ -130,6 +134,7 @@ def load(
     frame = without_seen(frame, manifest) if exclude_seen else frame
     costs = load_costs(folder)
     frame, traits = reaggregated(frame, traits_in(frame, manifest), aggregation)
+    frame, traits = with_combined(frame, traits, combine)
     report = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)
     report = with_spread_tables(report, frame, manifest, traits)
     for edition in dict.fromkeys(table.edition for table in report):

@@ -72,6 +72,7 @@ def write_report(
     aggregation: Literal["mean", "median"] | None = None,
     exclude_seen: bool = False,
     imports: Imports | None = None,
+    combine: Sequence[str] = (),
 ) -> list[Path]:
     """Write tables, figures and the listening page of a run: every step of :data:`STEPS`.
 
@@ -103,6 +104,8 @@ def write_report(
         Leave out the cells of songs that a system saw in training.
     imports
         Results of others beside those of the run; they have no audio.
+    combine
+        Combined metrics to add to the tables, such as ``visqol+mrstft``.
 
     Returns
     -------
@@ -122,6 +125,7 @@ def write_report(
         aggregation=aggregation,
         exclude_seen=exclude_seen,
         imports=imports,
+        combine=combine,
     )
     for message in run.messages:
         excerpts.warn(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchsep.runner.traits import traits_in
-from benchsep.stats import AVERAGE, aggregate, with_average
+from benchsep.stats import AVERAGE, aggregate, with_average, with_combined
 from benchsep.stems.sets import disjoint
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def summary_table(cells: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame
     """
     import pandas as pd
 
-    traits = traits_in(cells, manifest)
+    cells, traits = with_combined(cells, traits_in(cells, manifest))
     names = sorted(set(map(str, cells["stem"].unique())))
     stems = list(dict.fromkeys((*disjoint(names), *names, AVERAGE)))
     found = aggregate(with_average(cells), traits) if len(cells) else []

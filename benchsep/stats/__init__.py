@@ -13,6 +13,7 @@
 ``power``          songs needed to see an effect
 ``improvement``    values as gains over a reference system
 ``reaggregated``   another statistic over songs and windows
+``with_combined``  the frame with the scores that combine two of its metrics
 =================  ==============================================================================
 
 Modules: :mod:`~benchsep.stats.songs` (one value per song), :mod:`~benchsep.stats.average`,
@@ -24,6 +25,7 @@ arrays of songs in :mod:`~benchsep.stats.bootstrap`, :mod:`~benchsep.stats.signi
 
 from benchsep.stats.aggregate import Summary, aggregate
 from benchsep.stats.average import with_average, without_bass
+from benchsep.stats.combined import with_combined
 from benchsep.stats.compare import compare, groups, with_comparisons
 from benchsep.stats.power import power
 from benchsep.stats.songs import (
@@ -49,6 +51,7 @@ __all__ = [
     "song_values",
     "tails",
     "with_average",
+    "with_combined",
     "with_comparisons",
     "without_bass",
 ]

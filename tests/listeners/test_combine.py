@@ -8,7 +8,8 @@ import pytest
 
 from benchsep.errors import UsageError
 from benchsep.listeners.agreement import agreement
-from benchsep.listeners.combine import parts_of, with_combined
+from benchsep.listeners.combine import with_combined
+from benchsep.metrics.combined import parts_of
 
 CLIPS = pd.DataFrame(
     {

@@ -38,12 +38,13 @@ def explain(
     aggregation: Literal["mean", "median"] | None = None,
     exclude_seen: bool = False,
     imports: Imports | None = None,
+    combine: Sequence[str] = (),
     format: str = "terminal",
 ) -> str:
     """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
 
-    ``aggregation``, ``exclude_seen`` and ``imports`` are those of the tables which the id was read
-    from; ``format`` is one of :data:`benchsep._util.text_table.FORMATS`.
+    ``aggregation``, ``exclude_seen``, ``imports`` and ``combine`` are those of the tables which
+    the id was read from; ``format`` is one of :data:`benchsep._util.text_table.FORMATS`.
 
     Raises
     ------
@@ -62,6 +63,7 @@ def explain(
         aggregation=aggregation,
         exclude_seen=exclude_seen,
         imports=imports,
+        combine=combine,
     )
     run = with_likeness(run, Store(Path(folder)))
     return explained(run.tables, run.frame, run.traits, id, format)

@@ -1,0 +1,72 @@
+"""Combined metrics: the equal-weight score of two metrics, computed from their cells in a table.
+
+A combined metric is never run and never stored: :func:`benchsep.stats.with_combined` makes its
+cells from those of its parts. ``quality2`` stands in each table of a run that has both parts;
+any other pair is asked for by name, ``visqol+mrstft``. Weights are equal: none are fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from benchsep.metrics.metric import ValueTraits
+
+SIGN = "+"
+
+
+@dataclass(frozen=True)
+class Combined:
+    """The parts of a combined metric, as columns, and how its value is read."""
+
+    parts: tuple[str, ...]
+    traits: ValueTraits
+
+
+COMBINED: Mapping[str, Combined] = {
+    "quality2": Combined(
+        ("visqol", "emb-clap.mse"),
+        ValueTraits(
+            name="",
+            direction=+1,
+            unit="",
+            low=None,
+            high=None,
+            digits=2,
+            aggregate="mean",
+            window_s=None,
+            waveform_matching=False,
+            speech_model=False,
+            display="ViSQOL + CLAP",
+            question="quality",
+            companion=None,
+            companion_rank=None,
+            # In deviations of the systems at hand: what matters depends on these systems.
+            tie_margin=None,
+            failure=None,
+            drift=None,
+            rank=5,
+            overview=True,
+            own_table=False,
+            aliases=(),
+        ),
+    ),
+}
+"""By name; a column of the same name holds the value."""
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The metrics of ``visqol+mrstft`` or of a combined metric; one metric is itself."""
+    if name in COMBINED:
+        return COMBINED[name].parts
+    return tuple(part for part in name.split(SIGN) if part)
+
+
+def singles(names: Iterable[str]) -> tuple[str, ...]:
+    """The metrics that the names need, each once, in order."""
+    return tuple(dict.fromkeys(part for name in names for part in parts_of(name)))
+
+
+def present(columns: Collection[str]) -> dict[str, Combined]:
+    """The combined metrics whose parts are all among the columns."""
+    return {name: each for name, each in COMBINED.items() if set(each.parts) <= set(columns)}
