@@ -22,6 +22,7 @@ from benchsep.listeners.badges import (
     warning,
     write_badges,
 )
+from benchsep.listeners.combine import with_combined
 from benchsep.listeners.ratings import attach_metrics
 from benchsep.listeners.scopes import SCOPES
 from benchsep.listeners.study import read_study
@@ -76,13 +77,16 @@ class TestPublicRatings:
         assert row["p_holm"] > 0.9
 
     def test_built_in_badges_are_these_figures(self, public):
-        fresh = agreement(public).set_index("metric")
+        pair = "visqol+emb_mse_clap_music_df"
+        clips = with_combined(public, [pair], {"visqol": 1, "emb_mse_clap_music_df": -1})
+        clips = clips.rename(columns={pair: "quality2"})
+        fresh = agreement(clips, directions={"quality2": 1}).set_index("metric")
         names = {column: alias for alias, column in columns_by_alias().items()}
         headlines = {c: b for c in all_badges() if (b := badge(c))}
         assert {c for c, b in headlines.items() if b.study == "gensvs2025"} == headlines.keys()
-        assert len(headlines) >= 6
+        assert len(headlines) >= 11
         for column, found in headlines.items():
-            row = fresh.loc[names[column]]
+            row = fresh.loc[names.get(column, column)]
             for scope in SCOPES:
                 figures = [row[f"{scope}{end}"] for end in ("", "_low", "_high")]
                 share = getattr(found, scope)

@@ -42,6 +42,14 @@ def test_a_name_of_the_field_means_one_metric_or_column(alias: str) -> None:
     assert metrics_named([alias, alias]) == (MEANS[alias].split(".")[0],)
 
 
+@pytest.mark.parametrize("spelt", ["quality2", "Quality 2", "QUALITY-2"])
+def test_a_combined_metric_stands_for_the_metrics_of_its_parts(spelt: str) -> None:
+    assert canonical(spelt) == "quality2"
+    assert metrics_named([spelt, "visqol"]) == ("visqol", "emb-clap")
+    with pytest.raises(UsageError, match=f"no metric '{spelt}' here; there are: usdr, visqol"):
+        columns_named([spelt], ["usdr", "visqol"])
+
+
 @pytest.mark.parametrize("alias", ["sdr", "SDR", "S D R"])
 def test_sdr_asks_which_one(alias: str) -> None:
     with pytest.raises(UsageError, match=r"ambiguous.*bsseval\.sdr.*mireval\.sdr.*usdr"):

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchsep import stats
 from benchsep.metrics.catalog import traits_of
 from benchsep.report.tables.build import tables
 from benchsep.report.tables.model import Table
 from benchsep.report.tables.render import render
-from tests.helpers.sample_run import SYSTEMS, make_rows
+from tests.helpers.sample_run import SYSTEMS, TRACKS, make_rows
 
 ONE_FAMILY = {k: v for k, v in SYSTEMS.items() if v != "generative"}
 
@@ -58,6 +59,21 @@ def test_a_missing_axis_is_said_with_the_metric_to_add(
 ) -> None:
     warnings = overview(metrics, systems).warnings
     assert f"No metric of this run is known to answer {asked}. Add the metric {add}." in warnings
+
+
+def test_a_run_with_both_parts_of_a_combined_metric_is_headed_by_it() -> None:
+    traits = traits_of(("visqol", "emb-clap", "bleedless"))
+    rows = pd.DataFrame(make_rows(None, tuple(traits), TRACKS))
+    frame, known = stats.with_combined(rows, traits)
+    costs = pd.DataFrame(columns=["system", "rtf", "peak_memory_mb", "session"])
+    made = tables(frame, costs, {}, known)
+    assert made[0].columns[0].head == "Quality: ViSQOL + CLAP (.77)"
+    heads = [c.head for c in made[0].columns]
+    assert any(head.startswith("ViSQOL") for head in heads[1:]), "its parts stand there too"
+    own = next(t for t in made if t.title.startswith("ViSQOL + CLAP (higher"))
+    ranked = [row for row in own.rows if row.ranked]
+    values = [row.cells[-1].value for row in ranked]
+    assert len(values) == 3 and sum(filter(None, values)) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("format", ["md", "tex", "html", "terminal"])
