@@ -329,6 +329,14 @@ def is_draw_shown(record: Record | Sheet, number: int, manifest: Mapping[str, An
     return number < suite.get("draws", number + 1) and _has_asked_seed(record, number, manifest)
 
 
+def with_track_set(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with its tracks as a set: each record is looked for among them."""
+    dataset = manifest.get("dataset", {})
+    if "tracks" not in dataset:
+        return {**manifest}
+    return {**manifest, "dataset": {**dataset, "tracks": frozenset(dataset["tracks"])}}
+
+
 def _has_asked_seed(record: Record | Sheet, number: int, manifest: Mapping[str, Any]) -> bool:
     draw = record.draws.get(number)
     system = manifest.get("systems", {}).get(record.system.label, {}).get("info", {})

@@ -6,6 +6,7 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.status import Status
-from benchsep.runner.done import is_draw_shown
+from benchsep.runner.done import is_draw_shown, with_track_set
 from benchsep.runner.manifest import lacking_stems
 from benchsep.runner.reading import Reader, Sheets, read_sheet
 from benchsep.runner.record import parsed_status
@@ -100,7 +101,7 @@ def load_cells_and_costs(
     import pandas as pd
 
     store = Store(Path(path))
-    manifest = store.manifest()
+    manifest = with_track_set(store.manifest())
     lost = lacking_stems(manifest)
     files = _from_files(manifest)
     sheets: list[Sheet] = []
@@ -168,7 +169,7 @@ _OF_RECORD: Mapping[str, Callable[[Sheet], str]] = {
 _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
     "stem": lambda sheet: sheet.cells.stem,
     "metric": lambda sheet: sheet.cells.metric,
-    "status": lambda sheet: (str(parsed_status(status)) for status in sheet.cells.status),
+    "status": lambda sheet: _as_shown(sheet.cells.status),
     "frames": lambda sheet: sheet.cells.frames,
     "key": lambda sheet: sheet.cells.key,
     "metric_version": lambda sheet: sheet.cells.metric_version,
@@ -181,6 +182,12 @@ _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
     ),
 }
 """Column to its entries in the rows of a record; ``value``, ``seconds`` and ``draw`` are arrays."""
+
+
+@lru_cache(maxsize=4096)
+def _as_shown(statuses: tuple[str, ...]) -> tuple[str, ...]:
+    """Statuses in their usual form; those of most records are the same."""
+    return tuple(str(parsed_status(status)) for status in statuses)
 
 
 def _shown_cells(

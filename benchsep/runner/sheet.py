@@ -55,9 +55,8 @@ class Columns:
 
     def sorted(self) -> Columns:
         """The cells by place, as a record that benchsep wrote has them."""
-        places = self.places
-        order = sorted(range(len(places)), key=places.__getitem__)
-        return self if order == list(range(len(places))) else self.take(order)
+        order = _order(self.metric, self.stem, self.draw)
+        return self if order is None else self.take(order)
 
     def with_absent(self, row: int, stem: str, status: str) -> Columns:
         """The cells, and after them a copy of ``row`` for a stem without a value."""
@@ -111,6 +110,16 @@ class Sheet:
     def draw_numbers(self) -> set[int]:
         """Numbers of the draws that it holds a cell or a cost of."""
         return set(self.cells.draw) | self.draws.keys()
+
+
+@lru_cache(maxsize=4096)
+def _order(
+    metric: tuple[str, ...], stem: tuple[str, ...], draw: tuple[int, ...]
+) -> list[int] | None:
+    """The rows by place, ``None`` where they are sorted; the same in most records."""
+    places = list(zip(metric, stem, draw, strict=True))
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return None if order == list(range(len(places))) else order
 
 
 @lru_cache(maxsize=4096)

@@ -315,4 +315,7 @@ def _manifest_problem(manifest: dict[str, Any]) -> str:
     notes = manifest.get("dataset", {}).get("notes", [])
     if not isinstance(notes, list):
         return f"dataset.notes is {type(notes).__name__}, expected a list"
+    tracks = manifest.get("dataset", {}).get("tracks", [])
+    if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
+        return "dataset.tracks is no list of names"
     return ""

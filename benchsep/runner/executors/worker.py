@@ -99,7 +99,7 @@ def serve(pipe: Connection, parent: int) -> None:
     adopt_orphans()  # so that the daemons of a program are found: `benchsep.systems.program`
     signal.signal(signal.SIGINT, lambda *_: None)
     execute.interrupts_are_failures = True
-    with one_thread(), contextlib.suppress(EOFError, OSError):  # the parent is gone
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone
         while _serve_one(pipe):
             pass
     sys.stderr.flush()
@@ -139,7 +139,10 @@ def as_error(kind: str, text: str) -> BenchsepError:
 def _do(pipe: Connection, unit: Unit, root: Path, owner: Owner) -> bool:
     """Do a unit; False if this process should do nothing after it."""
     try:
-        whole = run_unit(unit, Store(root, owner), lambda kind, content: pipe.send((kind, content)))
+        # ONE_THREAD holds for what is loaded before: to describe a system needs no import of torch.
+        with one_thread():
+            store = Store(root, owner)
+            whole = run_unit(unit, store, lambda kind, content: pipe.send((kind, content)))
     except StoreError as error:
         pipe.send(("store error", str(error)))
         return False
