@@ -168,4 +168,6 @@ def test_the_times_of_a_thousand_tracks(tmp_path, capsys):
     measure(tmp_path, 1000, 7)
     lines = capsys.readouterr().out.splitlines()
     cpu = {line.split(":")[0]: float(line.split(",")[1].split()[0]) for line in lines[1:]}
-    assert cpu["load_run"] < 10 and cpu["show"] < 25 and cpu["run again"] < 40
+    assert cpu["load_run"] < 8 and cpu["show"] < 14 and cpu["run again"] < 20
+    peak = {line.split(":")[0]: int(line.split("peak")[1].split()[0]) for line in lines[1:]}
+    assert max(peak.values()) < 450, "MB"
