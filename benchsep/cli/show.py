@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,6 +140,7 @@ def report(
     audio: Annotated[
         str, typer.Option(help="sounds of the page: auto (Opus if FLAC is too large), flac, opus")
     ] = "auto",
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="threads; 0 = cores")] = 0,
     root: Root = None,
     improvement: Improvement = False,
     aggregation: Aggregation = None,
@@ -154,6 +156,7 @@ def report(
 
     if audio not in ("auto", "flac", "opus"):
         raise UsageError(f"--audio {audio!r}; expected auto, flac or opus")
+    begun = time.monotonic()
     with words() as say:
         written = write_report(
             folder,
@@ -169,6 +172,7 @@ def report(
             exclude_seen=exclude_seen,
             imports=imports_of(imports, import_edition, import_family),
             combine=combine or (),
+            jobs=jobs,
         )
     if format != "terminal":
         print_files(written, format)
@@ -176,7 +180,8 @@ def report(
     size = sum(path.stat().st_size for path in written) / 1e6
     index = out / "index.html"
     first = f"open {index}" if index in written else f"read {out / 'tables.html'}"
-    print(f"{len(written)} files, {size:.1f} MB in {out}; {first}")
+    seconds = time.monotonic() - begun
+    print(f"{len(written)} files, {size:.1f} MB, in {seconds:.0f} s; {first}")
 
 
 def explain(

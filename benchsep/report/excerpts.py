@@ -8,27 +8,36 @@ missing    a system that cannot be loaded, or fails on a song, is left out of th
            reported
 excerpt    at most ``seconds`` of a song, the same part of all its signals: where its stems are
            most active together. Only the excerpt is kept in memory
+threads    ``spread`` maps a function over signals: ``map``, or that of a pool of threads
+           (transforms and encoders do not hold the interpreter)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep._util.notify import notify
-from benchsep.audio import Audio, read_audio
-from benchsep.errors import BenchsepError, UsageError
+from benchsep.audio import Audio
+from benchsep.errors import AudioError, BenchsepError, UsageError
 from benchsep.runner.manifest import stem_set_of
 from benchsep.systems.reference import WRONG_SONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from benchsep.datasets.track import Track, TrackAudio
     from benchsep.runner.store import Store
+
+
+MIXTURE, REFERENCE = "mixture", "reference"
+"""Labels of the signals that are no system's."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Song:
     mixture or the true stem."""
     start: float = 0.0
     """Begin of the excerpt within the song, in seconds."""
+    spread: Callable[..., Iterator[Any]] = field(default=map, compare=False, repr=False)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -51,11 +61,29 @@ class Song:
         heard = dict.fromkeys(stem for stems in self.estimates.values() for stem in stems)
         return tuple(self.references or heard)
 
-    def signals(self, stem: str, mixture: str, reference: str) -> dict[str, Audio]:
+    def signals(self, stem: str) -> dict[str, Audio]:
         """Label to audio of a stem: the mixture, the true stem if there is one, the estimates."""
-        true = {reference: self.references[stem]} if stem in self.references else {}
+        true = {REFERENCE: self.references[stem]} if stem in self.references else {}
         found = {s: stems[stem] for s, stems in self.estimates.items() if stem in stems}
-        return {mixture: self.mixture, **true, **found}
+        return {MIXTURE: self.mixture, **true, **found}
+
+    @cached_property
+    def spectra(self) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Stem to label to mel spectrogram, one scale for each stem; figures and page share them.
+
+        See :func:`benchsep.report.figures.spectrogram.on_one_scale`.
+        """
+        from benchsep.report.figures.spectrogram import mel_db, on_one_scale
+
+        signals = {stem: self.signals(stem) for stem in self.stems}
+        each = [audio for own in signals.values() for k, audio in own.items() if k != MIXTURE]
+        mixture, *found = self.spread(mel_db, [self.mixture, *each])
+        rest = iter(found)
+        spectra = {}
+        for stem, own in signals.items():
+            rows = {label: mixture if label == MIXTURE else next(rest) for label in own}
+            spectra[stem] = on_one_scale(rows, {MIXTURE, REFERENCE} & set(own))
+        return spectra
 
 
 @dataclass
@@ -69,6 +97,7 @@ class Source:
     """Receives a line for whatever is missing."""
     seconds: float = 20.0
     """Length of the excerpts."""
+    spread: Callable[..., Iterator[Any]] = map
     _systems: dict[str, Any] = field(default_factory=dict)
 
     def songs(self, names: Sequence[str], labels: Sequence[str]) -> Iterator[Song]:
@@ -90,15 +119,16 @@ class Source:
         start, length = most_active_excerpt(heard, self.seconds)
         estimates = {}
         for label in labels:
-            stems = self._estimates(label, track, audio)
+            stems = self._estimates(label, track, audio, (start, length))
             if stems:
-                estimates[label] = _cut_all(stems, start, length)
+                estimates[label] = stems
         return Song(
             track.name,
             _cut(audio.mixture, start, length),
             _cut_all(audio.stems, start, length),
             estimates,
             start / audio.mixture.rate,
+            self.spread,
         )
 
     def _tracks(self) -> dict[str, Track]:
@@ -118,18 +148,24 @@ class Source:
             self.say(f"no audio in this report: {error}")
             return {}
 
-    def _estimates(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
+    def _estimates(
+        self, label: str, track: Track, audio: TrackAudio, part: tuple[int, int]
+    ) -> dict[str, Audio]:
+        """The part (first sample, number of samples) of a system's estimates."""
         try:
-            stored = self._stored_estimates(label, track.name, audio)
-            return stored or self._separate(label, track, audio)
+            stored = self._stored_estimates(label, track.name, audio, part)
+            return stored or _cut_all(self._separate(label, track, audio), *part)
         except Exception as error:
             self.say(f"{label} is left out of {track.name!r}: {type(error).__name__}: {error}")
             return {}
 
-    def _stored_estimates(self, label: str, track: str, audio: TrackAudio) -> dict[str, Audio]:
+    def _stored_estimates(
+        self, label: str, track: str, audio: TrackAudio, part: tuple[int, int]
+    ) -> dict[str, Audio]:
         paths = self.store.kept_estimates(label, track, 0)
-        stems = audio.stems or stem_set_of(self.store.manifest())
-        return {stem: read_audio(paths[stem]) for stem in stems if stem in paths}
+        wanted = [s for s in audio.stems or stem_set_of(self.store.manifest()) if s in paths]
+        read = partial(read_part, start=part[0], length=part[1])
+        return dict(zip(wanted, self.spread(read, [paths[s] for s in wanted]), strict=True))
 
     def _separate(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
         from benchsep.systems.estimate import estimate, usable
@@ -155,6 +191,27 @@ class Source:
             device = manifest.get("suite", {}).get("device", "cpu")
             self._systems[label] = load_system(entry["spec"], device=device)
         return self._systems[label]
+
+
+def read_part(path: Path, start: int, length: int) -> Audio:
+    """``length`` samples of a FLAC or wav file from sample ``start``, or fewer at its end.
+
+    Of four minutes, only the excerpt is decoded.
+
+    Raises
+    ------
+    AudioError
+        if the file cannot be read or ends before ``start``.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(str(path)) as handle:
+            handle.seek(min(start, handle.frames))
+            samples = handle.read(length, dtype="float32", always_2d=True)  # [samples, channels]
+            return Audio(samples.T.copy(), handle.samplerate)
+    except (RuntimeError, OSError) as error:
+        raise AudioError(f"{path}: not readable as audio ({error})") from error
 
 
 def _cut(audio: Audio, start: int, length: int) -> Audio:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -121,13 +121,16 @@ def _lufs_of(power: NDArray[np.float64]) -> NDArray[np.float64]:
     return levels
 
 
-def match_gains(signals: Mapping[str, Audio], anchor: str) -> dict[str, float]:
+def match_gains(
+    signals: Mapping[str, Audio], anchor: str, spread: Callable[..., Iterator[float]] = map
+) -> dict[str, float]:
     """Gains in dB that bring every signal to the loudness of ``signals[anchor]``.
 
     All are lowered together where a matched peak would exceed full scale. A silent signal, and
-    every signal where the anchor is silent, gets only that common gain.
+    every signal where the anchor is silent, gets only that common gain. ``spread`` maps over the
+    signals: ``map``, or that of a pool of threads.
     """
-    levels = {name: loudness(audio) for name, audio in signals.items()}
+    levels = dict(zip(signals, spread(loudness, signals.values()), strict=True))
     target = levels[anchor]
     gains = {
         name: min(target - level, MOST_BOOST_DB)

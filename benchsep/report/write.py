@@ -10,7 +10,10 @@ errors  a song or a system without audio is reported on stderr, and the rest is 
 
 from __future__ import annotations
 
+import os
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,10 +21,10 @@ from typing import TYPE_CHECKING, Literal
 from benchsep._util.atomic import sweep, write_atomically
 from benchsep.report import excerpts
 from benchsep.report.figures.choose import summary_figures
-from benchsep.report.figures.spectrogram import spectrogram_figure
+from benchsep.report.figures.spectrogram import panels_figure
 from benchsep.report.figures.style import save
 from benchsep.report.run import RunData, load, most_disputed_songs, with_likeness
-from benchsep.report.site.audio import Codec, choose, expected_mb
+from benchsep.report.site.audio import MAX_MB, Codec, choose, expected_mb
 from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.render import render
 
@@ -73,6 +76,7 @@ def write_report(
     exclude_seen: bool = False,
     imports: Imports | None = None,
     combine: Sequence[str] = (),
+    jobs: int = 0,
 ) -> list[Path]:
     """Write tables, figures and the listening page of a run: every step of :data:`STEPS`.
 
@@ -106,6 +110,8 @@ def write_report(
         Results of others beside those of the run; they have no audio.
     combine
         Combined metrics to add to the tables, such as ``visqol+mrstft``.
+    jobs
+        Threads that transform and encode; 0: one for each core. The files are the same.
 
     Returns
     -------
@@ -133,9 +139,13 @@ def write_report(
     run = _with_likeness(run, store)
     source = excerpts.Source(store, root, say=excerpts.warn, seconds=seconds)
     report = Report(run, Path(out), source, max_songs, page, audio, progress or (lambda _: None))
-    for name, make in STEPS:
-        report.progress(name)
-        make(report)
+    with ExitStack() as stack:
+        threads = jobs or os.cpu_count() or 1
+        if threads > 1:
+            source.spread = stack.enter_context(ThreadPoolExecutor(threads)).map
+        for name, make in STEPS:
+            report.progress(name)
+            make(report)
     sweep([report.out, *(path.parent for path in report.written)])
     return report.written
 
@@ -190,17 +200,29 @@ def _codec(report: Report) -> Codec:
     """What was asked for; ``auto`` is FLAC unless the page would grow too large, which is told."""
     if report.audio != "auto":
         return report.audio
-    run = report.run
-    systems = len(excerpts.systems_with_audio(run.computed)) + 1  # and the true stems
-    signals = report.max_songs * (1 + systems * run.frame["stem"].nunique())
-    size = (report.source.seconds, RATE, signals)
+    size = (_seconds_of_sound(report), RATE, 1)
     codec = choose(*size)
     if codec == "opus":
+        taken = expected_mb(*size, "opus")
+        smaller = "; --max-songs or --seconds make it smaller" if taken > MAX_MB else ""
         excerpts.warn(
-            f"the page's sounds are Opus (about {expected_mb(*size, 'opus'):.0f} MB); as FLAC "
-            f"they would take {expected_mb(*size, 'flac'):.0f} MB: --audio flac"
+            f"the page's sounds are Opus, about {taken:.0f} MB{smaller}; FLAC would take "
+            f"{expected_mb(*size, 'flac'):.0f} MB, more than the bound of {MAX_MB:.0f} MB "
+            "(--audio flac takes it all the same)"
         )
     return codec
+
+
+def _seconds_of_sound(report: Report) -> float:
+    """Of all sounds of the page: the mixtures, the true stems and what each system estimated."""
+    run = report.run
+    songs = most_disputed_songs(run, report.max_songs)
+    heard = ["reference", *excerpts.systems_with_audio(run.computed)]
+    cells = run.frame[run.frame["system"].isin(heard) & run.frame["track"].isin(songs)]
+    signals = len(songs) + len(cells[["system", "track", "stem"]].drop_duplicates())
+    longest = run.costs.loc[run.costs["track"].isin(songs), "audio_seconds"].max()
+    seconds = report.source.seconds
+    return signals * (min(seconds, float(longest)) if longest > 0 else seconds)
 
 
 STEPS: tuple[tuple[str, Callable[[Report], None]], ...] = (
@@ -212,11 +234,16 @@ STEPS: tuple[tuple[str, Callable[[Report], None]], ...] = (
 
 
 def _spectrograms_as_songs_pass(report: Report) -> Iterator[Song]:
-    """The songs to show; the spectrograms of each are written before it is handed on."""
-    for number, song in enumerate(_songs(report), 1):
-        report.progress(f"song {number} of {report.max_songs}: {song.name}")
-        report.written += _write_spectrograms(song, report.figures, report.run.families)
-        yield song
+    """The songs to show; the spectrograms of each are drawn while its files are written."""
+    # One thread for all: the style of figures is a global state.
+    with ThreadPoolExecutor(1) as drawer:
+        for number, song in enumerate(_songs(report), 1):
+            report.progress(f"song {number} of {report.max_songs}: {song.name}")
+            song.spectra  # noqa: B018 # before two threads ask for them
+            families = report.run.families
+            drawing = drawer.submit(_write_spectrograms, song, report.figures, families)
+            yield song
+            report.written += drawing.result()
 
 
 def _songs(report: Report) -> Iterable[Song]:
@@ -228,16 +255,10 @@ def _songs(report: Report) -> Iterable[Song]:
 
 def _write_spectrograms(song: Song, folder: Path, families: Mapping[str, str]) -> list[Path]:
     written = []
-    for stem in song.stems:
-        estimates = {s: stems[stem] for s, stems in song.estimates.items() if stem in stems}
-        figure = spectrogram_figure(
-            song.mixture,
-            song.references.get(stem),
-            estimates,
-            title=f"{song.name}: {stem}",
-            families=families,
-            start=song.start,
-        )
+    seconds = (song.start, song.start + song.mixture.seconds)
+    for stem, rows in song.spectra.items():
+        title = f"{song.name}: {stem}"
+        figure = panels_figure(rows, seconds, title=title, families=families)
         target = excerpts.song_folder(folder, song.name) / stem
         written += save(figure, target, dpi=SPECTROGRAM_DPI)
     return written

@@ -12,9 +12,12 @@ order      mixture, reference, then the systems by family; a frame has the colou
 Functions
 ---------
 spectrogram_db      dB re full scale of one signal
-relative_db         several signals relative to the loudest bin of two of them
 mel_rows            a spectrogram on the axis of the figure
-spectrogram_figure  the figure
+mel_db              a signal on that axis, and its loudest bin
+on_one_scale        several of these relative to the loudest bin of two of them
+ticks               the labels of that axis
+spectrogram_figure  the figure of signals
+panels_figure       the figure of spectrograms
 """
 
 from __future__ import annotations
@@ -46,42 +49,49 @@ COLUMNS = 1800
 neighbours, so that a click stays visible."""
 
 
-def spectrogram_db(audio: Audio) -> NDArray[np.float64]:
+def spectrogram_db(audio: Audio) -> NDArray[np.float32]:
     """Power in dB ``[bins, columns]`` where a full-scale sine has 0 dB; -inf for silence."""
+    from scipy.fft import rfft
     from scipy.signal import get_window
 
-    window = get_window("hann", N_FFT)
+    window = get_window("hann", N_FFT).astype(np.float32)
     # Mirrored, not zero-padded: an excerpt cut from a song would show a click at either end.
     padded = np.pad(audio.samples, ((0, 0), (N_FFT // 2, N_FFT // 2)), mode="reflect")
     # [channels, samples] -> [channels, columns, N_FFT], a view
     windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]
-    power: NDArray[np.float64] = np.zeros((N_FFT // 2 + 1, windows.shape[1]))
+    power: NDArray[np.float32] = np.zeros((windows.shape[1], N_FFT // 2 + 1), np.float32)
     for channel in windows:  # one channel at a time: minutes of stereo would need twice the memory
-        power += np.abs(np.fft.rfft(channel * window, axis=1).T) ** 2
+        spectrum = rfft(channel * window, axis=1)
+        power += spectrum.real**2 + spectrum.imag**2
     # A sine of amplitude 1 has |X| = sum(window) / 2 at its bin.
     power /= audio.channels * (window.sum() / 2) ** 2
     with np.errstate(divide="ignore"):
-        db: NDArray[np.float64] = 10 * np.log10(power)
-    return _limit_columns(db)
+        db: NDArray[np.float32] = 10 * np.log10(power)
+    return _limit_columns(np.ascontiguousarray(db.T))
 
 
-def _limit_columns(db: NDArray[np.float64]) -> NDArray[np.float64]:
+def _limit_columns(db: NDArray[np.float32]) -> NDArray[np.float32]:
     step = -(-db.shape[1] // COLUMNS)
     if step == 1:
         return db
     padded = np.pad(db, ((0, 0), (0, -db.shape[1] % step)), constant_values=-np.inf)
-    limited: NDArray[np.float64] = padded.reshape(db.shape[0], -1, step).max(2)
+    limited: NDArray[np.float32] = padded.reshape(db.shape[0], -1, step).max(2)
     return limited
 
 
-def relative_db(
-    signals: Mapping[str, Audio], loudest_of: Iterable[str]
-) -> dict[str, NDArray[np.float64]]:
-    """Spectrograms in dB re the loudest bin of the signals named ``loudest_of``."""
-    spectra = {label: spectrogram_db(audio) for label, audio in signals.items()}
-    top = max(spectra[label].max() for label in loudest_of)
-    top = top if np.isfinite(top) else 0.0  # all silent
-    return {label: db - top for label, db in spectra.items()}
+def mel_db(audio: Audio) -> tuple[NDArray[np.float32], float]:
+    """``[ROWS, columns]`` in dB re full scale, and the loudest bin of all."""
+    db = spectrogram_db(audio)
+    return mel_rows(db, audio.rate), float(db.max())
+
+
+def on_one_scale(
+    found: Mapping[str, tuple[NDArray[np.float32], float]], loudest_of: Iterable[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Label to ``[ROWS, columns]`` in dB re the loudest bin of the signals in ``loudest_of``."""
+    top = max(found[label][1] for label in loudest_of)
+    top = top if math.isfinite(top) else 0.0  # all silent
+    return {label: rows - np.float32(top) for label, (rows, _) in found.items()}
 
 
 def _mel(hertz: float) -> float:
@@ -89,11 +99,17 @@ def _mel(hertz: float) -> float:
     return 2595.0 * math.log10(1.0 + hertz / 700.0)
 
 
-def mel_rows(db: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
+def ticks() -> list[tuple[str, float]]:
+    """Label in kHz and place on the axis, 0 at its lower end and 1 at its upper end."""
+    low, high = _mel(LOWEST_HZ), _mel(HIGHEST_HZ)
+    return [(f"{hertz / 1000:g}", (_mel(hertz) - low) / (high - low)) for hertz in TICKS_HZ]
+
+
+def mel_rows(db: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """``[bins, columns]`` up to half of ``rate`` Hz to ``[ROWS, columns]``, spaced in mel."""
     mel = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), ROWS + 1)
     edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0) * N_FFT / rate  # in bins
-    rows = np.full((ROWS, db.shape[1]), -np.inf)
+    rows = np.full((ROWS, db.shape[1]), -np.inf, np.float32)
     for row in range(ROWS):
         low, high = math.ceil(edges[row]), math.ceil(edges[row + 1])
         if low == high:  # narrower than a bin
@@ -133,18 +149,32 @@ def spectrogram_figure(
     UsageError
         if the rates differ.
     """
-    families = families or {}
-    labels = sorted(estimates, key=lambda label: _rank(families.get(label, "unknown")))
     true = {} if reference is None else {"reference": reference}
-    panels = {"mixture": mixture, **true, **{k: estimates[k] for k in labels}}
-    if len({audio.rate for audio in panels.values()}) > 1:
-        rates = ", ".join(f"{label}: {audio.rate} Hz" for label, audio in panels.items())
+    signals = {"mixture": mixture, **true, **estimates}
+    if len({audio.rate for audio in signals.values()}) > 1:
+        rates = ", ".join(f"{label}: {audio.rate} Hz" for label, audio in signals.items())
         raise UsageError(f"spectrograms at several rates ({rates}), expected one: resample first")
-    spectra = relative_db(panels, ("mixture", *true))
+    found = {label: mel_db(audio) for label, audio in signals.items()}
+    rows = on_one_scale(found, ("mixture", *true))
+    seconds = (start, start + mixture.seconds)
+    return panels_figure(rows, seconds, title=title, families=families or {})
+
+
+def panels_figure(
+    rows: Mapping[str, NDArray[np.float32]],
+    seconds: tuple[float, float],
+    *,
+    title: str,
+    families: Mapping[str, str],
+) -> Figure:
+    """The figure of label to ``[ROWS, columns]`` in dB on one scale, from second to second."""
+    first = [label for label in rows if label in ("mixture", "reference")]
+    systems = [label for label in rows if label not in first]
+    systems.sort(key=lambda label: _rank(families.get(label, "unknown")))
     with styled():
-        figure, axes, place = _grid(len(panels))
-        for axis, (label, db) in zip(axes, spectra.items(), strict=True):
-            image = _draw_panel(axis, label, db, panels[label], start)
+        figure, axes, place = _grid(len(rows))
+        for axis, label in zip(axes, [*first, *systems], strict=True):
+            image = _draw_panel(axis, label, rows[label], seconds)
             if label in families:
                 _mark_family(axis, families[label])
         bar = figure.colorbar(image, cax=figure.add_axes(place))
@@ -158,11 +188,11 @@ def _rank(family: str) -> int:
     return order.index(family) if family in order else len(order)
 
 
-def _grid(panels: int) -> tuple[Figure, list[Axes], tuple[float, float, float, float]]:
+def _grid(count: int) -> tuple[Figure, list[Axes], tuple[float, float, float, float]]:
     """Axes row by row without a hole (a shorter last row has wider panels); place of the bar."""
-    columns = min(3, panels) if panels > 4 else 2
-    rows = -(-panels // columns)
-    counts = [len(part) for part in np.array_split(np.arange(panels), rows)]
+    columns = min(3, count) if count > 4 else 2
+    rows = -(-count // columns)
+    counts = [len(part) for part in np.array_split(np.arange(count), rows)]
     width, height = 2.6 * columns + 1.4, 1.75 * rows + 0.75  # inches
     left, right, bottom, top = 0.55 / width, 1 - 0.85 / width, 0.45 / height, 1 - 0.55 / height
     figure = empty_figure(width, height)
@@ -171,9 +201,9 @@ def _grid(panels: int) -> tuple[Figure, list[Axes], tuple[float, float, float, f
         rows, units, left=left, right=right, bottom=bottom, top=top, wspace=0.0, hspace=0.28
     )
     axes = []
-    for row, count in enumerate(counts):
-        span = units // count
-        for k in range(count):
+    for row, in_row in enumerate(counts):
+        span = units // in_row
+        for k in range(in_row):
             axis = figure.add_subplot(grid[row, k * span : (k + 1) * span])
             box = axis.get_position()
             gap = 0.08 / width
@@ -187,17 +217,19 @@ def _grid(panels: int) -> tuple[Figure, list[Axes], tuple[float, float, float, f
     return figure, axes, (1 - 0.7 / width, bottom, 0.12 / width, top - bottom)
 
 
-def _draw_panel(axis: Axes, label: str, db: NDArray[np.float64], audio: Audio, start: float) -> Any:
+def _draw_panel(
+    axis: Axes, label: str, rows: NDArray[np.float32], seconds: tuple[float, float]
+) -> Any:
     from matplotlib.ticker import MaxNLocator
 
     image = axis.imshow(
-        np.clip(mel_rows(db, audio.rate), FLOOR_DB, 0.0),
+        np.clip(rows, FLOOR_DB, 0.0),
         origin="lower",
         aspect="auto",
         cmap="cividis",
         vmin=FLOOR_DB,
         vmax=0.0,
-        extent=(start, start + audio.seconds, _mel(LOWEST_HZ), _mel(HIGHEST_HZ)),
+        extent=(*seconds, _mel(LOWEST_HZ), _mel(HIGHEST_HZ)),
         interpolation="nearest",
         rasterized=True,
     )

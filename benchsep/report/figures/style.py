@@ -40,6 +40,8 @@ STYLE = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.hashsalt": "benchsep",
+    # U+2212 is outside of the first 256 characters: a PDF would hold the font a second time.
+    "axes.unicode_minus": False,
     "text.parse_math": False,  # a song called "$x^$" is text, not a formula
 }
 

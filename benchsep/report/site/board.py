@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from benchsep.report.run import RunData
 
-START = 'document.querySelectorAll("table.sortable").forEach(benchsep.tables.enhance);'
+START = """document.querySelectorAll("table.sortable").forEach(benchsep.tables.enhance);
+document.querySelectorAll(".scroll").forEach(benchsep.tables.hint);"""
 
 
 def write_board(run: RunData, out: Path) -> Path:

@@ -9,7 +9,9 @@ audio    ``page/s<i>/<stem>.js`` (:mod:`benchsep.report.site.audio`), loaded whe
          Web Audio needs the bytes to switch between systems at the same sample
 names    of songs, systems and stems reach the page as JSON and as text nodes, never as HTML;
          files are numbered
-size     ``max_songs`` songs; FLAC or Opus; spectrograms of 192 x 600 palette pixels
+size     ``max_songs`` songs; FLAC or Opus; spectrograms of 160 x 600 palette pixels
+pictures one scale for each stem and the axes of the figures (mel; the song's time); the page draws
+         the ticks
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ import numpy as np
 from benchsep._util.atomic import replacing, write_atomically
 from benchsep._util.escape import visible
 from benchsep.listeners import badges
-from benchsep.report.excerpts import systems_with_audio
-from benchsep.report.figures.spectrogram import FLOOR_DB, relative_db
+from benchsep.report.excerpts import MIXTURE, REFERENCE, systems_with_audio
+from benchsep.report.figures.spectrogram import FLOOR_DB, HIGHEST_HZ, LOWEST_HZ, ticks
 from benchsep.report.loudness import match_gains
 from benchsep.report.run import song_disagreement
 from benchsep.report.site.audio import Codec, write_audio_script
@@ -36,18 +38,17 @@ from benchsep.report.tables.model import format_value, group_of, head, shared_no
 from benchsep.stats.songs import WITHOUT_BASS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
     from benchsep.report.excerpts import Song
     from benchsep.report.run import RunData
-    from benchsep.report.tables.model import Column
+    from benchsep.report.tables.model import Column, Table
 
-SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "blind.js", "main.js")
-PICTURE_ROWS, PICTURE_COLUMNS = 192, 600
-MIXTURE, REFERENCE = "mixture", "reference"
+SCRIPTS = ("base.js", "tables.js", "player.js", "songs.js", "heard.js", "blind.js", "main.js")
+PICTURE_ROWS, PICTURE_COLUMNS = 160, 600
 PICTURES = {
     "differences": "Paired differences between systems, with 95 % intervals",
     "cost": "Quality against real-time factor and memory",
@@ -87,7 +88,7 @@ def write_site(
     written = [out / "index.html"]
     described = []
     for number, song in enumerate(songs):
-        files = _Files(out / "page" / f"s{number}", f"page/s{number}", codec)
+        files = _Files(out / "page" / f"s{number}", f"page/s{number}", codec, song.spread)
         entry, paths = _song(run, song, files)
         described.append(entry)
         written += paths
@@ -96,6 +97,7 @@ def write_site(
         "songs": described,
         "systems": _systems(run),
         "metrics": _metrics(run),
+        "axis": {"low": LOWEST_HZ, "high": HIGHEST_HZ, "ticks": ticks()},
         "overview": _all_songs(run, [entry["name"] for entry in described]),
         "seed": str(run.manifest.get("suite", {}).get("seed", 0)),
     }
@@ -173,9 +175,10 @@ class _Files:
     folder: Path
     address: str
     codec: Codec
+    spread: Callable[..., Iterator[Any]]
 
     def sounds(self, name: str, signals: dict[str, Audio]) -> Path:
-        return write_audio_script(self.folder, self.address, name, signals, self.codec)
+        return write_audio_script(self.folder, self.address, name, signals, self.codec, self.spread)
 
 
 def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list[Path]]:
@@ -183,8 +186,7 @@ def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list
     written = [files.sounds(MIXTURE, {MIXTURE: song.mixture})]
     stems = []
     for name in song.stems:
-        signals = song.signals(name, MIXTURE, REFERENCE)
-        entry, paths = _stem(name, signals, files)
+        entry, paths = _stem(name, song, files)
         stems.append(entry)
         written += paths
     return {
@@ -192,18 +194,19 @@ def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list
         "seconds": round(song.mixture.seconds, 4),
         "start": round(song.start, 3),
         "rate": song.mixture.rate,
-        "top": song.mixture.rate / 2000,
         "stems": stems,
         "scores": _scores(run, song.name),
     }, written
 
 
-def _stem(name: str, signals: dict[str, Audio], files: _Files) -> tuple[dict[str, Any], list[Path]]:
+def _stem(name: str, song: Song, files: _Files) -> tuple[dict[str, Any], list[Path]]:
+    signals = song.signals(name)
     own = {label: audio for label, audio in signals.items() if label != MIXTURE}
     audio_file = files.sounds(name, own)
-    pictures, picture_files = _pictures(name, signals, files.folder, files.address)
+    pictures, picture_files = _pictures(name, song, files)
     # Without a true stem the first estimate is the level of the others.
-    gains = match_gains(signals, REFERENCE if REFERENCE in signals else next(iter(own)))
+    anchor = REFERENCE if REFERENCE in signals else next(iter(own))
+    gains = match_gains(signals, anchor, song.spread)
     entry = {
         "name": name,
         "files": [f"{files.address}/{MIXTURE}.js", f"{files.address}/{name}.js"],
@@ -215,22 +218,21 @@ def _stem(name: str, signals: dict[str, Audio], files: _Files) -> tuple[dict[str
     return entry, [audio_file, *picture_files]
 
 
-def _pictures(
-    stem: str, signals: dict[str, Audio], folder: Path, address: str
-) -> tuple[dict[str, str], list[Path]]:
+def _pictures(stem: str, song: Song, files: _Files) -> tuple[dict[str, str], list[Path]]:
     """Spectrogram files of one stem: label to address, and the paths."""
-    spectra = relative_db(signals, {MIXTURE, REFERENCE} & set(signals))
+    spectra = song.spectra[stem]
     names, written = {}, []
-    for number, (label, db) in enumerate(spectra.items()):
-        path = folder / f"{stem}-{number}.png"
+    pictures = zip(spectra, song.spread(_png, spectra.values()), strict=True)
+    for number, (label, png) in enumerate(pictures):
+        path = files.folder / f"{stem}-{number}.png"
         with replacing(path) as partial:
-            partial.write_bytes(_png(db))
-        names[label] = f"{address}/{path.name}"
+            partial.write_bytes(png)
+        names[label] = f"{files.address}/{path.name}"
         written.append(path)
     return names, written
 
 
-def _png(db: NDArray[np.float64]) -> bytes:
+def _png(db: NDArray[np.float32]) -> bytes:
     """A palette picture of -80..0 dB, low frequencies at the bottom."""
     from matplotlib import colormaps
     from PIL import Image
@@ -243,17 +245,17 @@ def _png(db: NDArray[np.float64]) -> bytes:
     indexed.putpalette(palette.tobytes())
     indexed.frombytes(image.tobytes())
     out = io.BytesIO()
-    indexed.save(out, "PNG", optimize=True)
+    indexed.save(out, "PNG")
     return out.getvalue()
 
 
-def _pooled(values: NDArray[np.float64], most: int, axis: int) -> NDArray[np.float64]:
+def _pooled(values: NDArray[np.float32], most: int, axis: int) -> NDArray[np.float32]:
     """The maximum of neighbours, so that at most ``most`` remain along ``axis``."""
     size = values.shape[axis]
     if size <= most:
         return values
     starts = np.arange(most) * size // most
-    pooled: NDArray[np.float64] = np.maximum.reduceat(values, starts, axis=axis)
+    pooled: NDArray[np.float32] = np.maximum.reduceat(values, starts, axis=axis)
     return pooled
 
 
@@ -267,6 +269,7 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
     return template.render(
         title=data["title"],
         tables=run.tables,
+        unfolded=unfolded(run.tables),
         notes=shared_notes(run.tables),
         families=sorted({group_of(f) for f in run.families.values()}),
         stems=_stem_names(run.tables),
@@ -279,6 +282,17 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         style=Markup(asset("style.css")),
         script=Markup("\n".join(map(asset, SCRIPTS))),
     )
+
+
+def unfolded(tables: Sequence[Table]) -> set[str]:
+    """Ids of the tables that are open at first: the overview and those of its two axes."""
+    if not tables:
+        return set()
+    first, *others = tables
+    axes = {column.metric for column in first.columns if column.axis}
+    axes = axes or {column.metric for column in first.columns[:1]}
+    found = [table for table in others if table.columns[0].in_title]
+    return {first.id} | {t.id for t in found if t.columns[0].metric in axes}
 
 
 def badge_of(column: Column) -> badges.Badge | None:

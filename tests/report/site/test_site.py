@@ -23,7 +23,7 @@ from benchsep.report.tables.build import tables
 from tests.helpers.sample_run import SYSTEMS, TRACKS, TRAITS, make_rows
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser") if (p := shutil.which(n))), None)
-RATE, SECONDS = 44_100, 4
+RATE, SECONDS, START = 44_100, 4, 62.0
 HERTZ = {"mixture": 400, "reference": 800, "tokensep@mini": 1600, "htdemucs@mini": 3200}
 
 
@@ -43,6 +43,7 @@ def a_song(name: str) -> Song:
             "tokensep@mini": {stem: tone(HERTZ["tokensep@mini"], 0.8) for stem in STEMS[:2]},
             "htdemucs@mini": {stem: tone(HERTZ["htdemucs@mini"]) for stem in STEMS[:2]},
         },
+        START,
     )
 
 
@@ -270,16 +271,23 @@ def test_another_stem_keeps_system_and_position(page: Any) -> None:
     assert page.evaluate("benchsep.songs.player.current") == "htdemucs@mini"
 
 
+def hear(page: Any, *names: str) -> None:
+    for name in names:
+        page.click(f"[data-listen='{name}']")
+        page.wait_for_selector(f"[data-listen='{name}'].heard")
+
+
 def run_abx(page: Any, seed: str) -> list[dict[str, str]]:
     page.click("nav >> text=Results")
     page.click("nav >> text=Blind test")
     page.fill("#blind-trials", "4")
     page.fill("#blind-seed", seed)
+    page.evaluate("benchsep.HEARD_MS = 20")
     page.click("#blind-start")
     for number in range(4):
         page.wait_for_selector(f"h2 >> text=Trial {number + 1} of 4")
         assert "tokensep" not in str(page.locator("#blind-body").inner_html())
-        page.click("[data-listen=X]")
+        hear(page, "A", "B", "X")
         right = page.evaluate("benchsep.blind.state().trials[benchsep.blind.state().at].x")
         page.click(f"#x-is-{right}")
     with page.expect_download() as download:
@@ -300,9 +308,141 @@ def test_an_abx_round_trip_is_seeded_and_exports(page: Any) -> None:
 
 
 @needs_browser
+def test_abx_takes_no_answer_before_all_were_heard_and_has_keys(page: Any) -> None:
+    page.click("nav >> text=Blind test")
+    page.fill("#blind-trials", "2")
+    page.click("#blind-start")
+    page.wait_for_selector("h2 >> text=Trial 1 of 2")
+    state = "benchsep.blind.state()"
+    song = page.evaluate(f"{state}.trials[0].song.name")
+    assert f"Song: {song} · stem: vocals · 1:02.0 to 1:06.0" in page.inner_text(".facts")
+    assert page.locator("#blind-body progress").get_attribute("value") == "0"
+    why = page.locator("#blind-why")
+    assert "listen to A, B, X first" in why.inner_text()
+    page.keyboard.press("1")
+    assert page.evaluate(f"{state}.rows.length") == 0, "nothing was heard"
+    assert "listen to A, B, X first" in page.locator("#status").text_content()
+    for key in "ax":
+        page.keyboard.press(key)
+        page.wait_for_selector(f"[data-listen={key.upper()}].heard")
+    assert page.locator("#x-is-a").is_disabled() and page.locator("#x-is-b").is_disabled()
+    assert "listen to B first" in why.inner_text()
+    page.keyboard.press("b")
+    page.wait_for_selector("#x-is-a:not([disabled])")
+    page.click("nav >> text=Results")  # a look at another view costs no answer
+    page.click("nav >> text=Blind test")
+    page.wait_for_selector("h2 >> text=Trial 1 of 2")
+    hear(page, "A", "B", "X")
+    page.keyboard.press("2")
+    page.wait_for_selector("h2 >> text=Trial 2 of 2")
+    assert page.locator("#x-is-a").is_disabled(), "each trial is heard anew"
+    page.click("#blind-end")
+    assert "of 1 right" in page.inner_text("#abx-result")
+    assert page.locator("#blind-export").is_visible()
+
+
+@needs_browser
+def test_tables_are_folded_by_metric_and_wide_ones_say_so(page: Any) -> None:
+    folds = page.locator("details.fold")
+    titles = folds.locator("summary").all_inner_texts()
+    opened = [
+        t
+        for t, fold in zip(titles, folds.all(), strict=True)
+        if fold.get_attribute("open") is not None
+    ]
+    assert len(titles) > 2 and opened and all(t.startswith("ViSQOL") for t in opened), opened
+    assert page.locator("#t1 table").is_visible() and page.locator("#t1").evaluate(
+        "(x) => !x.closest('details')"
+    )
+    page.focus("details.fold:not([open]) summary >> nth=0")
+    page.keyboard.press("Enter")
+    assert len(page.locator("details.fold[open]").all()) == len(opened) + 1
+    page.click("#fold-all")
+    assert page.locator("details.fold:not([open])").count() == 0
+    assert page.locator("#fold-all").inner_text() == "Fold all tables"
+    page.click("#fold-all")
+    cell = page.locator("details.fold td[id] >> nth=-1").get_attribute("id")
+    page.evaluate(f"location.hash = '{cell}'")
+    until(page, f"document.getElementById('{cell}').checkVisibility()")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.wait_for_selector("#t1 .hint:not([hidden])")
+    assert page.locator("#t1 .scroll.more").count() == 1
+    page.evaluate("document.querySelector('#t1 .scroll').scrollLeft = 1e5")
+    until(page, "!document.querySelector('#t1 .scroll').classList.contains('more')")
+    page.set_viewport_size({"width": 2400, "height": 740})
+    until(page, "document.querySelector('#t1 .hint').hidden")
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [360, 1400])
+def test_no_label_of_the_overview_is_broken(page: Any, width: int) -> None:
+    """A name stands on one line up to its "@"; no line of a head begins with a unit or an arrow."""
+    page.set_viewport_size({"width": width, "height": 900})
+    lines = page.evaluate(
+        "[...document.querySelectorAll('#t1 .nb')].map((x) => x.getClientRects().length)"
+    )
+    assert lines and set(lines) == {1}
+    names = "[...document.querySelectorAll('#t1 tr:not(.group) th[scope=row]')]"
+    if width > 1000:
+        heights = page.evaluate(
+            f"{names}.map((x) => [...x.querySelectorAll('span')].map((s) => s.offsetTop))"
+        )
+        assert all(len(set(tops)) == 1 for tops in heights), heights
+    heads = page.evaluate(
+        "[...document.querySelectorAll('#t1 .head-text')].map((x) => x.textContent)"
+    )
+    assert not any(re.search(r" [\[↑↓]", head) for head in heads), heads
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [360, 900, 1400])
+def test_the_cards_of_a_song_leave_no_hole(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_song(page)
+    cards = """[...document.querySelectorAll('.source')].map((x) => {
+      const b = x.getBoundingClientRect(); return [Math.round(b.top), b.width]; })"""
+    rows: dict[int, list[float]] = {}
+    for top, card in page.evaluate(cards):
+        rows.setdefault(top, []).append(card)
+    filled = [sum(row) + 11.2 * (len(row) - 1) for row in rows.values()]
+    assert max(filled) - min(filled) < 2
+    assert {360: 4, 900: 2, 1400: 2}[width] == len(rows)
+
+
+@needs_browser
+def test_spectrograms_have_the_axes_of_the_song(page: Any) -> None:
+    open_song(page)
+    card = page.locator(".source >> nth=0")
+    times = card.locator(".seconds span").all_inner_texts()
+    assert times[:2] == ["1:02", "1:03"]
+    low, high = (700 * np.log10(1 + hertz / 700) for hertz in (40, 16_000))
+    box = card.locator(".picture").bounding_box()
+    for label in card.locator(".khz span").all():
+        place = float(re.findall(r"[\d.]+", label.get_attribute("style"))[0]) / 100
+        mel = 700 * np.log10(1 + 1000 * float(label.inner_text()) / 700)
+        assert place == pytest.approx((mel - low) / (high - low), abs=1e-6)
+    assert box["width"] > 100
+    assert page.inner_text("#time") == "1:02.0 / 1:06.0"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#time") == "1:03.0 / 1:06.0"
+
+
+def test_a_picture_has_its_tone_where_the_axis_says(site: Path) -> None:
+    from PIL import Image
+
+    for number, label in enumerate(("mixture", "reference")):
+        with Image.open(site.parent / "page" / "s0" / f"vocals-{number}.png") as picture:
+            rows = np.asarray(picture)[::-1].astype(int).sum(1)  # low frequencies first
+        low, high = (2595 * np.log10(1 + hertz / 700) for hertz in (40, 16_000))
+        mel = low + (rows.argmax() + 0.5) / len(rows) * (high - low)
+        assert 700 * (10 ** (mel / 2595) - 1) == pytest.approx(HERTZ[label], abs=30)
+
+
+@needs_browser
 def test_a_mushra_round_trip_is_read_by_validity(page: Any, tmp_path: Path) -> None:
     page.click("nav >> text=Blind test")
     page.check("input[value=mushra]")
+    page.evaluate("benchsep.HEARD_MS = 20")
     page.click("#blind-start")
     for number in range(2):
         page.wait_for_selector(f"h2 >> text=Trial {number + 1} of 2")
@@ -313,7 +453,9 @@ def test_a_mushra_round_trip_is_read_by_validity(page: Any, tmp_path: Path) -> N
         for place, condition in enumerate(order):
             given = {"system": 40 + 10 * place, "anchor": 20, "hidden_reference": 100}
             page.fill(f"#rate-{place}", str(given[condition["kind"]]))
-        page.click("[data-listen='0']")
+        assert "Not heard yet: Reference, Sound 1" in page.locator("#blind-why").inner_text()
+        assert page.locator("#mushra-next").is_disabled(), "rated, but not heard"
+        hear(page, "ref", *map(str, range(len(order))))
         page.click("#mushra-next")
     with page.expect_download() as download:
         page.click("#blind-export")
@@ -379,12 +521,12 @@ def test_each_metric_wears_its_badge(page: Any) -> None:
     chips = page.locator("#t1 .badge").all_text_contents()
     across = [c.split()[1] for c in chips if "(" not in c and "✗" not in c]
     assert across[:2] == [".61", ".59"], "the axis before them names its share itself"
-    assert "Quality: ViSQOL (.71)" in str(page.locator("#t1 thead").text_content())
+    assert "Quality: ViSQOL\u00a0(.71)" in str(page.locator("#t1 thead").text_content())
     assert any(c.split()[1] == ".35" and "fails across families" in c for c in chips)
     # judged within one family only: the question that the metric answers is named
     assert any(c.startswith("listeners (interference)") for c in chips)
     assert "fails" not in chips[0]
-    assert page.locator("#t2 caption .badge").count() == 1
+    assert page.locator("details:has(#t2) > summary .badge").count() == 1
     assert "docs/report.md" in str(page.locator("#t1 figcaption").text_content())
 
 

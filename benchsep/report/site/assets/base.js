@@ -22,6 +22,13 @@ benchsep.say = (text) => { document.getElementById("status").textContent = text;
 benchsep.number = (value, metric) => value === undefined || value === null ? "–"
   : value.toFixed(metric.digits) + (metric.unit && metric.unit !== "MOS" ? ` ${metric.unit}` : "");
 
+/** Seconds as minutes and seconds: 1:02.5, or 1:02 without decimals. */
+benchsep.clock = (s, decimals = 1) => {
+  const units = 10 ** decimals, whole = Math.round(s * units);
+  const rest = ((whole % (60 * units)) / units).toFixed(decimals);
+  return `${Math.floor(whole / (60 * units))}:${rest.padStart(decimals ? decimals + 3 : 2, "0")}`;
+};
+
 /** A script file beside the page, loaded once. */
 benchsep.load = (() => {
   const waiting = new Map();

@@ -8,6 +8,7 @@ benchsep.blind = (() => {
     mushra: ["rater", "seed", "trial", "song", "stem", "system", "family", "kind", "rating"],
   };
   let test = null;
+  let drawing = 0;
 
   /** Probability of at least `hits` of `n` by guessing. */
   const guessing = (hits, n) => {
@@ -20,6 +21,9 @@ benchsep.blind = (() => {
   };
 
   // -- setting up ----------------------------------------------------------------------------
+
+  /** A test that was left goes on where it was. */
+  const open = () => test && test.at < test.trials.length ? trial() : setup();
 
   const setup = () => {
     player.stop();
@@ -55,7 +59,7 @@ benchsep.blind = (() => {
   const begin = async () => {
     const kind = document.querySelector("input[name=kind]:checked").value;
     const stem = value("blind-stem");
-    const common = { kind, stem, rater: value("blind-rater"), seed: value("blind-seed"), at: 0, rows: [] };
+    const common = { kind, stem, heard: null, rater: value("blind-rater"), seed: value("blind-seed"), at: 0, rows: [] };
     const random = benchsep.random(`${kind}/${stem}/${common.seed}`);
     const songs = data.songs.map((song, index) => ({ song, index, part: song.stems.find((s) => s.name === stem) })).filter((s) => s.part);
     if (kind === "abx") {
@@ -106,7 +110,17 @@ benchsep.blind = (() => {
 
   const trial = async () => {
     const now = test.trials[test.at];
+    test.heard = null;
     body().replaceChildren(el("p", { role: "status" }, "Loading …"));
+    try {
+      await show(now);
+    } catch (error) {
+      body().replaceChildren(el("p", { class: "warning", role: "alert" }, `The audio cannot be played: ${error.message}`),
+        el("button", { type: "button", onclick: trial }, "Try again"), ending());
+    }
+  };
+
+  const show = async (now) => {
     const sources = await benchsep.stemSources(now.song, now.part);
     if (test.kind === "abx") {
       const hidden = { a: sources.get(test.a), b: sources.get(test.b) };
@@ -126,18 +140,50 @@ benchsep.blind = (() => {
 
   const transport = () => el("div", { class: "row" },
     el("button", { type: "button", id: "blind-play", onclick: () => player.toggle() }, "Play"),
-    el("label", {}, el("input", { type: "checkbox", checked: player.loop, onchange: (e) => player.setLoop(e.target.checked) }), " loop"));
+    el("span", { class: "time", id: "blind-time" }, ""),
+    el("label", {}, el("input", { type: "checkbox", id: "blind-loop", checked: player.loop, onchange: (e) => player.setLoop(e.target.checked) }), " loop"));
 
   const listenButton = (name, text) => el("button", { type: "button", "data-listen": name, "aria-pressed": "false",
     onclick: () => { player.choose(name); player.play(); } }, text);
 
+  /** Name of the button whose sound is let through. */
+  const current = () => test?.shown?.get(player.current) ?? player.current;
+
   player.onchange = () => {
     const play = document.getElementById("blind-play");
     if (play) play.textContent = player.playing ? "Pause" : "Play";
+    const loop = document.getElementById("blind-loop");
+    if (loop) loop.checked = player.loop;
     for (const button of document.querySelectorAll("[data-listen]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.listen === (test?.shown?.get(player.current) ?? player.current)));
+      button.setAttribute("aria-pressed", String(button.dataset.listen === current()));
     }
+    test?.heard?.note();
+    clock();
   };
+
+  const clock = () => {
+    cancelAnimationFrame(drawing);
+    const time = document.getElementById("blind-time");
+    if (!time || !test) return;
+    const { start } = test.trials[test.at].song;
+    time.textContent = `${benchsep.clock(start + player.position)} / ${benchsep.clock(start + player.length)}`;
+    if (player.playing) drawing = requestAnimationFrame(clock);
+  };
+
+  /** Trial, song and stem, and how far the test is. */
+  const facts = (now) => {
+    const count = test.trials.length;
+    return [
+      heading(`Trial ${test.at + 1} of ${count}`),
+      el("progress", { max: count, value: test.at, "aria-label": `${test.at} of ${count} trials answered` }),
+      el("p", { class: "facts" }, `Song: ${now.song.name} · stem: ${test.stem} · ${benchsep.clock(now.song.start)} to ${benchsep.clock(now.song.start + now.song.seconds)} of the song`),
+    ];
+  };
+
+  const keyLine = (...pairs) => el("p", { class: "dim" }, "Keys: ", ...pairs.flatMap(([key, text], i) => [el("kbd", {}, key), ` ${text}${i < pairs.length - 1 ? ", " : "."}`]));
+  const COMMON_KEYS = [["space", "play or pause"], ["← →", "one second"], ["Home", "begin"], ["l", "loop"]];
+
+  const ending = () => el("button", { type: "button", id: "blind-end", onclick: () => { player.stop(); test.at = test.trials.length; results(); } }, "End the test here");
 
   const heading = (text) => {
     const made = el("h2", { tabindex: "-1" }, text);
@@ -148,14 +194,25 @@ benchsep.blind = (() => {
   const abx = (now) => {
     test.shown = null;
     const answer = (choice) => {
+      if (test.heard.missing.length) return benchsep.say(reason());
       test.rows.push(["abx", test.rater, test.seed, test.at + 1, now.song.name, test.stem, test.a, test.b, now.x, choice, choice === now.x ? 1 : 0]);
       next();
     };
-    body().replaceChildren(heading(`Trial ${test.at + 1} of ${test.trials.length}`), el("div", { class: "trial" }, transport(),
+    test.answer = answer;
+    const reason = () => test.heard.missing.length ? `No answer yet: listen to ${test.heard.missing.join(", ")} first.` : "All three were heard: is X the same as A or as B?";
+    const why = el("p", { id: "blind-why", role: "status" });
+    test.heard = new benchsep.Heard(player, ["A", "B", "X"], current, () => {
+      for (const name of test.heard.heard) document.querySelector(`[data-listen="${name}"]`).classList.add("heard");
+      why.textContent = reason();
+      for (const id of ["x-is-a", "x-is-b"]) document.getElementById(id).disabled = test.heard.missing.length > 0;
+    });
+    body().replaceChildren(...facts(now), el("div", { class: "trial" }, transport(),
       el("div", { class: "row", role: "group", "aria-label": "Listen" }, listenButton("A", "A"), listenButton("B", "B"), listenButton("X", "X")),
       el("div", { class: "row", role: "group", "aria-label": "Answer" },
-        el("button", { type: "button", class: "primary", id: "x-is-a", onclick: () => answer("a") }, "X is A"),
-        el("button", { type: "button", class: "primary", id: "x-is-b", onclick: () => answer("b") }, "X is B"))));
+        el("button", { type: "button", class: "primary", id: "x-is-a", "aria-describedby": "blind-why", onclick: () => answer("a") }, "X is A"),
+        el("button", { type: "button", class: "primary", id: "x-is-b", "aria-describedby": "blind-why", onclick: () => answer("b") }, "X is B")),
+      why, keyLine(["a b x", "listen"], ["1", "X is A"], ["2", "X is B"], ...COMMON_KEYS), ending()));
+    test.heard.changed();
     player.onchange();
   };
 
@@ -163,22 +220,34 @@ benchsep.blind = (() => {
     // The page knows a condition by its place only: nothing in the document names it.
     test.shown = new Map([["reference", "ref"], ...now.order.filter((c) => c.kind !== "hidden_reference").map((c) => [c.label, String(now.order.indexOf(c))])]);
     const rated = new Set();
-    const done = el("button", { type: "button", class: "primary", id: "mushra-next", disabled: true, onclick: () => finishMushra(now) }, "Next");
+    const places = now.order.map((_, i) => String(i));
+    const why = el("p", { id: "blind-why", role: "status" });
+    const look = () => {
+      const unheard = test.heard.missing.map((name) => name === "ref" ? "Reference" : `Sound ${Number(name) + 1}`);
+      const unrated = places.filter((i) => !rated.has(Number(i))).map((i) => `Sound ${Number(i) + 1}`);
+      why.textContent = [unheard.length ? `Not heard yet: ${unheard.join(", ")}.` : "", unrated.length ? `Not rated yet: ${unrated.join(", ")}.` : ""].filter(Boolean).join(" ");
+      for (const name of test.heard.heard) document.querySelector(`[data-listen="${name}"]`).classList.add("heard");
+      done.disabled = unheard.length + unrated.length > 0;
+    };
+    test.answer = null;
+    test.heard = new benchsep.Heard(player, ["ref", ...places], current, look);
+    const done = el("button", { type: "button", class: "primary", id: "mushra-next", disabled: true, "aria-describedby": "blind-why", onclick: () => finishMushra(now) }, "Next");
     const rows = now.order.map((condition, i) => {
       const out = el("output", { for: `rate-${i}` }, "–");
       const slider = el("input", { type: "range", id: `rate-${i}`, min: "0", max: "100", value: "50", "aria-label": `rating of condition ${i + 1}`,
-        oninput: (e) => { out.textContent = e.target.value; rated.add(i); done.disabled = rated.size < now.order.length; } });
+        oninput: (e) => { out.textContent = e.target.value; rated.add(i); look(); } });
       const button = el("button", { type: "button", "data-listen": String(i), "aria-pressed": "false",
         onclick: () => { test.shown.set(condition.label, String(i)); player.choose(condition.label); player.play(); } }, `Sound ${i + 1}`);
       return el("div", { class: "slider" }, button, slider, out);
     });
     const reference = el("button", { type: "button", "data-listen": "ref", "aria-pressed": "false",
       onclick: () => { test.shown.set("reference", "ref"); player.choose("reference"); player.play(); } }, "Reference");
-    body().replaceChildren(heading(`Trial ${test.at + 1} of ${test.trials.length}`),
+    body().replaceChildren(...facts(now),
       el("p", { class: "dim" }, "Rate every sound against the reference. One of them is the reference itself."),
       el("div", { class: "trial" }, el("div", { class: "row" }, transport(), reference),
         el("div", { class: "scale", "aria-hidden": "true" }, ...["bad", "poor", "fair", "good", "excellent"].map((t) => el("span", {}, t))),
-        ...rows, done));
+        ...rows, why, done, keyLine(["0", "reference"], ["1 … 9", "sounds"], ...COMMON_KEYS), ending()));
+    look();
     player.onchange();
   };
 
@@ -199,13 +268,14 @@ benchsep.blind = (() => {
   // -- the end -------------------------------------------------------------------------------
 
   const results = () => {
+    test.heard = null;
     const header = RESULTS[test.kind];
     const text = benchsep.csv(header, test.rows);
     const parts = [heading("Results")];
     if (test.kind === "abx") {
       const hits = test.rows.filter((r) => r[10] === 1).length;
       const p = guessing(hits, test.rows.length);
-      parts.push(el("p", { id: "abx-result" }, `${hits} of ${test.rows.length} right; by guessing alone, that many or more with probability ${p < 0.001 ? "below .001" : p.toFixed(3)}.`));
+      parts.push(el("p", { id: "abx-result" }, !test.rows.length ? "No trial was answered." : `${hits} of ${test.rows.length} right; by guessing alone, that many or more with probability ${p < 0.001 ? "below .001" : p.toFixed(3)}.`));
     } else {
       const low = test.rows.filter((r) => r[7] === "hidden_reference" && r[8] < 90).length;
       parts.push(el("p", {}, `The hidden reference was rated below 90 in ${low} of ${test.trials.length} trials; BS.1534 leaves out raters above 15 %.`));
@@ -219,5 +289,35 @@ benchsep.blind = (() => {
     body().replaceChildren(...parts);
   };
 
-  return { setup, player, guessing, lowPassed, state: () => test, leave: () => player.stop() };
+  // -- keys ----------------------------------------------------------------------------------
+
+  const listen = (name) => {
+    const button = document.querySelector(`[data-listen="${CSS.escape(name)}"]`);
+    button?.click();
+    return Boolean(button);
+  };
+
+  /** Whether a key did something. */
+  const act = (key) => {
+    if (key === " ") player.toggle();
+    else if (key === "ArrowLeft") player.seek(player.position - 1);
+    else if (key === "ArrowRight") player.seek(player.position + 1);
+    else if (key === "Home") player.seek(0);
+    else if (key === "l") player.setLoop(!player.loop);
+    else if (test.kind === "abx" && "abx".includes(key)) return listen(key.toUpperCase());
+    else if (test.kind === "abx" && "12".includes(key)) test.answer(key === "1" ? "a" : "b");
+    else if (test.kind === "mushra" && /^[0-9]$/.test(key)) return listen(key === "0" ? "ref" : String(Number(key) - 1));
+    else return false;
+    return true;
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (document.getElementById("view-blind").hidden || !test?.heard) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const arrows = event.target.matches("input[type=range]") && /^(Arrow|Home)/.test(event.key);
+    if (arrows || (event.key === " " && event.target.matches("button, a, input[type=checkbox]"))) return;
+    if (act(event.key)) event.preventDefault();
+  });
+
+  return { open, setup, player, guessing, lowPassed, state: () => test, leave: () => player.stop() };
 })();

@@ -11,15 +11,22 @@
     }
   };
 
+  const decoded = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
+
   const route = () => {
+    const target = location.hash.startsWith("#/") ? null : document.getElementById(location.hash.slice(1));
     const [name = "results", ...rest] = location.hash.replace(/^#\//, "").split("/");
     const known = views.includes(name) ? name : "results";
     if (known !== "song") benchsep.songs.leave();
     if (known !== "blind") benchsep.blind.leave();
     show(known);
     if (known === "songs") benchsep.songs.list();
-    if (known === "song") benchsep.songs.song(Number(rest[0]), decodeURIComponent(rest[1] ?? ""));
-    if (known === "blind") benchsep.blind.setup();
+    if (known === "song") benchsep.songs.song(Number(rest[0]), decoded(rest[1] ?? ""));
+    if (known === "blind") benchsep.blind.open();
+    if (target && known === "results") {  // a number or a table, perhaps in a fold
+      benchsep.tables.unfold(target);
+      target.scrollIntoView({ block: "center" });
+    }
   };
 
   const theme = document.getElementById("theme");
@@ -36,6 +43,8 @@
   paint(themes.includes(remembered) ? remembered : "auto");
 
   benchsep.tables.start();
-  addEventListener("hashchange", () => { route(); document.getElementById("main").focus(); scrollTo(0, 0); });
+  addEventListener("hashchange", () => { route(); document.getElementById("main").focus({ preventScroll: true });
+    if (location.hash.startsWith("#/")) scrollTo(0, 0);
+  });
   route();
 })();

@@ -5,7 +5,7 @@ benchsep.songs = (() => {
   const metricNamed = (column) => data.metrics.find((m) => m.column === column);
   const familyOf = (label) => data.systems.find((s) => s.label === label)?.family ?? "unknown";
   const groupOf = (label) => data.systems.find((s) => s.label === label)?.group ?? "unknown";
-  const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+  const { clock } = benchsep;
   let shown = null;   // {song, stem, index}
   let drawing = 0;
 
@@ -59,6 +59,7 @@ benchsep.songs = (() => {
         select("metric ", data.metrics.map((m) => [m.column, m.name]), view.metric, (v) => { view.metric = v; list(); }),
         el("div", { class: "row" }, ...boxes)),
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "scores by song" }, table));
+    benchsep.tables.hint(body.querySelector(".scroll"));
   };
 
   // -- one song ------------------------------------------------------------------------------
@@ -70,13 +71,32 @@ benchsep.songs = (() => {
     return parts.join(" · ") || "no scores";
   };
 
+  /** Frequencies beside a spectrogram, from below; those that would touch are left out. */
+  const frequencies = () => {
+    let last = -1;
+    const shown = data.axis.ticks.filter(([, place]) => {
+      const fits = place - last >= 0.1;
+      if (fits) last = place;
+      return fits;
+    });
+    return el("div", { class: "khz", "aria-hidden": "true" }, ...shown.map(([text, place]) => el("span", { style: `bottom: ${100 * place}%` }, text)));
+  };
+
+  /** Times of the song below a spectrogram: the first is the begin of the excerpt. */
+  const times = (song) => {
+    const step = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300].find((s) => song.seconds / s <= 6) ?? 600;
+    const count = Math.floor(0.93 * song.seconds / step) + 1;
+    const texts = Array.from({ length: count }, (_, k) => el("span", { style: `left: ${100 * k * step / song.seconds}%` }, clock(song.start + k * step, song.start % 1 || step < 1 ? 1 : 0)));
+    return el("div", { class: "seconds", "aria-hidden": "true" }, ...texts);
+  };
+
   const sourceCard = (song, stem, source, index) => {
     const radio = el("input", {
       type: "radio", name: "source", value: source.label, checked: index === 0,
       onchange: () => player.choose(source.label),
     });
     const picture = el("div", { class: "picture" },
-      el("img", { src: source.picture, alt: `Spectrogram of ${source.label}, 0 to ${song.top.toFixed(1)} kHz`, loading: "lazy" }),
+      el("img", { src: source.picture, alt: `Spectrogram of ${source.label}, ${data.axis.low / 1000} to ${data.axis.high / 1000} kHz (mel), ${clock(song.start)} to ${clock(song.start + song.seconds)}`, loading: "lazy" }),
       el("div", { class: "head" }));
     picture.addEventListener("click", (event) => {
       const box = picture.getBoundingClientRect();
@@ -87,7 +107,18 @@ benchsep.songs = (() => {
     const key = index < 10 ? el("kbd", { "aria-hidden": "true" }, String((index + 1) % 10)) : null;
     return el("li", { class: "source", "data-label": source.label, "data-group": groupOf(source.label) },
       el("label", {}, radio, el("span", {}, source.label), el("span", { class: `family ${familyOf(source.label)}` }, familyOf(source.label)), key),
-      el("p", { class: "dim" }, scoreLine(song, stem.name, source.label)), picture);
+      el("p", { class: "dim" }, scoreLine(song, stem.name, source.label)),
+      el("div", { class: "plot" }, frequencies(), picture, times(song)));
+  };
+
+  /** At most three cards in a row and no hole: shorter rows, at the end, have wider cards. */
+  const balance = (cards) => {
+    const rows = Math.ceil(cards.length / 3), longer = cards.length % rows;
+    const short = Math.floor(cards.length / rows);
+    cards.forEach((card, i) => {
+      const inRow = i < longer * (short + 1) ? short + 1 : short;
+      card.style.setProperty("--span", String(6 / inRow));
+    });
   };
 
   const transport = () => {
@@ -106,7 +137,8 @@ benchsep.songs = (() => {
     const part = player.length ? position / player.length : 0;
     for (const head of document.querySelectorAll("#song-body .head")) head.style.left = `${part * 100}%`;
     const time = document.getElementById("time");
-    if (time) time.textContent = `${clock(position)} / ${clock(player.length)}`;
+    const start = shown?.song.start ?? 0;
+    if (time) time.textContent = `${clock(start + position)} / ${clock(start + player.length)}`;
     const seek = document.getElementById("seek");
     if (seek && document.activeElement !== seek) seek.value = String(part);
     if (player.playing) drawing = requestAnimationFrame(draw);
@@ -139,15 +171,16 @@ benchsep.songs = (() => {
     const tabs = entry.stems.map((s) => el("a", { href: `#/song/${index}/${encodeURIComponent(s.name)}`,
       "aria-current": s === stem ? "true" : null, style: s === stem ? "font-weight:700" : null }, s.name));
     const sources = stem.sources.map((s, i) => sourceCard(entry, stem, s, i));
+    balance(sources);
     const fields = el("fieldset", {}, el("legend", {}, `Listen to: ${stem.name}`), el("ul", { class: "sources" }, ...sources));
     document.getElementById("song-body").replaceChildren(
       el("p", {}, el("a", { href: "#/songs" }, "All songs"),
-        entry.start ? ` · an excerpt of ${entry.seconds.toFixed(0)} s from ${clock(entry.start)}` : ""),
+        ` · ${clock(entry.start)} to ${clock(entry.start + entry.seconds)} of the song`),
       el("nav", { class: "row", "aria-label": "Stems" }, ...tabs), transport(), fields,
       el("p", { class: "dim" }, el("kbd", {}, "space"), " play or pause, ", el("kbd", {}, "1"), "–", el("kbd", {}, "0"), " choose, ",
         el("kbd", {}, "[ ]"), " previous, next, ", el("kbd", {}, "← →"), " one second, ", el("kbd", {}, "l"), " loop, ", el("kbd", {}, "m"),
         " equal loudness. Switching keeps the position to the sample; loudness is matched to the true stem (BS.1770). "
-        + "Spectrograms share one scale, -80 to 0 dB."));
+        + "Spectrograms: kHz on a mel axis over the song's time; one scale for all, -80 to 0 dB re the loudest bin of mixture and reference."));
     try {
       await player.load(await benchsep.stemSources(entry, stem), entry.rate);
       if (shown.stem !== stem) return;

@@ -39,6 +39,41 @@ benchsep.tables = (() => {
     }
   };
 
+  /** Says above a table that it goes on to the right, while it does. */
+  const hint = (region) => {
+    const text = benchsep.el("p", { class: "hint dim", hidden: true }, "More columns: scroll sideways, or focus the table and press ← →.");
+    region.before(text);
+    const look = () => {
+      const hidden = region.scrollWidth - region.clientWidth;
+      text.hidden = hidden < 2;
+      region.classList.toggle("more", hidden - region.scrollLeft >= 2);
+    };
+    region.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(region);
+    const table = region.querySelector("table");
+    if (table) new ResizeObserver(look).observe(table);
+  };
+
+  /** Opens what is folded around an element. */
+  const unfold = (element) => {
+    for (let fold = element.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  };
+
+  const folding = () => {
+    const button = document.getElementById("fold-all");
+    const folds = [...document.querySelectorAll("details.fold")];
+    if (!button) return;
+    const paint = () => { button.textContent = folds.some((f) => !f.open) ? "Open all tables" : "Fold all tables"; };
+    button.addEventListener("click", () => {
+      const open = folds.some((f) => !f.open);
+      for (const fold of folds) fold.open = open;
+      paint();
+    });
+    for (const fold of folds) fold.addEventListener("toggle", paint);
+    button.hidden = !folds.length;
+    paint();
+  };
+
   const filter = () => {
     const shown = new Set([...document.querySelectorAll("#family-filter input:checked")]
       .map((box) => box.dataset.family));
@@ -53,8 +88,10 @@ benchsep.tables = (() => {
 
   const start = () => {
     document.querySelectorAll("table.sortable").forEach(enhance);
+    document.querySelectorAll(".scroll").forEach(hint);
+    folding();
     document.querySelectorAll("#family-filter input, #stem-filter")
       .forEach((control) => control.addEventListener("change", filter));
   };
-  return { start, enhance };
+  return { start, enhance, hint, unfold };
 })();

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+def unbroken(text: str) -> str:
+    """A head of which no line begins with a unit, an arrow, a share, a version or half a name."""
+    joined = re.sub(r" (?=\[|↑|↓|\(\.|v\d)", "\u00a0", text)
+    return re.sub(r"(?<=\w)-(?=\w)", "\u2011", joined)
 
 
 @cache
@@ -26,4 +33,5 @@ def jinja_environment() -> Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters["script_json"] = json_for_script
+    environment.filters["unbroken"] = unbroken
     return environment
