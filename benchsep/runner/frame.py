@@ -154,6 +154,12 @@ def cells_frame(sheets: Sequence[Sheet], columns: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(made, copy=False)
 
 
+@lru_cache(maxsize=4096)
+def _as_shown(statuses: tuple[str, ...]) -> tuple[str, ...]:
+    """Statuses in their usual form; those of most records are the same."""
+    return tuple(str(parsed_status(status)) for status in statuses)
+
+
 _OF_RECORD: Mapping[str, Callable[[Sheet], str]] = {
     "system": lambda sheet: sheet.system.label,
     "track": lambda sheet: sheet.track.name,
@@ -182,12 +188,6 @@ _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
     ),
 }
 """Column to its entries in the rows of a record; ``value``, ``seconds`` and ``draw`` are arrays."""
-
-
-@lru_cache(maxsize=4096)
-def _as_shown(statuses: tuple[str, ...]) -> tuple[str, ...]:
-    """Statuses in their usual form; those of most records are the same."""
-    return tuple(str(parsed_status(status)) for status in statuses)
 
 
 def _shown_cells(
