@@ -135,8 +135,9 @@ def undeclared(systems: Mapping[str, Described]) -> list[str]:
     said = replace(spec, family="generative")
     entry = {"spec": spec.bare, "name": spec.label, "family": said.family}
     mapping = json.dumps({key: text for key, text in entry.items() if text}, ensure_ascii=False)
+    verbs = ("declares", "is") if len(unknown) == 1 else ("declare", "are")
     return [
-        f"generative or discriminative? {', '.join(unknown)} declare no family and are listed "
-        f"apart. Say it once: --systems {shlex.quote(str(said))}, or in the suite's YAML "
+        f"generative or discriminative? {', '.join(unknown)} {verbs[0]} no family and {verbs[1]} "
+        f"listed apart. Say it once: --systems {shlex.quote(str(said))}, or in the suite's YAML "
         f"- {mapping}; nothing is computed again"
     ]

@@ -140,14 +140,16 @@ def of_column(edition: Edition, column: Column) -> Summaries:
         else edition.scores
     )
     stem, metric, total = column.stem, column.metric, len(edition.tracks)
-    return {
+    found = {
         label: summaries.get((label, stem, metric))
-        or Summary(
-            *(label, family, stem, metric, None, frozenset(), 0, total),
-            note=ABSENT if label in edition.imported and column.kind == "score" else "",
-        )
+        or Summary(label, family, stem, metric, None, frozenset(), 0, total)
         for label, family in edition.families.items()
     }
+    if column.kind == "score":
+        for label in edition.imported.keys() & found.keys():
+            if found[label].value is None and not found[label].note:
+                found[label] = replace(found[label], note=ABSENT)
+    return found
 
 
 def _cells(summaries: Summaries, best: frozenset[str]) -> dict[str, Cell]:
