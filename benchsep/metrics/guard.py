@@ -52,10 +52,12 @@ def absent(references: References, estimates: dict[str, Audio], stem: str) -> st
 
 def broken(role: str, audio: Audio) -> str:
     """Status when a sample is NaN or infinite, else empty."""
-    # A sum is NaN or infinite as soon as one sample is, and needs no array of booleans.
-    with np.errstate(invalid="ignore"):
-        total = audio.samples.sum(dtype=np.float64)
-    return "" if np.isfinite(total) else f"failed: {role} holds NaN or infinite samples"
+    # The energy is NaN or infinite as soon as one sample is, and takes a fifth of the time of a
+    # look at each; finite samples beyond 1e19 have an infinite one too.
+    samples = audio.samples.ravel()
+    with np.errstate(invalid="ignore", over="ignore"):
+        sound = np.isfinite(np.dot(samples, samples)) or np.isfinite(samples).all()
+    return "" if sound else f"failed: {role} holds NaN or infinite samples"
 
 
 def mismatch(reference: Audio, estimate: Audio) -> str:

@@ -29,6 +29,7 @@ from benchsep._util import text_table
 from benchsep.audio import seconds_in
 from benchsep.errors import AudioError, DatasetError, StoreError, UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.runner.advice import advice, workers_for
 from benchsep.systems.stems import stems_in
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Forecast:
     cpu_hours: float = 0.0
     gpu_hours: float = 0.0
     disk_gb: float = 0.0
+    longest_seconds: float = 0.0
+    """Of the tracks."""
     unknown: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -212,6 +215,7 @@ def forecast(plan: Plan, rates: Rates) -> Forecast:
         audio_hours=sum(lengths.values()) / 3600,
         jobs=len(plan.jobs),
         done=plan.done,
+        longest_seconds=max(lengths.values(), default=0.0),
     )
     unknown: set[str] = set()
     result.loading_hours = sum(at(rates.load, s) for s in lengths.values()) / 3600
@@ -326,7 +330,9 @@ def render(result: Forecast, cores: int, format: str = "terminal") -> str:
     """
     format = text_table.ALIASES.get(format, format)
     if format == "json":
-        return json.dumps({**result.as_json(), "cores": cores}, ensure_ascii=False, indent=1)
+        workers, _ = workers_for(result.jobs, result.longest_seconds)
+        content = {**result.as_json(), "cores": cores, "best_workers": workers}
+        return json.dumps(content, ensure_ascii=False, indent=1)
     if format == "csv":
         names = ["what", "jobs", "cpu_hours", "gpu_hours"]
         return text_table.render_rows(names, _rows(result), format).rstrip("\n")
@@ -383,6 +389,8 @@ def _notes(result: Forecast, cores: int) -> Iterator[str]:
         f"{result.done} jobs are done already"
     )
     yield f"CPU hours shared by {cores} cores: {_hours(result.cpu_hours / cores)} hours or more"
+    if result.jobs:
+        yield advice(result.jobs, result.longest_seconds)
     if result.disk_gb:
         yield f"kept estimates: {result.disk_gb:.2f} GB"
     for what in result.unknown:

@@ -164,7 +164,9 @@ def test_the_command_prints_text_and_json(songs, tmp_path, monkeypatch):
     text = CliRunner().invoke(app, words)
     assert text.exit_code == 0 and "18 jobs" not in text.stdout
     assert "15 jobs on 3 tracks" in text.stdout and "shared by 4 cores" in text.stdout
+    assert "best here: -j " in text.stdout
     found = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).stdout)
+    assert found["longest_seconds"] == pytest.approx(SECONDS) and found["best_workers"] >= 1
     assert found["jobs"] == 15 and found["cores"] == 4 and found["disk_gb"] > 0
     assert set(found["metrics"]) == {"usdr", "bsseval"}
     assert not (tmp_path / "runs").exists()  # planning writes nothing

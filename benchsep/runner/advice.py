@@ -1,0 +1,61 @@
+"""How many worker processes suit a run on this machine: what ``benchsep plan`` says of ``-j``.
+
+Every worker computes with one thread (:mod:`benchsep.runner.executors.worker`), so cores are used
+by processes alone. On two cores two of them took 1/1.80 of the time of one, for 1.04 times the
+CPU seconds (``python -m benchmarks.pool``, eight songs of 20 s): whole tracks share nothing, where
+threads would wait for each other at every transform and layer. What remains to be weighed is
+memory.
+
+Conventions
+-----------
+memory   MB; of a worker that scores with the default metrics, by the length of the longest track:
+         :data:`WORKER_MB`. A separator's weights are not known before it is loaded
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+WORKER_MB = (1500.0, 8.0)
+"""A fixed part, and a part for each second of audio: the measured peaks, rounded up."""
+_MEMORY = Path("/proc/meminfo")
+
+
+def workers_for(jobs: int, longest_seconds: float) -> tuple[int, str]:
+    """The number of workers for ``-j``, and why."""
+    cores = _cores()
+    need = WORKER_MB[0] + WORKER_MB[1] * longest_seconds
+    limits = {f"{cores} cores": cores, f"{jobs} jobs": max(1, jobs)}
+    free = free_megabytes()
+    if free is not None:
+        text = f"{free / 1000:.1f} GB of memory free, {need / 1000:.1f} GB a worker"
+        limits[text] = max(1, int(free // need))
+    reason = min(limits, key=lambda text: limits[text])
+    return limits[reason], reason
+
+
+def advice(jobs: int, longest_seconds: float) -> str:
+    """A sentence for the forecast."""
+    workers, reason = workers_for(jobs, longest_seconds)
+    return (
+        f"best here: -j {workers}, one thread each, as workers always have ({reason}; weights of a "
+        "separator come on top)"
+    )
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def free_megabytes() -> float | None:
+    """Memory that programs can have without swapping; ``None`` where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in _MEMORY.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 1024
+    return None
