@@ -55,13 +55,9 @@ def compare(
         exclude_seen=exclude_seen,
     )
     cells = _only(stats.with_average(cells), "stem", stems)
+    margins = keys_named(assignments(margin or ()), traits)
     differences = stats.compare(
-        cells,
-        traits,
-        against=against,
-        yardsticks=yardsticks,
-        margins=keys_named(assignments(margin or ()), traits),
-        seed=seed,
+        cells, traits, against=against, yardsticks=yardsticks, margins=margins, seed=seed
     )
     print_table(differences, format)
     if format == "terminal":
@@ -174,6 +170,13 @@ def load_cells(
 
         cells = without_seen(cells, manifest)
     cells, traits = with_combined(cells, traits_in(cells, manifest))
+    return _of_metrics(cells, traits, metrics)
+
+
+def _of_metrics(
+    cells: pd.DataFrame, traits: dict[str, ValueTraits], metrics: str | None
+) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
+    """Cells and traits narrowed to comma-separated ``metrics``; ``None``: all."""
     if metrics is None:
         return cells, traits
     columns = columns_named(split_words(metrics), traits)

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -109,6 +110,35 @@ def _checked(reference: Rows, estimate: Rows) -> None:
         )
 
 
+def _traits(name: str, display: str, digits: int, rank: int | None) -> ValueTraits:
+    """The traits that all embeddings share."""
+    return ValueTraits(
+        name=name,
+        direction=-1,
+        unit="",
+        low=0.0,
+        high=None,
+        digits=digits,
+        aggregate="mean",
+        window_s=None,
+        waveform_matching=False,
+        # Whatever it was trained on, it is compared with the reference here: the true stem scores
+        # 0, so that values can be read without the reference's own row.
+        speech_model=False,
+        display=display,
+        question="quality",
+        companion=None,
+        companion_rank=None,
+        tie_margin=None,
+        failure=None,
+        drift=None,
+        rank=rank,
+        overview=name == "mse",
+        own_table=False,
+        aliases=(),
+    )
+
+
 class EmbeddingDistance:
     """The metric ``emb-<name>`` over an :class:`Embedding`: see the module."""
 
@@ -128,35 +158,16 @@ class EmbeddingDistance:
     ) -> None:
         """``digits``, ``margins``, ``drift``, ``aliases`` are those of ``mse`` and of ``fad``."""
         self.embedding = embedding
+        mse = _traits("mse", "Embedding MSE", digits[0], rank)
+        fad = _traits("fad", "Song-to-song FAD", digits[1], rank)
         self.values: tuple[ValueTraits, ...] = tuple(
-            ValueTraits(
-                name=name,
-                direction=-1,
-                unit="",
-                low=0.0,
-                high=None,
-                digits=digits[i],
-                aggregate="mean",
-                window_s=None,
-                waveform_matching=False,
-                # Whatever it was trained on, it is compared with the reference here: the true
-                # stem scores 0, so that values can be read without the reference's own row.
-                speech_model=False,
-                display=display,
-                question="quality",
-                companion=None,
-                companion_rank=None,
+            replace(
+                traits,
                 tie_margin=margins[i] if margins else None,
-                failure=None,
                 drift=drift[i] if drift else None,
-                rank=rank,
-                overview=name == "mse",
-                own_table=False,
                 aliases=aliases[i : i + 1],
             )
-            for i, (name, display) in enumerate(
-                (("mse", "Embedding MSE"), ("fad", "Song-to-song FAD"))
-            )
+            for i, traits in enumerate((mse, fad))
         )
         self.name = f"emb-{embedding.name}"
         self.known_as = (embedding.name,)
