@@ -41,6 +41,9 @@ _LATEX = {
 
 _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 
+_LATEX_LACKS = frozenset("ĦħĸĿŀŉŦŧſ")
+"""Latin letters that are no characters of LaTeX's fonts (T1): an error in pdfLaTeX."""
+
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that change the display or the terminal rather than being seen."""
 
@@ -86,7 +89,8 @@ def latex(text: str) -> str:
 def _latex_character(character: str) -> str:
     if character in _LATEX:
         return _LATEX[character]
-    if ord(character) < 0x80 or (0xC0 <= ord(character) <= 0x17F and character.isalpha()):
+    latin = 0xC0 <= ord(character) <= 0x17F and character.isalpha()
+    if ord(character) < 0x80 or (latin and character not in _LATEX_LACKS):
         return character
     return rf"\texttt{{U+{ord(character):04X}}}"
 

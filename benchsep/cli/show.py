@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     CellsAndCosts = tuple[pd.DataFrame, pd.DataFrame]
 
 
+Caption = Annotated[
+    str, typer.Option(help="of LaTeX tables: full, or short (to paste; needs booktabs alone)")
+]
+
+
 def show(
     folder: RunFolder,
     improvement: Improvement = False,
@@ -48,6 +53,7 @@ def show(
     all: Annotated[
         bool, typer.Option("--all", help="in a terminal: every table, column, caption and note")
     ] = False,
+    caption: Caption = "full",
     format: Format = "terminal",
 ) -> None:
     """Print the tables of a run: in a terminal the first ones, with --all every one."""
@@ -60,6 +66,7 @@ def show(
         exclude_seen=exclude_seen,
         imports=imports_of(imports, import_edition, import_family),
         combine=combine or (),
+        caption=caption,
     )
 
 
@@ -74,6 +81,7 @@ def print_tables(
     imports: Imports | None = None,
     combine: Sequence[str] = (),
     loaded: CellsAndCosts | None = None,
+    caption: str = "full",
 ) -> None:
     """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone.
 
@@ -88,8 +96,8 @@ def print_tables(
     for line in joined.messages:
         message(line)
     tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen, combine)
-    if format != "terminal":
-        print(render(tables, format))
+    if format != "terminal" or caption != "full":
+        print(render(tables, format, caption))
     elif everything:
         print("\n".join([render(tables, format), *reasons(cells)]))
     else:
@@ -140,6 +148,7 @@ def report(
     audio: Annotated[
         str, typer.Option(help="sounds of the page: auto (Opus if FLAC is too large), flac, opus")
     ] = "auto",
+    caption: Caption = "full",
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="threads; 0 = cores")] = 0,
     root: Root = None,
     improvement: Improvement = False,
@@ -173,6 +182,7 @@ def report(
             imports=imports_of(imports, import_edition, import_family),
             combine=combine or (),
             jobs=jobs,
+            caption=caption,  # type: ignore[arg-type]  # checked where it is used
         )
     if format != "terminal":
         print_files(written, format)

@@ -54,6 +54,7 @@ class Report:
     page: bool
     audio: Literal["auto", "flac", "opus"]
     progress: Callable[[str], None]
+    caption: str = "full"
     written: list[Path] = field(default_factory=list)
 
     @property
@@ -77,6 +78,7 @@ def write_report(
     imports: Imports | None = None,
     combine: Sequence[str] = (),
     jobs: int = 0,
+    caption: Literal["full", "short"] = "full",
 ) -> list[Path]:
     """Write tables, figures and the listening page of a run: every step of :data:`STEPS`.
 
@@ -112,6 +114,8 @@ def write_report(
         Combined metrics to add to the tables, such as ``visqol+mrstft``.
     jobs
         Threads that transform and encode; 0: one for each core. The files are the same.
+    caption
+        Of ``tables.tex``: ``short`` makes tables to paste, which need booktabs alone.
 
     Returns
     -------
@@ -138,7 +142,8 @@ def write_report(
     store = Store(Path(folder))
     run = _with_likeness(run, store)
     source = excerpts.Source(store, root, say=excerpts.warn, seconds=seconds)
-    report = Report(run, Path(out), source, max_songs, page, audio, progress or (lambda _: None))
+    say = progress or (lambda _: None)
+    report = Report(run, Path(out), source, max_songs, page, audio, say, caption)
     with ExitStack() as stack:
         threads = jobs or os.cpu_count() or 1
         if threads > 1:
@@ -166,12 +171,16 @@ def _with_likeness(run: RunData, store: Store) -> RunData:
 
 
 def _add_tables(report: Report) -> None:
-    report.written += write_tables(report.run.tables, report.out)
+    report.written += write_tables(report.run.tables, report.out, report.caption)
 
 
-def write_tables(tables: Sequence[Table], out: Path) -> list[Path]:
-    """Write ``tables.*`` in every format, and a LaTeX document of its own."""
+def write_tables(tables: Sequence[Table], out: Path, caption: str = "full") -> list[Path]:
+    """Write ``tables.*`` in every format, and a LaTeX document of its own.
+
+    ``caption``: of ``tables.tex``, ``full`` or ``short``.
+    """
     texts = {f"tables.{format}": render(tables, format) for format in FORMATS}
+    texts["tables.tex"] = render(tables, "tex", caption)
     texts["tables-standalone.tex"] = latex_document(tables)
     for name, text in texts.items():
         write_atomically(out / name, text if text.endswith("\n") else f"{text}\n")

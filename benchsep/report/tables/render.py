@@ -3,7 +3,7 @@
 Conventions
 -----------
 ``md``        GitHub-flavoured; bold best
-``tex``       :mod:`benchsep.report.tables.latex`
+``tex``       :mod:`benchsep.report.tables.latex`; to paste: ``latex_short``
 ``csv``       long: a row a number, with its id; for machines
 ``json``      strict: numbers at full precision, ``null`` where there is none
 ``html``      a fragment of ``<figure><table>`` elements
@@ -22,6 +22,7 @@ from benchsep._util import escape, text_table
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.latex import latex
+from benchsep.report.tables.latex_short import latex_short
 from benchsep.report.tables.model import (
     Cell,
     Column,
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from benchsep.report.tables.brief import Brief
 
 
-def render(tables: Sequence[Table], format: str) -> str:
-    """All tables in one text.
+def render(tables: Sequence[Table], format: str, caption: str = "full") -> str:
+    """All tables in one text; ``caption`` is ``full`` or, for LaTeX, ``short``.
 
     Raises
     ------
     UsageError
-        if the format is unknown (with a suggestion).
+        if the format is unknown (with a suggestion), or has no short caption.
     """
     formats = {
         "md": _all_markdown,
@@ -56,7 +57,11 @@ def render(tables: Sequence[Table], format: str) -> str:
     }
     if format not in formats:
         raise UsageError(f"unknown format {format!r}{did_you_mean(format, list(formats))}")
-    return formats[format](tables)
+    if caption not in ("full", "short"):
+        raise UsageError(f"caption {caption!r}; expected full or short")
+    if caption == "short" and format != "tex":
+        raise UsageError("--caption short is for LaTeX: add --format tex")
+    return latex_short(tables) if caption == "short" else formats[format](tables)
 
 
 # -- Markdown -----------------------------------------------------------------------------------
