@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from benchsep.report.tables.model import Cell, Column, Table
 
 PREAMBLE = r"\usepackage{booktabs}"
+HEAD_WIDTH = 10
+"""Characters of a head that stands on one line."""
 ABSENT = frozenset("ÐÞðþĄąĐđĘęĮįŊŋŲų")
 """Letters that LaTeX's first font encoding (OT1) lacks: without fontenc they are errors."""
 
@@ -34,7 +36,7 @@ def _escaped(text: str) -> str:
 
 def _table(table: Table) -> str:
     types = "".join("p{62mm}" if c.kind == "text" else "r" for c in table.columns)
-    heads = " & ".join(_escaped(head(column)) for column in table.columns)
+    heads = " & ".join(_head(head(column)) for column in table.columns)
     small = r"\small" if len(table.columns) <= 8 else r"\scriptsize\setlength{\tabcolsep}{3pt}"
     return "\n".join(
         [
@@ -52,6 +54,16 @@ def _table(table: Table) -> str:
             "",
         ]
     )
+
+
+def _head(text: str) -> str:
+    """A long head on two lines of nearly the same length: tables fit a column of text."""
+    words = text.split(" ")
+    if len(text) <= HEAD_WIDTH or len(words) == 1:
+        return _escaped(text)
+    halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+    first, second = min(halves, key=lambda pair: max(map(len, pair)))
+    return rf"\shortstack[r]{{{_escaped(first)}\\{_escaped(second)}}}"
 
 
 def _caption(table: Table) -> str:

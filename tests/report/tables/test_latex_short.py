@@ -27,7 +27,7 @@ KERNEL = {
     "begin", "end", "centering", "small", "scriptsize", "setlength", "tabcolsep", "caption",
     "label", "multicolumn", "itshape", "textbf", "texttt", "dagger", "uparrow", "downarrow",
     "Delta", "textbackslash", "textasciicircum", "textless", "textgreater", "ldots", "S",
-    "ddagger", "textbar", "textasciitilde", "textasciigrave", "cdot", "pm", "times",
+    "ddagger", "shortstack", "textbar", "textasciitilde", "textasciigrave", "cdot", "pm", "times",
 }  # fmt: skip
 
 
