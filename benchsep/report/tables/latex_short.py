@@ -37,7 +37,7 @@ def _escaped(text: str) -> str:
 def _table(table: Table) -> str:
     types = "".join("p{62mm}" if c.kind == "text" else "r" for c in table.columns)
     heads = " & ".join(_head(head(column)) for column in table.columns)
-    small = r"\small" if len(table.columns) <= 8 else r"\scriptsize\setlength{\tabcolsep}{3pt}"
+    small = r"\small" if len(table.columns) <= 4 else r"\scriptsize\setlength{\tabcolsep}{2pt}"
     return "\n".join(
         [
             r"\begin{table}[htbp]",
