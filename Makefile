@@ -97,7 +97,7 @@ wheels: $(STAMP) ## show that every dependency resolves to a wheel on Python 3.1
 docs: $(STAMP) ## build the site of the documentation into runs/site; a dead link is an error
 	$(BIN)/mkdocs build --quiet --strict
 
-release: $(STAMP) ## build wheel and sdist, check them, install each in an empty environment, run the demo from both
+release: $(PINS) ## build wheel and sdist, check them, install each in an empty environment, run the demo from both
 	$(BIN)/python -m pip install -q build twine
 	$(BIN)/python .ci/release.py
 

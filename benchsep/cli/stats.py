@@ -60,6 +60,8 @@ def compare(
         cells, traits, against=against, yardsticks=yardsticks, margins=margins, seed=seed
     )
     print_table(differences, format)
+    if reason := stats.too_few_songs(differences):
+        message(reason)
     if format == "terminal":
         print_table(stats.groups(differences, stats.aggregate(cells, traits, seed=seed)), format)
         print(COMPARED)

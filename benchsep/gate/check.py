@@ -132,9 +132,9 @@ def check(
     tolerances = {c: t.drift for c, t in declared.items() if t.drift is not None}
     limits = Limits.of(content, tolerances, old, new, alpha)
     rows = [_compare(key, old.get(key), new.get(key), limits) for key in sorted({*old, *new})]
+    unmeasured = [row for row in rows if row.verdict == "unmeasured"]
     rows = [row for row in rows if row.verdict != "unmeasured"]
-    if skipped := len({*old, *new}) - len(rows):
-        notes.append(f"{skipped} cells are unavailable here and absent from the baseline: left out")
+    notes += _not_compared(rows, unmeasured)
     groups = _groups(rows, limits)
     compared = sum(row.difference is not None for row in rows)
     reasons += _not_measured(rows)
@@ -253,7 +253,39 @@ def _not_measured(rows: Sequence[Row]) -> list[str]:
     measured = {row.metric for row in rows if row.difference is not None}
     if not measured:
         return ["nothing was compared: no cell has a value in both the run and the baseline"]
-    return [f"nothing was compared for {metric}" for metric in sorted(metrics - measured)]
+    absent = sorted(metrics - measured)
+    return [f"nothing was compared for {', '.join(absent)}"] if absent else []
+
+
+def _not_compared(rows: Sequence[Row], unmeasured: Sequence[Row]) -> list[str]:
+    """Sentences on the cells of which no values were compared, and which do not fail for it."""
+    notes = []
+    if unmeasured:
+        notes.append(
+            f"{len(unmeasured)} cells are unavailable here and absent from the baseline: left out: "
+            f"{_counted(row.metric for row in unmeasured)}"
+        )
+    for status, why in (
+        ("ill_conditioned", "ill-conditioned in both: such values are noise"),
+        ("", "without a value in both"),
+    ):
+        cells = [r for r in rows if r.verdict == "ok" and r.difference is None]
+        cells = [r for r in cells if (r.why == "ill_conditioned") == bool(status)]
+        if cells:
+            listed = _counted(r.metric if status else f"{r.why} of {r.metric}" for r in cells)
+            notes.append(f"{len(cells)} cells compared by status alone, {why}: {listed}")
+    return notes
+
+
+def _songs(count: int) -> str:
+    return f"{count} song{'s' * (count != 1)}"
+
+
+def _counted(names: Iterable[str], most: int = 5) -> str:
+    """``a (3), b (1)``, the commonest ``most`` of them."""
+    counts = Counter(names).most_common()
+    more = f" and {len(counts) - most} more" if len(counts) > most else ""
+    return ", ".join(f"{name} ({count})" for name, count in counts[:most]) + more
 
 
 def _verdicts(rows: Sequence[Row], groups: Sequence[GroupRow]) -> tuple[list[str], list[str]]:
@@ -267,14 +299,15 @@ def _verdicts(rows: Sequence[Row], groups: Sequence[GroupRow]) -> tuple[list[str
     ):
         hits = [row for row in rows if row.verdict == verdict]
         if hits:
-            by = Counter(f"{row.system} {row.metric}" for row in hits).most_common(3)
-            listed = ", ".join(f"{name} ({count})" for name, count in by)
-            reasons.append(f"{len(hits)} cells {what}: {listed}{' ...' if len(by) == 3 else ''}")
+            listed = _counted((f"{row.system} {row.metric}" for row in hits), 3)
+            reasons.append(f"{len(hits)} cells {what}: {listed}")
+            gone = Counter(row.why for row in hits if row.why.startswith("ok -> "))
+            reasons += [f"{count} of these: {why}" for why, count in gone.most_common(3)]
     better: list[str] = []
     for group in groups:
         if group.verdict in ("drifted", "improved"):
             text = (
-                f"{group.system} {group.stem} {group.metric}: mean of {group.songs} songs moved "
+                f"{group.system} {group.stem} {group.metric}: mean of {_songs(group.songs)} moved "
                 f"{group.difference:+.4g}, tolerance {group.tolerance:.3g} ({group.source})"
             )
             (reasons if group.verdict == "drifted" else better).append(text)

@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 FORMS = (*text_table.FORMATS, "junit", "github")
 LISTED = 50
 """Cells listed one by one in a table; the JSON has them all."""
+WHY = 60
+"""Characters of a cell's reason in a table."""
 ANNOTATED = 10
 """GitHub shows at most ten annotations of a kind per step."""
 
 FOOT = """\
 means: mean paired differences, one per system and stem; detects: smallest shift of a mean found
-with 80 % power (measured noise) or with certainty (declared tolerance)."""
+"""
+CERTAIN = """\
+with certainty. No noise was measured: tolerances are declared or given. To measure the noise of
+systems that sample: benchsep baseline RUN --repeat RUN2."""
 
 
 def render(report: DriftReport, form: str = "terminal") -> str:
@@ -86,9 +91,19 @@ def _text(report: DriftReport, format: str) -> str:
     lines += [*_table(head, [_group(group) for group in moved], format), ""] if moved else []
     head = ["metric", "means", "largest shift", "allowed", "detects", "tolerance"]
     lines += [*_table(head, _by_metric(report.groups), format), ""]
-    alpha = f"False-alarm rate: {report.alpha:g} (measured)."
-    notes = [text_table.paragraph(text, format) for text in (FOOT, alpha)]
-    return "\n".join([*lines, *notes]) + "\n"
+    return "\n".join([*lines, text_table.paragraph(FOOT + _certainty(report), format)]) + "\n"
+
+
+def _certainty(report: DriftReport) -> str:
+    """How sure the check is; of measured noise only where noise was measured."""
+    measured = sum(group.source == "measured" for group in report.groups)
+    if not measured:
+        return CERTAIN
+    return (
+        "with 80 % power (measured noise) or with certainty (others). Noise was measured\n"
+        f"for {measured} of {len(report.groups)} means: false-alarm rate of the whole check "
+        f"{report.alpha:g}."
+    )
 
 
 CSV_COLUMNS = (
@@ -144,8 +159,13 @@ def _cells(row: Row) -> list[str]:
         _number(row.value),
         "" if row.difference is None else f"{row.difference:+.4f}",
         _number(row.tolerance),
-        row.verdict + (f": {row.why}" if row.why else ""),
+        _shown(f"{row.verdict}: {row.why}" if row.why else row.verdict),
     ]
+
+
+def _shown(why: str) -> str:
+    """A reason in one cell of a table; the reasons above it are whole."""
+    return why if len(why) <= WHY else f"{why[: WHY - 1]}…"
 
 
 def _number(value: float | None) -> str:

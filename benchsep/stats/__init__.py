@@ -7,6 +7,7 @@
 ``without_bass``   the same mean over the stems other than bass, alone
 ``aggregate``      one number per (system, stem, metric) with coverage, interval and rank
 ``compare``        every pair of systems, paired by song: difference, interval, p, Holm, tie
+``too_few_songs``  why no pair of ``compare`` can get a verdict
 ``groups``         compact letters of systems that are not shown to differ
 ``draws``          mean, best and worst of k, and where a score's variance comes from
 ``tails``          the worst songs, named, and the failure rate
@@ -26,7 +27,7 @@ arrays of songs in :mod:`~benchsep.stats.bootstrap`, :mod:`~benchsep.stats.signi
 from benchsep.stats.aggregate import Summary, aggregate
 from benchsep.stats.average import with_average, without_bass
 from benchsep.stats.combined import with_combined
-from benchsep.stats.compare import compare, groups, with_comparisons
+from benchsep.stats.compare import compare, groups, too_few_songs, with_comparisons
 from benchsep.stats.power import power
 from benchsep.stats.songs import (
     AVERAGE,
@@ -50,6 +51,7 @@ __all__ = [
     "reaggregated",
     "song_values",
     "tails",
+    "too_few_songs",
     "with_average",
     "with_combined",
     "with_comparisons",

@@ -168,6 +168,32 @@ def _verdict(row: Any, direction: int, alpha: float) -> str:
     return "open"
 
 
+def too_few_songs(compared: pd.DataFrame, *, alpha: float = 0.05) -> str:
+    """Why no pair of :func:`compare` can get a verdict; empty where some pair can.
+
+    The smallest p of ``n`` songs is ``2 / 2**n``, and Holm multiplies it by the pairs of its stem
+    and metric; equivalence is tested from :data:`FEWEST` songs on.
+    """
+    if compared.empty:
+        return ""
+    columns = compared.groupby(["stem", "metric"])["n"]
+    needed = {pairs: _songs_for_a_difference(pairs, alpha) for pairs in set(columns.count())}
+    if any(songs.max() >= min(FEWEST, needed[len(songs)]) for _, songs in columns):
+        return ""
+    songs, pairs = int(compared["n"].max()), int(columns.count().max())
+    text = (
+        f"{songs} song{'s' * (songs != 1)}: too few for any verdict. A tie needs at least {FEWEST} "
+        f"songs, a difference {needed[pairs]}"
+    )
+    one = _songs_for_a_difference(1, alpha)
+    return f"{text} (with one pair {one}, see --against)." if pairs > 1 else f"{text}."
+
+
+def _songs_for_a_difference(pairs: int, alpha: float) -> int:
+    """The fewest songs whose smallest p is below ``alpha`` after Holm over ``pairs``."""
+    return math.floor(math.log2(2 * pairs / alpha)) + 1
+
+
 # -- letters ------------------------------------------------------------------------------------
 
 

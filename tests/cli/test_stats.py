@@ -55,6 +55,34 @@ def test_compare_prints_pairs_letters_and_how_to_read_them(run):
     assert all(row["a"] == "a" and row["b"] == "gen" for row in found)
 
 
+@pytest.mark.parametrize(
+    ("songs", "systems", "text"),
+    [
+        (1, 2, "1 song: too few for any verdict. A tie needs at least 5 songs, a difference 6."),
+        (4, 5, "a difference 9 (with one pair 6, see --against)."),
+        (5, 2, ""),
+    ],
+)
+def test_compare_says_how_many_songs_a_verdict_needs(songs, systems, text):
+    from benchsep import stats
+
+    rng = np.random.default_rng(0)
+    frame = table(*(rows(f"s{i}", rng.normal(size=songs)) for i in range(systems)))
+    said = stats.too_few_songs(stats.compare(frame, TRAITS))
+    assert said.endswith(text) and bool(said) == bool(text)
+
+
+def test_the_numbers_of_songs_are_the_fewest_with_a_small_enough_p():
+    from benchsep.stats.compare import _songs_for_a_difference
+    from benchsep.stats.significance import holm
+
+    for pairs in range(1, 60):
+        n = _songs_for_a_difference(pairs, 0.05)
+        smallest = [2 / 2**m for m in (n, n - 1)]
+        held = [holm([p] + [1.0] * (pairs - 1))[0] < 0.05 for p in smallest]
+        assert held == [True, False]
+
+
 def test_margins_are_metric_equals_value(run):
     found = json.loads(run("compare", "RUN", "--margin", "visqol=9", "--format", "json"))
     assert {row["verdict"] for row in found} == {"tied"}

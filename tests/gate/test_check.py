@@ -470,3 +470,27 @@ def test_real_runs_with_other_thread_counts_are_silent_and_a_real_shift_is_not(t
         worse = -1.01 * printed * traits[metric].direction * (two["metric"] == metric)
         shifted = two.assign(value=two["value"] + worse)
         assert check_drift(shifted, manifest, tmp_path / "b.json").failed
+
+
+def test_what_is_not_compared_is_named_and_noise_is_measured_only_where_it_was(tmp_path):
+    frame = a_run()
+    frame.loc[0, ["value", "status"]] = [np.nan, "ref_silent"]
+    frame.loc[1, "status"] = "ill_conditioned"
+    metric, ill = frame.loc[0, "metric"], frame.loc[1, "metric"]
+    write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
+    report = check(frame, tmp_path / "b.json")
+    notes = "\n".join(report.notes)
+    assert f"ref_silent of {metric} (1)" in notes and f"noise: {ill} (1)" in notes
+    text = render(report)
+    assert "No noise was measured" in text and "alarm" not in text
+    measured = noise([a_run(seed, noise=0.1) for seed in range(4)])
+    write_baseline(a_run(), MANIFEST, tmp_path / "m.json", TRAITS, measured=measured)
+    assert "false-alarm rate" in render(check(a_run(), tmp_path / "m.json"))
+
+
+def test_a_reason_of_many_cells_is_said_once(baseline):
+    absent = a_run()
+    reason = "unavailable: weights absent: " + "x" * 80
+    absent.loc[absent["metric"] == "visqol", ["value", "status"]] = [np.nan, reason]
+    text = render(check(absent, baseline))
+    assert text.count("x" * 80) == 1 and "nothing was compared for visqol" in text
