@@ -159,6 +159,7 @@ def load_cells(
     """
     from benchsep.imported.join import with_imports
     from benchsep.runner.frame import load_run
+    from benchsep.runner.mixed import mixed_versions
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
     from benchsep.stats import with_combined
@@ -171,6 +172,8 @@ def load_cells(
         from benchsep.runner.seen import without_seen
 
         cells = without_seen(cells, manifest)
+    for metric, text in mixed_versions(cells, manifest.get("imported") or {}).items():
+        message(f"{metric}: {text}")
     cells, traits = with_combined(cells, traits_in(cells, manifest))
     return _of_metrics(cells, traits, metrics)
 

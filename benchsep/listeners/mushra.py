@@ -78,7 +78,25 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
+def refuse_utf16(path: Path) -> None:
+    """What Excel calls "Unicode text" is UTF-16; a reader of UTF-8 would name a strange byte.
+
+    Raises
+    ------
+    UsageError
+        the file begins as UTF-16 does, or holds zeros, as it does without a mark.
+    """
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(4096)
+    except OSError:
+        return  # its reader says why
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+        raise UsageError(f"{path}: is UTF-16 or no text, expected UTF-8; save it as CSV UTF-8")
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
+    refuse_utf16(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             rows = list(csv.DictReader(handle))

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchsep._util.yamlfile import read_yaml
 from benchsep.errors import UsageError
+from benchsep.listeners.mushra import refuse_utf16
 from benchsep.listeners.scopes import QUESTIONS
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ def _described(path: Path, changes: dict[str, str]) -> StudyFile:
 def _csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
+    refuse_utf16(path)
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:

@@ -225,7 +225,8 @@ def _problem(path: Path) -> str:
     """Empty when ``path`` holds NISQA's weights; else found, expected, how to mend."""
     if not path.is_file():
         return weights_absent(f"no NISQA at {path}: {_fetch_command(path)}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as handle:  # in pieces: whatever lies there may be of any size
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != SHA256:
         return (
             f"{path} is not NISQA v2's nisqa.tar (sha256 {found[:12]}…, expected "

@@ -65,6 +65,7 @@ COST_COLUMNS = (
 
 TABLE_COLUMNS = (
     *("system", "track", "stem", "metric", "value", "status", "draw", "family", "edition", "split"),
+    "metric_version",
 )
 """What tables over songs are made from; half of the memory of all columns."""
 

@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-stamp    a digest of the names, sizes and modification times of files; equal stamps mean that
-         nothing was changed since, as far as the file system shows
+stamp    a digest of the names, sizes and times of files; equal stamps mean that nothing was changed
+         since, as far as the file system shows. Programs may set the time of modification back
+         (rsync, tar), and the time of change of the inode tells that they did
 system   the files of the package or module that registers a system, every file that an option
          names, the files in a folder that it names, and what lies in the caches where weights are
          looked for: weights that appear, go or change there may change what the spec loads
@@ -120,14 +121,14 @@ def input_stamp(track: Track, estimates: str | None = None, other: Track | None 
 
 
 def _stats(paths: list[Path]) -> list[list[Any]]:
-    """Name, size in bytes and modification time in ns of each file that exists, sorted by path."""
+    """Name, size in bytes and times in ns of each file that exists, sorted by path."""
     stats = []
     for path in sorted(paths):
         try:
             stat = path.stat()
         except OSError:
             continue
-        stats.append([path.name, stat.st_size, stat.st_mtime_ns])
+        stats.append([path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
     return stats
 
 

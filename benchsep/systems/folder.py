@@ -179,12 +179,12 @@ class EstimatesFolder:
         )
 
     def stamp(self, track: Track) -> str:
-        """Changes when a file behind the track's estimates changes."""
+        """Changes when a file behind the track's estimates changes, whatever time it is given."""
         try:
             stats = [(s, p.stat()) for s, p in sorted(self.layout.files(track).items())]
         except AudioError as error:
             raise SeparatorError(str(error)) from error
-        return repr([(s, st.st_size, st.st_mtime_ns) for s, st in stats])
+        return repr([(s, st.st_size, st.st_mtime_ns, st.st_ctime_ns) for s, st in stats])
 
     def estimates(self, track: Track, mixture: Audio) -> dict[str, Audio | BenchsepError]:
         """The estimates of a track, resampled to the mixture's rate if need be.

@@ -10,6 +10,7 @@ from benchsep import stats
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.lag import late_systems
+from benchsep.runner.mixed import mixed_versions
 from benchsep.runner.seen import Seen, seen_songs
 from benchsep.stats.average import Averages
 from benchsep.stats.keys import last_of_each
@@ -48,6 +49,8 @@ class Edition:
     manifest: Mapping[str, Any]
     seen: Seen
     """Which songs the systems saw in training."""
+    versions: Mapping[str, str]
+    """Metric to a sentence, where its values are of several versions of it."""
 
     @property
     def imported(self) -> Mapping[str, Mapping[str, str]]:
@@ -110,6 +113,7 @@ def editions(
                 late={s: text for s, text in late_systems(costs).items() if s in families},
                 manifest=manifest,
                 seen=seen_songs(cells, manifest),
+                versions=mixed_versions(cells, manifest.get("imported") or {}),
             )
         )
     return result

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from benchsep.listeners import badges
 from benchsep.report.tables import captions
-from benchsep.report.tables.columns import is_speech_model
+from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
 from benchsep.stats import Summary
@@ -232,9 +232,19 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
         *general,
         *spec.warnings,
         *edition.late.values(),
+        *_version_warnings(edition, columns),
         *_session_warnings(edition, columns),
         *_no_shared_song_warnings(edition, columns),
         *_conflict_warnings(edition, columns),
+    ]
+
+
+def _version_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
+    metrics = dict.fromkeys(column.metric for column in columns if column.kind == "score")
+    return [
+        f"{display(metric, edition.traits)}: {edition.versions[metric]}"
+        for metric in metrics
+        if metric in edition.versions
     ]
 
 

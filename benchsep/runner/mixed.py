@@ -1,0 +1,47 @@
+"""Columns whose values come from several versions of their metric.
+
+A folder may be filled step by step, and benchsep may be updated in between: cells of other systems
+stay as they were. Values of two versions are not the same quantity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_NAMES = 3
+
+
+def mixed_versions(cells: pd.DataFrame, imported: Collection[str] = ()) -> dict[str, str]:
+    """Metric to a sentence that says which systems have values of which version.
+
+    Parameters
+    ----------
+    cells
+        With ``system``, ``metric`` and, if known, ``metric_version``.
+    imported
+        Systems whose values others computed; what is said of them says so of their versions.
+    """
+    if "metric_version" not in cells:
+        return {}
+    ours = cells[~cells["system"].isin(list(imported)) & cells["metric_version"].notna()]
+    pairs = ours[["metric", "metric_version", "system"]].drop_duplicates()
+    found = {}
+    for metric, rows in pairs.groupby("metric"):
+        of_version = rows.groupby("metric_version")["system"].apply(sorted).to_dict()
+        if len(of_version) > 1:
+            words = "; ".join(f"{v}: {_some(names)}" for v, names in sorted(of_version.items()))
+            found[str(metric)] = (
+                f"Values of {len(of_version)} versions of the metric stand in one column "
+                f"({words}). They cannot be compared: run all systems again with one version of "
+                "benchsep."
+            )
+    return found
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
