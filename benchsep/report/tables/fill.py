@@ -4,8 +4,10 @@ Conventions
 -----------
 best       per column, among the ranked systems that are compared there; ties at the printed
            precision together; never an ill-conditioned value, nor a system that saw songs of the
-           table in training, nor where fewer than two ranked systems have a value
+           table in training, nor where fewer than two ranked systems have a value, nor where the
+           best value is better than that of the true stem: such a lead is the metric's fault
 compared   all ranked systems, or each family on its own where the metric misleads across families
+           or no listeners judged it there
 """
 
 from __future__ import annotations
@@ -173,19 +175,22 @@ def _cells(summaries: Summaries, best: frozenset[str]) -> dict[str, Cell]:
 def _best(edition: Edition, column: Column, summaries: Summaries) -> frozenset[str]:
     """Labels of the best systems of a column."""
     best: frozenset[str] = frozenset()
+    true = next((s.value for label, s in summaries.items() if is_reference(label)), None)
+    bound = None if true is None else round(true, column.digits)
     for group in compared(edition, column, summaries):
-        best |= _best_of_group(group, column)
+        best |= _best_of_group(group, column, bound)
     return best
 
 
 def compared(edition: Edition, column: Column, summaries: Summaries) -> list[dict[str, Summary]]:
-    """The ranked systems, split by family where the metric misleads across families.
+    """The ranked systems, split by family where the metric may mislead across families.
 
     Without those that saw songs of the table in training.
     """
     seen = edition.seen.songs
     ranked = {label: s for label, s in summaries.items() if s.ranked and label not in seen}
-    if not badges.fails_across(column.metric, edition.traits[column.metric]):
+    judged = badges.badge(column.metric) is not None
+    if judged and not badges.fails_across(column.metric, edition.traits[column.metric]):
         return [ranked]
     groups: dict[str, dict[str, Summary]] = {}
     for label, summary in ranked.items():
@@ -193,12 +198,17 @@ def compared(edition: Edition, column: Column, summaries: Summaries) -> list[dic
     return list(groups.values())
 
 
-def _best_of_group(ranked: Summaries, column: Column) -> frozenset[str]:
-    """Labels of the best at the printed precision; none where a rank would mislead."""
+def _best_of_group(ranked: Summaries, column: Column, bound: float | None) -> frozenset[str]:
+    """Labels of the best at the printed precision; none where a rank would mislead.
+
+    ``bound``: the true stem's value, which no estimate can really surpass.
+    """
     if len(ranked) < 2 or not column.direction or len({s.songs for s in ranked.values()}) > 1:
         return frozenset()
     printed = {k: round(s.value, column.digits) for k, s in ranked.items() if s.value is not None}
     top = max(printed.values(), key=lambda v: v * column.direction)
+    if bound is not None and top * column.direction > bound * column.direction:
+        return frozenset()
     return frozenset(k for k, v in printed.items() if v == top)
 
 

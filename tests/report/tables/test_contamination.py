@@ -79,3 +79,36 @@ def test_unknown_is_said_as_unknown(
     del declared["systems"]["htdemucs@mini"]
     notes = [n for t in tables(frame, costs, declared, traits) for n in t.notes]
     assert any(n.startswith("Training data unknown: htdemucs@mini.") for n in notes)
+
+
+def test_no_bold_above_the_true_stem_nor_across_families_without_listeners() -> None:
+    from types import SimpleNamespace
+
+    from benchsep.metrics.catalog import get_metric
+    from benchsep.report.tables.fill import _best
+    from benchsep.report.tables.model import Column
+    from benchsep.stats import Summary
+
+    families = {"reference": "oracle", "a": "generative", "b": "generative", "d": "discriminative"}
+
+    def best(metric: str, direction: int, **values: float) -> frozenset[str]:
+        traits = {metric: get_metric("visqol").values[0]}
+        edition = SimpleNamespace(
+            seen=SimpleNamespace(songs=frozenset()), traits=traits, families=families
+        )
+        summaries = {
+            name: Summary(
+                name, families[name], "vocals", metric, value, frozenset({"s"}), 1, 1,
+                rank=None if name == "reference" else 1,
+            )
+            for name, value in values.items()
+        }  # fmt: skip
+        column = Column(metric, "vocals", metric, "", 2, direction)
+        return _best(edition, column, summaries)  # type: ignore[arg-type]
+
+    assert best("visqol", 1, reference=4.7, a=3.0, b=2.0, d=2.5) == {"a"}
+    assert best("visqol", 1, reference=2.9, a=3.0, b=2.0, d=2.5) == set()
+    assert best("visqol", -1, reference=0.0, a=3.0, b=2.0, d=2.5) == {"b"}
+    assert best("visqol", -1, reference=2.1, a=3.0, b=2.0, d=2.5) == set()
+    assert best("theirs", 1, reference=4.7, a=3.0, b=2.0, d=2.5) == {"a"}  # the generative alone
+    assert best("theirs", 1, reference=4.7, a=3.0, d=4.5) == set()
