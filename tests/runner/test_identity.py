@@ -1,0 +1,145 @@
+"""Whatever moves a cell moves its key, each part alone: two different inputs never share a cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from benchsep.datasets.track import Track
+from benchsep.metrics.status import Status
+from benchsep.runner import done
+from benchsep.runner.job import Job
+from benchsep.runner.record import TrackFacts
+from benchsep.systems.contract import SystemInfo
+
+INFO = SystemInfo("net", "generative", checkpoint_sha256="aa", options={"x": 1}, version="1")
+
+
+def metric(name="m", version="1", settings=None, packages=(), lacks=""):
+    return SimpleNamespace(name=name, version=version, packages=packages,
+                           settings=lambda: settings or {"k": 1},
+                           available=lambda: lacks)  # fmt: skip
+
+
+def facts(**changes):
+    track = Track("t", "test", "folder", lambda: None)
+    known = {"mixture_sha256": "mm", "reference_sha256": {"vocals": "rr"}}
+    return SimpleNamespace(name=track.name, **{**known, **changes})
+
+
+def job(info=INFO, **changes):
+    track = Track("t", "test", "folder", lambda: None)
+    return Job("net", "net", info, track, ("vocals",), ("usdr",), **changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "other"}, {"version": "2"}, {"checkpoint_sha256": "bb"}, {"options": {"x": 2}}],
+    ids=str,
+)
+def test_each_part_of_a_system_moves_its_identity(change):
+    assert done.system_id(replace(INFO, **change)) != done.system_id(INFO)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "n"}, {"version": "2"}, {"settings": {"k": 2}}, {"packages": ("numpy",)}],
+    ids=str,
+)
+def test_each_part_of_a_metric_moves_its_identity(change):
+    assert done.metric_id(metric(**change)) != done.metric_id(metric())
+
+
+def test_each_part_of_a_cell_moves_its_key():
+    keys = [
+        done.cell_key("e", "vocals", "v", metric(), facts()),
+        done.cell_key("f", "vocals", "v", metric(), facts()),
+        done.cell_key("e", "drums", "v", metric(), facts()),
+        done.cell_key("e", "vocals", "w", metric(), facts()),
+        done.cell_key("e", "vocals", "v", metric(version="2"), facts()),
+        done.cell_key("e", "vocals", "v", metric(), facts(mixture_sha256="nn")),
+        done.cell_key("e", "vocals", "v", metric(), facts(reference_sha256={"vocals": "ss"})),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_each_input_of_an_estimate_moves_its_identity():
+    seen = [
+        done.inputs_of(job(), facts(), 0),
+        done.inputs_of(job(seed=1), facts(), 0),
+        done.inputs_of(job(), facts(), 1),
+        done.inputs_of(job(device="cuda:0"), facts(), 0),
+        done.inputs_of(job(align=True), facts(), 0),
+        done.inputs_of(job(keep_estimates="all"), facts(), 0),
+        done.inputs_of(job(), facts(mixture_sha256="nn"), 0),
+        done.inputs_of(job(replace(INFO, version="2")), facts(), 0),
+        done.inputs_of(job(replace(INFO, needs_references=True)), facts(), 0),
+    ]
+    identities = [inputs.estimate_id for inputs in seen]
+    assert all(identities) and len(set(identities)) == len(identities)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"family": "unknown"}, {"from_files": True}, {"from_program": True},
+     {"needs_other_song": True}],
+    ids=str,
+)  # fmt: skip
+def test_what_others_make_has_no_identity_before_it_is_made(change):
+    assert done.inputs_of(job(replace(INFO, **change)), facts(), 0).estimate_id == ""
+    assert done.engine(replace(INFO, from_files=True), "cpu") == {}
+    assert done.engine(replace(INFO, from_program=True), "cpu") == {}
+    assert done.engine(INFO, "cuda:1")["device"] == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("status", "metric_lacks", "system_lacks", "retried"),
+    [
+        ("ok", "", "", False),
+        ("ref_silent", "", "", False),
+        ("failed: x", "", "", True),
+        ("failed: x", "y", "z", True),
+        ("unavailable: x", "", "", True),
+        ("unavailable: x", "still", "", False),
+        ("unavailable: x", "", "still", False),
+    ],
+)
+def test_failures_and_what_became_available_are_computed_again(
+    status, metric_lacks, system_lacks, retried
+):
+    found = done.is_retried(Status.parse(status), metric(lacks=metric_lacks), system_lacks)
+    assert found is retried
+    if not system_lacks:
+        assert done.is_retried(Status.parse(status), metric(lacks=metric_lacks)) is retried
+
+
+def test_a_cell_is_done_if_its_metric_is_the_same_and_it_is_no_failure():
+    def is_done(cell, metric, job):
+        return done.Identities()._is_cell_done(cell, metric, job)
+
+    known, never = metric(), job(overwrite="never")
+    same = done.metric_id(known)
+    assert is_done((same, "ok"), known, job())
+    assert not is_done(None, known, job())
+    assert not is_done(None, known, never)
+    assert not is_done(("old", "ok"), known, job())
+    assert not is_done((same, "failed: x"), known, job())
+    assert is_done(("old", "failed: x"), known, never)
+    assert not is_done((same, "unavailable: x"), known, job())
+    assert is_done((same, "unavailable: x"), known, job(replace(INFO, unavailable="no GPU")))
+    assert is_done((same, "unavailable: x"), metric(lacks="no weights"), job())
+
+
+def test_identities_of_a_plan_are_those_of_each_part():
+    """Hashed once by name, and anew where a label stands for another system."""
+    ids, other = done.Identities(), replace(INFO, version="2")
+    for info in (INFO, INFO, other, INFO):
+        assert ids.system(job(info)) == done.system_id(info)
+    for name in ("m", "m", "n"):
+        assert ids.metric(metric(name)) == done.metric_id(metric(name))
+
+
+def test_facts_of_a_track_have_the_fields_that_these_tests_use():
+    assert {"name", "mixture_sha256", "reference_sha256"} <= set(TrackFacts.__dataclass_fields__)
