@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from benchsep import registry
+from benchsep.metrics.audiobox import Audiobox
 from benchsep.metrics.embedding import ClapEmbedding, EmbeddingDistance, MertEmbedding
 from tests.helpers.harness import CHECKS, Bench
-from tests.helpers.tiny_networks import save_tiny_clap, save_tiny_mert
+from tests.helpers.tiny_networks import save_tiny_audiobox, save_tiny_clap, save_tiny_mert
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,8 +27,11 @@ def registered() -> dict[str, str]:
 
 METRICS = registered()
 TINY = {
-    "emb-mert": lambda folder: MertEmbedding(str(save_tiny_mert(folder)), layer=2),
-    "emb-clap": lambda folder: ClapEmbedding(str(save_tiny_clap(folder))),
+    "emb-mert": lambda folder: EmbeddingDistance(
+        MertEmbedding(str(save_tiny_mert(folder)), layer=2)
+    ),
+    "emb-clap": lambda folder: EmbeddingDistance(ClapEmbedding(str(save_tiny_clap(folder)))),
+    "audiobox": lambda folder: Audiobox(str(save_tiny_audiobox(folder))),
 }
 """Their weights come from the Hugging Face hub: small random networks take their place."""
 
@@ -41,7 +45,7 @@ def bench(clip) -> Bench:
 def metric(request, tmp_path_factory):
     if request.param in TINY:
         torch.manual_seed(0)
-        return EmbeddingDistance(TINY[request.param](tmp_path_factory.mktemp("network")))
+        return TINY[request.param](tmp_path_factory.mktemp("network"))
     target = METRICS[request.param]
     if target:
         module, _, attribute = target.partition(":")
