@@ -53,28 +53,28 @@ class GuidedTrainConfig(Strict):
     """How it is trained; bounded by ``max_steps`` or ``cpu_minutes``, whichever ends first."""
 
     seed: int = 0
-    examples: int = 1200
+    examples: int = 3000
     """Made once by the LM, 2.56 s each (the mini's window)."""
-    variants: int = 2
+    variants: int = 8
     """Augmented versions of each song."""
-    remix: float = 0.5
+    remix: float = 0.6
     """Chance that an example's stems come from different songs."""
     batch: int = 4
     lr: float = 1e-3
     lr_min_ratio: float = 0.02
-    warmup: int = 100
+    warmup: int = 150
     weight_decay: float = 0.01
-    dropout: float = 0.1
+    dropout: float = 0.15
     clip: float = 1.0
-    ema: float = 0.998
+    ema: float = 0.999
     cpu_minutes: float | None = 30.0
     wall_minutes: float | None = None
     max_steps: int = 1_000_000
-    eval_every: int = 200
-    save_every: int = 100
+    eval_every: int = 300
+    save_every: int = 200
     sdr: float = 1.0
     bands: float = 0.5
-    bins: float = 0.25
+    bins: float = 0.0
 
 
 def config_for(lm: TokenSepConfig, latent_dim: int, dropout: float = 0.0) -> GuideConfig:
