@@ -14,6 +14,7 @@ bsseval   factorisations for 8 channels and for 2 of each stem; transforms of wi
           products of 8 x 8 spectra twice
 dnsmos    the convolutions of both networks, the first four of P.835 once a frame
 nisqa     the convolutions of every segment, and a transform a mel frame
+bleedless transforms of all frames of both signals at one size; 16 multiply-adds a bin (its bands)
 usdr, sisdr   reading the signals: twice, and three times all of them
 """
 
@@ -76,7 +77,7 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     """CPU seconds of each metric for the first system of a song."""
     single, double = rate["float32 multiply-add"], rate["float64 multiply-add"]
     samples = RATE * seconds
-    both = 2 * CHANNELS * STEMS
+    both = 2 * CHANNELS * STEMS  # signals of references and of estimates
     frames = sum(4 * samples * rate[f"float32 transform of {size}"] for size in SIZES)
     bins = len(SIZES) * 2 * samples * CHANNELS * STEMS
     windows, patches = 50 * seconds, seconds / 0.6
@@ -104,6 +105,7 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
         "bsseval": solve + pairs + spectra,
         "dnsmos": (lower + hops * (upper + p808)) * single,
         "nisqa": 25 * seconds * segment * single + mel,
+        "bleedless": both * 4 * samples * (rate["float32 transform of 4096"] + 8 * single),
     }
 
 
