@@ -84,7 +84,10 @@ def write_report(figures: dict[str, dict[str, Any]], folder: Path) -> None:
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:
-    measured = (_kills(figures), _fuzz(figures), _memory(figures), _others(figures))
+    measured = (
+        *(_kills(figures), _fuzz(figures), _guided(figures), _memory(figures), _others(figures)),
+        *(_soak(figures), _mutants(figures)),
+    )
     parts = [HEAD, *measured, _wrong_values(), _found()]
     return "\n".join(parts)
 
@@ -133,6 +136,39 @@ def _fuzz(figures: dict[str, dict[str, Any]]) -> str:
         + _table(head, rows)
         + figures.get(FUZZ, {}).get("note", "")
         + "\nOne try again: `python -m tests.faults.fuzz --kind WAV --only 1234`.\n"
+    )
+
+
+def _guided(figures: dict[str, dict[str, Any]]) -> str:
+    rows = [tuple(row) for row in figures.get("guided fuzzing", {}).get("targets", [])]
+    return (
+        "## Inputs that follow the coverage\n\n`make fuzz` (atheris 3.0.0): an input that reaches "
+        "new code is kept and changed further. A reader must answer within 2 s of CPU time and "
+        "400 MB, with a result or one of our errors. What crashed lies in `tests/fuzz/crashes`, "
+        "which every test run reads.\n\n"
+        + _table(("reader", "inputs", "crashes, all cured"), rows or [("not run", "", "")])
+    )
+
+
+def _soak(figures: dict[str, dict[str, Any]]) -> str:
+    found = figures.get("soak", {})
+    text = ", ".join(f"{key}: {value}" for key, value in found.items()) or "not run"
+    return (
+        "## Soak\n\n`make soak`: the same run, disturbed at random until the time is over; its "
+        f"cells are compared bit by bit after every round. {text}.\n"
+    )
+
+
+def _mutants(figures: dict[str, dict[str, Any]]) -> str:
+    found = figures.get("mutants", {})
+    rows = [tuple(row) for row in found.get("modules", [])]
+    head = ("module", "mutants drawn", "killed", "survived", "score")
+    return (
+        "## Mutants\n\nmutmut 3.8.1 changes one expression at a time; a test must fail. Mutants "
+        "were drawn at random (seed 22), and the tests were those of the module alone.\n\n"
+        + _table(head, rows or [("not run", "", "", "", "")])
+        + "".join(f"\n- {line}" for line in found.get("survivors", []))
+        + "\n"
     )
 
 
