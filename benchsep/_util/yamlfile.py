@@ -31,7 +31,16 @@ def read_yaml(path: Path, loader: Any = None) -> Any:
     try:
         return yaml.load(text, Loader=loader or yaml.SafeLoader)  # a SafeLoader either way
     except Exception as error:  # `!!timestamp x`, `!!bool x`: it raises whatever it likes
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(_in_words(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Where a text is no YAML and what is wrong there, without the parser's names."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or not problem:
+        return str(error) or type(error).__name__
+    where = f"line {mark.line + 1}, column {mark.column + 1}"
+    return f"{where}: {problem}; look at brackets, quotes and indentation"
 
 
 def check_nesting(text: str) -> None:

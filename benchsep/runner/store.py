@@ -236,7 +236,10 @@ class Store:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise StoreError(f"{self.root}: not a run folder (no manifest.json)") from error
+            raise StoreError(
+                f"{self.root}: not a run folder (no manifest.json); "
+                "benchsep run … -o FOLDER makes one"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: cannot be read ({error})") from error
         if not isinstance(content, dict):
@@ -255,7 +258,15 @@ class Store:
         return body
 
     def refuse_other_formats(self) -> None:
-        """Before anything is written: raise :class:`FormatError` if another version owns it."""
+        """Before anything is written: raise if another version owns it, or it is a file.
+
+        Raises
+        ------
+        FormatError, StoreError
+            the folder is of another format; the path is that of a file.
+        """
+        if self.root.is_file():
+            raise StoreError(f"{self.root} is a file; results need a folder: -o FOLDER")
         try:
             self.manifest()
         except FormatError:

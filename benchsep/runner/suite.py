@@ -102,6 +102,13 @@ class Suite(BaseModel):
     def _text(cls, value: Any) -> Any:
         return value if value is None or isinstance(value, Path) else _name(value)
 
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+            raise ValueError(f"{device!r}: expected cpu, cuda, cuda:1 or mps")
+        return device
+
     @field_validator("systems", "metrics", "stems", "tracks", mode="before")
     @classmethod
     def _names(cls, value: Any, info: ValidationInfo) -> Any:

@@ -143,6 +143,9 @@ def test_run_prints_tables_and_continues(songs, tmp_path):
         (["run", "--systems", "mixture:gain=2"], "no option 'gain'"),
         (["run", "--systems", "mixture", "--tracks", "nope"], "no track 'nope'"),
         (["show", "/no/such/run"], "not a run folder"),
+        (["show", "/no/such/run"], "benchsep run … -o FOLDER makes one"),
+        (["run", "--systems", "mixture", "--device", "gpu"], "expected cpu, cuda, cuda:1 or mps"),
+        (["run", "--systems", "mixture", "-o", __file__], "is a file; results need a folder"),
         (["list", "planets"], "cannot list"),
         (["separate", "/no/such.wav", "--system", "mixture", "-o", "x"], "no such file"),
     ],
@@ -198,3 +201,11 @@ def test_the_gate_passes_on_itself_and_fails_on_a_missing_cell(songs, tmp_path):
     next((run / "cells").glob("mixture*/*.json")).unlink()
     done = CliRunner().invoke(app, ["check", str(run), "--baseline", str(baseline)])
     assert done.exit_code == 1 and "missing" in done.stdout
+
+
+def test_a_suite_that_is_no_yaml_is_told_by_line_without_the_parsers_words(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("systems: [a\n  b: : c")
+    done = _main("run", str(path))
+    assert done.returncode == 2 and "line 2, column 4" in done.stderr
+    assert "unicode string" not in done.stderr and "indentation" in done.stderr
