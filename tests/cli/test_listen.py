@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.write_manifest(
         {"suite": {"dataset": "clip", "split": "test", "seed": 0},
          "dataset": {"name": "clip", "edition": "clip", "notes": []},
-         "systems": {s: {"spec": s.split("@")[0], "stamp": "", "info": {}} for s in FAMILIES},
+         "systems": {s: {"spec": s.split("@")[0], "stamp": ""} for s in FAMILIES},
          "metrics": {"visqol": {"version": "1"}}}
     )  # fmt: skip
     return store.root

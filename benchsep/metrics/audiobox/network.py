@@ -92,13 +92,13 @@ class Published:
 
     @classmethod
     def _of_pickle(cls, path: Path) -> Published:
-        import pickle
-
         import torch
 
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
+        except OSError:
+            raise
+        except Exception as error:  # torch lets through what its reader of weights stumbles on
             raise ValueError(f"{path} is no file of weights alone") from error
         absent = {"state_dict", "model_cfg", "target_transform"} - set(found)
         if absent:
