@@ -135,6 +135,9 @@ def words() -> Iterator[Callable[[str], None]]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     console = Console(stderr=True)
+    if not console.is_interactive:  # rich would print an empty line at the end
+        yield lambda text: None
+        return
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task("")
         yield lambda text: bars.update(task, description=_markup(text))

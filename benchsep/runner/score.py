@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.audio import STEMS, Audio, read_audio
+from benchsep._util.warn_once import warn_once
+from benchsep.audio import STEMS, Audio, fit_length, read_audio
 from benchsep.errors import SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.metric import References, Score, column
@@ -17,10 +18,10 @@ from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
 from benchsep.stems.relations import combined, relation
 from benchsep.stems.sets import disjoint
-from benchsep.systems.fit import fitted, summed
+from benchsep.systems.fit import LENGTH_SLACK_S, fitted, summed
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from benchsep.runner.scores import Scores
 
 Signal = str | Path | Audio | np.ndarray
 DEFAULT_METRICS = ("visqol", "usdr", "sisdr")
@@ -33,21 +34,24 @@ def score(
     metrics: tuple[str, ...] | list[str] = DEFAULT_METRICS,
     rate: int = 44_100,
     mixture: Signal | None = None,
-) -> pd.DataFrame:
+) -> Scores:
     """Score paths, arrays ``[frames]`` or ``[channels, frames]`` at ``rate`` Hz, or dicts of stems.
 
     A single signal is called ``signal`` in the ``stem`` column. The stems of a folder are found by
     :mod:`benchsep.stems.files`, whatever their format. Rate and length of an estimate follow the
     rule of ``benchsep run`` (:mod:`benchsep.systems.fit`); a stem that breaks it is a failed row.
-    Returns a row per value: ``stem, metric, value, status, unit, frames``.
+    Returns a DataFrame with a row per value: ``stem, metric, value, status, unit, frames``.
+    A warning is shown once, however many stems and calls give it.
 
     Raises
     ------
     AudioError, UsageError
-        unreadable audio; a stem of the estimate that has no reference; an unknown metric.
+        unreadable audio; references of different rates or lengths; a stem of the estimate that
+        has no reference; an unknown metric.
     """
     asked = metrics_named(metrics)
     references = _stems(reference, rate)
+    references = _alike(references, "the references")
     estimates = _stems(estimate, rate, wanted=tuple(references))
     unknown = [stem for stem in estimates if stem not in references]
     if unknown:
@@ -55,8 +59,9 @@ def score(
     usable, faults = _fitted(estimates, references)
     shared = References(references, None if mixture is None else _audio(mixture, rate))
     rows: list[dict[str, Any]] = []
-    for name in asked:
-        rows += _rows(name, shared, usable, faults)
+    with warn_once():
+        for name in asked:
+            rows += _rows(name, shared, usable, faults)
     return _frame(rows)
 
 
@@ -67,7 +72,7 @@ def _fitted(
     usable, faults = {}, {}
     for stem, audio in estimates.items():
         try:
-            usable[stem] = fitted(audio, references[stem], f"estimate of {stem}")
+            usable[stem] = fitted(audio, references[stem], f"estimate of {stem}", "reference")
         except SeparatorError as error:
             faults[stem] = str(error)
     return usable, faults
@@ -102,10 +107,10 @@ def _rows(
     ]
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
+def _frame(rows: list[dict[str, Any]]) -> Scores:
+    from benchsep.runner.scores import COLUMNS, Scores
 
-    frame = pd.DataFrame(rows, columns=["stem", "metric", "value", "status", "unit", "frames"])
+    frame = Scores(rows, columns=list(COLUMNS))
     frame["value"] = frame["value"].astype(float)
     return frame
 
@@ -130,12 +135,32 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
         )
     names = {name for sources in stems.sources.values() for name in sources}
     parts = {name: read_audio(files[name]) for name in sorted(names)}
+    if any(len(sources) > 1 for sources in stems.sources.values()):
+        parts = _alike(parts, str(folder))
     found = {stem: summed(group) for stem, group in stems.gather(parts).items()}
     four = tuple(stem for stem in found if stem in STEMS)
     relations = {s: relation(s, found) for s in wanted or (four if four[1:] else disjoint(found))}
     first = next(iter(found.values()))
+    if any(how and not how.is_itself for how in relations.values()):
+        found = _alike(found, str(folder))
     sums = {s: combined(how, found, first) for s, how in relations.items() if how and not how.minus}
     return sums or {stem: found[stem] for stem in disjoint(found)}
+
+
+def _alike(stems: dict[str, Audio], where: str) -> dict[str, Audio]:
+    """Stems that are added or compared with each other: one rate, and the length of the first."""
+    first, audio = next(iter(stems.items()), ("", None))
+    fit = {}
+    for name, other in stems.items():
+        assert audio is not None  # there is a first
+        gap = abs(other.frames - audio.frames)
+        if other.rate != audio.rate or gap > LENGTH_SLACK_S * audio.rate:
+            raise UsageError(
+                f"{where}: {name} has {other.frames} frames at {other.rate} Hz, {first} has "
+                f"{audio.frames} at {audio.rate} Hz; all stems of a song need one rate and length"
+            )
+        fit[name] = Audio(fit_length(other.samples, audio.frames), other.rate) if gap else other
+    return fit
 
 
 def _audio(signal: Signal, rate: int) -> Audio:

@@ -21,8 +21,10 @@ PEAK_LIMIT = 100.0
 """Full scale is 1. A sum of stems may exceed it by some dB, never by 40 dB."""
 
 
-def fitted(audio: Audio, mixture: Audio, name: str) -> Audio:
-    """``audio`` at the rate, length and channel count of ``mixture``; ``name`` is for messages.
+def fitted(audio: Audio, mixture: Audio, name: str, other: str = "mixture") -> Audio:
+    """``audio`` at the rate, length and channel count of ``mixture``.
+
+    For messages, ``name`` is that of ``audio``, and ``other`` says what ``mixture`` is.
 
     Raises
     ------
@@ -32,21 +34,22 @@ def fitted(audio: Audio, mixture: Audio, name: str) -> Audio:
     audio = audio.resampled(mixture.rate)
     if abs(audio.frames - mixture.frames) > LENGTH_SLACK_S * mixture.rate:
         raise SeparatorError(
-            f"{name}: {audio.frames} frames, the mixture has {mixture.frames}; an estimate must "
-            "be as long as its mixture"
+            f"{name}: {audio.frames} frames at {audio.rate} Hz, the {other} has {mixture.frames}; "
+            f"an estimate must be as long as its {other}"
         )
-    check_channels(audio, mixture, name)
+    check_channels(audio, mixture, name, other)
     check_scale(audio, name)
     same_length = Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
     return same_length.to_channels(mixture.channels)
 
 
-def check_channels(audio: Audio, mixture: Audio, name: str) -> None:
+def check_channels(audio: Audio, mixture: Audio, name: str, other: str = "mixture") -> None:
     """Raise a :class:`SeparatorError` unless the channels are the mixture's, or one."""
     if audio.channels not in (1, mixture.channels):
+        expected = "1" if mixture.channels == 1 else f"{mixture.channels} or 1"
         raise SeparatorError(
-            f"{name}: {audio.channels} channels, the mixture has {mixture.channels}; expected "
-            f"{mixture.channels} or 1"
+            f"{name}: {audio.channels} channels, the {other} has {mixture.channels}; expected "
+            f"{expected}"
         )
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import benchsep
 from benchsep.cli import progress
-from benchsep.cli.progress import Bar, Live, Watcher, clock
+from benchsep.cli.progress import Bar, Live, Watcher, clock, words
 from benchsep.runner.timetable import Timetable
 
 WEIGHTS = {("htdemucs", "Song"): 30.0, ("mixture", "Song"): 10.0}
@@ -84,3 +84,10 @@ def test_a_run_tells_of_every_job_before_its_outcome(tmp_path, inline):
     assert heard == [
         (what, label) for label in ("mixture", "oracle-irm") for what in ("started", "done")
     ]
+
+
+def test_words_print_nothing_where_stderr_is_no_terminal(capfd):
+    with pytest.raises(ValueError), words() as say:
+        say("reading")
+        raise ValueError
+    assert capfd.readouterr() == ("", "")

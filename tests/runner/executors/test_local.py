@@ -23,7 +23,7 @@ print(len(run.cells()))
 
 
 def test_a_script_without_a_guard_runs_once_however_many_workers_there_are(tmp_path):
-    for jobs, script in ((1, "script.py"), (2, "-")):
+    for jobs, script in ((2, "script.py"), (2, "-")):
         text = SCRIPT.format(jobs)
         (tmp_path / "script.py").write_text(text)
         done = subprocess.run(
