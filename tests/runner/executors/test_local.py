@@ -69,6 +69,7 @@ def test_a_slow_start_is_not_charged_to_the_limit_of_a_job(monkeypatch):
     with Pool(1, timeout=0.01) as pool:
         assert pool.describe("mixture", "cpu").name == "mixture"
     monkeypatch.setattr(local, "STARTING_S", 0.0)
+    monkeypatch.setattr(local, "POLL_S", 0.001)  # looked at before a quick worker has started
     with Pool(1, timeout=0.01) as pool, pytest.raises(SeparatorError, match="took more than"):
         pool.describe("mixture", "cpu")
 
