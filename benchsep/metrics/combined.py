@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from benchsep.metrics.metric import ValueTraits
+from benchsep.metrics.metric import Question, ValueTraits
 
 SIGN = "+"
 
@@ -23,33 +23,44 @@ class Combined:
     traits: ValueTraits
 
 
+def combined_traits(
+    display: str,
+    question: Question,
+    rank: int | None,
+    *,
+    waveform_matching: bool = False,
+    speech_model: bool = False,
+) -> ValueTraits:
+    """Traits of a mean of z scores: no unit, no bounds, higher is better."""
+    return ValueTraits(
+        name="",
+        direction=+1,
+        unit="",
+        low=None,
+        high=None,
+        digits=2,
+        aggregate="mean",
+        window_s=None,
+        waveform_matching=waveform_matching,
+        speech_model=speech_model,
+        display=display,
+        question=question,
+        companion=None,
+        companion_rank=None,
+        # In deviations of the systems at hand: what matters depends on these systems.
+        tie_margin=None,
+        failure=None,
+        drift=None,
+        rank=rank,
+        overview=True,
+        own_table=False,
+        aliases=(),
+    )
+
+
 COMBINED: Mapping[str, Combined] = {
     "quality2": Combined(
-        ("visqol", "emb-clap.mse"),
-        ValueTraits(
-            name="",
-            direction=+1,
-            unit="",
-            low=None,
-            high=None,
-            digits=2,
-            aggregate="mean",
-            window_s=None,
-            waveform_matching=False,
-            speech_model=False,
-            display="ViSQOL + CLAP",
-            question="quality",
-            companion=None,
-            companion_rank=None,
-            # In deviations of the systems at hand: what matters depends on these systems.
-            tie_margin=None,
-            failure=None,
-            drift=None,
-            rank=5,
-            overview=True,
-            own_table=False,
-            aliases=(),
-        ),
+        ("visqol", "emb-clap.mse"), combined_traits("ViSQOL + CLAP", "quality", 5)
     ),
 }
 """By name; a column of the same name holds the value."""

@@ -19,7 +19,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchsep.errors import UsageError
-from benchsep.metrics.combined import COMBINED, SIGN, Combined, parts_of, present
+from benchsep.metrics.combined import (
+    COMBINED,
+    SIGN,
+    Combined,
+    combined_traits,
+    parts_of,
+    present,
+)
 from benchsep.metrics.metric import ValueTraits
 from benchsep.metrics.names import column_named
 from benchsep.metrics.status import Status
@@ -101,28 +108,12 @@ def combination(name: str, traits: Mapping[str, ValueTraits]) -> tuple[str, Comb
 
 def _traits(values: list[ValueTraits], parts: tuple[str, ...]) -> ValueTraits:
     questions = {value.question for value in values}
-    return ValueTraits(
-        name="",
-        direction=+1,
-        unit="",
-        low=None,
-        high=None,
-        digits=2,
-        aggregate="mean",
-        window_s=None,
+    return combined_traits(
+        " + ".join(v.display or part for v, part in zip(values, parts, strict=True)),
+        questions.pop() if len(questions) == 1 else "other",
+        min((value.rank for value in values if value.rank is not None), default=None),
         waveform_matching=any(value.waveform_matching for value in values),
         speech_model=any(value.speech_model for value in values),
-        display=" + ".join(v.display or part for v, part in zip(values, parts, strict=True)),
-        question=questions.pop() if len(questions) == 1 else "other",
-        companion=None,
-        companion_rank=None,
-        tie_margin=None,
-        failure=None,
-        drift=None,
-        rank=min((value.rank for value in values if value.rank is not None), default=None),
-        overview=True,
-        own_table=False,
-        aliases=(),
     )
 
 

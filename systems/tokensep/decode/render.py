@@ -166,22 +166,9 @@ class TokenSource:
         prompt: Tensor | None,
         known: Tensor | None,
     ) -> Generated:
-        drawn = self._in_own_type(cond, seeds, step, prompt, known)
-        if drawn.latents is not None:  # the codec decodes in its own type
-            drawn.latents = drawn.latents.to(self.lm.tables.dtype)
-        return drawn
-
-    def _in_own_type(
-        self,
-        cond: Tensor,
-        seeds: Sequence[int],
-        step: StepKind,
-        prompt: Tensor | None,
-        known: Tensor | None,
-    ) -> Generated:
         lm, _, codebooks = self.drawing
         if self.options.decoding == "one-pass":
-            return one_pass(
+            drawn = one_pass(
                 lm,
                 cond,
                 sampling=self.options.sampling,
@@ -189,18 +176,22 @@ class TokenSource:
                 seeds=seeds,
                 codebooks=codebooks,
             )
-        return generate(
-            lm,
-            cond,
-            sampling=self.options.sampling,
-            decoding=self.options.decoding,
-            seeds=seeds,
-            prompt=prompt,
-            known=known,
-            order=self.order if self.options.order else None,
-            codebooks=codebooks,
-            step=step,
-        )
+        else:
+            drawn = generate(
+                lm,
+                cond,
+                sampling=self.options.sampling,
+                decoding=self.options.decoding,
+                seeds=seeds,
+                prompt=prompt,
+                known=known,
+                order=self.order if self.options.order else None,
+                codebooks=codebooks,
+                step=step,
+            )
+        if drawn.latents is not None:  # the codec decodes in its own type
+            drawn.latents = drawn.latents.to(self.lm.tables.dtype)
+        return drawn
 
 
 @dataclass(frozen=True)
