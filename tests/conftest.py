@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from benchsep.datasets.track import TrackAudio
 
 pytest.register_assert_rewrite("tests.helpers")
+
+# How long one example takes says how busy the machine is.
+settings.register_profile("busy machines", deadline=None)
+settings.load_profile("busy machines")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,4 +1,4 @@
-"""Peak resident memory of a stretch of code.
+"""Peak resident memory of a stretch of code, and a pause of the collector.
 
 Linux keeps the peak since the process began (``VmHWM``) and lets a process reset it; elsewhere
 only the peak since the start is known, which is then reported.
@@ -7,8 +7,10 @@ only the peak since the start is known, which is then reported.
 from __future__ import annotations
 
 import contextlib
+import gc
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -42,3 +44,17 @@ def _peak_mb() -> float:
                 return int(line.split()[1]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """For code that makes millions of objects, none of them garbage: the collector would look at
+    all of them again and again.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -6,6 +6,7 @@ call. Results go to stdout, messages and progress to stderr.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Annotated
@@ -82,6 +83,9 @@ for _name, _command in COMMANDS.items():
 
 def main() -> None:
     """Entry point: an error of benchsep or of the file system is a message and exit code 2."""
+    # The cells of a large run are millions of objects that live as long as the command does: by
+    # default the collector looks at all of them again and again, a tenth of the time.
+    gc.set_threshold(20_000, 50, 100)
     try:
         app(prog_name="benchsep")
     except BrokenPipeError:

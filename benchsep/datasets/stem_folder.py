@@ -18,6 +18,7 @@ References of other sets of stems are derived from what is offered
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -52,12 +53,19 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 def stems_of(files: Iterable[str]) -> tuple[str, ...]:
     """Those of the four stems that these files offer as references."""
-    return stem_map(n for n in files if n not in MIXTURE).stems
+    return _four_and_all(tuple(files))[0]
 
 
 def offered_by(files: Iterable[str]) -> tuple[str, ...]:
     """All stems that these files offer, of whatever set."""
-    return tuple(stems_meant(n for n in files if n not in MIXTURE))
+    return _four_and_all(tuple(files))[1]
+
+
+@lru_cache(maxsize=1024)
+def _four_and_all(files: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    # The songs of a data set have the same names of files.
+    names = [name for name in files if name not in MIXTURE]
+    return stem_map(names).stems, tuple(stems_meant(names))
 
 
 def load_stem_folder(

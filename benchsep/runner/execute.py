@@ -7,6 +7,7 @@ What is computed is a pure function of the job, so that any worker may do it.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ from benchsep.systems.stems import estimates_in
 from benchsep.systems.surroundings import own_surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from benchsep.datasets.track import Track, TrackAudio
@@ -124,6 +125,18 @@ def failure(error: BaseException) -> str:
     return reason_of(error)
 
 
+@contextmanager
+def _asked(spec: str, fails: str) -> Iterator[None]:
+    """Inside, a system is asked something; whatever it raises is an error that names it."""
+    try:
+        with own_surroundings(spec):
+            yield
+    except BenchsepError:
+        raise
+    except BaseException as error:
+        raise SeparatorError(f"{spec}{fails}: {failure(error)}") from error
+
+
 def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
     """What a system says of itself; with ``keep`` it stays loaded for the jobs of this process.
 
@@ -132,17 +145,10 @@ def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
     BenchsepError
         it cannot be loaded, whatever it raises.
     """
-    try:
-        with own_surroundings(spec):
-            system = _system(spec, device) if keep else load_system(spec, device=device)
-            info: SystemInfo = system.info
-            known = isinstance(info, SystemInfo)
-    except BenchsepError:
-        raise
-    except BaseException as error:
-        raise SeparatorError(f"{spec} cannot be loaded: {failure(error)}") from error
-    if not known:
-        raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
+    with _asked(spec, " cannot be loaded"):
+        info: SystemInfo = _loaded(spec, device, keep).info
+        if not isinstance(info, SystemInfo):
+            raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
     return info
 
 
@@ -156,17 +162,16 @@ def estimate_stamps(
     BenchsepError
         it cannot say so, whatever it raises.
     """
-    try:
-        with own_surroundings(spec):
-            system = _system(spec, device) if keep else load_system(spec, device=device)
-            stamps = [system.stamp(track) for track in tracks]
-    except BenchsepError:
-        raise
-    except BaseException as error:
-        raise SeparatorError(f"{spec}: stamp(track) failed: {failure(error)}") from error
-    if wrong := next((s for s in stamps if not isinstance(s, str)), None):
-        raise SeparatorError(f"{spec}: stamp(track) is {type(wrong).__name__}, expected a text")
-    return [str(stamp) for stamp in stamps]
+    with _asked(spec, ": stamp(track) failed"):
+        system = _loaded(spec, device, keep)
+        stamps = [system.stamp(track) for track in tracks]
+        if wrong := [type(stamp).__name__ for stamp in stamps if not isinstance(stamp, str)]:
+            raise SeparatorError(f"{spec}: stamp(track) is {wrong[0]}, expected a text")
+        return [str(stamp) for stamp in stamps]
+
+
+def _loaded(spec: str, device: str, keep: bool) -> Any:
+    return _system(spec, device) if keep else load_system(spec, device=device)
 
 
 @cache

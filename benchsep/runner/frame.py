@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep._util.memory import collector_paused
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.status import Status
 from benchsep.runner.done import is_draw_shown, with_track_set
@@ -107,14 +106,16 @@ def load_cells_and_costs(
     files = _from_files(manifest)
     sheets: list[Sheet] = []
     cost_rows: list[tuple[Any, ...]] = []
-    with _collector_paused():
+    with collector_paused():
         found = store.sheets(read)
     for sheet in found:
         label = sheet.system.label
         shown = {n for n in sheet.draw_numbers if is_draw_shown(sheet, n, manifest)}
         cells = _shown_cells(sheet, shown, lost.get(label, ()), manifest)
-        system = replace(sheet.system, family=_family(sheet, manifest))
-        sheets.append(replace(sheet, system=system, cells=cells))
+        family = _family(sheet, manifest)
+        if family != sheet.system.family:
+            sheet = replace(sheet, system=replace(sheet.system, family=family))
+        sheets.append(sheet if cells is sheet.cells else replace(sheet, cells=cells))
         for number in sorted(shown & sheet.draws.keys()) if costs else ():
             draw = sheet.draws[number]
             cost_rows.append(_cost(sheets[-1], number, draw, computes=label not in files))
@@ -216,18 +217,6 @@ def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -
             status = str(Status("unavailable", f"the system gives no {stem}"))
             cells = cells.with_absent(row, stem, status)
     return cells
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Millions of objects are made and none is garbage: the collector would look at all of them."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:

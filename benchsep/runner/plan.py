@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from benchsep import registry
+from benchsep._util.memory import collector_paused
 from benchsep._util.suggest import did_you_mean
 from benchsep.datasets.load import default_dataset, load_dataset
 from benchsep.datasets.references import check_stems, default_stems, seen_through
@@ -117,7 +118,8 @@ def make_plan(
     # Jobs of one track follow each other, so that a worker decodes it once.
     jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     ids = Identities()
-    todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
+    with collector_paused():
+        todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
     return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)

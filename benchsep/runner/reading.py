@@ -113,7 +113,8 @@ def shown(value: Any) -> str:
     return repr(value)[:40]
 
 
-_CHECKSUM_LINE = re.compile(rb'\n "checksum": "([0-9a-f]{32})",')
+_BEFORE_CHECKSUM = b'\n "checksum": "'
+_CHECKSUM = re.compile(rb'([0-9a-f]{32})",')
 
 
 def _checksum_holds(data: bytes, content: dict[str, Any]) -> bool:
@@ -124,13 +125,13 @@ def _checksum_holds(data: bytes, content: dict[str, Any]) -> bool:
     without the line of the checksum, and one level deeper. A file that somebody has formatted
     anew does not match and is serialised.
     """
-    found = list(_CHECKSUM_LINE.finditer(data))
+    start = data.find(_BEFORE_CHECKSUM)
+    found = _CHECKSUM.match(data, start + len(_BEFORE_CHECKSUM)) if start >= 0 else None
     # An escaped character may be half of a surrogate pair, which canonical JSON refuses.
-    if len(found) == 1 and b"\\u" not in data:
-        start, end = found[0].span()
-        body = (data[:start] + data[end:]).rstrip(b"\n")
+    if found and data.find(_BEFORE_CHECKSUM, found.end()) < 0 and b"\\u" not in data:
+        body = (data[:start] + data[found.end() :]).rstrip(b"\n")
         nested = b"[\n " + body.replace(b"\n", b"\n ") + b"\n]"
-        if hashlib.sha256(nested).hexdigest()[:32] == found[0][1].decode():
-            return bool(content["checksum"] == found[0][1].decode())
+        if hashlib.sha256(nested).hexdigest()[:32] == found[1].decode():
+            return bool(content["checksum"] == found[1].decode())
     body_content = {key: value for key, value in content.items() if key != "checksum"}
     return bool(content["checksum"] == digest(body_content))

@@ -63,7 +63,7 @@ class Store:
 
     def path(self, system: str, track: str) -> Path:
         """Where the record of a (system, track) belongs."""
-        return self.cells_root / file_name(system) / f"{file_name(track)}.json"
+        return Path(f"{self.root}/cells/{file_name(system)}/{file_name(track)}.json")
 
     def estimate_folder(self, system: str, track: str, draw: int) -> Path:
         """Where the kept estimates of a draw belong."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from benchsep.errors import AudioError
@@ -108,7 +109,12 @@ def stem_name(file: Path, track: str | None = None) -> str | None:
 
     ``track``: the name before the stem has to be this track's; ``None`` accepts any.
     """
-    base = unicodedata.normalize("NFC", file.name.removesuffix(file.suffix))
+    return _stem_in(unicodedata.normalize("NFC", file.name.removesuffix(file.suffix)), track)
+
+
+@lru_cache(maxsize=4096)
+def _stem_in(base: str, track: str | None) -> str | None:
+    # A large folder repeats a few names thousands of times.
     if is_known(base):
         return base
     # audio-separator writes the stem in brackets, the model's name follows.

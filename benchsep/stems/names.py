@@ -30,6 +30,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from benchsep.audio import STEMS
@@ -93,6 +94,7 @@ def normalized(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", text).strip()
 
 
+@lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """The name without synonyms: ``Instrumental`` and ``no_vocals`` are ``accompaniment``."""
     text = normalized(name)
@@ -102,6 +104,7 @@ def canonical(name: str) -> str:
     return SYNONYMS.get(text, text)
 
 
+@lru_cache(maxsize=4096)
 def is_known(name: str) -> bool:
     """Whether the name is a stem, a part of ``other``, an accompaniment or the mixture."""
     return canonical(name) in KNOWN or is_rest(name)

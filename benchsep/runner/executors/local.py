@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from benchsep import registry
 from benchsep._util.processes import end_marked, exit_reason, new_mark, watcher
 from benchsep.errors import SeparatorError, StoreError, Unavailable
 from benchsep.runner import execute
@@ -28,6 +29,7 @@ from benchsep.runner.execute import LoadedTrack, complete_job
 from benchsep.runner.executors.base import Executor, Unit, one_thread, run_one, units_of
 from benchsep.runner.executors.worker import as_error, start_worker
 from benchsep.runner.store import Store
+from benchsep.systems.spec import Spec
 from benchsep.systems.surroundings import forget_random_states
 
 if TYPE_CHECKING:
@@ -101,10 +103,14 @@ class Pool(Executor):
         SeparatorError
             it cannot be loaded; or its process died twice, or took too long.
         """
+        if _is_ours(spec):
+            return execute.describe(spec, device)
         return cast("SystemInfo", self._ask("cannot be loaded", "describe", spec, device))
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
         """What a system says of its files, in a worker; raises as :meth:`describe` does."""
+        if _is_ours(spec):
+            return execute.estimate_stamps(spec, device, tracks)
         stamps = self._ask("cannot tell its files", "stamps", spec, device, list(tracks))
         return cast("list[str]", stamps)
 
@@ -152,6 +158,13 @@ class Pool(Executor):
         worker = _Worker(self.mark)
         self.workers.append(worker)
         return worker
+
+
+def _is_ours(spec: str) -> bool:
+    """Whether a system is benchsep's own (``dir:``, ``cmd:``): to be asked what it is, it computes
+    nothing, and a finished run needs no worker, whose start costs a second.
+    """
+    return registry.is_ours("system", Spec.parse(spec).name)
 
 
 @dataclass(eq=False)

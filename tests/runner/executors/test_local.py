@@ -86,7 +86,7 @@ class Files:
     def stamp(self, track):
         if self.how == "exits": os._exit(3)
         if self.how == "raises": raise KeyboardInterrupt("odd")
-        if self.how == "no-text": return 3
+        if self.how == "no-text": return None
         os.chdir("/"); os.environ["LEFT_BEHIND"] = str(os.getpid())
         return os.environ["LEFT_BEHIND"]
 
@@ -111,7 +111,7 @@ def plugin(tmp_path, monkeypatch):
     [
         ("exits", r"files:how=exits cannot tell its files: its process died \(exit code 3\)"),
         ("raises", "failed: KeyboardInterrupt: odd"),
-        ("no-text", "is int, expected a text"),
+        ("no-text", "is NoneType, expected a text"),
     ],
 )
 def test_what_a_system_says_of_its_files_cannot_harm_the_run(plugin, tmp_path, how, says):
