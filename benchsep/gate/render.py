@@ -79,7 +79,8 @@ def _text(report: DriftReport, format: str) -> str:
         ("Notes", report.notes),
     ):
         if items:
-            listed = text_table.bullets(items, format)
+            # A track's name or a system's message may hold the end of a line.
+            listed = text_table.bullets([printable(item, " ") for item in items], format)
             lines += [text_table.paragraph(f"{title}:", format), *listed, ""]
     odd = [row for row in report.rows if row.verdict != "ok"]
     if odd:
@@ -91,7 +92,9 @@ def _text(report: DriftReport, format: str) -> str:
     lines += [*_table(head, [_group(group) for group in moved], format), ""] if moved else []
     head = ["metric", "means", "largest shift", "allowed", "detects", "tolerance"]
     lines += [*_table(head, _by_metric(report.groups), format), ""]
-    return "\n".join([*lines, text_table.paragraph(FOOT + _certainty(report), format)]) + "\n"
+    foot = FOOT + _certainty(report)
+    foot = foot if format in ("terminal", "md") else foot.replace("\n", " ")
+    return "\n".join([*lines, text_table.paragraph(foot, format)]) + "\n"
 
 
 def _certainty(report: DriftReport) -> str:
@@ -180,9 +183,9 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], format: str) -> l
 
 
 def _cell(text: str, format: str) -> str:
+    text = printable(text, " ")
     if format in ("tex", "html"):
         return text_table.ESCAPES[format](text)
-    text = printable(text, " ")
     return text.replace("|", "\\|") if format == "md" else text
 
 
