@@ -1,4 +1,4 @@
-"""Write ``tests/golden/gate/``: reports of the gate in every format; read them before you keep them.
+"""Write ``tests/golden/gate/``: reports of the gate in every format, to be read before a commit.
 
 python -m tests.golden.make_gate
 """
