@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Any
 
 from benchsep.errors import Unavailable, UsageError
 
 
-def torch_device(device: str) -> Any:
+def torch_device(device: str, option: str = "--device") -> Any:
     """``torch.device`` for ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Parameters
+    ----------
+    option
+        Of the command line, which ``device`` was given to.
 
     Raises
     ------
@@ -20,17 +25,24 @@ def torch_device(device: str) -> Any:
     """
     import torch
 
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise UsageError(f"device {device!r}: expected cpu, cuda or mps")
-    present: dict[str, Callable[[], bool]] = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if not present[kind]():
+    kind, _, number = device.partition(":")
+    counts = {"cpu": 1, "cuda": _cuda_count(), "mps": int(torch.backends.mps.is_available())}
+    if not counts[kind]:
         raise Unavailable(
             f"device {device!r}: torch {torch.__version__} sees none on this machine; use "
-            "--device cpu, or install a torch build for it"
+            f"{option} cpu, or install a torch build for it"
+        )
+    if int(number or 0) >= counts[kind]:
+        names = (f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(counts[kind]))
+        raise Unavailable(
+            f"device {device!r}: found {', '.join(names)} only; use {option} with one of them"
         )
     return torch.device(device)
+
+
+def _cuda_count() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

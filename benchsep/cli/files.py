@@ -50,6 +50,9 @@ def score(
     estimate: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
     metrics: Annotated[str, typer.Option(help="comma separated")] = "visqol,usdr,sisdr",
     mixture: Annotated[Path | None, typer.Option(help="for metrics that need it")] = None,
+    metric_device: Annotated[
+        str, typer.Option(help="where BSSEval, MR-STFT and ViSQOL compute: cpu, cuda or cuda:1")
+    ] = "cpu",
     format: Format = "terminal",
 ) -> None:
     """Score an estimate against its reference."""
@@ -60,7 +63,13 @@ def score(
             f"are the two swapped? The first is the reference ({reference}), the second the "
             f"estimate ({estimate})"
         )
-    scores = score_pair(reference, estimate, metrics=split_words(metrics), mixture=mixture)
+    scores = score_pair(
+        reference,
+        estimate,
+        metrics=split_words(metrics),
+        mixture=mixture,
+        metric_device=metric_device,
+    )
     _print_scores(scores.drop(columns=["frames"]), format)
     if all(Status.parse(status).kind in ("failed", "unavailable") for status in scores["status"]):
         print("benchsep: nothing could be scored; the statuses give the reasons", file=sys.stderr)

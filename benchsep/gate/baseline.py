@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.atomic import write_atomically
 from benchsep.errors import DriftError
 from benchsep.gate.cells import CellKey, Group, cells_of_run, rows_of_baseline
+from benchsep.metrics.device import CPU
 from benchsep.metrics.status import Status
 
 if TYPE_CHECKING:
@@ -139,8 +140,14 @@ def run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "code": manifest.get("code"),
         "seed": suite.get("seed"),
         "draws": suite.get("draws"),
+        "metric_device": _other_device(suite.get("metric_device")),
     }
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _other_device(device: Any) -> Any:
+    """Where metrics computed; nothing for the CPU, as in baselines that do not say it."""
+    return None if device == CPU else device
 
 
 def _unique(frame: pd.DataFrame, by: list[str], column: str) -> dict[Any, str]:

@@ -27,6 +27,7 @@ from benchsep.gate.baseline import input_facts, read_baseline, run_facts
 from benchsep.gate.cells import CellKey, Group, Reading, cells_of_baseline, cells_of_run
 from benchsep.gate.tolerance import Limits
 from benchsep.metrics.catalog import traits_of_columns
+from benchsep.metrics.device import CPU
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,8 +177,8 @@ def _changed_facts(
             reasons.append(f"reference audio of {track!r} changed: {', '.join(odd)}")
     before, after = content["run"], run_facts(manifest)
     notes = [
-        f"{key} {before.get(key)} -> {after.get(key)}"
-        for key in ("seed", "draws")
+        f"{key} {before.get(key, usual)} -> {after.get(key, usual)}"
+        for key, usual in (("seed", None), ("draws", None), ("metric_device", CPU))
         if before.get(key) != after.get(key)
     ]
     return reasons, notes

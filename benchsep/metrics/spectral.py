@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import AudioError
+from benchsep.metrics.device import current
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.spectral_sums import SpectralSums, windowed, write_filtered
 from benchsep.metrics.stems import every, score_pairs
@@ -268,6 +269,7 @@ class MRSTFT(_Spectral):
     name = "mrstft"
     known_as = ("multi-resolution STFT", "multi_res_loss")
     values: tuple[ValueTraits, ...] = (_MRSTFT,)
+    device_tolerance = 1e-4
     default: int | None = 2
     source = "auraloss 0.4 MultiResolutionSTFTLoss as set in pablebe/gensvs_eval (WASPAA 2025)"
     size = SIZES[-1]
@@ -276,7 +278,15 @@ class MRSTFT(_Spectral):
         return {"sizes": list(SIZES), "overlap": 0.75, "weighting": "A"}
 
     def distance(self, reference: Array, estimate: Array, rate: int) -> float:
-        return mrstft(reference, estimate, rate)
+        device = current()
+        if device is None:
+            return mrstft(reference, estimate, rate)
+        from benchsep.metrics import spectral_on_device
+
+        _checked(reference, estimate, SIZES[-1])
+        return spectral_on_device.mrstft(
+            reference, estimate, a_weighting(rate), SIZES, float(EPS), device
+        )
 
 
 class LSD(_Spectral):

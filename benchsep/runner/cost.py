@@ -8,6 +8,8 @@ rates      seconds of work for a second of audio, with a fixed part for each tra
            every estimate of it
 source     :data:`OWN_RATES`, measured on one machine that it names, or an earlier run's own costs
            (wall-clock seconds of its workers), which know that machine and those weights
+devices    a metric that computes on another device (``--metric-device``) has the rates of an
+           earlier run there, or none; a worker waits for the device, so its hours are a core's
 unknown    what has no rate is named and is not in the sums
 upper      jobs that are done in part count as whole ones
 
@@ -29,6 +31,7 @@ from benchsep._util import text_table
 from benchsep.audio import seconds_in
 from benchsep.errors import AudioError, DatasetError, StoreError, UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
+from benchsep.metrics.device import CPU, device_tolerance
 from benchsep.runner.advice import advice, workers_for
 from benchsep.systems.stems import stems_in
 
@@ -65,6 +68,19 @@ class Rates:
     metrics: dict[str, MetricCost]
     load: Line
     stored_bytes: float
+    device_metrics: dict[str, dict[str, MetricCost]] = field(default_factory=dict)
+    """Kind of another device that metrics compute on, to what a metric takes there."""
+
+    def of_metric(self, metric: Metric, device: str) -> MetricCost | None:
+        """What a metric takes where ``device`` is the suite's metric device; ``None``: unknown."""
+        if device == CPU or device_tolerance(metric) is None:
+            return self.metrics.get(metric.name)
+        return self.device_metrics.get(_kind(device), {}).get(metric.name)
+
+
+def _kind(device: str) -> str:
+    """``cuda`` of ``cuda:1`` and of ``cuda:1 (NVIDIA H200)``."""
+    return device.partition(" ")[0].partition(":")[0]
 
 
 @dataclass
@@ -132,38 +148,46 @@ def rates_of_run(path: str | Path) -> Rates:
     costs = load_costs(path).dropna(subset=["seconds", "audio_seconds"])
     sums = costs.groupby("system")[["seconds", "audio_seconds"]].sum()
     systems = {str(k): float(v) for k, v in (sums["seconds"] / sums["audio_seconds"]).items()}
-    metrics = {name: MetricCost((0.0, 0.0), (0.0, rate)) for name, rate in _scoring_rates(store)}
-    if not systems and not metrics:
+    metrics: dict[str, dict[str, MetricCost]] = defaultdict(dict)
+    for name, there, rate in _scoring_rates(store):
+        metrics[there][name] = MetricCost((0.0, 0.0), (0.0, rate))
+    on_cpu = metrics.pop("", {})
+    if not systems and not on_cpu and not metrics:
         raise StoreError(f"{path} holds no timed cell to take rates from; run a track first")
     return Rates(
         source=f"the run {path}",
         systems={**own.systems, device: {**own.systems.get(device, {}), **systems}},
-        metrics={**own.metrics, **metrics},
+        metrics={**own.metrics, **on_cpu},
         load=own.load,
         stored_bytes=own.stored_bytes,
+        device_metrics=dict(metrics),
     )
 
 
-def _scoring_rates(store: Store) -> Iterator[tuple[str, float]]:
-    """Metric and seconds for a second of audio, its default stems together."""
-    seconds: dict[str, float] = defaultdict(float)
-    audio: dict[str, float] = defaultdict(float)
+def _scoring_rates(store: Store) -> Iterator[tuple[str, str, float]]:
+    """Metric, kind of its device, and seconds for a second of audio, its default stems together.
+
+    The device is empty where the CPU engine scored.
+    """
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    audio: dict[tuple[str, str], float] = defaultdict(float)
     for record in store.records():
-        scored: dict[tuple[str, int], float] = defaultdict(float)
+        scored: dict[tuple[tuple[str, str], int], float] = defaultdict(float)
         for cell in record.cells:
             if cell.status.kind in ("failed", "unavailable") or not cell.seconds:
                 continue
             name = cell.metric.partition(".")[0]
+            what = (name, _kind(cell.device))
             stems = len(get_metric(name).default_stems)
             # Every value of a metric carries the same seconds, those of its stem.
             values = len(get_metric(name).values)
-            scored[name, cell.draw] += cell.seconds / values
-            audio[name] += (record.track.audio_seconds or 0.0) / values / stems
-        for (name, _), spent in scored.items():
-            seconds[name] += spent
-    for name, length in audio.items():
+            scored[what, cell.draw] += cell.seconds / values
+            audio[what] += (record.track.audio_seconds or 0.0) / values / stems
+        for (what, _), spent in scored.items():
+            seconds[what] += spent
+    for what, length in audio.items():
         if length:
-            yield name, seconds[name] / length
+            yield *what, seconds[what] / length
 
 
 # -- lengths -------------------------------------------------------------------------------------
@@ -275,14 +299,16 @@ def _add_scoring(
 ) -> None:
     suite = plan.suite
     for name in suite.metrics:
-        metric, cost = get_metric(name), rates.metrics.get(name)
+        metric = get_metric(name)
+        cost = rates.of_metric(metric, suite.metric_device)
         if plan.unavailable.get(name):
             result.metrics[name] = 0.0
             unknown.add(f"{name}, which is unavailable here")
             continue
         if cost is None:
             result.metrics[name] = None
-            unknown.add(f"scoring with {name}")
+            there = "" if name not in rates.metrics else f" on {suite.metric_device}"
+            unknown.add(f"scoring with {name}{there}")
             continue
         stems = set(stems_scored(metric, suite.stems, all_stems=suite.all_stems))
         result.metrics[name] = _scoring_seconds(metric, stems, cost, plan, lengths) / 3600

@@ -17,7 +17,8 @@ from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
 from benchsep._util.reason import bounded, reason_of
 from benchsep.audio import Audio, read_audio, write_audio
-from benchsep.errors import BenchsepError, SeparatorError
+from benchsep.errors import BenchsepError, SeparatorError, Unavailable
+from benchsep.metrics.device import CPU, described, device_tolerance, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.status import Status
 from benchsep.runner.done import (
@@ -396,7 +397,8 @@ def _score(
 ) -> list[Cell]:
     started = time.perf_counter()
     references = loaded.references_of(job)
-    scores = _scores(metric, stems, references, result, job.info.unavailable)
+    device = job.metric_device if device_tolerance(metric) is not None else CPU
+    scores = _scores(metric, stems, references, result, job.info.unavailable, device)
     seconds = (time.perf_counter() - started) / len(stems)
     absent = Score.missing("failed: not returned")
     return [
@@ -409,10 +411,19 @@ def _score(
             **_storable(scores[stem].get(value.name, absent)),
             seconds=seconds,
             key=cell_key(result.draw.estimate_id, stem, value.name, metric, track),
+            device=_described(device),
         )
         for stem in stems
         for value in metric.values
     ]
+
+
+def _described(device: str) -> str:
+    """The device of a cell; empty where it is not there, as the cell's status says."""
+    try:
+        return described(device)
+    except Unavailable:
+        return ""
 
 
 def _scores(
@@ -421,6 +432,7 @@ def _scores(
     references: References,
     result: DrawResult,
     unavailable: str = "",
+    device: str = CPU,
 ) -> dict[str, dict[str, Score]]:
     """Stem to value name to score: for every stem, whatever the metric does.
 
@@ -447,7 +459,8 @@ def _scores(
     try:
         # A copy: a metric may change the dictionary, and the next one needs all stems.
         if returned:
-            scores.update(metric.score_track(references, dict(estimates), returned))
+            with scoring_on(device):
+                scores.update(metric.score_track(references, dict(estimates), returned))
         return scores
     except BaseException as error:
         return everywhere(f"failed: {failure(error)}")

@@ -47,6 +47,7 @@ COLUMNS = (
     "mixture_sha256",
     "mixture_source",
     "split",
+    "metric_device",
 )
 COST_COLUMNS = (
     "system",
@@ -180,6 +181,7 @@ _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
     "status": lambda sheet: _as_shown(sheet.cells.status),
     "frames": lambda sheet: sheet.cells.frames,
     "key": lambda sheet: sheet.cells.key,
+    "metric_device": lambda sheet: sheet.cells.device,
     "metric_version": lambda sheet: sheet.cells.metric_version,
     "metric_id": lambda sheet: sheet.cells.metric_id,
     "estimate_id": lambda sheet: (

@@ -39,6 +39,8 @@ class Job:
     """The next song of the data set, for a system that needs it."""
     input_stamp: str = ""
     """See :func:`benchsep.runner.stamps.input_stamp`."""
+    metric_device: str = "cpu"
+    """Where metrics compute, see :mod:`benchsep.metrics.device`."""
     session: str = ""
     """The call of ``run`` that the job belongs to, for its timings."""
 

@@ -267,6 +267,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
         seed=suite.seed,
         draws=suite.draws,
         device=suite.device,
+        metric_device=suite.metric_device,
         keep_estimates=suite.keep_estimates,
         align=suite.align,
         overwrite=suite.overwrite,

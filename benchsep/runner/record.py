@@ -89,6 +89,10 @@ class Cell(NamedTuple):
     """Wall-clock time of scoring this stem, all values of the metric together."""
     key: str
     """See :func:`benchsep.runner.done.cell_key`."""
+    device: str = ""
+    """What computed it, where that was not the CPU engine
+    (:func:`benchsep.metrics.device.described`); on disk only there. No part of the key: values of
+    two devices are equal within the metric's ``device_tolerance``."""
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -273,6 +277,7 @@ def _cell_to_json(cell: Cell) -> dict[str, Any]:
         "frames": None if cell.frames is None else list(cell.frames),
         "seconds": cell.seconds,
         "key": cell.key,
+        **({"device": cell.device} if cell.device else {}),
     }
 
 
@@ -280,7 +285,8 @@ parsed_status = cache(Status.parse)
 """Statuses are few and cells many."""
 
 
-_fields = itemgetter(*Cell._fields)
+_fields = itemgetter(*Cell._fields[:-1])
+"""All but the device, which most cells do not name."""
 
 
 def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -293,8 +299,9 @@ def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         as :meth:`Record.from_json`.
     """
     try:
-        rows = [_fields(cell) for cell in _typed(content, "cells", list)]
-    except (KeyError, TypeError) as error:
+        cells = _typed(content, "cells", list)
+        rows = [(*_fields(cell), cell.get("device", "")) for cell in cells]
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a cell: {type(error).__name__}: {error}") from error
     if not rows:
         return dict.fromkeys(Cell._fields, ())
@@ -326,6 +333,7 @@ _KINDS: dict[str, frozenset[type]] = {
     "frames": frozenset[type]((list, type(None))),
     "seconds": _NUMBER,
     "key": _TEXT,
+    "device": _TEXT,
 }
 
 

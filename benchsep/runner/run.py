@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util import escape
 from benchsep._util.notify import notify
 from benchsep.errors import StoreError, UsageError
+from benchsep.metrics import device as metric_device
 from benchsep.runner.done import is_done
 from benchsep.runner.executors.base import Executor
 from benchsep.runner.executors.select import executor_for
@@ -104,7 +105,7 @@ def run(
 
     Raises
     ------
-    UsageError, DatasetError, SeparatorError
+    UsageError, DatasetError, SeparatorError, Unavailable
         what is wrong with the request; nothing that a single job does raises.
     StoreError
         the folder cannot be written.
@@ -116,6 +117,7 @@ def run(
     store.refuse_other_formats()
     _refuse_board(store)
     sheets = Sheets()
+    metric_device.resolved(resolved.metric_device)  # refused before the first job
     with executor_for(resolved) as executor:
         plan = _in_one_session(make_plan(resolved, store, ask=executor, read=sheets))
         _same_edition(store, plan, sheets)

@@ -11,6 +11,7 @@ from benchsep._util.warn_once import warn_once
 from benchsep.audio import STEMS, Audio, fit_length, read_audio
 from benchsep.errors import SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
+from benchsep.metrics.device import CPU, resolved, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.names import metrics_named
 from benchsep.stems.files import audio_files, stem_files
@@ -34,6 +35,7 @@ def score(
     metrics: tuple[str, ...] | list[str] = DEFAULT_METRICS,
     rate: int = 44_100,
     mixture: Signal | None = None,
+    metric_device: str = CPU,
 ) -> Scores:
     """Score paths, arrays ``[frames]`` or ``[channels, frames]`` at ``rate`` Hz, or dicts of stems.
 
@@ -41,15 +43,19 @@ def score(
     :mod:`benchsep.stems.files`, whatever their format. Rate and length of an estimate follow the
     rule of ``benchsep run`` (:mod:`benchsep.systems.fit`); a stem that breaks it is a failed row.
     Returns a DataFrame with a row per value: ``stem, metric, value, status, unit, frames``.
-    A warning is shown once, however many stems and calls give it.
+    A warning is shown once, however many stems and calls give it. ``metric_device``: where BSSEval,
+    MR-STFT and ViSQOL compute (:mod:`benchsep.metrics.device`).
 
     Raises
     ------
+    Unavailable
+        no such device here.
     AudioError, UsageError
         unreadable audio; references of different rates or lengths; a stem of the estimate that
         has no reference; an unknown metric.
     """
     asked = metrics_named(metrics)
+    resolved(metric_device)  # refused before any file is read
     references = _stems(reference, rate)
     references = _alike(references, "the references")
     estimates = _stems(estimate, rate, wanted=tuple(references))
@@ -59,7 +65,7 @@ def score(
     usable, faults = _fitted(estimates, references)
     shared = References(references, None if mixture is None else _audio(mixture, rate))
     rows: list[dict[str, Any]] = []
-    with warn_once():
+    with warn_once(), scoring_on(metric_device):
         for name in asked:
             rows += _rows(name, shared, usable, faults)
     return _frame(rows)

@@ -43,6 +43,7 @@ class Columns:
     frames: tuple[Frames, ...] = ()
     """Empty, as is ``key``, where they were not asked for."""
     key: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
 
     @property
     def places(self) -> list[tuple[str, str, int]]:
@@ -65,6 +66,7 @@ class Columns:
         absent = replace(
             copy, stem=(stem,), status=(status,), value=nothing, seconds=nothing,
             frames=(None,) * len(copy.frames), key=("",) * len(copy.key),
+            device=("",) * len(copy.device),
         )  # fmt: skip
         joined: dict[str, Any] = {}
         for name in (field.name for field in fields(self)):
@@ -102,7 +104,7 @@ class Sheet:
             columns[name] = np.array(columns[name], np.float64)
         for name in ("frames", "key"):
             columns[name] = columns[name] if whole else ()
-        for name in ("metric", "metric_version", "metric_id", "stem", "draw", "status"):
+        for name in ("metric", "metric_version", "metric_id", "stem", "draw", "status", "device"):
             columns[name] = _held_once(columns[name])
         return cls(*facts_from_json(content), Columns(**columns))
 

@@ -24,6 +24,7 @@ from benchsep._util.config import read_mapping, refuse_unknown, validated
 from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import default_metrics
+from benchsep.metrics.device import CPU, check_name
 from benchsep.metrics.names import metrics_named
 from benchsep.stems.sets import STEM_SETS, stems_asked_for, whole_set
 from benchsep.systems.grammar import split_specs
@@ -74,6 +75,10 @@ class Suite(BaseModel):
         default=1, ge=1, description="estimates with different seeds, for systems that sample"
     )
     device: str = Field(default="cpu", description="cpu, cuda, cuda:1 or mps")
+    metric_device: str = Field(
+        default=CPU,
+        description="where BSSEval, MR-STFT and ViSQOL compute: cpu, cuda, cuda:1 or torch-cpu",
+    )
     jobs: int = Field(default=0, ge=0, description="worker processes; 0: one for each core")
     inline: bool = Field(
         default=False,
@@ -97,7 +102,9 @@ class Suite(BaseModel):
     )
     timeout: float | None = Field(default=None, gt=0, description="seconds per system and track")
 
-    @field_validator("dataset", "root", "split", "device", "cluster", mode="before")
+    @field_validator(
+        "dataset", "root", "split", "device", "metric_device", "cluster", mode="before"
+    )
     @classmethod
     def _text(cls, value: Any) -> Any:
         return value if value is None or isinstance(value, Path) else _name(value)
@@ -108,6 +115,14 @@ class Suite(BaseModel):
         if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
             raise ValueError(f"{device!r}: expected cpu, cuda, cuda:1 or mps")
         return device
+
+    @field_validator("metric_device")
+    @classmethod
+    def _known_metric_device(cls, device: str) -> str:
+        try:
+            return check_name(device)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("systems", "metrics", "stems", "tracks", mode="before")
     @classmethod
@@ -163,6 +178,15 @@ class Suite(BaseModel):
                 "file:SCHEDULER.json, or local:N for N processes here"
             )
         return cluster
+
+    @model_validator(mode="after")
+    def _metric_device_is_here(self) -> Suite:
+        if self.cluster and self.metric_device.startswith("cuda"):
+            raise ValueError(
+                f"metric_device {self.metric_device!r} with a cluster: its workers score on their "
+                "CPUs; leave one of the two out"
+            )
+        return self
 
     @property
     def whole_set(self) -> tuple[str, ...]:

@@ -44,10 +44,11 @@ def _weight(job: Job, plan: Plan, rates: Rates) -> float:
     rate = rate_of(rates, device_of(job), job)
     seconds = length * (UNKNOWN_RATE if rate is None else rate)
     for name in plan.suite.metrics:
-        cost = rates.metrics.get(name)
+        metric = get_metric(name)
+        # An unknown device counts as the CPU: ratios of weights matter.
+        cost = rates.of_metric(metric, job.metric_device) or rates.metrics.get(name)
         if cost is None or plan.unavailable.get(name):
             continue
-        metric = get_metric(name)
         stems = stems_scored(metric, job.stems, all_stems=job.all_stems)
         seconds += scored_share(metric, stems, job) * at(cost.each, length)
     return max(1e-3, seconds * len(job.draws_to_run))

@@ -33,6 +33,7 @@ cells = st.builds(
     frames=st.none() | st.lists(numbers, max_size=3).map(tuple),
     seconds=numbers,
     key=texts,
+    device=texts,
 )
 records = st.builds(
     Record,

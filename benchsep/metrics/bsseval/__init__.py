@@ -42,6 +42,7 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics.bsseval.engine import TAPS, Basis, frame_scores, is_silent
+from benchsep.metrics.device import current
 from benchsep.metrics.guard import broken, pairing
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 
@@ -49,7 +50,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
+    from benchsep.metrics.bsseval.on_device import DeviceBasis
     from benchsep.metrics.metric import Channels, Domain, Question
+
+    AnyBasis = Basis | DeviceBasis
 
     Real = NDArray[np.float64]
 
@@ -110,6 +114,7 @@ class BSSEval:
         )
         for value, question, companion_rank in _QUESTIONS
     )
+    device_tolerance = 1e-3
     default: int | None = 5
     rate: int | None = None
     channels: Channels = "any"
@@ -142,7 +147,7 @@ class BSSEval:
         checked = {s: _check(references, estimates, s) for s in {*stems, *estimates}}
         usable = {s: checked[s][1].samples for s in references.stems if not checked.get(s, "-")[0]}
         basis = basis_of(references) if usable else None
-        frames = frame_scores(basis, usable) if basis else {}
+        frames = _frame_scores(basis, usable) if basis else {}
         return {
             stem: _scores(basis, stem, frames[stem])
             if basis and stem in frames
@@ -151,13 +156,26 @@ class BSSEval:
         }
 
 
-def basis_of(references: References) -> Basis | None:
-    """:meth:`Basis.of`, once per track."""
-    key = ("bsseval", "basis")
-    if key not in references.cache:
+def basis_of(references: References) -> AnyBasis | None:
+    """:meth:`Basis.of`, or that of the device in use, once per track."""
+    device = current()
+    key = ("bsseval", "basis", str(device))
+    if key not in references.cache and device is None:
         references.cache[key] = Basis.of(references)
-    basis: Basis | None = references.cache[key]
+    elif key not in references.cache:
+        from benchsep.metrics.bsseval.on_device import DeviceBasis
+
+        references.cache[key] = DeviceBasis.of(references, device)
+    basis: AnyBasis | None = references.cache[key]
     return basis
+
+
+def _frame_scores(basis: AnyBasis, usable: dict[str, NDArray[np.float32]]) -> dict[str, Real]:
+    if isinstance(basis, Basis):
+        return frame_scores(basis, usable)
+    from benchsep.metrics.bsseval import on_device
+
+    return on_device.frame_scores(basis, usable)
 
 
 def _check(references: References, estimates: dict[str, Audio], stem: str) -> tuple[str, Audio]:
@@ -173,7 +191,7 @@ def _check(references: References, estimates: dict[str, Audio], stem: str) -> tu
     return "est_silent" if is_silent(estimate.samples) else "", estimate
 
 
-def _scores(basis: Basis, stem: str, frames: Real) -> dict[str, Score]:
+def _scores(basis: AnyBasis, stem: str, frames: Real) -> dict[str, Score]:
     """Median over windows, and the status of each value."""
     span = basis.span
     condition = max(span.own[basis.stems.index(stem)].condition, span.whole.condition)

@@ -35,6 +35,7 @@ from benchsep.metrics.levels import ratio_db
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from benchsep.audio import Audio
     from benchsep.metrics.metric import References
 
     Real = NDArray[np.float64]
@@ -269,17 +270,28 @@ class Basis:
     @classmethod
     def of(cls, references: References) -> Basis | None:
         """From the references; ``None`` when every stem is silent."""
-        audible = {s: a for s, a in references.stems.items() if not is_silent(a.samples)}
+        audible = audible_stems(references)
         if not audible:
             return None
         first = next(iter(audible.values()))
         signals = [channel for audio in audible.values() for channel in audio.samples]
-        silent = [
-            any(is_silent(audio.samples[:, window]) for audio in audible.values())
-            for window in windows(first.frames, first.rate)
-        ]
         span = Span.of(signals, first.channels, TAPS)
-        return cls(tuple(audible), span, first.rate, np.array(silent))
+        return cls(tuple(audible), span, first.rate, silent_windows(audible))
+
+
+def audible_stems(references: References) -> dict[str, Audio]:
+    """The references that are not silent, in order; silent ones span nothing."""
+    return {s: a for s, a in references.stems.items() if not is_silent(a.samples)}
+
+
+def silent_windows(audible: dict[str, Audio]) -> NDArray[np.bool_]:
+    """``[windows]``: one of the references is silent there."""
+    first = next(iter(audible.values()))
+    silent = [
+        any(is_silent(audio.samples[:, window]) for audio in audible.values())
+        for window in windows(first.frames, first.rate)
+    ]
+    return np.array(silent)
 
 
 def windows(frames: int, rate: int) -> list[slice]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import STEMS
+from benchsep.metrics.device import current
 from benchsep.metrics.guard import is_silent
 from benchsep.metrics.metric import Companion, References, Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_prepared
@@ -30,6 +31,7 @@ from benchsep.metrics.stems import every, score_prepared
 if TYPE_CHECKING:
     from benchsep.audio import Audio
     from benchsep.metrics.metric import Channels, Domain
+    from benchsep.metrics.visqol.engine import FilterBank
 
 RATE = 48_000
 LOWEST, HIGHEST = 1.0, 4.738
@@ -84,6 +86,7 @@ class Visqol:
     channels: Channels = "mono"
     domain: Domain = "music"
     default_stems: tuple[str, ...] = STEMS
+    device_tolerance = 1e-4
     default: int | None = 1
     licence = "algorithm and model: Apache-2.0 (Google); code: MIT"
     source = (
@@ -105,11 +108,13 @@ class Visqol:
         """Score each stem by itself."""
         from benchsep.metrics.visqol.engine import Reference, TooShort
 
+        bank = _bank()
+
         def prepare(reference: Audio) -> Reference | str:
             if is_silent(reference):  # two channels of opposite sign are silent once mixed
                 return "ref_silent"
             try:
-                return Reference(reference.samples[0])
+                return Reference(reference.samples[0], bank=bank)
             except TooShort:
                 return "too_short"
 
@@ -120,3 +125,12 @@ class Visqol:
                 return every(self.values, "too_short")
 
         return score_prepared(self, references, estimates, stems, prepare, score)
+
+
+def _bank() -> FilterBank:
+    """The filter bank of the device in use."""
+    from benchsep.metrics.visqol import gammatone
+    from benchsep.metrics.visqol.gammatone_on_device import DeviceBank
+
+    device = current()
+    return gammatone if device is None else DeviceBank(device)

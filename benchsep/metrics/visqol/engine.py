@@ -26,7 +26,7 @@ local moment computed once; an envelope that needs no transform.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -47,6 +47,20 @@ MINIMUM_SAMPLES = gammatone.WINDOW + (patches.MINIMUM_FRAMES - 1) * gammatone.HO
 
 UNRELATED = 0.15
 """Mean similarity under which the score is 1: the regression was never shown such pairs."""
+
+
+class FilterBank(Protocol):
+    """What :mod:`benchsep.metrics.visqol.gammatone` computes, there or on a device."""
+
+    def spectrogram(self, signal: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.float64]:
+        """Levels ``[bands, frames]`` of all windows of ``scale * signal`` that fit."""
+        ...
+
+    def levels_at(
+        self, signal: NDArray[np.float32], starts: NDArray[np.int64], scale: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Levels ``[bands, len(starts)]`` of the windows at ``starts``."""
+        ...
 
 
 class TooShort(ValueError):
@@ -75,10 +89,11 @@ class Sound:
 
     samples: NDArray[np.float32]
     scale: float = 1.0
+    bank: FilterBank = gammatone
     grid: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.grid = gammatone.spectrogram(self.samples, self.scale)
+        self.grid = self.bank.spectrogram(self.samples, self.scale)
 
     def levels(self, start: int, length: int) -> NDArray[np.float64]:
         """Levels of the windows of ``samples[start : start + length]``."""
@@ -87,7 +102,7 @@ class Sound:
         if not off_grid:
             return self.grid[:, first : first + count]
         starts = start + gammatone.HOP * np.arange(count, dtype=np.int64)
-        return gammatone.levels_at(self.samples, starts, self.scale)
+        return self.bank.levels_at(self.samples, starts, self.scale)
 
 
 class Reference:
@@ -100,7 +115,10 @@ class Reference:
     """
 
     def __init__(
-        self, samples: NDArray[np.float32], envelope: alignment.Envelope = alignment.GOOGLE
+        self,
+        samples: NDArray[np.float32],
+        envelope: alignment.Envelope = alignment.GOOGLE,
+        bank: FilterBank = gammatone,
     ) -> None:
         samples = np.ascontiguousarray(samples, dtype=np.float32)
         if len(samples) < MINIMUM_SAMPLES:
@@ -109,7 +127,7 @@ class Reference:
                 f"{MINIMUM_SAMPLES} ({MINIMUM_SAMPLES / RATE:.2f} s)"
             )
         self.envelope = envelope
-        self.sound = Sound(samples)
+        self.sound = Sound(samples, bank=bank)
         self.starts = patches.patch_starts(self.sound.grid.shape[1])
 
     def compare(self, estimate: NDArray[np.float32]) -> Result:
@@ -129,7 +147,8 @@ class Reference:
             return _unrelated(lag)
         if len(samples) <= gammatone.WINDOW:
             raise TooShort(f"the estimate has {len(samples)} samples after alignment by {lag}")
-        sound = Sound(samples, float(10.0 ** ((decibels(own) - decibels(other)) / 20.0)))
+        scale = float(10.0 ** ((decibels(own) - decibels(other)) / 20.0))
+        sound = Sound(samples, scale, self.sound.bank)
         similarities = self._patch_similarities(sound)
         bands = similarities.mean(0)
         mean = float(bands.mean())
@@ -208,7 +227,7 @@ class Slice:
         """Gammatone levels of the slice's windows."""
         if not self.zeros:
             return self.sound.levels(self.start, len(self))
-        return gammatone.spectrogram(self.samples, self.sound.scale)
+        return self.sound.bank.spectrogram(self.samples, self.sound.scale)
 
 
 def align_and_truncate(reference: Slice, estimate: Slice, lag: int) -> tuple[Slice, Slice]:

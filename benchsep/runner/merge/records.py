@@ -3,7 +3,8 @@
 Conventions
 -----------
 cells      of one place agree if their status is of one kind and their values differ by rounding
-           only (:data:`ROUNDING`); of these the same one is taken whatever the order of the runs
+           only (:data:`ROUNDING`), or by the metric's ``device_tolerance`` where another device
+           scored; of these the same one is taken whatever the order of the runs, a CPU's first
 absent     an ``unavailable`` cell says what a machine lacks, so that any other takes its place
 times      two runs never take equally long: they are no conflict. Those of the session whose name
            is first are kept, so that all draws of a system are timed in one session if one run
@@ -17,6 +18,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from benchsep.errors import UsageError
+from benchsep.metrics.catalog import get_metric
+from benchsep.metrics.device import device_tolerance
+from benchsep.metrics.names import metric_of
 from benchsep.runner.merge.conflict import Conflict, disagreement
 from benchsep.runner.record import Cell, Draw, Record, TrackFacts
 
@@ -64,7 +69,7 @@ def _join_cells(records: Sequence[Named]) -> tuple[list[Cell], list[Conflict]]:
     cells, conflicts = [], []
     for place, same in sorted(found.items()):
         known = _known(same)
-        cells.append(min((cell for _, cell in known), key=lambda c: (c.key, repr(c))))
+        cells.append(min((cell for _, cell in known), key=lambda c: (c.key, c.device, repr(c))))
         if not all_agree([cell for _, cell in known]):
             subject = cell_name(records[0][1], place)
             conflicts += disagreement("value", subject, ((run, _said(c)) for run, c in known))
@@ -77,25 +82,37 @@ def _known(cells: Sequence[tuple[str, Cell]]) -> Sequence[tuple[str, Cell]]:
 
 def all_agree(cells: Sequence[Cell]) -> bool:
     """Whether cells of one place have one result."""
+    allowed = _between_devices(cells)
     return (
         len({cell.status.kind for cell in cells}) == 1
-        and _close([cell.value for cell in cells])
-        and _all_close([cell.frames for cell in cells])
+        and _close([cell.value for cell in cells], allowed)
+        and _all_close([cell.frames for cell in cells], allowed)
     )
 
 
-def _close(values: Sequence[float | None]) -> bool:
+def _between_devices(cells: Sequence[Cell]) -> float:
+    """What values may differ by because different devices computed them; zero for one device."""
+    if len({cell.device for cell in cells}) < 2:
+        return 0.0
+    try:
+        return device_tolerance(get_metric(metric_of(cells[0].metric))) or 0.0
+    except UsageError:  # a metric that is not installed here
+        return 0.0
+
+
+def _close(values: Sequence[float | None], allowed: float) -> bool:
     numbers = [value for value in values if value is not None]
     if not numbers or len(numbers) < len(values):
         return not numbers
-    return max(numbers) - min(numbers) <= ROUNDING * max(1.0, *map(abs, numbers))
+    rounding = ROUNDING * max(1.0, *map(abs, numbers))
+    return max(numbers) - min(numbers) <= max(rounding, allowed)
 
 
-def _all_close(frames: Sequence[tuple[float | None, ...] | None]) -> bool:
+def _all_close(frames: Sequence[tuple[float | None, ...] | None], allowed: float) -> bool:
     rows = [row for row in frames if row is not None]
     if not rows or len(rows) < len(frames) or len(set(map(len, rows))) > 1:
         return not rows
-    return all(map(_close, zip(*rows, strict=True)))
+    return all(_close(values, allowed) for values in zip(*rows, strict=True))
 
 
 def _said(cell: Cell) -> str:
