@@ -1,4 +1,4 @@
-"""Metrics with torch on a device against the CPU engines: seconds, memory and the largest difference.
+"""Metrics with torch on a device against the CPU engines: seconds, memory, differences.
 
     python -m benchmarks.metric_devices [--device cuda] [--seconds 30 240] [-o FILE.json]
 
