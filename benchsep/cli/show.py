@@ -144,11 +144,12 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figures")],
     max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
-    seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 20.0,
+    seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 12.0,
     audio: Annotated[
         str, typer.Option(help="sounds of the page: auto (Opus if FLAC is too large), flac, opus")
     ] = "auto",
     caption: Caption = "full",
+    pdf: Annotated[bool, typer.Option("--pdf", help="figures as PDF too, for a paper")] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="threads; 0 = cores")] = 0,
     root: Root = None,
     improvement: Improvement = False,
@@ -183,6 +184,7 @@ def report(
             combine=combine or (),
             jobs=jobs,
             caption=caption,  # type: ignore[arg-type]  # checked where it is used
+            pdf=pdf,
         )
     if format != "terminal":
         print_files(written, format)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from benchsep.runner.store import Store
 
 
+SECONDS = 12.0
+"""Length of an excerpt: the longest of a MUSHRA trial (BS.1534-3)."""
 MIXTURE, REFERENCE = "mixture", "reference"
 """Labels of the signals that are no system's."""
 
@@ -68,8 +70,8 @@ class Song:
         return {MIXTURE: self.mixture, **true, **found}
 
     @cached_property
-    def spectra(self) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Stem to label to mel spectrogram, one scale for each stem; figures and page share them.
+    def spectra(self) -> dict[str, dict[str, NDArray[np.uint8]]]:
+        """Stem to label to levels of a spectrogram, one scale a stem; figures and page share them.
 
         See :func:`benchsep.report.figures.spectrogram.on_one_scale`.
         """
@@ -95,7 +97,7 @@ class Source:
     """Folder of the data set; ``None`` takes the default."""
     say: Callable[[str], None] = print
     """Receives a line for whatever is missing."""
-    seconds: float = 20.0
+    seconds: float = SECONDS
     """Length of the excerpts."""
     spread: Callable[..., Iterator[Any]] = map
     _systems: dict[str, Any] = field(default_factory=dict)

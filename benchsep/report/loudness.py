@@ -23,7 +23,7 @@ match_gains   decibels that bring signals to a common loudness without clipping
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -71,12 +71,12 @@ def _high_pass(rate: int) -> Biquad:
 
 def k_weighted(audio: Audio) -> NDArray[np.float64]:
     """``[channels, samples]`` after both stages."""
-    from scipy.signal import lfilter
+    from scipy.signal import sosfilt
 
-    samples: Any = audio.samples.astype(np.float64)
-    for b, a in (_shelf(audio.rate), _high_pass(audio.rate)):
-        samples = lfilter(b, a, samples, axis=-1)
-    filtered: NDArray[np.float64] = samples
+    stages = [np.concatenate(stage) for stage in (_shelf(audio.rate), _high_pass(audio.rate))]
+    filtered = np.empty(audio.samples.shape, np.float64)
+    for channel, row in zip(audio.samples, filtered, strict=True):  # a third quicker than at once
+        row[:] = sosfilt(stages, channel.astype(np.float64))
     return filtered
 
 
@@ -122,25 +122,31 @@ def _lufs_of(power: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def match_gains(
-    signals: Mapping[str, Audio], anchor: str, spread: Callable[..., Iterator[float]] = map
+    signals: Mapping[str, Audio],
+    anchor: str,
+    spread: Callable[..., Iterator[float]] = map,
+    known: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Gains in dB that bring every signal to the loudness of ``signals[anchor]``.
 
     All are lowered together where a matched peak would exceed full scale. A silent signal, and
     every signal where the anchor is silent, gets only that common gain. ``spread`` maps over the
-    signals: ``map``, or that of a pool of threads.
+    signals: ``map``, or that of a pool of threads. ``known``: loudness that need not be measured.
     """
-    levels = dict(zip(signals, spread(loudness, signals.values()), strict=True))
+    levels = dict(known or {})
+    unknown = [name for name in signals if name not in levels]
+    levels |= zip(unknown, spread(loudness, [signals[name] for name in unknown]), strict=True)
     target = levels[anchor]
-    gains = {
-        name: min(target - level, MOST_BOOST_DB)
-        if math.isfinite(target) and math.isfinite(level)
-        else 0.0
-        for name, level in levels.items()
-    }
+    gains = {name: _gain(target, levels[name]) for name in signals}
     peaks = [
-        float(np.abs(audio.samples).max()) * 10 ** (gains[name] / 20)
+        float(max(audio.samples.max(), -audio.samples.min())) * 10 ** (gains[name] / 20)
         for name, audio in signals.items()
     ]
     headroom = -20 * math.log10(max([1.0, *peaks]))
     return {name: gain + headroom for name, gain in gains.items()}
+
+
+def _gain(target: float, level: float) -> float:
+    """From a loudness to that of the target; 0 where one of them is silent."""
+    audible = math.isfinite(target) and math.isfinite(level)
+    return min(target - level, MOST_BOOST_DB) if audible else 0.0

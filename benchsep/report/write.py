@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-files   ``tables.{md,tex,csv,json,html}``, ``tables-standalone.tex``, ``figures/*.{png,pdf}``,
-        ``figures/<song>/<stem>.{png,pdf}``, ``index.html`` and ``page/``
+files   ``tables.{md,tex,csv,json,html}``, ``tables-standalone.tex``, ``figures/*.png``,
+        ``figures/<song>/<stem>.png``, ``index.html`` and ``page/``; with ``pdf`` each figure as
+        ``.pdf`` too
 repeat  the same run gives the same bytes
 errors  a song or a system without audio is reported on stderr, and the rest is written
 """
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from benchsep._util.atomic import sweep, write_atomically
 from benchsep.report import excerpts
 from benchsep.report.figures.choose import summary_figures
-from benchsep.report.figures.spectrogram import panels_figure
+from benchsep.report.figures.panels import Panels
 from benchsep.report.figures.style import save
 from benchsep.report.run import RunData, load, most_disputed_songs, with_likeness
 from benchsep.report.site.audio import MAX_MB, Codec, choose, expected_mb
@@ -29,7 +30,7 @@ from benchsep.report.tables.latex import latex_document
 from benchsep.report.tables.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchsep.imported.join import Imports
     from benchsep.report.excerpts import Song
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 RATE = 44_100
 """Of most data sets: only the choice of the codec depends on it."""
-SPECTROGRAM_DPI = 120
-"""Half a megabyte a picture; at 200 it would be two."""
 FORMATS = ("md", "tex", "csv", "json", "html")
 
 
@@ -55,6 +54,7 @@ class Report:
     audio: Literal["auto", "flac", "opus"]
     progress: Callable[[str], None]
     caption: str = "full"
+    pdf: bool = False
     written: list[Path] = field(default_factory=list)
 
     @property
@@ -67,7 +67,7 @@ def write_report(
     out: str | Path,
     *,
     max_songs: int = 3,
-    seconds: float = 20.0,
+    seconds: float = excerpts.SECONDS,
     page: bool = True,
     audio: Literal["auto", "flac", "opus"] = "auto",
     progress: Callable[[str], None] | None = None,
@@ -79,6 +79,7 @@ def write_report(
     combine: Sequence[str] = (),
     jobs: int = 0,
     caption: Literal["full", "short"] = "full",
+    pdf: bool = False,
 ) -> list[Path]:
     """Write tables, figures and the listening page of a run: every step of :data:`STEPS`.
 
@@ -116,6 +117,8 @@ def write_report(
         Threads that transform and encode; 0: one for each core. The files are the same.
     caption
         Of ``tables.tex``: ``short`` makes tables to paste, which need booktabs alone.
+    pdf
+        Whether to write each figure as PDF too.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def write_report(
     run = _with_likeness(run, store)
     source = excerpts.Source(store, root, say=excerpts.warn, seconds=seconds)
     say = progress or (lambda _: None)
-    report = Report(run, Path(out), source, max_songs, page, audio, say, caption)
+    report = Report(run, Path(out), source, max_songs, page, audio, say, caption, pdf)
     with ExitStack() as stack:
         threads = jobs or os.cpu_count() or 1
         if threads > 1:
@@ -189,7 +192,7 @@ def write_tables(tables: Sequence[Table], out: Path, caption: str = "full") -> l
 
 def _add_summary_figures(report: Report) -> None:
     for name, figure in summary_figures(report.run):
-        report.written += save(figure, report.figures / name)
+        report.written += save(figure, report.figures / name, pdf=report.pdf)
 
 
 def _add_songs(report: Report) -> None:
@@ -249,8 +252,7 @@ def _spectrograms_as_songs_pass(report: Report) -> Iterator[Song]:
         for number, song in enumerate(_songs(report), 1):
             report.progress(f"song {number} of {report.max_songs}: {song.name}")
             song.spectra  # noqa: B018 # before two threads ask for them
-            families = report.run.families
-            drawing = drawer.submit(_write_spectrograms, song, report.figures, families)
+            drawing = drawer.submit(_write_spectrograms, song, report)
             yield song
             report.written += drawing.result()
 
@@ -262,12 +264,19 @@ def _songs(report: Report) -> Iterable[Song]:
     return report.source.songs(names, excerpts.systems_with_audio(report.run.computed))
 
 
-def _write_spectrograms(song: Song, folder: Path, families: Mapping[str, str]) -> list[Path]:
-    written = []
+def _write_spectrograms(song: Song, report: Report) -> list[Path]:
+    folder = excerpts.song_folder(report.figures, song.name)
     seconds = (song.start, song.start + song.mixture.seconds)
-    for stem, rows in song.spectra.items():
-        title = f"{song.name}: {stem}"
-        figure = panels_figure(rows, seconds, title=title, families=families)
-        target = excerpts.song_folder(folder, song.name) / stem
-        written += save(figure, target, dpi=SPECTROGRAM_DPI)
+    figures: dict[tuple[str, ...], Panels] = {}  # most systems estimate every stem
+    written = []
+    for stem, levels in song.spectra.items():
+        labels = tuple(levels)
+        if labels not in figures:
+            figures[labels] = Panels(labels, report.run.families, seconds)
+        panels, title = figures[labels], f"{song.name}: {stem}"
+        written.append(folder / f"{stem}.png")
+        panels.write_png(written[-1], levels, title)
+        if report.pdf:
+            written.append(folder / f"{stem}.pdf")
+            panels.write_pdf(written[-1], levels, title)
     return written

@@ -90,7 +90,7 @@ def digests(paths: list[Path], root: Path) -> dict[str, str]:
 
 
 def test_a_report_is_whole_and_the_same_bytes_again(run_folder: Path, tmp_path: Path) -> None:
-    written = write_report(run_folder, tmp_path / "a")
+    written = write_report(run_folder, tmp_path / "a", pdf=True)
     names = {str(p.relative_to(tmp_path / "a")) for p in written}
     assert {f"tables.{f}" for f in ("md", "tex", "csv", "json", "html")} <= names
     assert "index.html" in names and "figures/cost.png" in names
@@ -99,8 +99,31 @@ def test_a_report_is_whole_and_the_same_bytes_again(run_folder: Path, tmp_path: 
     page = (tmp_path / "a" / "index.html").read_text()
     assert 'src="figures/cost.png"' in page and 'src="/' not in page
     json.loads((tmp_path / "a" / "tables.json").read_text())
-    again = write_report(run_folder, tmp_path / "b")
+    again = write_report(run_folder, tmp_path / "b", pdf=True)
     assert digests(written, tmp_path / "a") == digests(again, tmp_path / "b")
+
+
+def test_a_report_into_the_same_folder_encodes_only_new_sounds(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchsep.report.site import audio
+
+    encoded, flac = [], audio.flac
+    monkeypatch.setattr(audio, "flac", lambda sound: encoded.append(sound) or flac(sound))
+    first = digests(write_report(run_folder, tmp_path / "out", pdf=False), tmp_path / "out")
+    assert not any(name.endswith(".pdf") for name in first)
+    assert len(encoded) == 1 + 2 * len(STEMS), "the mixture, the true stems and one system's"
+    encoded.clear()
+    (bass,) = run_folder.glob("estimates/**/bass.flac")
+    kept = bass.read_bytes()
+    write_audio(bass, Audio(np.full((2, 44_100 * 6), 0.1, np.float32), 44_100))
+    write_report(run_folder, tmp_path / "out")
+    assert [sound.samples.max() for sound in encoded] == [pytest.approx(0.1, abs=1e-4)]
+    bass.write_bytes(kept)
+    script = tmp_path / "out" / "page" / "s0" / "vocals.js"
+    script.write_text('// [1]\nbenchsep.audioFile(,JSON.parse("{}"));\n')  # of something else
+    again = digests(write_report(run_folder, tmp_path / "out"), tmp_path / "out")
+    assert first == again
 
 
 def test_without_songs_no_audio_is_touched(

@@ -3,7 +3,8 @@
 Modules
 -------
 style         colours, fonts, the figure itself, the legend, saving
-spectrogram   mixture, reference and systems for one stem of one song
+spectrogram   the levels of spectrograms, one scale for all signals of a stem
+panels        spectrograms of mixture, reference and systems for one stem of one song
 songs         the songs of each system, one metric and stem
 forest        paired differences with their intervals
 cost          quality against real-time factor and memory

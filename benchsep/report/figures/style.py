@@ -15,11 +15,14 @@ new_figure        a figure with its axes, laid out automatically
 draw_legend       legend below the figure: families, then further marks
 system_colors     a colour for each system
 save              PNG and PDF of a figure
+save_pdf          PDF of a figure
+drawing           context in which a figure is drawn
 """
 
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +30,7 @@ from benchsep._util.atomic import replacing
 from benchsep._util.escape import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -133,20 +136,33 @@ def visible_lines(lines: Sequence[str], limit: int = 60) -> str:
     return "\n".join(f"{text[: limit - 1]}…" if len(text) > limit else text for text in texts)
 
 
-def save(figure: Figure, path_stem: str | Path, *, dpi: int = 200) -> list[Path]:
-    """Write ``<path_stem>.png`` and ``<path_stem>.pdf``; the same bytes each time.
+def save(figure: Figure, path_stem: str | Path, *, dpi: int = 200, pdf: bool = True) -> list[Path]:
+    """Write ``<path_stem>.png`` and, if asked, ``<path_stem>.pdf``; the same bytes each time.
 
     ``dpi`` is the resolution of the PNG; pictures inside the PDF have 200.
     """
     stem = Path(path_stem)
-    png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
+    png = stem.with_name(f"{stem.name}.png")
+    with drawing(), replacing(png) as partial:
+        figure.savefig(partial, dpi=dpi, metadata={"Software": None})
+    if not pdf:
+        return [png]
+    figure.set_layout_engine("none")  # settled; solving it again takes longer than drawing
+    save_pdf(figure, stem.with_name(f"{stem.name}.pdf"), dpi=200)
+    return [png, stem.with_name(f"{stem.name}.pdf")]
+
+
+def save_pdf(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Write a PDF; its pictures have ``dpi``."""
+    undated = {"CreationDate": None, "Producer": None, "Creator": None}
+    with drawing(), replacing(path) as partial:
+        figure.savefig(partial, dpi=dpi, metadata=undated)
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """A context in which a figure is drawn: the style, and no warning about its letters."""
     with styled(), warnings.catch_warnings():
         # A title in a script that the font lacks shows boxes in the figure; the data is the same.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        with replacing(png) as partial:
-            figure.savefig(partial, dpi=dpi, metadata={"Software": None})
-        figure.set_layout_engine("none")  # settled; solving it again takes longer than drawing
-        undated = {"CreationDate": None, "Producer": None, "Creator": None}
-        with replacing(pdf) as partial:
-            figure.savefig(partial, dpi=200, metadata=undated)
-    return [png, pdf]
+        yield

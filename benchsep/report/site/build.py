@@ -28,8 +28,8 @@ from benchsep._util.atomic import replacing, write_atomically
 from benchsep._util.escape import visible
 from benchsep.listeners import badges
 from benchsep.report.excerpts import MIXTURE, REFERENCE, systems_with_audio
-from benchsep.report.figures.spectrogram import FLOOR_DB, HIGHEST_HZ, LOWEST_HZ, ticks
-from benchsep.report.loudness import match_gains
+from benchsep.report.figures.spectrogram import HIGHEST_HZ, LOWEST_HZ, colours, ticks
+from benchsep.report.loudness import loudness, match_gains
 from benchsep.report.run import song_disagreement
 from benchsep.report.site.audio import Codec, write_audio_script
 from benchsep.report.site.templates import jinja_environment
@@ -184,9 +184,10 @@ class _Files:
 def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list[Path]]:
     """Write the files of a song; its entry in the page's data, and the paths."""
     written = [files.sounds(MIXTURE, {MIXTURE: song.mixture})]
+    level = loudness(song.mixture)
     stems = []
     for name in song.stems:
-        entry, paths = _stem(name, song, files)
+        entry, paths = _stem(name, song, files, level)
         stems.append(entry)
         written += paths
     return {
@@ -199,14 +200,16 @@ def _song(run: RunData, song: Song, files: _Files) -> tuple[dict[str, Any], list
     }, written
 
 
-def _stem(name: str, song: Song, files: _Files) -> tuple[dict[str, Any], list[Path]]:
+def _stem(
+    name: str, song: Song, files: _Files, mixture_level: float
+) -> tuple[dict[str, Any], list[Path]]:
     signals = song.signals(name)
     own = {label: audio for label, audio in signals.items() if label != MIXTURE}
     audio_file = files.sounds(name, own)
     pictures, picture_files = _pictures(name, song, files)
     # Without a true stem the first estimate is the level of the others.
     anchor = REFERENCE if REFERENCE in signals else next(iter(own))
-    gains = match_gains(signals, anchor, song.spread)
+    gains = match_gains(signals, anchor, song.spread, {MIXTURE: mixture_level})
     entry = {
         "name": name,
         "files": [f"{files.address}/{MIXTURE}.js", f"{files.address}/{name}.js"],
@@ -232,30 +235,25 @@ def _pictures(stem: str, song: Song, files: _Files) -> tuple[dict[str, str], lis
     return names, written
 
 
-def _png(db: NDArray[np.float32]) -> bytes:
-    """A palette picture of -80..0 dB, low frequencies at the bottom."""
-    from matplotlib import colormaps
+def _png(level: NDArray[np.uint8]) -> bytes:
+    """A palette picture of levels, low frequencies at the bottom."""
     from PIL import Image
 
-    level = np.clip((db - FLOOR_DB) / -FLOOR_DB, 0, 1)
     small = _pooled(_pooled(level, PICTURE_ROWS, 0), PICTURE_COLUMNS, 1)
-    image = Image.fromarray(np.round(small[::-1] * 255).astype(np.uint8), mode="L")
-    palette = (colormaps["cividis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-    indexed = Image.new("P", image.size)
-    indexed.putpalette(palette.tobytes())
-    indexed.frombytes(image.tobytes())
+    picture = Image.fromarray(np.ascontiguousarray(small[::-1]))
+    picture.putpalette(colours().tobytes())
     out = io.BytesIO()
-    indexed.save(out, "PNG")
+    picture.save(out, "PNG")
     return out.getvalue()
 
 
-def _pooled(values: NDArray[np.float32], most: int, axis: int) -> NDArray[np.float32]:
+def _pooled(values: NDArray[np.uint8], most: int, axis: int) -> NDArray[np.uint8]:
     """The maximum of neighbours, so that at most ``most`` remain along ``axis``."""
     size = values.shape[axis]
     if size <= most:
         return values
     starts = np.arange(most) * size // most
-    pooled: NDArray[np.float32] = np.maximum.reduceat(values, starts, axis=axis)
+    pooled: NDArray[np.uint8] = np.maximum.reduceat(values, starts, axis=axis)
     return pooled
 
 

@@ -18,15 +18,18 @@ from benchsep.errors import UsageError
 from benchsep.report.figures.cost import cost_figure
 from benchsep.report.figures.disagreement import disagreement_figure, largest_rank_differences
 from benchsep.report.figures.forest import CLEAR_COLOR, forest_figure, grouped_forest_figure
+from benchsep.report.figures.panels import Panels, spectrogram_figure
 from benchsep.report.figures.songs import distribution_figure
 from benchsep.report.figures.spectrogram import (
     COLUMNS,
     HOP,
     N_FFT,
-    spectrogram_db,
-    spectrogram_figure,
+    colours,
+    mel_db,
+    on_one_scale,
+    power,
 )
-from benchsep.report.figures.style import FAMILY_MARKERS, save, system_colors
+from benchsep.report.figures.style import FAMILY_MARKERS, save, styled, system_colors
 
 HOSTILE = "$\\frac{<\x1b>"
 FAMILIES = {"a": "generative", HOSTILE: "discriminative"}
@@ -53,16 +56,33 @@ def points(axis: Any) -> set[tuple[float, float]]:
 
 def test_a_full_scale_sine_has_zero_db_at_its_bin() -> None:
     rate, bin_ = 44_100, 100
-    db = spectrogram_db(sine(1.0, bin_ * rate / N_FFT, rate))
-    assert db[bin_, 20] == pytest.approx(0.0, abs=0.01)
-    assert int(db[:, 20].argmax()) == bin_
+    found = power(sine(1.0, bin_ * rate / N_FFT, rate))
+    assert 10 * np.log10(found[20, bin_]) == pytest.approx(0.0, abs=0.01)
+    assert int(found[20].argmax()) == bin_
 
 
 def test_long_audio_is_thinned_and_a_click_stays() -> None:
-    samples = np.zeros(HOP * COLUMNS * 3, np.float32)
+    samples = np.zeros(HOP * COLUMNS * 6, np.float32)
     samples[1_000_000] = 1.0
-    db = spectrogram_db(Audio.of(samples, 44_100))
-    assert db.shape[1] <= COLUMNS and np.isfinite(db).any()
+    for part in (samples[: HOP * COLUMNS * 2 - 1], samples):  # a longer hop; neighbours pooled
+        found = power(Audio.of(part, 44_100))
+        assert COLUMNS / 2 < len(found) <= COLUMNS
+        assert abs(found.max(1).argmax() / len(found) - 1_000_000 / len(part)) < 2 / COLUMNS
+
+
+def test_a_row_is_the_loudest_bin_between_its_edges() -> None:
+    """Another route to the same rows: decibels of every bin, then their maximum."""
+    noise = Audio.of(np.random.default_rng(0).standard_normal(44_100) * 0.1, 44_100)
+    rows, loudest = mel_db(noise)
+    decibels = 10 * np.log10(power(noise).T)
+    assert loudest == pytest.approx(decibels.max())
+    # The uppermost row ends at 16 kHz: HTK's mel, 320 rows from 40 Hz.
+    mel = 2595 * np.log10(1 + np.array([40, 16_000]) / 700)
+    low = 700 * (10 ** ((mel[1] - (mel[1] - mel[0]) / 320) / 2595) - 1)
+    bins = np.arange(len(decibels)) * 44_100 / N_FFT
+    np.testing.assert_allclose(
+        rows[-1], decibels[(bins >= low) & (bins < 16_000)].max(0), rtol=1e-5
+    )
 
 
 def test_all_panels_share_one_scale(clip: TrackAudio) -> None:
@@ -70,13 +90,22 @@ def test_all_panels_share_one_scale(clip: TrackAudio) -> None:
     figure = spectrogram_figure(
         clip.mixture, clip.stems["vocals"], {"a": quiet, "b": clip.mixture}, title="t"
     )
+    arrays = drawn_levels(figure)
+    assert len(arrays) == 4
+    assert max(arrays[0].max(), arrays[1].max()) == 255
+    loud = arrays[1] > 90
+    apart = (arrays[1][loud].astype(int) - arrays[2][loud]) * 80 / 255
+    np.testing.assert_allclose(apart, 20, atol=0.8)  # a level is 0.31 dB; some share a colour
+
+
+def drawn_levels(figure: Any) -> list[np.ndarray]:
+    """The level of each pixel of each panel, from its colour."""
+    number = np.array([1 << 16, 1 << 8, 1])
+    levels = np.argsort(colours() @ number)
+    sorted_colours = (colours() @ number)[levels]
     images = [image for axis in figure.axes for image in axis.get_images()]
-    assert len(images) == 4
-    assert {image.get_clim() for image in images} == {(-80.0, 0.0)}
-    arrays = [np.asarray(image.get_array()) for image in images]
-    assert max(arrays[0].max(), arrays[1].max()) == 0.0
-    loud = arrays[1] > -55
-    np.testing.assert_allclose(arrays[2][loud], arrays[1][loud] - 20, atol=0.01)
+    pixels = [np.asarray(image.get_array()) @ number for image in images]
+    return [levels[np.searchsorted(sorted_colours, each)] for each in pixels]
 
 
 def test_axes_are_labelled(clip: TrackAudio) -> None:
@@ -92,7 +121,7 @@ def test_a_sine_is_drawn_at_its_place_on_the_mel_axis() -> None:
         image = figure.axes[0].get_images()[0]
         left, right, low, high = image.get_extent()
         assert (left, right) == (62.0, 63.0)  # the excerpt's time in the song
-        rows = np.asarray(image.get_array())
+        (rows, _) = drawn_levels(figure)
         drawn = low + (rows[:, 40].argmax() + 0.5) / len(rows) * (high - low)
         back = 700 * (10 ** (drawn / 2595) - 1)
         assert back == pytest.approx(hertz, abs=22)  # a bin of the transform
@@ -119,15 +148,56 @@ def test_the_grid_has_no_hole_and_families_stand_together(systems: int) -> None:
 
 def test_silence_and_one_sample_are_drawn_at_the_floor_and_a_sine_at_the_top() -> None:
     single = Audio.of(np.ones(1), 44_100)  # mirrored at its ends, it is a constant: below the axis
-    for audio, level in ((sine(0.0), -80.0), (single, -80.0), (sine(0.1), 0.0)):
+    for audio, level in ((sine(0.0), 0), (single, 0), (sine(0.1), 255)):
         figure = spectrogram_figure(audio, audio, {HOSTILE: audio}, title=HOSTILE)
-        images = [image for axis in figure.axes for image in axis.get_images()]
-        assert len(images) == 3
-        assert {float(np.max(image.get_array())) for image in images} == {level}
+        assert [levels.max() for levels in drawn_levels(figure)] == [level] * 3
         assert [a.get_title(loc="left") for a in figure.axes[:3]] == [
             "mixture", "reference", visible(HOSTILE),
         ]  # fmt: skip
         assert figure.get_suptitle() == visible(HOSTILE)
+
+
+def test_the_quick_png_is_what_matplotlib_draws(clip: TrackAudio, tmp_path: Path) -> None:
+    """Three stems after one another on one frame, each against a figure of its own."""
+    from matplotlib.image import imread
+
+    labels = {"mixture": "mixture", "reference": "oracle", "a": "generative"}
+    panels = Panels(list(labels), labels, (3.0, 3.0 + clip.mixture.seconds))
+    for stem in ("vocals", "drums"):
+        signals = {"mixture": clip.mixture, "reference": clip.stems[stem], "a": clip.stems["bass"]}
+        levels = on_one_scale({k: mel_db(v) for k, v in signals.items()}, ["mixture"])
+        panels.write_png(tmp_path / "quick.png", levels, f"song: {stem}")
+        whole = Panels(list(labels), labels, (3.0, 3.0 + clip.mixture.seconds))
+        figure = whole.fill(levels, f"song: {stem}")
+        with styled():
+            figure.savefig(tmp_path / "whole.png", dpi=120)
+        quick, slow = (imread(tmp_path / f"{n}.png")[..., :3] for n in ("quick", "whole"))
+        assert quick.shape == slow.shape
+        inside = np.zeros(quick.shape[:2], bool)
+        for axis in panels.axes.values():  # those of 120 dots an inch
+            box = axis.get_window_extent().expanded(1.03, 1.03)
+            inside[
+                len(quick) - int(box.y1) : len(quick) - int(box.y0), int(box.x0) : int(box.x1)
+            ] = 1
+        # Text, ticks and bar are the same; pictures are means where matplotlib takes one pixel.
+        assert abs(quick - slow)[~inside].max() < 0.02
+        assert abs(quick - slow)[inside].mean() < 0.06
+        assert quick[inside].std() > 0.1
+
+
+def test_both_kinds_of_a_stem_figure_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+    levels = {k: np.full((320, 50), 99, np.uint8) for k in ("mixture", HOSTILE)}
+    found = []
+    for name in "ab":
+        panels = Panels(list(levels), {}, (0.0, 1.0))
+        panels.write_png(tmp_path / f"{name}.png", levels, "漢 $x^")
+        panels.write_pdf(tmp_path / f"{name}.pdf", levels, "漢 $x^")
+        panels.write_png(tmp_path / f"{name}2.png", levels, "漢 $x^")
+        found.append(
+            [(tmp_path / f"{name}{end}").read_bytes() for end in (".png", "2.png", ".pdf")]
+        )
+    assert found[0] == found[1] and found[0][0] == found[0][1]
+    assert b"/FontFile2" in found[0][2]
 
 
 def test_rates_must_agree() -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 
 import numpy as np
 import pytest
 import soundfile
 
 from benchsep.audio import Audio
-from benchsep.report.site.audio import MAX_MB, choose, expected_mb, flac, opus
+from benchsep.report.site.audio import (
+    MAX_MB,
+    choose,
+    expected_mb,
+    flac,
+    opus,
+    write_audio_script,
+)
 
 
 def test_opus_keeps_time_and_sound_and_gives_the_same_bytes(clip):
@@ -42,3 +51,29 @@ def test_the_expected_size_is_near_the_true_one_and_decides(clip):
     assert choose(20.0, 44_100, 10) == "flac"
     assert choose(20.0, 44_100, 200) == "opus"
     assert expected_mb(20.0, 44_100, 10, "flac") < MAX_MB < expected_mb(20.0, 44_100, 200, "flac")
+
+
+def test_equal_sounds_are_encoded_once_under_every_name(tmp_path):
+    tone = Audio.of(np.sin(np.arange(4_800) / 9), 48_000)
+    signals = {
+        "a": tone,
+        "b": Audio.of(tone.samples.copy(), 48_000),
+        "c": Audio.of(-tone.samples, 48_000),
+    }
+    names = []
+
+    def spread(do, sounds):
+        found = list(map(do, sounds))
+        names.append(len(found))
+        return found
+
+    text = write_audio_script(tmp_path, "page/s0", "bass", signals, "flac", spread).read_text()
+    assert names == [3, 2]  # digests, then sounds
+    body = json.loads(json.loads(text[text.index("JSON.parse(") + 11 : text.rindex("))")]))
+    assert body["a"] == body["b"] != body["c"] and set(body) == set(signals)
+    for name, sound in signals.items():
+        decoded, _ = soundfile.read(io.BytesIO(base64.b64decode(body[name])), always_2d=True)
+        np.testing.assert_allclose(decoded.T, sound.samples, atol=2**-15)
+    # Another codec is another file.
+    write_audio_script(tmp_path, "page/s0", "bass", signals, "opus", spread)
+    assert names[2:] == [3, 2]
