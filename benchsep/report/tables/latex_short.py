@@ -1,5 +1,7 @@
 r"""Tables as LaTeX to paste into a paper: booktabs alone, a caption of one line, a label.
 
+A table that is wider than the text of ``article`` becomes several, each with all systems.
+
 What :mod:`benchsep.report.tables.latex` prints in columns of its own (intervals, letters) and
 warnings are left out; songs that are missing, and marks that the caption names, stay.
 """
@@ -10,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchsep._util import escape
+from benchsep.report.tables.latex_width import BOLD, lines, parts, width
 from benchsep.report.tables.model import format_value, head
 from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
 
@@ -19,35 +22,52 @@ if TYPE_CHECKING:
     from benchsep.report.tables.model import Cell, Column, Table
 
 PREAMBLE = r"\usepackage{booktabs}"
-HEAD_WIDTH = 10
-"""Characters of a head that stands on one line."""
+BREAK = r"\\"
+TEXT_TYPE, TEXT_POINTS = "p{55mm}", 157.0
+"""Type and width of a column of text."""
+NAME_TYPE, NAME_POINTS = "p{52mm}", 147.0
+"""Type and width of the column of names where one is too long for a line."""
 ABSENT = frozenset("ÐÞðþĄąĐđĘęĮįŊŋŲų")
 """Letters that LaTeX's first font encoding (OT1) lacks: without fontenc they are errors."""
 
 
 def latex_short(tables: Sequence[Table]) -> str:
     """All tables, each to be pasted on its own."""
-    return f"% Needs: {PREAMBLE}\n" + "\n".join(map(_table, tables))
+    made = [text for table in tables for text in _tables(table)]
+    return f"% Needs: {PREAMBLE}\n" + "\n".join(made)
 
 
 def _escaped(text: str) -> str:
     return "".join(rf"\texttt{{U+{ord(c):04X}}}" if c in ABSENT else c for c in escape.latex(text))
 
 
-def _table(table: Table) -> str:
-    types = "".join("p{62mm}" if c.kind == "text" else "r" for c in table.columns)
-    heads = " & ".join(_head(head(column)) for column in table.columns)
-    small = r"\small" if len(table.columns) <= 4 else r"\scriptsize\setlength{\tabcolsep}{2pt}"
+def _tables(table: Table) -> list[str]:
+    """The table, or its parts where it is wider than a page."""
+    heads = [lines(head(c), _cell_width(table, i)) for i, c in enumerate(table.columns)]
+    widths = [
+        TEXT_POINTS if column.kind == "text" else max(_cell_width(table, i), *map(width, heads[i]))
+        for i, column in enumerate(table.columns)
+    ]
+    names = max([width("system"), *(width(row.head) for row in table.rows)])
+    found = parts(min(names, NAME_POINTS), widths)
+    return [_table(table, heads, part, number) for number, part in enumerate(found)]
+
+
+def _table(table: Table, heads: Sequence[list[str]], part: Sequence[int], number: int) -> str:
+    """The columns of one part."""
+    types = "".join(TEXT_TYPE if table.columns[i].kind == "text" else "r" for i in part)
+    shown = " & ".join(_head(heads[i]) for i in part)
+    suffix = "" if number == 0 else chr(ord("a") + number)
     return "\n".join(
         [
             r"\begin{table}[htbp]",
-            rf"\centering{small}",
-            rf"\caption{{{_escaped(_caption(table))}}}",
-            rf"\label{{tab:benchsep-{table.id}}}",
-            rf"\begin{{tabular}}{{@{{}}l{types}@{{}}}}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_escaped(_caption(table, number > 0))}}}",
+            rf"\label{{tab:benchsep-{table.id}{suffix}}}",
+            rf"\begin{{tabular}}{{@{{}}{_name_type(table)}{types}@{{}}}}",
             r"\toprule",
-            rf"system & {heads} \\",
-            *_rows(table),
+            rf"system & {shown} \\",
+            *_rows(table, part),
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",
@@ -56,17 +76,40 @@ def _table(table: Table) -> str:
     )
 
 
-def _head(text: str) -> str:
-    """A long head on two lines of nearly the same length: tables fit a column of text."""
-    words = text.split(" ")
-    if len(text) <= HEAD_WIDTH or len(words) == 1:
+def _name_type(table: Table) -> str:
+    long = any(width(row.head) > NAME_POINTS for row in table.rows)
+    return NAME_TYPE if long else "l"
+
+
+def _name(text: str) -> str:
+    """A name; one that is too long for its column may be broken after each letter."""
+    if width(text) <= NAME_POINTS:
         return _escaped(text)
-    halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
-    first, second = min(halves, key=lambda pair: max(map(len, pair)))
-    return rf"\shortstack[r]{{{_escaped(first)}\\{_escaped(second)}}}"
+    return r"\raggedright " + r"\allowbreak{}".join(map(_escaped, text))
 
 
-def _caption(table: Table) -> str:
+def _head(found: Sequence[str]) -> str:
+    if len(found) == 1:
+        return _escaped(found[0])
+    return rf"\shortstack[r]{{{BREAK.join(map(_escaped, found))}}}"
+
+
+def _cell_width(table: Table, index: int) -> float:
+    """Points of the widest cell of a column."""
+    return max(
+        (_width_of(row.cells[index], table.columns[index]) for row in table.rows), default=0.0
+    )
+
+
+def _width_of(cell: Cell, column: Column) -> float:
+    if column.kind == "text":
+        return TEXT_POINTS
+    text = format_value(cell, column).replace("-", "−") + "†" * bool(cell.ill_conditioned)
+    marks = f" {_coverage(cell)}" if _coverage(cell) else ""
+    return width(text) * (BOLD if cell.best else 1.0) + width(marks)
+
+
+def _caption(table: Table, continued: bool) -> str:
     """Title and songs, and what the marks in the table mean."""
     songs = re.match(r"n = \d+ songs?", table.caption[0]) if table.caption else None
     cells = [cell for row in table.rows for cell in row.cells]
@@ -79,18 +122,19 @@ def _caption(table: Table) -> str:
         f"{TEST_SEEN}: trained on test songs" if TEST_SEEN in marks else "",
         f"{TRAIN_SEEN}: trained on training songs of it" if TRAIN_SEEN in marks else "",
     ]
-    return f"{'; '.join([table.title, *filter(None, clauses)])}."
+    title = f"{table.title} (continued)" if continued else table.title
+    return f"{'; '.join([title, *filter(None, clauses)])}."
 
 
-def _rows(table: Table) -> list[str]:
-    lines = []
+def _rows(table: Table, part: Sequence[int]) -> list[str]:
+    found = []
     for title, rows in table.groups():
-        wide = rf"\multicolumn{{{len(table.columns) + 1}}}{{@{{}}l}}"
-        lines += [r"\midrule", rf"{wide}{{\itshape {_escaped(title)}}} \\"]
+        wide = rf"\multicolumn{{{len(part) + 1}}}{{@{{}}l}}"
+        found += [r"\midrule", rf"{wide}{{\itshape {_escaped(title)}}} \\"]
         for row in rows:
-            cells = [_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
-            lines.append(rf"{_escaped(row.head)} & {' & '.join(cells)} \\")
-    return lines
+            cells = [_cell(row.cells[i], table.columns[i]) for i in part]
+            found.append(rf"{_name(row.head)} & {' & '.join(cells)} \\")
+    return found
 
 
 def _cell(cell: Cell, column: Column) -> str:
