@@ -75,8 +75,11 @@ def main() -> None:
         figures = {"machine": upstream.machine(), "rows": [measured]}
     else:
         parser.error("--data FOLDER: where .stem.mp4 files lie; or --figures FILE.json")
+    commit = head()
+    if commit.endswith("+"):  # the speed of an experiment is nobody's history
+        parser.error(f"files differ from {commit[:-1]}: commit them first")
     date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    append(HISTORY, rows(figures, head(), date))
+    append(HISTORY, rows(figures, commit, date))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ settings.load_profile("busy machines")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # Upstream packages import librosa on their own, and numba's cache does not survive two processes
-# that fill it at once (benchsep.metrics.librosa_once): every xdist worker has a cache of its own.
+# that fill it at once: every xdist worker has a cache of its own.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     caches = Path(__file__).resolve().parents[1] / ".pytest_cache"
     os.environ["NUMBA_CACHE_DIR"] = str(caches / f"numba-{worker}")

@@ -58,11 +58,16 @@ _CHUNK = 16384
 def chunks(signals: list[Samples]) -> Iterator[Real]:
     """Equal shapes ``[channels, frames]``, a piece at a time as float64 ``[signals, n]``.
 
-    Why: a float64 copy of a song is 170 MB, and making one costs more than the sums over it.
+    A piece is overwritten by the next one. Why: a float64 copy of a song is 170 MB, and making one
+    costs more than the sums over it.
     """
+    room = np.empty((len(signals), _CHUNK))
     for channel in range(signals[0].shape[0]):
         for start in range(0, signals[0].shape[1], _CHUNK):
-            yield np.array([s[channel, start : start + _CHUNK] for s in signals], np.float64)
+            piece = room[:, : min(_CHUNK, signals[0].shape[1] - start)]
+            for row, signal in zip(piece, signals, strict=True):
+                row[:] = signal[channel, start : start + _CHUNK]
+            yield piece
 
 
 def energies(weights: Real, signals: list[Samples]) -> Real:
@@ -70,7 +75,7 @@ def energies(weights: Real, signals: list[Samples]) -> Real:
     total = np.zeros(len(weights))
     for piece in chunks(signals):
         mixed = weights @ piece
-        total += np.einsum("in,in->i", mixed, mixed)
+        total += np.vecdot(mixed, mixed)
     return total
 
 

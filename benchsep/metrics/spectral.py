@@ -40,6 +40,7 @@ from benchsep.metrics.stems import every, score_pairs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import torch
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
@@ -171,14 +172,24 @@ def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
     step = min(count, _BLOCK // size)
     frames = torch.empty((len(signals), step, size))
     found = torch.empty((len(signals), step, size // 2 + 1), dtype=torch.complex64)
+    # A view of a tensor takes a tenth of the time of a block's transform: made once.
+    blocks, spectra = frames.numpy(), _halves(found)
     for first in range(0, count, step):
         now = min(step, count - first)
         if now < step:
             frames, found = (x[:, :now].contiguous() for x in (frames, found))
-        for signal, block in zip(signals, frames.numpy(), strict=True):
+            blocks, spectra = frames.numpy(), _halves(found)
+        for signal, block in zip(signals, blocks, strict=True):
             windowed(signal, first * hop, hop, window, block)
         torch.fft.rfft(frames, out=found)
-        yield torch.view_as_real(found).numpy().reshape(len(signals), now, -1)
+        yield spectra
+
+
+def _halves(spectra: torch.Tensor) -> Array:
+    """Real and imaginary parts in turn, ``[..., 2 * bins]`` of ``[..., bins]``."""
+    import torch
+
+    return torch.view_as_real(spectra).numpy().reshape(*spectra.shape[:-1], -1)
 
 
 def _checked(reference: Array, estimate: Array, size: int) -> None:

@@ -29,8 +29,8 @@ Trained on telephone and conference speech: on singing it tells a mixture from v
 good from perfect (true vocals of MUSDB18 score 2.2). Read it with the ``reference`` row.
 
 Source: Mittag, Naderi, Chehadi, Möller, "NISQA: A Deep CNN-Self-Attention Model for
-Multidimensional Speech Quality Prediction", Interspeech 2021; the network of torchmetrics
-1.9, whose values are those of the original repository.
+Multidimensional Speech Quality Prediction", Interspeech 2021; values of torchmetrics 1.9,
+which are those of the original repository.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep._util.absent import package_absent, weights_absent
+from benchsep._util.absent import weights_absent
 from benchsep.errors import AudioError, Unavailable
-from benchsep.metrics.librosa_once import import_librosa
-from benchsep.metrics.mel import magnitudes
+from benchsep.metrics.mel import magnitudes, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
+from benchsep.metrics.nisqa.network import Network
 from benchsep.metrics.stems import every, score_each
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float6
     AudioError
         if the signal is too short, silent, or not one-dimensional.
     Unavailable
-        if the weights are not those of NISQA v2, or torchmetrics is missing.
+        if the weights are not those of NISQA v2.
     """
     import torch
 
@@ -155,7 +155,7 @@ def _mel_levels(signal: NDArray[np.float32], filters: torch.Tensor) -> torch.Ten
     return torch.maximum(levels, levels.max() - 80)
 
 
-def _opinions(model: Any, levels: torch.Tensor) -> NDArray[np.float32]:
+def _opinions(network: Network, levels: torch.Tensor) -> NDArray[np.float32]:
     """The five opinions of one window from its mel levels ``[frames, 48]``.
 
     The network reads 15 frames at a time, every fourth frame; what it makes of each (9 parts of 10
@@ -166,50 +166,22 @@ def _opinions(model: Any, levels: torch.Tensor) -> NDArray[np.float32]:
     segments = levels.unfold(0, SEGMENT, SEGMENT_HOP)[:, None]  # [segments, 1, 48, 15]
     # With the channels innermost pooling is vectorised: half the time.
     batches = segments.contiguous(memory_format=torch.channels_last).split(BATCH)
-    features = torch.cat([_features(model.cnn.model, batch) for batch in batches])
-    hidden, count = model.time_dependency(features[None], torch.tensor([len(segments)]))
-    found = torch.cat([pool(hidden, count) for pool in model.pool_layers], dim=1)
-    return np.asarray(found[0].numpy())
-
-
-def _features(network: Any, inputs: torch.Tensor) -> torch.Tensor:
-    """``[segments, 384]`` of ``[segments, 1, 48, 15]``: the layers of ``_AdaptCNN.forward``.
-
-    Its own ``forward`` ends in a view that wants the channels outermost.
-    """
-    from torch.nn.functional import adaptive_max_pool2d, relu
-
-    pools = {1: network.pool_1, 2: network.pool_2, 4: network.pool_3}
-    x = inputs
-    for layer in range(1, 7):
-        x = relu(getattr(network, f"bn{layer}")(getattr(network, f"conv{layer}")(x)))
-        if layer in pools:
-            x = adaptive_max_pool2d(x, pools[layer])
-    return x.flatten(1)
+    features = torch.cat([network.features(batch) for batch in batches])
+    return np.asarray(network.opinions(features).numpy())
 
 
 @lru_cache(maxsize=2)
-def _model(path: Path) -> tuple[Any, torch.Tensor]:
-    """The network of torchmetrics in evaluation mode, and its mel filters ``[2049, 48]``."""
+def _model(path: Path) -> tuple[Network, torch.Tensor]:
+    """The network, and its mel filters ``[2049, 48]``."""
     import torch
 
     problem = _problem(path)
     if problem:
         raise Unavailable(problem)
-    librosa = import_librosa()
-    try:
-        from torchmetrics.functional.audio import nisqa as upstream
-    except ImportError as error:
-        raise Unavailable(
-            package_absent("NISQA's network is torchmetrics': pip install torchmetrics")
-        ) from error
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    network = upstream._NISQADIM(checkpoint["args"])
-    network.load_state_dict(checkpoint["model_state_dict"], strict=True)
-    convolutions: Any = network.cnn
-    convolutions.to(memory_format=torch.channels_last)
-    filters = librosa.filters.mel(sr=RATE, n_fft=FFT, n_mels=48, fmin=0.0, fmax=20_000)
-    return network.eval(), torch.from_numpy(np.ascontiguousarray(filters.T))
+    filters = mel_filters(RATE, FFT, 48, top=20_000.0)
+    network = Network(checkpoint["model_state_dict"])
+    return network, torch.from_numpy(np.ascontiguousarray(filters.T))
 
 
 def default_path() -> Path:
