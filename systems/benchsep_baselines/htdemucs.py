@@ -39,6 +39,7 @@ from benchsep_baselines.common import (
     switch,
     whole,
 )
+from benchsep_baselines.demucs_batches import BatchPool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +109,9 @@ class Demucs(Separator):
         Between segments, as a fraction (0.25).
     segment
         Seconds; empty for the model's own. HTDemucs refuses longer ones than it was trained on.
+    batch
+        Chunks that go through the model at once, see :mod:`benchsep_baselines.demucs_batches`: more
+        is faster on a GPU. Values then differ in their last digits.
     trust_pickle
         Unpickle a local ``.th`` fully: see :mod:`benchsep_baselines.safe_load`.
     """
@@ -121,11 +125,13 @@ class Demucs(Separator):
         overlap: str | float = 0.25,
         segment: str | float = "",
         trust_pickle: str | bool = False,
+        batch: str | int = 1,
         device: str = "cpu",
     ) -> None:
         self.shifts = whole("shifts", shifts, low=0, high=100)
         self.overlap = number("overlap", overlap, low=0.0, high=0.99)
         self.segment = number("segment", segment, low=0.1, high=3600) if segment != "" else None
+        self.batch = whole("batch", batch, low=1, high=256)
         self.device = torch_device(device)
         weights = find_weights(name, checkpoint)
         self.model = _assemble(weights, trust_pickle=switch("trust_pickle", trust_pickle))
@@ -144,7 +150,12 @@ class Demucs(Separator):
             licence=weights.licence,
             deterministic=self.device.type == "cpu",
             version=f"1+demucs{package_version('demucs')}",
-            options={"shifts": self.shifts, "overlap": self.overlap, "segment": self.segment},
+            options={
+                "shifts": self.shifts,
+                "overlap": self.overlap,
+                "segment": self.segment,
+                **({"batch": self.batch} if self.batch > 1 else {}),
+            },
             options_in_name=("checkpoint", "trust_pickle"),
         )
 
@@ -180,6 +191,7 @@ class Demucs(Separator):
                     device=self.device,
                     progress=False,
                     num_workers=0,
+                    pool=BatchPool(self.batch) if self.batch > 1 else None,
                 )
         finally:
             random.setstate(caller)
@@ -345,6 +357,7 @@ def _entry(name: str) -> Any:
         overlap: str | float = 0.25,
         segment: str | float = "",
         trust_pickle: str | bool = False,
+        batch: str | int = 1,
         *,
         device: str = "cpu",
     ) -> Demucs:
@@ -355,6 +368,7 @@ def _entry(name: str) -> Any:
             overlap=overlap,
             segment=segment,
             trust_pickle=trust_pickle,
+            batch=batch,
             device=device,
         )
 

@@ -50,6 +50,32 @@ def test_a_system_gives_what_it_gives_on_the_cpu(clip, spec):
         assert snr(audio.samples, found["cuda"][stem].samples) > (15 if "tokens" in spec else 40)
 
 
+@pytest.mark.parametrize("spec", ["htdemucs:shifts=2,", "bs_roformer:"])
+def test_chunks_in_batches_give_the_same_stems(clip, spec):
+    from benchsep.systems.spec import load_system
+
+    one, four = (
+        load_system(f"{spec}checkpoint=mini,batch={batch}", device="cuda").separate(
+            clip.mixture, seed=0
+        )
+        for batch in (1, 4)
+    )
+    for stem, audio in one.items():
+        assert snr(audio.samples, four[stem].samples) > 60
+
+
+def test_a_run_scores_where_it_separates(tmp_path):
+    import benchsep
+
+    benchsep.run(
+        out=tmp_path, dataset="clip", systems=("htdemucs:checkpoint=mini",), yardsticks=False,
+        metrics=("bsseval", "mrstft", "visqol"), device="cuda", metric_device="cuda", jobs=2,
+    )  # fmt: skip
+    cells = benchsep.load_run(tmp_path)
+    assert set(cells["status"]) == {"ok"}
+    assert cells["metric_device"].str.startswith("cuda:0 (").all()
+
+
 def test_the_lm_is_as_sure_of_the_true_tokens_as_on_the_cpu(clip):
     from tokensep.lm.losses import token_nll
     from tokensep.separator import TokenSep
