@@ -57,7 +57,7 @@ LAYERS = {
         availability download
         zoo
         locate architectures msst_config
-        fetch bounds chunking common safe_load wrapped
+        fetch bounds chunking common demucs_batches safe_load wrapped
         transfer
     """,
     "benchsep_training": """

@@ -75,7 +75,6 @@ class BatchPool:
     def compute_from(self, first: _Chunk) -> None:
         """The estimates of a chunk, and of those after it that fit into its group."""
         import torch
-        from demucs.apply import tensor_chunk
         from demucs.utils import center_trim
 
         start, length = self.waiting.index(first), first.padded_length
@@ -85,7 +84,7 @@ class BatchPool:
             if chunk.model is not first.model or chunk.padded_length != length:
                 break
             group.append(chunk)
-        padded = torch.cat([tensor_chunk(chunk.chunk).padded(length) for chunk in group])
+        padded = torch.cat([chunk.chunk.padded(length) for chunk in group])
         estimates = first.model(padded.to(first.device))
         for chunk, estimate in zip(group, estimates.split(1), strict=True):
             chunk.estimate = center_trim(estimate, chunk.chunk.shape[-1])

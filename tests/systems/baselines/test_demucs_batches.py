@@ -7,15 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from benchsep_baselines import htdemucs as module
+from benchsep_baselines.demucs_batches import BatchPool
+from benchsep_baselines.htdemucs import htdemucs
 from demucs.apply import BagOfModels
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import UsageError
-from benchsep_baselines import htdemucs as module
-from benchsep_baselines.demucs_batches import BatchPool
-from benchsep_baselines.htdemucs import htdemucs
 from tests.systems.baselines.test_demucs import TINY, package
 
 SMALL = {"channels": 4, "segment": Fraction(1, 2)}
