@@ -38,13 +38,17 @@ class Audio:
     Raises
     ------
     AudioError
-        if the samples are not two-dimensional, are empty or not finite, or the rate is absurd.
+        if the samples are not two-dimensional, are empty, no real numbers or not finite, or the
+        rate is absurd.
     """
 
     samples: NDArray[np.float32]
     rate: int
 
     def __post_init__(self) -> None:
+        kind = np.asarray(self.samples).dtype
+        if kind.kind not in "fiub":  # float32 would drop an imaginary part, and parse a text
+            raise AudioError(f"samples are {kind}, expected real numbers")
         samples = np.ascontiguousarray(self.samples, dtype=np.float32)
         if samples.ndim != 2:
             raise AudioError(

@@ -6,12 +6,13 @@ What is computed is a pure function of the job, so that any worker may do it.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from time import perf_counter  # by name: a system may replace that of the module
 from typing import TYPE_CHECKING, Any
 
+from benchsep import registry
 from benchsep._util.digest import digest, file_name
 from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
@@ -38,7 +39,7 @@ from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.runner.warmup import forget, warm_up
 from benchsep.stems.names import ACCOMPANIMENT
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.estimate import estimate_or_error
+from benchsep.systems.estimate import all_copied, copied, estimate_or_error
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import load_system
 from benchsep.systems.stems import estimates_in
@@ -98,6 +99,11 @@ class DrawResult:
 
     draw: Draw
     estimates: Estimates | None
+
+    def held(self) -> DrawResult:
+        """The same with samples that belong to nobody else."""
+        estimates = self.estimates
+        return self if estimates is None else replace(self, estimates=all_copied(estimates))
 
 
 def load_track(track: Track) -> LoadedTrack:
@@ -266,10 +272,12 @@ def separate_job(job: Job, loaded: LoadedTrack, store: Store) -> dict[int, DrawR
     """The first half of :func:`run_job`, for a worker that separates and does not score."""
     track = loaded.facts(job.track)
     stored = cells_by_key(job, store.read(job.label, job.track.name))
-    return {
-        number: _separate_draw(job, loaded, store, track, stored, number)
-        for number in job.draws_to_run
-    }
+    made = {}
+    for number in job.draws_to_run:
+        draw = _separate_draw(job, loaded, store, track, stored, number)
+        # Draws are held until all are made, and a system may use its buffers again.
+        made[number] = draw.held() if job.draws > 1 else draw
+    return made
 
 
 # -- separation ---------------------------------------------------------------------------------
@@ -329,9 +337,9 @@ def _timed_call(
         system = _system_of(job)
         warm_up(system, job.spec, audio.mixture)
         with PeakMemory() as memory:
-            started = time.perf_counter()
+            started = perf_counter()
             outputs = _call(system, job, audio, seed)
-            seconds = time.perf_counter() - started
+            seconds = perf_counter() - started
     return outputs, seconds, memory.peak_mb
 
 
@@ -344,6 +352,7 @@ def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audi
         references=audio.stems,
         track=job.track,
         other=job.other.load().stems if job.other else None,
+        info=job.info,
     )
     rest = (ACCOMPANIMENT,) if ACCOMPANIMENT in audio.stems else ()
     return estimates_in(outputs, job.info, job.stem_set, audio.mixture, also=rest)
@@ -395,12 +404,11 @@ def _score(
     number: int,
     result: DrawResult,
 ) -> list[Cell]:
-    started = time.perf_counter()
+    started = perf_counter()
     references = loaded.references_of(job)
     device = job.metric_device if device_tolerance(metric) is not None else CPU
     scores = _scores(metric, stems, references, result, job.info.unavailable, device)
-    seconds = (time.perf_counter() - started) / len(stems)
-    absent = Score.missing("failed: not returned")
+    seconds = (perf_counter() - started) / len(stems)
     return [
         Cell(
             metric=column(metric, value),
@@ -408,7 +416,7 @@ def _score(
             metric_id=metric_id(metric),
             stem=stem,
             draw=number,
-            **_storable(scores[stem].get(value.name, absent)),
+            **_answer(scores, stem, value.name),
             seconds=seconds,
             key=cell_key(result.draw.estimate_id, stem, value.name, metric, track),
             device=_described(device),
@@ -445,7 +453,9 @@ def _scores(
     def missing(status: str) -> dict[str, Score]:
         return {value.name: Score.missing(status) for value in metric.values}
 
-    estimates = result.estimates or {}
+    estimates = dict(result.estimates or {})  # a copy: a metric may change the dictionary
+    if not registry.is_ours("metric", metric.name):  # … or write into the samples
+        estimates, references = all_copied(estimates), _own(references)
     if unavailable:
         return everywhere(f"unavailable: {unavailable}")
     if result.draw.error:
@@ -457,13 +467,27 @@ def _scores(
     faults = result.draw.faults
     scores |= {stem: missing(f"failed: {faults[stem]}") for stem in stems if stem in faults}
     try:
-        # A copy: a metric may change the dictionary, and the next one needs all stems.
         if returned:
             with scoring_on(device):
-                scores.update(metric.score_track(references, dict(estimates), returned))
+                scores.update(metric.score_track(references, estimates, returned))
         return scores
     except BaseException as error:
         return everywhere(f"failed: {failure(error)}")
+
+
+def _own(references: References) -> References:
+    """The same signals in memory of their own; what was computed of them is shared."""
+    mixture = references.mixture and copied(references.mixture)
+    return replace(references, stems=all_copied(references.stems), mixture=mixture)
+
+
+def _answer(scores: dict[str, dict[str, Score]], stem: str, name: str) -> dict[str, Any]:
+    """What a metric gave for a value of a stem, as a cell holds it, whatever it gave."""
+    try:
+        return _storable(scores[stem].get(name, Score.missing("failed: not returned")))
+    except BaseException as error:
+        why = f"failed: the metric's answer is no score: {failure(error)}"
+        return _storable(Score.missing(why))
 
 
 def _storable(score: Score) -> dict[str, Any]:
@@ -472,9 +496,10 @@ def _storable(score: Score) -> dict[str, Any]:
     try:
         status = Status.parse(score.status)
     except (ValueError, AttributeError):
-        status = Status("failed", f"unknown status {bounded(repr(score.status))}")
+        value, status = None, Status("failed", f"unknown status {bounded(repr(score.status))}")
     status = Status(status.kind, bounded(status.reason))
-    if score.value is not None and value is None and status.kind == "ok":
-        status = Status("not_finite")
+    if value is None and status.kind == "ok":
+        given = score.value is not None
+        status = Status("not_finite") if given else Status("failed", "the metric gave no value")
     frames = None if score.frames is None else tuple(map(float_or_none, score.frames))
     return {"value": value, "status": status, "frames": frames}

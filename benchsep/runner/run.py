@@ -129,6 +129,8 @@ def run(
         result = RunResult(Path(out), plan, sheets=sheets)
         for outcome in _execute(executor, plan, store, progress):
             result.outcomes.append(outcome)
+    _refuse_lost_records(plan, store)
+    _tell_of_other_requests(store, manifest)
     store.sweep()
     finished = {
         "mixtures": _mixtures(plan, store, sheets),
@@ -155,6 +157,42 @@ def _mixtures(plan: Plan, store: Store, sheets: Sheets) -> dict[str, str]:
         if record is not None:
             hashes[track.name] = record.track.mixture_sha256
     return hashes
+
+
+def _refuse_lost_records(plan: Plan, store: Store) -> None:
+    """A folder that was moved, deleted or cleaned during the run has not all of its records."""
+    if not plan.jobs:
+        return
+    asked = [(label, track.name) for label in plan.systems for track in plan.tracks]
+    if lost := [place for place in asked if not store.path(*place).exists()]:
+        label, track = lost[0]
+        raise StoreError(
+            f"{store.root}: {len(lost)} of {len(asked)} records are gone, e.g. of {label} on "
+            f"{track!r}: the folder was moved, deleted or cleaned while the run was at work; start "
+            "the run again, which computes what is missing"
+        )
+
+
+MOVING = ("split", "mixture", "stems", "stem_set", "tracks", "limit", "seed", "draws",
+          "keep_estimates", "align")  # fmt: skip
+"""Fields of a suite with which results of one run replace those of another, or hide them."""
+
+
+def _tell_of_other_requests(store: Store, ours: dict[str, Any]) -> None:
+    """Say so if another run has written its request into the folder since this one began."""
+    try:
+        now = store.manifest()
+    except StoreError:
+        return
+    before, after = ours["suite"], now.get("suite", {})
+    fields = [name for name in MOVING if before.get(name) != after.get(name)]
+    if now.get("dataset", {}).get("tracks") != ours["dataset"]["tracks"]:
+        fields.append("dataset")
+    if fields:
+        notify(
+            f"another run with other settings ({', '.join(fields)}) worked in {store.root} at the "
+            "same time: their results replace each other; run each into a folder of its own (-o)"
+        )
 
 
 def _refuse_board(store: Store) -> None:

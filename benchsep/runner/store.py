@@ -188,14 +188,17 @@ class Store:
         return record, None
 
     def _record_paths(self) -> list[Path]:
-        """Where records are stored, sorted. Much quicker than ``Path.glob`` in a large folder."""
+        """Where records are stored, sorted. Much quicker than ``Path.glob`` in a large folder.
+
+        A pipe or a device is none: to open it might last for ever.
+        """
         try:
             folders = [entry.path for entry in _entries(self.cells_root) if entry.is_dir()]
             return sorted(
                 Path(entry.path)
                 for folder in folders
                 for entry in _entries(folder)
-                if entry.name.endswith(".json")
+                if entry.name.endswith(".json") and not _is_pipe_or_device(entry)
             )
         except OSError as error:
             raise StoreError(
@@ -294,6 +297,13 @@ def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
             return list(entries)
     except FileNotFoundError:
         return []
+
+
+def _is_pipe_or_device(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not (entry.is_file() or entry.is_dir()) and Path(entry.path).exists()
+    except OSError:
+        return False  # a link in a circle: to be named when it is read
 
 
 def _written_by(manifest: Path) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.reason import bounded
 from benchsep.audio import Audio
-from benchsep.errors import BenchsepError, SeparatorError, UsageError
+from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
 from benchsep.systems.fit import check_channels, check_scale
 
 MAX_NAME = 64
@@ -50,6 +51,7 @@ def estimate_or_error(
     references: dict[str, Audio] | None = None,
     track: Track | None = None,
     other: dict[str, Audio] | None = None,
+    info: SystemInfo | None = None,
 ) -> dict[str, Audio | BenchsepError]:
     """The stems that a system estimates: each at the rate and the length of ``mixture``.
 
@@ -58,6 +60,9 @@ def estimate_or_error(
     system gets copies: what it does to its input in place changes nothing for the systems after
     it. A stem that cannot be used is an error in place of its audio.
 
+    ``info``: what the system said of itself when it was planned, which decides what it gets,
+    whatever it says of itself now.
+
     Raises
     ------
     UsageError
@@ -65,7 +70,7 @@ def estimate_or_error(
     SeparatorError
         what it returned breaks the contract; see :func:`checked_estimates`.
     """
-    info: SystemInfo = system.info
+    info = info or system.info
     if info.from_files:
         if track is None:
             raise UsageError(f"{info.label} reads stored estimates: it needs a track, not a file")
@@ -73,11 +78,11 @@ def estimate_or_error(
     elif info.needs_references:
         if references is None:
             raise UsageError(f"{info.label} is an oracle: it needs the true stems of the mixture")
-        given = {"references": {stem: copied(audio) for stem, audio in references.items()}}
+        given = {"references": all_copied(references)}
         if info.needs_other_song:
             if other is None:
                 raise UsageError(f"{info.label} needs another song of a data set: use it in a run")
-            given["other"] = {stem: copied(audio) for stem, audio in other.items()}
+            given["other"] = all_copied(other)
         estimates = system.separate(copied(mixture), seed=seed, **given)
     else:
         estimates = system.separate(copied(mixture), seed=seed)
@@ -87,6 +92,11 @@ def estimate_or_error(
 def copied(audio: Audio) -> Audio:
     """The same signal in memory of its own."""
     return Audio(audio.samples.copy(), audio.rate)
+
+
+def all_copied(signals: Mapping[str, Audio]) -> dict[str, Audio]:
+    """The same signals, each in memory of its own."""
+    return {name: copied(audio) for name, audio in signals.items()}
 
 
 def checked_estimates(
@@ -129,6 +139,10 @@ def _checked(audio: Audio | BenchsepError, name: str, mixture: Audio) -> Audio |
         return audio
     if not isinstance(audio, Audio):
         return SeparatorError(f"{name} is {type(audio).__name__}, expected Audio")
+    try:
+        audio = Audio(audio.samples, audio.rate)  # anew: its samples may have changed since
+    except AudioError as error:
+        return SeparatorError(f"{name}: {error}")
     if audio.rate != mixture.rate:
         return SeparatorError(f"{name} is at {audio.rate} Hz, the mixture at {mixture.rate}")
     if audio.frames != mixture.frames:

@@ -305,9 +305,9 @@ def _put_back(fd: int, copy: int | None) -> None:
         spoilt.append(f"file {fd} was closed")
 
 
-_WATCHED = ("builtins", "os", "json", "random", "math", "numpy", "numpy.fft", "numpy.linalg",
-            "scipy.signal", "scipy.fft", "torch", "torch.nn.functional", "torch.fft",
-            "soundfile", "soxr")  # fmt: skip
+_WATCHED = ("builtins", "os", "json", "random", "math", "time", "hashlib", "numpy", "numpy.fft",
+            "numpy.linalg", "numpy.random", "scipy.signal", "scipy.fft", "torch",
+            "torch.nn.functional", "torch.fft", "soundfile", "soxr")  # fmt: skip
 
 
 def _functions() -> dict[str, Any]:

@@ -17,6 +17,7 @@ class Fault:
 STORE, KILLED, FULL = "runner/test_store.py", "faults/test_killed.py", "faults/test_full.py"
 ATTACKS, READERS = "faults/test_attacks.py", "runner/test_readers.py"
 UNTRIED = "faults/test_untried.py"
+ADVERSARY = "faults/test_adversary.py"
 HOSTILE = "faults/test_hostile_files.py"
 KEPT = ("fuzz/test_fuzz_targets.py"
         "::test_kept_and_damaged_inputs_end_in_a_result_or_a_named_error")  # fmt: skip
@@ -211,4 +212,50 @@ FAULTS = (
     Fault("Whatever lay at the path of NISQA's weights was read into memory to be hashed",
           "it is hashed in pieces, and read only if the hash holds",
           f"{UNTRIED}::test_hostile_weights_of_nisqa_are_neither_unpacked_nor_read_whole"),
+    Fault("A system whose `stamp(track)` is None, 0 or an empty list was taken at its word",
+          "anything but a text is an error that names the type",
+          "runner/executors/test_local.py"
+          "::test_what_a_system_says_of_its_files_cannot_harm_the_run"),
+    Fault("Samples that became NaN after their Audio was made, or an Audio that lies about its "
+          "length, reached the metrics; complex samples lost their imaginary part",
+          "estimates are checked anew when they are returned; only real numbers are samples",
+          f"{ADVERSARY}::test_what_a_system_returns_has_its_value_or_its_reason"),
+    Fault("A system that called itself an oracle only once it was asked to separate got the true "
+          "stems",
+          "what it said when the run was planned decides what it gets",
+          f"{ADVERSARY}"
+          "::test_a_system_that_changes_what_it_says_of_itself_is_given_what_was_planned"),
+    Fault("On a cluster, a system that uses its buffers again overwrote the draw before",
+          "draws that wait for each other hold samples of their own",
+          f"{ADVERSARY}::test_buffers_that_are_used_again_do_not_change_the_draw_before"),
+    Fault("A system that replaces `time.perf_counter` took no time at all",
+          "the clock is bound before; a worker with a replaced clock ends with its job",
+          f"{ADVERSARY}::test_a_system_that_stops_the_clock_is_as_slow_as_it_is"),
+    Fault("A metric of a plugin that normalises its input in place moved the values of all "
+          "metrics after it, and of all systems after that",
+          "metrics that are not benchsep's own get copies",
+          f"{ADVERSARY}::test_a_metric_that_writes_into_its_input_moves_no_other_value"),
+    Fault("A metric that answers with a text, a huge integer or no score ended the run in this "
+          "process, and a value of None was stored as ok",
+          "a reason in place of the value",
+          f"{ADVERSARY}::test_what_a_metric_answers_is_a_cell_with_a_value_or_a_reason"),
+    Fault("A system that dropped its rights (`setuid`) ended the run: its worker could not write; "
+          "one that changed its root had its records written elsewhere",
+          "the parent looks at the record, and writes the failure itself",
+          f"{ATTACKS}::test_no_attack_moves_the_cells_of_the_others"),
+    Fault("A run folder that was moved, deleted or cleaned while a run was at work ended with "
+          "exit 0 and lacked cells",
+          "the records are counted at the end",
+          f"{ADVERSARY}::test_a_folder_that_goes_while_a_run_is_at_work_is_no_success"),
+    Fault("Two runs with different settings in one folder replaced each other's results without "
+          "a word",
+          "a message that names the fields",
+          f"{ADVERSARY}::test_two_runs_with_different_settings_in_one_folder_are_told_apart"),
+    Fault("A pipe among the records was waited for without end",
+          "pipes and devices are no records",
+          f"{ADVERSARY}::test_what_is_no_file_among_the_records_is_not_waited_for"),
+    Fault("`check --format tex|html` printed `\\x0a`; a reason with the end of a line in it broke "
+          "the list",
+          "such characters become spaces",
+          "gate/test_render.py::test_no_reader_sees_an_escaped_end_of_a_line"),
 )  # fmt: skip

@@ -7,6 +7,7 @@ byte, but for timings, with those of a run without the attacker.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,11 +32,14 @@ FAILS = {
     "close-all": "its worker died",
     "path-key": "returned no such stem",
     "evil-dict": "RuntimeError: evil",
+    "chroot": "its worker wrote its record elsewhere",
+    "setuid": "its worker could not write",
 }
 """Attack to what its cells say."""
 WORKS = (
     "chdir", "environment", "umask", "stdout", "close-1", "thread", "torch", "numpy", "warnings",
     "signals", "alarm", "limits", "fork-and-return", "multiprocessing", "replace", "locale", "path",
+    "clock", "modules", "trace", "files", "exit-later", "zombies", "timezone", "nice",
 )  # fmt: skip
 """Attacks that return good stems: they are results, and nobody else is touched."""
 PLUGIN = r'''
@@ -122,8 +126,29 @@ class Bad:
     def locale(self, m, g):
         import locale; locale.setlocale(locale.LC_ALL, "C")
     def path(self, m, g): sys.path.clear()
+    def chroot(self, m, g): os.chroot(os.environ["EMPTY"])
+    def setuid(self, m, g): os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    def clock(self, m, g): time.time = time.monotonic = lambda: 0.0
+    def modules(self, m, g):
+        for name in ("json", "benchsep.runner.store"): sys.modules.pop(name, None)
+    def trace(self, m, g):
+        def trace(*_): raise RuntimeError("trace")
+        sys.setprofile(None); threading.settrace(trace); sys.setrecursionlimit(80)
+    def files(self, m, g):
+        try:
+            while True: os.dup(2)
+        except OSError: pass
+    def exit_later(self, m, g):
+        import atexit; atexit.register(os._exit, 3)
+    def zombies(self, m, g):
+        for _ in range(20):
+            if os.fork() == 0: os._exit(0)
+    def timezone(self, m, g): os.environ["TZ"] = "Pacific/Kiritimati"; time.tzset()
+    def nice(self, m, g): os.nice(1)
 '''
-QUICK = ("exit-0", "str", "fork-and-die", "long", "path-key", "chdir", "stdout", "replace")
+QUICK = ("exit-0", "str", "fork-and-die", "long", "path-key", "chdir", "stdout", "replace",
+         "setuid", "files")  # fmt: skip
+AS_ROOT = ("chroot", "setuid")
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +171,8 @@ def run(plugin: Path, work: Path, *options: str) -> subprocess.CompletedProcess[
                "usdr", "--no-yardsticks", *options]  # fmt: skip
     work.mkdir(exist_ok=True)
     noise_songs(work / "songs", ("one", "two"))
-    target = {"TARGET": str(work / "escaped")}
+    (work / "empty").mkdir(exist_ok=True)
+    target = {"TARGET": str(work / "escaped"), "EMPTY": str(work / "empty")}
     return subprocess.run(
         command, cwd=work, env={**environment(plugin), **target}, capture_output=True, text=True,
         check=False, timeout=300,
@@ -183,6 +209,7 @@ def test_no_attack_moves_the_cells_of_the_others(
     plugin, expected, tmp_path, sizes, figures, workers
 ):
     chosen = [m for m in (*FAILS, *WORKS) if m in QUICK or sizes(0, 1)]
+    chosen = [m for m in chosen if os.geteuid() == 0 or m not in AS_ROOT]
     systems = ",".join(f"bad:mode={mode}" for mode in chosen) + f",{GOOD}"
     done = run(plugin, tmp_path, "--systems", systems, *workers, "-o", "out", "--format", "json")
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr

@@ -57,7 +57,8 @@ def fill(root: Path, leave: int) -> Path:
 def test_a_run_on_a_full_disk_says_so_and_continues_once_there_is_room(
     zygote, songs, disk, tmp_path, sizes, figures
 ):
-    command = ("benchsep", "run", suite(tmp_path, songs), "-o")
+    # Workers on a full disk: `test_a_full_disk_under_a_pool_is_one_message`, and the long form.
+    command = ("benchsep", "run", suite(tmp_path, songs, inline=sizes(True, False)), "-o")
     zygote.ok(*command, tmp_path / "whole")
     expected, rng, said = cells(tmp_path / "whole"), random.Random(8), 0
     for number in range(sizes(1, 12)):
@@ -81,7 +82,7 @@ def test_a_run_on_a_full_disk_says_so_and_continues_once_there_is_room(
 @pytest.mark.parametrize("limit", [1_500, 4_500])
 def test_a_file_size_limit_is_named_and_lifted(zygote, songs, tmp_path, limit):
     """1,500 bytes let no manifest through; 4,500 let the manifest through and no record."""
-    command = ("benchsep", "run", suite(tmp_path, songs), "-o", tmp_path / "run")
+    command = ("benchsep", "run", suite(tmp_path, songs, inline=True), "-o", tmp_path / "run")
     assert zygote(*command, file_size=limit)["code"] == 2
     said = zygote.said()
     assert "File too large" in said and str(tmp_path / "run") in said and "Traceback" not in said
@@ -170,7 +171,7 @@ def test_a_folder_that_cannot_be_written_is_named(zygote, songs, tmp_path, reque
     """Root may write into read-only folders, so the folder is a file, or the mount is read-only."""
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder should be")
-    command = ("benchsep", "run", suite(tmp_path, songs), "-o")
+    command = ("benchsep", "run", suite(tmp_path, songs, inline=True), "-o")
     assert zygote(*command, blocked / "run")["code"] == 2
     assert "blocked" in zygote.said() and "Traceback" not in zygote.said()
     frozen = tmp_path / "frozen"
@@ -191,7 +192,8 @@ def test_damaged_store_files_are_named_set_aside_and_computed_again(
     zygote, songs, tmp_path, sizes, figures
 ):
     run = tmp_path / "run"
-    command = ("benchsep", "run", suite(tmp_path, songs), "-o", run)
+    inline = sizes(True, False)
+    command = ("benchsep", "run", suite(tmp_path, songs, inline=inline), "-o", run)
     zygote.ok(*command)
     expected, rng = cells(run), random.Random(8)
     paths = sorted((run / "cells").rglob("*.json"))
@@ -216,7 +218,7 @@ def test_damaged_store_files_are_named_set_aside_and_computed_again(
 
 def test_a_damaged_manifest_is_named_and_written_anew(zygote, songs, tmp_path):
     run = tmp_path / "run"
-    command = ("benchsep", "run", suite(tmp_path, songs), "-o", run)
+    command = ("benchsep", "run", suite(tmp_path, songs, inline=True), "-o", run)
     zygote.ok(*command)
     expected, path = cells(run), run / "manifest.json"
     path.write_text(path.read_text().replace('"family": "oracle"', '"family": "mixture"'))
@@ -228,7 +230,7 @@ def test_a_damaged_manifest_is_named_and_written_anew(zygote, songs, tmp_path):
 
 
 def test_a_report_on_a_full_disk_names_the_file(zygote, songs, tmp_path):
-    zygote.ok("benchsep", "run", suite(tmp_path, songs), "-o", tmp_path / "run")
+    zygote.ok("benchsep", "run", suite(tmp_path, songs, inline=True), "-o", tmp_path / "run")
     out = tmp_path / "report"
     code = zygote("benchsep", "report", tmp_path / "run", "-o", out, "--no-page", "--max-songs",
                   "0", file_size=9_000)["code"]  # fmt: skip

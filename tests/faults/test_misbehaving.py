@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,6 +123,31 @@ def test_the_share_of_failures_decides_the_exit_code(plugin, tmp_path, monkeypat
         assert result.too_many_failures == too_many, share
 
 
+TOLD = "another process is at work"
+SLOW = """
+import os, shutil, sys, time
+os.write(os.open({calls!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), b"x")
+try:
+    os.close(os.open({first!r}, os.O_CREAT | os.O_EXCL))
+    while not os.path.exists({go!r}):
+        time.sleep(0.05)
+except FileExistsError:
+    pass
+shutil.copy(sys.argv[1], sys.argv[2] + "/vocals.wav")
+"""
+"""The first of its calls lasts until ``go`` is there: until the other run has met its claim."""
+
+
+def wait_until(happens: Callable[[], bool], seconds: float) -> bool:
+    """Whether it happened in time."""
+    until = time.monotonic() + seconds
+    while not happens():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 @pytest.mark.parametrize("workers", ["-j 1", "--cluster local:2"])
 def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, figures, workers):
     """Started together on one folder; a program that logs its calls is the witness."""
@@ -127,11 +155,9 @@ def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, fi
         pytest.importorskip("distributed", reason="pip install 'benchsep[cluster]'")
     songs = noise_songs(tmp_path / "songs", ("one", "two", "three"))
     program = tmp_path / "slow.py"
-    program.write_text(
-        "import os, shutil, sys, time\n"
-        f"os.write(os.open({str(tmp_path / 'calls')!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), "
-        "b'x')\ntime.sleep(2)\nshutil.copy(sys.argv[1], sys.argv[2] + '/vocals.wav')\n"
-    )
+    said = [tmp_path / f"said-{n}" for n in (0, 1)]
+    calls, first, go = (tmp_path / name for name in ("calls", "first", "go"))
+    program.write_text(SLOW.format(calls=str(calls), first=str(first), go=str(go)))
     command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}",
                "--systems", f"cmd:{sys.executable} {program} {{mixture}} {{out}}", "--metrics",
                "usdr", "--stems", "vocals", "--no-yardsticks", *workers.split()]  # fmt: skip
@@ -139,16 +165,19 @@ def test_two_writers_do_each_job_once_and_the_second_says_so(tmp_path, sizes, fi
     told = 0
     for number in range(rounds):
         out = tmp_path / f"run-{number}"
-        (tmp_path / "calls").unlink(missing_ok=True)
-        both = [
-            subprocess.Popen([*command, "-o", str(out)], env=environment(), text=True,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            for _ in range(2)
-        ]  # fmt: skip
-        said = [process.communicate()[1] for process in both]
-        assert [process.returncode for process in both] == [0, 0], said
-        assert (tmp_path / "calls").stat().st_size == 3
-        told += any("another process is at work" in text for text in said)
+        for path in (calls, first, go):
+            path.unlink(missing_ok=True)
+        with contextlib.ExitStack() as files:
+            both = [
+                subprocess.Popen([*command, "-o", str(out)], env=environment(),
+                                 stdout=subprocess.DEVNULL,
+                                 stderr=files.enter_context(path.open("w")))
+                for path in said
+            ]  # fmt: skip
+            told += wait_until(lambda: any(TOLD in path.read_text() for path in said), 300)
+            go.touch()
+            assert [p.wait() for p in both] == [0, 0], [path.read_text() for path in said]
+        assert calls.stat().st_size == 3
         frame = benchsep.load_run(out)
         assert len(frame) == 3 and (frame["status"] == "ok").all()
         assert not (out / "claims").exists()

@@ -141,7 +141,7 @@ def test_a_report_on_a_full_disk_says_so_and_is_written_once_there_is_room(
 ):  # fmt: skip
     from tests.faults.test_killed import suite
 
-    zygote.ok("benchsep", "run", suite(tmp_path, songs), "-o", tmp_path / "run")
+    zygote.ok("benchsep", "run", suite(tmp_path, songs, inline=True), "-o", tmp_path / "run")
     ballast = fill(disk, 20_000)
     reply = zygote("benchsep", "report", tmp_path / "run", "-o", disk / "report")
     assert reply["code"] == 2, zygote.said()

@@ -301,6 +301,9 @@ class _Crew:
             self.deaths = 0
             worker.current, worker.is_under_way, worker.since = content, True, time.monotonic()
             self.pool.tell_start(worker.unit[content])
+        elif kind == "done" and not Store(self.root).path(content.label, content.track).exists():
+            # A system has changed what its process sees as the root of all files.
+            yield from self._replace(worker, "its worker wrote its record elsewhere")
         elif kind == "done":
             worker.is_under_way = False
             yield content
@@ -308,7 +311,11 @@ class _Crew:
             worker.is_under_way = False
             yield worker.unit[content]
         elif kind == "store error":
-            raise StoreError(str(content))
+            text, is_full = content
+            if is_full:
+                raise StoreError(text)
+            # A system may have taken that right from its own process alone.
+            yield from self._replace(worker, f"its worker could not write: {text}")
         elif kind == "error":
             raise as_error(*content)
         elif kind == "free":

@@ -10,7 +10,8 @@ messages   to a worker: ``("describe", spec, device)``, ``("stamps", spec, devic
            or ``("error", (kind, text))``; of a unit ``("start", index)`` of a job in it,
            ``("done", outcome)``, ``("claimed", index)``, ``("free", spoilt)`` at its end;
            ``("spoilt", index)`` after a job that left a process in which nothing else should run;
-           ``("store error", text)`` where results cannot be written, which ends the run
+           ``("store error", (text, full))`` where results cannot be written: a disk without room
+           ends the run; else it may be this process alone that cannot write
 session    of its own: Ctrl-C and a terminal that hangs up reach the parent alone. When the parent
            dies in whatever way, the kernel ends the worker
 output     goes to standard error
@@ -20,6 +21,7 @@ claims     in the name of the parent, which outlives its workers
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -144,11 +146,15 @@ def _do(pipe: Connection, unit: Unit, root: Path, owner: Owner) -> bool:
             store = Store(root, owner)
             whole = run_unit(unit, store, lambda kind, content: pipe.send((kind, content)))
     except StoreError as error:
-        pipe.send(("store error", str(error)))
+        pipe.send(("store error", (str(error), _has_no_room(error))))
         return False
     if whole:
         pipe.send(("free", None))
     return whole
+
+
+def _has_no_room(error: StoreError) -> bool:
+    return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_unit(unit: Unit, store: Store, notify: Callable[[str, object], None]) -> bool:
