@@ -61,7 +61,7 @@ def resolve(kind: str, name: str) -> Any:
         return _local[kind][name]
     points = _entry_points(kind)
     if name not in points:
-        raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, names(kind))}")
+        raise UsageError(f"unknown {kind} {name!r}{_as_folder(kind, name)}")
     point = points[name]
     try:
         return point.load()
@@ -69,6 +69,14 @@ def resolve(kind: str, name: str) -> Any:
         raise UsageError(
             f"{kind} {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
         ) from error
+
+
+def _as_folder(kind: str, name: str) -> str:
+    """How to name a folder that was given without its prefix, else a suggestion."""
+    prefix = {"system": "dir", "dataset": "folder"}.get(kind)
+    if prefix and Path(name).is_dir():
+        return f"; it is a folder: write '{prefix}:{name}'"
+    return did_you_mean(name, names(kind))
 
 
 def is_ours(kind: str, name: str) -> bool:

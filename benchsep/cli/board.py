@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def merge(
         message(
             f"no conflicts; nothing is written to {out}"
             if check
-            else f"the board is in {out}; show it with: benchsep show {out}"
+            else f"the board is in {out}; show it with: benchsep show {shlex.quote(str(out))}"
         )
 
 

@@ -63,6 +63,11 @@ def score(
             f"are the two swapped? The first is the reference ({reference}), the second the "
             f"estimate ({estimate})"
         )
+    if estimate.suffix.lower() in LOSSY:
+        message(
+            f"{estimate}: a lossy format is scored with its losses, and its encoder may have added "
+            "a delay; wav or flac hold what the system made"
+        )
     scores = score_pair(
         reference,
         estimate,
@@ -75,6 +80,8 @@ def score(
         print("benchsep: nothing could be scored; the statuses give the reasons", file=sys.stderr)
         raise typer.Exit(1)
 
+
+LOSSY = frozenset((".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma"))
 
 _TRUE = re.compile(r"(^|[^a-z])(ref|reference|references|truth|true|target|targets|gt)([^a-z]|$)")
 _ESTIMATED = re.compile(

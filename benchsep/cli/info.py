@@ -173,10 +173,22 @@ def doctor(format: Format = "terminal") -> None:
     """Print what is installed, reachable and missing, and how to get it."""
     machine, checks = f"python {platform.python_version()} on {platform.platform()}", diagnose()
     if format == "terminal":
-        print("\n".join([machine, *map(str, checks)]))
+        print("\n".join([machine, *map(str, checks), "", _in_short(checks)]))
         return
     rows = [(check.state, check.what, check.remedy) for check in checks]
     print_rows(["state", "what", "remedy"], [("ok", machine, ""), *rows], format)
+
+
+def _in_short(checks: list[Check]) -> str:
+    """The last line: what the missing parts mean."""
+    count = {state: sum(check.state == state for check in checks) for state in ("ok", "missing")}
+    broken = [check.what for check in checks if check.state == "broken"]
+    if broken:
+        return f"{', '.join(broken)}: broken; everything else works"
+    return (
+        f"{count['ok']} ok, {count['missing']} missing. All that is missing is optional: "
+        "benchsep run demo -o runs/demo works as it is"
+    )
 
 
 def diagnose() -> list[Check]:

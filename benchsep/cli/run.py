@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsep.cli.files import look_swapped
 from benchsep.cli.interrupt import Interrupted, ended_by_signals
 from benchsep.cli.options import Format, Improvement, suite_options
 from benchsep.cli.output import message
@@ -17,6 +18,7 @@ from benchsep.cli.progress import progress
 from benchsep.cli.show import print_tables
 from benchsep.errors import UsageError
 from benchsep.runner.suite import Suite
+from benchsep.systems.spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,7 @@ def run(
     from benchsep.runner.run import run as run_suite
 
     _use_nisqa_weights(nisqa_weights)
+    _ask_if_swapped(suite)
     try:
         with ended_by_signals():
             result = run_suite(suite, out=out, progress=progress)
@@ -52,9 +55,22 @@ def run(
     asked = (*told_apart(result.plan.systems), *undeclared(result.plan.systems))
     for sentence in (*asked, *late_systems(costs).values(), *_reproduced(out, cells)):
         message(sentence)
-    message(f"results are in {out}; show them with: benchsep show {out}")
+    folder = shlex.quote(str(out))
+    message(
+        f"results are in {out}; tables again: benchsep show {folder}; figures and a page to "
+        f"listen: benchsep report {folder} -o {shlex.quote(f'{out}-report')}"
+    )
     if result.too_many_failures:
         raise typer.Exit(1)
+
+
+def _ask_if_swapped(suite: Suite) -> None:
+    """Folders whose names say that the true stems were given as estimates."""
+    true = (suite.dataset or "").partition(":")[2]
+    for text in suite.systems:
+        spec = Spec.parse(text)
+        if true and spec.name in ("dir", "folder") and look_swapped(Path(true), Path(spec.text)):
+            message(f"are the two swapped? Reference: {true}; estimates: {spec.text}")
 
 
 def _how_to_continue(folder: Path) -> str:

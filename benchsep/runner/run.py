@@ -29,6 +29,7 @@ from benchsep.runner.stamps import remembered_labels
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
 from benchsep.stems.sets import set_name
+from benchsep.systems.spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +117,7 @@ def run(
     store = Store(Path(out).absolute())  # a system may change the working folder
     store.refuse_other_formats()
     _refuse_board(store)
+    _refuse_data(store, resolved)
     sheets = Sheets()
     metric_device.resolved(resolved.metric_device)  # refused before the first job
     with executor_for(resolved) as executor:
@@ -192,6 +194,18 @@ def _tell_of_other_requests(store: Store, ours: dict[str, Any]) -> None:
         notify(
             f"another run with other settings ({', '.join(fields)}) worked in {store.root} at the "
             "same time: their results replace each other; run each into a folder of its own (-o)"
+        )
+
+
+def _refuse_data(store: Store, suite: Suite) -> None:
+    """Results among the songs or the estimates would be read as songs by the next run."""
+    specs = [Spec.parse(text) for text in suite.systems]
+    read = [spec.text for spec in specs if spec.name in ("dir", "folder")]
+    read += [suite.dataset.partition(":")[2] if suite.dataset else "", suite.root or ""]
+    if store.root in [Path(folder).expanduser().absolute() for folder in read if folder]:
+        raise UsageError(
+            f"{store.root} holds the audio of this run; results need a folder of their own: "
+            "-o FOLDER"
         )
 
 

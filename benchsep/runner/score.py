@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep._util.notify import notify
 from benchsep._util.warn_once import warn_once
 from benchsep.audio import STEMS, Audio, fit_length, read_audio
 from benchsep.errors import SeparatorError, UsageError
@@ -55,6 +56,8 @@ def score(
         has no reference; an unknown metric.
     """
     asked = metrics_named(metrics)
+    if not asked:
+        raise UsageError("no metric is named; benchsep list metrics shows them")
     resolved(metric_device)  # refused before any file is read
     references = _stems(reference, rate)
     references = _alike(references, "the references")
@@ -62,6 +65,8 @@ def score(
     unknown = [stem for stem in estimates if stem not in references]
     if unknown:
         raise UsageError(f"no reference for {unknown}; references are {sorted(references)}")
+    for line in _conversions(estimates, references):
+        notify(line)
     usable, faults = _fitted(estimates, references)
     shared = References(references, None if mixture is None else _audio(mixture, rate))
     rows: list[dict[str, Any]] = []
@@ -82,6 +87,21 @@ def _fitted(
         except SeparatorError as error:
             faults[stem] = str(error)
     return usable, faults
+
+
+def _conversions(estimates: dict[str, Audio], references: dict[str, Audio]) -> list[str]:
+    """What is done to estimates before they are scored, a line for each kind."""
+    found: dict[str, list[str]] = {}
+    for stem, audio in estimates.items():
+        true = references[stem]
+        if audio.rate != true.rate:
+            how = f"{audio.rate} Hz, resampled to {true.rate} Hz as its reference"
+            lost = f": it has nothing above {audio.rate / 2:g} Hz" if audio.rate < true.rate else ""
+            found.setdefault(f"{how}{lost}", []).append(stem)
+        if audio.channels == 1 < true.channels:
+            how = f"mono, repeated in the {true.channels} channels of its reference"
+            found.setdefault(how, []).append(stem)
+    return [f"estimate of {', '.join(stems)}: {how}" for how, stems in found.items()]
 
 
 def _rows(
@@ -138,6 +158,7 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
     if not stems.stems:
         raise UsageError(
             f"{folder}: no file of {', '.join(STEMS)}; found {', '.join(sorted(files)) or 'none'}"
+            f"{_many_songs(folder)}"
         )
     names = {name for sources in stems.sources.values() for name in sources}
     parts = {name: read_audio(files[name]) for name in sorted(names)}
@@ -151,6 +172,17 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
         found = _alike(found, str(folder))
     sums = {s: combined(how, found, first) for s, how in relations.items() if how and not how.minus}
     return sums or {stem: found[stem] for stem in disjoint(found)}
+
+
+def _many_songs(folder: Path) -> str:
+    """What to do with a folder of songs, which was taken for the folder of one."""
+    songs = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if not songs:
+        return ""
+    return (
+        f", but {len(songs)} folders such as {songs[0]!r}: this command scores one song; for all: "
+        "benchsep run --systems dir:ESTIMATES --dataset folder:REFERENCES -o RUN"
+    )
 
 
 def _alike(stems: dict[str, Audio], where: str) -> dict[str, Audio]:

@@ -34,8 +34,9 @@ def fitted(audio: Audio, mixture: Audio, name: str, other: str = "mixture") -> A
     audio = audio.resampled(mixture.rate)
     if abs(audio.frames - mixture.frames) > LENGTH_SLACK_S * mixture.rate:
         raise SeparatorError(
-            f"{name}: {audio.frames} frames at {audio.rate} Hz, the {other} has {mixture.frames}; "
-            f"an estimate must be as long as its {other}"
+            f"{name}: {audio.seconds:.2f} s ({audio.frames} samples at {audio.rate} Hz), the "
+            f"{other} has {mixture.seconds:.2f} s ({mixture.frames} samples); an estimate must be "
+            f"as long as its {other}, within {LENGTH_SLACK_S} s"
         )
     check_channels(audio, mixture, name, other)
     check_scale(audio, name)

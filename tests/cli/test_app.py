@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -209,3 +211,24 @@ def test_a_suite_that_is_no_yaml_is_told_by_line_without_the_parsers_words(tmp_p
     done = _main("run", str(path))
     assert done.returncode == 2 and "line 2, column 4" in done.stderr
     assert "unicode string" not in done.stderr and "indentation" in done.stderr
+
+
+def test_a_folder_without_its_prefix_and_results_among_the_songs_are_refused(songs, tmp_path):
+    for out, asked, words in (
+        (tmp_path / "r", {"systems": (str(songs),)}, f"write 'dir:{songs}'"),
+        (tmp_path / "r", {"dataset": str(songs)}, f"write 'folder:{songs}'"),
+        (songs, {"dataset": f"folder:{songs}"}, "a folder of their own"),
+        (songs, {"systems": (f"mine=dir:{songs}",), "dataset": "clip"}, "a folder of their own"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(words)):
+            benchsep.run(out=out, metrics=("usdr",), **asked)
+    assert [path.name for path in songs.iterdir()] == ["one"]
+
+
+def test_paths_in_the_commands_that_are_advised_can_be_pasted(songs, tmp_path):
+    words = ["run", "--dataset", f"folder:{songs}", "--systems", "mixture", "--inline"]
+    out = tmp_path / "my röhren & songs"
+    done = CliRunner().invoke(app, [*words, "--metrics", "usdr", "-o", str(out)])
+    show, report = re.findall(r"benchsep ((?:show|report) [^;\n]*)", " ".join(done.stderr.split()))
+    assert shlex.split(show) == ["show", str(out)]
+    assert shlex.split(report) == ["report", str(out), "-o", f"{out}-report"]

@@ -40,7 +40,7 @@ def test_another_rate_is_resampled():
 
 def test_another_length_is_a_row_with_the_reason():
     row = usdr(tone(1.0), tone(2.0))
-    assert row.status.startswith("failed") and "88200 frames" in row.status
+    assert row.status.startswith("failed") and "88200 samples" in row.status
 
 
 def test_one_bad_stem_of_a_folder_costs_that_stem_alone(tmp_path):

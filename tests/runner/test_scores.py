@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 import benchsep
 from benchsep._util.warn_once import warn_once
-from benchsep.audio import STEMS, Audio
+from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import UsageError
 from benchsep.metrics.sdr import USDR
 
@@ -101,10 +102,36 @@ def test_a_length_or_channels_are_compared_with_the_reference_not_with_a_mixture
     three = Audio(np.tile(noise().samples[:1], (3, 1)), RATE)
     mono = Audio(noise().samples[:1], RATE)
     for reference, estimate, found in (
-        (noise(), noise(2.0), "16000 frames at 8000 Hz, the reference has 4000"),
+        (noise(), noise(2.0), "2.00 s (16000 samples at 8000 Hz), the reference has 0.50 s"),
         (noise(), three, "3 channels, the reference has 2; expected 2 or 1"),
         (mono, noise(), "2 channels, the reference has 1; expected 1"),
     ):
         (row,) = benchsep.score(reference, estimate, metrics=["usdr"]).itertuples()
         assert found in row.status and "mixture" not in row.status
         assert not row.status.endswith("or 1") or "expected 2" in row.status
+
+
+def test_what_is_done_to_an_estimate_before_scoring_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stems = {stem: noise() for stem in ("vocals", "drums", "bass")}
+    benchsep.score(stems, stems, metrics=["usdr"])
+    assert capsys.readouterr().err == ""
+    low = noise(rate=4000)
+    mono = Audio(stems["bass"].samples[:1], RATE)
+    benchsep.score(stems, {"vocals": low, "drums": low, "bass": mono}, metrics=["usdr"])
+    assert capsys.readouterr().err.splitlines() == [
+        "benchsep: estimate of vocals, drums: 4000 Hz, resampled to 8000 Hz as its reference: it "
+        "has nothing above 2000 Hz",
+        "benchsep: estimate of bass: mono, repeated in the 2 channels of its reference",
+    ]
+
+
+def test_no_metric_and_a_folder_of_songs_are_told_apart_from_bad_audio(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="benchsep list metrics"):
+        benchsep.score(noise(), noise(), metrics=[])
+    write_audio(tmp_path / "Song 1" / "vocals.wav", noise())
+    with pytest.raises(
+        UsageError, match=r"1 folders such as 'Song 1'.*benchsep run --systems dir:"
+    ):
+        benchsep.score(tmp_path, tmp_path, metrics=["usdr"])

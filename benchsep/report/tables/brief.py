@@ -49,8 +49,8 @@ def brief(tables: Sequence[Table], width: int) -> Brief:
         for table, caption in zip(chosen, captions, strict=True)
     )
     rest = len(tables) - len(chosen)
-    words = [f"{hidden} columns"] if hidden else []
-    words += [f"{rest} tables"] if rest else []
+    words = [f"{hidden} {'column' if hidden == 1 else 'columns'}"] if hidden else []
+    words += [f"{rest} {'table' if rest == 1 else 'tables'}"] if rest else []
     left_out = f"{', '.join([*words, 'notes'])}: --all"
     return Brief(short, warnings, left_out)
 
