@@ -355,7 +355,12 @@ def test_statuses_of_the_metric(clip):
 
 def test_a_reference_is_prepared_once_for_all_systems(clip, monkeypatch):
     made = []
-    monkeypatch.setattr(engine, "Reference", lambda samples: made.append(1) or Reference(samples))
+
+    def counted(samples, **options):
+        made.append(1)
+        return Reference(samples, **options)
+
+    monkeypatch.setattr(engine, "Reference", counted)
     references = References(clip.stems)
     for _ in range(2):
         Visqol().score_track(references, dict(clip.stems), ("bass",))

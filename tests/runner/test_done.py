@@ -90,6 +90,7 @@ DOES_NOT_MOVE = {
     "tracks": "chooses tracks",
     "limit": "chooses tracks",
     "device": "tested below: there is no other device here",
+    "metric_device": "equal within a tolerance (tests/runner/test_metric_device.py)",
     "jobs": "the same bytes with any number of processes (tests/runner/executors)",
     "inline": "the same bytes in this process and in workers (tests/runner/executors)",
     "cluster": "the same bytes on a cluster (tests/runner/executors)",
