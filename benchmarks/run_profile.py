@@ -44,7 +44,7 @@ def kind_of(file: str, name: str) -> str:
     for kind, parts in KINDS:
         if any(part in described for part in parts):
             return kind
-    return "NumPy and the like" if file == "~" else "Python"
+    return "NumPy's functions" if file == "~" else "Python, with its operators on arrays"
 
 
 def compiled(file: str, name: str) -> bool:

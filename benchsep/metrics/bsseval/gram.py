@@ -149,10 +149,10 @@ def _gram_matrix(corr: Real, rows: tuple[int, ...], taps: int) -> tuple[Real, Re
             weighted = corr[row, col] / np.sqrt(energy[i] * energy[j])
             if i == j:
                 weighted[taps - 1] = 1.0
-            # Row a of a block holds lags a, a - 1, ...: the reversed correlations from place
-            # taps - 1 - a on.
-            rows_up = np.lib.stride_tricks.sliding_window_view(weighted[::-1], taps)
-            matrix[i * taps : (i + 1) * taps, j * taps : (j + 1) * taps] = rows_up[::-1]
+            # Column b of a block holds lags -b, 1 - b, ...: correlations from place taps - 1 - b
+            # on. Columns lie in order in memory, so they are what is copied.
+            columns = np.lib.stride_tricks.sliding_window_view(weighted, taps)[::-1]
+            matrix.T[j * taps : (j + 1) * taps, i * taps : (i + 1) * taps] = columns
     return matrix, np.repeat(1.0 / np.sqrt(energy), taps)
 
 
