@@ -183,7 +183,7 @@ class Store:
             return None, self._foreign(path, str(error))
         except StoreError as error:
             return None, error
-        if record and path != self.path(record.system.label, record.track.name):
+        if record and str(path) != str(self.path(record.system.label, record.track.name)):
             return None, StoreError(f"{path} is a copy of another record")
         return record, None
 
@@ -194,12 +194,13 @@ class Store:
         """
         try:
             folders = [entry.path for entry in _entries(self.cells_root) if entry.is_dir()]
-            return sorted(
-                Path(entry.path)
+            found = [
+                entry.path
                 for folder in folders
                 for entry in _entries(folder)
                 if entry.name.endswith(".json") and not _is_pipe_or_device(entry)
-            )
+            ]
+            return list(map(Path, sorted(found)))  # texts are compared quicker than paths
         except OSError as error:
             raise StoreError(
                 f"{error.filename} cannot be read ({error.strerror}): what it holds would be "

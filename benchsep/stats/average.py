@@ -98,9 +98,10 @@ class _Block:
         """The exactly rounded mean over ``stems`` of each row, and the status of all its cells."""
         columns = [self.stems.index(stem) for stem in stems]
         all_ok = (self.statuses == "ok").all(axis=1).tolist()
-        for at, row in enumerate(self.values[:, columns].tolist()):
-            if all_ok[at]:
-                yield math.fsum(row) / len(row), "ok"
+        rows = self.values[:, columns].tolist()
+        for at, (row, is_ok) in enumerate(zip(rows, all_ok, strict=True)):
+            if is_ok:
+                yield math.fsum(row) / len(columns), "ok"
             else:
                 mean = mean_or_reason(row, self.statuses[at].tolist())
                 yield mean["value"], mean["status"]

@@ -88,7 +88,7 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
         *(_kills(figures), _fuzz(figures), _guided(figures), _memory(figures), _others(figures)),
         *(_soak(figures), _mutants(figures)),
     )
-    parts = [HEAD, *measured, _wrong_values(), _found()]
+    parts = [HEAD, *measured, _adversary(), _wrong_values(), _found()]
     return "\n".join(parts)
 
 
@@ -157,6 +157,30 @@ def _soak(figures: dict[str, dict[str, Any]]) -> str:
         "## Soak\n\n`make soak`: the same run, disturbed at random until the time is over; its "
         f"cells are compared bit by bit after every round. {text}.\n"
     )
+
+
+def _adversary() -> str:
+    """What :mod:`tests.faults.test_adversary` and the modes of the attacks try, counted there."""
+    from tests.faults import test_adversary as tried
+    from tests.faults.test_attacks import FAILS, WORKS
+
+    rows = [
+        ("what a system returns: types, views, lengths, rates, samples changed afterwards",
+         len(tried.RETURNS), "checked anew when it is returned"),
+        ("what a system does to its worker: crashes, rights, root, clock, files, threads, modules",
+         len(FAILS) + len(WORKS), "good systems keep their cells, byte for byte"),
+        ("what a metric answers", len(tried.ANSWERS), "a value or a reason"),
+        ("names of tracks: control characters, options, forms of Unicode, cases, 240 bytes",
+         len(tried.NAMES), "a record each, found again as estimates"),
+        ("a record cut at each byte, or with one byte changed", "all",
+         "never taken for a record"),
+        ("an error (no room, broken disk, quota, read-only) at each file that is opened to be "
+         "written", f"{len(tried.CODES)} x all", "the file is named, nothing is lost"),
+        ("a folder moved, deleted or cleaned during a run; other settings in one folder; a clock "
+         "that runs backwards or stands still; what is no file in place of a stem or a record", 19,
+         "named, or without effect"),
+    ]  # fmt: skip
+    return "## Adversaries and bad luck\n\n" + _table(("attack", "kinds", "now"), rows)
 
 
 def _mutants(figures: dict[str, dict[str, Any]]) -> str:
