@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse, train, export ``OUT/<model>-mini.safetensors`` and its card."""
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(prog="python -m benchsep_baselines.train", description=__doc__)
     parser.add_argument("--model", required=True, choices=["bs_roformer", "htdemucs"])
     parser.add_argument("--root", required=True, type=Path, help="root of MUSDB18-7s")
@@ -26,18 +26,37 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, help="peak learning rate, instead of the preset's")
     parser.add_argument("--seconds", type=float, help="crop length, instead of the preset's")
     parser.add_argument("--batch", type=int, help="batch size, instead of the preset's")
-    given = parser.parse_args(argv)
+    parser.add_argument("--warmup", type=int, help="steps of warm-up, instead of the preset's")
+    parser.add_argument("--init", type=Path, help="weights to begin with: a .safetensors of it")
+    parser.add_argument("--extra", nargs="+", type=Path, default=[], help="folders of made songs")
+    parser.add_argument(
+        "--extra-share", type=float, default=0.4, help="of drums, bass and other, from --extra"
+    )
+    parser.add_argument(
+        "--speed-share", type=float, default=0.0, help="of items, played faster or slower"
+    )
+    parser.add_argument(
+        "--spectral", type=float, default=0.0, help="weight of the distance of compressed spectra"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, train, export ``OUT/<model>-mini.safetensors`` and its card."""
+    given = parser().parse_args(argv)
 
     import torch
     from benchsep_training.budget import Budget, Every
 
     from benchsep_baselines.train import data
-    from benchsep_baselines.train.presets import PRESETS
+    from benchsep_baselines.train.presets import PRESETS, Course
     from benchsep_baselines.train.trainer import BaselineTrainer
 
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
-    changes = {k: getattr(given, k) for k in ("rate", "seconds", "batch") if getattr(given, k)}
+    changes = {
+        k: getattr(given, k) for k in ("rate", "seconds", "batch", "warmup") if getattr(given, k)
+    }
     train, valid = data.load_songs(given.root, given.out / "stems.npz")
     # steps instead of minutes make a training repeatable; it is then validated at its end only
     timed = not given.steps
@@ -45,9 +64,14 @@ def main(argv: list[str] | None = None) -> int:
         given.model,
         replace(PRESETS[given.model], **changes),
         given.out,
-        train,
+        data.Material(train, data.load_folders(given.extra)),
         valid,
         Budget(None, given.cpu_minutes) if timed else Budget(given.steps),
+        course=Course(
+            given.init,
+            data.Mixing(extra=given.extra_share if given.extra else 0.0, speed=given.speed_share),
+            given.spectral,
+        ),
         seed=given.seed,
         validate=Every(cpu_seconds=given.validate_minutes * 60) if timed else Every(),
     )

@@ -13,6 +13,8 @@ would have seen, without any generator state to save.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,15 @@ Song = NDArray[np.float16]
 RATE = 44_100
 SOURCES = ("drums", "bass", "other", "vocals")
 """Stem order of the small models, which is that of every public 4-stem model."""
+
+SPEED = 1.12
+"""Fastest and slowest playing, two semitones."""
+
+SILENT = 1e-3
+"""Peak of a crop that is as good as silent: made songs have tracks that pause for minutes."""
+
+TRIES = 4
+"""Crops of a made song that are drawn until one sounds."""
 
 
 def validation_songs() -> list[str]:
@@ -86,14 +97,76 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[
     return training, [decoded[name] for name in sorted(held_out)]
 
 
+class StemFolder:
+    """A song on disk as MUSDB18-HQ has them; crops are read from its 16-bit files."""
+
+    def __init__(self, folder: Path) -> None:
+        import soundfile
+
+        from benchsep.errors import DatasetError
+
+        self.paths = [folder / f"{source}.wav" for source in SOURCES]
+        missing = [path.name for path in self.paths if not path.is_file()]
+        if missing:
+            raise DatasetError(f"{folder}: lacks {', '.join(missing)}; expected the four stems")
+        found = [soundfile.info(str(path)) for path in self.paths]
+        if any((info.samplerate, info.channels) != (RATE, 2) for info in found):
+            raise DatasetError(f"{folder}: expected stereo stems at {RATE} Hz")
+        self.frames = min(int(info.frames) for info in found)
+
+    def crop(self, source: int, start: int, frames: int) -> NDArray[np.float32]:
+        """Samples ``[2, frames]`` of a stem, with zeros behind its end."""
+        import soundfile
+
+        audio, _ = soundfile.read(
+            str(self.paths[source]), frames, start, dtype="float32", always_2d=True, fill_value=0
+        )
+        return np.ascontiguousarray(audio.T)
+
+
+def load_folders(folders: Sequence[Path]) -> list[StemFolder]:
+    """All songs below ``folders``, by name.
+
+    Raises
+    ------
+    DatasetError
+        A folder holds no song.
+    """
+    from benchsep.errors import DatasetError
+
+    songs = []
+    for folder in folders:
+        found = sorted(path.parent for path in folder.glob("*/other.wav"))
+        if not found:
+            raise DatasetError(f"{folder} holds no song; expected folders with other.wav")
+        songs += [StemFolder(path) for path in found]
+    return songs
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How batches are made."""
+
+    remix: float = 0.7
+    """Share of items whose stems come from different songs."""
+    extra: float = 0.0
+    """Share of drums, bass and other that comes from :attr:`Material.extra`."""
+    speed: float = 0.0
+    """Share of items played faster or slower, by up to :data:`SPEED`; stem by stem if remixed."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Songs to train on."""
+
+    songs: list[Song]
+    """With vocals; one is as likely as another."""
+    extra: list[StemFolder] = field(default_factory=list)
+    """Made songs. Their vocals, which are those of ``songs``, are not used."""
+
+
 def batch(
-    songs: list[Song],
-    *,
-    seed: int,
-    step: int,
-    size: int,
-    frames: int,
-    remix: float = 0.7,
+    material: Material, mixing: Mixing, *, seed: int, step: int, size: int, frames: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A random batch: crops, stems mixed across songs, gains of ±6 dB, polarity, channel swap.
 
@@ -103,14 +176,12 @@ def batch(
     rng = np.random.default_rng((seed, step))
     targets = np.empty((size, 4, 2, frames), np.float32)
     for item in range(size):
-        song = int(rng.integers(len(songs)))
-        start = _start(rng, songs[song], frames)
-        mixed = rng.random() < remix
-        for source in range(4):
-            if mixed:
-                song = int(rng.integers(len(songs)))
-                start = _start(rng, songs[song], frames)
-            stem = songs[song][source, :, start : start + frames].astype(np.float32)
+        place = _place(rng, material, mixing, 0, frames)
+        mixed = rng.random() < mixing.remix
+        for source, name in enumerate(SOURCES):
+            if mixed or (name == "vocals" and isinstance(place.song, StemFolder)):
+                place = _place(rng, material, mixing, source, frames)
+            stem = place.read(source, frames)
             if rng.random() < 0.5:
                 stem = stem[::-1]
             gain = 10 ** (rng.uniform(-6, 6) / 20) * (1 if rng.random() < 0.5 else -1)
@@ -120,5 +191,49 @@ def batch(
     return mixture * scale[:, None, None], targets * scale[:, None, None, None]
 
 
-def _start(rng: np.random.Generator, song: NDArray[np.float16], frames: int) -> int:
-    return int(rng.integers(max(1, song.shape[-1] - frames)))
+@dataclass(frozen=True)
+class _Place:
+    """Where in which song, and how fast."""
+
+    song: Song | StemFolder
+    start: int
+    speed: float
+
+    def read(self, source: int, frames: int) -> NDArray[np.float32]:
+        wanted = round(frames * self.speed)
+        return played(_crop(self.song, source, self.start, wanted), frames)
+
+
+def _place(
+    rng: np.random.Generator, material: Material, mixing: Mixing, source: int, frames: int
+) -> _Place:
+    # What is not asked for draws no number: the batches of a first training stay what they were.
+    faster = mixing.speed > 0 and rng.random() < mixing.speed
+    speed = float(rng.uniform(1 / SPEED, SPEED)) if faster else 1.0
+    made = SOURCES[source] != "vocals" and bool(material.extra) and mixing.extra > 0
+    made = made and rng.random() < mixing.extra
+    songs: Sequence[Song | StemFolder] = material.extra if made else material.songs
+    for _ in range(TRIES):
+        song = songs[int(rng.integers(len(songs)))]
+        length = song.frames if isinstance(song, StemFolder) else song.shape[-1]
+        start = int(rng.integers(max(1, length - round(frames * speed))))
+        if not made or np.abs(_crop(song, source, start, frames)).max() > SILENT:
+            break
+    return _Place(song, start, speed)
+
+
+def _crop(song: Song | StemFolder, source: int, start: int, frames: int) -> NDArray[np.float32]:
+    if isinstance(song, StemFolder):
+        return song.crop(source, start, frames)
+    part = song[source, :, start : start + frames].astype(np.float32)
+    return np.pad(part, ((0, 0), (0, frames - part.shape[1])))
+
+
+def played(audio: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """``[2, n]`` played in the time of ``frames`` samples: pitch and tempo change together."""
+    if audio.shape[1] == frames:
+        return audio
+    import soxr
+
+    out = soxr.resample(audio.T, audio.shape[1], frames, quality="MQ").T[:, :frames]
+    return np.pad(out, ((0, 0), (0, frames - out.shape[1])))

@@ -23,7 +23,7 @@ import torch
 from benchsep._util.tensors import file_sha256
 from benchsep_baselines.train import data
 from benchsep_baselines.train.evaluate import means, usdr
-from benchsep_baselines.train.presets import Preset
+from benchsep_baselines.train.presets import Course, Preset
 
 CHUNK_SECONDS = 3.0
 """BS-RoFormer's chunk at inference; of 2, 3, 4 and 7 s the best on the validation songs."""
@@ -43,7 +43,8 @@ class Trained:
     state: dict[str, torch.Tensor]
     """Averaged weights."""
     parameters: int
-    songs: int
+    material: data.Material
+    course: Course
     minutes: float
     """CPU minutes that it took."""
     bound: str
@@ -133,7 +134,7 @@ def render_card(trained: Trained, path: Path, scores: dict[str, float], notes: s
         file=path.name,
         megabytes=path.stat().st_size / 1e6,
         sha256=file_sha256(path),
-        songs=trained.songs,
+        **_facts(trained),
         rate=preset.rate,
         warmup=preset.warmup,
         batch=preset.batch,
@@ -146,3 +147,38 @@ def render_card(trained: Trained, path: Path, scores: dict[str, float], notes: s
         notes=notes,
         **scores,
     )
+
+
+def _facts(trained: Trained) -> dict[str, str]:
+    """The card's sentences on data, objective and augmentation."""
+    material, course, preset = trained.material, trained.course, trained.preset
+    mixing, made = course.mixing, len(material.extra)
+    again = ["--model", trained.name, "--root MUSDB18-7S --out WORK", trained.bound]
+    songs = (
+        f"MUSDB18, 7-second edition, `train`: {len(material.songs)} excerpts of 6.8 s; the 14 "
+        "validation songs of `musdb`'s `configs/mus.yaml` kept out"
+    )
+    objective = "log10 of the error's energy over the stem's, floor -25 dB of the mixture"
+    augmentation = (
+        f"stems remixed across songs ({mixing.remix:.0%}), gains ±6 dB, polarity, channel swap"
+    )
+    if made:
+        songs += f"; {mixing.extra:.0%} of drums, bass and other from {made} made songs (below)"
+        again.append(f"--extra SONGS --extra-share {mixing.extra:g}")
+    if mixing.speed:
+        augmentation += f", {mixing.speed:.0%} played up to two semitones faster or slower"
+        again.append(f"--speed-share {mixing.speed:g}")
+    if course.spectral:
+        objective += f"; plus {course.spectral:g} times the distance of compressed spectra"
+        again.append(f"--spectral {course.spectral:g}")
+    if course.init is not None:
+        again.append("--init FIRST.safetensors")
+        again.append(f"--rate {preset.rate:g} --warmup {preset.warmup}")
+    begins = "random" if course.init is None else f"sha256 `{file_sha256(course.init)}`"
+    return {
+        "songs": songs,
+        "objective": objective + ", mean over items and stems",
+        "augmentation": augmentation,
+        "begins": begins,
+        "again": " ".join(again),
+    }

@@ -6,12 +6,13 @@ metadata of a checkpoint; nothing else defines the architecture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from benchsep_baselines.train.data import SOURCES
+from benchsep_baselines.train.data import SOURCES, Mixing
 
 BANDS_24 = (8,) * 8 + (16,) * 6 + (32,) * 4 + (64,) * 4 + (256, 225)
 """24 bands over the 1025 bins of a 2048-point transform: narrow where music is dense."""
@@ -28,6 +29,17 @@ class Preset:
     rate: float
     """Peak learning rate."""
     warmup: int = 100
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a training begins with, hears and minimises; the defaults are those of a first one."""
+
+    init: Path | None = None
+    """Weights to begin with, else random ones."""
+    mixing: Mixing = field(default_factory=Mixing)
+    spectral: float = 0.0
+    """Weight of :func:`benchsep_baselines.train.losses.spectral_distance` beside the error."""
 
 
 PRESETS = {

@@ -20,29 +20,15 @@ from benchsep_training.processes import Processes
 from benchsep_training.schedule import WarmupCosine
 from torch import Tensor
 
+from benchsep._util.tensors import load_strictly
+from benchsep_baselines.safe_load import load_safetensors
 from benchsep_baselines.train import data
 from benchsep_baselines.train.evaluate import evaluate
 from benchsep_baselines.train.export import Trained, export
-from benchsep_baselines.train.presets import Preset, build
-
-FLOOR = 0.003
-"""Of the mixture's power: below -25 dB an error, or a stem, is as good as silent."""
+from benchsep_baselines.train.losses import log_error_ratio, spectral_distance
+from benchsep_baselines.train.presets import Course, Preset, build
 
 SAVE_EVERY = Every(cpu_seconds=60.0)
-
-
-def log_error_ratio(estimate: Tensor, target: Tensor) -> Tensor:
-    """``log10((|s - e|^2 + FLOOR) / (|s|^2 + FLOOR))``, mean over items and stems: -uSDR / 10.
-
-    Both arguments are ``[B, 4, 2, T]``; powers are means over channels and samples.
-
-    Most separators train with L1. Its optimum is a median, which for a weak model of a quiet stem
-    is silence. Squared error leads to the mean, and the logarithm gives quiet stems the weight of
-    loud ones. The two were not compared with all else equal; the model cards say what was tried.
-    """
-    error = (estimate - target).square().mean((-2, -1))
-    power = target.square().mean((-2, -1))
-    return ((error + FLOOR) / (power + FLOOR)).log10().mean()
 
 
 class BaselineTrainer(Loop):
@@ -62,10 +48,11 @@ class BaselineTrainer(Loop):
         name: str,
         preset: Preset,
         folder: Path,
-        train: list[data.Song],
+        train: data.Material,
         valid: list[data.Song],
         budget: Budget,
         *,
+        course: Course = Course(),
         seed: int = 0,
         validate: Every = Every(),
         save: Every = SAVE_EVERY,
@@ -73,7 +60,10 @@ class BaselineTrainer(Loop):
         torch.manual_seed(seed)
         self.name, self.preset, self.seed = name, preset, seed
         self.train, self.valid, self.budget = train, valid, budget
+        self.course = course
         model = build(name, preset.arguments)
+        if course.init is not None:
+            load_strictly(model, load_safetensors(course.init)[0], course.init)
         super().__init__(
             folder,
             model,
@@ -99,13 +89,20 @@ class BaselineTrainer(Loop):
         """Loss of the step's batch, which is a function of (seed, step)."""
         mixture, target = data.batch(
             self.train,
+            self.course.mixing,
             seed=self.seed,
             step=self.step,
             size=self.preset.batch,
             frames=round(self.preset.seconds * data.RATE),
         )
-        loss = log_error_ratio(self.objective(torch.from_numpy(mixture)), torch.from_numpy(target))
-        return loss, {"loss": loss}
+        estimate, true = self.objective(torch.from_numpy(mixture)), torch.from_numpy(target)
+        error = log_error_ratio(estimate, true)
+        terms = {"error": error}
+        loss = error
+        if self.course.spectral:
+            terms["spectral"] = spectral_distance(estimate, true)
+            loss = error + self.course.spectral * terms["spectral"]
+        return loss, terms | {"loss": loss}
 
     def validate(self) -> dict[str, Any]:
         """Mean uSDR over the validation songs."""
@@ -123,7 +120,8 @@ class BaselineTrainer(Loop):
             preset=self.preset,
             state=self.average,
             parameters=sum(p.numel() for p in self.model.parameters()),
-            songs=len(self.train),
+            material=self.train,
+            course=self.course,
             minutes=self.spent.cpu / 60,
             bound=f"--cpu-minutes {minutes:g}" if minutes else f"--steps {steps}",
             steps=self.step,

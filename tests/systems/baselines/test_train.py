@@ -8,17 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from benchsep_baselines.locate import bundled_path
 from benchsep_baselines.safe_load import load_safetensors
-from benchsep_baselines.train import data
+from benchsep_baselines.train import data, losses
 from benchsep_baselines.train.evaluate import usdr
-from benchsep_baselines.train.presets import PRESETS, build
+from benchsep_baselines.train.presets import PRESETS, Course, build
 from benchsep_baselines.train.trainer import BaselineTrainer
 from benchsep_training import checkpoint
 from benchsep_training.budget import Budget, Every
+from safetensors.torch import save_file
 
-from benchsep.errors import CheckpointError, TrainingError
+from benchsep.errors import CheckpointError, DatasetError, TrainingError
 
 TINY = replace(
     PRESETS["bs_roformer"],
@@ -45,8 +47,16 @@ class Trainer(BaselineTrainer):
 
 
 def trainer(folder, songs, steps, seed=3, preset=TINY, **options):
+    material = songs if isinstance(songs, data.Material) else data.Material(songs)
     return Trainer(
-        "bs_roformer", preset, folder, songs, songs[:1], Budget(steps), seed=seed, **options
+        "bs_roformer",
+        preset,
+        folder,
+        material,
+        material.songs[:1],
+        Budget(steps),
+        seed=seed,
+        **options,
     )
 
 
@@ -154,18 +164,129 @@ def test_a_training_whose_loss_is_nan_at_every_step_exports_nothing(tmp_path, so
     assert not (tmp_path / "exported.pt").exists()
 
 
-def test_a_batch_depends_on_seed_and_step_alone(songs):
-    make = {"seed": 1, "step": 5, "size": 2, "frames": 1000}
-    for a, b in zip(data.batch(songs, **make), data.batch(songs, **make), strict=True):
+@pytest.fixture
+def made(tmp_path):
+    """A made song whose stems are constants, but for silent bass and vocals, which none may use."""
+    folder = tmp_path / "made" / "song-0"
+    folder.mkdir(parents=True)
+    for name, value in (("drums", 0.25), ("bass", 0.0), ("other", -0.5), ("vocals", 0.75)):
+        audio = np.full((30000, 2), value, np.float32)
+        soundfile.write(folder / f"{name}.wav", audio, data.RATE, subtype="PCM_16")
+    return folder.parent
+
+
+def material(songs, made):
+    return data.Material(songs, data.load_folders([made]))
+
+
+def test_a_batch_depends_on_seed_and_step_alone(songs, made):
+    mixing = data.Mixing(extra=0.5, speed=0.5)
+    make = {"seed": 1, "step": 5, "size": 4, "frames": 1000}
+    both = [data.batch(material(songs, made), mixing, **make) for _ in range(2)]
+    for a, b in zip(*both, strict=True):
         np.testing.assert_array_equal(a, b)
-    other = data.batch(songs, **{**make, "step": 6})
-    assert not np.array_equal(other[0], data.batch(songs, **make)[0])
+    other = data.batch(material(songs, made), mixing, **{**make, "step": 6})
+    assert not np.array_equal(other[0], both[0][0])
 
 
-def test_the_mixture_is_the_sum_at_unit_deviation(songs):
-    mixture, targets = data.batch(songs, seed=0, step=0, size=3, frames=2000)
+def test_the_mixture_is_the_sum_at_unit_deviation(songs, made):
+    mixing = data.Mixing(extra=0.5, speed=0.5)
+    make = {"seed": 0, "step": 0, "size": 6, "frames": 2000}
+    mixture, targets = data.batch(material(songs, made), mixing, **make)
     np.testing.assert_allclose(targets.sum(1), mixture, atol=1e-5)
     np.testing.assert_allclose(mixture.std(axis=(1, 2)), 1, atol=0.01)
+
+
+@pytest.mark.parametrize("remix", [0.0, 1.0])
+def test_made_songs_give_all_but_vocals(songs, made, remix):
+    """Their stems are constants here, stems of other songs are noise."""
+    mixing = data.Mixing(remix=remix, extra=1.0)
+    _, targets = data.batch(material(songs, made), mixing, seed=0, step=0, size=4, frames=2000)
+    constant = np.ptp(targets, axis=-1).max((0, 2)) == 0  # [4]
+    assert constant.tolist() == [True, True, True, False]
+
+
+def test_without_shares_a_batch_is_that_of_the_shipped_weights(songs, made):
+    """Their recipe, written down again: song, crop, remix, then each stem's crop, swap and gain."""
+    rng = np.random.default_rng((2, 7))
+    expected = np.empty((3, 4, 2, 500), np.float32)
+
+    def crop():
+        song = int(rng.integers(len(songs)))
+        return song, int(rng.integers(songs[song].shape[-1] - 500))
+
+    for item in expected:
+        song, start = crop()
+        mixed = rng.random() < 0.7
+        for source in range(4):
+            if mixed:
+                song, start = crop()
+            stem = songs[song][source, :, start : start + 500].astype(np.float32)
+            stem = stem[::-1] if rng.random() < 0.5 else stem
+            level = 10 ** (rng.uniform(-6, 6) / 20)
+            item[source] = stem * np.float32(level if rng.random() < 0.5 else -level)
+    expected /= (expected.sum(1).std(axis=(1, 2)) + 1e-4)[:, None, None, None]
+    make = {"seed": 2, "step": 7, "size": 3, "frames": 500}
+    for heard in (data.Material(songs), material(songs, made)):
+        _, targets = data.batch(heard, data.Mixing(), **make)
+        np.testing.assert_allclose(targets, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_played_faster_a_tone_is_higher():
+    """4,400 samples of 441 Hz played in the time of 4,000 are 485.1 Hz."""
+    tone = np.sin(2 * np.pi * 441 * np.arange(4400) / data.RATE).astype(np.float32)
+    out = data.played(np.stack([tone, tone]), 4000)
+    assert out.shape == (2, 4000)
+    expected = np.sin(2 * np.pi * 485.1 * np.arange(4000) / data.RATE)
+    np.testing.assert_allclose(out[0, 200:-200], expected[200:-200], atol=0.01)
+
+
+def test_a_folder_that_is_no_song_is_named(tmp_path, made):
+    with pytest.raises(DatasetError, match=r"empty holds no song"):
+        (tmp_path / "empty").mkdir()
+        data.load_folders([tmp_path / "empty"])
+    (made / "song-0" / "bass.wav").unlink()
+    with pytest.raises(DatasetError, match=r"song-0: lacks bass.wav"):
+        data.load_folders([made])
+    soundfile.write(made / "song-0" / "bass.wav", np.zeros(100), 22050)
+    with pytest.raises(DatasetError, match=r"song-0: expected stereo stems at 44100 Hz"):
+        data.load_folders([made])
+
+
+def test_a_training_begins_with_given_weights(tmp_path, songs):
+    first = trainer(tmp_path / "a", songs, 3)
+    first.run()
+    held = tmp_path / "held.safetensors"
+    save_file({k: v.contiguous() for k, v in first.average.items()}, held)
+    second = trainer(tmp_path / "b", songs, 3, course=Course(init=held))
+    assert equal(second.model.state_dict(), first.average)
+    assert equal(second.average, first.average)
+    wide = replace(TINY, arguments=TINY.arguments | {"dim": 16})
+    with pytest.raises(CheckpointError, match=r"held.safetensors"):
+        trainer(tmp_path / "c", songs, 3, preset=wide, course=Course(init=held))
+
+
+def test_the_spectral_distance_hears_a_floor_that_squared_error_does_not():
+    """Noise 40 dB below a tone changes uSDR's loss by nothing, and the distance by much."""
+    time = torch.arange(22050) / data.RATE
+    tone = (2**0.5 * torch.sin(2 * torch.pi * 1000 * time)).expand(1, 4, 2, -1)
+    noise = torch.randn(1, 4, 2, 22050, generator=torch.Generator().manual_seed(0))
+    half = 0.5 * tone
+    floor = half + 0.01 * noise
+    error = [float(losses.log_error_ratio(e, tone)) for e in (half, floor)]
+    distance = [float(losses.spectral_distance(e, tone)) for e in (half, floor)]
+    assert error[1] - error[0] == pytest.approx(0, abs=1e-3)
+    assert distance[1] > 5 * distance[0]
+    assert float(losses.spectral_distance(tone, tone)) == 0
+
+
+def test_a_training_with_the_spectral_distance_learns_and_logs_it(tmp_path, songs):
+    preset = replace(TINY, rate=1e-2, seconds=0.1)
+    training = trainer(tmp_path, songs, 1000, seed=0, preset=preset, course=Course(spectral=1.0))
+    rows = [training.update() for _ in range(20)]
+    assert rows[0]["loss"] == pytest.approx(rows[0]["error"] + rows[0]["spectral"], rel=1e-5)
+    losses = [row["loss"] for row in rows]
+    assert np.mean(losses[-5:]) < np.mean(losses[:3])
 
 
 def test_usdr_is_the_definition_of_the_cards():
