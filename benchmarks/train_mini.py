@@ -1,7 +1,7 @@
 """All weights that ship, trained again, stage by stage (``make train-mini``).
 
     python -m benchmarks.train_mini --musdb MUSDB18-7S --work work [--tiny] [--without-lmms]
-        [--music FOLDER] [--longer MINUTES] [--only STAGE …] [--list]
+        [--music FOLDER] [--only STAGE …] [--list]
 
 A stage that is done is skipped, one that was killed goes on where it was: the trainers resume by
 themselves. ``WORK/stages/NAME.json`` says by which command a stage was done; with another one
@@ -11,8 +11,6 @@ copied by hand.
 
 Data: MUSDB18's 7-second edition, and what Debian packages hold: the demo songs of ``lmms``
 (``apt-get install lmms``), and with ``--music`` any folder of recordings for the codecs.
-``--longer`` adds what does not ship: a second training of the two small baselines, of that many CPU
-minutes each, with LMMS's songs, other speeds and the distance of spectra (docs/design/minis.md).
 ``--tiny`` trains each for a few steps: it shows that the stages fit, in minutes.
 """
 
@@ -36,8 +34,8 @@ PYTHON = (sys.executable, "-m")
 TINY = {
     "bs_roformer": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs": ("--steps", "2", "--seconds", "1", "--batch", "1"),
-    "bs_roformer-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
+    "htdemucs-3": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "songs": ("--projects", "/usr/share/lmms/projects/demos/Skiessi/Skiessi-C64.mmpz"),
     "hubert": ("--max-steps", "2"),
     "codec": ("--max-steps", "2"),
@@ -72,12 +70,10 @@ class Plan:
     tiny: bool = False
     lmms: bool = True
     music: Path | None = None
-    longer: float | None = None
-    """CPU minutes of second trainings of the small baselines; None for none."""
 
     def stages(self) -> list[Stage]:
         """All stages in their order."""
-        stages = [*self._baselines(), *self._songs(), *self._longer()]
+        stages = [*self._bs_roformer(), *self._songs(), *self._htdemucs()]
         return [*stages, *self._codecs(), *self._lms(), *self._guided()]
 
     def _run(self, name: str, makes: Path, *command: object, needs: str = "") -> Stage:
@@ -88,15 +84,28 @@ class Plan:
     def _copy(self, name: str, makes: str, *copies: str) -> Stage:
         return Stage(name, self.work / makes, copies=tuple(self.work / path for path in copies))
 
-    def _baselines(self) -> list[Stage]:
-        train, weights = "benchsep_baselines.train", "weights/baselines"
-        stages = []
-        for model in ("bs_roformer", "htdemucs"):
-            file, out = f"{model}-mini.safetensors", self.work / model
-            command = (train, "--model", model, "--root", self.musdb, "--out", out)
-            stages.append(self._run(model, Path(model, file), *command))
-            stages.append(self._copy(f"{model}-weights", f"{weights}/{file}", f"{model}/{file}"))
-        return stages
+    def _baseline(self, name: str, model: str, *options: object) -> Stage:
+        command = ("benchsep_baselines.train", "--model", model, "--root", self.musdb, "--out")
+        file = f"{model}-mini.safetensors"
+        return self._run(name, Path(name, file), *command, self.work / name, *options)
+
+    def _bs_roformer(self) -> list[Stage]:
+        name, file = "bs_roformer", "bs_roformer-mini.safetensors"
+        copied = self._copy(f"{name}-weights", f"weights/baselines/{file}", f"{name}/{file}")
+        return [self._baseline(name, name), copied]
+
+    def _htdemucs(self) -> list[Stage]:
+        name, file = "htdemucs", "htdemucs-mini.safetensors"
+        songs = ("--extra", self.work / "songs", "--extra-share", "0.4") if self.lmms else ()
+        more = (*songs, "--speed-share", "0.5", "--spectral", "1", "--rate", "1e-3")
+        last = ("--spectral", "1", "--rate", "5e-4", "--warmup", "10")
+        minutes = ("--cpu-minutes", "5")
+        stages = [self._baseline(name, name)]
+        for number, options in ((2, more), (3, last)):
+            begin = ("--init", stages[-1].makes)
+            stages.append(self._baseline(f"{name}-{number}", name, *begin, *options, *minutes))
+        made = f"{name}-3/{file}"
+        return [*stages, self._copy(f"{name}-weights", f"weights/baselines/{file}", made)]
 
     def _songs(self) -> list[Stage]:
         if not self.lmms:
@@ -104,20 +113,6 @@ class Plan:
         command = ("tokensep", "synth", self.work / "songs", "--source", "lmms")
         voices = ("--vocals", self.musdb / "train")
         return [self._run("songs", Path("songs", "done"), *command, *voices, needs="lmms")]
-
-    def _longer(self) -> list[Stage]:
-        if self.longer is None:
-            return []
-        made = ("--extra", self.work / "songs", "--extra-share", "0.2") if self.lmms else ()
-        settings = ("--speed-share", "0.5", "--spectral", "1", "--rate", "1e-3")
-        stages = []
-        for model in ("bs_roformer", "htdemucs"):
-            name, file = f"{model}-2", f"{model}-mini.safetensors"
-            command = ("benchsep_baselines.train", "--model", model, "--root", self.musdb)
-            begin = ("--init", self.work / model / file, "--cpu-minutes", f"{self.longer:g}")
-            rest = (*begin, *made, *settings, "--out", self.work / name)
-            stages.append(self._run(name, Path(name, file), *command, *rest))
-        return stages
 
     def _codecs(self) -> list[Stage]:
         work, data = self.work, ("--musdb", self.musdb / "train")
@@ -267,14 +262,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tiny", action="store_true", help="a few steps of each")
     parser.add_argument("--without-lmms", action="store_true", help="no songs of LMMS")
     parser.add_argument("--music", type=Path, help="recordings for the codecs, of any kind")
-    parser.add_argument(
-        "--longer", type=float, metavar="MINUTES", help="train the small baselines once more"
-    )
     parser.add_argument("--only", nargs="+", metavar="STAGE", help="these stages alone")
     parser.add_argument("--list", action="store_true", help="say what is done, and stop")
     given = parser.parse_args(argv)
     lmms = not given.without_lmms
-    plan = Plan(given.musdb, given.work, given.tiny, lmms, given.music, given.longer)
+    plan = Plan(given.musdb, given.work, given.tiny, lmms, given.music)
     runner, stages = Runner(given.work), plan.stages()
     try:
         if not (given.musdb / "train").is_dir():

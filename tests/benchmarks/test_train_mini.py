@@ -96,17 +96,16 @@ def test_a_missing_program_is_said_before_anything_is_trained(musdb, tmp_path, c
     assert "no folder train" in capsys.readouterr().err
 
 
-def test_longer_trainings_begin_with_the_first_ones_and_do_not_replace_what_ships(musdb, tmp_path):
-    plan = Plan(musdb, tmp_path / "work", longer=40)
-    stages = {stage.name: stage for stage in plan.stages()}
-    assert not {"bs_roformer-2", "htdemucs-2"} & {s.name for s in Plan(musdb, tmp_path).stages()}
-    for model in ("bs_roformer", "htdemucs"):
-        command = stages[f"{model}-2"].command
-        assert command[command.index("--init") + 1] == str(stages[model].makes)
-        assert command[command.index("--extra") + 1] == str(stages["songs"].makes.parent)
-        assert command[command.index("--cpu-minutes") + 1] == "40"
-        assert stages[f"{model}-weights"].copies == (stages[model].makes,)
-    without = Plan(musdb, tmp_path / "work", longer=40, lmms=False).stages()
+def test_each_training_of_htdemucs_begins_with_the_one_before_and_the_last_ships(musdb, tmp_path):
+    stages = {stage.name: stage for stage in Plan(musdb, tmp_path / "work").stages()}
+    for name, before in (("htdemucs-2", "htdemucs"), ("htdemucs-3", "htdemucs-2")):
+        command = stages[name].command
+        assert command[command.index("--init") + 1] == str(stages[before].makes)
+    second = stages["htdemucs-2"].command
+    assert second[second.index("--extra") + 1] == str(stages["songs"].makes.parent)
+    assert list(stages).index("songs") < list(stages).index("htdemucs-2")
+    assert stages["htdemucs-weights"].copies == (stages["htdemucs-3"].makes,)
+    without = Plan(musdb, tmp_path / "work", lmms=False).stages()
     assert not any("--extra" in stage.command for stage in without)
 
 
@@ -139,7 +138,7 @@ def test_the_commands_are_what_the_programs_take(musdb, tmp_path, monkeypatch):
     monkeypatch.setattr("tokensep.cli._lm_configs", lambda name: (None, None))
     monkeypatch.chdir(ROOT)
     for tiny in (False, True):
-        for stage in Plan(musdb, tmp_path / "work", tiny=tiny, music=musdb, longer=5).stages():
+        for stage in Plan(musdb, tmp_path / "work", tiny=tiny, music=musdb).stages():
             if not stage.command:
                 continue
             program, arguments = stage.command[2], list(stage.command[3:])
