@@ -235,9 +235,9 @@ def _mini(name: str) -> Weights:
     return Weights(
         "mini",
         [locate.bundled_path(name)],
-        "MUSDB18 (7-second edition) train without its 14 validation songs",
+        "MUSDB18 (7-second edition) train without its 14 validation songs; demo songs of LMMS",
         "MUSDB18's terms: academic, non-commercial use",
-        trained_on=locate.MINI_TRAINED_ON,
+        trained_on=(*locate.MINI_TRAINED_ON, "lmms-demos"),
     )
 
 

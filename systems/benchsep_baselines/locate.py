@@ -30,7 +30,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 BUNDLED_CHECKPOINTS = ("htdemucs", "bs_roformer")
 
 MINI_TRAINED_ON = ("musdb18:train-less-validation",)
-"""Training data of the bundled checkpoints, for :attr:`benchsep.SystemInfo.trained_on`."""
+"""Training data that all bundled checkpoints share, for :attr:`benchsep.SystemInfo.trained_on`."""
 
 DEMUCS_MODELS = ("htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi", "mdx", "mdx_extra")
 """Names of demucs' remote models that load without diffq."""
