@@ -92,6 +92,11 @@ def text(stats: pstats.Stats, seconds: float, systems: int, largest: int = 12) -
     for place, cost in own.items():
         kinds[kind_of(*place)] += cost
     lines = [
+        "# Where the CPU seconds of a whole run go",
+        "",
+        f"`python -m benchmarks.run_profile --data FOLDER --seconds {seconds:g}`, "
+        f"{upstream.machine()}.",
+        "",
         f"One song of {seconds:g} s, {systems} folders of estimates, the default metrics: "
         f"{total:.1f} CPU s under the profiler.",
         "",
