@@ -255,4 +255,8 @@ LEFT = """
   writes neither.
 - A machine that loses power may lose what `fsync` was not called for: audio, shards, weights and
   logs of a training are renamed but only text, figures and estimates are synced.
+- Limits of memory were tried by `ulimit -v`. A control group, whose kernel kills the process, was
+  not: a worker that is killed by SIGKILL stands for it.
+- A system in a worker is foreign code in a process of benchsep: the attacks above cost it its own
+  rows, and one that means to cheat can still read what its user can read, the true stems included.
 """
