@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep._util.memory import collector_paused
+from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.status import Status
 from benchsep.runner.done import is_draw_shown, with_track_set
@@ -20,6 +21,7 @@ from benchsep.runner.reading import Reader, Sheets, read_sheet
 from benchsep.runner.record import parsed_status
 from benchsep.runner.sheet import Columns, Sheet
 from benchsep.runner.store import Store
+from benchsep.systems.spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,12 +230,22 @@ def load_costs(path: str | Path) -> pd.DataFrame:
 
 def _from_files(manifest: Mapping[str, Any]) -> set[str]:
     """Labels of the systems whose estimates are files: reading them has no real-time factor."""
-    systems = manifest.get("systems")
-    return {
+    systems, specs = manifest.get("systems"), manifest.get("labels")
+    declared = {
         str(label)
         for label, entry in (systems.items() if isinstance(systems, dict) else ())
         if isinstance(entry, dict) and (entry.get("info") or {}).get("from_files")
     }
+    # Of systems that earlier runs of this folder had, the manifest keeps the spec alone.
+    earlier = specs.items() if isinstance(specs, dict) else ()
+    return declared | {str(label) for label, spec in earlier if _is_folder(spec)}
+
+
+def _is_folder(spec: Any) -> bool:
+    try:
+        return Spec.parse(str(spec)).name in ("dir", "folder")
+    except UsageError:
+        return False
 
 
 def _family(sheet: Sheet, manifest: Mapping[str, Any]) -> str:

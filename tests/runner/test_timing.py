@@ -97,6 +97,11 @@ def test_files_have_no_real_time_factor(songs, tmp_path):
     _run(songs, tmp_path / "run", f"dir:{songs}", "sampler")
     costs = load_costs(tmp_path / "run").set_index("system")["rtf"]
     assert costs.drop("sampler").isna().all() and costs["sampler"].notna().all()
+    _run(
+        songs, tmp_path / "run", "sampler"
+    )  # the folder's row stays, without having been asked for
+    costs = load_costs(tmp_path / "run").set_index("system")["rtf"]
+    assert costs["dir:songs"].isna().all() and costs["sampler"].notna().all()
 
 
 def test_rows_of_several_sessions_are_marked(songs, tmp_path):
