@@ -4,7 +4,7 @@ Not of the paper: it decodes tokens alone. Here stem s gets, bin by bin, the fac
 
     R_s = M_s^(1 - g_s) * (G_s / |X|)^g_s,        Y_s = R_s X,
 
-of the mixture ``X``. ``G_s`` is the magnitude of what the codec's decoder makes of the stem's
+of the mixture ``X`` in each channel. ``G_s`` is the magnitude of what the codec's decoder makes of the stem's
 latents, ``M_s`` a mask (those of all stems add up to 1), ``g_s`` a gate in (0, 1): 0 masks the
 mixture, 1 sets the generated magnitude. The network sees ``X``, all ``G_s`` and the latents. It
 starts from the soft mask of the generated magnitudes, ``M_s = G_s / sum G``, with a gate of 1/4
@@ -14,13 +14,15 @@ Conventions
 -----------
 spectra    Hann windows of ``n_fft`` every ``hop``, centred; magnitudes of a full-scale sine are 1
 shapes     B examples, S stems, N spectra, F token frames, C channels
-phase      the mixture's: the stems lie on it sample by sample. The factors come from the mono
-           mixture and are laid on each of its channels
+views      V magnitudes of the mixture: left, right, mid and side. A mixture that is not stereo is
+           its own mid, left and right, and the factors of the left are laid on each channel
+phase      the mixture's: the stems lie on it sample by sample
 """
 
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from tokensep import config as configs
 from tokensep.codec.harmonic import interpolation
 from tokensep.codec.layers import ConvNeXt, mel_filters
 from tokensep.config import Strict
+from tokensep.decode.fine_mask import FineMask
 from tokensep.dsp.windows import cross_faded
 from tokensep.errors import CheckpointError, ConfigError
 
@@ -45,6 +48,7 @@ FLOOR = 1e-5
 """Magnitude that counts as silence (-100 dB re a full-scale sine)."""
 CEILING = 2.0
 """Largest factor: where the mixture is nearly silent, nothing is generated."""
+VIEWS = 4
 START_GATE = -1.1
 """Before the sigmoid: 1/4."""
 PIECE_FRAMES, PIECE_OVERLAP = 500, 16
@@ -67,6 +71,8 @@ class GuideConfig(Strict):
     ffn: int = 512
     kernel: int = 7
     blocks: int = 6
+    fine: int = 24
+    """Channels of the finest level of :class:`~tokensep.decode.fine_mask.FineMask`."""
     dropout: float = 0.0
     """Of the input features and of what the heads see, while it is trained."""
 
@@ -97,6 +103,7 @@ class Guide(nn.Module):
         self.exit_norm = nn.LayerNorm(c.dim)
         self.mask = nn.Linear(c.dim, c.stems * self.bins)
         self.gate = nn.Linear(c.dim, c.stems * c.bands)
+        self.fine = FineMask(VIEWS + c.stems, 3 * c.stems, self.bins, c.fine, c.dim)
         with torch.no_grad():
             for head, bias in ((self.mask, 0.0), (self.gate, START_GATE)):
                 head.weight.mul_(0.1)
@@ -116,22 +123,38 @@ class Guide(nn.Module):
         waves = torch.istft(flat, c.n_fft, c.hop, window=self.window, length=length)
         return waves.unflatten(0, spectrum.shape[:-2])
 
-    def forward(self, mixture: Tensor, generated: Tensor, latents: Tensor) -> Tensor:
-        """Factors ``[B, S, N, bins]`` on the mixture, 0 to :data:`CEILING`.
+    def views(self, mixture: Tensor) -> Tensor:
+        """Magnitudes ``[B, V, N, bins]`` of a complex ``[B, C, N, bins]``."""
+        left, right = (mixture[:, 0], mixture[:, 1]) if mixture.shape[1] == 2 else (mixture.mean(1),) * 2
+        mid, side = (left + right) / 2, (left - right) / 2
+        return torch.stack([left, right, mid, side], 1).abs()
+
+    def forward(self, views: Tensor, generated: Tensor, latents: Tensor) -> Tensor:
+        """Factors ``[B, S, 2, N, bins]`` on the left and the right, 0 to :data:`CEILING`.
 
         Parameters
         ----------
-        mixture : magnitudes ``[B, N, bins]``.
+        views : of the mixture, ``[B, V, N, bins]``.
         generated : magnitudes ``[B, S, N, bins]`` of the decoded stems.
         latents : ``[B, S, F, latent_dim]``.
         """
-        log_x, log_g = (torch.log(m + FLOOR) for m in (mixture, generated))
-        delta, gate = self._network(log_x, generated, latents)
-        mask = (log_g + delta).log_softmax(1)
-        return factors(log_x, log_g, mask, gate)
+        log_x, log_g = (torch.log(m + FLOOR) for m in (views, generated))
+        coarse, gate, hidden = self._network(log_x[:, 2], generated, latents)
+        maps = _unit(torch.cat([log_x, log_g], 1))  # [B, V + S, N, bins]
+        with torch.autocast(maps.device.type, torch.bfloat16, enabled=self.training):
+            fine = self.fine(maps, hidden).float()
+        left, right, fine_gate = fine.unflatten(1, (3, -1)).unbind(1)  # [B, S, N, bins] each
+        delta = coarse[:, :, None] + torch.stack([left, right], 2)
+        log_mask = (log_g[:, :, None] + delta).log_softmax(1)
+        level = (log_g - log_x[:, 2, None])[:, :, None]
+        return factors(log_mask, level, (gate + fine_gate).sigmoid()[:, :, None])
 
-    def _network(self, log_x: Tensor, generated: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added to the log masks, and the gates: ``[B, S, N, bins]`` each."""
+    def _network(
+        self, log_x: Tensor, generated: Tensor, latents: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is added to the log masks, gates before the sigmoid: ``[B, S, N, bins]`` each; and
+        what they were made from, ``[B, N, dim]``.
+        """
         c, frames = self.config, log_x.shape[1]
         bands = torch.log(generated @ self.filters + FLOOR)  # [B, S, N, bands]
         near = self._at_spectra(latents, frames)  # [B, S, N, latent_dim]
@@ -139,8 +162,8 @@ class Guide(nn.Module):
         x = self.dropout(self.norm(self.entry(torch.cat([_unit(log_x), per_stem], -1))))
         x = self.dropout(self.exit_norm(self.blocks(x)))
         delta = self.mask(x).unflatten(-1, (c.stems, self.bins)).transpose(1, 2)
-        gate = self.gate(x).unflatten(-1, (c.stems, c.bands)).transpose(1, 2).sigmoid()
-        return delta, gate @ self.to_bins
+        gate = self.gate(x).unflatten(-1, (c.stems, c.bands)).transpose(1, 2)
+        return delta, gate @ self.to_bins, x
 
     def _at_spectra(self, latents: Tensor, count: int) -> Tensor:
         """Latents of token frames, interpolated at the middles of ``count`` spectra.
@@ -188,18 +211,16 @@ class Guide(nn.Module):
         cut = [_cut(waves, start, length) for waves in (mixture, generated)]
         frames = latents[None, :, start // hop : -(-end // hop)]
         mixed, stems = (self.spectrum(waves) for waves in cut)  # [C, N, bins], [S, N, bins]
-        scale = self(mixed.mean(0).abs()[None], stems.abs()[None], frames)[0]
-        waves = self.wave(scale[:, None] * mixed, length)[..., :held]  # [S, C, held]
+        scale = self(self.views(mixed[None]), stems.abs()[None], frames)[0]  # [S, 2, N, bins]
+        scale = scale if len(mixed) == 2 else scale[:, :1]
+        waves = self.wave(scale * mixed, length)[..., :held]  # [S, C, held]
         return functional.pad(waves, (0, end - start - held)).flatten(0, 1)
 
 
-def factors(log_x: Tensor, log_g: Tensor, log_mask: Tensor, gate: Tensor) -> Tensor:
-    """``M^(1 - g) (G / |X|)^g``, at most :data:`CEILING`; ``log_x [B, N, bins]``, others
-    ``[B, S, N, bins]``.
-    """
-    exponent = (1 - gate) * log_mask + gate * (log_g - log_x[:, None])
-    ceiling = torch.log(torch.tensor(CEILING))
-    return exponent.clamp_max(float(ceiling)).exp()
+def factors(log_mask: Tensor, level: Tensor, gate: Tensor) -> Tensor:
+    """``M^(1 - g) L^g``, at most :data:`CEILING`; ``L = G / |X|``, logs of M and L are given."""
+    exponent = (1 - gate) * log_mask + gate * level
+    return exponent.clamp_max(math.log(CEILING)).exp()
 
 
 def _unit(log_magnitude: Tensor) -> Tensor:

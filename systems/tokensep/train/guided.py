@@ -41,9 +41,8 @@ from tokensep.train.guided_data import (
     prepared,
     random_crops,
     read_example,
-    wave_dataset,
 )
-from tokensep.train.token_dataset import TokenDataset
+from tokensep.train.stereo_songs import StereoSongs
 
 VALID_PER_SONG = 2
 """Fixed crops of each validation song."""
@@ -55,8 +54,6 @@ class GuidedTrainConfig(Strict):
     seed: int = 0
     examples: int = 3000
     """Made once by the LM, 2.56 s each (the mini's window)."""
-    variants: int = 8
-    """Augmented versions of each song."""
     remix: float = 0.6
     """Chance that an example's stems come from different songs."""
     batch: int = 4
@@ -96,10 +93,10 @@ class GuidedObjective(nn.Module):
         """The weighted loss, and its terms; see :data:`tokensep.train.guided_data.Example`."""
         guide = self.guide
         with torch.no_grad():
-            true = guide.spectrum(stems)  # [B, S, N, bins]
-            made = guide.spectrum(generated).abs()
-            mixture = true.sum(1)  # [B, N, bins]
-        found = guide(mixture.abs(), made, latents) * mixture[:, None]
+            true = guide.spectrum(stems)  # [B, S, 2, N, bins]
+            made = guide.spectrum(generated).abs()  # [B, S, N, bins]
+            mixture = true.sum(1)  # [B, 2, N, bins]
+        found = guide(guide.views(mixture), made, latents) * mixture[:, None]
         terms = {"sdr": error_ratio(found, true, mixture).mean()}
         if self.weights["bands"]:
             terms["bands"] = self._band_distance(found, true)
@@ -114,12 +111,12 @@ class GuidedObjective(nn.Module):
 
 
 def error_ratio(found: Tensor, true: Tensor, mixture: Tensor) -> Tensor:
-    """``log10`` of the error's energy over the stem's ``[B, S]``; -0.1 for each dB of SDR.
+    """``log10`` of the error's energy over the stem's ``[B, S]``, over all channels; -0.1 for each dB of SDR.
 
     A stem counts as no softer than 30 dB below the mixture: silence has no ratio.
     """
-    error, energy = (_power(x).sum((-1, -2)) for x in (found - true, true))
-    floor = 1e-3 * _power(mixture).sum((-1, -2))[:, None] + 1e-8
+    error, energy = (_power(x).sum((2, 3, 4)) for x in (found - true, true))
+    floor = 1e-3 * _power(mixture).sum((1, 2, 3))[:, None] + 1e-8
     return torch.log10((error + 1e-2 * floor) / (energy + floor))
 
 
@@ -242,26 +239,23 @@ class Data:
     store: StemStore
     source: dict[str, Any]
 
-    def _stems(self, name: str, songs: set[str], variants: int) -> TokenDataset:
-        config, seed = self.maker.lm.config, int(self.source["seed"])
-        place = self.folder / name
-        return wave_dataset(place, self.store, songs, config, variants, seed, self.source)
+    def _songs(self, names: set[str]) -> StereoSongs:
+        return StereoSongs(self.store, names, self.maker.lm.config)
 
     def train_examples(self, train: GuidedTrainConfig) -> Path:
         """Folder of the examples to train on."""
-        songs = set(self.store.songs()) - set(validation_songs())
-        stems = self._stems("stems", songs, train.variants)
-        facts = {name: getattr(train, name) for name in ("examples", "remix", "variants")}
-        crops = random_crops(stems, train.examples, train.remix, train.seed)
+        songs = self._songs(set(self.store.songs()) - set(validation_songs()))
+        facts = {name: getattr(train, name) for name in ("examples", "remix")}
+        crops = random_crops(songs, train.examples, train.remix, train.seed)
         place = self.folder / "train"
         return prepared(place, self.maker, crops, train.examples, {**self.source, **facts})
 
     def valid_examples(self) -> list[Example]:
         """:data:`VALID_PER_SONG` of each validation song that there is."""
-        songs = set(self.store.songs()) & set(validation_songs())
-        if not songs:
+        names = set(self.store.songs()) & set(validation_songs())
+        if not names:
             return []
-        crops = self._stems("valid-stems", songs, 1).windows(VALID_PER_SONG)
+        crops = self._songs(names).windows(VALID_PER_SONG)
         place = self.folder / "valid"
         prepared(place, self.maker, chunks(crops), len(crops), self.source)
         return [read_example(place, i) for i in range(len(crops))]

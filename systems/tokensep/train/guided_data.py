@@ -7,7 +7,7 @@ average over draws the rendering decodes: a hundredth of the work of drawing the
 
 Conventions
 -----------
-example   ``stems [S, T]`` and ``generated [S, T]`` fp16 at the LM's level, ``latents [S, F, D]``
+example   ``stems [S, 2, T]`` and ``generated [S, T]`` fp16 at the LM's level, ``latents [S, F, D]``
 """
 
 from __future__ import annotations
@@ -22,58 +22,24 @@ import torch
 from benchsep_training import once
 from benchsep_training.batches import Stateless, Turn
 from benchsep_training.seeds import generator
+from numpy.random import Generator
 from torch import Tensor
 
 from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import read_tensors, save_tensors
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.one_pass import one_pass
-from tokensep.lm.config import TokenSepConfig
 from tokensep.lm.model import TokenLM
 from tokensep.train import cache
-from tokensep.train.data import StemStore
-from tokensep.train.encoding import Clip, song_variants, store_songs
 from tokensep.train.objective import mixture_latents
-from tokensep.train.token_dataset import Crop, TokenDataset
-from tokensep.train.token_files import write_clips
+from tokensep.train.stereo_songs import StereoSongs, Wave
 
 AT_ONCE = 4
 """Examples that the LM makes together."""
+MONO = 0.1
+"""Chance that an example is mono."""
 Example = tuple[Tensor, Tensor, Tensor]
 """Stems, generated stems, latents; of a batch with a first dimension B."""
-
-
-def wave_clips(
-    store: StemStore, names: set[str], config: TokenSepConfig, variants: int, seed: int
-) -> Iterator[Clip]:
-    """Levelled and varied stems, as the LM is trained on; their codes are left 0."""
-    for number, (song, stems) in enumerate(store_songs(store, names)):
-        for v, version in enumerate(song_variants(stems, variants, config, [seed, number])):
-            for stem, wave in version.items():
-                frames = len(wave) // config.frame_hop
-                cut = wave[: frames * config.frame_hop].astype(np.float16)
-                yield Clip(song, stem, v, cut, np.zeros((config.layers, frames), np.int16))
-
-
-def wave_dataset(
-    folder: Path,
-    store: StemStore,
-    names: set[str],
-    config: TokenSepConfig,
-    variants: int,
-    seed: int,
-    source: dict[str, Any],
-) -> TokenDataset:
-    """The stems of some songs, written to ``folder`` once."""
-    source = {**source, "variants": variants, "seed": seed}
-
-    def make() -> None:
-        cache.declare(folder, source)
-        clips = wave_clips(store, names, config, variants, seed)
-        write_clips(folder, clips, np.zeros(config.layers, np.int16))
-
-    once.prepare(folder, lambda: cache.is_ready(folder, source), make)
-    return TokenDataset.load(folder, config)
 
 
 @dataclass(frozen=True)
@@ -84,20 +50,21 @@ class Maker:
     codec: Any
 
     @torch.no_grad()
-    def examples(self, crops: list[Crop]) -> list[Example]:
+    def examples(self, crops: list[Wave]) -> list[Example]:
         """One for each crop, on the CPU."""
         device = self.lm.tables.device
-        waves = torch.from_numpy(np.stack([c.wave for c in crops])).to(device)
+        # the LM hears the mono mixture
+        waves = torch.from_numpy(np.stack([c.sum(0).mean(0) for c in crops])).to(device)
         cond = self.lm.condition(waves, mixture_latents(self.codec, waves, self.lm.config))
         latents = one_pass(self.lm, cond, codebooks=codebooks(self.codec).to(device)).latents
         assert latents is not None
         generated = self.codec.decoder(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         return [
-            (torch.from_numpy(crop.stems).half(), made.cpu().half(), z.cpu().half())
+            (torch.from_numpy(crop).half(), made.cpu().half(), z.cpu().half())
             for crop, made, z in zip(crops, generated, latents, strict=True)
         ]
 
-    def write(self, folder: Path, crops: list[Crop], first: int) -> None:
+    def write(self, folder: Path, crops: list[Wave], first: int) -> None:
         """The files of examples ``first`` … that are not there yet."""
         missing = [i for i in range(len(crops)) if not _file(folder, first + i).is_file()]
         if not missing:
@@ -112,7 +79,7 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def prepared(
-    folder: Path, maker: Maker, crops: Iterator[list[Crop]], count: int, source: dict[str, Any]
+    folder: Path, maker: Maker, crops: Iterator[list[Wave]], count: int, source: dict[str, Any]
 ) -> Path:
     """Write the examples of ``crops``, chunks of :data:`AT_ONCE`, until ``folder`` is complete."""
 
@@ -127,15 +94,15 @@ def prepared(
 
 
 def random_crops(
-    dataset: TokenDataset, count: int, remix: float, seed: int
-) -> Iterator[list[Crop]]:
+    songs: StereoSongs, count: int, remix: float, seed: int
+) -> Iterator[list[Wave]]:
     """``count`` crops in chunks; each is a function of the seed and its number."""
     for first in range(0, count, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, count))
-        yield [dataset.crop(generator("guided", seed, i), remix=remix) for i in numbers]
+        yield [songs.crop(generator("guided", seed, i), remix) for i in numbers]
 
 
-def chunks(crops: list[Crop]) -> Iterator[list[Crop]]:
+def chunks(crops: list[Wave]) -> Iterator[list[Wave]]:
     """Fixed crops in chunks."""
     for first in range(0, len(crops), AT_ONCE):
         yield crops[first : first + AT_ONCE]
@@ -147,6 +114,14 @@ def read_example(folder: Path, number: int) -> Example:
     return found["stems"].float(), found["generated"].float(), found["latents"].float()
 
 
+def _turned(stems: Tensor, rng: Generator) -> Tensor:
+    """``[S, 2, T]`` with left and right swapped, or mono: the LM hears the same."""
+    chance = rng.random()
+    if chance < MONO:
+        return stems.mean(1, keepdim=True).expand_as(stems)
+    return stems.flip(1) if chance < (1 + MONO) / 2 else stems
+
+
 class GuidedBatches(Stateless):
     """Batches of ``size`` examples of a folder of ``count``."""
 
@@ -154,10 +129,11 @@ class GuidedBatches(Stateless):
         self.folder, self.count, self.size, self.seed = folder, count, size, seed
 
     def batch(self, turn: Turn) -> Example:
-        """Stems ``[B, S, T]``, generated stems, latents ``[B, S, F, D]``."""
+        """Stems ``[B, S, 2, T]``, generated stems, latents ``[B, S, F, D]``."""
         picked = []
         for index in turn.indices(self.size):
             rng = generator("guided-batch", self.seed, turn.step, index)
-            picked.append(read_example(self.folder, int(rng.integers(self.count))))
+            stems, *made = read_example(self.folder, int(rng.integers(self.count)))
+            picked.append((_turned(stems, rng), *made))
         stems, generated, latents = (torch.stack(part) for part in zip(*picked, strict=True))
         return stems, generated, latents
