@@ -51,8 +51,12 @@ CEILING = 2.0
 VIEWS = 4
 START_GATE = -1.1
 """Before the sigmoid: 1/4."""
-PIECE_FRAMES, PIECE_OVERLAP = 500, 16
-"""Token frames of a song decoded at a time and shared by two pieces: bounds the memory."""
+PIECE_FRAMES, PIECE_OVERLAP = 544, 32
+"""Token frames of a song decoded at a time and shared by two pieces: bounds the memory.
+
+The overlap covers what the networks see on each side. Pieces begin every 512 frames of 1,764
+samples, whole numbers of the U-Net's coarsest step of 2,048.
+"""
 
 
 class GuideConfig(Strict):
