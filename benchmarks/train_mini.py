@@ -43,7 +43,7 @@ TINY = {
     "lm": ("-O", "max_steps=2", "-O", "variants=1"),
     "lm-2": ("-O", "max_steps=2", "-O", "variants=1"),
     "lm-3": ("-O", "max_steps=2", "-O", "variants=1"),
-    "guided": ("-O", "max_steps=2", "-O", "examples=4", "-O", "variants=1"),
+    "guided": ("-O", "max_steps=2", "-O", "examples=4"),
 }
 """What ``--tiny`` adds to the commands; a later option replaces an earlier one."""
 

@@ -135,7 +135,7 @@ def test_the_commands_are_what_the_programs_take(musdb, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "main", lambda options: seen.append(options) or {})
     monkeypatch.setattr(songs, "run", lambda *rest: seen.append(rest) or {})
     monkeypatch.setattr("tokensep.train.synth.lmms.LmmsSongs", lambda settings: settings)
-    monkeypatch.setattr("tokensep.cli._lm_configs", lambda name: (None, None))
+    monkeypatch.setattr("tokensep.cli.train.lm_configs", lambda name: (None, None))
     monkeypatch.chdir(ROOT)
     for tiny in (False, True):
         for stage in Plan(musdb, tmp_path / "work", tiny=tiny, music=musdb).stages():

@@ -4,11 +4,11 @@ Not of the paper: it decodes tokens alone. Here stem s gets, bin by bin, the fac
 
     R_s = M_s^(1 - g_s) * (G_s / |X|)^g_s,        Y_s = R_s X,
 
-of the mixture ``X`` in each channel. ``G_s`` is the magnitude of what the codec's decoder makes of the stem's
-latents, ``M_s`` a mask (those of all stems add up to 1), ``g_s`` a gate in (0, 1): 0 masks the
-mixture, 1 sets the generated magnitude. The network sees ``X``, all ``G_s`` and the latents. It
-starts from the soft mask of the generated magnitudes, ``M_s = G_s / sum G``, with a gate of 1/4
-(``refine=blend`` is a gate of 1/2).
+of the mixture ``X`` in each channel. ``G_s`` is the magnitude of what the codec's decoder makes of
+the stem's latents, ``M_s`` a mask (those of all stems add up to 1), ``g_s`` a gate in (0, 1): 0
+masks the mixture, 1 sets the generated magnitude. The network sees ``X``, all ``G_s`` and the
+latents. It starts from the soft mask of the generated magnitudes, ``M_s = G_s / sum G``, with a
+gate of 1/4 (``refine=blend`` is a gate of 1/2).
 
 Conventions
 -----------
@@ -129,7 +129,9 @@ class Guide(nn.Module):
 
     def views(self, mixture: Tensor) -> Tensor:
         """Magnitudes ``[B, V, N, bins]`` of a complex ``[B, C, N, bins]``."""
-        left, right = (mixture[:, 0], mixture[:, 1]) if mixture.shape[1] == 2 else (mixture.mean(1),) * 2
+        left, right = (
+            (mixture[:, 0], mixture[:, 1]) if mixture.shape[1] == 2 else (mixture.mean(1),) * 2
+        )
         mid, side = (left + right) / 2, (left - right) / 2
         return torch.stack([left, right, mid, side], 1).abs()
 

@@ -111,8 +111,9 @@ class GuidedObjective(nn.Module):
 
 
 def error_ratio(found: Tensor, true: Tensor, mixture: Tensor) -> Tensor:
-    """``log10`` of the error's energy over the stem's ``[B, S]``, over all channels; -0.1 for each dB of SDR.
+    """``log10`` of the error's energy over the stem's, ``[B, S]``: -0.1 for each dB of SDR.
 
+    Spectra are ``[B, S, C, N, bins]``, the mixture's ``[B, C, N, bins]``; channels count together.
     A stem counts as no softer than 30 dB below the mixture: silence has no ratio.
     """
     error, energy = (_power(x).sum((2, 3, 4)) for x in (found - true, true))

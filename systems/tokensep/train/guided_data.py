@@ -93,9 +93,7 @@ def prepared(
     return folder
 
 
-def random_crops(
-    songs: StereoSongs, count: int, remix: float, seed: int
-) -> Iterator[list[Wave]]:
+def random_crops(songs: StereoSongs, count: int, remix: float, seed: int) -> Iterator[list[Wave]]:
     """``count`` crops in chunks; each is a function of the seed and its number."""
     for first in range(0, count, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, count))

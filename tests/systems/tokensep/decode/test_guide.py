@@ -13,7 +13,15 @@ from tokensep.errors import CheckpointError, ConfigError
 
 RATE, HOP = 8000, 320
 SMALL = GuideConfig(
-    rate=RATE, frame_hop=HOP, latent_dim=6, n_fft=256, hop=64, bands=12, dim=16, ffn=24, blocks=2,
+    rate=RATE,
+    frame_hop=HOP,
+    latent_dim=6,
+    n_fft=256,
+    hop=64,
+    bands=12,
+    dim=16,
+    ffn=24,
+    blocks=2,
     fine=8,
 )
 
@@ -40,7 +48,9 @@ def test_stems_have_the_shape_of_the_mixture(length, channels):
 def test_a_mask_of_ones_and_a_closed_gate_give_the_mixture(monkeypatch):
     """Sample by sample: analysis, factors and synthesis move nothing."""
     model = new()
-    monkeypatch.setattr(Guide, "forward", lambda self, x, made, z: torch.ones_like(made)[:, :, None])
+    monkeypatch.setattr(
+        Guide, "forward", lambda self, x, made, z: torch.ones_like(made)[:, :, None]
+    )
     mixture, stems, latents = signals(5000)
     out = model.separate(mixture, stems, latents)
     for stem in out:

@@ -134,7 +134,7 @@ def test_a_killed_run_continues_to_the_same_bytes(shards, codec, tmp_path):
     """SIGKILL as soon as the first shard is there."""
     config = tmp_path / "lm.json"
     config.write_text(tiny_config().model_dump_json())
-    command = [sys.executable, "-m", "tokensep.cli", "tokenize", "--shards", str(shards)]
+    command = [sys.executable, "-m", "tokensep", "tokenize", "--shards", str(shards)]
     command += ["--codec", str(codec), "--config", str(config), "--variants", "2", "-o"]
     out = tmp_path / "out"
     process = subprocess.Popen(

@@ -1,0 +1,52 @@
+"""``tokensep separate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokensep.cli.configs import override
+
+
+def separate(
+    songs: Annotated[
+        list[Path],
+        typer.Argument(help="Audio files (wav, flac, ogg, mp3, m4a; of .stem.mp4 the mixture)."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of <song>/<stem>.wav.")] = Path(
+        "separated"
+    ),
+    checkpoint: Annotated[str, typer.Option(help="'mini' or a folder.")] = "mini",
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
+    overwrite: Annotated[bool, typer.Option(help="Replace stems that are there.")] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-O", help="Inference option, e.g. refine=mask, sampling.temperature=0.7."),
+    ] = None,
+) -> None:
+    """Write the four stems of each song as float wav files of its rate and length."""
+    from benchsep._util.device import torch_device
+    from benchsep.audio import read_audio
+    from tokensep import songs as files
+    from tokensep.lm.config import UNREFINED
+    from tokensep.separator import TokenSep
+
+    folders = files.folders(songs, out, overwrite=overwrite)
+    torch_device(device)
+    model = TokenSep.from_checkpoint(checkpoint, device)
+    base, given = model.config.inference, option or []
+    for how in UNREFINED:
+        base = base.rendered_as(how) if f"render={how}" in given else base
+    options = override(base, given)
+    options.refine_of(model.config.stems)  # names only stems that there are
+    with files.bar(len(songs)) as begin:
+        for song, folder in zip(songs, folders, strict=True):
+            mixture, progress = read_audio(song), begin(song.name)
+            stems = model.separate(
+                mixture.samples, mixture.rate, seed=seed, options=options, progress=progress
+            )
+            files.write_stems(folder, stems, mixture.rate)
+            typer.echo(str(folder))

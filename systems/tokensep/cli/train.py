@@ -1,0 +1,169 @@
+"""``tokensep train``: codec, its teacher, LM and guided decoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokensep.cli.configs import lm_configs, lm_training, override
+
+
+def train_codec(
+    config: Annotated[
+        Path, typer.Option(help="Codec and its training, e.g. configs/tokensep/mini-codec.yaml.")
+    ],
+    work: Annotated[Path, typer.Option(help="Checkpoints, logs, audio cache; reused, it resumes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the trained codec.")],
+    musdb: Annotated[
+        Path | None, typer.Option(help="MUSDB train folder; with --shards, to validate on.")
+    ] = None,
+    shards: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of pseudo-label shards or its address, streamed; any number."),
+    ] = None,
+    valid_shards: Annotated[
+        list[str] | None, typer.Option(help="Folder of shards to validate on; any number.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that read shards ahead; instead of the file's.")
+    ] = None,
+    extra: Annotated[Path | None, typer.Option(help="Folder of other recordings.")] = None,
+    hubert: Annotated[Path | None, typer.Option(help="Folder with hubert.safetensors.")] = None,
+    semantic: Annotated[
+        Path | None, typer.Option(help="Codec whose semantic branch one of design bands takes.")
+    ] = None,
+    cpu_minutes: Annotated[float | None, typer.Option(help="Instead of the file's.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Instead of the file's.")] = None,
+) -> None:
+    """Train the codec."""
+    from tokensep.train import codec_command
+    from tokensep.train.codec_sources import Options
+    from tokensep.train.stream.remote import place
+
+    options = Options(
+        config=config,
+        musdb=musdb,
+        work=work,
+        out=out,
+        extra=extra,
+        hubert=hubert,
+        semantic=semantic,
+        cpu_minutes=cpu_minutes,
+        max_steps=max_steps,
+        shards=[place(text) for text in shards or []],
+        valid_shards=[place(text) for text in valid_shards or []],
+        workers=workers,
+    )
+    print_once(codec_command.main(options))
+
+
+def train_hubert(
+    musdb: Annotated[Path, typer.Option(help="MUSDB train folder.")],
+    work: Annotated[Path, typer.Option(help="Folder of the audio cache.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    cpu_minutes: Annotated[float, typer.Option(help="Budget.")] = 4.0,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Steps instead of minutes: then a run is repeatable.")
+    ] = None,
+) -> None:
+    """Train hubert-mini, the codec's semantic teacher."""
+    from tokensep.train import hubert
+
+    options = hubert.Options(musdb, work, out, cpu_minutes, max_steps)
+    typer.echo(json.dumps(hubert.main(options)))
+
+
+def train_lm(
+    codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    musdb: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--musdb",
+            "--data",
+            help="MUSDB train folder (HQ wav or stem.mp4), or of synth; any number.",
+        ),
+    ] = None,
+    shards: Annotated[
+        list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
+    ] = None,
+    tokens: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder of token shards (tokensep tokenize), or its address (https:, gs:, "
+            "'pipe:COMMAND {}'), streamed; any number."
+        ),
+    ] = None,
+    valid_tokens: Annotated[
+        list[str] | None, typer.Option(help="Folder of token shards to validate on; any number.")
+    ] = None,
+    config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Training settings, e.g. configs/tokensep/mini-lm.yaml; default: the preset's."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Folder of an exported LM to start from (its shape too).")
+    ] = None,
+) -> None:
+    """Train the LM and its conditioner on the codec's tokens of stems."""
+    from tokensep.train import lm
+    from tokensep.train.stream.remote import place
+
+    separator, _ = lm_configs(str(init) if init else config)
+    base = lm_training("mini" if init else config, settings)
+    train = override(base, option or [])
+    options = lm.Options(
+        codec=codec,
+        out=out,
+        config=separator,
+        train=train,
+        musdb=musdb or [],
+        shards=shards or [],
+        init=init,
+        tokens=[place(text) for text in tokens or []],
+        valid_tokens=[place(text) for text in valid_tokens or []],
+    )
+    print_once(lm.main(options))
+
+
+def train_guided(
+    musdb: Annotated[
+        list[Path],
+        typer.Option(
+            "--musdb",
+            "--data",
+            help="MUSDB train folder (HQ or stem.mp4), or of synth; any number.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    checkpoint: Annotated[
+        str, typer.Option(help="LM and codec that it is for: 'mini' or a folder.")
+    ] = "mini",
+    option: Annotated[
+        list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
+    ] = None,
+) -> None:
+    """Train the decoder that hears the mixture (render=guided) for an LM and its codec."""
+    from tokensep.separator import checkpoint_folder
+    from tokensep.train import guided
+
+    train = override(guided.GuidedTrainConfig(), option or [])
+    options = guided.Options(checkpoint_folder(checkpoint), out, train, musdb)
+    print_once(guided.main(options))
+
+
+def print_once(result: dict[str, Any]) -> None:
+    """As JSON, by one of several processes."""
+    from benchsep_training.once import launched
+
+    if launched()[0] == 0:
+        typer.echo(json.dumps(result))
