@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 from tokensep import cli
+from tokensep.cli import configs
 from tokensep.lm.config import STEMS
 from tokensep.lm.model import TokenLM
 from tokensep.separator import TokenSep
@@ -262,5 +263,5 @@ def test_an_exported_lm_alone_is_a_configuration(tmp_path):
     from tokensep.lm.weights import save_lm
 
     save_lm(tmp_path, TokenLM(tiny_config()))
-    separator, codec = cli._lm_configs(str(tmp_path))
+    separator, codec = configs.lm_configs(str(tmp_path))
     assert separator == tiny_config() and codec is None
