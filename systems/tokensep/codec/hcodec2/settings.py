@@ -22,28 +22,25 @@ TEACHER = "bosonai/hubert_base"
 """The HuBERT whose features the published weights were trained with, on the Hugging Face hub."""
 
 
-class EncoderSettings(Strict):
+class BackboneSettings(Strict):
+    """What the file says of the encoder and of the decoder."""
+
     dim: int
     intermediate_dim: int
+    n_fft: int = 1920
+    hop_length: int = 960
+    convnext_layers: int = 12
+    transformer_layers: int = 2
+    target_frame_rate: float = 6.25
+    causal: Literal[False] = False
+
+
+class EncoderSettings(BackboneSettings):
     dimension: int
-    n_fft: int = 1920
-    hop_length: int = 960
-    convnext_layers: int = 12
-    transformer_layers: int = 2
-    target_frame_rate: float = 6.25
-    causal: Literal[False] = False
 
 
-class DecoderSettings(Strict):
+class DecoderSettings(BackboneSettings):
     input_channels: int
-    dim: int
-    intermediate_dim: int
-    n_fft: int = 1920
-    hop_length: int = 960
-    convnext_layers: int = 12
-    transformer_layers: int = 2
-    target_frame_rate: float = 6.25
-    causal: Literal[False] = False
 
 
 class QuantiserSettings(Strict):
