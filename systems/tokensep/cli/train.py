@@ -151,13 +151,16 @@ def train_guided(
     option: Annotated[
         list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Folder of a guided decoder to start from.")
+    ] = None,
 ) -> None:
     """Train the decoder that hears the mixture (render=guided) for an LM and its codec."""
     from tokensep.separator import checkpoint_folder
     from tokensep.train import guided
 
     train = override(guided.GuidedTrainConfig(), option or [])
-    options = guided.Options(checkpoint_folder(checkpoint), out, train, musdb)
+    options = guided.Options(checkpoint_folder(checkpoint), out, train, musdb, init)
     print_once(guided.main(options))
 
 

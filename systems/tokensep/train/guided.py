@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from benchsep._util.tensors import file_sha256
 from tokensep.codec.model import HCodec
 from tokensep.config import Strict
-from tokensep.decode.guide import FLOOR, Guide, GuideConfig, save_guide
+from tokensep.decode.guide import FLOOR, Guide, GuideConfig, load_guide, save_guide
 from tokensep.errors import ConfigError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.lm.weights import WEIGHTS, load_lm
@@ -37,6 +37,7 @@ from tokensep.train.guided_data import (
     Example,
     GuidedBatches,
     Maker,
+    Worse,
     chunks,
     prepared,
     random_crops,
@@ -56,6 +57,10 @@ class GuidedTrainConfig(Strict):
     """Made once by the LM, 2.56 s each (the mini's window)."""
     remix: float = 0.6
     """Chance that an example's stems come from different songs."""
+    nothing: float = 0.1
+    """Chance that an example has no generated stems: then it is separated by ear alone."""
+    leaks: float = 0.5
+    """Chance that its generated stems hold shares of each other."""
     batch: int = 4
     lr: float = 1e-3
     lr_min_ratio: float = 0.02
@@ -210,6 +215,7 @@ def train_guided(
     store: StemStore,
     train: GuidedTrainConfig,
     source: dict[str, Any] | None = None,
+    init: Path | None = None,
     stop_after: int | None = None,
 ) -> dict[str, Any]:
     """Train (or continue) in ``folder``; returns the last scores.
@@ -219,7 +225,13 @@ def train_guided(
     maker : the LM and codec that the decoder is for.
     store : songs with stems; those of the validation set are kept out by name.
     source : what the LM is, so that examples of another are refused.
+    init : folder of an exported guided decoder whose weights a new run begins with.
     stop_after : steps of this call; the run can be continued.
+
+    Raises
+    ------
+    ConfigError
+        ``init`` is of other sizes.
     """
     source = {**(source or {}), "songs": store.facts, "seed": train.seed}
     data = Data(folder / "data", maker, store, source)
@@ -227,8 +239,28 @@ def train_guided(
     torch.manual_seed(train.seed)
     latent_dim = read_example(examples, 0)[2].shape[-1]
     guide = Guide(config_for(maker.lm.config, latent_dim, train.dropout))
-    batches = GuidedBatches(examples, train.examples, train.batch, train.seed)
+    if init is not None:
+        start_from(guide, load_guide(init))
+    worse = Worse(train.nothing, train.leaks)
+    batches = GuidedBatches(examples, train.examples, train.batch, train.seed, worse)
     return GuidedTrainer(folder, guide, batches, valid, train).run(stop_after=stop_after)
+
+
+def start_from(guide: Guide, given: Guide) -> None:
+    """Copy the weights of ``given``; only the dropout may differ.
+
+    Raises
+    ------
+    ConfigError
+        The networks are of different sizes.
+    """
+    own, other = (g.config.model_dump(exclude={"dropout"}) for g in (guide, given))
+    if own != other:
+        differing = ", ".join(
+            f"{k} {other[k]} (expected {own[k]})" for k in own if own[k] != other[k]
+        )
+        raise ConfigError(f"--init: a guided decoder with {differing}")
+    guide.load_state_dict(given.state_dict())
 
 
 @dataclass(frozen=True)
@@ -270,6 +302,7 @@ class Options:
     out: Path
     train: GuidedTrainConfig
     musdb: list[Path] = field(default_factory=list)
+    init: Path | None = None
 
 
 def main(options: Options) -> dict[str, Any]:
@@ -292,6 +325,7 @@ def main(options: Options) -> dict[str, Any]:
         store=store,
         train=options.train,
         source={"lm": file_sha256(options.checkpoint / WEIGHTS)},
+        init=options.init,
     )
     leave_group()
     return result

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ AT_ONCE = 4
 """Examples that the LM makes together."""
 MONO = 0.1
 """Chance that an example is mono."""
-LEAKS, LARGEST_LEAK, NOTHING = 0.5, 0.7, 0.1
-"""Chance and largest share of leaks between generated stems; chance that nothing is generated."""
+LARGEST_LEAK = 0.7
+"""Share of the other stems in a generated stem."""
 Example = tuple[Tensor, Tensor, Tensor]
 """Stems, generated stems, latents; of a batch with a first dimension B."""
 
@@ -122,17 +122,23 @@ def _turned(stems: Tensor, rng: Generator) -> Tensor:
     return stems.flip(1) if chance < (1 + MONO) / 2 else stems
 
 
-def _worse(generated: Tensor, latents: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-    """``[S, T]`` and ``[S, F, D]`` with a share of the other stems' mean, or nothing at all.
+class Worse(NamedTuple):
+    """How often generated stems are made worse: ``nothing`` at all, or ``leaks`` between them.
 
-    The LM knows the songs that it was trained on: of a new one it tells stems apart less well.
+    The LM knows the songs that it was trained on; of a new one it tells stems apart less well.
     """
-    chance, share = rng.random(), float(rng.uniform(0, LARGEST_LEAK))
-    if chance < NOTHING:
-        return torch.zeros_like(generated), torch.zeros_like(latents)
-    if chance > NOTHING + LEAKS:
-        return generated, latents
-    return _leaked(generated, share), _leaked(latents, share)
+
+    nothing: float
+    leaks: float
+
+    def __call__(self, generated: Tensor, latents: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        """``[S, T]`` and ``[S, F, D]`` of the same shapes."""
+        chance, share = rng.random(), float(rng.uniform(0, LARGEST_LEAK))
+        if chance < self.nothing:
+            return torch.zeros_like(generated), torch.zeros_like(latents)
+        if chance > self.nothing + self.leaks:
+            return generated, latents
+        return _leaked(generated, share), _leaked(latents, share)
 
 
 def _leaked(stems: Tensor, share: float) -> Tensor:
@@ -144,8 +150,9 @@ def _leaked(stems: Tensor, share: float) -> Tensor:
 class GuidedBatches(Stateless):
     """Batches of ``size`` examples of a folder of ``count``, varied in what the LM did not hear."""
 
-    def __init__(self, folder: Path, count: int, size: int, seed: int) -> None:
+    def __init__(self, folder: Path, count: int, size: int, seed: int, worse: Worse) -> None:
         self.folder, self.count, self.size, self.seed = folder, count, size, seed
+        self.worse = worse
 
     def batch(self, turn: Turn) -> Example:
         """Stems ``[B, S, 2, T]``, generated stems, latents ``[B, S, F, D]``."""
@@ -153,6 +160,6 @@ class GuidedBatches(Stateless):
         for index in turn.indices(self.size):
             rng = generator("guided-batch", self.seed, turn.step, index)
             stems, *made = read_example(self.folder, int(rng.integers(self.count)))
-            picked.append((_turned(stems, rng), *_worse(*made, rng)))
+            picked.append((_turned(stems, rng), *self.worse(*made, rng)))
         stems, generated, latents = (torch.stack(part) for part in zip(*picked, strict=True))
         return stems, generated, latents
