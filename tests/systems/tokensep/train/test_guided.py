@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from tokensep.decode.guide import Guide, GuideConfig, load_guide
+from tokensep.decode.guide import Guide, GuideConfig, load_guide, save_guide
 from tokensep.errors import ConfigError, DataError
 from tokensep.lm.model import TokenLM
 from tokensep.train import guided as training
@@ -54,6 +54,24 @@ def test_a_killed_run_continues_on_the_same_curve(tmp_path):
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut") != []
     a, b = (load_guide(tmp_path / n / "final").state_dict() for n in ("whole", "cut"))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_begins_with_the_weights_that_it_is_given(tmp_path):
+    given = Guide(training.config_for(tiny_config(), 5))
+    save_guide(tmp_path / "given", given)
+    first = run(tmp_path / "next", TRAIN.model_copy(update={"lr": 0.0}), init=tmp_path / "given")
+    assert first["step"] == 8
+    found = load_guide(tmp_path / "next" / "final").state_dict()
+    assert all(
+        torch.equal(found[k], v) for k, v in load_guide(tmp_path / "given").state_dict().items()
+    )
+
+
+def test_a_decoder_of_other_sizes_is_no_beginning(tmp_path):
+    other = training.config_for(tiny_config(), 5).model_copy(update={"dim": 8})
+    save_guide(tmp_path / "given", Guide(other))
+    with pytest.raises(ConfigError, match=r"--init: .*dim 8 \(expected 16\)"):
+        run(tmp_path / "next", init=tmp_path / "given")
 
 
 def test_examples_that_are_there_are_kept_and_others_are_refused(tmp_path):
