@@ -7,6 +7,7 @@ progress to stderr.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -14,7 +15,7 @@ from tokensep.cli import data, model, train
 from tokensep.cli.separate import separate
 from tokensep.errors import BenchsepError, UsageError
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "separate": separate,
     "info": model.info,
     "plan": model.plan,
@@ -23,7 +24,7 @@ COMMANDS = {
     "synth": data.synth,
     "pseudo-label": data.pseudo_label,
 }
-TRAIN_COMMANDS = {
+TRAIN_COMMANDS: dict[str, Callable[..., None]] = {
     "codec": train.train_codec,
     "hubert": train.train_hubert,
     "lm": train.train_lm,

@@ -57,9 +57,8 @@ class FineMask(nn.Module):
         self.middle = nn.Sequential(*(Mixer(sizes[-1], coarsest) for _ in range(2)))
         self.exit = _up_conv(width, maps_out, STRIDES[0])
         self.direct = nn.Conv2d(maps_in, maps_out, 1)
-        for layer in (self.exit, self.direct):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in (*self.exit.parameters(), *self.direct.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(self, maps: Tensor, context: Tensor) -> Tensor:
         """``[B, maps_in, N, bins]`` and ``[B, N, context]`` → ``[B, maps_out, N, bins]``."""

@@ -159,7 +159,7 @@ class GuidedBatches(Stateless):
         picked = []
         for index in turn.indices(self.size):
             rng = generator("guided-batch", self.seed, turn.step, index)
-            stems, *made = read_example(self.folder, int(rng.integers(self.count)))
-            picked.append((_turned(stems, rng), *self.worse(*made, rng)))
+            stems, made, z = read_example(self.folder, int(rng.integers(self.count)))
+            picked.append((_turned(stems, rng), *self.worse(made, z, rng)))
         stems, generated, latents = (torch.stack(part) for part in zip(*picked, strict=True))
         return stems, generated, latents
