@@ -7,7 +7,7 @@ Not of the paper: it decodes tokens alone. Here stem s gets, bin by bin, the fac
 of the mixture ``X`` in each channel. ``G_s`` is the magnitude of what the codec's decoder makes of
 the stem's latents, ``M_s`` a mask (those of all stems add up to 1), ``g_s`` a gate in (0, 1): 0
 masks the mixture, 1 sets the generated magnitude. The network sees ``X``, all ``G_s`` and the
-latents. It starts from the soft mask of the generated magnitudes, ``M_s = G_s / sum G``, with a
+latents. It starts from shares of the generated levels, ``M_s = G_s / sum G`` in mel bands, with a
 gate of 1/4 (``refine=blend`` is a gate of 1/2).
 
 Conventions
@@ -48,7 +48,7 @@ FLOOR = 1e-5
 """Magnitude that counts as silence (-100 dB re a full-scale sine)."""
 CEILING = 2.0
 """Largest factor: where the mixture is nearly silent, nothing is generated."""
-VIEWS = 4
+VIEWS, MID = 4, 2
 START_GATE = -1.1
 """Before the sigmoid: 1/4."""
 PIECE_FRAMES, PIECE_OVERLAP = 544, 32
@@ -82,7 +82,11 @@ class GuideConfig(Strict):
 
 
 class Guide(nn.Module):
-    """Mixture spectrum, generated spectra and latents → factors on the mixture."""
+    """Mixture spectrum, generated spectra and latents → factors on the mixture.
+
+    Masks of bins come from :class:`~tokensep.decode.fine_mask.FineMask` alone. A linear head on
+    each spectrum, which an earlier version had beside it, learns the training songs by heart.
+    """
 
     window: Tensor
     filters: Tensor
@@ -99,19 +103,17 @@ class Guide(nn.Module):
         ):
             self.register_buffer(name, table, persistent=False)
         self.scale = float(2 / self.window.sum())
-        self.entry = nn.Linear(self.bins + c.stems * (c.bands + c.latent_dim), c.dim)
+        self.entry = nn.Linear(c.bands + c.stems * (c.bands + c.latent_dim), c.dim)
         self.norm, self.dropout = nn.LayerNorm(c.dim), nn.Dropout(c.dropout)
         self.blocks = nn.Sequential(
             *(ConvNeXt(c.dim, c.ffn, c.kernel, 1 / c.blocks) for _ in range(c.blocks))
         )
         self.exit_norm = nn.LayerNorm(c.dim)
-        self.mask = nn.Linear(c.dim, c.stems * self.bins)
         self.gate = nn.Linear(c.dim, c.stems * c.bands)
         self.fine = FineMask(VIEWS + c.stems, 3 * c.stems, self.bins, c.fine, c.dim)
         with torch.no_grad():
-            for head, bias in ((self.mask, 0.0), (self.gate, START_GATE)):
-                head.weight.mul_(0.1)
-                head.bias.fill_(bias)
+            self.gate.weight.mul_(0.1)
+            self.gate.bias.fill_(START_GATE)
 
     def spectrum(self, waves: Tensor) -> Tensor:
         """Complex ``[…, N, bins]`` of ``[…, T]``, ``N = 1 + T // hop`` (T at least ``n_fft``)."""
@@ -144,32 +146,31 @@ class Guide(nn.Module):
         generated : magnitudes ``[B, S, N, bins]`` of the decoded stems.
         latents : ``[B, S, F, latent_dim]``.
         """
-        log_x, log_g = (torch.log(m + FLOOR) for m in (views, generated))
-        coarse, gate, hidden = self._network(log_x[:, 2], generated, latents)
-        maps = _unit(torch.cat([log_x, log_g], 1))  # [B, V + S, N, bins]
+        level_g, gate, context = self._per_spectrum(views[:, MID], generated, latents)
+        maps = _compressed(torch.cat([views, generated], 1))  # [B, V + S, N, bins]
         with torch.autocast(maps.device.type, torch.bfloat16, enabled=self.training):
-            fine = self.fine(maps, hidden).float()
+            fine = self.fine(maps, context).float()
         left, right, fine_gate = fine.unflatten(1, (3, -1)).unbind(1)  # [B, S, N, bins] each
-        delta = coarse[:, :, None] + torch.stack([left, right], 2)
-        log_mask = (log_g[:, :, None] + delta).log_softmax(1)
-        level = (log_g - log_x[:, 2, None])[:, :, None]
-        return factors(log_mask, level, (gate + fine_gate).sigmoid()[:, :, None])
+        log_mask = (level_g[:, :, None] + torch.stack([left, right], 2)).log_softmax(1)
+        log_x, log_g = (torch.log(m + FLOOR) for m in (views[:, MID, None], generated))
+        return factors(
+            log_mask, (log_g - log_x)[:, :, None], (gate + fine_gate).sigmoid()[:, :, None]
+        )
 
-    def _network(
-        self, log_x: Tensor, generated: Tensor, latents: Tensor
+    def _per_spectrum(
+        self, mixture: Tensor, generated: Tensor, latents: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is added to the log masks, gates before the sigmoid: ``[B, S, N, bins]`` each; and
-        what they were made from, ``[B, N, dim]``.
+        """Log-levels of what was generated, smooth over bins, and gates before the sigmoid,
+        ``[B, S, N, bins]`` each; and what is known of each spectrum, ``[B, N, dim]``.
         """
-        c, frames = self.config, log_x.shape[1]
-        bands = torch.log(generated @ self.filters + FLOOR)  # [B, S, N, bands]
+        c, frames = self.config, mixture.shape[1]
+        heard, made = (torch.log(m @ self.filters + FLOOR) for m in (mixture, generated))
         near = self._at_spectra(latents, frames)  # [B, S, N, latent_dim]
-        per_stem = torch.cat([_unit(bands), near], -1).transpose(1, 2).flatten(2)
-        x = self.dropout(self.norm(self.entry(torch.cat([_unit(log_x), per_stem], -1))))
+        per_stem = torch.cat([_unit(made), near], -1).transpose(1, 2).flatten(2)
+        x = self.dropout(self.norm(self.entry(torch.cat([_unit(heard), per_stem], -1))))
         x = self.dropout(self.exit_norm(self.blocks(x)))
-        delta = self.mask(x).unflatten(-1, (c.stems, self.bins)).transpose(1, 2)
         gate = self.gate(x).unflatten(-1, (c.stems, c.bands)).transpose(1, 2)
-        return delta, gate @ self.to_bins, x
+        return made @ self.to_bins, gate @ self.to_bins, x
 
     def _at_spectra(self, latents: Tensor, count: int) -> Tensor:
         """Latents of token frames, interpolated at the middles of ``count`` spectra.
@@ -227,6 +228,11 @@ def factors(log_mask: Tensor, level: Tensor, gate: Tensor) -> Tensor:
     """``M^(1 - g) L^g``, at most :data:`CEILING`; ``L = G / |X|``, logs of M and L are given."""
     exponent = (1 - gate) * log_mask + gate * level
     return exponent.clamp_max(math.log(CEILING)).exp()
+
+
+def _compressed(magnitude: Tensor) -> Tensor:
+    """Cube roots of magnitudes, about -1 to 2: what is softer than -60 dB counts little."""
+    return 6 * (magnitude + 1e-6) ** (1 / 3) - 1
 
 
 def _unit(log_magnitude: Tensor) -> Tensor:

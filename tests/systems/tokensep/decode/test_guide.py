@@ -102,16 +102,25 @@ def test_two_equal_channels_of_a_new_network_are_the_mono_mixture():
 
 
 def test_it_begins_as_the_soft_mask_of_what_was_generated():
-    """Before training, and with closed gates: shares of the generated magnitudes."""
+    """Before training, and with closed gates: shares of the generated levels."""
     model = new()
     with torch.no_grad():
-        model.mask.weight.zero_()
         model.gate.weight.zero_()
         model.gate.bias.fill_(-100.0)
-    views, made = torch.rand(1, 4, 9, 129), torch.rand(1, 4, 9, 129)
+    views = torch.rand(1, 4, 9, 129)
+    made = torch.rand(1, 4, 9, 1).expand(-1, -1, -1, 129)
     found = model(views, made, torch.randn(1, 4, 2, 6))
     expected = (made / made.sum(1, keepdim=True))[:, :, None].expand(-1, -1, 2, -1, -1)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
+def test_where_nothing_was_generated_stems_begin_alike():
+    model = new()
+    with torch.no_grad():
+        model.gate.weight.zero_()
+    found = model(torch.rand(1, 4, 9, 129), torch.zeros(1, 4, 9, 129), torch.zeros(1, 4, 2, 6))
+    assert bool(found.isfinite().all())
+    torch.testing.assert_close(found, found[:, :1].expand_as(found), atol=1e-5, rtol=0)
 
 
 def test_latents_are_read_where_they_sound():
