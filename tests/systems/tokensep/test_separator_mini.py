@@ -56,7 +56,7 @@ def test_the_guided_decoder_separates_real_music_in_one_pass(mini, clip):
     stems = mini.separate(mixture, clip.mixture.rate, options=options)
     before = mean_usdr(clip, dict.fromkeys(STEMS, mixture))
     assert mean_usdr(clip, stems) > before + 4
-    assert (WEIGHTS / "guided.safetensors").stat().st_size <= 6e6
+    assert (WEIGHTS / "guided.safetensors").stat().st_size <= 8e6
 
 
 def test_generated_stems_follow_their_stem_more_than_the_others(mini, clip):
