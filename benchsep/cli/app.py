@@ -30,6 +30,7 @@ COMMANDS = {
     "score": files.score,
     "list": info.list_registered,
     "suites": info.suites,
+    "docs": info.docs,
     "doctor": info.doctor,
     "data": data.data,
     "baseline": gate.baseline,

@@ -44,6 +44,25 @@ def suites(
         raise UsageError(f"no suite {name!r}{did_you_mean(name, list(shipped))}")
 
 
+def docs(
+    page: Annotated[
+        str | None, typer.Argument(help="page to print, e.g. report or report#how-to-read-a-table")
+    ] = None,
+    format: Format = "terminal",
+) -> None:
+    """List the pages of the documentation, or print one."""
+    from benchsep._util import pages
+
+    if page is not None:
+        print(pages.read_page(page), end="")
+        return
+    rows = [
+        (name, pages.title(path.read_text(encoding="utf-8")))
+        for name, path in pages.pages().items()
+    ]
+    print_rows(("page", "what"), rows, format, rule=False)
+
+
 # -- list ----------------------------------------------------------------------------------------
 
 

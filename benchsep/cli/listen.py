@@ -112,7 +112,7 @@ def validity(
 
     Reads any CSV with a song, a system, a family and a rating; a study's YAML file; the CSV of the
     listening page's MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra`
-    wrote. docs/listeners.md shows how to bring a study.
+    wrote. `benchsep docs listeners` shows how to bring a study.
     """
     from benchsep.cli import judging
 

@@ -43,7 +43,7 @@ def scored(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
     if study.file.audio is None:
         raise UsageError(
             f"study {study.file.name} does not say where its sounds are: add `audio` with "
-            "`estimate` and `reference` to its YAML file (docs/listeners.md)"
+            "`estimate` and `reference` to its YAML file (benchsep docs listeners)"
         )
     rows = []
     for song, stem, references, mixture, systems in _songs(study):

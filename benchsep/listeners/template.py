@@ -8,7 +8,7 @@ from benchsep._util.atomic import write_atomically
 from benchsep.errors import UsageError
 
 STUDY = """\
-# A listening study. docs/listeners.md explains every key.
+# A listening study. `benchsep docs listeners` explains every key.
 name: my-study
 title: "Who, when: 2 songs, 3 systems, 2 listeners"
 reference: "where it is published"

@@ -38,6 +38,7 @@ CALLS = {
     "score": "score SONG OTHER --metrics usdr",
     "list": "list datasets",
     "suites": "suites",
+    "docs": "docs",
     "doctor": "doctor",
     "data": "data",
     "baseline": "baseline RUN -o OUT/baseline.json",

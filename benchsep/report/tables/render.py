@@ -19,6 +19,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util import escape, text_table
+from benchsep._util.pages import as_commands
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 from benchsep.report.tables.latex import latex
@@ -216,7 +217,7 @@ def _all_terminal(tables: Sequence[Table]) -> str:
     for table in tables:
         _print_table(console, table)
     for note in shared_notes(tables):
-        console.print(Text(escape.visible(note), style="dim"))
+        console.print(Text(_advice(note), style="dim"))
     return out.getvalue().rstrip("\n")
 
 
@@ -229,12 +230,17 @@ def render_brief(shown: Brief, reasons: Sequence[str]) -> str:
     for table in shown.tables:
         _print_table(console, table)
     for warning in shown.warnings:
-        console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
+        console.print(Text(f"! {_advice(warning)}", style="yellow"))
     for reason in reasons:
         console.print(Text(f"- {escape.visible(reason)}", style="yellow"))
     if shown.left_out:
         console.print(Text(f"More ({shown.left_out})", style="dim"))
     return out.getvalue().rstrip("\n")
+
+
+def _advice(text: str) -> str:
+    """A sentence for the terminal: pages of the documentation by the command that prints them."""
+    return as_commands(escape.visible(text))
 
 
 def _print_table(console: Any, table: Table) -> None:
@@ -263,9 +269,9 @@ def _print_table(console: Any, table: Table) -> None:
     console.print(grid)
     console.width = usual
     for warning in table.warnings:
-        console.print(Text(f"! {escape.visible(warning)}", style="yellow"))
+        console.print(Text(f"! {_advice(warning)}", style="yellow"))
     if table.caption:
-        console.print(Text(escape.visible(" ".join(table.caption)), style="dim"))
+        console.print(Text(_advice(" ".join(table.caption)), style="dim"))
     console.print()
 
 

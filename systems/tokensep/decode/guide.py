@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,7 +40,7 @@ from tokensep import config as configs
 from tokensep.codec.harmonic import interpolation
 from tokensep.codec.layers import ConvNeXt, mel_filters
 from tokensep.config import Strict
-from tokensep.decode.fine_mask import FineMask
+from tokensep.decode.fine_mask import BIN_STEP, FineMask
 from tokensep.dsp.windows import cross_faded
 from tokensep.errors import CheckpointError, ConfigError
 
@@ -79,6 +80,12 @@ class GuideConfig(Strict):
     """Channels of the finest level of :class:`~tokensep.decode.fine_mask.FineMask`."""
     dropout: float = 0.0
     """Of the input features and of what the heads see, while it is trained."""
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> GuideConfig:
+        if self.n_fft % (2 * BIN_STEP) or self.n_fft < 2 * BIN_STEP:
+            raise ValueError(f"n_fft {self.n_fft} is no multiple of {2 * BIN_STEP}")
+        return self
 
 
 class Guide(nn.Module):

@@ -166,6 +166,11 @@ def test_bad_files_and_foreign_latents_are_named(tmp_path):
     with pytest.raises(CheckpointError, match="not a guided decoder's configuration"):
         load_guide(tmp_path)
     save_guide(tmp_path, new())
+    data = json.loads((tmp_path / "guided.json").read_text())
+    (tmp_path / "guided.json").write_text(json.dumps({"guide": {**data["guide"], "n_fft": 1000}}))
+    with pytest.raises(ConfigError, match="n_fft 1000 is no multiple of 64"):
+        load_guide(tmp_path)
+    save_guide(tmp_path, new())
     (tmp_path / "guided.safetensors").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"guided\.safetensors"):
         load_guide(tmp_path)
