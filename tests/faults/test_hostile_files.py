@@ -28,12 +28,13 @@ from benchsep.datasets.moisesdb import moisesdb
 from benchsep.errors import BenchsepError, CheckpointError
 from tests.helpers.lm_dummies import tiny_config
 
-SECONDS, MB = 2.0, 400.0
+SECONDS, MB = 6.0, 400.0
+"""1.3 s are needed, three times that with coverage on a busy machine; belief costs minutes."""
 
 
 @pytest.fixture(autouse=True)
 def bounded():
-    """Every attack ends within 2 s of CPU time and 400 MB."""
+    """Every attack ends within 6 s of CPU time and 400 MB."""
     began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
     assert time.process_time() - began < SECONDS

@@ -61,7 +61,7 @@ def test_a_missing_track_and_a_wrong_length_are_named(tmp_path):
     with pytest.raises(SeparatorError, match="no estimate of"):
         system.estimates(TRACK, MIXTURE)
     _stem(tmp_path / TRACK.name / "vocals.wav", 0.1, frames=4000)
-    with pytest.raises(SeparatorError, match="4000 frames"):
+    with pytest.raises(SeparatorError, match="4000 samples"):
         estimate(EstimatesFolder(str(tmp_path)), MIXTURE, seed=0, track=TRACK)
 
 
@@ -118,7 +118,7 @@ def test_one_bad_stem_costs_that_stem_alone(tmp_path):
     _stem(tmp_path / TRACK.name / "bass.wav", 0.1, frames=4000)
     outputs = estimate_or_error(EstimatesFolder(str(tmp_path)), MIXTURE, seed=0, track=TRACK)
     assert isinstance(outputs["vocals"], Audio) and isinstance(outputs["other"], Audio)
-    assert "NaN" in str(outputs["drums"]) and "4000 frames" in str(outputs["bass"])
+    assert "NaN" in str(outputs["drums"]) and "4000 samples" in str(outputs["bass"])
 
 
 def test_guitar_and_piano_are_summed_into_other(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokensep import cli
+from tokensep.cli import configs, train
 from tokensep.config import PRESETS as CODECS
 from tokensep.config import load
 from tokensep.integration.trainer import TokenSepTrainer
@@ -33,9 +33,9 @@ def test_the_settings_of_a_preset_are_those_of_its_file(name):
 
 @pytest.mark.parametrize("name", ["small", "paper", "hcodec-2"])
 def test_a_large_preset_is_not_trained_with_the_settings_of_the_mini(name):
-    train = cli._lm_training(name, None)
-    assert train.precision == "bf16" and train.lr <= 5e-4 and train.warmup >= 1000
-    assert cli._lm_training(name, CONFIGS / "mini-lm.yaml").max_steps == 4049
+    settings = configs.lm_training(name, None)
+    assert settings.precision == "bf16" and settings.lr <= 5e-4 and settings.warmup >= 1000
+    assert configs.lm_training(name, CONFIGS / "mini-lm.yaml").max_steps == 4049
 
 
 def test_an_ablation_takes_the_settings_of_its_preset_and_changes_them():
@@ -59,5 +59,5 @@ def test_every_preset_has_settings_that_an_optimizer_takes(name):
 @pytest.mark.parametrize(("rank", "printed"), [("0", '{"step": 3}\n'), ("1", "")])
 def test_one_of_several_processes_prints_the_result(monkeypatch, capsys, rank, printed):
     monkeypatch.setenv("RANK", rank)
-    cli._print_once({"step": 3})
+    train.print_once({"step": 3})
     assert capsys.readouterr().out == printed
