@@ -17,6 +17,7 @@ Score` hold this text. :meth:`Status.parse` is the one place that takes the text
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -31,6 +32,13 @@ StatusKind = Literal[
     "failed",
 ]
 KINDS: tuple[str, ...] = get_args(StatusKind)
+
+
+_OF_THE_SIGNALS = re.compile(
+    r"no (mixture|onset)\b|logWMSE needs the mixture|\w+ is silent$|the reference is never silent"
+    r"|the (system gives|track has) no\b"
+)
+"""Reasons that follow from track and system alone: the same inputs give the same answer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +64,8 @@ class Status:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}" if self.reason else self.kind
+
+    @property
+    def may_become_available(self) -> bool:
+        """Whether it is ``unavailable`` for a reason that another machine may not have."""
+        return self.kind == "unavailable" and not _OF_THE_SIGNALS.match(self.reason)

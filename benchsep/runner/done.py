@@ -206,7 +206,7 @@ def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
 
     ``system_lacks``: why the system cannot run here, if it cannot.
     """
-    if status.kind == "unavailable":
+    if status.may_become_available:
         return not metric.available() and not system_lacks
     return status.kind == "failed"
 

@@ -104,3 +104,18 @@ def test_a_change_in_a_folder_that_an_option_names_is_seen(tmp_path: Path) -> No
     weights.write_bytes(b"other")
     assert system_stamp(spec, "cpu") != before
     assert system_stamp("optional:codec=a\0b", "cpu")
+
+
+def test_a_value_that_the_signals_do_not_have_is_not_asked_for_again(
+    songs: Path, tmp_path: Path
+) -> None:
+    """``leakage.silence`` of references that are never silent, ``onsets`` of noise."""
+    request = {
+        "systems": ["mixture"], "dataset": f"folder:{songs}", "metrics": ["leakage", "onsets"],
+        "yardsticks": False, "inline": True, "out": tmp_path / "run",
+    }  # fmt: skip
+    first = benchsep.run(**request).cells()
+    assert "unavailable" in {status.partition(":")[0] for status in first.status}
+    records = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "cells").rglob("*.json")}
+    benchsep.run(**request)
+    assert {p: p.stat().st_mtime_ns for p in records} == records
