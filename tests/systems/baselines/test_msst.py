@@ -279,6 +279,7 @@ def test_a_missing_configuration_says_what_to_add(roformer, tmp_path):
 
 def test_official_files_are_looked_for_and_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("BENCHSEP_CACHE", str(tmp_path))
+    monkeypatch.setenv("BENCHSEP_OFFLINE", "1")
     with pytest.raises(CheckpointError, match=r"scnet_checkpoint_musdb18\.ckpt"):
         SCNet()
     with pytest.raises(CheckpointError, match=r"no mini .*config_musdb18_scnet\.yaml"):
