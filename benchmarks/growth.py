@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import resource
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import numpy as np
 from benchmarks import upstream
 from benchmarks.upstream import RATE, THREADS
 from benchmarks.whole_song import SYSTEMS, joined, own, separated
+from benchsep._util.text_table import markdown_row
 
 LENGTHS = (7, 30, 60, 120)
 SECONDS = 30
@@ -64,16 +64,19 @@ def table(title: str, unit: str, rows: list[dict[str, float]]) -> str:
     """A Markdown table: a row a number, and the sum of all metrics."""
     names = [name for name in rows[0] if name not in ("n", "peak MB")]
     head = [unit, "all", *names, *(["peak MB"] if "peak MB" in rows[0] else [])]
-    lines = [f"## {title}", "", _line(head), _line(["---", *["--:"] * (len(head) - 1)])]
+    lines = [
+        f"## {title}",
+        "",
+        markdown_row(head),
+        markdown_row(["---", *["--:"] * (len(head) - 1)]),
+    ]
     for row in rows:
         costs = [row[name] for name in names]
         more = [f"{row['peak MB']:.0f}"] if "peak MB" in row else []
-        lines.append(_line([f"{row['n']:g}", *(f"{c:.2f}" for c in (sum(costs), *costs)), *more]))
+        lines.append(
+            markdown_row([f"{row['n']:g}", *(f"{c:.2f}" for c in (sum(costs), *costs)), *more])
+        )
     return "\n".join(lines)
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def text(content: dict[str, Any]) -> str:

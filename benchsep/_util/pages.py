@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchsep._util.shipped import shipped_folder
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _LINK = re.compile(r"docs/([\w/-]+)\.md(#[\w-]+)?")
 
 
 def pages() -> dict[str, Path]:
     """Name and file of every page; the name is the path below ``docs`` without ``.md``."""
-    installed = _PACKAGE / "docs"
-    folder = installed if installed.is_dir() else _PACKAGE.parent / "docs"
+    folder = shipped_folder("docs")
     files = sorted(folder.rglob("*.md"), key=lambda path: (path.parent != folder, path))
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
 
@@ -49,10 +48,11 @@ def read_page(name: str) -> str:
 def _section(text: str, anchor: str, page: str) -> str:
     """From the heading ``anchor`` to the next one of its level."""
     lines, marks = text.splitlines(keepends=True), _headings(text)
-    if anchor not in [name for _, _, name in marks]:
-        near = did_you_mean(anchor, [name for _, _, name in marks])
+    names = [name for _, _, name in marks]
+    if anchor not in names:
+        near = did_you_mean(anchor, names)
         raise UsageError(f"page {page!r} has no section {anchor!r}{near}")
-    at = [name for _, _, name in marks].index(anchor)
+    at = names.index(anchor)
     first, level, _ = marks[at]
     end = next((line for line, other, _ in marks[at + 1 :] if other <= level), len(lines))
     return "".join(lines[first:end])

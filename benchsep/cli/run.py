@@ -69,7 +69,7 @@ def _ask_if_swapped(suite: Suite) -> None:
     true = (suite.dataset or "").partition(":")[2]
     for text in suite.systems:
         spec = Spec.parse(text)
-        if true and spec.name in ("dir", "folder") and look_swapped(Path(true), Path(spec.text)):
+        if true and spec.reads_folder and look_swapped(Path(true), Path(spec.text)):
             message(f"are the two swapped? Reference: {true}; estimates: {spec.text}")
 
 

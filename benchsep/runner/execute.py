@@ -409,6 +409,7 @@ def _score(
     device = job.metric_device if device_tolerance(metric) is not None else CPU
     scores = _scores(metric, stems, references, result, job.info.unavailable, device)
     seconds = (perf_counter() - started) / len(stems)
+    scored_on = _described(device)
     return [
         Cell(
             metric=column(metric, value),
@@ -419,7 +420,7 @@ def _score(
             **_answer(scores, stem, value.name),
             seconds=seconds,
             key=cell_key(result.draw.estimate_id, stem, value.name, metric, track),
-            device=_described(device),
+            device=scored_on,
         )
         for stem in stems
         for value in metric.values

@@ -243,7 +243,7 @@ def _from_files(manifest: Mapping[str, Any]) -> set[str]:
 
 def _is_folder(spec: Any) -> bool:
     try:
-        return Spec.parse(str(spec)).name in ("dir", "folder")
+        return Spec.parse(str(spec)).reads_folder
     except UsageError:
         return False
 

@@ -200,7 +200,7 @@ def _tell_of_other_requests(store: Store, ours: dict[str, Any]) -> None:
 def _refuse_data(store: Store, suite: Suite) -> None:
     """Results among the songs or the estimates would be read as songs by the next run."""
     specs = [Spec.parse(text) for text in suite.systems]
-    read = [spec.text for spec in specs if spec.name in ("dir", "folder")]
+    read = [spec.text for spec in specs if spec.reads_folder]
     read += [suite.dataset.partition(":")[2] if suite.dataset else "", suite.root or ""]
     if store.root in [Path(folder).expanduser().absolute() for folder in read if folder]:
         raise UsageError(

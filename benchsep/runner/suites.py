@@ -9,16 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchsep import registry
+from benchsep._util.shipped import shipped_folder
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
-
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def suites_folder() -> Path:
     """Where the shipped suites are: in the installed package, or in the checkout."""
-    installed = _PACKAGE / "configs"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+    return shipped_folder("configs")
 
 
 def shipped_suites() -> dict[str, Path]:

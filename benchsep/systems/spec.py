@@ -42,6 +42,11 @@ class Spec:
     training_data: str = ""
     """As :func:`benchsep.systems.training.parse_training` reads it; likewise."""
 
+    @property
+    def reads_folder(self) -> bool:
+        """Whether :attr:`text` is a folder of estimates."""
+        return self.name in ("dir", "folder")
+
     @classmethod
     def parse(cls, spec: str) -> Spec:
         """Parse ``[name=]spec[::family][::training]``: see :mod:`benchsep.systems.grammar`.

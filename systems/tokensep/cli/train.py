@@ -10,6 +10,11 @@ import typer
 
 from tokensep.cli.configs import lm_configs, lm_training, override
 
+RunFolder = Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")]
+TrainingOption = Annotated[
+    list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
+]
+
 
 def train_codec(
     config: Annotated[
@@ -63,7 +68,7 @@ def train_codec(
 def train_hubert(
     musdb: Annotated[Path, typer.Option(help="MUSDB train folder.")],
     work: Annotated[Path, typer.Option(help="Folder of the audio cache.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    out: RunFolder,
     cpu_minutes: Annotated[float, typer.Option(help="Budget.")] = 4.0,
     max_steps: Annotated[
         int | None, typer.Option(help="Steps instead of minutes: then a run is repeatable.")
@@ -78,7 +83,7 @@ def train_hubert(
 
 def train_lm(
     codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    out: RunFolder,
     musdb: Annotated[
         list[Path] | None,
         typer.Option(
@@ -107,9 +112,7 @@ def train_lm(
             help="Training settings, e.g. configs/tokensep/mini-lm.yaml; default: the preset's."
         ),
     ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
-    ] = None,
+    option: TrainingOption = None,
     init: Annotated[
         Path | None, typer.Option(help="Folder of an exported LM to start from (its shape too).")
     ] = None,
@@ -144,13 +147,11 @@ def train_guided(
             help="MUSDB train folder (HQ or stem.mp4), or of synth; any number.",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")],
+    out: RunFolder,
     checkpoint: Annotated[
         str, typer.Option(help="LM and codec that it is for: 'mini' or a folder.")
     ] = "mini",
-    option: Annotated[
-        list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
-    ] = None,
+    option: TrainingOption = None,
     init: Annotated[
         Path | None, typer.Option(help="Folder of a guided decoder to start from.")
     ] = None,

@@ -14,14 +14,12 @@ edges      time is padded to a whole number of the coarsest steps, the highest b
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-TIME_STEP, BIN_STEP = 4, 32
-"""Spectra and bins of a cell of the coarsest level."""
 
 
 class Stride(NamedTuple):
@@ -32,6 +30,9 @@ class Stride(NamedTuple):
 
 
 STRIDES = (Stride(1, 4), Stride(1, 2), Stride(2, 2), Stride(2, 2))
+TIME_STEP = math.prod(stride.time for stride in STRIDES)
+BIN_STEP = math.prod(stride.bins for stride in STRIDES)
+"""Spectra and bins of a cell of the coarsest level."""
 WIDTHS = (1, 2, 4, 6)
 
 

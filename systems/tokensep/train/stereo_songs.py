@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
-from tokensep.train.data import Source, StemStore, parametric_eq, speed
-from tokensep.train.encoding import loudness_gain
+from tokensep.train.data import Source, StemStore, speed
+from tokensep.train.encoding import loudness_gain, speed_ratio, varied_sound
 
 Wave = NDArray[np.float32]
 SILENT = 0.04
@@ -50,13 +50,13 @@ class StereoSongs:
         """One random crop: of one song, or (``remix``) each stem from its own song and place."""
         together = bool(self.songs) and rng.random() >= remix
         song = self.songs[int(rng.integers(len(self.songs)))] if together else {}
-        place, ratio = float(rng.random()), _ratio(rng)
+        place, ratio = float(rng.random()), speed_ratio(rng)
         out = np.zeros((len(self.config.stems), 2, self.length), np.float32)
         for s, stem in enumerate(self.config.stems):
             pool = self.pools[stem]
             source = song[stem] if together else pool[int(rng.integers(len(pool)))]
             if not together:
-                place, ratio = float(rng.random()), _ratio(rng)
+                place, ratio = float(rng.random()), speed_ratio(rng)
             if rng.random() >= SILENT:
                 out[s] = self._varied(self._read(source, place, ratio), rng)
         return out
@@ -79,21 +79,10 @@ class StereoSongs:
         return np.pad(wave, ((0, 0), (0, self.length - wave.shape[1])))
 
     def _varied(self, wave: Wave, rng: Generator) -> Wave:
-        rate = self.config.rate
-        wave = wave * np.float32(10 ** (float(rng.uniform(-6, 4)) / 20))
-        if rng.random() < 0.5:
-            # below half the rate: above, the filter is not stable
-            hz = float(np.exp(rng.uniform(np.log(60), np.log(min(10_000, 0.45 * rate)))))
-            wave = parametric_eq(
-                wave, rate, hz, float(rng.uniform(-5, 5)), float(rng.uniform(0.5, 2))
-            )
+        wave = varied_sound(wave, self.config.rate, rng)
         if rng.random() < 0.5:
             wave = wave[::-1]
         return -wave if rng.random() < 0.5 else wave
-
-
-def _ratio(rng: Generator) -> float:
-    return float(rng.uniform(0.9, 1.1)) if rng.random() < 0.7 else 1.0
 
 
 def _gain(stems: dict[str, Source], loudness: float) -> float:
