@@ -38,8 +38,8 @@ def counting() -> Iterator[Counter[str]]:
     """A counter of the calls made inside.
 
     ``decodes`` and ``bytes decoded`` of audio files, ``resamples`` and the ``samples resampled``,
-    ``transforms`` (calls) and ``points transformed`` (real numbers of their results), and ``network
-    runs`` of DNSMOS.
+    ``transforms`` (calls, or frames of sixteen lanes) and ``points transformed`` (real numbers of
+    their results), and ``network runs`` of DNSMOS.
     """
     import onnxruntime
     import scipy.fft
@@ -47,6 +47,7 @@ def counting() -> Iterator[Counter[str]]:
     import torch
 
     from benchsep._util import decode
+    from benchsep.metrics import spectra
 
     found: Counter[str] = Counter()
 
@@ -65,6 +66,10 @@ def counting() -> Iterator[Counter[str]]:
         elements = int(np.prod(result.shape))
         found["points transformed"] += elements * (2 if "complex" in str(result.dtype) else 1)
 
+    def in_lanes(given: Any, _: Any) -> None:
+        frames, size = len(given[4]), given[0].size
+        found.update({"transforms": frames, "points transformed": frames * spectra.LANES * size})
+
     def decoded(given: Any, _: Any) -> None:
         found.update({"decodes": 1, "bytes decoded": Path(given[0]).stat().st_size})
 
@@ -78,6 +83,7 @@ def counting() -> Iterator[Counter[str]]:
         for name in FORWARD + INVERSE:
             stack.enter_context(counted(scipy.fft, name, transform))
         stack.enter_context(counted(torch.fft, "rfft", transform))
+        stack.enter_context(counted(spectra.PairSums, "add", in_lanes))
         stack.enter_context(counted(decode, "decode", decoded))
         stack.enter_context(counted(soxr, "resample", resampled))
         stack.enter_context(counted(onnxruntime.InferenceSession, "run", network))

@@ -47,13 +47,12 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics.guard import is_silent
-from benchsep.metrics.mel import Bank, magnitudes, mel_filters
+from benchsep.metrics.jit import kernel
+from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, mismatch, score_pairs, score_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
@@ -76,8 +75,8 @@ ROUNDS = 8
 
 MSST_SIZE, MSST_HOP, MSST_BANDS = 4096, 1024, 512
 
-_BLOCK = 1 << 17
-"""Samples of overlapping frames that are transformed at once."""
+LANES = 16
+"""Sums side by side."""
 
 
 def band_powers(samples: Array, rate: int) -> Powers:
@@ -86,7 +85,7 @@ def band_powers(samples: Array, rate: int) -> Powers:
     A band's value is the mean power of its bins, so that white noise is flat.
     """
     bank = _bands(rate)
-    total = sum(_bands_of(np.square, bank, channel, SIZE, HOP, "reflect") for channel in samples)
+    total = sum(_bands_of(bank, channel, SIZE, HOP, "reflect") for channel in samples)
     return np.asarray(total, dtype=np.float64).T
 
 
@@ -163,9 +162,15 @@ def invented_share(estimate: Powers, possible: Powers) -> float:
 def msst_levels(samples: Array, rate: int) -> Array:
     """Levels ``[channels, frames, 512]`` of mel magnitudes in dB, floored 80 below their peak."""
     bank = _msst_bands(rate)
-    mel = np.stack([_bands_of(None, bank, c, MSST_SIZE, MSST_HOP, "constant") for c in samples])
-    level = 20 * np.log10(np.maximum(mel, 1e-10))
-    return np.asarray(np.maximum(level, level.max() - 80), np.float32)
+    level = np.stack(
+        [_bands_of(bank, c, MSST_SIZE, MSST_HOP, "constant", root=True) for c in samples]
+    )
+    # In place: four copies of a song's levels would be 0.2 GB, and take longer than the logarithms.
+    np.maximum(level, 1e-10, out=level)
+    np.log(level, out=level)
+    level *= np.float32(20 / np.log(10))
+    np.maximum(level, level.max() - 80, out=level)
+    return level
 
 
 def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[float, float]:
@@ -175,13 +180,26 @@ def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[fl
 
 def _msst_pair(ours: Array, theirs: Array) -> tuple[float, float]:
     """Of two :func:`msst_levels`."""
-    difference = theirs - ours
     found = []
-    for side in (np.maximum(difference, 0), np.minimum(difference, 0)):
-        count = int(np.count_nonzero(side))
-        mean = abs(float(side.sum(dtype=np.float64))) / count if count else 0.0
-        found.append(100 / (1 + mean))
+    for count, total in _gaps(ours.reshape(-1), theirs.reshape(-1)):
+        found.append(100 / (1 + (total / count if count else 0.0)))
     return found[0], found[1]
+
+
+@kernel
+def _gaps(ours: Array, theirs: Array) -> tuple[tuple[int, float], tuple[int, float]]:
+    """Number and sum of the differences where theirs is more, and where it is less."""
+    # Sums in several lanes: one would wait for itself.
+    counts, totals = np.zeros((2, LANES), np.int64), np.zeros((2, LANES))
+    for first in range(0, ours.shape[0], LANES):
+        a, b = ours[first : first + LANES], theirs[first : first + LANES]
+        for lane in range(a.shape[0]):
+            gap = b[lane] - a[lane]
+            counts[0, lane] += gap > 0
+            counts[1, lane] += gap < 0
+            totals[0, lane] += max(gap, np.float32(0))
+            totals[1, lane] += max(-gap, np.float32(0))
+    return (counts[0].sum(), totals[0].sum()), (counts[1].sum(), totals[1].sum())
 
 
 def consistency_level(mixture: Array, estimates: list[Array]) -> float:
@@ -196,33 +214,15 @@ def decibels(ratio: float) -> float:
 
 
 def _bands_of(
-    change: Callable[[Array], Array] | None,
-    bank: Bank,
-    signal: Array,
-    size: int,
-    hop: int,
-    mode: str,
+    bank: Bank, signal: Array, size: int, hop: int, mode: str, *, root: bool = False
 ) -> Array:
-    """Bands ``[frames, bands]`` of STFT magnitudes after ``change``; centred, periodic Hann window.
-
-    A block of frames at a time, so that frames and spectra stay in the cache.
-    """
-    import torch
+    """Bands ``[frames, bands]`` of STFT powers, or of magnitudes; centred, periodic Hann window."""
+    from benchsep.metrics.spectra import banded
 
     if len(signal) <= size // 2:
         raise AudioError(f"{len(signal)} samples, expected over {size // 2}")
-    window = torch.from_numpy(_hann(size))
     padded = np.pad(signal, size // 2, mode=mode)  # type: ignore[call-overload]
-    frames = torch.from_numpy(padded).unfold(0, size, hop)
-    step, found = _BLOCK // size, []
-    for first in range(0, len(frames), step):
-        levels = magnitudes(torch.fft.rfft(frames[first : first + step] * window)).numpy()
-        found.append(bank(levels if change is None else change(levels)))
-    return np.concatenate(found)
-
-
-def _hann(size: int) -> Array:
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+    return banded(padded.astype(np.float32, copy=False), size, hop, bank, root)
 
 
 def _hop_energies(samples: Array) -> Powers:

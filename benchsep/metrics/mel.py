@@ -1,4 +1,4 @@
-"""Mel filters, as librosa defines them, and their product with spectra."""
+"""Mel filters, as librosa defines them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
-
-TOGETHER = 16
-"""Bands of one product. Bands are narrow: a product of all bands with all bins is mostly zeros."""
 
 
 def mel_filters(rate: int, size: int, bands: int, top: float | None = None) -> NDArray[np.float32]:
@@ -54,27 +51,21 @@ def magnitudes(spectrum: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Bank:
-    """Filters cut into groups of neighbouring bands, with the bins that a group reads."""
+    """Filters without their zeros: of each band the bins from its first to its last one."""
 
-    bands: int
-    groups: tuple[tuple[slice, slice, NDArray[np.float32]], ...]
-    """Bands, bins, and the filters ``[bins, bands]`` between them."""
+    firsts: NDArray[np.int64]
+    """``[bands]``: the first bin."""
+    ends: NDArray[np.int64]
+    """``[bands + 1]``: where a band's weights begin, and where the last one's end."""
+    weights: NDArray[np.float32]
 
     @classmethod
     def of(cls, filters: NDArray[np.float32]) -> Bank:
-        """From filters ``[bands, bins]``."""
-        groups = []
-        for first in range(0, len(filters), TOGETHER):
-            part = filters[first : first + TOGETHER]
-            used = np.flatnonzero(part.any(0))
-            bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
-            weights = np.ascontiguousarray(part[:, bins].T, dtype=np.float32)
-            groups.append((slice(first, first + len(part)), bins, weights))
-        return cls(len(filters), tuple(groups))
-
-    def __call__(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``[frames, bands]`` of ``[frames, bins]``."""
-        out = np.empty((len(spectra), self.bands), np.float32)
-        for bands, bins, weights in self.groups:
-            np.matmul(spectra[:, bins], weights, out=out[:, bands])
-        return out
+        """From filters ``[bands, bins]``; a band may have no bin."""
+        firsts, weights = np.zeros(len(filters), np.int64), [np.zeros(0, np.float32)]
+        for band, row in enumerate(filters):
+            used = np.flatnonzero(row)
+            firsts[band] = used[0] if len(used) else 0
+            weights.append(row[used[0] : used[-1] + 1] if len(used) else row[:0])
+        ends = np.cumsum([len(part) for part in weights])
+        return cls(firsts, ends, np.concatenate(weights).astype(np.float32))

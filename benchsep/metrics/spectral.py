@@ -34,7 +34,6 @@ import numpy as np
 from benchsep.errors import AudioError
 from benchsep.metrics.device import current
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
-from benchsep.metrics.spectral_sums import SpectralSums, windowed, write_filtered
 from benchsep.metrics.stems import every, score_pairs
 
 if TYPE_CHECKING:
@@ -59,6 +58,11 @@ LSD_SIZE, LSD_HOP = 2048, 512
 LSD_RANGE = 80.0
 """dB below the reference's peak where ``lsd`` floors both spectra."""
 
+SEGMENTS = 8
+"""Of a song, which are transformed side by side."""
+_STEPS = 16
+"""Largest hops that are transformed at once: their samples in all lanes stay in the cache."""
+
 _BLOCK = 1 << 16
 """Samples of overlapping frames transformed at once: frames and spectra stay in the cache."""
 
@@ -75,6 +79,8 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
     AudioError
         if the lengths differ or a signal is not longer than half the largest frame.
     """
+    from benchsep.metrics.framing import write_filtered
+
     _checked(reference, estimate, SIZES[-1])
     taps = a_weighting(rate)
     # Edges reflected once, for the largest frames; smaller frames begin further in.
@@ -84,21 +90,45 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
         write_filtered(signal, taps, row[edge:-edge])
         row[:edge] = row[2 * edge : edge : -1]
         row[-edge:] = row[-edge - 2 : -2 * edge - 2 : -1]
-    return float(np.mean([_stft_distance(both, size) for size in SIZES]))
+    return float(np.mean(_stft_distances(both)))
 
 
-def _stft_distance(both: Array, size: int) -> float:
-    """Of reference and estimate ``[2, frames + 4096]``, with their edges."""
-    # Sums over all frames and bins, a block of frames at a time:
+def _stft_distances(both: Array) -> list[float]:
+    """For each size, of reference and estimate ``[2, frames + 4096]``, with their edges.
+
+    The song is cut into eight segments of as many of the largest frames; each is a lane of the
+    transforms, that of the reference and that of the estimate.
+    """
+    from benchsep.metrics.framing import interleave
+    from benchsep.metrics.spectra import PairSums, aligned
+
+    # Sums over all frames and bins:
     #     spectral convergence  sqrt( sum (|Y| - |X|)^2 / sum |Y|^2 )
     #     log distance          mean |ln |X| - ln |Y||
-    edge = (SIZES[-1] - size) // 2
-    sums, count = SpectralSums(size // 2 + 1, EPS), 0
-    for ours, theirs in _spectra(both[:, edge : both.shape[1] - edge], size, size // 4):
-        sums.add(ours, theirs)
-        count += ours.size // 2
-    error, energy, logs = sums.totals()
-    return float(np.sqrt(error / energy)) + logs / count
+    hop = SIZES[-1] // 4
+    frames = both.shape[1] - SIZES[-1]
+    steps = -(-(1 + frames // hop) // SEGMENTS)
+    sums = [PairSums(size, float(EPS)) for size in SIZES]
+    lanes = aligned(_STEPS * hop + SIZES[-1])
+    for step in range(0, steps, _STEPS):
+        now = min(_STEPS, steps - step)
+        interleave(both, step * hop, steps * hop, lanes)
+        for size, found in zip(SIZES, sums, strict=True):
+            each = hop // (size // 4)  # frames of this size in a step
+            left = _frames(frames, size) - each * step - np.arange(each * now)
+            valid = np.clip(-(-left // (each * steps)), 0, SEGMENTS)
+            found.add(lanes, (SIZES[-1] - size) // 2, size // 4, valid)
+    distances = []
+    for size, found in zip(SIZES, sums, strict=True):
+        error, energy, logs = found.totals()
+        bins = _frames(frames, size) * (size // 2 + 1)
+        distances.append(float(np.sqrt(error / energy)) + logs / bins)
+    return distances
+
+
+def _frames(frames: int, size: int) -> int:
+    """Frames of the transform, of a signal of so many samples."""
+    return 1 + frames // (size // 4)
 
 
 def lsd(reference: Array, estimate: Array) -> float:
@@ -166,6 +196,8 @@ def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
     (``python -m benchmarks.floors``).
     """
     import torch
+
+    from benchsep.metrics.framing import windowed
 
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
     count = 1 + (signals.shape[1] - size) // hop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import growth, run_profile
-from benchsep.metrics import spectral_sums
+from benchsep.metrics import framing
 from benchsep.metrics.bsseval import gram
 
 
@@ -21,7 +21,7 @@ def test_a_row_of_growth_has_the_sum_of_all_metrics_and_no_memory_in_it():
         ("~", "<built-in method scipy.fft._pocketfft.pypocketfft.r2c>", "transforms"),
         ("~", "<built-in method torch._C._fft.fft_rfft>", "transforms"),
         ("~", "<built-in method numpy.zeros>", "NumPy's functions"),
-        (spectral_sums.__file__, "_filter", "compiled kernels"),
+        (framing.__file__, "_filter", "compiled kernels"),
         (gram.__file__, "_gram_matrix", "functions of the metrics: operators on arrays"),
         ("/usr/lib/python3/json/encoder.py", "iterencode", "all other Python"),
     ],

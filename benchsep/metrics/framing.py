@@ -1,0 +1,75 @@
+"""What prepares signals for transforms: windows, filters, and lanes; compiled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.metrics.jit import kernel
+from benchsep.metrics.vectors import FILTERED, filter_piece
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Single = NDArray[np.float32]
+
+
+@kernel
+def windowed(signal: Single, first: int, hop: int, window: Single, frames: Single) -> None:
+    """``frames[k] = window * signal[first + k * hop :]``, ``[frames, size]``."""
+    for k in range(frames.shape[0]):
+        start = first + k * hop
+        # Slices begin at zero, so that no index can be negative: the loop is vectorised.
+        part, frame = signal[start : start + window.shape[0]], frames[k]
+        for n in range(window.shape[0]):
+            frame[n] = window[n] * part[n]
+
+
+def write_filtered(signal: Single, taps: Single, out: Single) -> None:
+    """The convolution with an odd number of taps, as long as the signal: numpy's mode ``same``."""
+    reach, frames = len(taps) // 2, len(signal)
+    turned = np.ascontiguousarray(taps[::-1])
+    if frames < 4 * reach:
+        _filter(np.pad(signal, reach), turned, out)
+        return
+    # Zeros are needed at the edges only: no padded copy of a song.
+    _filter(np.pad(signal[: 2 * reach], (reach, 0)), turned, out[:reach])
+    _filter(signal, turned, out[reach : frames - reach])
+    _filter(np.pad(signal[-2 * reach :], (0, reach)), turned, out[frames - reach :])
+
+
+@kernel
+def _filter(padded: Single, taps: Single, out: Single) -> None:
+    """``out[n] = sum_k taps[k] padded[n + k]``."""
+    whole = out.shape[0] // FILTERED * FILTERED
+    for first in range(0, whole, FILTERED):
+        filter_piece(padded[first:], taps, taps.shape[0], out[first:])
+    for n in range(whole, out.shape[0]):
+        total = np.float32(0)
+        for k in range(taps.shape[0]):
+            total += taps[k] * padded[n + k]
+        out[n] = total
+
+
+ROWS = 64
+"""Rows of lanes that are written at once: they stay in the first-level cache."""
+
+
+@kernel
+def interleave(signals: Single, first: int, step: int, lanes: Single) -> None:
+    """``lanes[n, m * segments + s] = signals[m, first + s * step + n]``; zero beyond the end.
+
+    ``lanes`` is ``[rows, signals * segments]``.
+    """
+    segments = lanes.shape[1] // signals.shape[0]
+    for row in range(0, lanes.shape[0], ROWS):
+        for lane in range(lanes.shape[1]):
+            signal = signals[lane // segments]
+            start = min(first + lane % segments * step + row, signal.shape[0])
+            part, tile = signal[start : start + ROWS], lanes[row : row + ROWS]
+            count = min(part.shape[0], tile.shape[0])
+            for n in range(count):
+                tile[n, lane] = part[n]
+            for n in range(count, tile.shape[0]):
+                tile[n, lane] = 0.0

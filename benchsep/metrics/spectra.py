@@ -1,0 +1,298 @@
+"""Power spectra of sixteen signals at once, each in a lane of vector registers.
+
+Conventions
+-----------
+lanes       float32 ``[samples, 16]``: a row holds the same sample of sixteen signals
+size        samples of a frame, a power of two from 64 to 4096
+room        float32 ``[size, 16]``: one frame of all lanes, transformed in place
+order       the transform leaves bin ``k`` of ``size / 2`` complex ones at a place whose digits are
+            those of ``k`` reversed; :func:`plan` has the places, so that nothing is put in order
+
+A library transforms frame by frame and spends half its time on moving numbers between lanes. With
+a signal in each lane no number ever changes its lane, and a twiddle factor serves sixteen frames.
+
+A real frame is read as ``size / 2`` complex numbers, even samples real and odd ones imaginary, and
+taken apart after the transform. Lanes never mix: equal signals have equal spectra, to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchsep.metrics.framing import interleave
+from benchsep.metrics.jit import kernel
+from benchsep.metrics.vectors import (
+    LANES,
+    band_sum,
+    bin_powers,
+    first_pass,
+    inner_pass,
+    last_pass_2,
+    last_pass_4,
+    last_pass_8,
+    pair_sums,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchsep.metrics.mel import Bank
+
+    Single = NDArray[np.float32]
+    Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the transforms of one size share."""
+
+    size: int
+    window: Single
+    """Periodic Hann, halved: the factor of a real transform that is taken apart."""
+    twiddles: Single
+    """``[size / 2, 2]``: ``exp(-2 pi i k / (size / 2))``."""
+    halves: Single
+    """``[size / 4 + 1, 2]``: ``exp(-2 pi i k / size)``."""
+    places: Whole
+    """``[size / 4 + 1, 2]``: rows of bins ``k`` and ``size / 2 - k`` in the room."""
+
+
+@lru_cache(maxsize=16)
+def plan(size: int) -> Plan:
+    """The tables of one size."""
+    points = size // 2
+    hann = 0.25 - 0.25 * np.cos(2 * np.pi * np.arange(size) / size)
+    bins = np.arange(size // 4 + 1)
+    pairs = np.stack([bins, (points - bins) % points], axis=1)
+    return Plan(
+        size,
+        hann.astype(np.float32),
+        _turns(points, points),
+        _turns(size, len(bins)),
+        np.ascontiguousarray(_places(points)[pairs]),
+    )
+
+
+def aligned(rows: int) -> Single:
+    """Zeros ``[rows, 16]``, each row in a cache line of its own: others take twice as long."""
+    room = np.zeros(rows * LANES + LANES - 1, np.float32)
+    start = -room.ctypes.data // room.itemsize % LANES
+    return room[start : start + rows * LANES].reshape(rows, LANES)
+
+
+def _turns(points: int, count: int) -> Single:
+    angle = -2 * np.pi * np.arange(count) / points
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+def _places(points: int) -> Whole:
+    """Where each bin lies after passes of radix 8, and one of radix 4 or 2 where they leave one."""
+    bins, places, block = np.arange(points), np.zeros(points, np.int64), points
+    while block > 1:
+        radix = min(8, block)
+        block //= radix
+        places += bins % radix * block
+        bins = bins // radix
+    return places
+
+
+@kernel
+def transform(
+    lanes: Single, first: int, window: Single, twiddles: Single, size: int, room: Single
+) -> None:
+    """The frame ``lanes[first : first + size]``, windowed, transformed into ``room``."""
+    points = size // 2
+    block = points // 8
+    for k in range(block):
+        first_pass(lanes, first + 2 * k, window, 2 * k, twiddles, k, room, 2 * k, 2 * block)
+    while block > 8:
+        step, turn = block // 8, points // block
+        for start in range(0, points, block):
+            for k in range(step):
+                inner_pass(twiddles, k * turn, room, 2 * (start + k), 2 * step)
+        block = step
+    for start in range(0, points, block):
+        if block == 8:
+            last_pass_8(room, 2 * start)
+        elif block == 4:
+            last_pass_4(room, 2 * start)
+        elif block == 2:
+            last_pass_2(room, 2 * start)
+
+
+@kernel
+def powers(room: Single, places: Whole, halves: Single, out: Single) -> None:
+    """Squared magnitudes ``[size / 2 + 1, 16]`` of what :func:`transform` left in ``room``."""
+    top = 2 * (places.shape[0] - 1)
+    for k in range(places.shape[0]):
+        bin_powers(room, 2 * places[k, 0], 2 * places[k, 1], halves, 2 * k, out, k, top - k)
+
+
+# --- sums over pairs of spectra -------------------------------------------------------------------
+
+TOGETHER = 128
+"""Pairs of bins whose sums stay in single precision."""
+
+
+class PairSums:
+    """Sums over spectra of references in lanes 0 to 7, and of estimates in lanes 8 to 15.
+
+    A power is at least ``floor``. A logarithm is that of a product: its fraction, from 1 to 2, and
+    its power of two grow apart.
+    """
+
+    def __init__(self, size: int, floor: float) -> None:
+        self.size, self._plan, self._floor = size, plan(size), np.float32(floor)
+        self._room, self._out = aligned(size), aligned(size // 2 + 1)
+        self._sums = np.zeros((2, LANES))
+        self._product, self._powers = np.ones(LANES), np.zeros(LANES, np.int64)
+
+    def add(self, lanes: Single, first: int, hop: int, valid: Whole) -> None:
+        """A frame every ``hop`` rows from ``first`` on.
+
+        Of frame ``k`` the first ``valid[k]`` segments count, 0 to 8.
+        """
+        p = self._plan
+        _add_frames(
+            lanes, first, hop, valid, self._floor, p.window, p.twiddles, p.halves, p.places,
+            self._room, self._out,
+            self._sums, self._product, self._product.view(np.int64), self._powers,
+        )  # fmt: skip
+
+    def totals(self) -> tuple[float, float, float]:
+        """For powers ``y`` of references and ``x`` of estimates, three sums.
+
+        ``sum (sqrt y - sqrt x)^2``, ``sum y`` and ``sum |ln sqrt x - ln sqrt y|``.
+        """
+        # |ln sqrt x - ln sqrt y| = ln(max(x, y) / min(x, y)) / 2
+        logs = float(np.log(self._product).sum()) + float(np.log(2)) * int(self._powers.sum())
+        error, energy = self._sums.sum(1).tolist()
+        return error, energy, logs / 2
+
+
+@kernel
+def _add_frames(
+    lanes: Single,
+    first: int,
+    hop: int,
+    valid: Whole,
+    floor: np.float32,
+    window: Single,
+    twiddles: Single,
+    halves: Single,
+    places: Whole,
+    room: Single,
+    out: Single,
+    sums: NDArray[np.float64],
+    product: NDArray[np.float64],
+    bits: Whole,
+    exponents: Whole,
+) -> None:
+    found, counts = np.empty((3, LANES), np.float32), np.empty(LANES, np.int32)
+    size = room.shape[0]
+    quarter = size // 4
+    for frame in range(valid.shape[0]):
+        transform(lanes, first + frame * hop, window, twiddles, size, room)
+        powers(room, places, halves, out)
+        for begin in range(0, quarter, TOGETHER):
+            count = min(TOGETHER, quarter - begin)
+            pair_sums(out, begin, 2 * quarter - begin, count, floor, found, counts)
+            for half in range(0, LANES, 8):
+                _grow(found, counts, count, half, valid[frame], sums, product, bits, exponents)
+        # The bin in the middle is its own partner.
+        pair_sums(out, quarter, quarter, 1, floor, found, counts)
+        _grow(found, counts, 1, 0, valid[frame], sums, product, bits, exponents)
+
+
+@kernel
+def _grow(
+    found: Single,
+    counts: NDArray[np.int32],
+    count: int,
+    first: int,
+    valid: int,
+    sums: NDArray[np.float64],
+    product: NDArray[np.float64],
+    bits: Whole,
+    exponents: Whole,
+) -> None:
+    """Add what was found in lanes ``first`` to ``first + valid`` for so many bins."""
+    for lane in range(first, first + valid):
+        sums[0, lane] += found[0, lane]
+        sums[1, lane] += found[1, lane]
+        product[lane] *= found[2, lane]
+        exponents[lane] += counts[lane] - 127 * count + (bits[lane] >> 52) - 1023
+        bits[lane] = (bits[lane] & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000
+
+
+# --- bands ----------------------------------------------------------------------------------------
+
+ROWS = 1 << 14
+"""Samples of all lanes whose frames are transformed at once: they stay in the cache."""
+
+
+def banded(padded: Single, size: int, hop: int, bank: Bank, root: bool) -> Single:
+    """Bands ``[frames, bands]`` of the power spectra of a signal, with ``root`` of their roots.
+
+    ``padded`` is ``[samples]``, a frame at least; frames are those that fit. Each lane is a
+    sixteenth of the signal.
+    """
+    count = 1 + (len(padded) - size) // hop
+    own = -(-count // LANES)  # of a lane
+    found = np.empty((LANES, own, len(bank.firsts)), np.float32)
+    step = ROWS // hop
+    tables = plan(size)
+    lanes, room, powers = aligned(step * hop + size), aligned(size), aligned(size // 2 + 1)
+    sums = aligned(len(bank.firsts))
+    for first in range(0, own, step):
+        interleave(padded[None], first * hop, own * hop, lanes)
+        part = found[:, first : first + step]
+        _write_bands(
+            lanes, hop, root, tables.window, tables.twiddles, tables.halves, tables.places,
+            bank.firsts, bank.ends, bank.weights, room, powers, sums, part,
+        )  # fmt: skip
+    return found.reshape(-1, found.shape[2])[:count]
+
+
+@kernel
+def _write_bands(
+    lanes: Single,
+    hop: int,
+    root: bool,
+    window: Single,
+    twiddles: Single,
+    halves: Single,
+    places: Whole,
+    firsts: Whole,
+    ends: Whole,
+    weights: Single,
+    room: Single,
+    out: Single,
+    sums: Single,
+    found: Single,
+) -> None:
+    for frame in range(found.shape[1]):
+        transform(lanes, frame * hop, window, twiddles, room.shape[0], room)
+        powers(room, places, halves, out)
+        if root:
+            _take_roots(out.reshape(-1))
+        for band in range(firsts.shape[0]):
+            at, stop = ends[band], ends[band + 1]
+            if at == stop:
+                sums[band] = 0.0
+            else:
+                band_sum(out, firsts[band], weights, at, stop - at, sums, band)
+        for lane in range(LANES):
+            row = found[lane, frame]
+            for band in range(row.shape[0]):
+                row[band] = sums[band, lane]
+
+
+@kernel
+def _take_roots(values: Single) -> None:
+    for k in range(values.shape[0]):
+        values[k] = np.sqrt(values[k])

@@ -1,0 +1,428 @@
+"""Instructions on vectors of sixteen float32 lanes, for kernels that a compiler leaves slower.
+
+Conventions
+-----------
+row        an array ``[rows, 16]`` is a sequence of vectors; a complex number is two rows
+function   each is one that a kernel calls; arrays are given whole, with the rows to work on
+
+LLVM prefers 256-bit registers on processors that have 512, and keeps sums that grow over a loop in
+memory unless it is told otherwise. Where registers are shorter a vector is several of them. Lanes
+never mix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+
+LANES = 16
+WORD = ir.IntType(64)
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+INTEGERS = ir.VectorType(ir.IntType(32), LANES)
+CONTRACT = ["contract"]
+
+Complex = tuple[Any, Any]
+"""Vectors of real and imaginary parts."""
+
+
+# --- words of the language ---------------------------------------------------------------------
+
+
+def _constant(value: float) -> Any:
+    return ir.Constant(VECTOR, [value] * LANES)
+
+
+def _row(builder: Any, pointer: Any, row: Any, ahead: Any = None) -> Any:
+    """Pointer to the vector at a row."""
+    if ahead is not None:
+        row = builder.add(row, ahead)
+    place = builder.gep(pointer, [builder.mul(row, ir.Constant(WORD, LANES))])
+    return builder.bitcast(place, VECTOR.as_pointer())
+
+
+def _splat(builder: Any, pointer: Any, index: Any) -> Any:
+    return _everywhere(builder, builder.load(builder.gep(pointer, [index])))
+
+
+def _add(builder: Any, a: Complex, b: Complex) -> Complex:
+    return builder.fadd(a[0], b[0], flags=CONTRACT), builder.fadd(a[1], b[1], flags=CONTRACT)
+
+
+def _sub(builder: Any, a: Complex, b: Complex) -> Complex:
+    return builder.fsub(a[0], b[0], flags=CONTRACT), builder.fsub(a[1], b[1], flags=CONTRACT)
+
+
+def _product(builder: Any, a: Complex, b: Complex) -> Complex:
+    def mul(x: Any, y: Any) -> Any:
+        return builder.fmul(x, y, flags=CONTRACT)
+
+    (re, im), (c, s) = a, b
+    real = builder.fsub(mul(re, c), mul(im, s), flags=CONTRACT)
+    return real, builder.fadd(mul(re, s), mul(im, c), flags=CONTRACT)
+
+
+def _dft2(builder: Any, x: list[Complex]) -> list[Complex]:
+    return [_add(builder, *x), _sub(builder, *x)]
+
+
+def _dft4(builder: Any, x: list[Complex]) -> list[Complex]:
+    a, b = _add(builder, x[0], x[2]), _sub(builder, x[0], x[2])
+    c, (re, im) = _add(builder, x[1], x[3]), _sub(builder, x[1], x[3])
+    # -i (re + i im) = im - i re
+    right = builder.fadd(b[0], im, flags=CONTRACT), builder.fsub(b[1], re, flags=CONTRACT)
+    left = builder.fsub(b[0], im, flags=CONTRACT), builder.fadd(b[1], re, flags=CONTRACT)
+    return [_add(builder, a, c), right, _sub(builder, a, c), left]
+
+
+def _dft8(builder: Any, x: list[Complex]) -> list[Complex]:
+    even = _dft4(builder, [_add(builder, x[k], x[k + 4]) for k in range(4)])
+    gaps = [_sub(builder, x[k], x[k + 4]) for k in range(4)]
+    root = _constant(float(np.sqrt(0.5)))
+
+    def scaled(value: Any) -> Any:
+        return builder.fmul(root, value, flags=CONTRACT)
+
+    # times exp(-i pi k / 4)
+    re, im = gaps[1]
+    gaps[1] = scaled(builder.fadd(re, im)), scaled(builder.fsub(im, re))
+    re, im = gaps[2]
+    gaps[2] = im, builder.fneg(re)
+    re, im = gaps[3]
+    gaps[3] = scaled(builder.fsub(im, re)), builder.fneg(scaled(builder.fadd(re, im)))
+    odd = _dft4(builder, gaps)
+    return [value for pair in zip(even, odd, strict=True) for value in pair]
+
+
+_DFT = {2: _dft2, 4: _dft4, 8: _dft8}
+
+
+def _read(builder: Any, pointer: Any, row: Any, step: Any, radix: int) -> list[Complex]:
+    """Complex numbers at ``row``, ``row + step``, ..."""
+    found, one = [], ir.Constant(WORD, 1)
+    for _ in range(radix):
+        pair = (_row(builder, pointer, row), _row(builder, pointer, row, one))
+        found.append(tuple(builder.load(p, align=4) for p in pair))
+        row = builder.add(row, step)
+    return found
+
+
+def _write(builder: Any, values: list[Complex], pointer: Any, row: Any, step: Any) -> None:
+    one = ir.Constant(WORD, 1)
+    for re, im in values:
+        builder.store(re, _row(builder, pointer, row), align=4)
+        builder.store(im, _row(builder, pointer, row, one), align=4)
+        row = builder.add(row, step)
+
+
+def _turned(builder: Any, values: list[Complex], twiddles: Any, turn: Any) -> list[Complex]:
+    """Value ``q`` times the twiddle ``q * turn``."""
+    out, two, one = [values[0]], ir.Constant(WORD, 2), ir.Constant(WORD, 1)
+    at = step = builder.mul(turn, two)
+    for value in values[1:]:
+        factor = (
+            _splat(builder, twiddles, at),
+            _splat(builder, twiddles, builder.add(at, one)),
+        )
+        out.append(_product(builder, value, factor))
+        at = builder.add(at, step)
+    return out
+
+
+def _data(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Pointers to the data of arrays, and whole numbers as they are."""
+    return [
+        context.make_array(kind)(context, builder, value).data
+        if isinstance(kind, types.Array)
+        else value
+        for kind, value in zip(signature.args, arguments, strict=True)
+    ]
+
+
+# --- transforms -----------------------------------------------------------------------------------
+
+
+def _type_first_pass(
+    _: Any, lanes: Any, at: Any, window: Any, n: Any, twiddles: Any, turn: Any, room: Any,
+    row: Any, step: Any,
+) -> Any:  # fmt: skip
+    """Radix 8 on eight windowed complex samples, ``step`` rows apart, with twiddles."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes, at, window, n, twiddles, turn, room, row, step = _data(
+            context, builder, signature, arguments
+        )
+        one, values = ir.Constant(WORD, 1), []
+        for re, im in _read(builder, lanes, at, step, 8):
+            a = _splat(builder, window, n)
+            b = _splat(builder, window, builder.add(n, one))
+            values.append((builder.fmul(re, a), builder.fmul(im, b)))
+            n = builder.add(n, step)
+        values = _turned(builder, _dft8(builder, values), twiddles, turn)
+        _write(builder, values, room, row, step)
+        return context.get_dummy_value()
+
+    return types.void(lanes, at, window, n, twiddles, turn, room, row, step), generate
+
+
+def _type_pass(_: Any, twiddles: Any, turn: Any, room: Any, row: Any, step: Any) -> Any:
+    """Radix 8 in place, with twiddles."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        twiddles, turn, room, row, step = _data(context, builder, signature, arguments)
+        values = _dft8(builder, _read(builder, room, row, step, 8))
+        _write(builder, _turned(builder, values, twiddles, turn), room, row, step)
+        return context.get_dummy_value()
+
+    return types.void(twiddles, turn, room, row, step), generate
+
+
+def _last(radix: int) -> Any:
+    """Neighbours in place, without twiddles."""
+
+    def typed(_: Any, room: Any, row: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            room, row = _data(context, builder, signature, arguments)
+            step = ir.Constant(WORD, 2)
+            values = _DFT[radix](builder, _read(builder, room, row, step, radix))
+            _write(builder, values, room, row, step)
+            return context.get_dummy_value()
+
+        return types.void(room, row), generate
+
+    return typed
+
+
+first_pass: Any = intrinsic(_type_first_pass)
+inner_pass: Any = intrinsic(_type_pass)
+last_pass_8: Any = intrinsic(_last(8))
+last_pass_4: Any = intrinsic(_last(4))
+last_pass_2: Any = intrinsic(_last(2))
+
+
+# --- powers and their sums ------------------------------------------------------------------------
+
+
+def _type_powers(
+    _: Any, room: Any, near: Any, far: Any, halves: Any, turn: Any, out: Any, low: Any, high: Any
+) -> Any:  # fmt: skip
+    """Powers of bins ``low`` and ``high``, which lie at rows ``near`` and ``far`` of the room.
+
+    With ``Z`` the transform of even and odd samples, and ``W = exp(-2 pi i k / size)``, the frame's
+    is ``E + W O`` at ``k`` and the conjugate of ``E - W O`` at ``size / 2 - k``, where
+    ``2 E = Z(k) + conj Z(size / 2 - k)`` and ``2 i O = Z(k) - conj Z(size / 2 - k)``.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        room, near, far, halves, turn, out, low, high = _data(
+            context, builder, signature, arguments
+        )
+        one = ir.Constant(WORD, 1)
+        (a, b), (c, d) = (_read(builder, room, row, one, 1)[0] for row in (near, far))
+        even = builder.fadd(a, c), builder.fsub(b, d)
+        odd = builder.fadd(b, d), builder.fsub(c, a)
+        factor = _splat(builder, halves, turn), _splat(builder, halves, builder.add(turn, one))
+        turned = _product(builder, odd, factor)
+        for bins, row in ((_add(builder, even, turned), low), (_sub(builder, even, turned), high)):
+            squares = [builder.fmul(x, x, flags=CONTRACT) for x in bins]
+            power = builder.fadd(*squares, flags=CONTRACT)
+            builder.store(power, _row(builder, out, row), align=4)
+        return context.get_dummy_value()
+
+    return types.void(room, near, far, halves, turn, out, low, high), generate
+
+
+bin_powers: Any = intrinsic(_type_powers)
+
+
+def _type_pair_sums(
+    _: Any, out: Any, low: Any, high: Any, count: Any, floor: Any, found: Any, counts: Any
+) -> Any:
+    """Sums over bins ``low``, ``low + 1``, ... and ``high``, ``high - 1``, ..., from zero.
+
+    ``found`` gets errors, energies and the fraction of the product of ratios, ``counts`` the
+    exponents that were taken out of it, 127 too much each. Lanes 0 to 7 are the low bins'.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _emit_pair_sums(builder, *_data(context, builder, signature, arguments))
+        return context.get_dummy_value()
+
+    return types.void(out, low, high, count, floor, found, counts), generate
+
+
+pair_sums: Any = intrinsic(_type_pair_sums)
+
+
+def _emit_pair_sums(
+    builder: Any, out: Any, low: Any, high: Any, count: Any, floor: Any, found: Any, counts: Any
+) -> None:
+    zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
+    least = _everywhere(builder, floor)
+    entry = builder.basic_block
+    loop, done = builder.append_basic_block("bins"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(WORD)
+    index.add_incoming(zero, entry)
+    states = [builder.phi(kind) for kind in (VECTOR, VECTOR, VECTOR, INTEGERS)]
+    start = (_constant(0.0), _constant(0.0), _constant(1.0), ir.Constant(INTEGERS, [0] * LANES))
+    for state, value in zip(states, start, strict=True):
+        state.add_incoming(value, entry)
+    rows = [
+        _larger(builder, builder.load(_row(builder, out, row), align=4), least)
+        for row in (builder.add(low, index), builder.sub(high, index))
+    ]
+    ours, theirs = (_halves_of(builder, rows, first) for first in (0, LANES // 2))
+    grown = _grown(builder, states, ours, theirs)
+    following = builder.add(index, one)
+    index.add_incoming(following, loop)
+    for state, value in zip(states, grown, strict=True):
+        state.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    builder.position_at_end(done)
+    for number, value in enumerate(grown[:3]):
+        builder.store(value, _row(builder, found, ir.Constant(WORD, number)), align=4)
+    builder.store(grown[3], builder.bitcast(counts, INTEGERS.as_pointer()), align=4)
+
+
+def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]:
+    """Errors, energies, the product's fraction and its exponents, with one more bin a lane.
+
+    With ``r`` the larger power over the smaller ``m``, ``(sqrt y - sqrt x)^2 = m (sqrt r - 1)^2``.
+    """
+    error, energy, fraction, exponents = states
+    small, large = _larger(builder, ours, theirs, "<"), _larger(builder, ours, theirs)
+    ratio = builder.fdiv(large, small)
+    root = builder.call(_square_root(builder.module), [ratio])
+    gap = builder.fsub(root, _constant(1.0))
+    square = builder.fmul(builder.fmul(small, gap), gap, flags=CONTRACT)
+    bits = builder.bitcast(builder.fmul(fraction, ratio), INTEGERS)
+    exponent = builder.lshr(bits, _whole(23))
+    rest = builder.or_(builder.and_(bits, _whole(0x7FFFFF)), _whole(0x3F800000))
+    return [
+        builder.fadd(error, square, flags=CONTRACT),
+        builder.fadd(energy, ours),
+        builder.bitcast(rest, VECTOR),
+        builder.add(exponents, exponent),
+    ]
+
+
+def _square_root(module: Any) -> Any:
+    name = f"llvm.sqrt.v{LANES}f32"
+    return module.globals.get(name) or ir.Function(module, ir.FunctionType(VECTOR, [VECTOR]), name)
+
+
+def _whole(value: int) -> Any:
+    return ir.Constant(INTEGERS, [value] * LANES)
+
+
+def _everywhere(builder: Any, value: Any) -> Any:
+    """A scalar in all lanes."""
+    seed = builder.insert_element(
+        ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
+    )
+    mask = ir.Constant(INTEGERS, [0] * LANES)
+    return builder.shuffle_vector(seed, seed, mask)
+
+
+def _larger(builder: Any, a: Any, b: Any, compare: str = ">") -> Any:
+    return builder.select(builder.fcmp_ordered(compare, a, b), a, b)
+
+
+def _halves_of(builder: Any, rows: list[Any], first: int) -> Any:
+    """Eight lanes of each of two vectors, from ``first`` on."""
+    lanes = [*range(first, first + LANES // 2)]
+    mask = ir.Constant(INTEGERS, lanes + [LANES + lane for lane in lanes])
+    return builder.shuffle_vector(*rows, mask)
+
+
+# --- filters --------------------------------------------------------------------------------------
+
+VECTORS = 8
+FILTERED = VECTORS * LANES
+"""Samples of a filtered signal that are computed at once."""
+
+
+def _type_filter_piece(_: Any, padded: Any, taps: Any, count: Any, out: Any) -> Any:
+    """:data:`FILTERED` outputs, whose sums stay in registers: a compiler's go through memory."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        arrays = [
+            context.make_array(signature.args[k])(context, builder, arguments[k]).data
+            for k in (0, 1, 3)
+        ]
+        _emit_filter_piece(builder, arrays, arguments[2])
+        return context.get_dummy_value()
+
+    return types.void(padded, taps, count, out), generate
+
+
+filter_piece: Any = intrinsic(_type_filter_piece)
+
+
+def _emit_filter_piece(builder: Any, arrays: list[Any], count: Any) -> None:
+    padded, taps, out = arrays
+    entry = builder.basic_block
+    loop, done = builder.append_basic_block("taps"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(WORD)
+    index.add_incoming(ir.Constant(WORD, 0), entry)
+    sums = [builder.phi(VECTOR) for _ in range(VECTORS)]
+    tap = _everywhere(builder, builder.load(builder.gep(taps, [index])))
+    grown = []
+    for number, total in enumerate(sums):
+        total.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), entry)
+        place = builder.add(index, ir.Constant(WORD, number * LANES))
+        product = builder.fmul(tap, _vector(builder, padded, place), flags=["contract"])
+        grown.append(builder.fadd(product, total, flags=["contract"]))
+        total.add_incoming(grown[-1], loop)
+    following = builder.add(index, ir.Constant(WORD, 1))
+    index.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    builder.position_at_end(done)
+    for number, total in enumerate(grown):
+        place = builder.gep(out, [ir.Constant(WORD, number * LANES)])
+        builder.store(total, builder.bitcast(place, VECTOR.as_pointer()), align=4)
+
+
+def _vector(builder: Any, pointer: Any, place: Any) -> Any:
+    place = builder.bitcast(builder.gep(pointer, [place]), VECTOR.as_pointer())
+    return builder.load(place, align=4)
+
+
+def _type_band_sum(
+    _: Any, rows: Any, first: Any, weights: Any, at: Any, count: Any, out: Any, band: Any
+) -> Any:
+    """``out[band] = sum_k weights[at + k] rows[first + k]`` for ``count`` rows, one at least."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, first, weights, at, count, out, band = _data(context, builder, signature, arguments)
+        entry = builder.basic_block
+        loop, done = builder.append_basic_block("rows"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        index, total = builder.phi(WORD), builder.phi(VECTOR)
+        index.add_incoming(ir.Constant(WORD, 0), entry)
+        total.add_incoming(_constant(0.0), entry)
+        value = builder.load(_row(builder, rows, builder.add(first, index)), align=4)
+        product = builder.fmul(
+            _splat(builder, weights, builder.add(at, index)), value, flags=CONTRACT
+        )
+        grown = builder.fadd(total, product, flags=CONTRACT)
+        total.add_incoming(grown, loop)
+        following = builder.add(index, ir.Constant(WORD, 1))
+        index.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+        builder.position_at_end(done)
+        builder.store(grown, _row(builder, out, band), align=4)
+        return context.get_dummy_value()
+
+    return types.void(rows, first, weights, at, count, out, band), generate
+
+
+band_sum: Any = intrinsic(_type_band_sum)
