@@ -12,7 +12,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test coverage lint faults fuzz soak audit lock ablations train-mini readme rehearsal wheels docs release clean
+.PHONY: help demo test slow coverage lint faults fuzz soak audit lock ablations train-mini readme rehearsal wheels docs release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ demo: $(BASE) ## run configs/demo.yaml on the embedded real clip and write runs/
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
+
+slow: $(STAMP) ## run the tests that `make test` leaves out: trainings of several processes, the minis' cards
+	$(BIN)/python -m pytest --slow -m slow
 
 GATED = benchsep/runner/store.py,benchsep/runner/done.py,benchsep/gate/*,benchsep/stats/*
 coverage: $(STAMP) ## run the tests and print line and branch coverage; 95 % is demanded of store, done rules, gate, statistics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,22 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     caches = Path(__file__).resolve().parents[1] / ".pytest_cache"
     os.environ["NUMBA_CACHE_DIR"] = str(caches / f"numba-{worker}")
+
+
+# Hundreds of processes are started here; without bytecode each compiles the packages anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked `slow` as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: `make slow` runs it"))
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_every_misdeed_is_a_row_with_its_reason_and_the_others_go_on(plugin, tmp
     songs = noise_songs(tmp_path / "songs", ("one",))
     systems = ",".join([*(f"bad:mode={mode}" for mode in MISDEEDS), "bad:mode=fine"])
     out = tmp_path / "run"
-    done = run(plugin, songs, out, "--systems", systems, "--timeout", "20", "-j", "1")
+    done = run(plugin, songs, out, "--systems", systems, "--timeout", "8", "-j", "1")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     frame = benchsep.load_run(out)

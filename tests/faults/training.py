@@ -16,7 +16,7 @@ from tokensep.train.token_dataset import TokenDataset
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 
 TRAIN = LMTrainConfig(
-    batch=2, lr=3e-3, warmup=3, max_steps=24, save_every=4, eval_every=6, parallel_fraction=0.3
+    batch=2, lr=3e-3, warmup=3, max_steps=12, save_every=3, eval_every=5, parallel_fraction=0.3
 )
 
 

@@ -75,7 +75,7 @@ def test_one_two_four_and_six_stems_run_beside_each_other(checkpoints, tmp_path)
         stem_set="vi",
         dataset="clip",
         yardsticks=False,
-        jobs=1,
+        inline=True,
     )
     assert not result.failed
     frame = result.cells()
@@ -128,7 +128,7 @@ def test_a_run_pins_what_an_address_gave(tmp_path, monkeypatch):
     def again():
         return run(
             out=tmp_path / "run", systems=(spec,), metrics=("usdr",), stems=("vocals",),
-            dataset="clip", yardsticks=False, jobs=1,
+            dataset="clip", yardsticks=False, inline=True,
         )  # fmt: skip
 
     result = again()

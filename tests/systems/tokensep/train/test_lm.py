@@ -17,7 +17,7 @@ from tokensep.train.encoding import silence_codes, song_variants, store_songs
 from tokensep.train.token_dataset import TokenDataset
 
 from benchsep.errors import TrainingError
-from tests.helpers.environment import environment
+from tests.helpers.launch import launch
 from tests.helpers.lm_dummies import HOP, RATE, DummyCodec, SyntheticSongs, tiny_config
 
 
@@ -219,48 +219,37 @@ def test_the_lm_memorises_two_excerpts(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-import numpy as np
 import torch
-from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
-from tests.systems.tokensep.train.test_lm import TRAIN, new_model
-from tokensep.train import lm as training
-from tokensep.train.batches import TokenBatches
-from tokensep.train.encoding import store_songs
-from tokensep.train.token_dataset import TokenDataset
-songs = store_songs(SyntheticSongs(), {"one", "two"})
-bank = TokenDataset.build(songs, DummyCodec(), tiny_config(), variants=2)
-share = 4 // int(sys.argv[2])
-train = TRAIN.model_copy(update={"batch": share, "parallel_fraction": 0.0, "clip": 1e9})
-batches, folder = TokenBatches(bank, train), Path(sys.argv[1] + ".run")
-trainer = training.LMTrainer(folder, new_model(), DummyCodec(), batches, [], train)
-loss, _ = trainer.loss(0)
-trainer.processes.backward(loss)
-if not trainer.processes.rank:
-    gradients = {k: p.grad for k, p in trainer.model.named_parameters() if p.grad is not None}
-    torch.save(gradients, sys.argv[1])
+from tests.systems.tokensep.train.test_lm import gradients
+found = gradients(Path(sys.argv[1]), share=2)
+if found:
+    torch.save(found, sys.argv[2])
 from benchsep_training.processes import leave_group
 leave_group()
 """
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_gradients_of_one(tmp_path):
-    import socket
-    import subprocess
-    import sys
+def gradients(folder, share):
+    """Of a step over four crops, ``share`` of them in this process; the first rank has them."""
+    songs = store_songs(SyntheticSongs(), {"one", "two"})
+    bank = TokenDataset.build(songs, DummyCodec(), tiny_config(), variants=2)
+    train = TRAIN.model_copy(update={"batch": share, "parallel_fraction": 0.0, "clip": 1e9})
+    batches = TokenBatches(bank, train)
+    trainer = training.LMTrainer(folder, new_model(), DummyCodec(), batches, [], train)
+    loss, _ = trainer.loss(0)
+    trainer.processes.backward(loss)
+    if trainer.processes.rank:
+        return {}
+    return {k: p.grad for k, p in trainer.model.named_parameters() if p.grad is not None}
 
+
+def test_two_processes_give_the_gradients_of_one(tmp_path):
     pytest.importorskip("accelerate")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    for extra, name, count in (([], "one", "1"), (launch, "two", "2")):
-        command = [sys.executable, *extra, str(script), str(tmp_path / name), count]
-        subprocess.run(command, check=True, timeout=200, env=environment())
-    one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one", "two"))
-    assert one.keys() == two.keys()
+    launch(script, str(tmp_path / "run"), str(tmp_path / "two"), count=2)
+    one, two = gradients(tmp_path / "alone", 4), torch.load(tmp_path / "two", weights_only=True)
+    assert one.keys() == two.keys() and one
     for name, gradient in one.items():
         torch.testing.assert_close(gradient, two[name], atol=1e-6, rtol=1e-3, msg=name)
 
