@@ -67,7 +67,7 @@ class Transform:
             buffer = self._buffer[: len(pair)]
             buffer[:, :at], buffer[:, stop:] = 0, 0
             for row, signal in zip(buffer, pair, strict=True):
-                row[at:stop] = signal[span]
+                _copy(np.asarray(signal[span]), row[at:stop])
             spectra = rfft(buffer, axis=1)
             spectra[:, 0] *= edge
             if self.length % 2 == 0:
@@ -80,6 +80,13 @@ def joined(pieces: Real, bins: int) -> Complex:
     apart = pieces.reshape(*pieces.shape[:-1], 2, PIECE)
     whole = apart[..., 0, :] + 1j * apart[..., 1, :]
     return np.ascontiguousarray(whole.reshape(*pieces.shape[:-2], -1)[..., :bins])
+
+
+@kernel
+def _copy(source: Real, target: Real) -> None:
+    """Of any kind of number: numpy's conversion takes as long as a transform."""
+    for n in range(target.shape[0]):
+        target[n] = source[n]
 
 
 @kernel
