@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-samples   float32, ``[channels, frames]``, C-contiguous, finite; nominal range [-1, 1]
+samples   float32, ``[channels, frames]``, C-contiguous, finite; nominal range [-1, 1]; integers
+          other than -1, 0, 1 are refused, since nobody can know their scale
 rate      Hz, int
 stems     always in the order of :data:`STEMS`
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 
+PEAK_LIMIT = 100.0
+"""Full scale is 1. A sum of stems may exceed it by some dB, never by 40 dB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Audio:
@@ -38,18 +42,15 @@ class Audio:
     Raises
     ------
     AudioError
-        if the samples are not two-dimensional, are empty, no real numbers or not finite, or the
-        rate is absurd.
+        if the samples are not two-dimensional, are empty, no real numbers, masked, integers in
+        another scale or not finite, or the rate is absurd or no whole number.
     """
 
     samples: NDArray[np.float32]
     rate: int
 
     def __post_init__(self) -> None:
-        kind = np.asarray(self.samples).dtype
-        if kind.kind not in "fiub":  # float32 would drop an imaginary part, and parse a text
-            raise AudioError(f"samples are {kind}, expected real numbers")
-        samples = np.ascontiguousarray(self.samples, dtype=np.float32)
+        samples = np.ascontiguousarray(_real(self.samples), dtype=np.float32)
         if samples.ndim != 2:
             raise AudioError(
                 f"samples have shape {samples.shape}, expected [channels, frames]; "
@@ -67,15 +68,19 @@ class Audio:
             raise AudioError(
                 f"{bad} of {samples.size} samples are NaN or infinite, expected finite"
             )
-        if not MIN_RATE <= int(self.rate) <= MAX_RATE:
-            raise AudioError(f"sample rate {self.rate} Hz, expected {MIN_RATE} to {MAX_RATE}")
         object.__setattr__(self, "samples", samples)
-        object.__setattr__(self, "rate", int(self.rate))
+        object.__setattr__(self, "rate", _whole_rate(self.rate))
 
     @classmethod
     def of(cls, array: ArrayLike, rate: int) -> Audio:
-        """From a mono vector ``[frames]`` or ``[channels, frames]``."""
-        samples = np.asarray(array, dtype=np.float32)
+        """From a mono vector ``[frames]`` or ``[channels, frames]``; tensors of torch too.
+
+        Raises
+        ------
+        AudioError
+            as :class:`Audio`.
+        """
+        samples = _real(array)
         return cls(samples[None] if samples.ndim == 1 else samples, rate)
 
     def __repr__(self) -> str:
@@ -122,6 +127,54 @@ class Audio:
         digest = hashlib.sha256(f"{self.rate}:{self.channels}:{self.frames}:".encode())
         digest.update(self.samples.tobytes())
         return digest.hexdigest()
+
+
+def _real(array: ArrayLike) -> NDArray[np.generic]:
+    """The array behind ``array``, if it holds real numbers in a scale that can be known."""
+    if hasattr(array, "detach"):  # a tensor of torch: numpy refuses one with a gradient or on a GPU
+        tensor: Any = array.detach().cpu()
+        array = (tensor.float() if tensor.dtype.itemsize == 2 else tensor).numpy()  # bfloat16
+    try:
+        samples = np.asanyarray(array)
+    except (TypeError, ValueError) as error:  # lists of unequal lengths, (samples, rate)
+        raise AudioError(
+            f"samples are {type(array).__name__}, expected [channels, frames] ({error})"
+        ) from error
+    # float32 would drop an imaginary part, parse a text, and fill in what is masked.
+    if samples.dtype.kind not in "fiub":
+        raise AudioError(f"samples are {samples.dtype}, expected real numbers")
+    if isinstance(samples, np.ma.MaskedArray) and np.ma.is_masked(samples):
+        raise AudioError("some samples are masked, expected a value for each; fill them first")
+    samples = np.asarray(samples)
+    whole = samples.dtype.kind in "iu" and samples.size > 0
+    peak = max(int(samples.max()), -int(samples.min())) if whole else 0
+    if peak > 1:
+        raise AudioError(
+            f"samples are {samples.dtype} up to {peak}, expected about -1 to 1; divide by the "
+            "full scale, e.g. int16 by 32768"
+        )
+    return samples
+
+
+def _whole_rate(rate: float) -> int:
+    """The rate as an int, if it is one of audio."""
+    whole = isinstance(rate, (int, float, np.integer, np.floating)) and rate == rate // 1
+    if not whole or not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(
+            f"sample rate {rate!r} Hz, expected a whole number from {MIN_RATE} to {MAX_RATE}"
+        )
+    return int(rate)
+
+
+def scale_fault(audio: Audio) -> str:
+    """Why samples cannot be audio of full scale 1: one is beyond :data:`PEAK_LIMIT`; else empty."""
+    peak = max(float(audio.samples.max()), -float(audio.samples.min()))
+    if peak <= PEAK_LIMIT:
+        return ""
+    return (
+        f"its largest sample is {peak:.4g}, expected about -1 to 1; are the samples in 16-bit "
+        "scale? divide them by 32768"
+    )
 
 
 def fit_length(samples: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

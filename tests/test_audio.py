@@ -72,3 +72,39 @@ def test_resampling_keeps_length_and_a_tone(clip):
     inner = slice(2000, -2000)
     error = back.samples[:, inner] - fit_length(clip.mixture.samples, back.frames)[:, inner]
     assert 20 * np.log10(np.sqrt(np.square(error).mean())) < -60
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((1, 9)) * (1 + 1j), "complex128, expected real numbers"),
+        (np.full((1, 9), "0.5"), "expected real numbers"),
+        (np.array([[0, 20_000, -9]], np.int16), "int16 up to 20000, .*int16 by 32768"),
+        (np.array([[0, 2, -1]], np.int64), "int64 up to 2"),
+        ([3, -32768, 5], "up to 32768"),
+        (np.array([[128, 255]], np.uint8), "uint8 up to 255"),
+        (np.ma.masked_greater(np.linspace(0, 1, 9), 0.5), "masked"),
+        ((np.zeros((2, 9)), 44_100), "samples are tuple"),
+        (None, "expected real numbers"),
+    ],
+)
+def test_arrays_that_float32_would_change_without_a_word_are_refused(array, message):
+    for make in (Audio.of, Audio):
+        with pytest.raises(AudioError, match=message):
+            make(array, 44_100)
+
+
+@pytest.mark.parametrize("rate", ["44100", 44_100.5, np.nan, np.inf, 0, True, None])
+def test_a_rate_is_a_whole_number(rate):
+    with pytest.raises(AudioError, match=r"sample rate .*expected a whole number"):
+        Audio.of(np.zeros(9), rate)
+    assert Audio.of(np.zeros(9), np.float64(44_100)).rate == 44_100
+
+
+def test_tensors_are_audio_whatever_their_type():
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor([[0.5, -0.25]])
+    for given in (tensor.requires_grad_(), tensor.bfloat16(), tensor.double()):
+        assert Audio.of(given, 8000).samples.tolist() == [[0.5, -0.25]]
+    with pytest.raises(AudioError, match="complex64"):
+        Audio.of(tensor.detach() + 1j, 8000)

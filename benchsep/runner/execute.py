@@ -17,8 +17,8 @@ from benchsep._util.digest import digest, file_name
 from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
 from benchsep._util.reason import bounded, reason_of
-from benchsep.audio import Audio, read_audio, write_audio
-from benchsep.errors import BenchsepError, SeparatorError, Unavailable
+from benchsep.audio import Audio, read_audio, scale_fault, write_audio
+from benchsep.errors import BenchsepError, DatasetError, SeparatorError, Unavailable
 from benchsep.metrics.device import CPU, described, device_tolerance, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.status import Status
@@ -107,11 +107,19 @@ class DrawResult:
 
 
 def load_track(track: Track) -> LoadedTrack:
-    """Decode a track; an unreadable one is remembered with the reason, not raised."""
+    """Decode a track; an unusable one is remembered with the reason, not raised."""
     try:
-        return LoadedTrack(track.load())
+        return LoadedTrack(_in_full_scale(track.load()))
     except BaseException as error:
         return LoadedTrack(None, failure(error))
+
+
+def _in_full_scale(audio: TrackAudio) -> TrackAudio:
+    """The audio of a track of any data set, unless a signal is in another scale."""
+    for name, signal in {**audio.stems, "mixture": audio.mixture}.items():
+        if fault := scale_fault(signal):
+            raise DatasetError(f"{name}: {fault}")
+    return audio
 
 
 interrupts_are_failures = False

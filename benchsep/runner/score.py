@@ -9,8 +9,8 @@ import numpy as np
 
 from benchsep._util.notify import notify
 from benchsep._util.warn_once import warn_once
-from benchsep.audio import STEMS, Audio, fit_length, read_audio
-from benchsep.errors import SeparatorError, UsageError
+from benchsep.audio import STEMS, Audio, fit_length, read_audio, scale_fault
+from benchsep.errors import AudioError, SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.device import CPU, resolved, scoring_on
 from benchsep.metrics.metric import References, Score, column
@@ -23,6 +23,8 @@ from benchsep.stems.sets import disjoint
 from benchsep.systems.fit import LENGTH_SLACK_S, fitted, summed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from benchsep.runner.scores import Scores
 
 Signal = str | Path | Audio | np.ndarray
@@ -33,16 +35,20 @@ def score(
     reference: Signal | dict[str, Signal],
     estimate: Signal | dict[str, Signal],
     *,
-    metrics: tuple[str, ...] | list[str] = DEFAULT_METRICS,
+    metrics: str | Iterable[str] = DEFAULT_METRICS,
     rate: int = 44_100,
     mixture: Signal | None = None,
     metric_device: str = CPU,
 ) -> Scores:
     """Score paths, arrays ``[frames]`` or ``[channels, frames]`` at ``rate`` Hz, or dicts of stems.
 
+    Arrays are in full scale 1: integers and anything in another scale are refused.
+
     A single signal is called ``signal`` in the ``stem`` column. The stems of a folder are found by
     :mod:`benchsep.stems.files`, whatever their format. Rate and length of an estimate follow the
     rule of ``benchsep run`` (:mod:`benchsep.systems.fit`); a stem that breaks it is a failed row.
+    So do those of the mixture, which is an error where it breaks it. ``metrics``: names, or a text
+    with commas between them.
     Returns a DataFrame with a row per value: ``stem, metric, value, status, unit, frames``.
     A warning is shown once, however many stems and calls give it. ``metric_device``: where BSSEval,
     MR-STFT and ViSQOL compute (:mod:`benchsep.metrics.device`).
@@ -52,28 +58,54 @@ def score(
     Unavailable
         no such device here.
     AudioError, UsageError
-        unreadable audio; references of different rates or lengths; a stem of the estimate that
-        has no reference; an unknown metric.
+        unreadable audio; references of different rates or lengths, or in another scale; no stem;
+        a stem of the estimate that has no reference; an unknown metric.
     """
-    asked = metrics_named(metrics)
-    if not asked:
-        raise UsageError("no metric is named; benchsep list metrics shows them")
+    asked = _metrics(metrics)
     resolved(metric_device)  # refused before any file is read
-    references = _stems(reference, rate)
-    references = _alike(references, "the references")
-    estimates = _stems(estimate, rate, wanted=tuple(references))
+    references = _references(reference, rate)
+    estimates = _stems(estimate, rate, "estimate", wanted=tuple(references))
     unknown = [stem for stem in estimates if stem not in references]
     if unknown:
         raise UsageError(f"no reference for {unknown}; references are {sorted(references)}")
-    for line in _conversions(estimates, references):
+    whole = None if mixture is None else _audio(mixture, rate, "mixture")
+    for line in _conversions(estimates, whole, references):
         notify(line)
     usable, faults = _fitted(estimates, references)
-    shared = References(references, None if mixture is None else _audio(mixture, rate))
+    shared = References(references, None if whole is None else _mixture(whole, references))
     rows: list[dict[str, Any]] = []
     with warn_once(), scoring_on(metric_device):
         for name in asked:
             rows += _rows(name, shared, usable, faults)
     return _frame(rows)
+
+
+def _metrics(names: str | Iterable[str]) -> tuple[str, ...]:
+    """The metrics that are named, each once."""
+    if names is None:
+        raise UsageError(f"metrics is None; leave it out for {', '.join(DEFAULT_METRICS)}")
+    words = names.split(",") if isinstance(names, str) else names
+    asked = metrics_named([word.strip() for word in words if word.strip()])
+    if not asked:
+        raise UsageError("no metric is named; benchsep list metrics shows them")
+    return tuple(asked)
+
+
+def _references(signal: Signal | dict[str, Signal], rate: int) -> dict[str, Audio]:
+    """The true stems: one rate, length and scale."""
+    references = _alike(_stems(signal, rate, "reference"), "the references")
+    for stem, audio in references.items():
+        if fault := scale_fault(audio):
+            raise AudioError(f"reference of {stem}: {fault}")
+    return references
+
+
+def _mixture(audio: Audio, references: dict[str, Audio]) -> Audio:
+    """The mixture at the rate, length and channels of the references."""
+    try:
+        return fitted(audio, next(iter(references.values())), "the mixture", "reference")
+    except SeparatorError as error:
+        raise UsageError(str(error)) from None
 
 
 def _fitted(
@@ -89,19 +121,33 @@ def _fitted(
     return usable, faults
 
 
-def _conversions(estimates: dict[str, Audio], references: dict[str, Audio]) -> list[str]:
-    """What is done to estimates before they are scored, a line for each kind."""
+def _conversions(
+    estimates: dict[str, Audio], mixture: Audio | None, references: dict[str, Audio]
+) -> list[str]:
+    """What is done to estimates and mixture before they are scored, a line for each kind."""
     found: dict[str, list[str]] = {}
     for stem, audio in estimates.items():
-        true = references[stem]
-        if audio.rate != true.rate:
-            how = f"{audio.rate} Hz, resampled to {true.rate} Hz as its reference"
-            lost = f": it has nothing above {audio.rate / 2:g} Hz" if audio.rate < true.rate else ""
-            found.setdefault(f"{how}{lost}", []).append(stem)
-        if audio.channels == 1 < true.channels:
-            how = f"mono, repeated in the {true.channels} channels of its reference"
+        for how in _changes(audio, references[stem]):
             found.setdefault(how, []).append(stem)
-    return [f"estimate of {', '.join(stems)}: {how}" for how, stems in found.items()]
+    lines = [f"estimate of {', '.join(stems)}: {how}" for how, stems in found.items()]
+    if mixture is not None:
+        lines += [f"mixture: {how}" for how in _changes(mixture, next(iter(references.values())))]
+    return lines
+
+
+def _changes(audio: Audio, true: Audio) -> list[str]:
+    """What :func:`~benchsep.systems.fit.fitted` does to a signal, in words."""
+    found = []
+    if audio.rate != true.rate:
+        lost = f": it has nothing above {audio.rate / 2:g} Hz" if audio.rate < true.rate else ""
+        found.append(f"{audio.rate} Hz, resampled to {true.rate} Hz as its reference{lost}")
+    extra = round(audio.frames * true.rate / audio.rate) - true.frames
+    if extra and abs(extra) <= LENGTH_SLACK_S * true.rate:
+        how = "cut" if extra > 0 else "padded with zeros"
+        found.append(f"{abs(extra)} samples {'longer' if extra > 0 else 'shorter'}, {how}")
+    if audio.channels == 1 < true.channels:
+        found.append(f"mono, repeated in the {true.channels} channels of its reference")
+    return found
 
 
 def _rows(
@@ -142,13 +188,15 @@ def _frame(rows: list[dict[str, Any]]) -> Scores:
 
 
 def _stems(
-    signal: Signal | dict[str, Signal], rate: int, wanted: tuple[str, ...] = ()
+    signal: Signal | dict[str, Signal], rate: int, role: str, wanted: tuple[str, ...] = ()
 ) -> dict[str, Audio]:
     if isinstance(signal, dict):
-        return {stem: _audio(s, rate) for stem, s in signal.items()}
+        if not signal:
+            raise UsageError(f"no stem of the {role}: the dictionary is empty")
+        return {stem: _audio(s, rate, f"{role} of {stem}") for stem, s in signal.items()}
     if isinstance(signal, (str, Path)) and Path(signal).is_dir():
         return _folder(Path(signal), wanted)
-    return {"signal": _audio(signal, rate)}
+    return {"signal": _audio(signal, rate, role)}
 
 
 def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
@@ -201,9 +249,15 @@ def _alike(stems: dict[str, Audio], where: str) -> dict[str, Audio]:
     return fit
 
 
-def _audio(signal: Signal, rate: int) -> Audio:
+def _audio(signal: Signal, rate: int, role: str) -> Audio:
     if isinstance(signal, Audio):
         return signal
     if isinstance(signal, (str, Path)):
         return read_audio(signal)
-    return Audio.of(signal, rate)
+    if signal is None or isinstance(signal, bytes):
+        kinds = "a path, an array [channels, frames] or a dictionary of stems"
+        raise UsageError(f"{role} is {type(signal).__name__}, expected {kinds}")
+    try:
+        return Audio.of(signal, rate)
+    except AudioError as error:
+        raise AudioError(f"{role}: {error}") from None

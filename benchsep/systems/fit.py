@@ -5,7 +5,8 @@ rate       resampled to the mixture's (soxr HQ)
 length     cut, or padded with zeros at the end, where the lengths differ by at most
            :data:`LENGTH_SLACK_S` (encoders pad a fraction of a frame); otherwise an error
 channels   mono is repeated; any other difference is an error: averaging would change the score
-scale      a peak above :data:`PEAK_LIMIT` is an error: samples in 16-bit scale, or a broken system
+scale      a peak above :data:`~benchsep.audio.PEAK_LIMIT` is an error: samples in 16-bit scale, or
+           a broken system
 =========  ==================================================================================
 """
 
@@ -13,12 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchsep.audio import Audio, fit_length
+from benchsep.audio import Audio, fit_length, scale_fault
 from benchsep.errors import SeparatorError
 
 LENGTH_SLACK_S = 0.1
-PEAK_LIMIT = 100.0
-"""Full scale is 1. A sum of stems may exceed it by some dB, never by 40 dB."""
 
 
 def fitted(audio: Audio, mixture: Audio, name: str, other: str = "mixture") -> Audio:
@@ -55,13 +54,9 @@ def check_channels(audio: Audio, mixture: Audio, name: str, other: str = "mixtur
 
 
 def check_scale(audio: Audio, name: str) -> None:
-    """Raise a :class:`SeparatorError` where a sample is beyond :data:`PEAK_LIMIT`."""
-    peak = float(np.abs(audio.samples).max())
-    if peak > PEAK_LIMIT:
-        raise SeparatorError(
-            f"{name}: its largest sample is {peak:.4g}, expected about -1 to 1; are the samples in "
-            "16-bit scale? divide them by 32768"
-        )
+    """Raise a :class:`SeparatorError` where :func:`~benchsep.audio.scale_fault` finds one."""
+    if fault := scale_fault(audio):
+        raise SeparatorError(f"{name}: {fault}")
 
 
 def summed(parts: list[Audio]) -> Audio:

@@ -22,7 +22,7 @@ import pytest
 import benchsep
 from benchsep import registry
 from benchsep._util.digest import canonical
-from benchsep.audio import STEMS, Audio, read_audio
+from benchsep.audio import STEMS, Audio, read_audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, StoreError
 from benchsep.metrics.metric import Score, ValueTraits
 from benchsep.metrics.sdr import USDR
@@ -516,3 +516,21 @@ def test_results_are_the_same_whatever_lies_around(songs, tmp_path):
     (songs / "empty").mkdir()
     assert compute(other, songs, "mixture") == expected
     assert (other / "cells" / "notes.txt").read_text() == "mine"
+
+
+# -- songs in another scale ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loud", ["vocals", "mixture"])
+def test_a_song_in_16_bit_scale_has_no_values(songs, tmp_path, plugin, loud):
+    """Its estimates had 0.0003 dB, or a nearly perfect logWMSE, with status ok."""
+    plugin("system", "good", system(lambda s, m, seed, more: quarters(m), "good"))
+    path = songs / "one" / f"{loud}.wav"
+    write_audio(path, Audio(read_audio(songs / "one" / "vocals.wav").samples * 32768, RATE))
+    found = compute(tmp_path / "run", songs, "good", metrics=("usdr", "logwmse"))
+    of_song: dict[str, set[str]] = {}
+    for (_, song, _, _), (_, said) in found.items():
+        of_song.setdefault(song, set()).add(said)
+    assert of_song["two"] == {"ok"}
+    (status,) = of_song["one"]
+    assert f"DatasetError: {loud}: its largest sample is" in status and "16-bit" in status

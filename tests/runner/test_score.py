@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import benchsep
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.cli.app import app
-from benchsep.errors import UsageError
+from benchsep.errors import AudioError, BenchsepError, UsageError
 
 RATE = 44_100
 
@@ -74,3 +74,55 @@ def test_the_command_fails_when_nothing_could_be_scored(tmp_path):
     assert done.exit_code == 1
     soundfile.write(tmp_path / "est.wav", tone().T[:-1], RATE)
     assert CliRunner().invoke(app, words).exit_code == 0
+
+
+def test_references_and_mixture_in_16_bit_scale_are_errors():
+    """They gave 0.0003 dB of uSDR and a nearly perfect logWMSE, with status ok."""
+    good, loud = tone(), tone() * 32768
+    with pytest.raises(AudioError, match=r"reference of signal: its largest sample is .*16-bit"):
+        benchsep.score(loud, good, metrics=["usdr"])
+    with pytest.raises(AudioError, match="reference: samples are int16 up to"):
+        benchsep.score(loud.astype(np.int16), good, metrics=["usdr"])
+    with pytest.raises(UsageError, match=r"the mixture: its largest sample is .*16-bit"):
+        benchsep.score(good, good, metrics=["logwmse"], mixture=loud)
+
+
+def test_a_mixture_follows_the_rule_of_estimates(capsys):
+    good, wrong = tone(), tone(channels=1) * 0.5
+    row = benchsep.score(good, good * 0.9, metrics=["logwmse"], mixture=tone(1 + 9 / RATE))
+    assert row.status.tolist() == ["ok"]
+    assert "mixture: 9 samples longer, cut" in capsys.readouterr().err
+    benchsep.score(good, good * 0.9, metrics=["logwmse"], mixture=wrong)
+    assert "mixture: mono, repeated in the 2 channels" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"the mixture: 2.00 s .*as long as its reference"):
+        benchsep.score(good, good, metrics=["logwmse"], mixture=tone(2.0))
+
+
+def test_what_is_cut_or_padded_is_said(capsys):
+    benchsep.score(tone(), tone(1 - 40 / RATE), metrics=["usdr"])
+    assert "estimate of signal: 40 samples shorter, padded with zeros" in capsys.readouterr().err
+    benchsep.score(tone(), tone(), metrics=["usdr"])
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (dict(reference={}, estimate={}), "no stem of the reference"),
+        (dict(estimate={}), "no stem of the estimate"),
+        (dict(estimate=None), "estimate is NoneType, expected a path, an array"),
+        (dict(reference=b"a.wav"), "reference is bytes"),
+        (dict(estimate=(44_100, tone())), "estimate: samples are tuple"),
+        (dict(metrics=None), "metrics is None; leave it out"),
+        (dict(metrics=" , "), "no metric is named"),
+    ],
+)
+def test_a_call_without_signals_or_metrics_says_what_is_missing(asked, message):
+    asked = {"reference": tone(), "estimate": tone(), "metrics": ["usdr"], **asked}
+    with pytest.raises(BenchsepError, match=message):
+        benchsep.score(**asked)
+
+
+def test_metrics_may_be_one_text():
+    columns = benchsep.score(tone(), tone() * 0.5, metrics="uSDR, lsd").metric.tolist()
+    assert columns == ["usdr", "lsd"]

@@ -46,7 +46,7 @@ def test_it_is_a_data_frame_and_its_parts_are_ordinary_ones() -> None:
     assert type(scores[["stem", "value"]]) is pd.DataFrame
     assert type(scores.drop(columns=["frames"])) is pd.DataFrame
     assert repr(scores.iloc[:0]).startswith("Empty DataFrame")
-    empty = benchsep.score({}, {}, metrics=["usdr"])
+    empty = type(scores)([], columns=scores.columns)
     assert repr(empty) == "Scores: 0 stems, 0 values" and "<table" not in empty._repr_html_()
 
 
