@@ -80,7 +80,7 @@ class Audio:
         AudioError
             as :class:`Audio`.
         """
-        samples = _real(array)
+        samples = _real(array).astype(np.float32, copy=False)
         return cls(samples[None] if samples.ndim == 1 else samples, rate)
 
     def __repr__(self) -> str:

@@ -206,6 +206,8 @@ def _window_scores(
         else:
             target = energy(truth[j])
             sdr = ratio_db(target, energy(truth[j] - estimates[k]))
+            if math.isnan(parts.spatial):  # a NaN anywhere in the track spoils the filters
+                sdr = math.nan
             isr = ratio_db(target, parts.spatial)
         scores[j, k] = (sdr, isr, parts.sir, parts.sar)
     return scores

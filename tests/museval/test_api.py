@@ -114,3 +114,15 @@ def test_museval_s_own_test_suite_passes_on_this_engine():
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout and "skipped" not in done.stdout
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("version", ["v3", "v4"])
+def test_a_nan_spoils_the_windows_that_it_spoils_in_museval(pair, museval, version):
+    truth, heard = pair[0], pair[1].copy()
+    heard[0, 5] = np.nan
+    options = {"window": 6_000, "hop": 6_000, "filters_len": 64}
+    options["framewise_filters"] = version == "v3"
+    found, expected = bss_eval(truth, heard, **options), museval.bss_eval(truth, heard, **options)
+    assert_same(found, expected)
+    assert np.isnan(found[0][0]).any() and np.isfinite(found[0][1]).all()
