@@ -34,7 +34,17 @@ class MetricError(BenchsepError):
 
 
 class Unavailable(BenchsepError):
-    """Something optional is absent here: the message names the command that brings it."""
+    """Something optional is absent here: the message names the command that brings it.
+
+    A metric that raises it has no value here yet: it is asked again once it is available.
+    """
+
+
+class Undefined(BenchsepError):
+    """These signals do not have the value: no onset, no mixture, no such stem.
+
+    For metrics. The same signals give the same answer, so nobody asks for the value again.
+    """
 
 
 class StoreError(BenchsepError):

@@ -15,13 +15,20 @@ def bounded(text: str, longest: int = LONGEST) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says, without its type."""
+    return bounded(_said(error))
+
+
 def reason_of(error: BaseException) -> str:
-    """Type and message of an exception; its ``__str__`` may raise anything."""
+    """Type and message of an exception."""
     if isinstance(error, MemoryError):
         return "out of memory"
-    name = type(error).__name__
+    return bounded(f"{type(error).__name__}: {_said(error)}")
+
+
+def _said(error: BaseException) -> str:
     try:
-        text = str(error)
-    except BaseException as failure:  # it is foreign code, too
-        text = f"its message cannot be shown ({type(failure).__name__})"
-    return bounded(f"{name}: {text}")
+        return str(error)
+    except BaseException as failure:  # ``__str__`` is foreign code, too
+        return f"its message cannot be shown ({type(failure).__name__})"

@@ -11,7 +11,7 @@ import typer
 
 from benchsep.cli.options import Format, split_words
 from benchsep.cli.output import message, print_files, print_table
-from benchsep.metrics.status import Status
+from benchsep.metrics.status import IN_WORDS, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def score(
         metric_device=metric_device,
     )
     _print_scores(scores.drop(columns=["frames"]), format)
-    if all(Status.parse(status).kind in ("failed", "unavailable") for status in scores["status"]):
+    if all(Status.parse(status).kind in IN_WORDS for status in scores["status"]):
         print("benchsep: nothing could be scored; the statuses give the reasons", file=sys.stderr)
         raise typer.Exit(1)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.atomic import write_atomically
 from benchsep.errors import DriftError
-from benchsep.gate.cells import CellKey, Group, cells_of_run, rows_of_baseline
+from benchsep.gate.cells import UNMEASURED, CellKey, Group, cells_of_run, rows_of_baseline
 from benchsep.metrics.device import CPU
 from benchsep.metrics.status import Status
 
@@ -78,7 +78,7 @@ def write_baseline(
     cells = {
         key: reading
         for key, reading in cells_of_run(frame).items()
-        if reading.status.kind != "unavailable"
+        if reading.status.kind not in UNMEASURED
     }
     if failed := [key for key in sorted(cells) if cells[key].status.kind == "failed"]:
         raise DriftError(

@@ -14,11 +14,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchsep.errors import DriftError
+from benchsep.metrics.old_status import meaning
 from benchsep.metrics.status import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
+UNMEASURED = ("undefined", "unavailable")
+"""Kinds that a baseline does not hold: there is nothing to compare. A value that takes their place,
+or gives way to one, is a change."""
 DECIMALS = 6
 """Of a value in a baseline: a diff of two baselines stays readable."""
 
@@ -95,7 +99,7 @@ def cells_of_baseline(content: Mapping[str, Any]) -> Cells:
         for metric, entry in row["values"].items():
             key = CellKey(row["system"], row["track"], row["stem"], row["draw"], metric)
             value, status = _entry(entry)
-            cells[key] = Reading(value, _parsed(status, f"the baseline's {key}"))
+            cells[key] = Reading(value, _parsed(meaning(status), f"the baseline's {key}"))
     return cells
 
 

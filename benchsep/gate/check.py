@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import DriftError
 from benchsep.gate.baseline import input_facts, read_baseline, run_facts
-from benchsep.gate.cells import CellKey, Group, Reading, cells_of_baseline, cells_of_run
+from benchsep.gate.cells import UNMEASURED, CellKey, Group, Reading, cells_of_baseline, cells_of_run
 from benchsep.gate.tolerance import Limits
 from benchsep.metrics.catalog import traits_of_columns
 from benchsep.metrics.device import CPU
@@ -195,8 +195,9 @@ def _compare(key: CellKey, old: Reading | None, new: Reading | None, limits: Lim
     row = Row(*key, None, None, None, None, "ok")
     if old is None:
         assert new is not None  # the cell came from one of the two
-        verdict = "unmeasured" if new.status.kind == "unavailable" else "extra"
-        return replace(row, value=new.value, verdict=verdict, why="not in the baseline")
+        if new.status.kind in UNMEASURED:
+            return replace(row, verdict="unmeasured", why=new.status.kind)
+        return replace(row, value=new.value, verdict="extra", why="not in the baseline")
     row = replace(row, baseline=old.value)
     if new is None:
         return replace(row, verdict="missing", why="not in the run")
@@ -261,11 +262,12 @@ def _not_measured(rows: Sequence[Row]) -> list[str]:
 def _not_compared(rows: Sequence[Row], unmeasured: Sequence[Row]) -> list[str]:
     """Sentences on the cells of which no values were compared, and which do not fail for it."""
     notes = []
-    if unmeasured:
-        notes.append(
-            f"{len(unmeasured)} cells are unavailable here and absent from the baseline: left out: "
-            f"{_counted(row.metric for row in unmeasured)}"
-        )
+    for kind in UNMEASURED:
+        if cells := [row for row in unmeasured if row.why == kind]:
+            notes.append(
+                f"{len(cells)} cells are {kind} here and absent from the baseline: left out: "
+                f"{_counted(row.metric for row in cells)}"
+            )
     for status, why in (
         ("ill_conditioned", "ill-conditioned in both: such values are noise"),
         ("", "without a value in both"),

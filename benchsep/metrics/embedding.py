@@ -44,7 +44,7 @@ from benchsep._util.absent import package_absent, weights_absent
 from benchsep.audio import STEMS
 from benchsep.errors import MetricError, Unavailable
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
-from benchsep.metrics.stems import every, score_prepared
+from benchsep.metrics.stems import score_prepared
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,16 +189,10 @@ class EmbeddingDistance:
         def prepare(reference: Audio) -> Rows | str:
             if reference.frames < self.embedding.shortest:
                 return "too_short"
-            try:
-                return self.embedding(reference.samples[0])
-            except Unavailable as error:
-                return f"unavailable: {error}"
+            return self.embedding(reference.samples[0])
 
         def score(expected: Rows, estimate: Audio) -> dict[str, Score]:
-            try:
-                rows = self.embedding(estimate.samples[0])
-            except Unavailable as error:
-                return every(self.values, f"unavailable: {error}")
+            rows = self.embedding(estimate.samples[0])
             return {"mse": Score(mse(expected, rows)), "fad": Score(frechet(expected, rows))}
 
         return score_prepared(self, references, estimates, stems, prepare, score)

@@ -44,9 +44,9 @@ def is_silent(audio: Audio) -> bool:
 def absent(references: References, estimates: dict[str, Audio], stem: str) -> str:
     """Status when the stem has no reference or no estimate, else empty."""
     if stem not in references.stems:
-        return f"unavailable: the track has no reference for {stem}"
+        return f"undefined: the track has no reference for {stem}"
     if stem not in estimates:
-        return f"unavailable: the system gives no {stem}"
+        return f"undefined: the system gives no {stem}"
     return ""
 
 

@@ -28,7 +28,7 @@ of the references' and a flat noise, by least squares reweighted with the invers
 own power (the statistics of power spectra: a bin's deviation grows with the bin). Bands and
 frames where a source stands alone decide. Resolved down to about -35 dB on real music.
 
-Silence: a silent source is never found in anything (``unavailable``); a silent reference has
+Silence: a silent source is never found in anything (``undefined``); a silent reference has
 no ``bleed`` but has ``silence``; a silent estimate has ``est_silent`` but for ``silence`` and
 ``consistency``.
 
@@ -356,10 +356,10 @@ class Leakage(_Traits):
     def _in_silence(self, references: References, reference: Audio, estimate: Audio) -> Score:
         mixture = references.mixture
         if mixture is None or mismatch(mixture.to_channels(reference.channels), reference):
-            return Score.missing("unavailable: no mixture like the reference to compare with")
+            return Score.missing("undefined: no mixture like the reference to compare with")
         level = silence_level(reference.samples, estimate.samples, mixture.samples)
         if level is None:
-            return Score.missing("unavailable: the reference is never silent under other sound")
+            return Score.missing("undefined: the reference is never silent under other sound")
         return Score(level)
 
     def _powers(self, references: References, estimate: Audio, stem: str) -> dict[str, Score]:
@@ -371,7 +371,7 @@ class Leakage(_Traits):
         gains = dict(zip(sources, bleed_gains(found, list(sources.values())), strict=True))
         scores = {f"from_{name}": Score(decibels(gain)) for name, gain in gains.items()}
         for name in STEMS:
-            scores.setdefault(f"from_{name}", Score.missing(f"unavailable: {name} is silent"))
+            scores.setdefault(f"from_{name}", Score.missing(f"undefined: {name} is silent"))
         energies = {name: gains[name] * sources[name].sum() for name in sources}
         scores["bleed"] = self._bleed(energies, stem)
         possible = np.sum(list(sources.values()), 0)
@@ -460,13 +460,13 @@ class Consistency(_Traits):
     def _score(references: References, estimates: dict[str, Audio]) -> Score:
         mixture = references.mixture
         if mixture is None:
-            return Score.missing("unavailable: no mixture to compare with")
+            return Score.missing("undefined: no mixture to compare with")
         if mixture.silent:
             return Score.missing("ref_silent")
         names = references.stems or references.expected
         lacking = [name for name in names if name not in estimates]
         if lacking:
-            return Score.missing(f"unavailable: the system gives no {', '.join(lacking)}")
+            return Score.missing(f"undefined: the system gives no {', '.join(lacking)}")
         parts = [estimates[n].to_channels(mixture.channels) for n in names]
         for part in parts:
             if status := mismatch(mixture, part):

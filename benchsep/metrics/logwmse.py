@@ -5,7 +5,7 @@ Conventions
 arrays     float ``[frames]``; reference, estimate and mixture of one channel
 rate       44.1 kHz; other rates are resampled
 channels   each for itself; a value is the mean over channels
-needs      the mixture, whose weighted level is the scale (no mixture: ``unavailable``)
+needs      the mixture, whose weighted level is the scale (no mixture: ``undefined``)
 direction  higher is better; 73.68 for a perfect estimate, about 0 for an error as loud as
            the mixture
 silence    a silent reference and a silent estimate both have values: this is what it is for
@@ -195,7 +195,7 @@ class LogWMSE:
     ) -> dict[str, dict[str, Score]]:
         mixture = references.mixture
         if mixture is None:
-            status = "unavailable: logWMSE needs the mixture, which was not given"
+            status = "undefined: logWMSE needs the mixture, which was not given"
             return {stem: every(self.values, status) for stem in stems}
 
         def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:

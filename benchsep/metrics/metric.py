@@ -10,8 +10,8 @@ Conventions
   for what the *content* of the audio causes (silence, NaN samples, too short, wrong length)
 
 Statuses: ``ok``, ``ref_silent``, ``est_silent``, ``too_short``, ``ill_conditioned`` (value kept,
-never ranked), ``not_finite`` (a perfect or infinite score), ``unavailable: reason``,
-``failed: reason``.
+never ranked), ``not_finite`` (a perfect or infinite score), ``undefined: reason``,
+``unavailable: reason``, ``failed: reason``; :mod:`benchsep.metrics.status` says which is which.
 """
 
 from __future__ import annotations
@@ -182,7 +182,17 @@ class Metric(Protocol):
 
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
-    ) -> dict[str, dict[str, Score]]: ...
+    ) -> dict[str, dict[str, Score]]:
+        """The scores of each stem asked for.
+
+        Raises
+        ------
+        Undefined
+            these signals do not have its values: nothing asks for them again.
+        Unavailable
+            something is absent here: asked again once :meth:`available` gives no reason.
+        """
+        ...
 
 
 def column(metric: Metric, value: ValueTraits) -> str:

@@ -268,7 +268,7 @@ class Onsets:
         self, expected: Vector, reference: Vector, estimate: Vector, rate: int
     ) -> dict[str, Score]:
         if len(expected) == 0:
-            return every(self.values, "unavailable: no onset in the reference")
+            return every(self.values, "undefined: no onset in the reference")
         found = detect(estimate, rate)
         pairs = match(expected, found)
         values = dict(
@@ -279,7 +279,7 @@ class Onsets:
             )
         )
         if not pairs:
-            missing = Score.missing("unavailable: no onset matched")
+            missing = Score.missing("undefined: no onset matched")
             return {**values, "attack": missing, "attack_bias": missing}
         ours, theirs = (np.array(side) for side in zip(*pairs, strict=True))
         difference = rises(estimate, found[theirs], rate) - rises(reference, expected[ours], rate)

@@ -8,8 +8,13 @@ est_silent        no value: the estimate is silent
 too_short         no value: the signal is shorter than the metric's window
 ill_conditioned   a value that is numerical noise: shown, never ranked
 not_finite        no value: a perfect or an infinite score
-unavailable       no value: this machine, track or system lacks what the metric needs
-failed            no value: an error
+undefined         no value: these signals do not have it (no onset, no such stem); final
+unavailable       no value: weights or a package are absent here; asked again once they are there
+failed            no value: an error; computed again by the next run
+
+A metric that can say neither in a :class:`~benchsep.metrics.metric.Score` raises
+:class:`~benchsep.errors.Undefined` or :class:`~benchsep.errors.Unavailable`, which
+:meth:`Status.raised` turns into a status.
 
 The text form is ``kind`` or ``kind: reason``; stores, tables and :class:`~benchsep.metrics.metric.
 Score` hold this text. :meth:`Status.parse` is the one place that takes the text apart.
@@ -17,9 +22,11 @@ Score` hold this text. :meth:`Status.parse` is the one place that takes the text
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
+
+from benchsep._util.reason import message_of
+from benchsep.errors import Unavailable, Undefined
 
 StatusKind = Literal[
     "ok",
@@ -28,17 +35,18 @@ StatusKind = Literal[
     "too_short",
     "ill_conditioned",
     "not_finite",
+    "undefined",
     "unavailable",
     "failed",
 ]
 KINDS: tuple[str, ...] = get_args(StatusKind)
 
 
-_OF_THE_SIGNALS = re.compile(
-    r"no (mixture|onset)\b|logWMSE needs the mixture|\w+ is silent$|the reference is never silent"
-    r"|the (system gives|track has) no\b"
-)
-"""Reasons that follow from track and system alone: the same inputs give the same answer again."""
+IN_WORDS: tuple[StatusKind, ...] = ("undefined", "unavailable", "failed")
+"""Kinds of which the reason is what one wants to know: tables give it in a sentence."""
+
+NoValue = (Undefined, Unavailable)
+"""What a metric raises instead of returning a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +70,11 @@ class Status:
             raise ValueError(f"unknown status {text!r}; expected one of {', '.join(KINDS)}")
         return cls(cast("StatusKind", kind), reason.removeprefix(" "))
 
+    @classmethod
+    def raised(cls, error: Undefined | Unavailable) -> Status:
+        """The status of the values of a metric that raised."""
+        kind: StatusKind = "undefined" if isinstance(error, Undefined) else "unavailable"
+        return cls(kind, message_of(error))
+
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}" if self.reason else self.kind
-
-    @property
-    def may_become_available(self) -> bool:
-        """Whether it is ``unavailable`` for a reason that another machine may not have."""
-        return self.kind == "unavailable" and not _OF_THE_SIGNALS.match(self.reason)

@@ -5,11 +5,13 @@ declares: its ``rate`` and its ``channels``. Everything that the content of the 
 impossible is settled here, so that no metric raises for it:
 
 ==============================  ============================================================
-estimate or reference absent    ``unavailable: …`` naming the stem
+estimate or reference absent    ``undefined: …`` naming the stem
 rate or length differ           ``failed: …`` naming what was found and expected
 NaN or infinite samples         ``failed: …``
 silent reference                ``ref_silent``, where the metric asks for it
 silent estimate                 ``est_silent``, where the metric asks for it
+the metric raises               ``undefined: …`` or ``unavailable: …`` for that stem alone, where
+                                it is :class:`~benchsep.errors.Undefined` or ``Unavailable``
 ==============================  ============================================================
 """
 
@@ -17,16 +19,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from benchsep.errors import Undefined
 from benchsep.metrics.guard import absent, broken, is_silent, mismatch, pairing
 from benchsep.metrics.metric import Score
+from benchsep.metrics.status import NoValue, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchsep.audio import Audio
-    from benchsep.metrics.metric import Channels, References, ValueTraits
+    from benchsep.metrics.metric import Channels, Metric, References, ValueTraits
 
-__all__ = ["Scores", "converted", "every", "mismatch", "score_each", "score_pairs"]
+__all__ = ["Scores", "converted", "every", "mismatch", "score_each", "score_pairs", "score_stems"]
 
 Scores = dict[str, Score]
 Prepared = TypeVar("Prepared")
@@ -50,6 +54,25 @@ def every(values: tuple[ValueTraits, ...], status: str) -> Scores:
     return {value.name: Score.missing(status) for value in values}
 
 
+def score_stems(
+    metric: Metric, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+) -> dict[str, Scores]:
+    """``metric.score_track``; what it raises as :data:`NoValue` is the status of every value."""
+    try:
+        return metric.score_track(references, estimates, stems)
+    except NoValue as error:
+        status = str(Status.raised(error))
+        return {stem: every(metric.values, status) for stem in stems}
+
+
+def _answer(values: tuple[ValueTraits, ...], score: Callable[..., Scores], *given: Any) -> Scores:
+    """``score(*given)`` of one stem; what it raises as :data:`NoValue` is the status of all."""
+    try:
+        return score(*given)
+    except NoValue as error:
+        return every(values, str(Status.raised(error)))
+
+
 def converted(metric: Declared, audio: Audio) -> Audio:
     """Audio in the channels and at the rate that the metric works on, channels first."""
     if metric.channels != "any":
@@ -68,13 +91,13 @@ def score_each(
     for stem in stems:
         estimate = estimates.get(stem)
         if estimate is None:
-            table[stem] = every(metric.values, f"unavailable: the system gives no {stem}")
+            table[stem] = every(metric.values, f"undefined: the system gives no {stem}")
         elif status := broken("estimate", estimate):
             table[stem] = every(metric.values, status)
         elif is_silent(estimate):
             table[stem] = every(metric.values, "est_silent")
         else:
-            table[stem] = score(converted(metric, estimate))
+            table[stem] = _answer(metric.values, score, converted(metric, estimate))
     return table
 
 
@@ -122,7 +145,7 @@ def score_prepared(
     def prepared_pair(stem: str, estimate: Audio) -> Scores:
         key = (metric.name, "prepared", stem)
         if key not in references.cache:
-            references.cache[key] = prepare(converted(metric, references.stems[stem]))
+            references.cache[key] = _prepared(prepare, converted(metric, references.stems[stem]))
         reference: Any = references.cache[key]
         if isinstance(reference, str):
             return every(metric.values, reference)
@@ -131,6 +154,14 @@ def score_prepared(
     return _over_pairs(
         metric, references, estimates, stems, prepared_pair, "ref_silent", silent_estimate
     )
+
+
+def _prepared(prepare: Callable[[Audio], Prepared | str], reference: Audio) -> Prepared | str:
+    """What ``prepare`` gives; what these signals do not have is as final as it is."""
+    try:
+        return prepare(reference)
+    except Undefined as error:
+        return str(Status.raised(error))
 
 
 def _over_pairs(
@@ -153,5 +184,9 @@ def _over_pairs(
             status = silent_reference
         elif not status and silent_estimate and estimate.silent:
             status = silent_estimate
-        table[stem] = every(metric.values, status) if status else score(stem, estimate)
+        table[stem] = (
+            every(metric.values, status)
+            if status
+            else _answer(metric.values, score, stem, estimate)
+        )
     return table

@@ -32,6 +32,7 @@ from benchsep.audio import seconds_in
 from benchsep.errors import AudioError, DatasetError, StoreError, UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.device import CPU, device_tolerance
+from benchsep.metrics.status import IN_WORDS
 from benchsep.runner.advice import advice, workers_for
 from benchsep.systems.stems import stems_in
 
@@ -174,7 +175,7 @@ def _scoring_rates(store: Store) -> Iterator[tuple[str, str, float]]:
     for record in store.records():
         scored: dict[tuple[tuple[str, str], int], float] = defaultdict(float)
         for cell in record.cells:
-            if cell.status.kind in ("failed", "unavailable") or not cell.seconds:
+            if cell.status.kind in IN_WORDS or not cell.seconds:
                 continue
             name = cell.metric.partition(".")[0]
             what = (name, _kind(cell.device))

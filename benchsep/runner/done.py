@@ -8,7 +8,8 @@ planning  :func:`is_done` decides from the record and from stamps, without readi
           :class:`Inputs` is either in the job's stamp (:func:`planning_stamp`) or compared here
 shown     :func:`is_draw_shown` decides which stored cells are results of the manifest's request
 at work   :func:`cached_cells` decides from the keys, once the audio is decoded and hashed
-retried   a failure, and what was unavailable and is available now, is always computed again
+retried   a failure, and what was unavailable and is available now, is always computed again; what
+          is undefined is so for these signals, and stays
 kept      :func:`carried_over` keeps the cells that a job was not asked for, if they are still valid
 
 A plan is made once and its jobs start much later. Another run on the same folder may have done
@@ -206,7 +207,7 @@ def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
 
     ``system_lacks``: why the system cannot run here, if it cannot.
     """
-    if status.may_become_available:
+    if status.kind == "unavailable":
         return not metric.available() and not system_lacks
     return status.kind == "failed"
 

@@ -22,6 +22,7 @@ from benchsep.errors import BenchsepError, DatasetError, SeparatorError, Unavail
 from benchsep.metrics.device import CPU, described, device_tolerance, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.status import Status
+from benchsep.metrics.stems import score_stems
 from benchsep.runner.done import (
     CellsByKey,
     cached_cells,
@@ -478,7 +479,7 @@ def _scores(
     try:
         if returned:
             with scoring_on(device):
-                scores.update(metric.score_track(references, estimates, returned))
+                scores.update(score_stems(metric, references, estimates, returned))
         return scores
     except BaseException as error:
         return everywhere(f"failed: {failure(error)}")

@@ -218,7 +218,7 @@ def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -
         metric = get_metric(cells.metric[row].partition(".")[0])
         stems = [s for s in stems_scored(metric, tuple(lost), all_stems=all_stems) if s in known]
         for stem in stems:
-            status = str(Status("unavailable", f"the system gives no {stem}"))
+            status = str(Status("undefined", f"the system gives no {stem}"))
             cells = cells.with_absent(row, stem, status)
     return cells
 

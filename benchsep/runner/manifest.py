@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.version import __version__
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
+from benchsep.runner.formats import FORMAT
 from benchsep.runner.info import info_from_json, info_to_json
 from benchsep.runner.stamps import system_stamp
 from benchsep.stems.sets import FOUR, STEM_SETS, set_name, whole_set
@@ -45,7 +46,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     """The manifest of a plan, without times; strict JSON."""
     suite = plan.suite
     return {
-        "format": 1,
+        "format": FORMAT,
         "suite": {
             key: value
             for key, value in suite.model_dump(mode="json").items()

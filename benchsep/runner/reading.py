@@ -3,9 +3,9 @@
 Conventions
 -----------
 checksum   :func:`benchsep._util.digest.digest` of the rest of the file
-damaged    a file of this format that fails its checksum or is no record:
-           :class:`DamagedRecordError`
-foreign    a file of another format version: :class:`FormatError`
+damaged    a file of a known format (:mod:`benchsep.runner.formats`) that fails its checksum or is
+           no record: :class:`DamagedRecordError`
+foreign    a file of any other format version: :class:`FormatError`
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from typing import Any, TypeVar
 from benchsep._util.digest import digest
 from benchsep._util.strict_json import parse_json
 from benchsep.errors import FormatError, StoreError
+from benchsep.runner.formats import READ, as_now, format_of
 from benchsep.runner.record import Record
 from benchsep.runner.sheet import Sheet
-
-FORMAT = 1
 
 Read = TypeVar("Read", Record, Sheet)
 """A record in one of its two forms."""
@@ -93,19 +92,19 @@ def _read(path: Path, from_json: Callable[[Mapping[str, Any]], Read]) -> Read | 
         raise StoreError(f"{path} cannot be read ({error.strerror or error})") from error
     try:
         content = parse_json(data)
-        version = content.get("format", FORMAT)
+        version = format_of(content)
         # How another version makes its checksums is not known here.
-        sound = version != FORMAT or _checksum_holds(data, content)
+        sound = version not in READ or _checksum_holds(data, content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
         raise DamagedRecordError("damaged (its checksum does not hold)") from error
-    if version != FORMAT:
+    if version not in READ:
         raise FormatError(f"format {shown(version)}")
     if not sound:
         raise DamagedRecordError("damaged or edited by hand (its checksum does not hold)")
     try:
-        return from_json(content)
+        return from_json(as_now(content))
     except (ValueError, OverflowError) as error:  # an integer that no float can hold
-        raise DamagedRecordError(f"not a record of format {FORMAT}") from error
+        raise DamagedRecordError(f"not a record of format {version}") from error
 
 
 def shown(value: Any) -> str:

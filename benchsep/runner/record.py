@@ -7,9 +7,10 @@ draw     one separation with one seed, and what it cost
 cell     one value: a metric of a stem in a draw; ``value`` is finite or ``None``, ``status`` says
          why there is none
 JSON     :meth:`Record.to_json` and :meth:`Record.from_json` are the only writer and reader. Keys,
-         types and the order of cells on disk are part of format 1 and do not change. The reader is
-         written by hand because it checks types without converting them: what is read and written
-         again has the same bytes. Long reasons stand once: :mod:`benchsep.runner.texts`
+         types and the order of cells on disk are part of the format and change with it alone
+         (:mod:`benchsep.runner.formats`). The reader is written by hand because it checks types
+         without converting them: what is read and written again has the same bytes. Long reasons
+         stand once: :mod:`benchsep.runner.texts`
 """
 
 from __future__ import annotations

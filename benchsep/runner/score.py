@@ -15,6 +15,7 @@ from benchsep.metrics.catalog import get_metric
 from benchsep.metrics.device import CPU, resolved, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.names import metrics_named
+from benchsep.metrics.stems import score_stems
 from benchsep.stems.files import audio_files, stem_files
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
@@ -163,7 +164,7 @@ def _rows(
     if reason:
         scores = {s: everywhere(f"unavailable: {reason}") for s in stems}
     else:
-        scores = metric.score_track(references, estimates, stems) if stems else {}
+        scores = score_stems(metric, references, estimates, stems) if stems else {}
     scores |= {stem: everywhere(f"failed: {fault}") for stem, fault in faults.items()}
     return [
         {

@@ -9,8 +9,9 @@ atomic     a file is written under a temporary name and renamed: a reader gets t
 checksum   of the rest of the file. Reading changes no file: it names what fails its checksum and
            leaves it out. Only a job of ``benchsep run``, which holds the claim and is about to
            write the record anew, renames such a file (``*.corrupt``): see :meth:`Store.set_aside`
-format     a record or manifest of another format version is never touched: :class:`FormatError`
-           says which format it has and which version of benchsep wrote the folder
+format     records and manifests of older formats are read (:mod:`benchsep.runner.formats`); one of
+           a format that is not known here is never touched: :class:`FormatError` says which format
+           it has and which version of benchsep wrote the folder
 names      system and track names become file names by :func:`benchsep._util.digest.file_name`,
            which cannot leave the folder whatever the name holds
 """
@@ -30,9 +31,9 @@ from benchsep._util.notify import notify
 from benchsep._util.version import __version__
 from benchsep.errors import FormatError, StoreError
 from benchsep.runner.claims import Claims, Owner, this_process
+from benchsep.runner.formats import FORMAT, READ, format_of
 from benchsep.runner.info import info_from_json
 from benchsep.runner.reading import (
-    FORMAT,
     DamagedRecordError,
     Read,
     Reader,
@@ -217,11 +218,11 @@ class Store:
 
     def _foreign(self, path: Path, found: str) -> FormatError:
         """What to say of a file of another format."""
-        writer = _written_by(self.root / "manifest.json")
+        writer, known = _written_by(self.root / "manifest.json"), " and ".join(map(str, READ))
         return FormatError(
             f"{path}: {found}, the folder was written by {writer}; benchsep {__version__} reads "
-            f"and writes format {FORMAT}, and has changed nothing: use the version that wrote it, "
-            "or another folder"
+            f"formats {known}, and has changed nothing: use the version that wrote it, or another "
+            "folder"
         )
 
     # -- manifest -------------------------------------------------------------------------
@@ -248,8 +249,8 @@ class Store:
             raise StoreError(f"{path}: cannot be read ({error})") from error
         if not isinstance(content, dict):
             raise StoreError(f"{path}: expected an object, found {type(content).__name__}")
-        if content.get("format", FORMAT) != FORMAT:
-            raise self._foreign(path, f"format {shown(content['format'])}")
+        if (version := format_of(content)) not in READ:
+            raise self._foreign(path, f"format {shown(version)}")
         body = {key: value for key, value in content.items() if key != "checksum"}
         problem = _manifest_problem(body)
         try:

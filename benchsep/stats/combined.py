@@ -192,8 +192,11 @@ def _status(
         reason = f"z scores need {FEWEST} systems with {names} on the song; here {int(systems)}"
         return str(Status("unavailable", reason))
     part, status = next(
-        ((p, s) for p, s in zip(parts, statuses, strict=True) if s != "ok"), (parts[0], "no value")
+        ((p, s) for p, s in zip(parts, statuses, strict=True) if s != "ok"),
+        (parts[0], "unavailable: no value"),
     )
-    if Status.parse(status).kind in ("ref_silent", "est_silent", "too_short"):
+    kind = Status.parse(status).kind
+    if kind in ("ref_silent", "est_silent", "too_short"):
         return status
-    return str(Status("unavailable", f"{part}: {status}"))
+    may_come = kind in ("unavailable", "failed")
+    return str(Status("unavailable" if may_come else "undefined", f"{part}: {status}"))

@@ -191,8 +191,6 @@ def test_metrics_answer_when_there_is_nothing_at_all():
     from benchsep.metrics.metric import References
 
     status, _ = pairing(References({}), {}, "vocals")
-    assert status.startswith("unavailable: the track has no reference")
+    assert status.startswith("undefined: the track has no reference")
     audio = Audio.of([0.1, 0.2], 8000)
-    assert pairing(References({"vocals": audio}), {}, "vocals")[0].startswith(
-        "unavailable: the sys"
-    )
+    assert pairing(References({"vocals": audio}), {}, "vocals")[0].startswith("undefined: the sys")

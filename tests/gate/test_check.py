@@ -230,6 +230,36 @@ def test_an_unavailable_metric_is_not_a_baseline_and_not_a_pass(tmp_path, baseli
     assert check(a_run(), tmp_path / "b.json").failed
 
 
+def test_what_the_signals_do_not_have_is_no_baseline_and_a_change_where_a_value_was(
+    tmp_path, baseline
+):
+    undefined = a_run()
+    undefined.loc[undefined["metric"] == "visqol", ["value", "status"]] = [np.nan, "undefined: x"]
+    write_baseline(undefined, MANIFEST, tmp_path / "b.json", TRAITS)
+    assert "undefined" not in (tmp_path / "b.json").read_text()
+    report = check(undefined, tmp_path / "b.json")
+    count = (undefined["metric"] == "visqol").sum()
+    assert not report.failed
+    assert report.notes[0].startswith(f"{count} cells are undefined here and absent from the")
+    assert check(undefined, baseline).failed
+    assert check(a_run(), tmp_path / "b.json").failed
+
+
+def test_a_baseline_of_an_older_version_is_read_with_the_kinds_of_today(tmp_path, baseline):
+    content = json.loads(Path(baseline).read_text())
+    metric, row = "visqol", content["cells"][0]
+    row["values"][metric] = "unavailable: no onset matched"
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    frame = a_run()
+    here = frame[["system", "track", "stem"]] == [row[k] for k in ("system", "track", "stem")]
+    here = here.all(axis=1) & (frame["draw"] == row["draw"]) & (frame["metric"] == metric)
+    assert here.sum() == 1
+    frame.loc[here, ["value", "status"]] = [np.nan, "undefined: no onset matched"]
+    assert not check(frame, tmp_path / "old.json").failed
+    frame.loc[here, "status"] = "unavailable: no onset matched"
+    assert check(frame, tmp_path / "old.json").failed
+
+
 def test_only_chosen_metrics_are_compared(baseline):
     frame = a_run()
     frame.loc[frame["metric"] == "leak", "value"] += 9

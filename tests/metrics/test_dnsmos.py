@@ -70,7 +70,7 @@ def test_silence_and_absence_are_statuses():
     silent = {"vocals": Audio(np.zeros((2, 44_100)), 44_100)}
     scores = DNSMOS().score_track(NOTHING, silent, ("vocals", "bass"))
     assert {s.status for s in scores["vocals"].values()} == {"est_silent"}
-    assert scores["bass"]["ovrl"].status == "unavailable: the system gives no bass"
+    assert scores["bass"]["ovrl"].status == "undefined: the system gives no bass"
     assert scores["bass"]["ovrl"].value is None
 
 

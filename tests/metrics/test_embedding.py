@@ -105,7 +105,7 @@ def test_statuses(clip):
     scores = metric.score_track(references, {"a": zero, "b": zero, "c": one}, ("a", "b", "c", "d"))
     statuses = [scores[stem]["mse"].status for stem in "abcd"]
     assert statuses[:3] == ["ref_silent", "ok", "too_short"]
-    assert statuses[3].startswith("unavailable: the track")
+    assert statuses[3].startswith("undefined: the track")
 
 
 @pytest.mark.parametrize("factory", [mert, clap])

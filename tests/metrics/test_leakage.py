@@ -100,7 +100,7 @@ def test_silent_references_and_estimates(clip):
     instrumental = References(stems, clip.mixture)
     scores = leakage(instrumental, clip.stems["drums"].samples / 10)
     assert scores["bleed"].status == "ref_silent"
-    assert scores["from_vocals"].status == "unavailable: vocals is silent"
+    assert scores["from_vocals"].status == "undefined: vocals is silent"
     assert scores["from_drums"].value == pytest.approx(-20, abs=0.1)
     assert scores["silence"].value < -20
     nothing = leakage(instrumental, zero.samples)
@@ -116,8 +116,8 @@ def test_every_value_has_a_status_for_odd_input(clip, references):
     assert {s.status.split(":")[0] for s in cut.values()} == {"failed"}
     alone = References({"vocals": clip.stems["vocals"]})
     scores = leakage(alone, clip.mixture.samples)
-    assert scores["from_bass"].status == "unavailable: bass is silent"
-    assert scores["silence"].status.startswith("unavailable: no mixture")
+    assert scores["from_bass"].status == "undefined: bass is silent"
+    assert scores["silence"].status.startswith("undefined: no mixture")
 
 
 def msst(reference, estimate, rate):
@@ -167,6 +167,6 @@ def test_consistency(clip, references):
     quarter = Audio(clip.mixture.samples / 8, 44_100)
     half = residual(dict.fromkeys(STEMS, quarter))
     assert half.value == pytest.approx(20 * np.log10(0.5), abs=1e-3)
-    assert residual({"vocals": quarter}).status.startswith("unavailable: the system gives no dr")
+    assert residual({"vocals": quarter}).status.startswith("undefined: the system gives no dr")
     cut = Audio(clip.mixture.samples[:, :-1], 44_100)
     assert residual(dict.fromkeys(STEMS, cut)).status.startswith("failed")

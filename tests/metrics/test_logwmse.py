@@ -61,7 +61,7 @@ def test_invariant_to_a_common_gain(signals):
 def test_statuses(signals):
     reference, estimate, mixture = signals["noisy"]
     assert score(reference, reference, [mixture]).value == pytest.approx(CEILING)
-    assert score(reference, estimate, None).status.startswith("unavailable: logWMSE needs the mix")
+    assert score(reference, estimate, None).status.startswith("undefined: logWMSE needs the mix")
     assert score(reference, estimate[:, :-1], [mixture]).status.startswith("failed: estimate has")
     assert score(reference, estimate, [mixture[:, :-1]]).status.startswith("failed: mixture")
     assert score(reference[:, :1], estimate[:, :1], [mixture[:, :1]]).status == "ok"

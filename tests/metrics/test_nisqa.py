@@ -101,7 +101,7 @@ def test_statuses(weights, clip):
         "ok",
         "est_silent",
         "too_short",
-        "unavailable: the system gives no other",
+        "undefined: the system gives no other",
     ]
     assert set(scores["vocals"]) == set(OUTPUTS)
 

@@ -100,7 +100,7 @@ def test_statuses(clip):
     drums = clip.stems["drums"].samples
     silent = score(drums, drums * 0)
     assert silent["f1"].value == silent["recall"].value == 0
-    assert silent["attack"].status == "unavailable: no onset matched"
+    assert silent["attack"].status == "undefined: no onset matched"
     assert score(drums * 0, drums)["f1"].status == "ref_silent"
-    assert score(np.ones(1), np.ones(1))["f1"].status == "unavailable: no onset in the reference"
+    assert score(np.ones(1), np.ones(1))["f1"].status == "undefined: no onset in the reference"
     assert score(drums, drums[:, 1:])["f1"].status.startswith("failed: estimate has")

@@ -144,9 +144,7 @@ def test_statuses(metric, clip):
     assert status(vocals, cut).startswith("failed: estimate has")
     assert status(vocals, Audio(vocals.samples, 48_000)).startswith("failed: estimate at 48000")
     missing = metric.score_track(References({}), {}, ("v",))["v"][""]
-    assert (
-        missing.status == "unavailable: the track has no reference for v" and missing.value is None
-    )
+    assert missing.status == "undefined: the track has no reference for v" and missing.value is None
 
 
 def test_unequal_arrays_are_named_errors(vocals):

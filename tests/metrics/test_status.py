@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from benchsep.errors import Unavailable, Undefined
+from benchsep.metrics.old_status import meaning
 from benchsep.metrics.status import KINDS, Status
 
 
@@ -25,6 +27,24 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
         Status.parse("okay")
 
 
+def test_what_a_metric_raises_is_a_status_with_its_message() -> None:
+    assert str(Status.raised(Undefined("no onset"))) == "undefined: no onset"
+    assert str(Status.raised(Unavailable("no weights: fetch them"))) == (
+        "unavailable: no weights: fetch them"
+    )
+    assert str(Status.raised(Undefined())) == "undefined"
+
+
+def test_a_message_that_cannot_be_shown_or_is_long_is_bounded() -> None:
+    class Odd(Undefined):
+        def __str__(self) -> str:
+            raise SystemExit(3)
+
+    assert "cannot be shown (SystemExit)" in Status.raised(Odd()).reason
+    assert len(Status.raised(Undefined("x" * 10**6)).reason) < 1000
+    assert Status.raised(Undefined("\ud800")).reason == r"\ud800"
+
+
 @pytest.mark.parametrize(
     "reason",
     [
@@ -35,18 +55,20 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
         "no onset in the reference",
         "no onset matched",
         "logWMSE needs the mixture, which was not given",
-        "the system gives no bass",
+        "the system gives no bass, drums",
         "the track has no reference for vocals",
     ],
 )
-def test_what_the_signals_decide_stays_as_it_is(reason: str) -> None:
-    assert not Status("unavailable", reason).may_become_available
+def test_what_the_signals_did_not_have_was_unavailable_in_old_files(reason: str) -> None:
+    assert meaning(f"unavailable: {reason}") == f"undefined: {reason}"
+    assert meaning(f"failed: {reason}") == f"failed: {reason}"
 
 
 @pytest.mark.parametrize(
-    "reason", ["weights absent: fetch them", "package absent: pip install x", "no weights here", ""]
-)
-def test_what_a_machine_lacks_may_become_available(reason: str) -> None:
-    assert Status("unavailable", reason).may_become_available
-    assert not Status("failed", reason).may_become_available
-    assert not Status("ok").may_become_available
+    "text",
+    ["unavailable", "unavailable: weights absent: fetch them", "unavailable: no weights here",
+     "unavailable: a plugin's own words", "unavailable: package absent: the track has no package",
+     "ok", "undefined: no onset", "undefined", "ref_silent"],
+)  # fmt: skip
+def test_every_other_status_of_an_old_file_means_what_it_says(text: str) -> None:
+    assert meaning(text) == text

@@ -372,6 +372,6 @@ def test_no_run_is_made_in_a_board(runs: Path) -> None:
 
 def test_another_format_is_refused(runs: Path) -> None:
     path = runs / "b" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
     with pytest.raises(FormatError):
         merge([runs / "a", runs / "b"], runs / "board")

@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _other_format(content: dict, *, summed: bool = True) -> str:
-    body = {**{k: v for k, v in content.items() if k != "checksum"}, "format": 2}
+    body = {**{k: v for k, v in content.items() if k != "checksum"}, "format": 3}
     body["new"] = "of a later version"
     return canonical({**body, "checksum": digest(body) if summed else "of another kind"})
 
@@ -101,10 +101,10 @@ def test_reading_says_the_format_and_the_version_that_wrote_it(made, tmp_path, c
     paths[0].write_text(_other_format(json.loads(paths[0].read_text())))
     assert set(benchsep.load_run(run)["track"]) == {"one", "two", "three"} - {paths[0].stem}
     said = capsys.readouterr().err
-    assert "format 2" in said and "written by benchsep 9.8.7" in said and str(paths[0]) in said
+    assert "format 3" in said and "written by benchsep 9.8.7" in said and str(paths[0]) in said
     for path in paths[1:]:
         path.write_text(_other_format(json.loads(path.read_text())))
-    with pytest.raises(FormatError, match=r"format 2.*written by benchsep 9\.8\.7"):
+    with pytest.raises(FormatError, match=r"format 3.*written by benchsep 9\.8\.7"):
         benchsep.load_run(run)
     assert "written by benchsep 9.8.7" in _call(READERS["show"], made, run, tmp_path)
 

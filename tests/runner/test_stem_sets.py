@@ -141,7 +141,7 @@ def test_yardsticks_follow_the_set(folders):
 def test_a_stem_that_a_system_cannot_give_is_a_row_with_a_reason(folders):
     frame = _run(folders, "six", "four", "karaoke", stems=("vdbogp",))
     lost = frame[frame["stem"] == "piano"]
-    assert {"unavailable: the system gives no piano"} == set(lost["status"])
+    assert {"undefined: the system gives no piano"} == set(lost["status"])
     none = _run(folders, "six", "four", "drumless", stems=("guitar",))
     own = none[none["system"] == "dir:drumless"]
     assert len(own) == 2 and all("no_drums" in status for status in own["status"])

@@ -80,12 +80,12 @@ def test_each_problem_is_told_once_and_foreign_records_are_counted(tmp_path, cap
     made.write_manifest({"packages": {"benchsep": "9.8"}})
     folder = made.path("s", "t").parent
     for number in (1, 2, 3):
-        write(folder / f"foreign {number}.json", {"format": 2, "new": number})
+        write(folder / f"foreign {number}.json", {"format": 3, "new": number})
     (folder / "cut.json").write_text("{")
     (folder / "copy.json").write_bytes(made.path("s", "t").read_bytes())
     assert made.records() == [record]
     said = capsys.readouterr().err
-    assert said.count("format 2") == 1 and "2 more records are of another format" in said
+    assert said.count("format 3") == 1 and "2 more records are of another format" in said
     assert "cut.json is damaged (its checksum does not hold)" in said
     assert "`benchsep run` computes it again; left out" in said
     assert "copy.json is a copy of another record; left out" in said
@@ -95,14 +95,14 @@ def test_each_problem_is_told_once_and_foreign_records_are_counted(tmp_path, cap
     made.path("s", "t").unlink()
     (folder / "cut.json").unlink()
     (folder / "copy.json").unlink()
-    with pytest.raises(FormatError, match=r"format 2, the folder was written by benchsep 9\.8"):
+    with pytest.raises(FormatError, match=r"format 3, the folder was written by benchsep 9\.8"):
         made.records()
     assert made.any_sheet() is None
 
 
 def test_a_folder_of_foreign_and_damaged_records_is_no_foreign_folder(tmp_path, capsys):
     made = Store(tmp_path)
-    write(tmp_path / "cells" / "s" / "a.json", {"format": 2})
+    write(tmp_path / "cells" / "s" / "a.json", {"format": 3})
     (tmp_path / "cells" / "s" / "b.json").write_text("{")
     assert made.records() == []
     said = capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_set_aside_takes_damaged_records_alone_and_numbers_them(tmp_path, capsys
         made.set_aside("s", "t")
         assert path.with_name(f"t.json{suffix}").read_text() == "{" * number
         assert f"set aside as t.json{suffix}, to be computed again" in capsys.readouterr().err
-    write(path, {"format": 2})
+    write(path, {"format": 3})
     with pytest.raises(FormatError):
         made.set_aside("s", "t")
     assert path.exists()
@@ -181,11 +181,11 @@ def test_an_old_manifest_without_a_checksum_is_read_and_a_newer_format_is_not(tm
     assert made.manifest() == {"suite": {"seed": 1}}
     made.write_manifest({"suite": {}})
     assert made.manifest() == {"suite": {}}, "the checksum is no part of it"
-    (tmp_path / "manifest.json").write_text('{"format": 2, "packages": {"benchsep": "7.1"}}')
+    (tmp_path / "manifest.json").write_text('{"format": 3, "packages": {"benchsep": "7.1"}}')
     for ask in (made.manifest, made.refuse_other_formats):
-        with pytest.raises(FormatError, match=r"format 2, the folder was written by benchsep 7\.1"):
+        with pytest.raises(FormatError, match=r"format 3, the folder was written by benchsep 7\.1"):
             ask()
-    (tmp_path / "manifest.json").write_text('{"format": 2}')
+    (tmp_path / "manifest.json").write_text('{"format": 3}')
     with pytest.raises(FormatError, match="an unknown version"):
         made.manifest()
 

@@ -115,7 +115,7 @@ def test_a_value_that_the_signals_do_not_have_is_not_asked_for_again(
         "yardsticks": False, "inline": True, "out": tmp_path / "run",
     }  # fmt: skip
     first = benchsep.run(**request).cells()
-    assert "unavailable" in {status.partition(":")[0] for status in first.status}
+    assert "undefined" in {status.partition(":")[0] for status in first.status}
     records = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "cells").rglob("*.json")}
     benchsep.run(**request)
     assert {p: p.stat().st_mtime_ns for p in records} == records

@@ -95,7 +95,7 @@ def test_two_systems_make_no_scale_and_the_reason_says_so():
         ("ref_silent", "ref_silent"),
         ("est_silent", "est_silent"),
         ("unavailable: no weights", "unavailable: emb-clap.mse: unavailable: no weights"),
-        ("ill_conditioned", "unavailable: emb-clap.mse: ill_conditioned"),
+        ("ill_conditioned", "undefined: emb-clap.mse: ill_conditioned"),
     ],
 )
 def test_a_cell_without_a_part_says_why_and_does_not_count(status: str, expected: str):

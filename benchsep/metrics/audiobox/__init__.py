@@ -135,10 +135,7 @@ class Audiobox:
             return every(self.values, "too_short")
         if not signal.any():
             return every(self.values, "est_silent")
-        try:
-            scores, shares = self._loaded()(np.asarray(signal, dtype=np.float32))
-        except Unavailable as error:
-            return every(self.values, f"unavailable: {error}")
+        scores, shares = self._loaded()(np.asarray(signal, dtype=np.float32))
         return {
             axis.lower(): Score(float(np.average(found, weights=shares)), frames=tuple(found))
             for axis, found in scores.items()

@@ -121,10 +121,7 @@ class DNSMOS:
             return every(self.values, "too_short")
         if not signal.any():
             return every(self.values, "est_silent")
-        try:
-            found = dnsmos(signal)
-        except Unavailable as error:
-            return every(self.values, f"unavailable: {error}")
+        found = dnsmos(signal)
         return {
             name: Score(float(windows.mean()), frames=tuple(map(float, windows)))
             for name, windows in found.items()

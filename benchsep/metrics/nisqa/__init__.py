@@ -340,10 +340,7 @@ class NISQA:
             return every(self.values, "too_short")
         if not signal.any():
             return every(self.values, "est_silent")
-        try:
-            windows = nisqa(signal, path)
-        except Unavailable as error:
-            return every(self.values, f"unavailable: {error}")
+        windows = nisqa(signal, path)
         return {
             name: Score(float(column.mean()), frames=tuple(map(float, column)))
             for name, column in zip(OUTPUTS, windows.T, strict=True)

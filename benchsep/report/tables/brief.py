@@ -6,7 +6,7 @@ fitted    the overview keeps the columns that fit the width, from the left: thos
           questions of listeners come first
 by stem   the tables of the metrics that head the overview; without a headed column, the first
 captions  the overview's alone; warnings stand once, below all tables
-reasons   why cells are unavailable or failed: equal reasons together
+reasons   why cells are undefined, unavailable or failed: equal reasons together
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from benchsep.metrics.status import Status
+from benchsep.metrics.status import IN_WORDS, Status
 from benchsep.report.tables.model import Cell, Column, Table, format_value, head, suffix
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def _width(column: Column, cells: Sequence[Cell]) -> int:
 
 
 def reasons(cells: pd.DataFrame) -> list[str]:
-    """A sentence for each reason why cells are unavailable or failed; equal reasons together."""
+    """A sentence for each reason in words why cells have no value; equal reasons together."""
     statuses = cells["status"].unique()
-    reasons = [s for s in statuses if Status.parse(s).kind in ("unavailable", "failed")]
+    reasons = [s for s in statuses if Status.parse(s).kind in IN_WORDS]
     absent = cells[cells["status"].isin(reasons)]
     sentences = []
     for status, part in absent.groupby("status", sort=True):

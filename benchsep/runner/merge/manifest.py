@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import canonical, digest
+from benchsep.runner.formats import FORMAT
 from benchsep.runner.info import info_to_json
 from benchsep.runner.merge.inputs import MERGED
-from benchsep.runner.reading import FORMAT
 from benchsep.stems.sets import in_order
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ Conventions
 cells      of one place agree if their status is of one kind and their values differ by rounding
            only (:data:`ROUNDING`), or by the metric's ``device_tolerance`` where another device
            scored; of these the same one is taken whatever the order of the runs, a CPU's first
-absent     an ``unavailable`` cell says what a machine lacks, so that any other takes its place
+absent     an ``unavailable`` cell says what a machine lacks, so that any other takes its place;
+           an ``undefined`` one is an answer, and a value beside it a conflict
 times      two runs never take equally long: they are no conflict. Those of the session whose name
            is first are kept, so that all draws of a system are timed in one session if one run
            has them all
