@@ -23,7 +23,6 @@ from benchsep.runner.store import Store
 from benchsep.systems.contract import SystemInfo
 from tests.helpers.noise import noise_songs
 
-
 RATE = 8000
 FRAMES = round(1.1 * RATE)
 
