@@ -33,10 +33,11 @@ from benchsep.stems.files import (
     folders,
     matching,
     stem_files,
+    stem_name,
     tracks_in_names,
 )
 from benchsep.stems.meaning import full_map
-from benchsep.stems.names import MIXTURE, StemMap
+from benchsep.stems.names import MIXTURE, StemMap, canonical
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.fit import fitted, summed
 from benchsep.systems.grammar import FAMILIES
@@ -133,7 +134,8 @@ def _names_in(folder: Path) -> set[str]:
 
 def _names(files: list[Path]) -> set[str]:
     """Stem names of files, whatever track they are of; the mixture is no estimate."""
-    return {name for path in files for name in stem_files([path])} - set(MIXTURE)
+    names = {name for path in files if (name := stem_name(path)) is not None}
+    return set(map(canonical, names)) - set(MIXTURE)
 
 
 def offered(names: set[str], where: Path) -> StemMap:
