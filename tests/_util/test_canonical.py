@@ -1,4 +1,4 @@
-"""One text for a value, the one that the library writes: content keys and checksums depend on it."""
+"""One text for a value, the one that the library writes: keys and checksums depend on it."""
 
 from __future__ import annotations
 
