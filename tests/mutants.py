@@ -2,7 +2,7 @@
 
     python -m tests.mutants [GROUP …] [--draw 150] [--seed 22] [--work runs/mutants] [--show]
 
-For each group of ``tests/mutants.toml`` the tracked files are copied to a folder of their own. There
+For each group of ``tests/mutants.toml`` the tracked files are copied to a folder of its own; there
 mutmut changes one expression at a time and runs the tests that reach it. ``--draw`` mutants are
 drawn (0: all are tried). One that slows a test down beyond its limit counts as killed. Scores go to
 ``reports/reliability.md``; ``--show`` prints the survivors as differences. Changes that no test can
