@@ -222,7 +222,7 @@ def _bands_of(
     if len(signal) <= size // 2:
         raise AudioError(f"{len(signal)} samples, expected over {size // 2}")
     padded = np.pad(signal, size // 2, mode=mode)  # type: ignore[call-overload]
-    return banded(padded.astype(np.float32, copy=False), size, hop, bank, root)
+    return banded(padded.astype(np.float32, copy=False), size, hop, bank, root=root)
 
 
 def _hop_energies(samples: Array) -> Powers:

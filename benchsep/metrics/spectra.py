@@ -62,10 +62,11 @@ class Plan:
 
 
 @lru_cache(maxsize=16)
-def plan(size: int) -> Plan:
-    """The tables of one size."""
-    points = size // 2
-    hann = 0.25 - 0.25 * np.cos(2 * np.pi * np.arange(size) / size)
+def plan(size: int, width: int = 0) -> Plan:
+    """The tables of one size; with ``width`` the window is so long, and zeros follow it."""
+    points, width = size // 2, width or size
+    hann = np.zeros(size)
+    hann[:width] = 0.25 - 0.25 * np.cos(2 * np.pi * np.arange(width) / width)
     bins = np.arange(size // 4 + 1)
     pairs = np.stack([bins, (points - bins) % points], axis=1)
     return Plan(
@@ -235,17 +236,19 @@ ROWS = 1 << 14
 """Samples of all lanes whose frames are transformed at once: they stay in the cache."""
 
 
-def banded(padded: Single, size: int, hop: int, bank: Bank, root: bool) -> Single:
+def banded(
+    padded: Single, size: int, hop: int, bank: Bank, *, root: bool, width: int = 0
+) -> Single:
     """Bands ``[frames, bands]`` of the power spectra of a signal, with ``root`` of their roots.
 
-    ``padded`` is ``[samples]``, a frame at least; frames are those that fit. Each lane is a
-    sixteenth of the signal.
+    ``padded`` is ``[samples]``, a frame at least; frames are those that fit, under a window of
+    ``width`` samples, by default all. Each lane is a sixteenth of the signal.
     """
     count = 1 + (len(padded) - size) // hop
     own = -(-count // LANES)  # of a lane
     found = np.empty((LANES, own, len(bank.firsts)), np.float32)
     step = ROWS // hop
-    tables = plan(size)
+    tables = plan(size, width)
     lanes, room, powers = aligned(step * hop + size), aligned(size), aligned(size // 2 + 1)
     sums = aligned(len(bank.firsts))
     for first in range(0, own, step):

@@ -71,7 +71,7 @@ def test_bands_are_the_products_of_filters_and_spectra(samples, root):
     filters = rng.random((6, 129)).astype(np.float32)
     filters[0, 7:] = filters[1, :100] = filters[2] = 0  # the third band has no bin
     filters[3, 5:9] = 0
-    found = banded(signal, 256, 64, Bank.of(filters), root)
+    found = banded(signal, 256, 64, Bank.of(filters), root=root)
     frames = np.lib.stride_tricks.sliding_window_view(signal, 256)[::64].T
     power = spectra_of(frames, 0, 256)
     expected = (filters @ (np.sqrt(power) if root else power)).T

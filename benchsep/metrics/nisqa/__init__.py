@@ -48,7 +48,7 @@ import numpy as np
 
 from benchsep._util.absent import weights_absent
 from benchsep.errors import AudioError, Unavailable
-from benchsep.metrics.mel import magnitudes, mel_filters
+from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.nisqa.network import Network
 from benchsep.metrics.stems import every, score_each
@@ -76,10 +76,8 @@ HOP = RATE // 100
 """Samples of a mel frame, and between frames."""
 SEGMENT, SEGMENT_HOP = 15, 4
 """Mel frames of one input of the network, and between inputs."""
-BLOCK = 32
-"""Mel frames transformed at once: their spectra stay in the cache."""
 BATCH = 128
-"""Inputs of the network at once, likewise."""
+"""Inputs of the network at once: what becomes of them stays in the cache."""
 SHORTEST = 14 * HOP
 """One input of the network spans 15 mel frames, the first and last centred on the edges."""
 LONGEST = 52 * RATE
@@ -116,12 +114,10 @@ def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float6
         raise AudioError(
             f"shape {signal.shape}: expected a mono signal of {SHORTEST} samples or more"
         )
-    model, filters = _model(Path(weights))
+    model, bank = _model(Path(weights))
     with torch.inference_mode():
         rows = [
-            _opinions(model, _mel_levels(window, filters))
-            for window in split(signal)
-            if window.any()
+            _opinions(model, _mel_levels(window, bank)) for window in split(signal) if window.any()
         ]
     if not rows:
         raise AudioError("digital silence: NISQA has no value")
@@ -135,7 +131,7 @@ def split(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [signal[a:b] for a, b in pairwise(edges)]
 
 
-def _mel_levels(signal: NDArray[np.float32], filters: torch.Tensor) -> torch.Tensor:
+def _mel_levels(signal: NDArray[np.float32], bank: Bank) -> torch.Tensor:
     """Mel magnitudes in dB, ``[frames, 48]``, floored at -80 dB and at 80 dB under the peak.
 
     librosa's ``melspectrogram`` and ``amplitude_to_db`` as NISQA calls them: a Hann window of
@@ -143,15 +139,14 @@ def _mel_levels(signal: NDArray[np.float32], filters: torch.Tensor) -> torch.Ten
     """
     import torch
 
+    from benchsep.metrics.spectra import banded
+
     margin = (FFT - FRAME) // 2
-    padded = torch.from_numpy(np.pad(signal, FFT // 2, mode="reflect"))[margin:]
-    frames = padded[: len(padded) - margin].unfold(0, FRAME, HOP)  # [frames, 960]
-    window, parts = torch.hann_window(FRAME), []
-    for first in range(0, len(frames), BLOCK):
-        # The zeros around the window turn phases only, so they may as well be behind it.
-        spectrum = torch.fft.rfft(frames[first : first + BLOCK] * window, FFT)
-        parts.append(magnitudes(spectrum) @ filters)
-    levels = 20 * torch.log10(torch.cat(parts).clamp(min=1e-4))
+    padded = np.pad(signal, FFT // 2, mode="reflect")[margin:-margin]
+    # The zeros around the window turn phases only, so they may as well be behind it.
+    padded = np.concatenate([padded, np.zeros(FFT - FRAME, np.float32)])
+    bands = torch.from_numpy(banded(padded, FFT, HOP, bank, root=True, width=FRAME))
+    levels = 20 * torch.log10(bands.clamp(min=1e-4))
     return torch.maximum(levels, levels.max() - 80)
 
 
@@ -171,8 +166,8 @@ def _opinions(network: Network, levels: torch.Tensor) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=2)
-def _model(path: Path) -> tuple[Network, torch.Tensor]:
-    """The network, and its mel filters ``[2049, 48]``."""
+def _model(path: Path) -> tuple[Network, Bank]:
+    """The network, and its 48 mel filters."""
     import torch
 
     problem = _problem(path)
@@ -181,7 +176,7 @@ def _model(path: Path) -> tuple[Network, torch.Tensor]:
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     filters = mel_filters(RATE, FFT, 48, top=20_000.0)
     network = Network(checkpoint["model_state_dict"])
-    return network, torch.from_numpy(np.ascontiguousarray(filters.T))
+    return network, Bank.of(filters)
 
 
 def default_path() -> Path:

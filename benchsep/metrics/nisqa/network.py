@@ -37,9 +37,7 @@ class Network:
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
-        self._convolutions = {
-            number: self._pair(f"cnn.model.conv{number}") for number in range(1, LAYERS + 1)
-        }
+        self._convolutions = {number: self._folded(number) for number in range(1, LAYERS + 1)}
 
     def features(self, segments: torch.Tensor) -> torch.Tensor:
         """``[segments, 384]``; quickest with the channels innermost."""
@@ -49,17 +47,20 @@ class Network:
         for number in range(1, LAYERS + 1):
             # The last one spans all three frames and leaves one.
             x = conv2d(x, *self._convolutions[number], padding=(1, 0 if number == LAYERS else 1))
-            x = self._normalised(number, x).relu_()
-            if number in POOLS:
+            if number in POOLS:  # before what is below zero is cut off: it is a tenth then
                 x = adaptive_max_pool2d(x, POOLS[number])
+            x = x.relu_()
         return x.flatten(1)
 
-    def _normalised(self, number: int, x: torch.Tensor) -> torch.Tensor:
-        from torch.nn.functional import batch_norm
-
+    def _folded(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of a convolution with the normalisation behind it."""
+        weight, bias = self._pair(f"cnn.model.conv{number}")
         name = f"cnn.model.bn{number}"
         mean, variance = (self._weights[f"{name}.running_{kind}"] for kind in ("mean", "var"))
-        return batch_norm(x, mean, variance, *self._pair(name), eps=NORM)
+        scale, shift = self._pair(name)
+        factor = scale.double() / (variance.double() + NORM).sqrt()
+        folded = weight.double() * factor[:, None, None, None]
+        return folded.float(), ((bias.double() - mean.double()) * factor + shift.double()).float()
 
     def opinions(self, features: torch.Tensor) -> torch.Tensor:
         """The opinions ``[5]`` of ``[segments, 384]``."""
