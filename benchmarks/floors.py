@@ -4,8 +4,9 @@
 
 Rates are CPU seconds of one thread, least of several repeats: real transforms in single and double
 precision (a number's share; those of up to 4096 points by :mod:`benchsep.metrics.spectra`, and by
-torch for comparison), matrix products in both (the rate of multiply-adds), and reading memory. A floor is the sum of an engine's operations over these rates, for a song of four stereo
-stems at 44.1 kHz and the first system:
+torch for comparison), matrix products in both (the rate of multiply-adds), and reading memory.
+A floor is the sum of an engine's operations over these rates, for a song of four stereo stems at
+44.1 kHz and the first system:
 
 mrstft    transforms of all frames of both signals at five sizes, and 8 operations a bin
 visqol    32 filters of 13 multiply-adds on every window of both signals; NSIM of each patch with
