@@ -12,7 +12,7 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export NUMBA_NUM_THREADS = 1
 
-.PHONY: help demo test slow coverage lint faults fuzz soak audit lock ablations train-mini readme rehearsal wheels docs release clean
+.PHONY: help demo test slow coverage lint faults fuzz mutants soak audit lock ablations train-mini readme rehearsal wheels docs release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,13 @@ FUZZ_SECONDS ?= 3600
 fuzz: $(STAMP) ## fuzz the readers, guided by coverage where atheris can be installed; an hour in all (FUZZ_SECONDS=)
 	$(BIN)/python -m pip install -q atheris==3.0.0 || echo "no atheris here: inputs are damaged by chance"
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+# GROUPS="gate statistics store done"; DRAW=0 tries all mutants, which takes hours.
+GROUPS ?=
+DRAW ?= 150
+mutants: $(STAMP) ## change one expression at a time and see whether a test fails; not in CI (GROUPS=, DRAW=)
+	$(BIN)/python -m pip install -q mutmut==3.8.1
+	$(BIN)/python -m tests.mutants $(GROUPS) --draw $(DRAW) --show
 
 SOAK_SECONDS ?= 3600
 soak: $(STAMP) ## disturb the same run at random again and again; its cells must stay; an hour (SOAK_SECONDS=)

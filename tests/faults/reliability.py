@@ -8,6 +8,7 @@ none, and a figure that is missing is shown as missing.
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ KILLS = {
     ),
 }
 FUZZ = "test_damaged_inputs_end_in_a_result_or_a_named_error"
+MUTANTS = Path(__file__).parents[1] / "mutants.toml"
 MEMORY = "test_memory_grows_with_the_signal_and_no_faster"
 OTHERS = {
     "test_a_run_on_a_full_disk_says_so_and_continues_once_there_is_room": (
@@ -184,15 +186,21 @@ def _adversary() -> str:
 
 
 def _mutants(figures: dict[str, dict[str, Any]]) -> str:
-    found = figures.get("mutants", {})
-    rows = [tuple(row) for row in found.get("modules", [])]
-    head = ("module", "mutants drawn", "killed", "survived", "score")
+    rows = [tuple(row) for row in figures.get("mutants", {}).get("modules", [])]
+    head = ("group", "drawn", "of", "killed", "survived", "of these without an effect", "score")
+    groups = tomllib.loads(MUTANTS.read_text(encoding="utf-8"))["groups"]
+    excused = [
+        f"- `{entry['function']}`, `{entry['line']}`: {entry['why']}\n"
+        for group in groups.values()
+        for entry in group.get("equivalent", [])
+    ]
     return (
-        "## Mutants\n\nmutmut 3.8.1 changes one expression at a time; a test must fail. Mutants "
-        "were drawn at random (seed 22), and the tests were those of the module alone.\n\n"
-        + _table(head, rows or [("not run", "", "", "", "")])
-        + "".join(f"\n- {line}" for line in found.get("survivors", []))
-        + "\n"
+        "## Mutants\n\n`make mutants`: mutmut 3.8.1 changes one expression at a time; a test must "
+        "fail. Mutants are drawn at random (seed 22), and the tests are those of the group alone "
+        "(`tests/mutants.toml`). The score is over the mutants that have an effect.\n\n"
+        + _table(head, rows or [("not run", *[""] * 6)])
+        + ("\nChanges without an effect that a test can see:\n\n" if excused else "")
+        + "".join(excused)
     )
 
 
@@ -256,7 +264,9 @@ LEFT = """
 - A machine that loses power may lose what `fsync` was not called for: audio, shards, weights and
   logs of a training are renamed but only text, figures and estimates are synced.
 - Limits of memory were tried by `ulimit -v`. A control group, whose kernel kills the process, was
-  not: a worker that is killed by SIGKILL stands for it.
+  not: where the campaign ran, the memory controller was cgroup 1, its groups were those of the
+  machine's own supervisor, and there was no systemd to make one. A worker that is killed by SIGKILL
+  stands for it.
 - A system in a worker is foreign code in a process of benchsep: the attacks above cost it its own
   rows, and one that means to cheat can still read what its user can read, the true stems included.
 """
