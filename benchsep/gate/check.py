@@ -128,7 +128,7 @@ def check(
         frame = frame[frame["metric"].isin(only)]
     old = {k: r for k, r in cells_of_baseline(content).items() if only is None or k.metric in only}
     new = cells_of_run(frame)
-    reasons, notes = _changed_facts(frame, new, content, manifest, only)
+    reasons, notes = _changed_facts(frame, new, content, manifest)
     declared = traits_of_columns(content["directions"]) if traits is None else traits
     tolerances = {c: t.drift for c, t in declared.items() if t.drift is not None}
     limits = Limits.of(content, tolerances, old, new, alpha)
@@ -151,7 +151,6 @@ def _changed_facts(
     new: Mapping[CellKey, Reading],
     content: Mapping[str, Any],
     manifest: Mapping[str, Any],
-    only: set[str] | None,
 ) -> tuple[list[str], list[str]]:
     """Reasons to fail that lie in the inputs, and notes that do not fail."""
     if frame.empty:
@@ -166,7 +165,7 @@ def _changed_facts(
     for what, key in (("metric version", "metric_versions"), ("checkpoint", "checkpoints")):
         for name, before in content[key].items():
             now = facts[key].get(name, before)
-            if now != before and (key != "metric_versions" or only is None or name in only):
+            if now != before:
                 reasons.append(f"{what} of {name} changed: {_short(before)} -> {_short(now)}")
     for track, sha in content["mixtures"].items():
         if facts["mixtures"].get(track, sha) != sha:

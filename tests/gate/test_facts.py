@@ -32,6 +32,28 @@ def test_another_version_of_a_metric_counts_only_where_it_is_compared(baseline):
     assert check(other, MANIFEST, baseline, metrics=["visqol"]).failed
 
 
+def with_device(name):
+    return {**MANIFEST, "suite": {**MANIFEST["suite"], "metric_device": name}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "note"),
+    [("cpu", "cuda:0", ["metric_device cpu -> cuda:0"]), ("cuda", "cpu", ["metric_device cuda -> "
+     "cpu"]), ("cuda", "cuda", []), ("cpu", "cpu", [])],
+)  # fmt: skip
+def test_where_metrics_computed_is_a_note(tmp_path, before, after, note):
+    write_baseline(a_run(), with_device(before), tmp_path / "b.json", TRAITS)
+    report = check(a_run(), with_device(after), tmp_path / "b.json")
+    assert not report.failed and list(report.notes) == note
+
+
+def test_a_literal_that_json_does_not_know_is_named(tmp_path):
+    for name in ("NaN", "Infinity", "-Infinity"):
+        (tmp_path / "b.json").write_text(f'{{"noise": {name}}}')
+        with pytest.raises(DriftError, match=f"not strict JSON: literal {name};"):
+            read_baseline(tmp_path / "b.json")
+
+
 def test_a_system_without_weights_has_a_checkpoint_none(baseline):
     frame = a_run()
     frame.loc[frame["system"] == "two", "checkpoint_sha256"] = ""

@@ -41,6 +41,16 @@ def test_json_and_csv_hold_every_cell_at_full_precision() -> None:
     assert found[3]["why"] == ROWS[3].why and found[3]["baseline"] == "1.0"
 
 
+def test_another_name_of_a_format_is_that_format() -> None:
+    assert render(FAILED, "table") == render(FAILED, "terminal") != render(FAILED, "md")
+
+
+def test_what_is_left_out_is_a_paragraph_of_the_format() -> None:
+    rows = tuple(replace(ROWS[1], track=f"song {n:03d}") for n in range(LISTED + 2))
+    assert "<p>... and 2 more</p>" in render(replace(FAILED, rows=rows), "html")
+    assert "\n\n... and 2 more\n\n" in render(replace(FAILED, rows=rows), "tex")
+
+
 @pytest.mark.parametrize("more", [0, 1, 3])
 def test_a_table_lists_so_many_cells_and_says_how_many_more_there_are(more: int) -> None:
     rows = tuple(replace(ROWS[1], track=f"song {n:03d}") for n in range(LISTED + more))

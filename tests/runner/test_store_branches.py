@@ -47,6 +47,28 @@ def test_paths_are_names_below_the_root(tmp_path):
     assert made == Store(tmp_path, Owner("elsewhere", 1, 1)), "who claims is no part of a folder"
 
 
+def test_what_is_no_file_in_place_of_a_record_is_named_and_left_alone(tmp_path, capsys):
+    """A folder, and a link that leads to itself, called as a record is."""
+    folder = tmp_path / "cells" / "s"
+    (folder / "a.json").mkdir(parents=True)
+    (folder / "b.json").symlink_to(folder / "b.json")
+    os.mkfifo(folder / "pipe.json")
+    (folder / "notes.txt").touch()
+    found, problems = Store(tmp_path).records_and_problems()
+    assert found == [] and len(problems) == 2
+    assert [type(problem) for problem in problems] == [StoreError] * 2
+    assert f"{folder / 'a.json'} cannot be read (Is a directory)" in str(problems[0])
+    assert f"{folder / 'b.json'} cannot be read (Too many levels" in str(problems[1])
+    assert Store(tmp_path).sheets() == []
+    assert capsys.readouterr().err.count("; left out") == 2
+    assert {path.name for path in folder.iterdir()} == {
+        "a.json",
+        "b.json",
+        "pipe.json",
+        "notes.txt",
+    }
+
+
 def test_an_empty_folder_has_nothing_and_says_how_to_make_a_run(tmp_path):
     made = Store(tmp_path)
     assert made.records() == made.sheets() == [] and made.any_sheet() is None
