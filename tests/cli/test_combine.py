@@ -35,8 +35,8 @@ def test_show_report_and_explain_have_the_pair_that_was_asked_for(
     text = call("show", run, "--combine", "uSDR+SI-SDR", "--format", "csv")
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["metric"] == PAIR]
     assert rows and {row["direction"] for row in rows} == {"1"}
-    # two systems at most: no scale, and the reason instead of a number; the perfect reference has no
-    # finite SI-SDR
+    # two systems at most: no scale, and the reason instead of a number; the perfect reference has
+    # no finite SI-SDR
     notes = {row["note"] for row in rows if row["kind"] == "score"}
     assert notes == {"unavailable", "undefined"}
     out = tmp_path / "report"
