@@ -376,16 +376,40 @@ def cached_cells(
 
 
 def carried_over(
-    job: Job, track: TrackFacts, old: Record | None, cells: list[Cell]
+    job: Job,
+    track: TrackFacts,
+    old: Record | None,
+    cells: list[Cell],
+    made: Mapping[int, Draw],
 ) -> tuple[list[Cell], dict[int, Draw]]:
     """Old cells of metrics, stems and draws that the job was not asked for, and the old draws.
 
-    They are kept if the system, the mixture and the references are the same; else none is.
+    They are kept if the system, the mixture and the references are the same, and the estimates are
+    (:func:`_same_estimates`); else none is. ``made``: the draws of the job, by number.
     """
     if old is None or job.overwrite_all:
         return [], {}
     before = (old.system.system_id, old.track.mixture_sha256, old.track.reference_sha256)
     if before != (system_id(job.info), track.mixture_sha256, track.reference_sha256):
         return [], {}
+    numbers = {*old.draws, *(cell.draw for cell in old.cells)}
+    kept = {n for n in numbers if _same_estimates(old, old.draws.get(n), job, made.get(n))}
     places = {cell.place for cell in cells}
-    return [cell for cell in old.cells if cell.place not in places], old.draws
+    return (
+        [cell for cell in old.cells if cell.draw in kept and cell.place not in places],
+        {number: draw for number, draw in old.draws.items() if number in kept},
+    )
+
+
+def _same_estimates(old: Record, before: Draw | None, job: Job, now: Draw | None) -> bool:
+    """Whether the old cells of a draw are of the estimates that the job has.
+
+    A job that asks for fewer metrics or stems gives the record a new stamp. What it does not ask
+    for would then pass for a value of the changed files, of the other seed, of the aligned signal.
+    """
+    if before is not None and now is not None:
+        if before.estimate_id and before.estimate_id == now.estimate_id:
+            return True
+        if before.seed != now.seed:
+            return False
+    return old.input_stamp == job.input_stamp

@@ -259,15 +259,19 @@ def run_job(
     track = loaded.facts(job.track)
     old = store.read(job.label, job.track.name)
     stored = cells_by_key(job, old)
-    draws: dict[int, Draw] = {}
+    made: dict[int, Draw] = {}
+    cached: set[int] = set()
     cells: list[Cell] = []
     for number in job.draws_to_run:
         result = (separated or {}).get(number)
         result = result or _separate_draw(job, loaded, store, track, stored, number)
-        if result.estimates is not None:
-            draws[number] = result.draw
+        made[number] = result.draw
+        if result.estimates is None:
+            cached.add(number)
         cells += _cells_of_draw(job, loaded, track, stored, number, result)
-    old_cells, old_draws = carried_over(job, track, old, cells)
+    old_cells, old_draws = carried_over(job, track, old, cells, made)
+    # What the separation took is in the old record of a draw that was not made again.
+    draws = {n: old_draws.get(n, draw) if n in cached else draw for n, draw in made.items()}
     return Record(
         SystemFacts(job.label, job.info.family, system_id(job.info), job.info.checkpoint_sha256),
         track,

@@ -10,7 +10,7 @@ import pytest
 
 import benchsep
 from benchsep import registry
-from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.audio import STEMS, Audio, read_audio, write_audio
 from benchsep.runner.plan import make_plan
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
@@ -251,3 +251,60 @@ def test_two_folders_of_one_name_are_two_rows(songs, tmp_path):
     benchsep.run(suite(songs, systems=specs), out=tmp_path / "run")
     systems = {system for system, _, _ in values(tmp_path / "run")}
     assert systems == {"dir:run1/htdemucs", "dir:run2/htdemucs"}
+
+
+def new_estimates(folder: Path, seed: int, *, late: int = 0) -> None:
+    for song in ("one", "two"):
+        for number, stem in enumerate(STEMS):
+            rng = np.random.default_rng([seed, number])
+            true = read_audio(folder.parent / "songs" / song / f"{stem}.wav").samples
+            samples = np.roll(true, late, 1) + rng.normal(0, 0.01, true.shape)
+            write_audio(folder / song / f"{stem}.wav", Audio(samples.astype(np.float32), RATE))
+
+
+CHANGES = {
+    "files": ({}, {"stems": ("vocals",)}),
+    "seed": ({"seed": 7}, {"metrics": ("usdr",)}),
+    "align": ({"align": True}, {"draws": 1}),
+    "keep_estimates": ({"keep_estimates": "flac"}, {"metrics": ("usdr",)}),
+}
+"""What changes, and a smaller request with it."""
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_smaller_request_left_out_is_not_taken_for_new(noise, songs, tmp_path, change):
+    """All, then a change and a part of it, then all again: the rest kept its old values."""
+    folder = tmp_path / "estimates"
+    new_estimates(folder, 0, late=40)
+    whole = {"systems": ("noise", f"mine=dir:{folder}"), "metrics": ("usdr", "sisdr"), "draws": 2}
+    benchsep.run(suite(songs, **whole), out=tmp_path / "run")
+    if change == "files":
+        new_estimates(folder, 1)
+    changed, smaller = CHANGES[change]
+    for asked in (changed | smaller, changed):
+        benchsep.run(suite(songs, **{**whole, **asked}), out=tmp_path / "run")
+    benchsep.run(suite(songs, **{**whole, **changed}), out=tmp_path / "fresh")
+    found, expected = (benchsep.load_run(tmp_path / name) for name in ("run", "fresh"))
+    places = ["system", "track", "metric", "stem", "draw", "status", "value"]
+    assert found[places].equals(expected[places])
+
+
+def test_a_stem_that_a_folder_no_longer_has_is_not_shown(songs, tmp_path):
+    folder = tmp_path / "estimates"
+    new_estimates(folder, 0)
+    asked = suite(songs, systems=(f"mine=dir:{folder}",))
+    benchsep.run(asked, out=tmp_path / "run")
+    for song in ("one", "two"):
+        (folder / song / "bass.wav").unlink()
+    benchsep.run(asked, out=tmp_path / "run")
+    stems = set(benchsep.load_run(tmp_path / "run").stem)
+    assert stems == {"vocals", "drums"}  # without bass, `other` may hold it
+
+
+def test_metrics_of_the_same_estimates_are_added_step_by_step(noise, songs, tmp_path):
+    """What is kept when nothing changed: no cell is lost, and none is computed again."""
+    for metrics in (("usdr", "sisdr"), ("lsd",), ("usdr",)):
+        benchsep.run(suite(songs, metrics=metrics), out=tmp_path / "run")
+    assert len(benchsep.load_run(tmp_path / "run")) == 2 * 2 * 4 * 5
+    whole = suite(songs, metrics=("usdr", "sisdr", "lsd"))
+    assert not make_plan(whole, Store(tmp_path / "run")).jobs
