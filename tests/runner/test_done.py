@@ -265,8 +265,8 @@ def new_estimates(folder: Path, seed: int, *, late: int = 0) -> None:
 CHANGES = {
     "files": ({}, {"stems": ("vocals",)}),
     "seed": ({"seed": 7}, {"metrics": ("usdr",)}),
-    "align": ({"align": True}, {"draws": 1}),
-    "keep_estimates": ({"keep_estimates": "flac"}, {"metrics": ("usdr",)}),
+    "align": ({"align": True}, {"metrics": ("usdr",)}),
+    "keep_estimates": ({"keep_estimates": "flac"}, {"draws": 1}),
 }
 """What changes, and a smaller request with it."""
 
