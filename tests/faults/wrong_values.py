@@ -90,7 +90,7 @@ WRONG_VALUES = (
                "systems that share no song fell back on ill-conditioned values",
                "such cells say that no song is shared",
                "stats/test_stats.py::test_systems_that_share_no_song_have_no_values_and_no_mark"),
-    WrongValue("After a change, a run of fewer metrics or stems, then of all: old values beside new",
+    WrongValue("After a change: a run of fewer metrics, then of all, showed old values",
                "the record got a new stamp, and the cells that were not asked for came along",
                "they come along only if the estimates, or the stamp and the seed, are the same",
                f"{DONE}::test_what_a_smaller_request_left_out_is_not_taken_for_new"),
