@@ -141,3 +141,9 @@ def undeclared(systems: Mapping[str, Described]) -> list[str]:
         f"listed apart. Say it once: --systems {shlex.quote(str(said))}, or in the suite's YAML "
         f"- {mapping}; nothing is computed again"
     ]
+
+
+def files_left_out(systems: Mapping[str, Described]) -> list[str]:
+    """What folders of estimates say of files that have no part in their values."""
+    return [f"{label}: {info.remark}" for label, (_, info) in systems.items()
+            if info.from_files and info.remark]  # fmt: skip

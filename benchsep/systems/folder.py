@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from benchsep.audio import Audio, read_audio
@@ -66,11 +68,18 @@ class Layout:
         folder = matching(track.name, self._folders_alike(track))
         return {} if folder is None else stem_files(audio_files(folder), track=None)
 
-    def names(self) -> set[str]:
-        """All stem names in the folder, over all tracks."""
+    def groups(self) -> list[list[Path]]:
+        """The audio files of each track that the folder holds, of the data set or not."""
+        if self.name != "audio-separator":
+            return [audio_files(folder) for base in self._bases() for folder in folders(base)]
+        nameless = [path for path in audio_files(self.root) if not tracks_in_names([path])]
+        return [*self._by_track.values(), nameless]
+
+    def tracks(self) -> list[str]:
+        """The names of the tracks that the folder has; of tracks in file names, folded."""
         if self.name == "audio-separator":
-            return _names(audio_files(self.root))
-        return {name for base in self._bases() for f in folders(base) for name in _names_in(f)}
+            return list(self._by_track)
+        return [folder.name for alike in self._index.values() for folder in alike]
 
     def _bases(self) -> list[Path]:
         if self.name == "musdb":
@@ -124,8 +133,16 @@ def recognise(root: Path) -> Layout:
         return Layout("audio-separator", root)
     raise UsageError(
         f"{root}: no estimates found; expected [test/]<track>/<stem>.wav, <track>_<stem>.wav or "
-        "<track>_(Vocals)_<model>.wav, with stems such as vocals, drums, bass, other"
+        "<track>_(Vocals)_<model>.wav, with stems such as vocals, drums, bass, other; "
+        f"{_held(root)}"
     )
+
+
+def _held(root: Path) -> str:
+    """A few of the files below a folder, for a message."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    names = [str(path.relative_to(root)) for path in islice(files, 3)]
+    return f"it holds {', '.join(sorted(names))}" if names else "it holds no file"
 
 
 def _names_in(folder: Path) -> set[str]:
@@ -168,7 +185,8 @@ class EstimatesFolder:
         if not self.root.is_dir():
             raise UsageError(f"dir:{self.root}: no such folder{_undeclared(text)}")
         self.layout = recognise(self.root)
-        self.stems = offered(self.layout.names(), self.root)
+        groups = self.layout.groups()
+        self.stems = offered(set().union(*map(_names, groups)), self.root)
         sums = {"stems": self.stems.folded} if self.stems.folded else {}
         self.info = SystemInfo(
             # Also of `dir:.`; resolve() would replace the name of a link.
@@ -178,6 +196,7 @@ class EstimatesFolder:
             needs_accelerator=False,
             from_files=True,
             options={"layout": self.layout.name, **sums},
+            remark="; ".join(filter(None, (_not_read(groups), _chosen(groups)))),
         )
 
     def stamp(self, track: Track) -> str:
@@ -200,8 +219,40 @@ class EstimatesFolder:
         """
         files = self.layout.files(track)
         if not files:
-            raise SeparatorError(f"{self.root}: no estimate of {track.name!r} ({self.layout.name})")
+            raise SeparatorError(
+                f"{self.root}: no estimate of {track.name!r} ({self.layout.name}); it has "
+                f"{', '.join(map(repr, self.layout.tracks()[:3]))}"
+            )
         return dict(read_stems(files, self.stems, mixture))
+
+
+def _not_read(groups: list[list[Path]]) -> str:
+    """Which audio files name no stem, and have no part in any value."""
+    nameless = [path.name for group in groups for path in group if stem_name(path) is None]
+    if not nameless:
+        return ""
+    names = ", ".join(list(dict.fromkeys(nameless))[:4])
+    return f"not read, because they name no stem: {names} ({len(nameless)} files)"
+
+
+def _chosen(groups: list[list[Path]]) -> str:
+    """Where a stem of a track has several files, and which of them is read."""
+    found: list[tuple[str, list[str]]] = []
+    for group in groups:
+        by_stem: dict[str, list[Path]] = {}
+        for path in group:
+            if (name := stem_name(path)) is not None:
+                by_stem.setdefault(canonical(name), []).append(path)
+        for stem, paths in by_stem.items():
+            if len(paths) > 1:
+                with suppress(AudioError):  # two that claim it alike are an error of the track
+                    first = stem_files(paths)[stem]
+                    rest = sorted(path.name for path in paths if path != first)
+                    found.append((first.name, rest))
+    if not found:
+        return ""
+    first_name, others = found[0]
+    return f"{first_name} is read and not {', '.join(others)} ({len(found)} such stems)"
 
 
 def _undeclared(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -208,3 +209,36 @@ def test_a_failing_command_says_why(tmp_path):
             Command("true {mixture} {out}").separate(MIXTURE, seed=0)
     with pytest.raises(UsageError, match="must name both"):
         Command("prog {mixture}")
+
+
+def _estimates_in(folder: Path, *names: str) -> Path:
+    for song in ("one", "two"):
+        for name in names:
+            _stem(folder / song / name, 0.1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("vocals.wav", "Gesang.wav", "kick.wav"), "not read.*Gesang.wav, kick.wav .4 files"),
+        (("Bass.wav", "bass.flac"), "Bass.wav is read and not bass.flac .2 such stems"),
+        (("drums.wav", "one_drums.wav"), "drums.wav is read and not one_drums.wav"),
+        (("vocals.wav", "drums.wav", "mixture.wav"), "^$"),
+    ],
+)
+def test_files_that_have_no_part_in_a_value_are_named(tmp_path, names, says):
+    """A stem under another name was left out, and one of two files was taken, without a word."""
+    found = load_system(f"dir:{_estimates_in(tmp_path / 'mine', *names)}")
+    assert re.search(says, found.info.remark), found.info.remark
+
+
+def test_a_folder_says_what_it_holds_instead(tmp_path):
+    (tmp_path / "au" / "one").mkdir(parents=True)
+    (tmp_path / "au" / "one" / "vocals.au").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"no estimates found.*it holds one/vocals\.au"):
+        load_system(f"dir:{tmp_path / 'au'}")
+    found = load_system(f"dir:{_estimates_in(tmp_path / 'mine', 'vocals.wav')}")
+    track = Track("A - B", "test", "folder", loader=lambda: None)
+    with pytest.raises(SeparatorError, match=r"no estimate of 'A - B'.*it has 'one', 'two'"):
+        found.estimates(track, MIXTURE)
