@@ -253,10 +253,10 @@ def banded(
     sums = aligned(len(bank.firsts))
     for first in range(0, own, step):
         interleave(padded[None], first * hop, own * hop, lanes)
-        part = found[:, first : first + step]
         _write_bands(
             lanes, hop, root, tables.window, tables.twiddles, tables.halves, tables.places,
-            bank.firsts, bank.ends, bank.weights, room, powers, sums, part,
+            bank.firsts, bank.ends, bank.weights, room, powers, sums,
+            found, first, min(step, own - first),
         )  # fmt: skip
     return found.reshape(-1, found.shape[2])[:count]
 
@@ -277,8 +277,11 @@ def _write_bands(
     out: Single,
     sums: Single,
     found: Single,
+    first: int,
+    count: int,
 ) -> None:
-    for frame in range(found.shape[1]):
+    """Frames ``first`` to ``first + count`` of ``found``, ``[16, frames, bands]``."""
+    for frame in range(count):
         transform(lanes, frame * hop, window, twiddles, room.shape[0], room)
         powers(room, places, halves, out)
         if root:
@@ -290,7 +293,7 @@ def _write_bands(
             else:
                 band_sum(out, firsts[band], weights, at, stop - at, sums, band)
         for lane in range(LANES):
-            row = found[lane, frame]
+            row = found[lane, first + frame]
             for band in range(row.shape[0]):
                 row[band] = sums[band, lane]
 
