@@ -10,6 +10,9 @@ from benchsep import registry
 from benchsep.datasets.track import Dataset
 from benchsep.errors import UsageError
 
+SPLITS = ("test", "train", "valid", "all")
+"""What a split may be called where a data set has none: all of them mean every song."""
+
 
 def default_dataset(root: str | None) -> str:
     """What a suite without a data set means: MUSDB18 if there is a root, else the embedded clip."""
@@ -30,7 +33,8 @@ def load_dataset(
     Raises
     ------
     UsageError
-        unknown name, or an argument that this dataset does not take.
+        unknown name, an argument that this dataset does not take, or an unknown split of one that
+        has no splits.
     DatasetError
         the folder is missing.
     """
@@ -40,6 +44,8 @@ def load_dataset(
     parameters = inspect.signature(factory).parameters
     if text and "text" not in parameters:
         raise UsageError(f"dataset {name!r} takes nothing after a colon, got {text!r}")
+    if "split" not in parameters and split not in SPLITS:
+        raise UsageError(f"split {split!r} of {name!r}; expected {', '.join(SPLITS)}")
     arguments: dict[str, Any] = {
         k: v for k, v in given.items() if k in parameters and v is not None
     }

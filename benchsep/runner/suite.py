@@ -159,6 +159,8 @@ class Suite(BaseModel):
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if not metrics:
+            raise ValueError("no metric is named; leave it out for the default ones")
         try:
             return metrics_named(metrics)
         except UsageError as error:
@@ -167,6 +169,8 @@ class Suite(BaseModel):
     @field_validator("stems")
     @classmethod
     def _known_stems(cls, stems: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not stems:
+            raise ValueError("no stem is named; leave it out for all of them")
         return stems_asked_for(stems, info.data.get("stem_set"))
 
     @field_validator("cluster")

@@ -135,6 +135,8 @@ def test_unknown_names_get_a_suggestion():
         load_dataset("musdb18-hq")
     with pytest.raises(UsageError, match="takes nothing after a colon"):
         load_dataset("clip:x")
+    with pytest.raises(UsageError, match="split 'tset' of 'clip'; expected test, train"):
+        load_dataset("clip", split="tset")
 
 
 @pytest.mark.shared

@@ -50,6 +50,14 @@ def test_flags_override_the_file(tmp_path):
     assert suite.all_systems == ("c", *REFERENCE_SYSTEMS)
 
 
+@pytest.mark.parametrize("field", ["metrics", "stems"])
+@pytest.mark.parametrize("nothing", [(), "", " , "])
+def test_nothing_to_score_is_an_error_before_anything_is_separated(field, nothing):
+    """Every job was done, and no cell was made, with exit code 0."""
+    with pytest.raises(UsageError, match=rf"{field}: no {field[:-1]} is named; leave it out"):
+        load_suite(**{field: nothing})
+
+
 def test_stems_are_put_in_our_order():
     assert load_suite(stems=("other", "vocals")).stems == ("vocals", "other")
 
