@@ -36,6 +36,7 @@ TINY = {
     "htdemucs": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-3": ("--steps", "2", "--seconds", "1", "--batch", "1"),
+    "htdemucs-4": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "songs": ("--projects", "/usr/share/lmms/projects/demos/Skiessi/Skiessi-C64.mmpz"),
     "hubert": ("--max-steps", "2"),
     "codec": ("--max-steps", "2"),
@@ -98,13 +99,14 @@ class Plan:
         name, file = "htdemucs", "htdemucs-mini.safetensors"
         songs = ("--extra", self.work / "songs", "--extra-share", "0.4") if self.lmms else ()
         more = (*songs, "--speed-share", "0.5", "--spectral", "1", "--rate", "1e-3")
-        last = ("--spectral", "1", "--rate", "5e-4", "--warmup", "10")
-        minutes = ("--cpu-minutes", "5")
+        alone = ("--spectral", "1", "--rate", "5e-4", "--warmup", "10")
+        last = ("--spectral", "1", "--excess", "0.7", "--rate", "1.2e-3", "--warmup", "30")
+        last += ("--speed-share", "0.25", "--seed", "4")
         stages = [self._baseline(name, name)]
-        for number, options in ((2, more), (3, last)):
-            begin = ("--init", stages[-1].makes)
-            stages.append(self._baseline(f"{name}-{number}", name, *begin, *options, *minutes))
-        made = f"{name}-3/{file}"
+        for number, minutes, options in ((2, 5, more), (3, 5, alone), (4, 28, last)):
+            begin = ("--init", stages[-1].makes, "--cpu-minutes", minutes)
+            stages.append(self._baseline(f"{name}-{number}", name, *begin, *options))
+        made = f"{name}-4/{file}"
         return [*stages, self._copy(f"{name}-weights", f"weights/baselines/{file}", made)]
 
     def _songs(self) -> list[Stage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -98,13 +99,14 @@ def test_a_missing_program_is_said_before_anything_is_trained(musdb, tmp_path, c
 
 def test_each_training_of_htdemucs_begins_with_the_one_before_and_the_last_ships(musdb, tmp_path):
     stages = {stage.name: stage for stage in Plan(musdb, tmp_path / "work").stages()}
-    for name, before in (("htdemucs-2", "htdemucs"), ("htdemucs-3", "htdemucs-2")):
+    trainings = ["htdemucs", "htdemucs-2", "htdemucs-3", "htdemucs-4"]
+    for before, name in itertools.pairwise(trainings):
         command = stages[name].command
         assert command[command.index("--init") + 1] == str(stages[before].makes)
     second = stages["htdemucs-2"].command
     assert second[second.index("--extra") + 1] == str(stages["songs"].makes.parent)
     assert list(stages).index("songs") < list(stages).index("htdemucs-2")
-    assert stages["htdemucs-weights"].copies == (stages["htdemucs-3"].makes,)
+    assert stages["htdemucs-weights"].copies == (stages["htdemucs-4"].makes,)
     without = Plan(musdb, tmp_path / "work", lmms=False).stages()
     assert not any("--extra" in stage.command for stage in without)
 

@@ -38,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--spectral", type=float, default=0.0, help="weight of the distance of compressed spectra"
     )
+    parser.add_argument(
+        "--excess", type=float, default=0.5, help="share of --spectral's weight on what is too much"
+    )
     return parser
 
 
@@ -71,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
             given.init,
             data.Mixing(extra=given.extra_share if given.extra else 0.0, speed=given.speed_share),
             given.spectral,
+            given.excess,
         ),
         seed=given.seed,
         validate=Every(cpu_seconds=given.validate_minutes * 60) if timed else Every(),

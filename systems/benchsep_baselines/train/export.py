@@ -170,7 +170,9 @@ def _facts(trained: Trained) -> dict[str, str]:
         again.append(f"--speed-share {mixing.speed:g}")
     if course.spectral:
         objective += f"; plus {course.spectral:g} times the distance of compressed spectra"
-        again.append(f"--spectral {course.spectral:g}")
+        again.append(f"--spectral {course.spectral:g} --excess {course.excess:g}")
+        if course.excess != 0.5:
+            objective += f" ({course.excess:.0%} of its weight on what is too much)"
     if course.init is not None:
         again.append("--init FIRST.safetensors")
         again.append(f"--rate {preset.rate:g} --warmup {preset.warmup}")

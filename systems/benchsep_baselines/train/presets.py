@@ -40,6 +40,8 @@ class Course:
     mixing: Mixing = field(default_factory=Mixing)
     spectral: float = 0.0
     """Weight of :func:`benchsep_baselines.train.losses.spectral_distance` beside the error."""
+    excess: float = 0.5
+    """Its ``excess``."""
 
 
 PRESETS = {

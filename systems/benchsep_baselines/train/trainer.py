@@ -100,7 +100,7 @@ class BaselineTrainer(Loop):
         terms = {"error": error}
         loss = error
         if self.course.spectral:
-            terms["spectral"] = spectral_distance(estimate, true)
+            terms["spectral"] = spectral_distance(estimate, true, self.course.excess)
             loss = error + self.course.spectral * terms["spectral"]
         return loss, terms | {"loss": loss}
 

@@ -280,6 +280,20 @@ def test_the_spectral_distance_hears_a_floor_that_squared_error_does_not():
     assert float(losses.spectral_distance(tone, tone)) == 0
 
 
+@pytest.mark.parametrize("excess", [0.5, 0.7, 0.9])
+def test_the_best_level_under_the_spectral_distance_is_a_quantile(excess):
+    """Of the levels that a bin may have, ``1 - excess`` lie below what minimises the mean."""
+    noise = torch.randn(1, 1, 1, 22050, generator=torch.Generator().manual_seed(0))
+    levels = torch.linspace(0.1, 1.0, 10)[:, None, None, None]
+    tried = torch.linspace(0.05, 1.05, 21)
+    cost = [
+        float(losses.spectral_distance((gain * noise).expand(10, 1, 1, -1), levels * noise, excess))
+        for gain in tried
+    ]
+    best = float(tried[int(np.argmin(cost))])
+    assert best == pytest.approx(1.05 - excess, abs=0.06)
+
+
 def test_a_training_with_the_spectral_distance_learns_and_logs_it(tmp_path, songs):
     preset = replace(TINY, rate=1e-2, seconds=0.1)
     training = trainer(tmp_path, songs, 1000, seed=0, preset=preset, course=Course(spectral=1.0))
