@@ -122,16 +122,21 @@ class VisqolApi:
         RuntimeError, ValueError
             as :meth:`measure`; or an array that is empty or not one-dimensional.
         benchsep.errors.AudioError
-            samples that are not finite, or an absurd rate.
+            samples that are not finite, or not in full scale 1 (the score depends on the scale:
+            integers are to be divided by theirs); an absurd rate.
         """
-        from benchsep.audio import Audio
+        from benchsep.audio import Audio, scale_fault
+        from benchsep.errors import AudioError
 
         self._check()
         signals = []
         for name, array in (("ref_array", ref_array), ("deg_array", deg_array)):
             if np.ndim(array) != 1 or np.size(array) == 0:
                 raise ValueError(f"{name} has shape {np.shape(array)}, expected [samples]")
-            signals.append(Audio.of(array, sample_rate).resampled(RATE).samples[0])
+            audio = Audio.of(array, sample_rate)
+            if fault := scale_fault(audio):
+                raise AudioError(f"{name}: {fault}")
+            signals.append(audio.resampled(RATE).samples[0])
         return SimilarityResult.of(Reference(signals[0]).compare(signals[1]))
 
     def measure_batch(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchsep.audio import Audio, write_audio
+from benchsep.errors import AudioError
 from benchsep.metrics.visqol.engine import Reference
 from benchsep.visqol import VisqolApi
 from benchsep.visqol.__main__ import main
@@ -105,3 +106,14 @@ heavy = {{"torch", "pandas", "librosa", "matplotlib"}} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_arrays_in_another_scale_are_refused() -> None:
+    """The score of the same sounds times 32768 is another one."""
+    api = VisqolApi()
+    api.create()
+    sound = np.random.default_rng(0).normal(0, 0.1, 48_000)
+    with pytest.raises(AudioError, match=r"deg_array: its largest sample is .*16-bit"):
+        api.measure_from_arrays(sound, sound * 32768, 48_000)
+    with pytest.raises(AudioError, match="samples are int16 up to"):
+        api.measure_from_arrays((sound * 32768).astype(np.int16), sound, 48_000)
