@@ -64,6 +64,7 @@ class Group:
     def __init__(self, name: str, settings: dict[str, Any], folder: Path) -> None:
         self.name, self.settings, self.folder = name, settings, folder.resolve()
         self.names: list[str] = []
+        self._differences: dict[str, str] = {}
 
     def prepare(self) -> None:
         """Copy the tree and write mutmut's settings into it."""
@@ -98,15 +99,16 @@ class Group:
         self.names = names
         self._call("-m", "mutmut", "run", "--max-children", "1", *names)
 
-    def _call(self, *words: str) -> str:
+    def _call(self, *words: str, log: str = "mutmut.log") -> str:
         paths = [str(self.folder), str(self.folder / "systems"), os.environ.get("PYTHONPATH", "")]
         place = {**environment(), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        with (self.folder / "mutmut.log").open("w", encoding="utf-8") as log:
+        path = self.folder / log
+        with path.open("w", encoding="utf-8") as file:
             done = subprocess.run([sys.executable, *words], cwd=self.folder, env=place,
-                                  stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
-        said = (self.folder / "mutmut.log").read_text(encoding="utf-8", errors="replace")
+                                  stdout=file, stderr=subprocess.STDOUT)  # fmt: skip
+        said = path.read_text(encoding="utf-8", errors="replace")
         if done.returncode:
-            raise SystemExit(f"{self.folder}/mutmut.log: mutmut failed\n{said[-3000:]}")
+            raise SystemExit(f"{path}: mutmut failed\n{said[-3000:]}")
         return said
 
     def _codes(self) -> dict[str, int | None]:
@@ -126,18 +128,20 @@ class Group:
         """Why no test can notice a mutant; empty where one should."""
         change = self.difference(name)
         for entry in self.settings.get("equivalent", []):
-            if entry["function"] in name and f"+{entry['line']}" in change.replace("+    ", "+"):
+            if f"{entry['function']}__mutmut_" in name and f"+{entry['line']}" in change:
                 return str(entry["why"])
         return ""
 
     def difference(self, name: str) -> str:
         """The changed lines of a mutant."""
-        lines = self._call("-m", "mutmut", "show", name).splitlines()
-        return "\n".join(
-            line[0] + line[1:].strip()
-            for line in lines
-            if line[:1] in "+-" and line[:3] not in ("+++", "---")
-        )
+        if name not in self._differences:
+            lines = self._call("-m", "mutmut", "show", name, log="show.log").splitlines()
+            self._differences[name] = "\n".join(
+                line[0] + line[1:].strip()
+                for line in lines
+                if line[:1] in ("+", "-") and line[:3] not in ("+++", "---")
+            )
+        return self._differences[name]
 
     def row(self) -> list[Any]:
         left = self.survivors()
