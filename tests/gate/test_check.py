@@ -240,7 +240,9 @@ def test_what_the_signals_do_not_have_is_no_baseline_and_a_change_where_a_value_
     report = check(undefined, tmp_path / "b.json")
     count = (undefined["metric"] == "visqol").sum()
     assert not report.failed
-    assert report.notes[0].startswith(f"{count} cells are undefined here and absent from the")
+    assert report.notes[0] == (
+        f"{count} cells are undefined here and absent from the baseline: left out: visqol ({count})"
+    )
     assert check(undefined, baseline).failed
     assert check(a_run(), tmp_path / "b.json").failed
 

@@ -32,6 +32,14 @@ def test_another_version_of_a_metric_counts_only_where_it_is_compared(baseline):
     assert check(other, MANIFEST, baseline, metrics=["visqol"]).failed
 
 
+def test_hashes_are_cut_and_versions_are_not(tmp_path):
+    version = "2026.11.28+a-long-version-of-a-plugin"
+    frame = a_run().assign(metric_version=version)
+    content = write_baseline(frame, MANIFEST, tmp_path / "b.json", TRAITS)
+    assert set(content["metric_versions"].values()) == {version}
+    assert set(content["checkpoints"].values()) == {"c" * 16}
+
+
 def with_device(name):
     return {**MANIFEST, "suite": {**MANIFEST["suite"], "metric_device": name}}
 
