@@ -91,7 +91,7 @@ def test_reading_and_writing_again_gives_the_same_bytes() -> None:
         ({"draws": {"0": {"seconds": 1.0}}}, "peak_memory_mb is missing"),
         ({"reference_sha256": {"vocals": 1}}, "reference_sha256"),
         ({"audio_seconds": float("inf")}, "audio_seconds is inf"),
-        ({"cells": stored()["cells"] * 2}, "same metric, stem and draw"),
+        ({"cells": stored()["cells"] * 2}, "^two cells have the same metric, stem and draw$"),
         ({"cells": [{}]}, "not a cell"),
     ],
 )

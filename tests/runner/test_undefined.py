@@ -16,9 +16,10 @@ from benchsep import registry
 from benchsep._util.digest import canonical, digest
 from benchsep.audio import STEMS, Audio
 from benchsep.cli.app import app
-from benchsep.errors import Unavailable, Undefined
+from benchsep.errors import FormatError, Unavailable, Undefined
 from benchsep.metrics.metric import Score, ValueTraits
 from benchsep.metrics.stems import score_each, score_pairs, score_prepared
+from benchsep.runner.formats import as_now
 from benchsep.runner.store import Store
 from benchsep.systems.contract import SystemInfo
 from tests.helpers.noise import noise_songs
@@ -276,3 +277,18 @@ def test_an_old_record_that_is_none_is_damaged_and_left_alone(tmp_path, cells):
     path.write_text(text)
     assert Store(tmp_path).read("a", "b") is None
     assert Store(tmp_path).records() == [] and path.read_text() == text
+
+
+def test_why_an_old_record_is_none_names_what_was_found():
+    with pytest.raises(ValueError, match="not a cell: KeyError: 'status'"):
+        as_now({"format": 1, "cells": [{}]})
+    with pytest.raises(ValueError, match="not a cell: TypeError"):
+        as_now({"cells": None})
+    same = {"format": 2, "cells": None}
+    assert as_now(same) is same
+
+
+def test_a_later_format_is_refused_with_those_that_are_read(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"format": 3}')
+    with pytest.raises(FormatError, match=r"format 3, .* reads formats 1 and 2, and has changed"):
+        Store(tmp_path).manifest()

@@ -281,6 +281,7 @@ class TestSpread:
         assert row["threshold"] == 2.0 and row["failure_rate"] == 1 / 41
         assert (row["rate_low"], row["rate_high"]) == spread.wilson_interval(1, 41)
         assert (row["n"], row["unscored"]) == (41, 0)
+        assert (row["system"], row["stem"], row["metric"]) == ("a", "vocals", "visqol")
         half = stats.tails(table(rows("a", values[:4])), TRAITS, fraction=0.5).iloc[0]
         assert half["worst_songs"] == ["song 00", "song 01"] and half["threshold"] == 2.0
         least = stats.tails(table(rows("a", values[:4])), TRAITS, fraction=0.0).iloc[0]
@@ -414,6 +415,10 @@ class TestSongs:
         assert values[0] == 2 and np.isnan(values[1:3]).all() and values[3:] == [3, -2, 0]
         assert found["status"].tolist() == ["ok", "failed: oops", "no_yardstick", *["ok"] * 3]
         assert frame["value"].tolist()[3] == 3, "the frame itself stays"
+        noisy = frame.assign(status=["ill_conditioned" if s == "a" else "ok"
+                                     for s in frame["system"]])  # fmt: skip
+        found = songs.improvement(noisy, TRAITS)
+        assert found["value"].isna().all() and set(found["status"]) == {"ill_conditioned"}
         other = songs.improvement(frame, TRAITS, over="a")
         assert set(other["system"]) == {"mixture"}
 
