@@ -167,8 +167,9 @@ def publish(name: str, row: list[Any]) -> None:
 
     reports = ROOT / "reports"
     known = json.loads((reports / "reliability.json").read_text(encoding="utf-8"))
-    rows = [old for old in known.get("mutants", {}).get("modules", []) if old[0] != name]
-    write_report({"mutants": {"modules": sorted([*rows, row])}}, reports)
+    mutants = known.get("mutants", {})
+    rows = [old for old in mutants.get("modules", []) if old[0] != name]
+    write_report({"mutants": {**mutants, "modules": sorted([*rows, row])}}, reports)
 
 
 if __name__ == "__main__":

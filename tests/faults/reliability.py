@@ -199,6 +199,7 @@ def _mutants(figures: dict[str, dict[str, Any]]) -> str:
         "fail. Mutants are drawn at random (seed 22), and the tests are those of the group alone "
         "(`tests/mutants.toml`). The score is over the mutants that have an effect.\n\n"
         + _table(head, rows or [("not run", *[""] * 6)])
+        + figures.get("mutants", {}).get("note", "")
         + ("\nChanges without an effect that a test can see:\n\n" if excused else "")
         + "".join(excused)
     )
