@@ -59,7 +59,7 @@ def run(
     folder = shlex.quote(str(out))
     message(
         f"results are in {out}; tables again: benchsep show {folder}; figures and a page to "
-        f"listen: benchsep report {folder} -o {shlex.quote(f'{out}-report')}"
+        f"listen: benchsep report {folder}"
     )
     if result.too_many_failures:
         raise typer.Exit(1)

@@ -141,7 +141,10 @@ def _tables(
 
 def report(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option("-o", "--out", help="folder for tables and figures")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="folder for the report; default: RUN-report, beside RUN"),
+    ] = None,
     max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
     seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 12.0,
@@ -166,6 +169,7 @@ def report(
 
     if audio not in ("auto", "flac", "opus"):
         raise UsageError(f"--audio {audio!r}; expected auto, flac or opus")
+    out = out or beside(folder)
     begun = time.monotonic()
     with words() as say:
         written = write_report(
@@ -194,6 +198,12 @@ def report(
     first = f"open {index}" if index in written else f"read {out / 'tables.html'}"
     seconds = time.monotonic() - begun
     print(f"{len(written)} files, {size:.1f} MB, in {seconds:.0f} s; {first}")
+
+
+def beside(folder: Path) -> Path:
+    """The folder of a report by default: ``runs/demo`` to ``runs/demo-report``."""
+    whole = folder if folder.name else folder.resolve()
+    return whole.with_name(f"{whole.name}-report")
 
 
 def explain(

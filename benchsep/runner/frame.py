@@ -229,7 +229,7 @@ def load_costs(path: str | Path) -> pd.DataFrame:
 
 
 def _from_files(manifest: Mapping[str, Any]) -> set[str]:
-    """Labels of the systems whose estimates are files: reading them has no real-time factor."""
+    """Labels of the systems whose estimates are files: reading them has no costs."""
     systems, specs = manifest.get("systems"), manifest.get("labels")
     declared = {
         str(label)
@@ -256,7 +256,7 @@ def _family(sheet: Sheet, manifest: Mapping[str, Any]) -> str:
 
 
 def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any, ...]:
-    """A draw as a row, in the order of :data:`COST_COLUMNS`."""
+    """A draw as a row, in the order of :data:`COST_COLUMNS`; files that are read cost nothing."""
     audio = sheet.track.audio_seconds
     rtf = draw.seconds / audio if draw.seconds is not None and audio and computes else None
     return (
@@ -267,7 +267,7 @@ def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any
         draw.seconds,
         audio,
         rtf,
-        draw.peak_memory_mb,
+        draw.peak_memory_mb if computes else None,
         max(draw.lags.values(), key=abs, default=0),
         draw.session,
     )

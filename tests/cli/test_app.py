@@ -231,4 +231,22 @@ def test_paths_in_the_commands_that_are_advised_can_be_pasted(songs, tmp_path):
     done = CliRunner().invoke(app, [*words, "--metrics", "usdr", "-o", str(out)])
     show, report = re.findall(r"benchsep ((?:show|report) [^;\n]*)", " ".join(done.stderr.split()))
     assert shlex.split(show) == ["show", str(out)]
-    assert shlex.split(report) == ["report", str(out), "-o", f"{out}-report"]
+    assert shlex.split(report) == ["report", str(out)]
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [("runs/one/", "runs/one-report"), ("runs/one -o other", "other"), (".", "../work-report")],
+)
+def test_a_report_is_beside_its_run_unless_it_is_told_where(words, expected, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    asked = []
+    monkeypatch.setattr(
+        "benchsep.report.write.write_report", lambda _, out, **__: asked.append(out) or []
+    )
+    done = CliRunner().invoke(app, ["report", *words.split(), "--no-page"])
+    assert done.exit_code == 0, done.output
+    assert asked[0].resolve() == (work / expected).resolve()
+    assert f"read {asked[0] / 'tables.html'}" in done.stdout

@@ -93,15 +93,17 @@ def test_estimates_are_the_same_bytes_with_and_without_it(songs, tmp_path, monke
     assert ids("cold") == warm
 
 
-def test_files_have_no_real_time_factor(songs, tmp_path):
+def test_files_have_no_real_time_factor_and_no_memory(songs, tmp_path):
+    columns = ["rtf", "peak_memory_mb"]
     _run(songs, tmp_path / "run", f"dir:{songs}", "sampler")
-    costs = load_costs(tmp_path / "run").set_index("system")["rtf"]
-    assert costs.drop("sampler").isna().all() and costs["sampler"].notna().all()
-    _run(
-        songs, tmp_path / "run", "sampler"
-    )  # the folder's row stays, without having been asked for
-    costs = load_costs(tmp_path / "run").set_index("system")["rtf"]
-    assert costs["dir:songs"].isna().all() and costs["sampler"].notna().all()
+    costs = load_costs(tmp_path / "run").set_index("system")[columns]
+    assert not costs.drop("sampler").notna().to_numpy().any()
+    assert costs.loc["sampler"].notna().to_numpy().all()
+    # the folder's row stays, without having been asked for
+    _run(songs, tmp_path / "run", "sampler")
+    costs = load_costs(tmp_path / "run").set_index("system")[columns]
+    assert not costs.loc["dir:songs"].notna().to_numpy().any()
+    assert costs.loc["sampler"].notna().to_numpy().all()
 
 
 def test_rows_of_several_sessions_are_marked(songs, tmp_path):

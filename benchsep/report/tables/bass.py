@@ -95,9 +95,14 @@ def _head(column: Column, edition: Edition) -> str:
 
 
 def clause(columns: Iterable[Column], edition: Edition) -> list[str]:
-    """How many leads bass carries in the columns, for a caption; nothing where none."""
+    """How many leads come mostly from bass, for a caption; nothing where none do."""
     leads = sum(len(carried_by_bass(edition, column)) for column in columns)
-    return [f"bass carries {leads} {'lead' if leads == 1 else 'leads'}"] if leads else []
+    if not leads:
+        return []
+    words = (
+        "difference between averages comes" if leads == 1 else "differences between averages come"
+    )
+    return [f"{leads} {words} mostly from bass"]
 
 
 def sentence(columns: Iterable[Column], edition: Edition) -> str:
@@ -107,10 +112,12 @@ def sentence(columns: Iterable[Column], edition: Edition) -> str:
         if leads := carried_by_bass(edition, column):
             most = f"{leads[0].system} over {leads[0].over} {100 * leads[0].share:.0f} %"
             name = display(column.metric, edition.traits)
-            parts.append(f"{name}: of {most}, {len(leads)} in all")
+            pairs = "1 pair" if len(leads) == 1 else f"{len(leads)} pairs"
+            parts.append(f"{name}: {pairs}, the largest share is {most}")
     if not parts:
         return ""
     return (
-        f"Bass makes more than half of leads in the average ({'; '.join(parts)}; above 100 % the "
-        "order turns round without it): see the mean without bass, on the same songs."
+        "Bass makes more than half of the difference between the averages of two systems "
+        f"({'; '.join(parts)}). Above 100 % the two change their order without bass. The mean "
+        "without bass, on the same songs, stands beside the average."
     )

@@ -75,9 +75,9 @@ def test_the_column_holds_the_mean_of_the_others_and_a_note_names_the_lead() -> 
     table = by_stem(frame)
     cell = table.cell("a", "q", WITHOUT_BASS)
     assert cell is not None and cell.value == pytest.approx(2.0) and (cell.n, cell.total) == (2, 2)
-    assert "; bass carries 1 lead." in table.caption[0]
+    assert "; 1 difference between averages comes mostly from bass." in table.caption[0]
     notes = tables(frame, COSTS, {}, TRAITS)[0].notes
-    assert any("(Q: of a over b 108 %, 1 in all;" in line for line in notes)
+    assert any("(Q: 1 pair, the largest share is a over b 108 %)" in line for line in notes)
     column = table.columns[stems(table).index(WITHOUT_BASS)]
     assert column.head == "without bass"
 
@@ -128,5 +128,5 @@ def test_explain_lists_the_cells_behind_it() -> None:
 def test_the_overview_counts_the_leads_of_all_its_columns() -> None:
     frame = run_of({"a": (1.0, 1.0, 4.0, 1.0), "b": (1.0, 1.0, 1.0, 1.0)})
     overview, *others = tables(frame, COSTS, {}, TRAITS)
-    assert "bass carries 1 lead." in overview.caption[0]
+    assert "1 difference between averages comes mostly from bass." in overview.caption[0]
     assert not any("Bass makes" in note for table in others for note in table.notes)

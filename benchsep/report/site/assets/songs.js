@@ -4,6 +4,7 @@ benchsep.songs = (() => {
   const player = new benchsep.Player();
   const metricNamed = (column) => data.metrics.find((m) => m.column === column);
   const familyOf = (label) => data.systems.find((s) => s.label === label)?.family ?? "unknown";
+  const shownFamily = (label) => familyOf(label) === "unknown" ? "undeclared family" : familyOf(label);
   const groupOf = (label) => data.systems.find((s) => s.label === label)?.group ?? "unknown";
   const { clock } = benchsep;
   let shown = null;   // {song, stem, index}
@@ -106,7 +107,7 @@ benchsep.songs = (() => {
     });
     const key = index < 10 ? el("kbd", { "aria-hidden": "true" }, String((index + 1) % 10)) : null;
     return el("li", { class: "source", "data-label": source.label, "data-group": groupOf(source.label) },
-      el("label", {}, radio, el("span", {}, source.label), el("span", { class: `family ${familyOf(source.label)}` }, familyOf(source.label)), key),
+      el("label", {}, radio, el("span", {}, source.label), el("span", { class: `family ${familyOf(source.label)}` }, shownFamily(source.label)), key),
       el("p", { class: "dim" }, scoreLine(song, stem.name, source.label)),
       el("div", { class: "plot" }, frequencies(), picture, times(song)));
   };
