@@ -21,6 +21,7 @@ from benchsep.errors import UsageError
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import Spec
+from benchsep.systems.stems import stems_in
 from benchsep.systems.training import UNKNOWN
 
 Described = tuple[str, SystemInfo]
@@ -147,3 +148,20 @@ def files_left_out(systems: Mapping[str, Described]) -> list[str]:
     """What folders of estimates say of files that have no part in their values."""
     return [f"{label}: {info.remark}" for label, (_, info) in systems.items()
             if info.from_files and info.remark]  # fmt: skip
+
+
+def without_estimates(
+    systems: Mapping[str, Described], stem_set: tuple[str, ...], asked: Sequence[str]
+) -> list[str]:
+    """A sentence for each folder that has no estimates of some of the stems that are asked for."""
+    sentences = []
+    for label, (_, info) in systems.items():
+        given = stems_in(info, stem_set)
+        missing = [stem for stem in asked if stem not in given]
+        if info.from_files and given and missing:
+            sentences.append(
+                f"{label}: no estimates of {', '.join(missing)}, so these stems have no value; "
+                f"the names of its files mean {', '.join(info.stems)} (names that are understood: "
+                "benchsep docs stems#names-of-stem-files)"
+            )
+    return sentences

@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.runner.frame import load_costs, load_run
-from benchsep.runner.labels import label_of, labelled, told_apart, undeclared
+from benchsep.runner.labels import (
+    label_of,
+    labelled,
+    told_apart,
+    undeclared,
+    without_estimates,
+)
 from benchsep.runner.plan import make_plan
 from benchsep.runner.run import run
 from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite
+from benchsep.systems.contract import SystemInfo
 from benchsep.systems.spec import Spec, load_system
 from tests.helpers.noise import noise_songs
 
@@ -121,3 +129,14 @@ def test_the_plan_knows_folders_of_one_name_before_anything_runs(folders, tmp_pa
     plan = make_plan(suite, Store(tmp_path / "none"))
     assert [job.label for job in plan.jobs] == list(plan.systems)
     assert len(set(plan.systems)) == 2
+
+
+def test_a_folder_without_estimates_of_a_stem_is_told():
+    def told(*stems, **facts):
+        info = SystemInfo("dir:est", "unknown", stems=stems, **facts)
+        return without_estimates({"dir:est": ("dir:est", info)}, STEMS, ("vocals", "bass"))
+
+    (sentence,) = told("vocals", "drums", "guitar", from_files=True)
+    assert "no estimates of bass, so" in sentence and "mean vocals, drums, guitar" in sentence
+    assert not told("vocals", "bass", from_files=True)
+    assert not told("vocals")  # a model of vocals alone is no mistake

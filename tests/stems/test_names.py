@@ -1,7 +1,8 @@
 import pytest
 
 from benchsep.audio import STEMS
-from benchsep.stems.names import stem_map
+from benchsep.stems.files import audio_files, stem_files
+from benchsep.stems.names import canonical, stem_map
 
 
 def test_four_stems_are_themselves_in_any_spelling():
@@ -38,6 +39,13 @@ def test_an_unknown_name_is_listed_and_not_scored():
     found = stem_map([*STEMS, "crowd"])
     assert found.unknown == ("crowd",)
     assert found.sources["other"] == ("other",)
+
+
+@pytest.mark.parametrize("name", ["Bass Guitar", "bass_guitar", "electric bass"])
+def test_a_bass_guitar_is_the_bass_and_no_guitar(name, tmp_path):
+    (tmp_path / f"{name}.wav").touch()
+    assert {canonical(stem) for stem in stem_files(audio_files(tmp_path))} == {"bass"}
+    assert stem_map(["vocals", "drums", name, "other"]).stems == STEMS
 
 
 def test_two_names_of_one_stem_are_refused():
