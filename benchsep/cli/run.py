@@ -36,12 +36,7 @@ def run(
 ) -> None:
     """Run systems on tracks, score them, print the tables; run again to continue."""
     from benchsep.runner.frame import load_for_tables
-    from benchsep.runner.labels import (
-        files_left_out,
-        told_apart,
-        undeclared,
-        without_estimates,
-    )
+    from benchsep.runner.labels import remarks
     from benchsep.runner.lag import late_systems
     from benchsep.runner.run import run as run_suite
 
@@ -57,9 +52,8 @@ def run(
     print_tables(out, format, improvement=improvement, loaded=(cells, costs))
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
-    systems, planned = result.plan.systems, result.plan.suite
-    missing = without_estimates(systems, planned.whole_set, planned.stems)
-    asked = (*missing, *told_apart(systems), *undeclared(systems), *files_left_out(systems))
+    planned = result.plan.suite
+    asked = remarks(result.plan.systems, planned.whole_set, planned.stems)
     for sentence in (*asked, *late_systems(costs).values(), *_reproduced(out, cells)):
         message(sentence)
     folder = shlex.quote(str(out))

@@ -165,3 +165,15 @@ def without_estimates(
                 "benchsep docs stems#names-of-stem-files)"
             )
     return sentences
+
+
+def remarks(
+    systems: Mapping[str, Described], stem_set: tuple[str, ...], asked: Sequence[str]
+) -> list[str]:
+    """All that a run says of its systems at its end; ``asked``: the stems that it scores."""
+    return [
+        *without_estimates(systems, stem_set, asked),
+        *told_apart(systems),
+        *undeclared(systems),
+        *files_left_out(systems),
+    ]
