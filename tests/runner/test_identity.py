@@ -141,5 +141,57 @@ def test_identities_of_a_plan_are_those_of_each_part():
         assert ids.metric(metric(name)) == done.metric_id(metric(name))
 
 
+@pytest.mark.parametrize(
+    ("free", "finished", "overwrite", "begun"),
+    [
+        (False, False, "missing", False),
+        (True, False, "missing", True),
+        (True, True, "missing", False),
+        (True, True, "always", True),
+    ],
+)
+def test_a_job_that_another_run_has_done_is_free_again(
+    monkeypatch, free, finished, overwrite, begun
+):
+    said = []
+    claims = SimpleNamespace(
+        claim=lambda *names: said.append(("claim", *names)) or free,
+        release=lambda *names: said.append(("release", *names)),
+    )
+    monkeypatch.setattr(done, "is_done", lambda *_: finished)
+    assert done.begin(job(overwrite=overwrite), SimpleNamespace(claims=claims)) is begun
+    released = [("release", "net", "t")] if free and not begun else []
+    assert said == [("claim", "net", "t"), *released]
+
+
+def test_tracks_of_a_manifest_become_a_set_and_the_rest_stays():
+    manifest = {"suite": {"seed": 1}, "dataset": {"name": "d", "tracks": ["a", "b", "a"]}}
+    found = done.with_track_set(manifest)
+    assert found == {"suite": {"seed": 1}, "dataset": {"name": "d", "tracks": {"a", "b"}}}
+    assert type(found["dataset"]["tracks"]) is frozenset
+    assert manifest["dataset"]["tracks"] == ["a", "b", "a"]
+    for bare in ({}, {"dataset": {"name": "d"}}):
+        assert done.with_track_set(bare) == bare
+
+
+@pytest.mark.parametrize(
+    ("gives", "lacks", "scored"),
+    [
+        (("vocals",), "", ("vocals",)),
+        (("vocals",), "no weights", ("vocals",)),
+        (("piano",), "", ()),
+        (("piano",), "no weights", ("vocals", "drums")),
+    ],
+)
+def test_what_cannot_run_here_has_a_reason_on_every_stem(gives, lacks, scored):
+    track = Track("t", "test", "folder", lambda: None, stems=("vocals", "drums"))
+    asked = replace(
+        job(replace(INFO, stems=gives, unavailable=lacks)),
+        track=track, stems=("vocals", "drums"), stem_set=("vocals", "drums"),
+    )  # fmt: skip
+    found = {m.name: stems for m, stems in done.metrics_to_score(asked)}
+    assert found == ({"usdr": scored} if scored else {})
+
+
 def test_facts_of_a_track_have_the_fields_that_these_tests_use():
     assert {"name", "mixture_sha256", "reference_sha256"} <= set(TrackFacts.__dataclass_fields__)
