@@ -175,6 +175,33 @@ def test_tracks_of_a_manifest_become_a_set_and_the_rest_stays():
 
 
 @pytest.mark.parametrize(
+    ("info", "family", "asked", "shown"),
+    [
+        ({}, "generative", 1, True),
+        ({}, "generative", 2, False),
+        ({}, "unknown", 2, False),
+        ({}, "generative", None, True),
+        ({}, "discriminative", 2, True),
+        ({"deterministic": True}, "generative", 2, True),
+        ({"deterministic": False}, "discriminative", 2, False),
+        ({"deterministic": False, "from_files": True}, "generative", 2, True),
+    ],
+)
+def test_a_draw_of_another_seed_is_shown_where_seeds_change_nothing(info, family, asked, shown):
+    """The record's draws were made with seed 1."""
+    record = SimpleNamespace(
+        draws={n: SimpleNamespace(seed=done.seed_of(1, n, "t")) for n in (0, 1)},
+        system=SimpleNamespace(label="net", family=family),
+        track=SimpleNamespace(name="t", mixture_sha256="mm"),
+    )
+    suite = {} if asked is None else {"seed": asked}
+    manifest = {"suite": suite, "systems": {"net": {"info": info}, "other": {"info": {}}}}
+    assert done.is_draw_shown(record, 0, manifest) is shown
+    assert done.is_draw_shown(record, 1, manifest) is shown
+    assert done.is_draw_shown(record, 2, manifest), "nothing is known of it"
+
+
+@pytest.mark.parametrize(
     ("gives", "lacks", "scored"),
     [
         (("vocals",), "", ("vocals",)),
