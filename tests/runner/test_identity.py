@@ -199,6 +199,7 @@ def test_a_draw_of_another_seed_is_shown_where_seeds_change_nothing(info, family
     assert done.is_draw_shown(record, 0, manifest) is shown
     assert done.is_draw_shown(record, 1, manifest) is shown
     assert done.is_draw_shown(record, 2, manifest), "nothing is known of it"
+    assert done.is_draw_shown(record, 0, {}), "no request is known"
 
 
 @pytest.mark.parametrize(
