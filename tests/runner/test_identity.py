@@ -92,6 +92,8 @@ def test_what_others_make_has_no_identity_before_it_is_made(change):
     assert done.engine(replace(INFO, from_files=True), "cpu") == {}
     assert done.engine(replace(INFO, from_program=True), "cpu") == {}
     assert done.engine(INFO, "cuda:1")["device"] == "cuda"
+    assert done.engine(replace(INFO, family="discriminative"), "cpu")["device"] == "cpu"
+    assert done.engine(replace(INFO, family="oracle"), "cpu") == {}
 
 
 @pytest.mark.parametrize(
