@@ -58,7 +58,8 @@ def test_other_types_are_written_as_the_library_writes_them(value: object) -> No
     "value",
     [float("nan"), [float("inf")], {"a": {"b": -float("inf")}}, "\ud800", {"\udfff": 1},
      {1, 2}, UserString("x"), {(1, 2): 3}, object()],
-    ids=repr,
+    ids=["nan", "inf", "deep-inf", "surrogate", "surrogate-key", "set", "text", "tuple-key",
+         "object"],
 )  # fmt: skip
 def test_what_json_does_not_know_is_refused(value: object) -> None:
     with pytest.raises(StoreError, match="not representable as strict JSON"):
