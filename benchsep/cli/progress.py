@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.escape import printable
+from benchsep._util.words import amount
 from benchsep.metrics.catalog import NO_REFERENCE
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def progress(plan: Plan) -> Iterator[Watcher]:
     watcher = Live(timetable, console)
     with Picture(Bar(watcher), console=console, refresh_per_second=4, transient=True):
         yield watcher
-    console.print(_markup(f"{timetable.done} jobs in {clock(watcher.elapsed)}"))
+    console.print(_markup(f"{amount(timetable.done, 'job')} in {clock(watcher.elapsed)}"))
 
 
 @contextmanager

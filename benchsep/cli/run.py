@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsep._util.words import amount
 from benchsep.cli.files import look_swapped
 from benchsep.cli.interrupt import Interrupted, ended_by_signals
 from benchsep.cli.options import Format, Improvement, suite_options
@@ -80,7 +81,7 @@ def _how_to_continue(folder: Path) -> str:
     program = "benchsep" if words[0] == "__main__.py" else words[0]
     records = sum(1 for _ in (folder / "cells").glob("*/*.json"))
     return (
-        f"interrupted; {folder} keeps the results of {records} jobs; continue with: "
+        f"interrupted; {folder} keeps the results of {amount(records, 'job')}; continue with: "
         f"{shlex.join([program, *words[1:]])}"
     )
 

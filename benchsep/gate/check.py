@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.words import amount, amount_is
 from benchsep.errors import DriftError
 from benchsep.gate.baseline import input_facts, read_baseline, run_facts
 from benchsep.gate.cells import UNMEASURED, CellKey, Group, Reading, cells_of_baseline, cells_of_run
@@ -264,8 +265,8 @@ def _not_compared(rows: Sequence[Row], unmeasured: Sequence[Row]) -> list[str]:
     for kind in UNMEASURED:
         if cells := [row for row in unmeasured if row.why == kind]:
             notes.append(
-                f"{len(cells)} cells are {kind} here and absent from the baseline: left out: "
-                f"{_counted(row.metric for row in cells)}"
+                f"{amount_is(len(cells), 'cell')} {kind} here and absent from the baseline: "
+                f"left out: {_counted(row.metric for row in cells)}"
             )
     for status, why in (
         ("ill_conditioned", "ill-conditioned in both: such values are noise"),
@@ -275,12 +276,9 @@ def _not_compared(rows: Sequence[Row], unmeasured: Sequence[Row]) -> list[str]:
         cells = [r for r in cells if (r.why == "ill_conditioned") == bool(status)]
         if cells:
             listed = _counted(r.metric if status else f"{r.why} of {r.metric}" for r in cells)
-            notes.append(f"{len(cells)} cells compared by status alone, {why}: {listed}")
+            number = amount(len(cells), "cell")
+            notes.append(f"{number} compared by status alone, {why}: {listed}")
     return notes
-
-
-def _songs(count: int) -> str:
-    return f"{count} song{'s' * (count != 1)}"
 
 
 def _counted(names: Iterable[str], most: int = 5) -> str:
@@ -302,17 +300,20 @@ def _verdicts(rows: Sequence[Row], groups: Sequence[GroupRow]) -> tuple[list[str
         hits = [row for row in rows if row.verdict == verdict]
         if hits:
             listed = _counted((f"{row.system} {row.metric}" for row in hits), 3)
-            reasons.append(f"{len(hits)} cells {what}: {listed}")
+            reasons.append(f"{amount(len(hits), 'cell')} {what}: {listed}")
             gone = Counter(row.why for row in hits if row.why.startswith("ok -> "))
             reasons += [f"{count} of these: {why}" for why, count in gone.most_common(3)]
     better: list[str] = []
     for group in groups:
         if group.verdict in ("drifted", "improved"):
             text = (
-                f"{group.system} {group.stem} {group.metric}: mean of {_songs(group.songs)} moved "
-                f"{group.difference:+.4g}, tolerance {group.tolerance:.3g} ({group.source})"
+                f"{group.system} {group.stem} {group.metric}: "
+                f"mean of {amount(group.songs, 'song')} moved {group.difference:+.4g}, "
+                f"tolerance {group.tolerance:.3g} ({group.source})"
             )
             (reasons if group.verdict == "drifted" else better).append(text)
     if count := sum(row.verdict == "improved" for row in rows):
-        better.append(f"{count} cells are better than the baseline by more than the tolerance")
+        better.append(
+            f"{amount_is(count, 'cell')} better than the baseline by more than the tolerance"
+        )
     return reasons, better

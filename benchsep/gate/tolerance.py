@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.words import amount
 from benchsep.errors import DriftError
 from benchsep.gate.cells import CellKey, Group, cells_of_run
 from benchsep.metrics.metric import Tolerance
@@ -133,7 +134,7 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
     for number, cells in enumerate(runs[1:], start=2):
         if odd := sorted(first.keys() ^ cells.keys()):
             raise DriftError(
-                f"run {number} and run 1 differ in {len(odd)} cells, e.g. {odd[0]}; "
+                f"run {number} and run 1 differ in {amount(len(odd), 'cell')}, e.g. {odd[0]}; "
                 "noise is measured on runs of the same suite"
             )
     groups: dict[Group, list[list[float]]] = {}

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep._util.words import amount
 from benchsep.errors import UsageError
 from benchsep.stats.arrays import Statistic
 from benchsep.stats.bootstrap import FEWEST, bootstrap
@@ -182,7 +183,7 @@ def too_few_songs(compared: pd.DataFrame, *, alpha: float = 0.05) -> str:
         return ""
     songs, pairs = int(compared["n"].max()), int(columns.count().max())
     text = (
-        f"{songs} song{'s' * (songs != 1)}: too few for any verdict. A tie needs at least {FEWEST} "
+        f"{amount(songs, 'song')}: too few for any verdict. A tie needs at least {FEWEST} "
         f"songs, a difference {needed[pairs]}"
     )
     one = _songs_for_a_difference(1, alpha)

@@ -26,6 +26,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from benchsep._util.words import amount
 from benchsep.audio import Audio, read_audio
 from benchsep.datasets.track import Track
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
@@ -232,7 +233,7 @@ def _not_read(groups: list[list[Path]]) -> str:
     if not nameless:
         return ""
     names = ", ".join(list(dict.fromkeys(nameless))[:4])
-    return f"not read, because they name no stem: {names} ({len(nameless)} files)"
+    return f"not read, because they name no stem: {names} ({amount(len(nameless), 'file')})"
 
 
 def _chosen(groups: list[list[Path]]) -> str:

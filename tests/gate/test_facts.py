@@ -105,7 +105,7 @@ def test_rows_hold_both_values_of_a_cell_whose_status_changed(baseline):
     assert changed.why == "ok -> ill_conditioned" and changed.difference is None
     assert changed.value == changed.baseline == round(before[changed.metric], 6)
     assert gone.value is None and gone.baseline == round(before[gone.metric], 6)
-    assert f"1 cells with another status: {changed.system} {changed.metric} (1)" in report.reasons
+    assert f"1 cell with another status: {changed.system} {changed.metric} (1)" in report.reasons
 
 
 def test_reasons_list_the_commonest_and_say_how_many_more(baseline):

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from benchsep._util.words import amount
 from benchsep.metrics.status import IN_WORDS, Status
 from benchsep.report.tables.model import Cell, Column, Table, format_value, head, suffix
 
@@ -81,7 +82,7 @@ def reasons(cells: pd.DataFrame) -> list[str]:
     sentences = []
     for status, part in absent.groupby("status", sort=True):
         who = _names(part, cells, "system"), _names(part, cells, "metric")
-        sentences.append(f"{len(part)} cells of {who[0]} ({who[1]}): {status}")
+        sentences.append(f"{amount(len(part), 'cell')} of {who[0]} ({who[1]}): {status}")
     return sentences
 
 

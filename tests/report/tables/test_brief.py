@@ -54,7 +54,7 @@ def test_equal_reasons_stand_together():
     rows.append(("b", "visqol", "failed: out of memory"))
     cells = pd.DataFrame(rows, columns=["system", "metric", "status"])
     assert reasons(cells) == [
-        "1 cells of b (visqol): failed: out of memory",
+        "1 cell of b (visqol): failed: out of memory",
         "2 cells of all systems (nisqa): unavailable: no weights",
     ]
     assert reasons(cells[cells["status"] == "ok"]) == []
