@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from benchsep._util.csv_rows import no_more_fields
 from benchsep._util.escape import from_csv_cell
 from benchsep.errors import UsageError
 from benchsep.imported.museval import VALUES
@@ -126,7 +127,7 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
             names = list(reader.fieldnames or ())
             rows = [
                 (reader.line_num, {k: from_csv_cell(v).strip() for k, v in row.items() if k})
-                for row in reader
+                for row in map(no_more_fields, reader)
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error

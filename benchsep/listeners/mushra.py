@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchsep._util.csv_rows import no_more_fields
 from benchsep._util.escape import from_csv_cell, is_formula
 from benchsep.errors import UsageError
 
@@ -99,7 +100,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     refuse_utf16(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
+            rows = list(map(no_more_fields, csv.DictReader(handle)))
             return [{k: from_csv_cell(v or "") for k, v in row.items() if k} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as CSV ({error})") from error

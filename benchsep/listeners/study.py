@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchsep._util.words import amount, amount_is
 from benchsep._util.yamlfile import read_yaml
 from benchsep.errors import UsageError
 from benchsep.listeners.mushra import refuse_utf16
@@ -197,9 +198,15 @@ def _csv(path: Path) -> pd.DataFrame:
 
     refuse_utf16(path)
     try:
-        return pd.read_csv(path)
+        raw = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read ratings from {path}: {error}") from error
+    if not isinstance(raw.index, pd.RangeIndex):  # pandas takes the first fields as an index
+        raise UsageError(
+            f"{path}: rows have more fields than the header, which has {len(raw.columns)}; "
+            "is a comma inside a field without quotes?"
+        )
+    return raw
 
 
 def _kept(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
@@ -239,8 +246,16 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise UsageError(f"{path}: a rating is not a number: {error}") from error
     table = table.dropna(subset=["rating"]).copy()
+    if table.empty:
+        raise UsageError(f"{path}: none of its {len(raw)} rows has a rating, expected numbers")
+    if bad := int(table["rating"].abs().eq(float("inf")).sum()):
+        raise UsageError(f"{path}: {amount_is(bad, 'rating')} infinite, expected numbers")
+    for role in ("song", "system"):
+        if absent := int(table[role].isna().sum()):
+            raise UsageError(f"{path}: {amount(absent, 'rating')} without a {role}")
+    absent_is = {"stem": file.stem, "question": file.question, "family": "unknown"}
     for key in KEYS:
-        table[key] = table[key].astype(str)
+        table[key] = table[key].astype(object).fillna(absent_is.get(key, "nan")).astype(str)
     table["question"] = [file.questions.get(q, q) for q in table["question"]]
     return table
 

@@ -32,7 +32,7 @@ from benchsep._util.version import __version__
 from benchsep.errors import FormatError, StoreError
 from benchsep.runner.claims import Claims, Owner, this_process
 from benchsep.runner.formats import FORMAT, READ, format_of
-from benchsep.runner.info import info_from_json
+from benchsep.runner.manifest_types import manifest_problem
 from benchsep.runner.reading import (
     DamagedRecordError,
     Read,
@@ -252,7 +252,7 @@ class Store:
         if (version := format_of(content)) not in READ:
             raise self._foreign(path, f"format {shown(version)}")
         body = {key: value for key, value in content.items() if key != "checksum"}
-        problem = _manifest_problem(body)
+        problem = manifest_problem(body)
         try:
             if "checksum" in content and content["checksum"] != digest(body):
                 problem = "its checksum does not hold"
@@ -315,30 +315,3 @@ def _written_by(manifest: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "an unknown version"
     return f"benchsep {shown(version).strip(chr(39))}"
-
-
-def _is_info(entry: Any) -> bool:
-    try:
-        return bool(info_from_json(entry))
-    except (TypeError, KeyError, ValueError, AttributeError):
-        return False
-
-
-def _manifest_problem(manifest: dict[str, Any]) -> str:
-    """What is wrong with the sections that readers rely on, or an empty text."""
-    for name in ("suite", "dataset", "systems", "metrics", "packages"):
-        if not isinstance(manifest.get(name, {}), dict):
-            return f"{name} is {type(manifest[name]).__name__}, expected an object"
-    for name in ("systems", "metrics"):
-        for key, entry in manifest.get(name, {}).items():
-            if not isinstance(entry, dict):
-                return f"{name}.{key} is {type(entry).__name__}, expected an object"
-            if name == "systems" and "info" in entry and not _is_info(entry["info"]):
-                return f"{name}.{key}.info is no description of a system"
-    notes = manifest.get("dataset", {}).get("notes", [])
-    if not isinstance(notes, list):
-        return f"dataset.notes is {type(notes).__name__}, expected a list"
-    tracks = manifest.get("dataset", {}).get("tracks", [])
-    if not isinstance(tracks, list) or not all(isinstance(track, str) for track in tracks):
-        return "dataset.tracks is no list of names"
-    return ""

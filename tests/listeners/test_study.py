@@ -77,6 +77,23 @@ def test_a_bare_csv_needs_names_and_families(tmp_path):
         read_study(path, columns={"song": "absent"})
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("", "none of its 0 rows has a rating"),
+        ("a,g,generative,\na,d,discriminative,\n", "none of its 2 rows has a rating"),
+        ("a,g,generative,inf\na,d,discriminative,3\n", "1 rating is infinite"),
+        ("a,g,generative,2\na,,discriminative,3\n", "1 rating without a system"),
+        (",g,generative,2\n,d,discriminative,3\n", "2 ratings without a song"),
+    ],
+)
+def test_ratings_that_are_none_are_refused(tmp_path, rows, words):
+    path = tmp_path / "r.csv"
+    path.write_text("song,system,family,rating\n" + rows)
+    with pytest.raises(UsageError, match=words):
+        read_study(path)
+
+
 def test_ratings_side_by_side_are_unfolded(tmp_path):
     (tmp_path / "ratings.csv").write_text(
         "song,system,family,mean,score,rating_0,rating_1,who_0,who_1,visqol\n"

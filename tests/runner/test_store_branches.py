@@ -19,7 +19,6 @@ from benchsep.runner.reading import Sheets, shown
 from benchsep.runner.record import Record
 from benchsep.runner.sheet import Columns, Sheet
 from benchsep.runner.store import Store
-from benchsep.systems.contract import SystemInfo
 from tests.runner.test_record import stored
 
 
@@ -164,14 +163,19 @@ def test_set_aside_takes_damaged_records_alone_and_numbers_them(tmp_path, capsys
 
 MANIFESTS: list[tuple[dict[str, Any], str]] = [
     ({"suite": []}, "suite is list, expected an object"),
-    ({"packages": "x"}, "packages is str, expected an object"),
+    ({"packages": "x"}, "packages is str, expected an object of texts"),
     ({"systems": {"a": 1}}, r"systems\.a is int, expected an object"),
     ({"metrics": {"m": []}}, r"metrics\.m is list, expected an object"),
     ({"systems": {"a": {"info": {"name": 1}}}}, r"systems\.a\.info is no description of a system"),
     ({"systems": {"a": {"info": []}}}, r"systems\.a\.info is no description of a system"),
-    ({"dataset": {"notes": "x"}}, r"dataset\.notes is str, expected a list"),
-    ({"dataset": {"tracks": "x"}}, r"dataset\.tracks is no list of names"),
-    ({"dataset": {"tracks": [1]}}, r"dataset\.tracks is no list of names"),
+    ({"dataset": {"notes": "x"}}, r"dataset\.notes is str, expected a list of texts"),
+    ({"dataset": {"tracks": "x"}}, r"dataset\.tracks is str, expected a list of names"),
+    ({"dataset": {"tracks": [1]}}, r"dataset\.tracks is list with int, expected a list of names"),
+    ({"suite": {"stems": 1.5}}, r"suite\.stems is float, expected a list of names"),
+    ({"suite": {"draws": {}}}, r"suite\.draws is dict, expected a whole number"),
+    ({"suite": {"stem_set": []}}, r"suite\.stem_set is list, expected a text or null"),
+    ({"labels": {"a": 1}}, "labels is dict with int, expected an object of texts"),
+    ({"systems": {"a": {"spec": 1}}}, r"systems\.a\.spec is int, expected a text"),
 ]
 
 
@@ -217,14 +221,6 @@ def test_a_file_is_no_run_folder(tmp_path):
     path.touch()
     with pytest.raises(StoreError, match="is a file; results need a folder: -o FOLDER"):
         Store(path).refuse_other_formats()
-
-
-def test_a_description_of_a_system_is_one():
-    from benchsep.runner.info import info_to_json
-
-    assert store._is_info(info_to_json(SystemInfo("x", "generative")))
-    for wrong in (None, 3, [], {}, {"name": "x"}, {"name": "x", "family": 3, "stems": 4}):
-        assert not store._is_info(wrong), wrong
 
 
 # -- reading ------------------------------------------------------------------------------------
