@@ -351,11 +351,7 @@ def _type_filter_piece(_: Any, padded: Any, taps: Any, count: Any, out: Any) -> 
     """:data:`FILTERED` outputs, whose sums stay in registers: a compiler's go through memory."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        arrays = [
-            context.make_array(signature.args[k])(context, builder, arguments[k]).data
-            for k in (0, 1, 3)
-        ]
-        _emit_filter_piece(builder, arrays, arguments[2])
+        _emit_filter_piece(builder, *_data(context, builder, signature, arguments))
         return context.get_dummy_value()
 
     return types.void(padded, taps, count, out), generate
@@ -364,8 +360,7 @@ def _type_filter_piece(_: Any, padded: Any, taps: Any, count: Any, out: Any) -> 
 filter_piece: Any = intrinsic(_type_filter_piece)
 
 
-def _emit_filter_piece(builder: Any, arrays: list[Any], count: Any) -> None:
-    padded, taps, out = arrays
+def _emit_filter_piece(builder: Any, padded: Any, taps: Any, count: Any, out: Any) -> None:
     entry = builder.basic_block
     loop, done = builder.append_basic_block("taps"), builder.append_basic_block("done")
     builder.branch(loop)
@@ -373,13 +368,13 @@ def _emit_filter_piece(builder: Any, arrays: list[Any], count: Any) -> None:
     index = builder.phi(WORD)
     index.add_incoming(ir.Constant(WORD, 0), entry)
     sums = [builder.phi(VECTOR) for _ in range(VECTORS)]
-    tap = _everywhere(builder, builder.load(builder.gep(taps, [index])))
+    tap = _splat(builder, taps, index)
     grown = []
     for number, total in enumerate(sums):
         total.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), entry)
         place = builder.add(index, ir.Constant(WORD, number * LANES))
-        product = builder.fmul(tap, _vector(builder, padded, place), flags=["contract"])
-        grown.append(builder.fadd(product, total, flags=["contract"]))
+        product = builder.fmul(tap, _vector(builder, padded, place), flags=CONTRACT)
+        grown.append(builder.fadd(product, total, flags=CONTRACT))
         total.add_incoming(grown[-1], loop)
     following = builder.add(index, ir.Constant(WORD, 1))
     index.add_incoming(following, loop)
