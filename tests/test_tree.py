@@ -62,7 +62,7 @@ LAYERS = {
     """,
     "benchsep_training": """
         __init__ loop
-        batches budget checkpoint ema guard logs monitor once processes schedule seeds
+        batches bf16 budget checkpoint ema guard logs monitor once processes schedule seeds
     """,
 }
 PLUGINS = ("tokensep", "benchsep_baselines", "benchsep_training")

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchsep.errors import Unavailable
+from benchsep_training.bf16 import keep_in_float32
 
 T = TypeVar("T")
 
@@ -97,10 +98,13 @@ class Processes:
 
         DDP's broadcast of buffers before each forward pass is switched off: codebooks are equal
         everywhere, since their statistics are summed over the processes, and large. Only batch
-        norm, whose statistics are each process's own, keeps it.
+        norm, whose statistics are each process's own, keeps it. On a CPU, convolutions that bf16
+        spoils stay in float32 (:mod:`benchsep_training.bf16`).
         """
         if self.accelerator is None:
             return module, optimizer
+        if self.accelerator.mixed_precision == "bf16" and self.device.type == "cpu":
+            keep_in_float32(module)
         wrapped, stepped = self.accelerator.prepare(module, optimizer)
         if isinstance(wrapped, DistributedDataParallel):
             norms = nn.modules.batchnorm._BatchNorm

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from benchsep_training.batches import BatchSource
+from benchsep_training.bf16 import keep_in_float32
 from benchsep_training.budget import Budget, Every
 from benchsep_training.ema import Ema
 from benchsep_training.loop import Loop, LoopSettings
@@ -151,6 +152,8 @@ class GuidedTrainer(Loop):
     ) -> None:
         processes = Processes("no")
         guide = guide.to(processes.device)
+        if processes.device.type == "cpu":
+            keep_in_float32(guide)  # it trains its U-Net in bf16
         self.valid, self.train = valid, train
         super().__init__(
             folder,

@@ -12,6 +12,7 @@ from tokensep.lm.model import TokenLM
 from tokensep.train import guided as training
 from tokensep.train.guided import GuidedObjective, GuidedTrainConfig, error_ratio
 from tokensep.train.guided_data import Maker
+from torch import nn
 
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
 
@@ -136,6 +137,21 @@ def test_it_learns_where_stems_stand_in_the_stereo_image():
     stems[:, 0, 0], stems[:, 1, 1] = 0.1 * torch.randn(2, 2, 9600)
     found = learned(stems)
     assert found[-1] < found[0] - 0.5, "5 dB better on average, where two are silence"
+
+
+def test_what_is_trained_is_what_separates(tmp_path):
+    """bf16 of the training and float32 of the rendering give the same factors (default sizes)."""
+    torch.manual_seed(0)
+    guide = Guide(GuideConfig(latent_dim=5))
+    for part in (guide.fine.exit, guide.fine.direct):  # they begin as zeros
+        nn.init.normal_(part.weight, std=0.05)
+    training.GuidedTrainer(tmp_path, guide, None, [], TRAIN)
+    waves = 0.1 * torch.randn(1, 4, 2, 44_100 // 4)
+    spectra, made = guide.spectrum(waves), guide.spectrum(waves.mean(2)).abs()
+    given = guide.views(spectra.sum(1)), made, torch.randn(1, 4, 7, 5)
+    with torch.no_grad():
+        trained, used = (guide.train(mode)(*given) for mode in (True, False))
+    assert float((trained - used).norm() / used.norm()) < 0.02
 
 
 def test_the_error_ratio_is_in_bels():
