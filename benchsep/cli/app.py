@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from benchsep._util.command import Command, example
 from benchsep._util.version import __version__
 from benchsep.cli import ablate, board, data, files, gate, info, listen, recommend, run, show, stats
 from benchsep.cli.output import print_error
@@ -49,6 +50,37 @@ COMMANDS = {
 }
 """Every command by name, in the order of ``--help``."""
 
+EXAMPLES = {
+    "run": "--systems dir:my-estimates --dataset musdb18hq --root ~/musdb18hq -o runs/mine",
+    "plan": "musdb18hq --root ~/musdb18hq",
+    "show": "runs/mine",
+    "report": "runs/mine",
+    "explain": "runs/mine htdemucs@mini/visqol/drums",
+    "merge": "runs/mine runs/theirs -o board",
+    "board": "board -o page",
+    "separate": "song.wav --system htdemucs -o stems",
+    "score": "reference.wav estimate.wav --metrics visqol,usdr",
+    "list": "metrics",
+    "suites": "demo",
+    "docs": "guides/score-my-folder",
+    "doctor": "",
+    "data": "musdb18hq --root ~/musdb18hq",
+    "baseline": "runs/good -o baseline.json",
+    "check": "runs/new --baseline baseline.json",
+    "noise": "runs/first runs/second",
+    "compare": "runs/mine --metrics visqol",
+    "power": "runs/mine --metric visqol --effect 0.1",
+    "draws": "runs/mine",
+    "tails": "runs/mine --metrics visqol",
+    "recommend": "runs/mine --stem vocals --budget 30s/song",
+    "export-museval": "runs/mine -o museval",
+    "webmushra": "runs/mine -o test --stem vocals",
+    "ratings": "mushra.csv --key test/conditions.csv -o ratings.csv",
+    "validity": "ratings.csv --run runs/mine",
+    "ablate": "encoder --root ~/musdb18 --dry-run",
+}
+"""A call of each command, for its help text and for the message when something is missing."""
+
 app = typer.Typer(
     name="benchsep",
     help="Benchmark generative and discriminative music separators on one table.",
@@ -79,7 +111,8 @@ def _program(
 
 
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    _call = example(f"benchsep {_name} {EXAMPLES[_name]}".rstrip())
+    app.command(_name, cls=Command, epilog=_call)(_command)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from benchsep.cli.output import print_files
 
 def baseline(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option("-o", "--out", help="baseline file (JSON)")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the baseline file to write (JSON)")],
     repeat: Annotated[
         list[Path] | None,
         typer.Option(help="a repeat of RUN (other seed, threads, machine), to measure the noise"),
@@ -47,9 +47,12 @@ def baseline(
     print_files([out], format)
 
 
+BASELINE = "the file that `benchsep baseline RUN -o FILE` wrote of a run that you trust"
+
+
 def check(
     folder: RunFolder,
-    baseline: Annotated[Path, typer.Option(help="a file that `benchsep baseline` wrote")],
+    baseline: Annotated[Path, typer.Option(help=BASELINE)],
     strict: Annotated[bool, typer.Option(help="an improvement fails too")] = False,
     metrics: Annotated[str | None, typer.Option(help="only these, comma separated")] = None,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML here")] = None,

@@ -36,6 +36,7 @@ def run(
     format: Format = "terminal",
 ) -> None:
     """Run systems on tracks, score them, print the tables; run again to continue."""
+    from benchsep.runner.changed import changed, not_the_sum
     from benchsep.runner.frame import load_for_tables
     from benchsep.runner.labels import remarks
     from benchsep.runner.lag import late_systems
@@ -54,8 +55,10 @@ def run(
     for outcome in result.failed:
         message(f"{outcome.label} on {outcome.track}: {outcome.message}")
     planned = result.plan.suite
-    asked = remarks(result.plan.systems, planned.whole_set, planned.stems)
-    for sentence in (*asked, *late_systems(costs).values(), *_reproduced(out, cells)):
+    tracks = result.plan.tracks
+    asked = remarks(result.plan.systems, planned.whole_set, planned.stems, tracks)
+    audio = (*late_systems(costs).values(), *changed(costs), *not_the_sum(costs, tracks))
+    for sentence in (*asked, *audio, *_reproduced(out, cells)):
         message(sentence)
     folder = shlex.quote(str(out))
     message(

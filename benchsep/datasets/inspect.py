@@ -7,29 +7,35 @@ are streams of their own, so that their bound is wider.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from benchsep.audio import STEMS, Audio
+from benchsep._util.words import amount
+from benchsep.audio import STEMS, seconds_in
+from benchsep.datasets.folder import folder
 from benchsep.datasets.known import NOT_THE_SUM, Known
 from benchsep.datasets.moisesdb import MoisesDB
 from benchsep.datasets.musdb import VALIDATION, load_stem_mp4
-from benchsep.datasets.stem_folder import load_stem_folder
+from benchsep.datasets.stem_folder import files_of, load_stem_folder
+from benchsep.datasets.sums import LIMIT_DB, residue_db, residue_of
 from benchsep.datasets.track import Track, name_of
-from benchsep.errors import BenchsepError, DatasetError
+from benchsep.errors import AudioError, BenchsepError, DatasetError
 from benchsep.stems.files import entries
+from benchsep.stems.names import MIXTURE
 
 TOLERANCE_DB = {"wav": -40.0, "aac": -15.0}
-"""Energy of mixture minus stems against the mixture, at most."""
+"""Energy of mixture minus stems against the mixture, at most, in MUSDB18."""
+LENGTH_SLACK_S = 0.1
+"""Lengths of files whose headers are read may differ by so much: an mp3 says its length roughly."""
 FILES = ("mixture", *STEMS)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a folder. ``state``: ``ok``, ``known`` (an erratum) or ``fault``."""
+    """One thing about a folder. ``state``: ``ok``, ``known`` (an erratum), ``note`` (to look at) or
+    ``fault``.
+    """
 
     state: str
     where: str
@@ -166,7 +172,7 @@ def _sum_faults(path: Path) -> Iterator[str]:
     except BenchsepError as error:
         yield str(error)
         return
-    rest = _left_over(audio.mixture, list(audio.stems.values()))
+    rest = residue_of(audio.mixture, audio.stems.values())
     if rest > TOLERANCE_DB[kind]:
         yield (
             f"mixture minus stems is at {rest:.1f} dB of the mixture, expected at most "
@@ -174,13 +180,63 @@ def _sum_faults(path: Path) -> Iterator[str]:
         )
 
 
-def _left_over(mixture: Audio, stems: list[Audio]) -> float:
-    """Energy of the mixture less all stems against the mixture, in dB."""
-    rest = mixture.samples.astype(np.float64)  # [channels, frames]
-    energy = float(np.square(rest).sum())
-    for stem in stems:
-        rest = rest - stem.samples
-    return float(10 * np.log10((np.square(rest).sum() + 1e-12) / (energy + 1e-12)))
+# -- any folder of songs --------------------------------------------------------------------------
+
+
+def inspect_folder(root: Path, *, deep: bool = False) -> Iterator[Finding]:
+    """What is found in a folder of songs (``folder:PATH``): count, stems, files that differ.
+
+    ``deep`` decodes all; a mixture that is not the sum of its stems is a ``note``.
+
+    Raises
+    ------
+    DatasetError
+        no such folder, or it holds no song.
+    """
+    tracks = folder(str(root)).tracks()
+    yield Finding("ok", ".", amount(len(tracks), "song"))
+    names = {t.name: set(files_of(Path(t.paths[0]).parent)) - set(MIXTURE) for t in tracks}
+    for stem in sorted(set().union(*names.values())):
+        lack = [name for name, held in names.items() if stem not in held]
+        if lack:
+            others = len(tracks) - len(lack)
+            where = f"{', '.join(lack[:3])}{' …' * (len(lack) > 3)}"
+            yield Finding("fault", where, f"no {stem}; songs that have it: {others}")
+    for track in tracks:
+        yield from _song(track, deep)
+
+
+def _song(track: Track, deep: bool) -> Iterator[Finding]:
+    """What is wrong with the audio of a song."""
+    if deep:
+        try:
+            residue = residue_db(track.load_offered())
+        except BenchsepError as error:
+            yield Finding("fault", track.name, str(error))
+            return
+        if residue is not None and residue > LIMIT_DB:
+            yield Finding("note", track.name, NOT_SUM.format(residue=residue, limit=LIMIT_DB))
+    elif shapes := _differing(track.paths):
+        yield Finding("fault", track.name, shapes)
+
+
+NOT_SUM = (
+    "mixture minus stems is at {residue:.1f} dB of the mixture, expected at most {limit:g}: "
+    "another song, master or level, or a stem is missing"
+)
+
+
+def _differing(paths: Iterable[str]) -> str:
+    """The lengths of a song's files, where they differ by more than a codec may pad."""
+    seconds = {}
+    for path in paths:
+        try:
+            seconds[Path(path).name] = seconds_in(path)
+        except AudioError as error:
+            return str(error)
+    if not seconds or max(seconds.values()) - min(seconds.values()) <= LENGTH_SLACK_S:
+        return ""
+    return "lengths differ: " + ", ".join(f"{n} {length:.2f} s" for n, length in seconds.items())
 
 
 # -- MoisesDB ------------------------------------------------------------------------------------

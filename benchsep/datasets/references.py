@@ -86,12 +86,17 @@ def check_stems(
     lost = [stem for stem in asked if stem not in (*following, *silent)]
     if not lost or not offered:
         return
-    possible = [n for n, each in STEM_SETS.items() if _following(tracks, each.stems) == each.stems]
+    possible = [name for name, each in STEM_SETS.items() if has_references(tracks, each.stems)]
     help_ = f"; --stem-set {' or '.join(possible)} can be had" if possible else ""
     raise UsageError(
         f"{name} has no {lost[0]} (stem set {set_name(stem_set)}), and it does not follow from "
         f"what the data set offers: {', '.join(offered)}{help_}"
     )
+
+
+def has_references(tracks: Iterable[Track], stems: tuple[str, ...]) -> bool:
+    """Whether each of the stems follows from what some track offers."""
+    return _following(tuple(tracks), stems) == stems
 
 
 def _offers(track: Track) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from time import perf_counter  # by name: a system may replace that of the module
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchsep import registry
 from benchsep._util.digest import digest, file_name
@@ -18,6 +19,7 @@ from benchsep._util.memory import PeakMemory
 from benchsep._util.numbers import float_or_none
 from benchsep._util.reason import bounded, reason_of
 from benchsep.audio import Audio, read_audio, scale_fault, write_audio
+from benchsep.datasets.sums import LIMIT_DB, residue_db
 from benchsep.errors import BenchsepError, DatasetError, SeparatorError, Unavailable
 from benchsep.metrics.device import CPU, described, device_tolerance, scoring_on
 from benchsep.metrics.metric import References, Score, column
@@ -41,13 +43,14 @@ from benchsep.runner.warmup import forget, warm_up
 from benchsep.stems.names import ACCOMPANIMENT
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.estimate import all_copied, copied, estimate_or_error
+from benchsep.systems.fit import Change, changes_noted
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import load_system
 from benchsep.systems.stems import estimates_in
 from benchsep.systems.surroundings import own_surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchsep.datasets.track import Track, TrackAudio
@@ -87,7 +90,14 @@ class LoadedTrack:
             mixture_sha256=audio.mixture.sha256() if audio else "",
             reference_sha256={s: a.sha256() for s, a in audio.stems.items()} if audio else {},
             audio_seconds=audio.mixture.seconds if audio else None,
+            residue_db=self.residue_db,
         )
+
+    @cached_property
+    def residue_db(self) -> float | None:
+        """How far the mixture is from the sum of its stems, where it is too far to be that."""
+        found = residue_db(self.audio) if self.audio else None
+        return None if found is None or found <= LIMIT_DB else round(found, 1)
 
 
 @dataclass(frozen=True)
@@ -315,13 +325,14 @@ def _separate_draw(
     ):
         return DrawResult(Draw(inputs.seed, identity, None, None), None)
     estimates: Estimates = {}
-    seconds = peak_mb = None
+    timed = Timed()
     error = loaded.error
     faults: dict[str, str] = {}
     lags: dict[str, int] = {}
     try:
         if loaded.audio is not None:
-            outputs, seconds, peak_mb = _timed_call(job, loaded.audio, inputs.seed)
+            timed = _timed_call(job, loaded.audio, inputs.seed)
+            outputs = timed.outputs
             estimates = {s: audio for s, audio in outputs.items() if isinstance(audio, Audio)}
             faults = {
                 s: bounded(str(outputs[s])) for s in outputs if not isinstance(outputs[s], Audio)
@@ -337,23 +348,32 @@ def _separate_draw(
         estimates, error, faults, lags = {}, failure(raised), {}, {}
     # Estimates of files or of another program are identified by their samples.
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
-    session = job.session if seconds is not None else ""
-    draw = Draw(inputs.seed, identity, seconds, peak_mb, error, faults, lags, session)
+    session = job.session if timed.seconds is not None else ""
+    changes = timed.changes if estimates else {}
+    cost = timed.seconds, timed.peak_mb
+    draw = Draw(inputs.seed, identity, *cost, error, faults, lags, session, changes)
     return DrawResult(draw, estimates)
 
 
-def _timed_call(
-    job: Job, audio: TrackAudio, seed: int
-) -> tuple[dict[str, Audio | BenchsepError], float, float]:
-    """Outputs, seconds and peak memory in MB of a separation."""
+class Timed(NamedTuple):
+    """What a separation gave, what it took, and what was changed so that it fits the mixture."""
+
+    outputs: Mapping[str, Audio | BenchsepError] = MappingProxyType({})
+    seconds: float | None = None
+    peak_mb: float | None = None
+    changes: dict[str, Change] = {}  # noqa: RUF012  # never written
+
+
+def _timed_call(job: Job, audio: TrackAudio, seed: int) -> Timed:
+    """One separation."""
     with own_surroundings(job.spec):
         system = _system_of(job)
         warm_up(system, job.spec, audio.mixture)
-        with PeakMemory() as memory:
+        with PeakMemory() as memory, changes_noted() as changes:
             started = perf_counter()
             outputs = _call(system, job, audio, seed)
             seconds = perf_counter() - started
-    return outputs, seconds, memory.peak_mb
+    return Timed(outputs, seconds, memory.peak_mb, changes)
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:
@@ -477,7 +497,8 @@ def _scores(
     if reason := metric.available():
         return everywhere(f"unavailable: {reason}")
     returned = tuple(stem for stem in stems if stem in estimates)
-    scores = everywhere("failed: the system returned no such stem")
+    held = ", ".join(sorted(estimates)) or "none"
+    scores = everywhere(f"failed: the system returned no such stem; it returned: {held}")
     faults = result.draw.faults
     scores |= {stem: missing(f"failed: {faults[stem]}") for stem in stems if stem in faults}
     try:

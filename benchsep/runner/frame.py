@@ -62,6 +62,8 @@ COST_COLUMNS = (
     "peak_memory_mb",
     "lag",
     "session",
+    "changes",
+    "residue_db",
 )
 
 
@@ -224,7 +226,11 @@ def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
-    """What each separation took: seconds, real-time factor, peak memory; and its lag in samples."""
+    """What each separation took: seconds, real-time factor, peak memory; its lag in samples;
+    ``changes``, stem to what was changed so that its estimate fits the mixture
+    (:class:`benchsep.systems.fit.Change`); ``residue_db``, how far the mixture of the song is from
+    the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`.
+    """
     return load_cells_and_costs(path)[1]
 
 
@@ -270,4 +276,6 @@ def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any
         draw.peak_memory_mb if computes else None,
         max(draw.lags.values(), key=abs, default=0),
         draw.session,
+        draw.changes,
+        sheet.track.residue_db,
     )

@@ -16,13 +16,19 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchsep.datasets.references import has_references
 from benchsep.errors import UsageError
+from benchsep.stems.fitting import fitting_option, stems_of_option
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.spec import Spec
 from benchsep.systems.stems import stems_in
 from benchsep.systems.training import UNKNOWN
+
+if TYPE_CHECKING:
+    from benchsep.datasets.track import Track
 
 Described = tuple[str, SystemInfo]
 """A canonical spec and what its system is."""
@@ -151,9 +157,16 @@ def files_left_out(systems: Mapping[str, Described]) -> list[str]:
 
 
 def without_estimates(
-    systems: Mapping[str, Described], stem_set: tuple[str, ...], asked: Sequence[str]
+    systems: Mapping[str, Described],
+    stem_set: tuple[str, ...],
+    asked: Sequence[str],
+    tracks: Sequence[Track] = (),
 ) -> list[str]:
-    """A sentence for each folder that has no estimates of some of the stems that are asked for."""
+    """A sentence for each folder that has no estimates of some of the stems that are asked for.
+
+    It names the set of stems that the folder has whole, if there is one of which the ``tracks``
+    have references.
+    """
     sentences = []
     for label, (_, info) in systems.items():
         given = stems_in(info, stem_set)
@@ -161,18 +174,32 @@ def without_estimates(
         if info.from_files and given and missing:
             sentences.append(
                 f"{label}: no estimates of {', '.join(missing)}, so these stems have no value; "
-                f"the names of its files mean {', '.join(info.stems)} (names that are understood: "
-                "benchsep docs stems#names-of-stem-files)"
+                f"the names of its files mean {', '.join(info.stems)}"
+                + (_other_run(info.stems, stem_set, tracks) or NAMES_UNDERSTOOD)
             )
     return sentences
 
 
+NAMES_UNDERSTOOD = " (names that are understood: benchsep docs stems#names-of-stem-files)"
+
+
+def _other_run(given: tuple[str, ...], stem_set: tuple[str, ...], tracks: Sequence[Track]) -> str:
+    """How to run with the stems that a folder has, if they are a set of their own."""
+    option = fitting_option(given, stem_set)
+    if not option or not has_references(tracks, stems_of_option(option)):
+        return ""
+    return f"; to score these, run with {option} and another -o"
+
+
 def remarks(
-    systems: Mapping[str, Described], stem_set: tuple[str, ...], asked: Sequence[str]
+    systems: Mapping[str, Described],
+    stem_set: tuple[str, ...],
+    asked: Sequence[str],
+    tracks: Sequence[Track] = (),
 ) -> list[str]:
     """All that a run says of its systems at its end; ``asked``: the stems that it scores."""
     return [
-        *without_estimates(systems, stem_set, asked),
+        *without_estimates(systems, stem_set, asked, tracks),
         *told_apart(systems),
         *undeclared(systems),
         *files_left_out(systems),

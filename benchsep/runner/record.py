@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from benchsep.metrics.status import Status
 from benchsep.runner.texts import texts_back, texts_once
+from benchsep.systems.fit import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,9 @@ class TrackFacts:
     reference_sha256: dict[str, str]
     """Stem to the hash of its true signal."""
     audio_seconds: float | None
+    residue_db: float | None = None
+    """How far the mixture is from the sum of its stems (:mod:`benchsep.datasets.sums`), where that
+    is above the limit; on disk only there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Draw:
     """Stem to the samples by which it is late (:mod:`benchsep.runner.lag`); likewise."""
     session: str = ""
     """The call of ``run`` that timed it; likewise."""
+    changes: dict[str, Change] = field(default_factory=dict)
+    """Stem to what was changed so that its estimate fits the mixture; likewise."""
 
 
 class Cell(NamedTuple):
@@ -132,6 +138,7 @@ class Record:
             "mixture_sha256": track.mixture_sha256,
             "reference_sha256": track.reference_sha256,
             "audio_seconds": track.audio_seconds,
+            **({} if track.residue_db is None else {"residue_db": track.residue_db}),
             "stamp": self.input_stamp,
             "draws": {str(number): _draw_to_json(draw) for number, draw in self.draws.items()},
             "cells": [_cell_to_json(cell) for cell in self.cells],
@@ -183,6 +190,7 @@ def facts_from_json(
         text["mixture_sha256"],
         _texts(content, "reference_sha256"),
         _number(content, "audio_seconds"),
+        _number({"residue_db": None, **content}, "residue_db"),
     )
     draws = dict(map(_draw_from_json, *_items(_typed(content, "draws", dict))))
     return system, track, text["stamp"], draws
@@ -240,6 +248,7 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
         **({"faults": draw.faults} if draw.faults else {}),
         **({"lags": draw.lags} if draw.lags else {}),
         **({"session": draw.session} if draw.session else {}),
+        **({"changes": _changes_to_json(draw.changes)} if draw.changes else {}),
     }
 
 
@@ -255,7 +264,22 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
         _texts({"faults": {}, **content}, "faults"),
         _whole_numbers({"lags": {}, **content}, "lags"),
         _typed({"session": "", **content}, "session", str),
+        _changes_from_json({"changes": {}, **content}),
     )
+
+
+def _changes_to_json(changes: Mapping[str, Change]) -> dict[str, dict[str, int]]:
+    """What was done to each stem, without what was not."""
+    return {stem: {k: n for k, n in c._asdict().items() if n} for stem, c in changes.items()}
+
+
+def _changes_from_json(content: Mapping[str, Any]) -> dict[str, Change]:
+    found: dict[str, Any] = _typed(content, "changes", dict)
+    changes = {}
+    for stem in found:
+        numbers = _whole_numbers({stem: _typed(found, stem, dict)}, stem)
+        changes[stem] = Change(**{k: n for k, n in numbers.items() if k in Change._fields})
+    return changes
 
 
 def _whole_numbers(content: Mapping[str, Any], key: str) -> dict[str, int]:

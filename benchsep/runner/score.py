@@ -21,7 +21,7 @@ from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
 from benchsep.stems.relations import combined, relation
 from benchsep.stems.sets import disjoint
-from benchsep.systems.fit import LENGTH_SLACK_S, fitted, summed
+from benchsep.systems.fit import LENGTH_SLACK_S, change_of, fitted, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,14 +139,14 @@ def _conversions(
 def _changes(audio: Audio, true: Audio) -> list[str]:
     """What :func:`~benchsep.systems.fit.fitted` does to a signal, in words."""
     found = []
-    if audio.rate != true.rate:
+    change = change_of(audio, true)
+    if change.rate:
         lost = f": it has nothing above {audio.rate / 2:g} Hz" if audio.rate < true.rate else ""
         found.append(f"{audio.rate} Hz, resampled to {true.rate} Hz as its reference{lost}")
-    extra = round(audio.frames * true.rate / audio.rate) - true.frames
-    if extra and abs(extra) <= LENGTH_SLACK_S * true.rate:
-        how = "cut" if extra > 0 else "padded with zeros"
-        found.append(f"{abs(extra)} samples {'longer' if extra > 0 else 'shorter'}, {how}")
-    if audio.channels == 1 < true.channels:
+    if change.extra:
+        side, how = ("longer", "cut") if change.extra > 0 else ("shorter", "padded with zeros")
+        found.append(f"{abs(change.extra)} samples {side}, {how}")
+    if change.mono:
         found.append(f"mono, repeated in the {true.channels} channels of its reference")
     return found
 

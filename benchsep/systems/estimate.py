@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.reason import bounded
 from benchsep.audio import Audio
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
-from benchsep.systems.fit import check_channels, check_scale
+from benchsep.systems.fit import Change, check_channels, check_scale, note_change
 
 MAX_NAME = 64
 MAX_STEMS = 64
@@ -115,6 +115,8 @@ def checked_estimates(
     for stem, audio in list(estimates.items())[:MAX_STEMS]:
         if is_stem_name(stem):
             checked[stem] = _checked(audio, f"{info.label}: {stem}", mixture)
+            if isinstance(audio, Audio) and audio.channels == 1 < mixture.channels:
+                note_change(stem, Change(mono=1))
         else:
             shown = bounded(repr(stem), 60)
             checked[f"({shown})"] = SeparatorError(

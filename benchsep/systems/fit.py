@@ -8,9 +8,17 @@ channels   mono is repeated; any other difference is an error: averaging would c
 scale      a peak above :data:`~benchsep.audio.PEAK_LIMIT` is an error: samples in 16-bit scale, or
            a broken system
 =========  ==================================================================================
+
+What was changed is a :class:`Change`; a run collects those of a separation (:func:`changes_noted`)
+and says at its end how many estimates were changed so.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +26,50 @@ from benchsep.audio import Audio, fit_length, scale_fault
 from benchsep.errors import SeparatorError
 
 LENGTH_SLACK_S = 0.1
+
+
+class Change(NamedTuple):
+    """What :func:`fitted` does to a signal; a field is 0 where nothing is done."""
+
+    rate: int = 0
+    """Hz, from which it is resampled."""
+    extra: int = 0
+    """Samples that are cut at the end; negative: zeros that are added there."""
+    mono: int = 0
+    """1: its one channel is repeated."""
+
+
+_noted: ContextVar[dict[str, Change] | None] = ContextVar("changes of estimates", default=None)
+
+
+@contextmanager
+def changes_noted() -> Iterator[dict[str, Change]]:
+    """Inside, :func:`note_change` fills the dictionary: stem to its change."""
+    found: dict[str, Change] = {}
+    before = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(before)
+
+
+def note_change(stem: str, change: Change) -> None:
+    """Tell who collects them that an estimate was changed; of several files of a stem, how most."""
+    found = _noted.get()
+    if found is None or not any(change):
+        return
+    both = (change, found.get(stem, Change()))
+    found[stem] = Change(*(max(each, key=abs) for each in zip(*both, strict=True)))
+
+
+def change_of(audio: Audio, mixture: Audio) -> Change:
+    """What :func:`fitted` does to ``audio``, where it does not refuse it."""
+    extra = round(audio.frames * mixture.rate / audio.rate) - mixture.frames
+    return Change(
+        rate=audio.rate if audio.rate != mixture.rate else 0,
+        extra=extra if abs(extra) <= LENGTH_SLACK_S * mixture.rate else 0,
+        mono=int(audio.channels == 1 < mixture.channels),
+    )
 
 
 def fitted(audio: Audio, mixture: Audio, name: str, other: str = "mixture") -> Audio:

@@ -42,7 +42,7 @@ from benchsep.stems.files import (
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE, StemMap, canonical
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.fit import fitted, summed
+from benchsep.systems.fit import change_of, fitted, note_change, summed
 from benchsep.systems.grammar import FAMILIES
 
 SPLITS = ("test", "train")
@@ -69,6 +69,18 @@ class Layout:
         folder = matching(track.name, self._folders_alike(track))
         return {} if folder is None else stem_files(audio_files(folder), track=None)
 
+    def place(self, track: Track) -> Path:
+        """The folder in which the files of a track are looked for."""
+        if self.name == "audio-separator":
+            return self.root
+        found = matching(track.name, self._folders_alike(track))
+        return found or self._base(track) / track.name
+
+    def file_name(self, track: Track, stem: str) -> str:
+        """What a stem's file would be called in :meth:`place`."""
+        prefix = f"{track.name}_" if self.name == "audio-separator" else ""
+        return f"{prefix}{stem.replace(' ', '_')}.wav"
+
     def groups(self) -> list[list[Path]]:
         """The audio files of each track that the folder holds, of the data set or not."""
         if self.name != "audio-separator":
@@ -87,11 +99,13 @@ class Layout:
             return [self.root / split for split in SPLITS]
         return [self.root / self.nested]
 
-    def _folders_alike(self, track: Track) -> list[Path]:
-        base = self.root / self.nested
+    def _base(self, track: Track) -> Path:
         if self.name == "musdb":
-            base = self.root / ("train" if track.split == "valid" else track.split)
-        return self._index.get((base, folded(track.name)), [])
+            return self.root / ("train" if track.split == "valid" else track.split)
+        return self.root / self.nested
+
+    def _folders_alike(self, track: Track) -> list[Path]:
+        return self._index.get((self._base(track), folded(track.name)), [])
 
     @cached_property
     def _index(self) -> dict[tuple[Path, str], list[Path]]:
@@ -220,11 +234,26 @@ class EstimatesFolder:
         """
         files = self.layout.files(track)
         if not files:
+            first = self.layout.file_name(track, self.stems.stems[0])
             raise SeparatorError(
-                f"{self.root}: no estimate of {track.name!r} ({self.layout.name}); it has "
+                f"no estimate of {track.name!r} ({self.layout.name}); expected for example "
+                f"{self.layout.place(track) / first}; it has "
                 f"{', '.join(map(repr, self.layout.tracks()[:3]))}"
             )
-        return dict(read_stems(files, self.stems, mixture))
+        return dict(read_stems(files, self.stems, mixture)) | self._missing(files, track)
+
+    def _missing(self, files: dict[str, Path], track: Track) -> dict[str, BenchsepError]:
+        """Each stem of which other tracks have a file and this one has none, with the error."""
+        errors: dict[str, BenchsepError] = {}
+        held = ", ".join(sorted(path.name for path in files.values())[:6])
+        for stem, names in self.stems.sources.items():
+            lost = [self.layout.file_name(track, name) for name in names if name not in files]
+            if lost:
+                errors[stem] = SeparatorError(
+                    f"no {', no '.join(lost[:3])} in {self.layout.place(track)}, and other songs "
+                    f"have it; found {held}; add the file (any format) and run again"
+                )
+        return errors
 
 
 def _not_read(groups: list[list[Path]]) -> str:
@@ -270,8 +299,12 @@ def read_stems(
     """Each stem with its audio, or with the error that explains why there is none."""
     for stem, paths in stems.gather(files).items():
         try:
-            parts = [fitted(read_audio(path), mixture, str(path)) for path in paths]
+            signals = [read_audio(path) for path in paths]
+            pairs = zip(paths, signals, strict=True)
+            parts = [fitted(audio, mixture, str(path)) for path, audio in pairs]
         except BenchsepError as error:
             yield stem, error
         else:
+            for audio in signals:
+                note_change(stem, change_of(audio, mixture))
             yield stem, summed(parts)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from benchsep.audio import Audio
 from benchsep.errors import BenchsepError, SeparatorError
+from benchsep.stems.fitting import fitting_option
 from benchsep.stems.relations import Relation, combined, relation
 from benchsep.stems.sets import FOUR
 from benchsep.systems.contract import SystemInfo
@@ -43,9 +44,10 @@ def lacking(info: SystemInfo, stem_set: tuple[str, ...], asked: tuple[str, ...])
     """Why a system has none of the stems that are asked for; empty if it has one."""
     if set(stems_in(info, stem_set)) & set(asked):
         return ""
+    option = fitting_option(info.stems, stem_set)
     return (
         f"it gives {', '.join(info.stems) or 'no stem'}, from which none of {', '.join(asked)} "
-        "follows"
+        f"follows{f'; its stems fit {option}' if option else ''}"
     )
 
 

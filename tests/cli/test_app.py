@@ -250,3 +250,56 @@ def test_a_report_is_beside_its_run_unless_it_is_told_where(words, expected, tmp
     assert done.exit_code == 0, done.output
     assert asked[0].resolve() == (work / expected).resolve()
     assert f"read {asked[0] / 'tables.html'}" in done.stdout
+
+
+def _programs() -> list[tuple[str, object, list[str]]]:
+    """Each command of both programs, with the words of its example."""
+    from importlib import import_module
+
+    from benchsep.cli.app import EXAMPLES
+
+    tokensep = import_module("tokensep.cli.app")
+    found = [("benchsep", app, [name, *shlex.split(text)]) for name, text in EXAMPLES.items()]
+    for name, text in tokensep.EXAMPLES.items():
+        group = ["train"] if name in tokensep.TRAIN_COMMANDS else []
+        found.append(("tokensep", tokensep.app, [*group, name, *shlex.split(text)]))
+    return found
+
+
+@pytest.mark.parametrize(("program", "typer_app", "words"), _programs())
+def test_every_command_has_an_example_that_it_takes_and_shows(program, typer_app, words):
+    import typer.main
+
+    from tests.test_documented_commands import parse
+
+    parse(typer.main.get_command(typer_app), words)
+    name = words[:2] if words[0] == "train" else words[:1]
+    shown = CliRunner().invoke(typer_app, [*name, "--help"]).stdout
+    text = " ".join(shown.split())
+    assert text.endswith(f"Example: {' '.join([program, *words])}".replace("'", "")), text
+
+
+@pytest.mark.parametrize(("program", "typer_app", "words"), _programs())
+def test_what_is_missing_is_named_with_its_meaning_and_an_example(program, typer_app, words):
+    """Every required argument and option in turn; those that are not required are left out."""
+    import typer.main
+
+    command = typer.main.get_command(typer_app)
+    name = words[:2] if words[0] == "train" else words[:1]
+    for word in name:
+        command = command.commands[word]
+    required = [param for param in command.params if param.required]
+    if not required:
+        return
+    failed = CliRunner().invoke(typer_app, name)
+    assert isinstance(failed.exception, UsageError)
+    said = str(failed.exception)
+    assert "is missing: " in said
+    assert f"Example: {program} " in said
+    assert all(param.help for param in required), name
+
+
+def test_check_without_a_baseline_says_how_to_make_one():
+    failed = CliRunner().invoke(app, ["check", "runs/x"])
+    assert "--baseline is missing" in str(failed.exception)
+    assert "`benchsep baseline RUN -o FILE`" in str(failed.exception)

@@ -106,3 +106,38 @@ def test_the_command_exits_with_1_on_findings_and_2_on_a_wrong_name(root: Path) 
     assert "did you mean 'musdb18hq'" in str(runner.invoke(app, ["data", "musdb18h"]).exception)
     absent = runner.invoke(app, ["data", "musdb18hq", "--root", str(root / "no")])
     assert "no such folder" in str(absent.exception)
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """Two songs in a folder of one's own, the second with a mixture 2 dB too loud."""
+    for name, gain in (("one", 1.0), ("two", 1.26)):
+        parts = {
+            s: np.random.default_rng(k).normal(0, 0.05, (2, 4410)) for k, s in enumerate(STEMS)
+        }
+        parts["mixture"] = gain * np.sum(list(parts.values()), axis=0)
+        for stem, samples in parts.items():
+            audio = Audio(samples.astype(np.float32), 44_100)
+            write_audio(tmp_path / "songs" / name / f"{stem}.wav", audio)
+    return tmp_path / "songs"
+
+
+def test_a_folder_of_songs_is_checked_too(songs: Path) -> None:
+    call = ["data", f"folder:{songs}"]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    deep = CliRunner().invoke(app, [*call, "--deep"])
+    assert deep.exit_code == 0  # a note is no fault
+    assert "mixture minus stems is at -13.7 dB of the mixture, expected at most -20" in deep.stdout
+    assert "one" not in deep.stdout
+    (songs / "two" / "bass.wav").unlink()
+    write(songs / "one", "drums", frames=44_100)
+    found = CliRunner().invoke(app, call)
+    assert found.exit_code == 1
+    assert "no bass; songs that have it: 1" in found.stdout
+    assert "lengths differ" in found.stdout
+    assert "2 faults" in found.stderr
+
+
+def test_a_folder_needs_a_path() -> None:
+    failed = CliRunner().invoke(app, ["data", "folder:"])
+    assert "needs a path" in str(failed.exception)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import typer
 
+from benchsep._util.command import Command, example
 from tokensep.cli import data, model, train
 from tokensep.cli.separate import separate
 from tokensep.errors import BenchsepError, UsageError
@@ -31,21 +32,42 @@ TRAIN_COMMANDS: dict[str, Callable[..., None]] = {
     "guided": train.train_guided,
 }
 """Both in the order of ``--help``."""
+EXAMPLES = {
+    "separate": "song.wav -o stems",
+    "info": "--config paper",
+    "plan": "paper --hours 1000 --gpus 8",
+    "import-hcodec": "large_12.5hz_weights.pt large_12.5hz_config.yaml codecs/hcodec-2",
+    "tokenize": "--codec codecs/mini --musdb ~/musdb18hq/train -o tokens",
+    "synth": "songs --songs 50",
+    "pseudo-label": "recordings --teacher bs_roformer -o shards",
+    "codec": "--config configs/tokensep/mini-codec.yaml --musdb ~/musdb18hq/train --work work "
+    "-o codecs/mine",
+    "hubert": "--musdb ~/musdb18hq/train --work work -o hubert",
+    "lm": "--codec codecs/mine --musdb ~/musdb18hq/train -o lm",
+    "guided": "--musdb ~/musdb18hq/train -o guided",
+}
+"""A call of each command, for its help text and for the message when something is missing."""
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Music source separation by a language model over codec tokens.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 train_app = typer.Typer(
-    no_args_is_help=True, help="Train the codec, its teacher, the LM, or the guided decoder."
+    no_args_is_help=True,
+    help="Train the codec, its teacher, the LM, or the guided decoder.",
+    rich_markup_mode=None,
 )
 app.add_typer(train_app, name="train")
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    _call = example(f"tokensep {_name} {EXAMPLES[_name]}")
+    app.command(_name, cls=Command, epilog=_call)(_command)
 for _name, _command in TRAIN_COMMANDS.items():
-    train_app.command(_name)(_command)
+    _call = example(f"tokensep train {_name} {EXAMPLES[_name]}")
+    train_app.command(_name, cls=Command, epilog=_call)(_command)
 
 
 def main() -> None:

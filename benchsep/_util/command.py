@@ -1,0 +1,47 @@
+"""A command of typer whose error for a missing argument or option says how to call it.
+
+Typer's own says ``Missing option '--baseline'.`` and no more. Here the message names what is
+missing, gives its help text, and an example of the whole call; ``--help`` ends with the example.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer.core
+
+from benchsep.errors import UsageError
+
+
+class Command(typer.core.TyperCommand):
+    """For ``app.command(name, cls=Command, epilog=example(…))``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's.
+
+        Raises
+        ------
+        UsageError
+            something that is required was not given.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # By name: typer has moved the classes of click into a private package.
+            if type(error).__name__ != "MissingParameter":
+                raise
+            raise UsageError(self._missing(ctx, getattr(error, "param", None))) from None
+
+    def _missing(self, ctx: Any, param: Any) -> str:
+        is_option = param.param_type_name == "option"
+        name = max(param.opts, key=len) if is_option else (param.metavar or param.name).upper()
+        meaning = f": {param.help.rstrip('.')}" if getattr(param, "help", None) else ""
+        return (
+            f"{name.rstrip('.')} is missing{meaning}. {self.epilog or ''} "
+            f"(all options: {ctx.command_path} --help)"
+        )
+
+
+def example(call: str) -> str:
+    """The line that ends the help text and the message of a missing option."""
+    return f"Example: {call}"
