@@ -70,6 +70,8 @@ GUARD = 9
 """Hops (0.1 s) kept away from sound: latency and a decaying note are no hallucination."""
 SHORTEST_SILENCE = 9
 """Hops without which there is nothing to measure."""
+NOTHING_FOUND = "undefined: no reference is found in the estimate"
+"""Noise, or sounds of another song."""
 ROUNDS = 8
 """Reweightings of the fit; the gains stand still after four or five."""
 
@@ -388,7 +390,7 @@ class Leakage(_Traits):
         own = energies.pop(stem)
         others = sum(energies.values())
         if own <= 0:
-            return Score(-FLOOR) if others > 0 else Score.missing("failed: nothing was recognised")
+            return Score(-FLOOR) if others > 0 else Score.missing(NOTHING_FOUND)
         return Score(min(-FLOOR, decibels(others / own)))
 
     def _reference_powers(self, references: References, like: Audio) -> dict[str, Powers]:

@@ -8,8 +8,9 @@ impossible is settled here, so that no metric raises for it:
 estimate or reference absent    ``undefined: …`` naming the stem
 rate or length differ           ``failed: …`` naming what was found and expected
 NaN or infinite samples         ``failed: …``
-silent reference                ``ref_silent``, where the metric asks for it
-silent estimate                 ``est_silent``, where the metric asks for it
+silent reference                ``ref_silent``, where the metric asks for it; also one that is
+                                silent as the metric hears it: channels of opposite sign in mono
+silent estimate                 ``est_silent``, where the metric asks for it; likewise
 the metric raises               ``undefined: …`` or ``unavailable: …`` for that stem alone, where
                                 it is :class:`~benchsep.errors.Undefined` or ``Unavailable``
 ==============================  ============================================================
@@ -119,7 +120,10 @@ def score_pairs(
     """
 
     def converted_pair(stem: str, estimate: Audio) -> Scores:
-        return score(converted(metric, references.stems[stem]), converted(metric, estimate), stem)
+        reference, estimate = converted(metric, references.stems[stem]), converted(metric, estimate)
+        status = silent_reference if silent_reference and is_silent(reference) else ""
+        status = status or (silent_estimate if silent_estimate and estimate.silent else "")
+        return every(metric.values, status) if status else score(reference, estimate, stem)
 
     return _over_pairs(
         metric, references, estimates, stems, converted_pair, silent_reference, silent_estimate
@@ -145,11 +149,17 @@ def score_prepared(
     def prepared_pair(stem: str, estimate: Audio) -> Scores:
         key = (metric.name, "prepared", stem)
         if key not in references.cache:
-            references.cache[key] = _prepared(prepare, converted(metric, references.stems[stem]))
-        reference: Any = references.cache[key]
-        if isinstance(reference, str):
-            return every(metric.values, reference)
-        return score(reference, converted(metric, estimate))
+            reference = converted(metric, references.stems[stem])
+            references.cache[key] = (
+                "ref_silent" if is_silent(reference) else _prepared(prepare, reference)
+            )
+        ready: Any = references.cache[key]
+        if isinstance(ready, str):
+            return every(metric.values, ready)
+        estimate = converted(metric, estimate)
+        if silent_estimate and estimate.silent:
+            return every(metric.values, silent_estimate)
+        return score(ready, estimate)
 
     return _over_pairs(
         metric, references, estimates, stems, prepared_pair, "ref_silent", silent_estimate

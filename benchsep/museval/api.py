@@ -155,6 +155,8 @@ def _validate(truth: Real, estimates: Real) -> None:
         )
     if truth.ndim > 3:
         raise ValueError(f"{truth.ndim} dimensions; expected sources, samples, channels")
+    if odd := [x.dtype for x in (truth, estimates) if x.dtype.kind not in "biuf"]:
+        raise ValueError(f"sources are {odd[0]}, expected real numbers")
     for what, sources in (("reference", truth), ("estimated", estimates)):
         if sources.size == 0:
             warnings.warn(f"{what}_sources is empty, and so is every result", stacklevel=3)
@@ -206,7 +208,8 @@ def _window_scores(
         else:
             target = energy(truth[j])
             sdr = ratio_db(target, energy(truth[j] - estimates[k]))
-            if math.isnan(parts.spatial):  # a NaN anywhere in the track spoils the filters
+            # A NaN anywhere in the track spoils the filters: the source's own, or those on all.
+            if math.isnan(parts.spatial + parts.whole):
                 sdr = math.nan
             isr = ratio_db(target, parts.spatial)
         scores[j, k] = (sdr, isr, parts.sir, parts.sar)

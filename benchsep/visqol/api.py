@@ -5,6 +5,8 @@ Conventions
 signals    a file of any rate and channels, or an array ``[samples]``; channels are averaged and
            the rate becomes 48 kHz (soxr HQ)
 score      MOS-LQO of audio mode, 1 to 4.738; see :mod:`benchsep.metrics.visqol.engine`
+silence    a silent reference is refused (Google's program gives 4.732, whatever the estimate is);
+           a silent estimate has 1.0
 threads    a batch runs in threads: the kernels hold no lock, and pairs with the same reference
            share its spectrogram
 
@@ -106,7 +108,7 @@ class VisqolApi:
         benchsep.errors.AudioError
             a file is not audio.
         ValueError
-            a signal is shorter than 0.96 s.
+            a signal is shorter than 0.96 s, or the reference is silent.
         """
         self._check()
         reference = _reference(*_identity(ref_path))
@@ -137,7 +139,7 @@ class VisqolApi:
             if fault := scale_fault(audio):
                 raise AudioError(f"{name}: {fault}")
             signals.append(audio.resampled(RATE).samples[0])
-        return SimilarityResult.of(Reference(signals[0]).compare(signals[1]))
+        return SimilarityResult.of(_sounding(Reference(signals[0])).compare(signals[1]))
 
     def measure_batch(
         self,
@@ -187,7 +189,14 @@ def _identity(path: str | os.PathLike[str]) -> tuple[str, int, int]:
 @lru_cache(maxsize=2)
 def _reference(path: str, modified: int, size: int) -> Reference:
     """The last references: several estimates of one are usually compared in a row."""
-    return Reference(_mono(path))
+    return _sounding(Reference(_mono(path)))
+
+
+def _sounding(reference: Reference) -> Reference:
+    """The reference, unless it is silent: Google's program calls any estimate of it perfect."""
+    if not reference.sound.samples.any():
+        raise ValueError("the reference is silent (as the mean of its channels): it has no score")
+    return reference
 
 
 def _mono(path: str) -> NDArray[np.float32]:

@@ -81,3 +81,26 @@ def test_where_silence_ends():
     assert is_silent(Audio(noise * 10 ** (-81 / 20), RATE))
     assert not is_silent(Audio(noise * 10 ** (-79 / 20), RATE))
     assert is_silent(Audio(dither(1.0), RATE))
+
+
+MONO = ("visqol", "onsets", "mireval", "dnsmos", "emb-voice")
+
+
+@pytest.mark.parametrize("name", MONO)
+@pytest.mark.parametrize("side", ["reference", "estimate", "both"])
+def test_what_is_silent_in_mono_is_silent_to_a_metric_that_hears_mono(clip, name, side):
+    """Channels of opposite sign add up to nothing; the distance of two of them was 0: perfect."""
+    metric, sound = get_metric(name), clip.stems["vocals"]
+    one = sound.samples[0]
+    against = Audio(np.stack([one, -one]), sound.rate)
+    truth = sound if side == "estimate" else against
+    estimate = {"vocals": sound if side == "reference" else against}
+    true, zeros = ({"vocals": a} for a in (truth, Audio(0 * sound.samples, sound.rate)))
+    scores = metric.score_track(References(true), estimate, ("vocals",))
+    if side == "estimate":  # as digital silence
+        expected = metric.score_track(References(true), zeros, ("vocals",))
+    else:
+        expected = metric.score_track(References(zeros), estimate, ("vocals",))
+    assert scores == expected
+    if side != "estimate" and name != "dnsmos":
+        assert {score.status for score in scores["vocals"].values()} == {"ref_silent"}

@@ -117,3 +117,15 @@ def test_arrays_in_another_scale_are_refused() -> None:
         api.measure_from_arrays(sound, sound * 32768, 48_000)
     with pytest.raises(AudioError, match="samples are int16 up to"):
         api.measure_from_arrays((sound * 32768).astype(np.int16), sound, 48_000)
+
+
+def test_a_silent_reference_has_no_score_and_a_silent_estimate_the_lowest(api, pair, tmp_path):
+    silence = np.zeros_like(pair[0])
+    with pytest.raises(ValueError, match="silent"):
+        api.measure_from_arrays(silence, pair[1], 48_000)
+    paths = [tmp_path / "truth.wav", tmp_path / "heard.wav"]
+    for path, samples in zip(paths, (np.stack([pair[0], -pair[0]]), pair[1]), strict=True):
+        write_audio(path, Audio.of(samples, 48_000))
+    with pytest.raises(ValueError, match="silent"):  # its mean is
+        api.measure(*map(str, paths))
+    assert api.measure_from_arrays(pair[0], silence, 48_000).moslqo == 1.0

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.audio import STEMS
 from benchsep.metrics.device import current
-from benchsep.metrics.guard import is_silent
 from benchsep.metrics.metric import Companion, References, Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_prepared
 
@@ -111,8 +110,6 @@ class Visqol:
         bank = _bank()
 
         def prepare(reference: Audio) -> Reference | str:
-            if is_silent(reference):  # two channels of opposite sign are silent once mixed
-                return "ref_silent"
             try:
                 return Reference(reference.samples[0], bank=bank)
             except TooShort:
