@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def webmushra(
     folder: RunFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the test")],
     stem: Annotated[str, typer.Option(help="what is judged")] = "vocals",
-    max_songs: Annotated[int, typer.Option(help="trials, at most")] = 8,
+    max_songs: Annotated[int, typer.Option(min=0, help="trials, at most")] = 8,
     seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 10.0,
     systems: Annotated[str | None, typer.Option(help="labels, comma separated; all else")] = None,
     name: Annotated[str, typer.Option(help="of the test and its YAML file")] = "benchsep",
@@ -105,7 +106,7 @@ def validity(
     template: Annotated[
         Path | None, typer.Option(help="write an example study into this folder, and stop")
     ] = None,
-    seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
     """How often each metric orders two systems on a song as listeners do.
@@ -128,9 +129,19 @@ def validity(
         score=score,
         metrics=metrics,
         question=question,
-        directions={k: int(v) for k, v in assignments(direction or ()).items()},
+        directions=_directions(direction or ()),
         seed=seed,
     )
     read = judging.Reading(data, key, screen, named(column or ()), named(family or ()))
     found = judging.judge([judging.read(source, read, wanted) for source in studies], wanted, save)
     judging.show(found, format)
+
+
+def _directions(items: Iterable[str]) -> dict[str, int]:
+    """``COLUMN=+1`` texts as a dict."""
+    given = assignments(items)
+    if odd := [name for name, value in given.items() if value not in (1, -1)]:
+        raise UsageError(
+            f"direction of {odd[0]}: {given[odd[0]]:g}; expected +1 (higher is better) or -1"
+        )
+    return {name: int(value) for name, value in given.items()}

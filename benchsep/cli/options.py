@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -138,7 +139,7 @@ def assignments(items: Iterable[str]) -> dict[str, float]:
     Raises
     ------
     UsageError
-        no ``=``, no name, or a value that is not a number.
+        no ``=``, no name, or a value that is not a finite number.
     """
     values = {}
     for item in items:
@@ -147,7 +148,7 @@ def assignments(items: Iterable[str]) -> dict[str, float]:
             values[name] = float(value)
         except ValueError:
             equals = ""
-        if not equals or not name:
+        if not equals or not name or not math.isfinite(values[name]):
             raise UsageError(f"{item!r}: expected METRIC=VALUE, e.g. visqol=0.1")
     return values
 

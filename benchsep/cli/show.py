@@ -145,7 +145,7 @@ def report(
         Path | None,
         typer.Option("-o", "--out", help="folder for the report; default: RUN-report, beside RUN"),
     ] = None,
-    max_songs: Annotated[int, typer.Option(help="songs with figures and audio")] = 3,
+    max_songs: Annotated[int, typer.Option(min=0, help="songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
     seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 12.0,
     audio: Annotated[
@@ -153,7 +153,7 @@ def report(
     ] = "auto",
     caption: Caption = "full",
     pdf: Annotated[bool, typer.Option("--pdf", help="figures as PDF too, for a paper")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="threads; 0 = cores")] = 0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="threads; 0 = cores")] = 0,
     root: Root = None,
     improvement: Improvement = False,
     aggregation: Aggregation = None,

@@ -42,7 +42,7 @@ def compare(
     import_edition: ImportEdition = None,
     import_family: ImportFamily = None,
     exclude_seen: ExcludeSeen = False,
-    seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
     """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""

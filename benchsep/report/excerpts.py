@@ -14,6 +14,7 @@ threads    ``spread`` maps a function over signals: ``map``, or that of a pool o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -90,7 +91,13 @@ class Song:
 
 @dataclass
 class Source:
-    """Reads the audio of a run, or separates again."""
+    """Reads the audio of a run, or separates again.
+
+    Raises
+    ------
+    UsageError
+        seconds that are not a positive number.
+    """
 
     store: Store
     root: str | None = None
@@ -101,6 +108,10 @@ class Source:
     """Length of the excerpts."""
     spread: Callable[..., Iterator[Any]] = map
     _systems: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < math.inf:
+            raise UsageError(f"excerpts of {self.seconds:g} seconds; expected a number above 0")
 
     def songs(self, names: Sequence[str], labels: Sequence[str]) -> Iterator[Song]:
         """The named songs, decoded one at a time; those that cannot be read are skipped."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchsep.errors import UsageError
 from benchsep.listeners import badges
 from benchsep.report.excerpts import systems_with_audio
 from benchsep.report.tables.apart import apart_table
@@ -163,7 +164,15 @@ def with_likeness(run: RunData, store: Store) -> RunData:
 
 
 def most_disputed_songs(run: RunData, limit: int) -> list[str]:
-    """At most ``limit`` songs, largest disagreement between metrics first."""
+    """At most ``limit`` songs, largest disagreement between metrics first.
+
+    Raises
+    ------
+    UsageError
+        a negative limit.
+    """
+    if limit < 0:
+        raise UsageError(f"at most {limit} songs; expected a whole number from 0")
     return rank_by_disagreement(run.tracks, song_disagreement(run), limit)
 
 

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from benchsep.errors import UsageError
 from benchsep.stats.arrays import STATISTICS, Array, Statistic, one_value_per_song
 
 Method = Literal["auto", "percentile", "bca"]
@@ -95,9 +96,11 @@ def bootstrap(
     Raises
     ------
     UsageError
-        no value, or one that is not finite.
+        no value, or one that is not finite; a negative seed.
     """
     values = one_value_per_song(x)
+    if seed < 0:
+        raise UsageError(f"a seed is a whole number from 0, got {seed}")
     used = method if method != "auto" else "bca" if statistic == "mean" else "percentile"
     function = STATISTICS[statistic]
     estimate = float(function(values[None])[0])

@@ -85,10 +85,11 @@ def compare(
     Raises
     ------
     UsageError
-        a system that is not in the frame.
+        a system that is not in the frame; a margin that is not a positive number; a negative seed.
     """
     import pandas as pd
 
+    _check_margins(margins or {})
     values = song_values(frame)
     family = last_of_each(frame, "system", "family")
     if against is not None and against not in family:
@@ -102,7 +103,8 @@ def compare(
             if (t, m) == (stem, metric) and songs
             if yardsticks or s == against or family[s] not in REFERENCE_FAMILIES
         )
-        margin = _by_column_or_metric(margins, metric) or traits[metric].tie_margin
+        given = _by_column_or_metric(margins, metric)
+        margin = traits[metric].tie_margin if given is None else given
         how = traits[metric].aggregate
         for a, b in _pairs(systems, against):
             row = {"a": a, "b": b, "stem": stem, "metric": metric, "total": total}
@@ -141,6 +143,12 @@ def _difference(
         "p_tied": tost(x - y, margin) if testable and margin else math.nan,
         "margin": margin or math.nan,
     }
+
+
+def _check_margins(margins: Mapping[str, float]) -> None:
+    for name, margin in margins.items():
+        if not 0 < margin < math.inf:
+            raise UsageError(f"an equivalence margin must be positive, got {margin} for {name}")
 
 
 def _by_column_or_metric(table: Mapping[str, float] | None, column: str) -> float | None:

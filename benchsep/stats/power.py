@@ -56,9 +56,13 @@ def power(
     Raises
     ------
     UsageError
-        an unknown metric, an effect of zero, or no two systems with two songs in common.
+        an unknown metric, an effect of zero, no two systems with two songs in common, or a target
+        that is not between ``alpha`` and 1.
     """
     import pandas as pd
+
+    if not alpha < target < 1:
+        raise UsageError(f"the power must be between {alpha:g} and 1, got {target:g}")
 
     cells = frame[frame["metric"] == metric]
     if cells.empty:

@@ -158,7 +158,16 @@ def tails(
         ``system stem metric n worst worst_songs threshold failures failure_rate rate_low
         rate_high failed_songs unscored``: ``worst`` is the mean over the tail; songs are lists,
         worst first; ``unscored`` counts the songs of the run without a value.
+
+    Raises
+    ------
+    UsageError
+        a fraction that is not above 0 and at most 1; a threshold that is no number.
     """
+    if not 0 < fraction <= 1:
+        raise UsageError(f"the tail is a fraction above 0 and at most 1, got {fraction:g}")
+    if odd := [name for name, limit in (thresholds or {}).items() if not math.isfinite(limit)]:
+        raise UsageError(f"the threshold of {odd[0]} is {(thresholds or {})[odd[0]]}: no number")
     import pandas as pd
 
     rows = []

@@ -130,3 +130,38 @@ def test_csv_and_json_hold_what_the_table_rounds():
     assert render(frame, "csv").splitlines()[1] == "0.3333333333333333,a|b; c,True"
     with pytest.raises(UsageError, match="md"):
         render(frame, "pdf")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "RUN", "--margin", "visqol=0"),
+        ("compare", "RUN", "--margin", "visqol=-1"),
+        ("compare", "RUN", "--margin", "visqol=nan"),
+        ("compare", "RUN", "--margin", "visqol=inf"),
+        ("tails", "RUN", "--fraction", "0"),
+        ("tails", "RUN", "--fraction", "-1"),
+        ("tails", "RUN", "--fraction", "2"),
+        ("tails", "RUN", "--fraction", "nan"),
+        ("tails", "RUN", "--threshold", "visqol=nan"),
+        *(
+            ("power", "RUN", "--effect", "0.2", "--metric", "visqol", "--target", target)
+            for target in ("0", "0.01", "1", "2", "nan")
+        ),
+        *(("validity", "r.csv", "--direction", f"x={value}") for value in ("0", "0.5", "2", "nan")),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(run, words):
+    """A margin of 0 was the metric's own one, a fraction of -1 one song, a direction of .5 none."""
+    with pytest.raises(UsageError, match=r"expected|positive|fraction|between"):
+        run(*words)
+
+
+def test_a_negative_seed_is_refused(run):
+    from benchsep.stats.bootstrap import bootstrap
+
+    with pytest.raises(UsageError, match="seed"):
+        bootstrap([1.0] * 6, seed=-1)
+    for words in (("compare", "RUN"), ("validity", "r.csv")):
+        found = CliRunner().invoke(app, [*words, "--seed", "-1"])
+        assert found.exit_code == 2, found.output

@@ -190,6 +190,12 @@ def test_a_pair_is_drawn_with_the_better_one_first() -> None:
     assert better_first(record, -1) == ("x − y", 2.0, 1.0, 3.0), "lower is better"
 
 
+@pytest.mark.parametrize("wrong", [{"seconds": 0.0}, {"seconds": np.nan}, {"max_songs": -1}])
+def test_no_excerpts_of_no_seconds_nor_less_than_no_songs(run_folder, tmp_path, wrong) -> None:
+    with pytest.raises(UsageError, match="expected a"):
+        write_report(run_folder, tmp_path / "report", page=False, **wrong)
+
+
 def test_no_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a run folder"):
         write_report(tmp_path, tmp_path / "out")
