@@ -6,7 +6,7 @@ lanes       float32 ``[samples, 16]``: a row holds the same sample of sixteen si
 size        samples of a frame, a power of two from 64 to 4096
 room        float32 ``[size, 16]``: one frame of all lanes, transformed in place
 order       the transform leaves bin ``k`` of ``size / 2`` complex ones at a place whose digits are
-            those of ``k`` reversed; :func:`plan` has the places, so that nothing is put in order
+            those of ``k`` reversed; :func:`bin_places` has them, so that nothing is put in order
 
 A library transforms frame by frame and spends half its time on moving numbers between lanes. With
 a signal in each lane no number ever changes its lane, and a twiddle factor serves sixteen frames.
@@ -74,7 +74,7 @@ def plan(size: int, width: int = 0) -> Plan:
         hann.astype(np.float32),
         _turns(points, points),
         _turns(size, len(bins)),
-        np.ascontiguousarray(_places(points)[pairs]),
+        np.ascontiguousarray(bin_places(points)[pairs]),
     )
 
 
@@ -90,15 +90,15 @@ def _turns(points: int, count: int) -> Single:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
-def _places(points: int) -> Whole:
-    """Where each bin lies after passes of radix 8, and one of radix 4 or 2 where they leave one."""
-    bins, places, block = np.arange(points), np.zeros(points, np.int64), points
+def bin_places(points: int, first: int = 1) -> Whole:
+    """Where each bin lies after a pass of radix ``first``, then 8, then 4 or 2 if they are left."""
+    bins, found, block = np.arange(points), np.zeros(points, np.int64), points
     while block > 1:
-        radix = min(8, block)
+        radix = first if block == points and first > 1 else min(8, block)
         block //= radix
-        places += bins % radix * block
+        found += bins % radix * block
         bins = bins // radix
-    return places
+    return found
 
 
 @kernel

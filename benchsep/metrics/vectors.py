@@ -12,6 +12,7 @@ never mix.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,35 @@ def _dft8(builder: Any, x: list[Complex]) -> list[Complex]:
     return [value for pair in zip(even, odd, strict=True) for value in pair]
 
 
-_DFT = {2: _dft2, 4: _dft4, 8: _dft8}
+def _dft_odd(builder: Any, x: list[Complex]) -> list[Complex]:
+    """Of an odd number of values: those from both ends have cosines in common, and sines."""
+    radix = len(x)
+    pairs = [(x[k], x[radix - k]) for k in range(1, (radix + 1) // 2)]
+    sums = [_add(builder, a, b) for a, b in pairs]
+    gaps = [_sub(builder, a, b) for a, b in pairs]
+    out = [functools.reduce(functools.partial(_add, builder), [x[0], *sums])] * radix
+    for k in range(1, (radix + 1) // 2):
+        angles = [2 * np.pi * k * (n + 1) / radix for n in range(len(pairs))]
+        even = _weighted(builder, x[0], sums, np.cos(angles))
+        re, im = _weighted(builder, None, gaps, np.sin(angles))
+        odd = im, builder.fneg(re)  # times -i
+        out[k], out[radix - k] = _add(builder, even, odd), _sub(builder, even, odd)
+    return out
+
+
+def _weighted(builder: Any, total: Complex | None, values: list[Complex], weights: Any) -> Complex:
+    """``total`` and the weighted sum of the values."""
+    for value, weight in zip(values, weights, strict=True):
+        factor = _constant(float(weight))
+        re, im = (builder.fmul(x, factor, flags=CONTRACT) for x in value)
+        total = _add(builder, total, (re, im)) if total else (re, im)
+    assert total is not None
+    return total
+
+
+def _dft(builder: Any, x: list[Complex]) -> list[Complex]:
+    found: list[Complex] = {2: _dft2, 4: _dft4, 8: _dft8}.get(len(x), _dft_odd)(builder, x)
+    return found
 
 
 def _read(builder: Any, pointer: Any, row: Any, step: Any, radix: int) -> list[Complex]:
@@ -168,16 +197,19 @@ def _type_first_pass(
     return types.void(lanes, at, window, n, twiddles, turn, room, row, step), generate
 
 
-def _type_pass(_: Any, twiddles: Any, turn: Any, room: Any, row: Any, step: Any) -> Any:
-    """Radix 8 in place, with twiddles."""
+def _pass(radix: int) -> Any:
+    """In place, with twiddles."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        twiddles, turn, room, row, step = _data(context, builder, signature, arguments)
-        values = _dft8(builder, _read(builder, room, row, step, 8))
-        _write(builder, _turned(builder, values, twiddles, turn), room, row, step)
-        return context.get_dummy_value()
+    def typed(_: Any, twiddles: Any, turn: Any, room: Any, row: Any, step: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            twiddles, turn, room, row, step = _data(context, builder, signature, arguments)
+            values = _dft(builder, _read(builder, room, row, step, radix))
+            _write(builder, _turned(builder, values, twiddles, turn), room, row, step)
+            return context.get_dummy_value()
 
-    return types.void(twiddles, turn, room, row, step), generate
+        return types.void(twiddles, turn, room, row, step), generate
+
+    return typed
 
 
 def _last(radix: int) -> Any:
@@ -187,7 +219,7 @@ def _last(radix: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             room, row = _data(context, builder, signature, arguments)
             step = ir.Constant(WORD, 2)
-            values = _DFT[radix](builder, _read(builder, room, row, step, radix))
+            values = _dft(builder, _read(builder, room, row, step, radix))
             _write(builder, values, room, row, step)
             return context.get_dummy_value()
 
@@ -197,7 +229,10 @@ def _last(radix: int) -> Any:
 
 
 first_pass: Any = intrinsic(_type_first_pass)
-inner_pass: Any = intrinsic(_type_pass)
+inner_pass: Any = intrinsic(_pass(8))
+inner_pass_7: Any = intrinsic(_pass(7))
+inner_pass_5: Any = intrinsic(_pass(5))
+inner_pass_3: Any = intrinsic(_pass(3))
 last_pass_8: Any = intrinsic(_last(8))
 last_pass_4: Any = intrinsic(_last(4))
 last_pass_2: Any = intrinsic(_last(2))

@@ -126,14 +126,43 @@ def test_a_flat_peak_is_decided_in_double_precision():
     assert alignment.best_lag(signal, other) == alignment.best_lag_plain(signal, other)
 
 
-@pytest.mark.parametrize("points", [4, 20, 36, 1000, 4 * 2187])
-def test_four_interleaved_transforms_are_one_correlation(points):
+@pytest.mark.parametrize("pair", [(1, 1), (16, 17), (33, 700), (512, 2), (513, 31)])
+def test_the_fast_lag_of_very_short_signals(pair):
+    first, second = noise(pair[0], 3), noise(pair[1], 4)
+    assert alignment.best_lag(first, second) == alignment.best_lag_plain(first, second)
+
+
+@pytest.mark.parametrize("length", [5_000, 12_000])
+def test_of_equal_maxima_the_lowest_lag_is_the_best(length):
+    period = np.sign(noise(1_000, 5))
+    signal = np.tile(period, 12)
+    # Whole periods of the shorter one meet the longer one at several lags.
+    assert alignment.best_lag(signal, signal[:length]) == 0
+    assert alignment.best_lag(signal[:length], signal) == length - 12_000
+
+
+@pytest.mark.parametrize("points", [512, 1536, 2560, 3584, 1 << 14, 3 << 13, 5 << 12, 7 << 12])
+def test_transforms_in_lanes_are_one_correlation(points):
     assert correlation.fast_points(points) == points
     first, second = noise(points, 1), noise(points, 2)
+    first[-points // 5 :] = 0
     spectrum = np.fft.rfft(first.astype(float)) * np.conj(np.fft.rfft(second.astype(float)))
     expected = np.fft.irfft(spectrum, points)
-    found = correlation.correlate(first.copy(), second.copy())
-    np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
+    norms = np.linalg.norm(first) * np.linalg.norm(second)
+    for reach in (0, 1, 17, points // 2 - 1):
+        both = correlation.sheet(points)
+        both[:, 0], both[:, 1] = first.reshape(-1, 16), second.reshape(-1, 16)
+        found = correlation.correlate(both, reach)
+        np.testing.assert_allclose(
+            found, expected[np.arange(-reach, reach + 1)], atol=1e-7 * norms, rtol=0
+        )
+
+
+def test_a_correlation_takes_lengths_of_its_own():
+    taken = [correlation.fast_points(n) for n in (1, 513, 9_000, 14_600_000)]
+    assert taken == [1 << 9, 1 << 10, 5 << 11, 7 << 21]
+    with pytest.raises(ValueError, match="expected one of fast_points"):
+        correlation.correlate(correlation.sheet(11 << 10), 5)
 
 
 def test_silence_has_no_usable_lag(vocals):

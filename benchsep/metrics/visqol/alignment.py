@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchsep.metrics.jit import kernel
-from benchsep.metrics.visqol.correlation import correlate, fast_points
+from benchsep.metrics.visqol.correlation import correlate, fast_points, sheet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,9 +66,9 @@ def moved(estimate: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
 def envelope(signal: NDArray[np.float32], kind: Envelope = GOOGLE) -> NDArray[np.float64]:
     """The envelope ``[samples]`` that lags are measured on."""
     if kind == GOOGLE:
-        out = np.empty(len(signal))
+        out = np.empty((-(-len(signal) // LANES), LANES))
         _write_envelope(signal, *_shape(signal), out)
-        return out
+        return out.reshape(-1)[: len(signal)]
     from scipy.signal import hilbert
 
     mean = float(signal.mean(dtype=np.float64))
@@ -108,11 +108,10 @@ def best_lag(
     reach = min(longest - 1, chunk * _chunks_in_reach(*energies, at_zero))
 
     points = fast_points(longest + reach + 1)
-    padded = np.zeros((2, points), dtype=np.float32)
-    _write_envelope(reference, *ours, padded[0])
-    _write_envelope(estimate, *theirs, padded[1])
-    correlation = correlate(padded[0], padded[1])
-    lags = np.concatenate([correlation[points - reach :], correlation[: reach + 1]])
+    both = sheet(points)
+    _write_envelope(reference, *ours, both[:, 0])
+    _write_envelope(estimate, *theirs, both[:, 1])
+    lags = correlate(both, reach)
     # Two single-precision values may each be off by SINGLE_ERROR * norms: whatever is further than
     # twice that below the maximum is not the best lag. Double precision decides among the rest.
     candidates = np.flatnonzero(lags >= lags.max() - 2 * SINGLE_ERROR * norms)
@@ -187,8 +186,16 @@ def _envelope_at(signal: NDArray[np.float32], mean: float, ripple: float, n: int
 def _write_envelope(
     signal: NDArray[np.float32], mean: float, ripple: float, out: NDArray[np.floating[Any]]
 ) -> None:
-    for n in range(signal.shape[0]):
-        out[n] = _envelope_at(signal, mean, ripple, n)
+    """To ``out``, ``[rows, columns]``, row after row; the columns are even in number."""
+    columns = out.shape[1]
+    whole = signal.shape[0] // columns
+    for row in range(whole):
+        part = signal[row * columns : (row + 1) * columns]
+        for n in range(columns):
+            out[row, n] = _envelope_at(part, mean, ripple, n)
+    rest = signal[whole * columns :]
+    for n in range(rest.shape[0]):
+        out[whole, n] = _envelope_at(rest, mean, ripple, n)
 
 
 @kernel

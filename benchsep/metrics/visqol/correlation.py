@@ -1,95 +1,317 @@
-"""Cross-correlation of two long signals in single precision, by four interleaved transforms.
+"""Cross-correlation of two long signals in single precision, in the lanes of vectors.
 
-scipy transforms several signals at once in the lanes of a vector register, and one long signal
-with one lane. A signal of ``4 n`` points is therefore read as four of ``n``,
-``x_j(q) = x(4 q + j)``, whose transforms are combined as in a fast Fourier transform's last step,
-multiplied, and taken apart again, in one pass over the frequencies. Half the time of one long
-transform.
+Conventions
+-----------
+points     length of the circular correlation, ``16 n`` with ``n = height * width``
+lanes      lane ``j`` of row ``q`` is sample ``16 q + j``; lane by lane there are sixteen transforms
+           of ``n`` points, and at last one of sixteen points across lanes
+sheet      float32 ``[2 n, 16]``, complex rows ``q = x + width * y``; after the columns are
+           transformed frequency ``k = y' + height * x'`` has its place at ``x' + width * y'``
+
+Both signals are one complex signal, ``first + i second``. It is transformed by columns and then by
+rows, each of which lies in the second-level cache. Frequencies ``k`` and ``-k`` together give the
+cross-spectrum; on the way back eight complex transforms serve as sixteen real ones. Transforms of
+whole signals by a library take six times as long.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchsep.metrics.crosslanes import (
+    cross_spectra,
+    fold_row,
+    part_halves,
+    scale_halves,
+    scale_row,
+    transform_rows,
+    transpose,
+    turn_row,
+    turn_row_back,
+)
 from benchsep.metrics.jit import kernel
+from benchsep.metrics.spectra import aligned, bin_places
+from benchsep.metrics.vectors import (
+    LANES,
+    inner_pass,
+    inner_pass_3,
+    inner_pass_5,
+    inner_pass_7,
+    last_pass_2,
+    last_pass_4,
+    last_pass_8,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PARTS = 4
-STEP = 256
-"""Twiddle factors come from two tables: multiples of this, and those between."""
+    Single = NDArray[np.float32]
+    Double = NDArray[np.complex128]
+    Whole = NDArray[np.int64]
+
+FACTORS = (1, 3, 5, 7)
+"""A length is one of these times a power of two."""
+TOGETHER = 4
+"""Columns that are read and written at once: memory is slow in small pieces far apart."""
+STEP = 4096
+"""Roots of one come from two tables: multiples of this, and those between."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What correlations of one length share."""
+
+    factor: int
+    height: int
+    width: int
+    columns: Single
+    """``[height, 2]``: roots of one of order ``height``."""
+    rows: Single
+    """``[width, 2]``, the same."""
+    column_order: Whole
+    row_order: Whole
+    """Where a transform leaves each bin."""
+    across: Single
+    """``[2 width, 16]``: complex rows ``exp(-2 pi i j x / (16 width))``."""
+    between: Double
+    multiples: Double
+    """``exp(-2 pi i k / points)`` for ``k`` up to STEP, and for multiples of STEP."""
 
 
 def fast_points(points: int) -> int:
-    """The least length from ``points`` on that :func:`correlate` takes and that is quick."""
-    from scipy.fft import next_fast_len
+    """The least length from ``points`` on that :func:`correlate` takes."""
+    least = max(points, 2 * LANES * LANES)
+    return min(f << max(9, math.ceil(math.log2(least / f))) for f in FACTORS)
 
-    return PARTS * int(next_fast_len(-(-points // PARTS), real=True))
+
+@lru_cache(maxsize=16)
+def _plan(points: int) -> Plan:
+    n = points // LANES
+    power = (n & -n).bit_length() - 1
+    factor = n >> power
+    width = 1 << max(4, min(power - 1, round(math.log2(n) / 2)))
+    height = n // width
+    if factor not in FACTORS or height * width * LANES != points or height % 2:
+        raise ValueError(f"{points} points: expected one of fast_points, such as 1 << 20")
+    across = _roots(np.outer(np.arange(width), np.arange(LANES)), LANES * width)
+    return Plan(
+        factor,
+        height,
+        width,
+        _pairs(_roots(np.arange(height), height)),
+        _pairs(_roots(np.arange(width), width)),
+        bin_places(height, factor),
+        bin_places(width),
+        _rows(across),
+        _roots(np.arange(STEP), points),
+        _roots(STEP * np.arange(points // STEP + 1), points),
+    )
 
 
-def correlate(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Circular correlation ``c(lag) = sum_t first(t + lag) second(t)`` of equal lengths.
+def _roots(exponents: Whole, order: int) -> Double:
+    return np.exp(-2j * np.pi * exponents / order)
 
-    The length is one of :func:`fast_points`; the inputs are overwritten.
+
+def _pairs(values: Double) -> Single:
+    return np.stack([values.real, values.imag], axis=1).astype(np.float32)
+
+
+def _rows(values: Double) -> Single:
+    out = aligned(2 * len(values))
+    out[::2], out[1::2] = values.real, values.imag
+    return out
+
+
+def sheet(points: int) -> Single:
+    """Room for two signals, ``[n, 2, 16]`` zeros: sample ``16 q + j`` of one is ``[q, 0, j]``.
+
+    ``points`` is one of :func:`fast_points`.
     """
-    from scipy.fft import irfft, rfft
-
-    n = len(first) // PARTS
-    ours, theirs = (
-        rfft(x.reshape(n, PARTS), axis=0, overwrite_x=True) for x in (first, second)
-    )  # [n / 2 + 1, 4]
-    between, multiples = _twiddles(len(first), len(ours))
-    _multiply(ours, theirs, between, multiples)
-    out: Any = irfft(ours, n, axis=0, overwrite_x=True)
-    return np.asarray(out.reshape(-1))
+    return aligned(2 * points // LANES).reshape(-1, 2, LANES)
 
 
-def _twiddles(points: int, bins: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """``exp(-2 pi i k / points)`` for ``k`` up to STEP, and for multiples of STEP to ``bins``."""
-    unit = -2j * np.pi / points
-    return np.exp(unit * np.arange(STEP)), np.exp(unit * STEP * np.arange(bins // STEP + 1))
+def correlate(signals: Single, reach: int) -> Single:
+    """Circular correlation ``c(lag) = sum_t first(t + lag) second(t)``, lags -reach to reach.
+
+    The two signals are those of a :func:`sheet`, which is overwritten; ``reach`` is less than half
+    the points.
+    """
+    points = signals.size // 2
+    p, rows = _plan(points), signals.reshape(-1, LANES)
+    _transform_columns(p.factor, p.columns, p.column_order, p.between, p.multiples, p.width, rows)
+    _cross_rows(
+        p.rows, p.row_order, p.across, p.between, p.multiples, p.height, p.width,
+        np.float32(0.25 / points), rows,
+    )  # fmt: skip
+    _return_columns(p.factor, p.columns, p.column_order, p.width, rows)
+    stretch = p.width * LANES  # lags that lie side by side
+    lags = signals.reshape(p.height, 2 * stretch)[:, :stretch]
+    count = reach // stretch + 1
+    below, above = lags[-count:].reshape(-1), lags[:count].reshape(-1)
+    return np.concatenate([below[len(below) - reach :], above[: reach + 1]])
 
 
 @kernel
-def _multiply(
-    ours: NDArray[np.complex64],
-    theirs: NDArray[np.complex64],
-    between: NDArray[np.complex128],
-    multiples: NDArray[np.complex128],
+def _root(between: Double, multiples: Double, exponent: int) -> complex:
+    return multiples[exponent // STEP] * between[exponent % STEP]
+
+
+@kernel
+def _transform(room: Single, twiddles: Single, points: int, factor: int) -> None:
+    """``points`` complex rows in place; :func:`bin_places` tells where the bins are then."""
+    block = points
+    if factor > 1:
+        block = points // factor
+        for k in range(block):
+            if factor == 3:
+                inner_pass_3(twiddles, k, room, 2 * k, 2 * block)
+            elif factor == 5:
+                inner_pass_5(twiddles, k, room, 2 * k, 2 * block)
+            else:
+                inner_pass_7(twiddles, k, room, 2 * k, 2 * block)
+    while block > 8:
+        step, turn = block // 8, points // block
+        for start in range(0, points, block):
+            for k in range(step):
+                inner_pass(twiddles, k * turn, room, 2 * (start + k), 2 * step)
+        block = step
+    for start in range(0, points, block):
+        if block == 8:
+            last_pass_8(room, 2 * start)
+        elif block == 4:
+            last_pass_4(room, 2 * start)
+        elif block == 2:
+            last_pass_2(room, 2 * start)
+
+
+@kernel
+def _transform_columns(
+    factor: int,
+    twiddles: Single,
+    order: Whole,
+    between: Double,
+    multiples: Double,
+    width: int,
+    sheet: Single,
 ) -> None:
-    """``ours`` becomes the four transforms of the correlation.
-
-    With ``X_j(k)`` the transforms of the parts and ``w = exp(-2 pi i k / 4n)``, the whole signal's
-    transform at ``k + m n`` is ``sum_j w^j (-i)^(j m) X_j(k)``, and back by the conjugate.
-    """
-    for k in range(ours.shape[0]):
-        w1 = np.complex64(multiples[k // STEP] * between[k % STEP])
-        w2 = w1 * w1
-        w3 = w2 * w1
-        a0, a1, a2, a3 = _four(ours[k, 0], w1 * ours[k, 1], w2 * ours[k, 2], w3 * ours[k, 3])
-        b0, b1, b2, b3 = _four(
-            theirs[k, 0], w1 * theirs[k, 1], w2 * theirs[k, 2], w3 * theirs[k, 3]
-        )
-        # Of conjugates the same four sums are the inverse's, conjugated.
-        c0, c1, c2, c3 = _four(
-            np.conj(a0) * b0, np.conj(a1) * b1, np.conj(a2) * b2, np.conj(a3) * b3
-        )
-        quarter = np.float32(0.25)
-        ours[k, 0] = np.conj(c0) * quarter
-        ours[k, 1] = np.conj(w1 * c1) * quarter
-        ours[k, 2] = np.conj(w2 * c2) * quarter
-        ours[k, 3] = np.conj(w3 * c3) * quarter
+    """Columns, times the roots that stand between columns and rows."""
+    height = order.shape[0]
+    rooms = np.empty((TOGETHER, 2 * height, LANES), np.float32)
+    for start in range(0, width, TOGETHER):
+        for y in range(height):
+            for c in range(TOGETHER):
+                row = 2 * (y * width + start + c)
+                _copy_two(sheet, row, rooms[c], 2 * y)
+        for c in range(TOGETHER):
+            _transform(rooms[c], twiddles, height, factor)
+        for y in range(height):
+            for c in range(TOGETHER):
+                x = start + c
+                root = _root(between, multiples, LANES * x * y)
+                re, im = np.float32(root.real), np.float32(root.imag)
+                scale_row(rooms[c], 2 * order[y], re, im, sheet, 2 * (y * width + x))
 
 
 @kernel
-def _four(
-    x0: np.complex64, x1: np.complex64, x2: np.complex64, x3: np.complex64
-) -> tuple[np.complex64, np.complex64, np.complex64, np.complex64]:
-    """The transform of four numbers."""
-    even, odd = x0 + x2, x1 + x3
-    gap, other = x0 - x2, x1 - x3
-    turned = np.complex64(complex(other.imag, -other.real))  # -i * other
-    return even + odd, gap + turned, even - odd, gap - turned
+def _copy_two(rows: Single, row: int, out: Single, to: int) -> None:
+    for k in range(2):
+        for lane in range(LANES):
+            out[to + k, lane] = rows[row + k, lane]
+
+
+@kernel
+def _cross_rows(
+    twiddles: Single,
+    order: Whole,
+    across: Single,
+    between: Double,
+    multiples: Double,
+    height: int,
+    width: int,
+    scale: np.float32,
+    sheet: Single,
+) -> None:
+    """Rows transformed, multiplied, and back as eight complex numbers a row instead of sixteen."""
+    room = np.empty((2 * width, LANES), np.float32)
+    common = np.empty((2, LANES), np.float32)
+    roots, mirrored = np.empty((width, 2), np.float32), np.empty((width, 2), np.float32)
+    for y in range(height // 2 + 1):
+        other = (height - y) % height
+        for lane in range(LANES):
+            root = _root(between, multiples, lane * y)
+            common[0, lane], common[1, lane] = root.real, root.imag
+        for x in range(width):
+            root = _root(between, multiples, LANES * x * y)
+            roots[x, 0], roots[x, 1] = root.real, root.imag
+            root = _root(between, multiples, LANES * x * other)
+            mirrored[x, 0], mirrored[x, 1] = root.real, root.imag
+        ours = sheet[2 * width * y : 2 * width * (y + 1)]
+        theirs = sheet[2 * width * other : 2 * width * (other + 1)]
+        _transform(ours, twiddles, width, 1)
+        if other != y:
+            _transform(theirs, twiddles, width, 1)
+        _cross(ours, theirs, order, across, common, 0 if y == 0 else 1, scale, room)
+        _transform(room, twiddles, width, 1)
+        for x in range(width):
+            eight = 4 * (x // 2) + x % 2
+            low, high = 4 * width * y + eight, 4 * width * other + eight
+            scale_halves(room, 2 * order[x], roots, mirrored, x, sheet, low, high)
+
+
+@kernel
+def _cross(
+    ours: Single,
+    theirs: Single,
+    order: Whole,
+    across: Single,
+    common: Single,
+    shift: int,
+    scale: np.float32,
+    room: Single,
+) -> None:
+    """Cross-spectra of two rows, ready for the way back.
+
+    Frequency ``x`` of ``ours`` is that of ``-shift - x`` of ``theirs``, negative.
+    """
+    width = order.shape[0]
+    a, b = np.empty((2 * LANES, LANES), np.float32), np.empty((2 * LANES, LANES), np.float32)
+    turns = np.empty((2 * LANES, LANES), np.float32)
+    for start in range(0, width, LANES):
+        for k in range(LANES):
+            x = start + k
+            turn_row(ours, 2 * order[x], across, 2 * x, common, turns, a, k)
+            turn_row_back(theirs, 2 * order[(2 * width - shift - x) % width], turns, b, k)
+        transpose(a)
+        transpose(b)
+        transform_rows(a)
+        transform_rows(b)
+        cross_spectra(a, b, scale)
+        transform_rows(a)
+        transpose(a)
+        for k in range(LANES):
+            low, high = start + k, (2 * width - shift - start - k) % width
+            fold_row(a, turns, k, room, 4 * low, 4 * high + 1)
+
+
+@kernel
+def _return_columns(factor: int, twiddles: Single, order: Whole, width: int, sheet: Single) -> None:
+    """Columns back to lags; two neighbours are the halves of a vector.
+
+    Row ``y`` of the sheet has its ``16 width`` lags in its first half.
+    """
+    height = order.shape[0]
+    rooms = np.empty((TOGETHER, 2 * height, LANES), np.float32)
+    for start in range(0, width, 2 * TOGETHER):
+        for y in range(height):
+            for c in range(TOGETHER):
+                _copy_two(sheet, 2 * width * y + start + 2 * c, rooms[c], 2 * y)
+        for c in range(TOGETHER):
+            _transform(rooms[c], twiddles, height, factor)
+        for y in range(height):
+            for c in range(TOGETHER):
+                part_halves(rooms[c], 2 * order[y], sheet, 2 * width * y + start + 2 * c)
