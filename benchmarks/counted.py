@@ -48,6 +48,7 @@ def counting() -> Iterator[Counter[str]]:
 
     from benchsep._util import decode
     from benchsep.metrics import spectra
+    from benchsep.metrics.visqol import alignment
 
     found: Counter[str] = Counter()
 
@@ -70,6 +71,10 @@ def counting() -> Iterator[Counter[str]]:
         frames, size = len(given[4]), given[0].size
         found.update({"transforms": frames, "points transformed": frames * spectra.LANES * size})
 
+    def correlated(given: Any, _: Any) -> None:
+        # Both signals forward as one complex one, and a real one back.
+        found.update({"transforms": 2, "points transformed": given[0].size * 3 // 2})
+
     def decoded(given: Any, _: Any) -> None:
         found.update({"decodes": 1, "bytes decoded": Path(given[0]).stat().st_size})
 
@@ -84,6 +89,7 @@ def counting() -> Iterator[Counter[str]]:
             stack.enter_context(counted(scipy.fft, name, transform))
         stack.enter_context(counted(torch.fft, "rfft", transform))
         stack.enter_context(counted(spectra.PairSums, "add", in_lanes))
+        stack.enter_context(counted(alignment, "correlate", correlated))
         stack.enter_context(counted(decode, "decode", decoded))
         stack.enter_context(counted(soxr, "resample", resampled))
         stack.enter_context(counted(onnxruntime.InferenceSession, "run", network))

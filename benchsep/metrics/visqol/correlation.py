@@ -114,7 +114,7 @@ def _plan(points: int) -> Plan:
 
 
 def _roots(exponents: Whole, order: int) -> Double:
-    return np.exp(-2j * np.pi * exponents / order)
+    return np.asarray(np.exp(-2j * np.pi * exponents / order))
 
 
 def _pairs(values: Double) -> Single:
@@ -157,8 +157,9 @@ def correlate(signals: Single, reach: int) -> Single:
 
 
 @kernel
-def _root(between: Double, multiples: Double, exponent: int) -> complex:
-    return multiples[exponent // STEP] * between[exponent % STEP]
+def _root(between: Double, multiples: Double, exponent: int) -> np.complex128:
+    root: np.complex128 = multiples[exponent // STEP] * between[exponent % STEP]
+    return root
 
 
 @kernel
