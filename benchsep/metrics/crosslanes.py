@@ -262,11 +262,11 @@ def _type_scale_halves(
         one, two = ir.Constant(WORD, 1), ir.Constant(WORD, 2)
         at = builder.mul(at, two)
         halves = [*range(HALF), *range(LANES + HALF, 2 * LANES)]
-        factor = [
-            _shuffled(builder, *(_splat(builder, x, k) for x in (first, second)), halves)
+        re, im = (
+            _shuffled(builder, _splat(builder, first, k), _splat(builder, second, k), halves)
             for k in (at, builder.add(at, one))
-        ]
-        value = _product(builder, _pair(builder, rows, row), (factor[0], factor[1]))
+        )
+        value = _product(builder, _pair(builder, rows, row), (re, im))
         _store_halves(builder, value, out, low, high)
         return context.get_dummy_value()
 
