@@ -28,7 +28,7 @@ def ablate(
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the reports")] = Path(
         "reports/ablations"
     ),
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="processes; 0 = cores")] = 0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="processes; 0: one for each core")] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print what would be done, and how long")
     ] = False,
@@ -42,7 +42,7 @@ def ablate(
     ] = False,
     format: Format = "terminal",
 ) -> None:
-    """Train what a grid varies, run it on the same tracks, compare; run again to continue."""
+    """Train the variants of a grid, run them on the same tracks and compare them."""
     from benchsep.ablation import grid
     from benchsep.runner.suites import find_ablation
 

@@ -25,7 +25,7 @@ def merge(
         Path, typer.Option("-o", "--out", help="the board: a new folder, or a board to add to")
     ],
     check: Annotated[
-        bool, typer.Option("--check", help="only look for conflicts; nothing is written")
+        bool, typer.Option("--check", help="only look for conflicts; write nothing")
     ] = False,
     format: Format = "terminal",
 ) -> None:
@@ -65,7 +65,7 @@ def board(
     exclude_seen: ExcludeSeen = False,
     format: Format = "terminal",
 ) -> None:
-    """Write a static page of a board: OUT/index.html, which needs no other file."""
+    """Write a board as one HTML page: OUT/index.html."""
     from benchsep.report.run import load
     from benchsep.report.site.board import write_board
 

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 def separate(
     file: Annotated[Path, typer.Argument(help="an audio file")],
-    system: Annotated[str, typer.Option("--system", help="a system's spec")],
+    system: Annotated[
+        str, typer.Option("--system", help="a system, e.g. htdemucs (benchsep list systems)")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the stems")],
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps")] = "cpu",
-    seed: Annotated[int, typer.Option(help="seed of systems that sample")] = 0,
+    seed: Annotated[int, typer.Option(help="random seed of systems that sample")] = 0,
     format: Format = "terminal",
 ) -> None:
-    """Separate one file with one system; writes a wav for each stem."""
+    """Separate one audio file with one system; write a wav file for each stem."""
     from benchsep._util.digest import file_name
     from benchsep.audio import read_audio, write_audio
     from benchsep.stems.relations import finest
@@ -48,14 +50,18 @@ def separate(
 def score(
     reference: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
     estimate: Annotated[Path, typer.Argument(help="a file, or a folder of stems")],
-    metrics: Annotated[str, typer.Option(help="comma separated")] = "visqol,usdr,sisdr",
-    mixture: Annotated[Path | None, typer.Option(help="for metrics that need it")] = None,
+    metrics: Annotated[
+        str, typer.Option(help="metrics of `benchsep list metrics`, comma separated")
+    ] = "visqol,usdr,sisdr",
+    mixture: Annotated[
+        Path | None, typer.Option(help="the mixture, for metrics that need it")
+    ] = None,
     metric_device: Annotated[
-        str, typer.Option(help="where BSSEval, MR-STFT and ViSQOL compute: cpu, cuda or cuda:1")
+        str, typer.Option(help="device of BSSEval, MR-STFT and ViSQOL: cpu, cuda or cuda:1")
     ] = "cpu",
     format: Format = "terminal",
 ) -> None:
-    """Score an estimate against its reference."""
+    """Score an estimate (one file, or a folder of stems) against its reference."""
     from benchsep.runner.score import score as score_pair
 
     if look_swapped(reference, estimate):

@@ -16,15 +16,17 @@ def baseline(
     out: Annotated[Path, typer.Option("-o", "--out", help="the baseline file to write (JSON)")],
     repeat: Annotated[
         list[Path] | None,
-        typer.Option(help="a repeat of RUN (other seed, threads, machine), to measure the noise"),
+        typer.Option(
+            help="a repeat of RUN (other seed, machine), to measure noise; repeat for more"
+        ),
     ] = None,
     tolerance: Annotated[
         list[str] | None,
-        typer.Option(help="METRIC=CELL/MEAN or 'SYSTEM METRIC=CELL/MEAN': the largest shifts"),
+        typer.Option(help="largest shift allowed: METRIC=CELL/MEAN or 'SYSTEM METRIC=CELL/MEAN'"),
     ] = None,
     format: Format = "terminal",
 ) -> None:
-    """Write the baseline that `check` compares with."""
+    """Write the scores of a run as a baseline, with which `benchsep check` compares."""
     from benchsep.gate.baseline import write_baseline
     from benchsep.gate.tolerance import noise, parse_tolerance, with_known_names
     from benchsep.runner.frame import load_run
@@ -53,12 +55,12 @@ BASELINE = "the file that `benchsep baseline RUN -o FILE` wrote of a run that yo
 def check(
     folder: RunFolder,
     baseline: Annotated[Path, typer.Option(help=BASELINE)],
-    strict: Annotated[bool, typer.Option(help="an improvement fails too")] = False,
-    metrics: Annotated[str | None, typer.Option(help="only these, comma separated")] = None,
-    junit: Annotated[Path | None, typer.Option(help="write JUnit XML here")] = None,
+    strict: Annotated[bool, typer.Option(help="fail on improvements too")] = False,
+    metrics: Annotated[str | None, typer.Option(help="only these metrics, comma separated")] = None,
+    junit: Annotated[Path | None, typer.Option(help="also write JUnit XML to this file")] = None,
     format: Annotated[str, format_option("junit", "github")] = "terminal",
 ) -> None:
-    """Compare a run with its baseline, cell by cell; exit 1 if anything drifted."""
+    """Compare a run with a baseline; exit 1 if a score drifted."""
     from benchsep._util.atomic import write_atomically
     from benchsep.gate.baseline import read_baseline
     from benchsep.gate.check import check as check_drift
@@ -83,7 +85,7 @@ def noise(
     folders: Annotated[list[Path], typer.Argument(help="runs of one suite", metavar="RUN...")],
     format: Format = "terminal",
 ) -> None:
-    """How far repeated runs lie apart, by metric, stem and system."""
+    """Show how far repeated runs differ, by metric, stem and system."""
     from benchsep.gate.render import render_noise
     from benchsep.gate.tolerance import noise as measure
     from benchsep.runner.frame import load_run

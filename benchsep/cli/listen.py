@@ -27,15 +27,17 @@ from benchsep.errors import UsageError
 def webmushra(
     folder: RunFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the test")],
-    stem: Annotated[str, typer.Option(help="what is judged")] = "vocals",
-    max_songs: Annotated[int, typer.Option(min=0, help="trials, at most")] = 8,
-    seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 10.0,
-    systems: Annotated[str | None, typer.Option(help="labels, comma separated; all else")] = None,
-    name: Annotated[str, typer.Option(help="of the test and its YAML file")] = "benchsep",
+    stem: Annotated[str, typer.Option(help="the stem that listeners judge")] = "vocals",
+    max_songs: Annotated[int, typer.Option(min=0, help="number of trials, at most")] = 8,
+    seconds: Annotated[
+        float, typer.Option(help="length of the excerpt of each song, at most")
+    ] = 10.0,
+    systems: Annotated[str | None, typer.Option(help="only these systems, comma separated")] = None,
+    name: Annotated[str, typer.Option(help="name of the test and its YAML file")] = "benchsep",
     root: Root = None,
     format: Format = "terminal",
 ) -> None:
-    """Write a MUSHRA test for webMUSHRA: YAML, level-matched sounds, and the key.
+    """Write a MUSHRA listening test for webMUSHRA: YAML, level-matched sounds and the key.
 
     Songs on which the metrics disagree most come first. Copy OUT/sounds to webMUSHRA's
     configs/resources/NAME/ and the YAML to configs/. Systems are C1, C2 ... in the browser;
@@ -52,15 +54,17 @@ def webmushra(
 
 
 def ratings(
-    file: Annotated[Path, typer.Argument(help="the page's or webMUSHRA's CSV", metavar="CSV")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV of the listening page or of webMUSHRA", metavar="CSV")
+    ],
     key: Key = None,
     screen: Screen = True,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="CSV file; otherwise stdout")
+        Path | None, typer.Option("-o", "--out", help="CSV file to write; default: standard output")
     ] = None,
     format: Format = "csv",
 ) -> None:
-    """Name the system of each rating of a listening test, and screen the raters."""
+    """Write the ratings of a listening test with the names of the systems."""
     from benchsep._util.atomic import write_atomically
     from benchsep.cli.judging import screened
     from benchsep.listeners.mushra import ratings_csv, read_ratings
@@ -85,31 +89,38 @@ def validity(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="folder (or CSV) of a known study's data")
+        Path | None, typer.Option(help="folder or CSV with the data of a known study")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="take the metrics from this run")] = None,
+    run: Annotated[Path | None, typer.Option(help="run folder that has the metrics")] = None,
     score: Annotated[
         bool, typer.Option("--score", help="compute --metrics from the study's sounds")
     ] = False,
     key: Key = None,
     screen: Screen = True,
     metrics: Metrics = None,
-    question: Annotated[str | None, typer.Option(help="this question only")] = None,
+    question: Annotated[
+        str | None, typer.Option(help="only this question: quality or interference")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="ROLE=COLUMN, e.g. song=page, rating=score")
     ] = None,
     family: Annotated[
         list[str] | None, typer.Option(help="SYSTEM=generative or discriminative; * is any")
     ] = None,
-    direction: Annotated[list[str] | None, typer.Option(help="COLUMN=+1 or -1")] = None,
-    save: Annotated[Path | None, typer.Option(help="CSV of the clips with their metrics")] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN=+1 if higher is better, COLUMN=-1 if lower is better"),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="write the clips with their metrics to this CSV")
+    ] = None,
     template: Annotated[
         Path | None, typer.Option(help="write an example study into this folder, and stop")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
-    """How often each metric orders two systems on a song as listeners do.
+    """Compute how often each metric orders two systems on a song as listeners do.
 
     Reads any CSV with a song, a system, a family and a rating; a study's YAML file; the CSV of the
     listening page's MUSHRA test; and webMUSHRA's results, with the key that `benchsep webmushra`

@@ -60,12 +60,17 @@ def _completion(words: Iterable[str]) -> Callable[[str], list[str]]:
 Format = Annotated[str, format_option()]
 RunFolder = Annotated[Path, typer.Argument(help="a run folder", metavar="RUN")]
 Root = Annotated[str | None, typer.Option(help="folder of the data set")]
-Metrics = Annotated[str | None, typer.Option(help="columns or metrics, comma separated")]
-Stems = Annotated[str | None, typer.Option(help="stems, comma separated; average is one")]
-Improvement = Annotated[bool, typer.Option("--improvement", help="add the gain over the mixture")]
+Metrics = Annotated[str | None, typer.Option(help="only these metrics or columns, comma separated")]
+Stems = Annotated[
+    str | None,
+    typer.Option(help="only these stems, comma separated; 'average' is the mean over stems"),
+]
+Improvement = Annotated[
+    bool, typer.Option("--improvement", help="also show the gain over the mixture")
+]
 ExcludeSeen = Annotated[
     bool,
-    typer.Option("--exclude-seen", help="leave out songs that a system saw in training, for it"),
+    typer.Option("--exclude-seen", help="leave out each system's values on songs of its training"),
 ]
 Import = Annotated[
     list[str] | None,
@@ -81,7 +86,7 @@ ImportEdition = Annotated[
     typer.Option(
         "--import-edition",
         "--museval-edition",
-        help="edition of imports that do not say it: hq, aac, ...",
+        help="edition (hq, aac, ...) of imports that do not give it",
     ),
 ]
 ImportFamily = Annotated[
@@ -89,25 +94,29 @@ ImportFamily = Annotated[
     typer.Option(
         "--import-family",
         "--museval-family",
-        help="NAME=oracle, generative or discriminative, of an imported system",
+        help="family of an imported system: NAME=generative, discriminative or oracle",
     ),
 ]
 Combine = Annotated[
     list[str] | None,
     typer.Option(
-        "--combine", help="add the equal-weight score of two metrics, e.g. visqol+mrstft; repeat"
+        "--combine",
+        help="also show the mean of two metrics' z scores, e.g. visqol+mrstft; repeat for more",
     ),
 ]
 Aggregation = Annotated[
     str | None,
     typer.Option(
-        help="mean or median over songs and windows, in place of each metric's own",
+        help="mean or median over songs and windows; default: each metric's own",
         autocompletion=_completion(("mean", "median")),
     ),
 ]
-Key = Annotated[Path | None, typer.Option(help="webMUSHRA results: conditions.csv")]
+Key = Annotated[
+    Path | None,
+    typer.Option(help="for webMUSHRA's results: the conditions.csv of `benchsep webmushra`"),
+]
 Screen = Annotated[
-    bool, typer.Option("--screen/--no-screen", help="BS.1534 post-screening of raters")
+    bool, typer.Option("--screen/--no-screen", help="leave out unreliable raters (BS.1534)")
 ]
 
 

@@ -35,7 +35,7 @@ def run(
     improvement: Improvement = False,
     format: Format = "terminal",
 ) -> None:
-    """Run systems on tracks, score them, print the tables; run again to continue."""
+    """Run systems on songs, score them and print tables. Run again to continue."""
     from benchsep.runner.changed import changed, not_the_sum
     from benchsep.runner.frame import load_for_tables
     from benchsep.runner.labels import remarks
@@ -104,11 +104,11 @@ def plan(
     suite: Suite,
     out: Path,
     rates: Annotated[
-        Path | None, typer.Option(help="a run folder whose measured times are used")
+        Path | None, typer.Option(help="run folder whose measured times are used")
     ] = None,
     format: Format = "terminal",
 ) -> None:
-    """Estimate what a run would cost: jobs, CPU and GPU hours, disk. Nothing is computed."""
+    """Estimate jobs, CPU and GPU hours and disk of a run. Nothing is computed."""
     from benchsep.runner.cost import forecast, own_rates, rates_of_run, render
     from benchsep.runner.plan import make_plan
     from benchsep.runner.store import Store

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 
 Caption = Annotated[
-    str, typer.Option(help="of LaTeX tables: full, or short (to paste; needs booktabs alone)")
+    str,
+    typer.Option(help="captions of LaTeX tables: full, or short (to paste; needs only booktabs)"),
 ]
 
 
@@ -51,12 +52,13 @@ def show(
     import_family: ImportFamily = None,
     combine: Combine = None,
     all: Annotated[
-        bool, typer.Option("--all", help="in a terminal: every table, column, caption and note")
+        bool,
+        typer.Option("--all", help="in a terminal: show every table, column, caption and note"),
     ] = False,
     caption: Caption = "full",
     format: Format = "terminal",
 ) -> None:
-    """Print the tables of a run: in a terminal the first ones, with --all every one."""
+    """Print the tables of a run. A terminal shows the first tables; --all shows every one."""
     print_tables(
         folder,
         format,
@@ -145,15 +147,17 @@ def report(
         Path | None,
         typer.Option("-o", "--out", help="folder for the report; default: RUN-report, beside RUN"),
     ] = None,
-    max_songs: Annotated[int, typer.Option(min=0, help="songs with figures and audio")] = 3,
+    max_songs: Annotated[int, typer.Option(min=0, help="number of songs with figures and audio")] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
-    seconds: Annotated[float, typer.Option(help="of each song, at most so much")] = 12.0,
+    seconds: Annotated[
+        float, typer.Option(help="length of the excerpt of each song, at most")
+    ] = 12.0,
     audio: Annotated[
-        str, typer.Option(help="sounds of the page: auto (Opus if FLAC is too large), flac, opus")
+        str, typer.Option(help="audio of the page: flac, opus, or auto (Opus if FLAC is too large)")
     ] = "auto",
     caption: Caption = "full",
     pdf: Annotated[bool, typer.Option("--pdf", help="figures as PDF too, for a paper")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="threads; 0 = cores")] = 0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="threads; 0: one for each core")] = 0,
     root: Root = None,
     improvement: Improvement = False,
     aggregation: Aggregation = None,
@@ -208,7 +212,9 @@ def beside(folder: Path) -> Path:
 
 def explain(
     folder: RunFolder,
-    number: Annotated[str, typer.Argument(help="a number's id, as in the HTML and CSV tables")],
+    number: Annotated[
+        str, typer.Argument(help="the id of a number (HTML and CSV tables), or SYSTEM/METRIC/STEM")
+    ],
     aggregation: Aggregation = None,
     exclude_seen: ExcludeSeen = False,
     imports: Import = None,

@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 def compare(
     folder: RunFolder,
-    against: Annotated[str | None, typer.Option(help="only pairs with this system")] = None,
+    against: Annotated[str | None, typer.Option(help="compare only with this system")] = None,
     metrics: Metrics = None,
     stems: Stems = None,
-    margin: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: a tie within")] = None,
-    yardsticks: Annotated[bool, typer.Option(help="oracles and the mixture compete")] = False,
+    margin: Annotated[
+        list[str] | None, typer.Option(help="METRIC=VALUE: a smaller difference is a tie")
+    ] = None,
+    yardsticks: Annotated[bool, typer.Option(help="also compare oracles and the mixture")] = False,
     imports: Import = None,
     import_edition: ImportEdition = None,
     import_family: ImportFamily = None,
@@ -45,7 +47,7 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="seed of the bootstrap")] = 0,
     format: Format = "terminal",
 ) -> None:
-    """Compare systems in pairs, song by song: difference, interval, Holm's p, ties."""
+    """Compare systems in pairs over songs: difference, interval, p value (Holm), ties."""
     from benchsep import stats
 
     cells, traits = load_cells(
@@ -77,12 +79,14 @@ letters: systems that share one are not shown to differ."""
 
 def power(
     folder: RunFolder,
-    effect: Annotated[float, typer.Option(help="paired difference to be seen")],
-    metric: Annotated[str, typer.Option(help="e.g. visqol or bsseval.sdr")],
-    target: Annotated[float, typer.Option(help="power")] = 0.8,
+    effect: Annotated[
+        float, typer.Option(help="the difference between two systems that shall be found")
+    ],
+    metric: Annotated[str, typer.Option(help="the metric or column, e.g. visqol or bsseval.sdr")],
+    target: Annotated[float, typer.Option(help="probability of finding it")] = 0.8,
     format: Format = "terminal",
 ) -> None:
-    """How many songs are needed to see an effect, from the spread measured in this run."""
+    """Estimate how many songs are needed to find a difference, from the spread in a run."""
     from benchsep import stats
 
     cells, traits = load_cells(folder, None)
@@ -93,7 +97,7 @@ def power(
 def draws(
     folder: RunFolder, metrics: Metrics = None, stems: Stems = None, format: Format = "terminal"
 ) -> None:
-    """What another seed changes: mean, best and worst of k, variance by song, seed, rest."""
+    """Show what other seeds change: mean, best and worst of k draws, and variances."""
     from benchsep import stats
 
     cells, traits = load_cells(folder, metrics)
@@ -107,11 +111,13 @@ def tails(
     folder: RunFolder,
     metrics: Metrics = None,
     stems: Stems = None,
-    threshold: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: failed beyond")] = None,
-    fraction: Annotated[float, typer.Option(help="of the songs that are the tail")] = 0.05,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="METRIC=VALUE: a song beyond it has failed")
+    ] = None,
+    fraction: Annotated[float, typer.Option(help="share of the songs that count as worst")] = 0.05,
     format: Format = "terminal",
 ) -> None:
-    """The worst songs of each system, named, and how often it fails."""
+    """List the worst songs of each system, and how often it fails."""
     from benchsep import stats
 
     cells, traits = load_cells(folder, metrics)
@@ -122,7 +128,9 @@ def tails(
 
 def export_museval(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option("-o", "--out", help="OUT/<system>/<split>/<track>.json")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="folder for <system>/<split>/<track>.json")
+    ],
     format: Format = "terminal",
 ) -> None:
     """Write the BSSEval values of each window as museval's JSON files."""

@@ -33,14 +33,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchsep.museval", description="BSSEval of estimates, as museval has it."
+        prog="python -m benchsep.museval",
+        description="Compute BSSEval like museval, and write its JSON file.",
     )
     parser.add_argument("reference", type=Path, help="folder of a track's true stems, or of tracks")
-    parser.add_argument("estimate", type=Path, help="folder of the estimates, same names")
-    parser.add_argument("-o", dest="output", type=Path, help="folder of the JSON (default: EST)")
+    parser.add_argument("estimate", type=Path, help="folder of the estimates; the same file names")
+    parser.add_argument(
+        "-o", dest="output", type=Path, help="folder for the JSON files (default: the estimates')"
+    )
     parser.add_argument("--win", type=float, default=1.0, help="window in seconds (default 1)")
     parser.add_argument("--hop", type=float, default=1.0, help="hop in seconds (default 1)")
-    parser.add_argument("-m", dest="mode", choices=("v3", "v4"), default="v4")
+    parser.add_argument(
+        "-m",
+        dest="mode",
+        choices=("v3", "v4"),
+        default="v4",
+        help="version of BSSEval (default v4)",
+    )
     return parser
 
 

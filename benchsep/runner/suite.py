@@ -44,63 +44,71 @@ class Suite(BaseModel):
     root: str | None = Field(default=None, description="folder of the data set")
     split: str = Field(default="test", description="test, train, valid or all")
     mixture: Literal["file", "sum"] | None = Field(
-        default=None, description="the mixture: the data set's file, or the sum of the stems"
+        default=None,
+        description="what the mixture is: the data set's file, or the sum of the stems",
     )
-    systems: tuple[str, ...] = Field(
-        default=(), description="systems, e.g. htdemucs,mine=dir:PATH,tokensep:checkpoint=mini"
-    )
+    systems: tuple[str, ...] = Field(default=(), description="systems, e.g. htdemucs,mine=dir:PATH")
     yardsticks: bool = Field(
-        default=True, description="add mixture, reference and oracles to the systems"
+        default=True, description="also score the mixture, the true stems and the oracles"
     )
     metrics: tuple[str, ...] = Field(
         # A factory: reading the traits imports every metric, which `benchsep --help` need not do.
         default_factory=default_metrics,
-        description="metrics (see `benchsep list metrics`)",
+        description="metrics of `benchsep list metrics`",
     )
     stem_set: Literal["vdbo", "vi", "vdbogp", "moises"] | None = Field(
-        default=None, description="the set that the stems are of (docs/stems.md)"
+        default=None,
+        description="stem set: vdbo has four stems, vi has two (benchsep docs stems)",
     )
     stems: tuple[str, ...] = Field(
         default=STEMS,
-        description="stems to score, or the name of a set; vocals and the rest, if the data set "
-        "has no more",
+        description="stems to score, or the name of a set; default: the four, or vocals and "
+        "instrumental if the data set has no more",
     )
     all_stems: bool = Field(
-        default=False, description="score speech metrics on every stem, not on vocals only"
+        default=False, description="also score other stems than vocals with speech metrics"
     )
-    tracks: tuple[str, ...] = Field(default=(), description="only these tracks")
+    tracks: tuple[str, ...] = Field(default=(), description="only the track with this name")
     limit: int | None = Field(default=None, ge=1, description="only the first N tracks")
-    seed: int = Field(default=0, description="seed of systems that sample")
+    seed: int = Field(default=0, description="random seed of systems that sample")
     draws: int = Field(
-        default=1, ge=1, description="estimates with different seeds, for systems that sample"
+        default=1,
+        ge=1,
+        description="how many estimates, with different seeds, systems that sample make",
     )
-    device: str = Field(default="cpu", description="cpu, cuda, cuda:1 or mps")
+    device: str = Field(
+        default="cpu", description="device of the systems: cpu, cuda, cuda:1 or mps"
+    )
     metric_device: str = Field(
         default=CPU,
-        description="where BSSEval, MR-STFT and ViSQOL compute: cpu, cuda, cuda:1 or torch-cpu",
+        description="device of BSSEval, MR-STFT and ViSQOL: cpu, cuda, cuda:1 or torch-cpu",
     )
     jobs: int = Field(default=0, ge=0, description="worker processes; 0: one for each core")
     inline: bool = Field(
         default=False,
-        description="run systems in this process: for debugging; one that crashes ends the run",
+        description="for debugging: run systems in this process; if one crashes, the run ends",
     )
     cluster: str | None = Field(
         default=None,
-        description="a Dask cluster: tcp://HOST:PORT, file:SCHEDULER.json or local:N",
+        description="run on a Dask cluster: tcp://HOST:PORT, file:SCHEDULER.json or local:N",
     )
     keep_estimates: Literal["none", "flac"] = Field(
-        default="none", description="keep the estimates in the run folder"
+        default="none", description="flac: keep the estimates in the run folder"
     )
     align: bool = Field(
         default=False, description="remove the delay of late estimates before scoring"
     )
     overwrite: Literal["never", "missing", "always"] = Field(
-        default="missing", description="what to compute again where results are stored"
+        default="missing",
+        description="never: keep all stored results; missing: compute what is missing or "
+        "outdated; always: compute all again",
     )
     fail_on_error: float | None = Field(
         default=None, ge=0, le=1, description="exit 1 if more than this share of jobs failed"
     )
-    timeout: float | None = Field(default=None, gt=0, description="seconds per system and track")
+    timeout: float | None = Field(
+        default=None, gt=0, description="longest time for one track of one system, in seconds"
+    )
 
     @field_validator(
         "dataset", "root", "split", "device", "metric_device", "cluster", mode="before"

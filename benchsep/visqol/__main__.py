@@ -11,10 +11,11 @@ from benchsep.errors import BenchsepError
 def main(arguments: list[str] | None = None) -> int:
     """Print the score; 1 with a message where there is none."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchsep.visqol", description="ViSQOL v3 of an estimate, audio mode."
+        prog="python -m benchsep.visqol",
+        description="Compute ViSQOL v3 (audio mode) of an estimate.",
     )
-    parser.add_argument("-r", "--reference", required=True, help="an audio file")
-    parser.add_argument("-d", "--degraded", required=True, help="an audio file")
+    parser.add_argument("-r", "--reference", required=True, help="the true stem, an audio file")
+    parser.add_argument("-d", "--degraded", required=True, help="the estimate, an audio file")
     options = parser.parse_args(arguments)
     from benchsep.visqol.api import VisqolApi
 

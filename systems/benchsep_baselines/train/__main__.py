@@ -14,26 +14,55 @@ from pathlib import Path
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchsep_baselines.train", description=__doc__)
-    parser.add_argument("--model", required=True, choices=["bs_roformer", "htdemucs"])
-    parser.add_argument("--root", required=True, type=Path, help="root of MUSDB18-7s")
-    parser.add_argument("--out", required=True, type=Path, help="working folder")
-    parser.add_argument("--cpu-minutes", type=float, default=14.0, help="budget of process time")
-    parser.add_argument("--steps", type=int, help="a number of steps instead of a budget")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--validate-minutes", type=float, default=6.0)
-    parser.add_argument("--rate", type=float, help="peak learning rate, instead of the preset's")
-    parser.add_argument("--seconds", type=float, help="crop length, instead of the preset's")
-    parser.add_argument("--batch", type=int, help="batch size, instead of the preset's")
-    parser.add_argument("--warmup", type=int, help="steps of warm-up, instead of the preset's")
-    parser.add_argument("--init", type=Path, help="weights to begin with: a .safetensors of it")
-    parser.add_argument("--extra", nargs="+", type=Path, default=[], help="folders of made songs")
-    parser.add_argument(
-        "--extra-share", type=float, default=0.4, help="of drums, bass and other, from --extra"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchsep_baselines.train",
+        description=__doc__.replace("::", ":"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--speed-share", type=float, default=0.0, help="of items, played faster or slower"
+        "--model", required=True, choices=["bs_roformer", "htdemucs"], help="which model"
+    )
+    parser.add_argument(
+        "--root",
+        required=True,
+        type=Path,
+        help="folder of the 7-second MUSDB18, with train/ and test/",
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, help="working folder; give it again to resume"
+    )
+    parser.add_argument(
+        "--cpu-minutes", type=float, default=14.0, help="budget in CPU minutes (default 14)"
+    )
+    parser.add_argument("--steps", type=int, help="budget in steps instead: repeatable")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument(
+        "--validate-minutes", type=float, default=6.0, help="time between validations"
+    )
+    parser.add_argument("--rate", type=float, help="peak learning rate; default: the preset's")
+    parser.add_argument(
+        "--seconds", type=float, help="crop length in seconds; default: the preset's"
+    )
+    parser.add_argument("--batch", type=int, help="batch size; default: the preset's")
+    parser.add_argument("--warmup", type=int, help="warm-up steps; default: the preset's")
+    parser.add_argument(
+        "--init", type=Path, help="initial weights: a .safetensors file of the model"
+    )
+    parser.add_argument(
+        "--extra", nargs="+", type=Path, default=[], help="folders of tokensep synth songs"
+    )
+    parser.add_argument(
+        "--extra-share",
+        type=float,
+        default=0.4,
+        help="share of drums, bass and other that come from --extra",
+    )
+    parser.add_argument(
+        "--speed-share",
+        type=float,
+        default=0.0,
+        help="share of items that are played faster or slower",
     )
     parser.add_argument(
         "--spectral", type=float, default=0.0, help="weight of the distance of compressed spectra"

@@ -14,33 +14,39 @@ from tokensep.errors import UsageError
 
 def tokenize(
     codec: Annotated[Path, typer.Option(help="Folder of the frozen codec.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of token shards.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the token shards.")],
     shards: Annotated[
-        list[Path] | None, typer.Option(help="Folder of pseudo-label shards; any number.")
+        list[Path] | None, typer.Option(help="Folder of pseudo-label shards; repeatable.")
     ] = None,
     musdb: Annotated[
-        list[Path] | None, typer.Option(help="MUSDB train folder, or of synth; any number.")
+        list[Path] | None,
+        typer.Option(help="Train folder of MUSDB, or folder of tokensep synth; repeatable."),
     ] = None,
     split: Annotated[
         str, typer.Option(help="Songs of --musdb: 'train', 'valid' (the 14 of musdb) or 'all'.")
     ] = "train",
-    config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
+    config: Annotated[
+        str, typer.Option(help="Configuration of the LM: mini, small, paper or a file.")
+    ] = "mini",
     variants: Annotated[
         int, typer.Option(help="Augmented encodings of each piece (speed, level, EQ, polarity).")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of the variants.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the variants.")] = 0,
     mixture: Annotated[
-        str, typer.Option(help="'sum' of the stems, or 'recorded': what was labelled.")
+        str, typer.Option(help="'sum' of the stems, or 'recorded': the labelled recording.")
     ] = "sum",
     stem_audio: Annotated[
-        bool, typer.Option(help="Keep the stems' audio: remixing needs it; 5 times the bytes.")
+        bool,
+        typer.Option(help="Keep the audio of the stems, for remixing; 5 times the disk space."),
     ] = True,
-    workers: Annotated[int, typer.Option("-j", "--workers", help="Processes here.")] = 1,
-    rank: Annotated[int, typer.Option(help="This machine of --world.")] = 0,
-    world: Annotated[int, typer.Option(help="Machines that share the folder.")] = 1,
-    device: Annotated[str, typer.Option()] = "cpu",
+    workers: Annotated[
+        int, typer.Option("-j", "--workers", help="Number of processes on this machine.")
+    ] = 1,
+    rank: Annotated[int, typer.Option(help="Number of this machine, from 0.")] = 0,
+    world: Annotated[int, typer.Option(help="Number of machines that share the work.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
-    """Encode labelled shards into token shards for train lm --tokens; run again to continue."""
+    """Encode stems into token shards for `tokensep train lm --tokens`. Run again to continue."""
     from tokensep.train.tokenizing import run
 
     separator, _ = configs_of(config)
@@ -64,26 +70,32 @@ def tokenize(
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder of songs, each as MUSDB18-HQ has them.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the songs, in the layout of MUSDB18-HQ.")],
     source: Annotated[
-        str, typer.Option(help="mma: random songs; lmms: composed projects, track by track.")
+        str, typer.Option(help="mma: random songs; lmms: rendered LMMS projects.")
     ] = "mma",
-    songs: Annotated[int, typer.Option(help="mma: how many there shall be.")] = 50,
-    seconds: Annotated[float, typer.Option(help="mma: length of each.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="Of everything; it is in the songs' names.")] = 0,
+    songs: Annotated[int, typer.Option(help="mma: number of songs.")] = 50,
+    seconds: Annotated[float, typer.Option(help="mma: length of each song.")] = 30.0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed; it is part of the names of the songs.")
+    ] = 0,
     vocals: Annotated[
         Path | None,
         typer.Option(help="MUSDB train folder, or recordings of voices (default: silent vocals)."),
     ] = None,
     soundfont: Annotated[
-        list[Path] | None, typer.Option(help="mma: instead of the banks found here; any number.")
+        list[Path] | None,
+        typer.Option(help="mma: sound fonts to use; default: those installed. Repeatable."),
     ] = None,
     projects: Annotated[
-        list[Path] | None, typer.Option(help="lmms: files or folders; default: the demos.")
+        list[Path] | None,
+        typer.Option(help="lmms: project files or folders; default: LMMS's demos."),
     ] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Songs at once.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", help="Number of songs made in parallel.")
+    ] = 1,
 ) -> None:
-    """Make songs with exact stems by mma and fluidsynth, or by lmms; run again to continue."""
+    """Make songs with exact stems, with MMA and FluidSynth or with LMMS. Run again to continue."""
     from tokensep.train.synth import lmms, midi_songs
     from tokensep.train.synth import songs as folder
 
@@ -100,22 +112,22 @@ def synth(
 
 def pseudo_label(
     audio: Annotated[Path, typer.Argument(help="Folder of recordings without stems.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of shards.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the shards.")],
     teacher: Annotated[str, typer.Option(help="Any benchsep system, e.g. bs_roformer.")],
     vocals: Annotated[
         str | None,
-        typer.Option(help="Another system for the vocals, e.g. spleeter; the first gets the rest."),
+        typer.Option(help="Another system for vocals, e.g. spleeter; --teacher gets the rest."),
     ] = None,
-    shard_minutes: Annotated[float, typer.Option(help="Music per shard.")] = 30.0,
-    rank: Annotated[int, typer.Option(help="This process of --world.")] = 0,
-    world: Annotated[int, typer.Option(help="Processes that share the folder.")] = 1,
+    shard_minutes: Annotated[float, typer.Option(help="Minutes of music per shard.")] = 30.0,
+    rank: Annotated[int, typer.Option(help="Number of this process, from 0.")] = 0,
+    world: Annotated[int, typer.Option(help="Number of processes that share the work.")] = 1,
     min_residual_db: Annotated[
-        float, typer.Option(help="Drop pieces whose stems miss the mixture by more than this.")
+        float, typer.Option(help="Drop pieces whose stems match the mixture with a lower SNR (dB).")
     ] = 10.0,
     plan_only: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
-    device: Annotated[str, typer.Option()] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
-    """Label recordings with a teacher's stems, as tar shards of FLAC; run again to continue."""
+    """Separate recordings with a teacher into tar shards of FLAC. Run again to continue."""
     from tokensep.integration.teachers import teacher as load
     from tokensep.train import pseudo_labels
 

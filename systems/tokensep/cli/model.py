@@ -18,10 +18,12 @@ def info(
             help="paper, hcodec-2, small, mini, a checkpoint or codec folder or a JSON/YAML file."
         ),
     ] = "mini",
-    seconds: Annotated[float, typer.Option(help="Length the costs are given for.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    seconds: Annotated[
+        float, typer.Option(help="Length of audio in seconds for which costs are given.")
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Parameters per part, tokens per second, LM steps per layout, cache bytes, FLOPs."""
+    """Print parameters, tokens per second, LM steps, cache bytes and FLOPs of a model."""
     from tokensep import describe
 
     separator, codec = configs_of(config)
@@ -46,8 +48,8 @@ def plan(
     config: Annotated[
         str, typer.Argument(help="paper, small, mini, a checkpoint folder or a JSON/YAML file.")
     ],
-    hours: Annotated[float, typer.Option(help="Music to train on.")],
-    gpus: Annotated[int, typer.Option(help="GPUs that train together.")] = 1,
+    hours: Annotated[float, typer.Option(help="Hours of music to train on.")],
+    gpus: Annotated[int, typer.Option(help="Number of GPUs that train together.")] = 1,
     gpu: Annotated[str, typer.Option(help="h100, h200, a100, l40s, rtx4090.")] = "h100",
     utilisation: Annotated[
         float, typer.Option(help="Share of the GPU's peak that a training reaches.")
@@ -56,7 +58,7 @@ def plan(
         float, typer.Option(help="GPU seconds per second of music to pseudo-label.")
     ] = 0.05,
     epochs: Annotated[
-        float | None, typer.Option(help="Of the LM, instead of the steps of its settings.")
+        float | None, typer.Option(help="Epochs of the LM, instead of the steps of its settings.")
     ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="LM settings, e.g. configs/tokensep/paper-lm.yaml.")
@@ -64,9 +66,9 @@ def plan(
     codec_settings: Annotated[
         Path | None, typer.Option(help="Codec settings, e.g. configs/tokensep/paper-codec.yaml.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Days, memory, tokens and disk of a training at the given rates, before it is started."""
+    """Estimate days, memory, tokens and disk of a training before it is started."""
     from tokensep.plan import costs, report
     from tokensep.plan.rates import rates_of
 
@@ -78,8 +80,10 @@ def plan(
 
 
 def import_hcodec(
-    weights: Annotated[Path, typer.Argument(help="large_12.5hz_weights.pt, or as safetensors.")],
-    config: Annotated[Path, typer.Argument(help="large_12.5hz_config.yaml.")],
+    weights: Annotated[
+        Path, typer.Argument(help="The file large_12.5hz_weights.pt (or .safetensors).")
+    ],
+    config: Annotated[Path, typer.Argument(help="The file large_12.5hz_config.yaml.")],
     out: Annotated[Path, typer.Argument(help="New folder for the codec.")],
     teacher: Annotated[
         str, typer.Option(help="HuBERT of the semantic branch: hub id or folder.")

@@ -15,19 +15,19 @@ def separate(
         list[Path],
         typer.Argument(help="Audio files (wav, flac, ogg, mp3, m4a; of .stem.mp4 the mixture)."),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of <song>/<stem>.wav.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for <song>/<stem>.wav.")] = Path(
         "separated"
     ),
-    checkpoint: Annotated[str, typer.Option(help="'mini' or a folder.")] = "mini",
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    checkpoint: Annotated[str, typer.Option(help="Checkpoint: 'mini' or a folder.")] = "mini",
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
-    overwrite: Annotated[bool, typer.Option(help="Replace stems that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Overwrite existing stems.")] = False,
     option: Annotated[
         list[str] | None,
         typer.Option("-O", help="Inference option, e.g. refine=mask, sampling.temperature=0.7."),
     ] = None,
 ) -> None:
-    """Write the four stems of each song as float wav files of its rate and length."""
+    """Separate songs; write four stems of each as float wav files."""
     from benchsep._util.device import torch_device
     from benchsep.audio import read_audio
     from tokensep import songs as files

@@ -10,7 +10,9 @@ import typer
 
 from tokensep.cli.configs import lm_configs, lm_training, override
 
-RunFolder = Annotated[Path, typer.Option("-o", "--out", help="Run folder; used again, it resumes.")]
+RunFolder = Annotated[
+    Path, typer.Option("-o", "--out", help="Run folder. Give it again to resume.")
+]
 TrainingOption = Annotated[
     list[str] | None, typer.Option("-O", help="Training option, e.g. cpu_minutes=40, lr=5e-4.")
 ]
@@ -18,30 +20,39 @@ TrainingOption = Annotated[
 
 def train_codec(
     config: Annotated[
-        Path, typer.Option(help="Codec and its training, e.g. configs/tokensep/mini-codec.yaml.")
+        Path, typer.Option(help="Settings of the codec, e.g. configs/tokensep/mini-codec.yaml.")
     ],
-    work: Annotated[Path, typer.Option(help="Checkpoints, logs, audio cache; reused, it resumes.")],
+    work: Annotated[
+        Path, typer.Option(help="Folder of checkpoints, logs and cache. Give it again to resume.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the trained codec.")],
     musdb: Annotated[
-        Path | None, typer.Option(help="MUSDB train folder; with --shards, to validate on.")
+        Path | None, typer.Option(help="Train folder of MUSDB; with --shards for validation only.")
     ] = None,
     shards: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of pseudo-label shards or its address, streamed; any number."),
+        typer.Option(help="Folder or address of pseudo-label shards; repeatable."),
     ] = None,
     valid_shards: Annotated[
-        list[str] | None, typer.Option(help="Folder of shards to validate on; any number.")
+        list[str] | None, typer.Option(help="Folder of shards for validation; repeatable.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that read shards ahead; instead of the file's.")
+        int | None, typer.Option(help="Processes that read shards; default: that of --config.")
     ] = None,
-    extra: Annotated[Path | None, typer.Option(help="Folder of other recordings.")] = None,
+    extra: Annotated[
+        Path | None, typer.Option(help="Folder of other recordings to train on.")
+    ] = None,
     hubert: Annotated[Path | None, typer.Option(help="Folder with hubert.safetensors.")] = None,
     semantic: Annotated[
-        Path | None, typer.Option(help="Codec whose semantic branch one of design bands takes.")
+        Path | None,
+        typer.Option(help="Codec folder; a codec of the design 'bands' takes its semantic branch."),
     ] = None,
-    cpu_minutes: Annotated[float | None, typer.Option(help="Instead of the file's.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Instead of the file's.")] = None,
+    cpu_minutes: Annotated[
+        float | None, typer.Option(help="Budget in CPU minutes; default: that of --config.")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Budget in steps; default: that of --config.")
+    ] = None,
 ) -> None:
     """Train the codec."""
     from tokensep.train import codec_command
@@ -66,12 +77,12 @@ def train_codec(
 
 
 def train_hubert(
-    musdb: Annotated[Path, typer.Option(help="MUSDB train folder.")],
+    musdb: Annotated[Path, typer.Option(help="Train folder of MUSDB.")],
     work: Annotated[Path, typer.Option(help="Folder of the audio cache.")],
     out: RunFolder,
-    cpu_minutes: Annotated[float, typer.Option(help="Budget.")] = 4.0,
+    cpu_minutes: Annotated[float, typer.Option(help="Budget in CPU minutes.")] = 4.0,
     max_steps: Annotated[
-        int | None, typer.Option(help="Steps instead of minutes: then a run is repeatable.")
+        int | None, typer.Option(help="Budget in steps instead: the training is then repeatable.")
     ] = None,
 ) -> None:
     """Train hubert-mini, the codec's semantic teacher."""
@@ -89,23 +100,25 @@ def train_lm(
         typer.Option(
             "--musdb",
             "--data",
-            help="MUSDB train folder (HQ wav or stem.mp4), or of synth; any number.",
+            help="Train folder of MUSDB (wav or stem.mp4), or of synth; repeatable.",
         ),
     ] = None,
     shards: Annotated[
-        list[Path] | None, typer.Option(help="Folders of pseudo-label shards (tar).")
+        list[Path] | None, typer.Option(help="Folder of pseudo-label shards (tar); repeatable.")
     ] = None,
     tokens: Annotated[
         list[str] | None,
         typer.Option(
-            help="Folder of token shards (tokensep tokenize), or its address (https:, gs:, "
-            "'pipe:COMMAND {}'), streamed; any number."
+            help="Folder of token shards (tokensep tokenize), or an address (https:, gs:, "
+            "'pipe:COMMAND {}'); repeatable."
         ),
     ] = None,
     valid_tokens: Annotated[
-        list[str] | None, typer.Option(help="Folder of token shards to validate on; any number.")
+        list[str] | None, typer.Option(help="Folder of token shards for validation; repeatable.")
     ] = None,
-    config: Annotated[str, typer.Option(help="Preset or file of the separator.")] = "mini",
+    config: Annotated[
+        str, typer.Option(help="Configuration of the LM: mini, small, paper or a file.")
+    ] = "mini",
     settings: Annotated[
         Path | None,
         typer.Option(
@@ -144,19 +157,19 @@ def train_guided(
         typer.Option(
             "--musdb",
             "--data",
-            help="MUSDB train folder (HQ or stem.mp4), or of synth; any number.",
+            help="Train folder of MUSDB (wav or stem.mp4), or of synth; repeatable.",
         ),
     ],
     out: RunFolder,
     checkpoint: Annotated[
-        str, typer.Option(help="LM and codec that it is for: 'mini' or a folder.")
+        str, typer.Option(help="Checkpoint of LM and codec: 'mini' or a folder.")
     ] = "mini",
     option: TrainingOption = None,
     init: Annotated[
         Path | None, typer.Option(help="Folder of a guided decoder to start from.")
     ] = None,
 ) -> None:
-    """Train the decoder that hears the mixture (render=guided) for an LM and its codec."""
+    """Train the guided decoder, which also gets the mixture (render=guided)."""
     from tokensep.separator import checkpoint_folder
     from tokensep.train import guided
 
