@@ -61,6 +61,9 @@ def compare(
     differences = stats.compare(
         cells, traits, against=against, yardsticks=yardsticks, margins=margins, seed=seed
     )
+    if differences.empty and format == "terminal":
+        message(ONE_SYSTEM)
+        return
     print_table(differences, format)
     if reason := stats.too_few_songs(differences):
         message(reason)
@@ -69,12 +72,19 @@ def compare(
         print(COMPARED)
 
 
+ONE_SYSTEM = (
+    "no two systems to compare: run another one into this folder, or compare with the mixture and "
+    "the oracles (--yardsticks)"
+)
+
 COMPARED = """\
-difference: a - b paired by song, with a 95 % bootstrap interval.
-p: exact sign-flip test; p_holm: Holm over the pairs of one stem and metric.
-verdict: a or b is better; tied: equivalent within the margin (TOST, 5 %); open: neither is shown.
-sign_conflict: the gap in the table points the other way than the median paired difference.
-letters: systems that share one are not shown to differ."""
+n of total: songs that both systems have, of the run. gap: difference of the values in the table.
+difference: a - b over songs (mean or median, as in the table); low, high: 95 % bootstrap.
+p: exact sign-flip test; p_holm: the same after Holm's correction over the pairs of a column.
+verdict: a or b: this one is better; tied: equal within the margin (TOST, p_tied below 5 %);
+         open: the songs show neither.
+sign_conflict: the gap has another sign than the median of the differences.
+letters: systems that share a letter are not shown to differ."""
 
 
 def power(

@@ -82,7 +82,7 @@ def write_baseline(
     }
     if failed := [key for key in sorted(cells) if cells[key].status.kind == "failed"]:
         raise DriftError(
-            f"{len(failed)} failed cells cannot be a baseline, e.g. {failed[0]}: "
+            f"a run with failed cells ({len(failed)}) cannot be a baseline, e.g. {failed[0]}: "
             f"{cells[failed[0]].status}; fix them and run again"
         )
     if not any(reading.status.kind == "ok" for reading in cells.values()):

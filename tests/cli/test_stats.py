@@ -55,6 +55,13 @@ def test_compare_prints_pairs_letters_and_how_to_read_them(run):
     assert all(row["a"] == "a" and row["b"] == "gen" for row in found)
 
 
+def test_compare_of_one_system_says_what_to_do(run):
+    done = CliRunner().invoke(app, ["compare", "RUN", "--metrics", "leak"])
+    assert done.exit_code == 0 and not done.stdout
+    assert "no two systems to compare" in done.stderr and "--yardsticks" in done.stderr
+    assert json.loads(run("compare", "RUN", "--metrics", "leak", "--format", "json")) == []
+
+
 @pytest.mark.parametrize(
     ("songs", "systems", "text"),
     [
