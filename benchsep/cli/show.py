@@ -147,7 +147,9 @@ def report(
         Path | None,
         typer.Option("-o", "--out", help="folder for the report; default: RUN-report, beside RUN"),
     ] = None,
-    max_songs: Annotated[int, typer.Option(min=0, help="number of songs with figures and audio")] = 3,
+    max_songs: Annotated[
+        int, typer.Option(min=0, help="number of songs with figures and audio")
+    ] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
     seconds: Annotated[
         float, typer.Option(help="length of the excerpt of each song, at most")
@@ -157,7 +159,9 @@ def report(
     ] = "auto",
     caption: Caption = "full",
     pdf: Annotated[bool, typer.Option("--pdf", help="figures as PDF too, for a paper")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="threads; 0: one for each core")] = 0,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="threads; 0: one for each core")
+    ] = 0,
     root: Root = None,
     improvement: Improvement = False,
     aggregation: Aggregation = None,
