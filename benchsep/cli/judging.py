@@ -14,7 +14,7 @@ from benchsep.cli.output import message, print_table
 from benchsep.errors import UsageError
 from benchsep.listeners import agreement, combine, mushra, verdicts
 from benchsep.listeners.ratings import attach_metrics
-from benchsep.listeners.study import Study, StudyFile, read_study
+from benchsep.listeners.study import Study, StudyFile, one_value_each, read_study
 from benchsep.metrics.combined import SIGN, parts_of, singles
 from benchsep.metrics.names import column_named, columns_named, metrics_named
 from benchsep.stats.keys import last_of_each
@@ -136,7 +136,10 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
         clips = combine.with_combined(clips, combined, known)
         directions |= dict.fromkeys(combined, 1)
     verdict, title = None, _title(study, question, ratings, clips)
-    if asked or agreement.judged_columns(clips, directions):
+    judged = asked or agreement.judged_columns(clips, directions)
+    if metrics is None and wanted.run is None:
+        one_value_each(ratings, [name for name in judged if name in ratings.columns])
+    if judged:
         verdict = verdicts.verdict(
             title,
             ratings,

@@ -14,8 +14,9 @@ family    ``generative`` and ``discriminative`` are systems; every other family 
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -27,7 +28,7 @@ from benchsep._util.words import amount, amount_is
 from benchsep._util.yamlfile import read_yaml
 from benchsep.errors import UsageError
 from benchsep.listeners.mushra import refuse_utf16
-from benchsep.listeners.scopes import QUESTIONS
+from benchsep.listeners.scopes import FAMILIES, QUESTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,6 +125,25 @@ class Study:
         numbers = [c for c in rows.select_dtypes("number").columns if c not in KEYS]
         grouped: pd.DataFrame = rows.groupby(keys, sort=True)[numbers].mean()
         return grouped.reset_index()
+
+
+def one_value_each(ratings: pd.DataFrame, metrics: Iterable[str]) -> None:
+    """Check that all ratings of a clip stand beside one value of each metric.
+
+    Raises
+    ------
+    UsageError
+        a clip with two values of a metric.
+    """
+    for metric in metrics:
+        clips = ratings.groupby(["song", "stem", "system"])[metric].agg(["min", "max"])
+        apart = clips["max"] - clips["min"] > 1e-6 * clips.abs().max(axis=1).clip(lower=1)
+        if apart.any():
+            clip, low, high = next(clips[apart].itertuples(name=None))
+            raise UsageError(
+                f"{' / '.join(filter(None, clip))} has two values of {metric} in the ratings, "
+                f"{low:g} and {high:g}; a clip has one"
+            )
 
 
 def built_in() -> list[str]:
@@ -238,7 +258,8 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
         if role not in roles:
             table[role] = value
     if "rater" not in roles:
-        table["rater"] = [f"row {n}" for n in range(len(table))]
+        table["rater"] = None
+    table["rater"] = table["rater"].astype(object)
     if "family" not in roles:
         table["family"] = "unknown"
     try:
@@ -253,9 +274,12 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
     for role in ("song", "system"):
         if absent := int(table[role].isna().sum()):
             raise UsageError(f"{path}: {amount(absent, 'rating')} without a {role}")
+    # Ratings without a rater are of nobody knows how many: not the repeated ones of a single one.
+    nobody = table["rater"].isna()
+    table.loc[nobody, "rater"] = [f"row {n}" for n in table.index[nobody]]
     absent_is = {"stem": file.stem, "question": file.question, "family": "unknown"}
     for key in KEYS:
-        table[key] = table[key].astype(object).fillna(absent_is.get(key, "nan")).astype(str)
+        table[key] = table[key].astype(object).fillna(absent_is.get(key, "")).astype(str)
     table["question"] = [file.questions.get(q, q) for q in table["question"]]
     return table
 
@@ -314,12 +338,23 @@ def _family_of(system: str, families: Mapping[str, str]) -> str | None:
     return next((f for p, f in families.items() if fnmatch.fnmatchcase(system, p)), None)
 
 
+def _spelled(family: str, path: Path) -> str:
+    """A family as benchsep writes it; conditions keep their names."""
+    plain = family.strip().casefold()
+    if plain in FAMILIES:
+        return plain
+    if meant := difflib.get_close_matches(plain, FAMILIES, n=1, cutoff=0.8):
+        raise UsageError(f"{path}: unknown family {family!r}; did you mean {meant[0]!r}?")
+    return family
+
+
 def _families(table: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
     """Families by the file's patterns, over the CSV's own."""
     for system in sorted(set(table["system"])):
         family = _family_of(system, file.families)
         if family is not None:
             table.loc[table["system"] == system, "family"] = family
+    table["family"] = [_spelled(family, path) for family in table["family"]]
     counts = table.groupby("system")["family"].nunique()
     if several := sorted(counts[counts > 1].index):
         raise UsageError(f"{path}: {several[0]} is given two families; give each system one")

@@ -11,7 +11,7 @@ import yaml
 from benchsep.audio import Audio
 from benchsep.errors import UsageError
 from benchsep.listeners.scoring import containing, scored, with_metrics
-from benchsep.listeners.study import built_in, read_study
+from benchsep.listeners.study import built_in, one_value_each, read_study
 from benchsep.listeners.template import write_template
 
 CSV = """page,sound,subject,rating,experiment,again
@@ -196,3 +196,37 @@ def test_ratings_that_name_no_stem_are_matched_with_the_run_s_only_one(tmp_path)
     assert attach_metrics(clips, frame)["visqol"].tolist() == [4.0, 1.0]
     with pytest.raises(UsageError, match="the ratings have no stem"):
         attach_metrics(clips, pd.concat([frame, frame.assign(stem="bass")]))
+
+
+def _study(tmp_path, *rows, head="song,system,family,rater,rating,visqol"):
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join([head, *rows]))
+    return read_study(path)
+
+
+def test_a_family_is_one_however_it_is_written_and_a_misspelt_one_is_refused(tmp_path):
+    """``Discriminative`` was a condition like an anchor: its systems made no pair."""
+    study = _study(
+        tmp_path, "s,a,Discriminative,x,3,1", "s,b, generative ,x,4,2", "s,r,Anchor,x,5,3"
+    )
+    assert study.table.set_index("system")["family"].to_dict() == {
+        "a": "discriminative", "b": "generative", "r": "Anchor"
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="did you mean 'discriminative'"):
+        _study(tmp_path, "s,a,discriminativ,x,3,1")
+
+
+def test_ratings_without_a_rater_are_not_those_of_one_listener(tmp_path):
+    rows = [f"s,a,generative,{who},{rating},1" for who, rating in (("x", 100), ("", 10), ("", 40))]
+    study = _study(tmp_path, *rows)
+    assert study.clips("quality")["rating"].tolist() == [50]  # not (100 + 25) / 2
+    assert study.table["rater"].nunique() == 3
+
+
+def test_a_clip_with_two_values_of_a_metric_is_refused(tmp_path):
+    """Their mean was judged."""
+    rows = ["s,a,generative,x,3,1.5", "s,a,generative,y,4,1.5000000001", "s,b,generative,x,3,"]
+    one_value_each(_study(tmp_path, *rows).ratings("quality"), ["visqol"])
+    study = _study(tmp_path, *rows, "s,b,generative,y,4,2", "s,b,generative,z,4,3")
+    with pytest.raises(UsageError, match=r"s / b has two values of visqol .* 2 and 3"):
+        one_value_each(study.ratings("quality"), ["visqol"])
