@@ -67,6 +67,9 @@ OTHERS = {
     ),
 }
 
+MEASURED = {*KILLS, FUZZ, MEMORY, *OTHERS}
+"""The tests whose figures the page shows; a run of all of them was a whole campaign."""
+
 HEAD = """# Reliability: what was tried, and its results
 
 `make faults` runs the whole campaign and writes this page; every test of it has a short form in
@@ -90,8 +93,18 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
         *(_kills(figures), _fuzz(figures), _guided(figures), _memory(figures), _others(figures)),
         *(_soak(figures), _mutants(figures)),
     )
-    parts = [HEAD, *measured, _adversary(), _wrong_values(), _found()]
+    parts = [HEAD, _campaign(figures), *measured, _adversary(), _wrong_values(), _found()]
     return "\n".join(parts)
+
+
+def _campaign(figures: dict[str, dict[str, Any]]) -> str:
+    found = figures.get("campaign")
+    if not found:
+        return "No whole campaign has finished.\n"
+    return (
+        f"The last whole campaign: {found['tests']} tests, {found['failed']} failed, "
+        f"{found['CPU minutes']} minutes of CPU time in one process after the other.\n"
+    )
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -97,7 +97,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bytes(
 ):
     whole, expected, shown = undisturbed
     rng, kills, rounds = random.Random(8), 0, 0
-    while kills < sizes(2, 100):
+    while kills < sizes(2, 40):  # each start imports everything in a worker of its own
         run = tmp_path / f"run-{rounds}"
         kills += kill_until_done(
             zygote, rng, whole, "benchsep", "run", suite(tmp_path, songs), "-o", run
@@ -243,7 +243,7 @@ def test_an_ablation_killed_at_random_moments_ends_in_the_same_report(tmp_path, 
     expected = ablated(tmp_path / "whole")
     assert len(expected[0]) == 2
     rng, kills, rounds = random.Random(8), 0, 0
-    while kills < 30:
+    while kills < 12:
         folder = tmp_path / f"work-{rounds}"
         for _ in range(4):
             process = start(folder)

@@ -156,12 +156,16 @@ def _program(name: str) -> Any:
 
 
 MODULES = """
-benchsep.runner.frame benchsep.report.tables.build benchsep.report.write benchsep.runner.run
-benchsep.runner.score
-benchsep_baselines.mixture benchsep_baselines.oracles matplotlib.pyplot pandas rich.progress
-scipy.signal soundfile soxr tokensep.cli tokensep.integration.system tokensep.train.lm
-tokensep.train.pseudo_labels
+PIL.Image benchsep.cli.app benchsep.datasets.folder benchsep.imported.museval
+benchsep.report.tables.build benchsep.report.write benchsep.runner.cost benchsep.runner.frame
+benchsep.runner.run benchsep.runner.score
+benchsep_baselines.mixture benchsep_baselines.oracles jinja2 matplotlib.pyplot numba pandas
+rich.progress scipy.signal soundfile soxr tests.faults.training tokensep.cli
+tokensep.integration.system tokensep.integration.teachers tokensep.train.lm
+tokensep.train.pseudo_labels torch._dynamo torch.utils.tensorboard
 """
+"""With what they import at their first call: ``torch._dynamo`` takes five times as long as a
+training."""
 
 
 def _import_everything() -> None:
