@@ -61,7 +61,7 @@ def test_a_run_on_a_full_disk_says_so_and_continues_once_there_is_room(
     command = ("benchsep", "run", suite(tmp_path, songs, inline=sizes(True, False)), "-o")
     zygote.ok(*command, tmp_path / "whole")
     expected, rng, said = cells(tmp_path / "whole"), random.Random(8), 0
-    for number in range(sizes(1, 6)):
+    for number in range(sizes(1, 4)):
         run = disk / f"run-{number}"
         ballast = fill(disk, rng.randrange(0, 40_000))
         reply = zygote(*command, run)
@@ -76,7 +76,7 @@ def test_a_run_on_a_full_disk_says_so_and_continues_once_there_is_room(
         assert cells(run) == expected
         check_clean(run)
         subprocess.run(["rm", "-r", str(run)], check=True)
-    figures.update(tries=sizes(1, 6), errors_that_name_the_path=said, different=0)
+    figures.update(tries=sizes(1, 4), errors_that_name_the_path=said, different=0)
 
 
 @pytest.mark.parametrize("limit", [1_500, 4_500])
@@ -196,7 +196,7 @@ def test_damaged_store_files_are_named_set_aside_and_computed_again(
     zygote.ok(*command)
     expected, rng = cells(run), random.Random(8)
     paths = sorted((run / "cells").rglob("*.json"))
-    damages = sizes(2, 60)
+    damages = sizes(2, 40)
     for number in range(damages):
         path = rng.choice(paths)
         data = bytearray(path.read_bytes())

@@ -117,7 +117,7 @@ ONE_PASS = "tokensep:checkpoint=mini,decoding=parallel"
 
 def test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster(sizes, figures):
     """Four stems are four signals; demucs holds three such sets while it shifts and overlaps."""
-    short, long = sizes((18, 45), (60, 240))
+    short, long = sizes((18, 45), (60, 180))
     # over so few seconds, a piece that is held once weighs many signals: 21 to 28 were measured
     bound = sizes(40, 16)
     for spec in sizes((ONE_PASS,), MINIS):
