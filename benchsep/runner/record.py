@@ -255,15 +255,17 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
 def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
     if not re.fullmatch(r"\d{1,9}", number) or not isinstance(content, dict):
         raise ValueError(f"draw {number!r} is {type(content).__name__}")
+    usual = {"seed": 0, "estimate_id": "", "error": "", "faults": {}, "lags": {}, "session": ""}
+    content = {**usual, **content}
     return int(number), Draw(
-        _typed({"seed": 0, **content}, "seed", int),
-        _typed({"estimate_id": "", **content}, "estimate_id", str),
+        _typed(content, "seed", int),
+        _typed(content, "estimate_id", str),
         _number(content, "seconds"),
         _number(content, "peak_memory_mb"),
-        _typed({"error": "", **content}, "error", str),
-        _texts({"faults": {}, **content}, "faults"),
-        _whole_numbers({"lags": {}, **content}, "lags"),
-        _typed({"session": "", **content}, "session", str),
+        _typed(content, "error", str),
+        _texts(content, "faults"),
+        _whole_numbers(content, "lags"),
+        _typed(content, "session", str),
         _changes_from_json({"changes": {}, **content}),
     )
 
@@ -325,12 +327,13 @@ def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """
     try:
         cells = _typed(content, "cells", list)
-        rows = [(*_fields(cell), cell.get("device", "")) for cell in cells]
+        rows = list(map(_fields, cells))
+        devices = tuple([cell.get("device", "") for cell in cells])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a cell: {type(error).__name__}: {error}") from error
     if not rows:
         return dict.fromkeys(Cell._fields, ())
-    columns = dict(zip(Cell._fields, zip(*rows, strict=True), strict=True))
+    columns = dict(zip(Cell._fields, (*zip(*rows, strict=True), devices), strict=True))
     for name, kinds in _KINDS.items():
         _check_kinds(name, columns[name], kinds)
     if len(set(zip(columns["metric"], columns["stem"], columns["draw"], strict=True))) < len(rows):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special
+import scipy
 
 from benchsep.errors import UsageError
 from benchsep.stats.arrays import STATISTICS, Array, Statistic, one_value_per_song
@@ -112,7 +112,7 @@ def bootstrap(
     if used == "bca":
         probabilities = _bca_probabilities(values, estimate, replicates, function, z)
     else:
-        probabilities = (float(special.ndtr(-z)), float(special.ndtr(z)))
+        probabilities = (float(scipy.special.ndtr(-z)), float(scipy.special.ndtr(z)))
     low, high = np.quantile(replicates, probabilities)
     return Interval(estimate, float(low), float(high), n, used)
 
@@ -140,8 +140,8 @@ def _tail_quantile(n: int, level: float, expand: bool) -> float:
     """
     upper = (1 + level) / 2
     if not expand:
-        return float(special.ndtri(upper))
-    return float(math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, upper))
+        return float(scipy.special.ndtri(upper))
+    return float(math.sqrt(n / (n - 1)) * scipy.special.stdtrit(n - 1, upper))
 
 
 def _bca_probabilities(
@@ -162,7 +162,7 @@ def _bca_probabilities(
     """
     below = float((replicates < estimate).mean() + (replicates == estimate).mean() / 2)
     below = min(max(below, 0.5 / len(replicates)), 1 - 0.5 / len(replicates))  # z0 stays finite
-    bias = float(special.ndtri(below))
+    bias = float(scipy.special.ndtri(below))
     n = len(values)
     others = ~np.eye(n, dtype=bool)
     # Row i holds all songs but song i: [n, n] -> [n, n - 1] -> [n].
@@ -173,6 +173,6 @@ def _bca_probabilities(
 
     def probability(quantile: float) -> float:
         shifted = bias + quantile
-        return float(special.ndtr(bias + shifted / (1 - acceleration * shifted)))
+        return float(scipy.special.ndtr(bias + shifted / (1 - acceleration * shifted)))
 
     return probability(-z), probability(z)

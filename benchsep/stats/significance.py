@@ -21,7 +21,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
+import scipy
 
 from benchsep.errors import UsageError
 from benchsep.stats.arrays import Array, one_value_per_song
@@ -61,6 +61,6 @@ def tost(x: Sequence[float] | Array, margin: float) -> float:
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
     if error == 0:
         return 0.0 if abs(mean) < margin else 1.0
-    lower = special.stdtr(n - 1, -(mean + margin) / error)
-    upper = special.stdtr(n - 1, (mean - margin) / error)
+    lower = scipy.special.stdtr(n - 1, -(mean + margin) / error)
+    upper = scipy.special.stdtr(n - 1, (mean - margin) / error)
     return float(max(lower, upper))

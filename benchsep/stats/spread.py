@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from scipy import special
+import scipy
 
 from benchsep.errors import UsageError
 from benchsep.stats.arrays import Array
@@ -221,7 +221,7 @@ def wilson_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, f
 
     The rates ``p`` with ``|hits/n - p| <= z sqrt(p (1 - p) / n)``.
     """
-    z = float(special.ndtri((1 + level) / 2))
+    z = float(scipy.special.ndtri((1 + level) / 2))
     rate = hits / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))

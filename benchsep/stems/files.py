@@ -72,10 +72,13 @@ def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
     """As :func:`entries`. A large data set has thousands of folders: no path is made of a name
     before somebody wants it.
     """
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as found:
+            return sorted((e for e in found if not _is_junk_name(e.name)), key=lambda e: e.name)
+    except (OSError, ValueError):
+        if folder.is_dir():
+            raise
         return []
-    with os.scandir(folder) as found:
-        return sorted((e for e in found if not _is_junk_name(e.name)), key=lambda e: e.name)
 
 
 def folders(folder: Path) -> list[Path]:
@@ -90,13 +93,12 @@ def folders(folder: Path) -> list[Path]:
 
 def audio_files(folder: Path) -> list[Path]:
     """The audio files directly in a folder, sorted, without junk."""
-    files = [e for e in _sorted_entries(folder) if e.name.casefold().endswith(SUFFIXES)]
-    found = [(e, folder / e.name) for e in files]
     return [
-        path
-        for e, path in found
-        if path.suffix  # ``.wav`` alone is a name without one
-        and (e.is_file() if not e.is_symlink() else path.is_file())
+        folder / e.name
+        for e in _sorted_entries(folder)
+        if e.name.casefold().endswith(SUFFIXES)
+        and e.name.rfind(".") > 0  # ``.wav`` alone is a name without a suffix
+        and (e.is_file() if not e.is_symlink() else (folder / e.name).is_file())
     ]
 
 
@@ -136,12 +138,12 @@ def stem_name(file: Path, track: str | None = None) -> str | None:
 
     ``track``: the name before the stem has to be this track's; ``None`` accepts any.
     """
-    return _stem_in(unicodedata.normalize("NFC", file.name.removesuffix(file.suffix)), track)
+    return _stem_in(file.name, track)
 
 
-@lru_cache(maxsize=4096)
-def _stem_in(base: str, track: str | None) -> str | None:
-    # A large folder repeats a few names thousands of times.
+@lru_cache(maxsize=4096)  # a large folder repeats a few names thousands of times
+def _stem_in(file_name: str, track: str | None) -> str | None:
+    base = _base(file_name)
     if is_known(base):
         return base
     # audio-separator writes the stem in brackets, the model's name follows.
@@ -175,12 +177,10 @@ def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Pat
     """
     chosen: dict[str, tuple[tuple[int, int], Path]] = {}
     for path in files:
-        name = stem_name(path, track)
-        if name is None:
+        claim = _claim(path.name, track)
+        if claim is None:
             continue
-        stem = canonical(name)
-        plain = same_name(path.name.removesuffix(path.suffix), name)
-        order = (0 if plain else 1, SUFFIXES.index(path.suffix.casefold()))
+        stem, order = claim
         if stem in chosen and chosen[stem][0] == order:
             raise AudioError(
                 f"{chosen[stem][1].name} and {path.name} in {path.parent} both claim to be "
@@ -191,12 +191,28 @@ def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Pat
     return {stem: path for stem, (_, path) in chosen.items()}
 
 
+@lru_cache(maxsize=4096)
+def _claim(file_name: str, track: str | None) -> tuple[str, tuple[int, int]] | None:
+    """The stem that a file is of, and its place among the files of that stem, the least first."""
+    name = _stem_in(file_name, track)
+    if name is None:
+        return None
+    plain = same_name(_base(file_name), name)
+    suffix = Path(file_name).suffix.casefold()
+    return canonical(name), (0 if plain else 1, SUFFIXES.index(suffix))
+
+
+def _base(file_name: str) -> str:
+    """The name of a file without its suffix, in NFC."""
+    return unicodedata.normalize("NFC", file_name.removesuffix(Path(file_name).suffix))
+
+
 def tracks_in_names(files: Iterable[Path]) -> set[str]:
     """The track names in files such as ``<track>_(Vocals)_<model>.wav`` or ``<track>_bass.wav``."""
     found = set()
     for path in files:
         name = stem_name(path)
-        base = unicodedata.normalize("NFC", path.name.removesuffix(path.suffix))
+        base = _base(path.name)
         if name is None or same_name(base, name):
             continue
         bracket = base.rfind(f"({name})")

@@ -200,10 +200,22 @@ class EstimatesFolder:
         if not self.root.is_dir():
             raise UsageError(f"dir:{self.root}: no such folder{_undeclared(text)}")
         self.layout = recognise(self.root)
-        groups = self.layout.groups()
-        self.stems = offered(set().union(*map(_names, groups)), self.root)
+
+    @cached_property
+    def _groups(self) -> list[list[Path]]:
+        # Not before it is asked for: :meth:`stamp` needs no list of all files.
+        return self.layout.groups()
+
+    @cached_property
+    def stems(self) -> StemMap:
+        """What the names in the folder stand for; raises as :func:`offered` does."""
+        return offered(set().union(*map(_names, self._groups)), self.root)
+
+    @cached_property
+    def info(self) -> SystemInfo:
+        """What the folder offers; raises as :attr:`stems` does."""
         sums = {"stems": self.stems.folded} if self.stems.folded else {}
-        self.info = SystemInfo(
+        return SystemInfo(
             # Also of `dir:.`; resolve() would replace the name of a link.
             name=f"dir:{Path(os.path.abspath(self.root)).name}",  # noqa: PTH100
             family="unknown",
@@ -211,7 +223,7 @@ class EstimatesFolder:
             needs_accelerator=False,
             from_files=True,
             options={"layout": self.layout.name, **sums},
-            remark="; ".join(filter(None, (_not_read(groups), _chosen(groups)))),
+            remark="; ".join(filter(None, (_not_read(self._groups), _chosen(self._groups)))),
         )
 
     def stamp(self, track: Track) -> str:

@@ -83,5 +83,6 @@ def test_the_noise_table_is_in_the_order_of_its_groups_in_every_format() -> None
     for form in ("terminal", "md", "tex", "html", "csv", "json"):
         text = render_noise(NOISE, form)
         assert 0 <= text.index("drums") < text.index("vocals"), form
+    assert "<p>sd: of a cell" in render_noise(NOISE, "html"), "what the columns are"
     assert json.loads(render_noise(NOISE, "json"))[1]["sd"] == 0.123456
     assert render_noise(NOISE) == render_noise(NOISE, "terminal")

@@ -223,5 +223,42 @@ def test_what_cannot_run_here_has_a_reason_on_every_stem(gives, lacks, scored):
     assert found == ({"usdr": scored} if scored else {})
 
 
+@pytest.mark.parametrize(
+    ("metrics", "scored"),
+    [(("usdr",), {}), (("usdr", "dnsmos"), {"dnsmos": ("vocals",)})],
+)
+def test_songs_without_true_stems_are_scored_by_what_needs_none(metrics, scored):
+    asked = replace(job(replace(INFO, stems=("vocals",))), metrics=metrics)
+    asked = replace(asked, track=Track("t", "test", "folder", lambda: None, stems=()))
+    assert {m.name: stems for m, stems in done.metrics_to_score(asked)} == scored
+
+
+def test_the_stamps_of_stored_runs_stay():
+    """Another text in what is hashed, and every finished run would be computed again."""
+    reference = job(replace(INFO, family="oracle"))
+    assert done.planning_stamp("files", reference, "sum") == "f9076e7101b7fa3fceae29309387b3c8"
+    kept = replace(reference, keep_estimates="flac")
+    assert done.planning_stamp("files", kept, "sum") == "ba6b6a4032fc8c173dab9255ba6c6ec8"
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+def test_stored_cells_of_a_metric_are_used_again_if_all_are_there_and_valid(draws):
+    known, track = metric(), facts()
+    known.values = (SimpleNamespace(name=""),)
+
+    def cell(stem, draw=0, status="ok"):
+        return SimpleNamespace(draw=draw, status=Status.parse(status), stem=stem)
+
+    def asked(cells, draw=0):
+        stored = {done.cell_key("e", c.stem, "", known, track): c for c in cells}
+        return done.cached_cells(known, ("vocals", "bass"), stored, "e", track, draw)
+
+    both = [cell("vocals", draws - 1), cell("bass", draws - 1)]
+    assert asked(both, draws - 1) == both
+    assert asked(both, draws) is None, "of another draw"
+    assert asked(both[:1], draws - 1) is None, "one is missing"
+    assert asked([cell("vocals"), cell("bass", status="failed: x")]) is None
+
+
 def test_facts_of_a_track_have_the_fields_that_these_tests_use():
     assert {"name", "mixture_sha256", "reference_sha256"} <= set(TrackFacts.__dataclass_fields__)
