@@ -65,21 +65,26 @@ class Averages:
         """The rows of a pseudo stem, sorted by :data:`KEYS`."""
         import pandas as pd
 
-        numbers: list[int] = []
-        means: list[tuple[float, str]] = []
+        numbers: list[NDArray[np.int64]] = []
+        values: list[float] = []
+        statuses: list[str] = []
         for block in self._blocks:
             stems = [s for s in block.stems if pseudo == AVERAGE or s != BASS]
             if len(stems) == 1 or (pseudo == WITHOUT_BASS and len(stems) == len(block.stems)):
                 continue
-            numbers += block.groups.tolist()
-            means += block.means(stems)
-        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+            numbers.append(block.groups)
+            means, reasons = block.means(stems)
+            values += means
+            statuses += reasons
+        joint = np.concatenate([np.empty(0, np.int64), *numbers])
+        order = np.argsort(joint, kind="stable").tolist()
+        groups = joint[order].tolist()
         columns: dict[str, list[Any]] = {
-            name: [entries[numbers[at]] for at in order]
+            name: [entries[group] for group in groups]
             for name, entries in zip(KEYS, self._groups.entries, strict=True)
         }
-        columns |= {"stem": [pseudo] * len(order), "value": [means[at][0] for at in order]}
-        return pd.DataFrame({**columns, "status": [means[at][1] for at in order]})
+        columns |= {"stem": [pseudo] * len(order), "value": [values[at] for at in order]}
+        return pd.DataFrame({**columns, "status": [statuses[at] for at in order]})
 
 
 @dataclass(frozen=True)
@@ -94,17 +99,20 @@ class _Block:
     statuses: NDArray[np.object_]
     """``[rows, stems]``."""
 
-    def means(self, stems: Sequence[str]) -> Iterator[tuple[float, str]]:
+    def means(self, stems: Sequence[str]) -> tuple[list[float], list[str]]:
         """The exactly rounded mean over ``stems`` of each row, and the status of all its cells."""
         columns = [self.stems.index(stem) for stem in stems]
-        all_ok = (self.statuses == "ok").all(axis=1).tolist()
         rows = self.values[:, columns].tolist()
-        for at, (row, is_ok) in enumerate(zip(rows, all_ok, strict=True)):
-            if is_ok:
-                yield math.fsum(row) / len(columns), "ok"
-            else:
-                mean = mean_or_reason(row, self.statuses[at].tolist())
-                yield mean["value"], mean["status"]
+        is_ok = (self.statuses == "ok").all(axis=1)
+        values = [
+            math.fsum(row) / len(columns) if ok else math.nan
+            for row, ok in zip(rows, is_ok.tolist(), strict=True)
+        ]
+        statuses = ["ok"] * len(rows)
+        for at in np.flatnonzero(~is_ok).tolist():
+            mean = mean_or_reason(rows[at], self.statuses[at].tolist())
+            values[at], statuses[at] = mean["value"], mean["status"]
+        return values, statuses
 
 
 def _blocks(frame: pd.DataFrame, groups: Groups) -> Iterator[_Block]:

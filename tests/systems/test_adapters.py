@@ -144,7 +144,7 @@ def test_a_folder_of_two_stems_offers_vocals_and_instrumental(tmp_path, rest):
 def test_a_folder_of_accompaniments_is_refused_with_the_reason(tmp_path):
     _stem(tmp_path / TRACK.name / "other.wav", 0.1)
     with pytest.raises(UsageError, match="everything but the vocals"):
-        EstimatesFolder(str(tmp_path))
+        _ = EstimatesFolder(str(tmp_path)).info
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchsep import stats
+from benchsep._util.memory import collector_paused
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.lag import late_systems
@@ -90,33 +91,45 @@ def editions(
     intervals: bool,
 ) -> list[Edition]:
     """The editions of a run by name; parameters as in ``benchsep.report.tables.build.tables``."""
-    result = []
-    for name in sorted(map(str, frame["edition"].unique())):
-        cells = of_edition(frame, name)
-        families = last_of_each(cells, "system", "family")
-        cells = cells[cells["metric"].isin(list(traits))]
-        averages = Averages(cells)
-        averaged = averages.with_average()
-        scores = _scores(averaged, traits, intervals)
-        result.append(
-            Edition(
-                name=name,
-                scores=scores,
-                gains=_gains(averaged, traits, families) if improvement else {},
-                without_bass=_without_bass(averages, traits, scores),
-                families=families,
-                tracks=tuple(sorted(map(str, cells["track"].unique()))),
-                draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
-                traits=traits,
-                costs=_costs(costs, set(families)),
-                sessions=_sessions(costs, set(families)),
-                late={s: text for s, text in late_systems(costs).items() if s in families},
-                manifest=manifest,
-                seen=seen_songs(cells, manifest),
-                versions=mixed_versions(cells, manifest.get("imported") or {}),
-            )
-        )
-    return result
+    names = sorted(map(str, frame["edition"].unique()))
+    with collector_paused():  # rows by the hundred thousand
+        return [
+            _edition(of_edition(frame, name), costs, manifest, traits, improvement, intervals)
+            for name in names
+        ]
+
+
+def _edition(
+    cells: pd.DataFrame,
+    costs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    traits: Mapping[str, ValueTraits],
+    improvement: bool,
+    intervals: bool,
+) -> Edition:
+    """One edition, of its cells."""
+    name = str(cells["edition"].iloc[0])
+    families = last_of_each(cells, "system", "family")
+    cells = cells[cells["metric"].isin(list(traits))]
+    averages = Averages(cells)
+    averaged = averages.with_average()
+    scores = _scores(averaged, traits, intervals)
+    return Edition(
+        name=name,
+        scores=scores,
+        gains=_gains(averaged, traits, families) if improvement else {},
+        without_bass=_without_bass(averages, traits, scores),
+        families=families,
+        tracks=tuple(sorted(map(str, cells["track"].unique()))),
+        draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
+        traits=traits,
+        costs=_costs(costs, set(families)),
+        sessions=_sessions(costs, set(families)),
+        late={s: text for s, text in late_systems(costs).items() if s in families},
+        manifest=manifest,
+        seen=seen_songs(cells, manifest),
+        versions=mixed_versions(cells, manifest.get("imported") or {}),
+    )
 
 
 def _scores(
