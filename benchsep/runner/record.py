@@ -255,8 +255,8 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
 def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
     if not re.fullmatch(r"\d{1,9}", number) or not isinstance(content, dict):
         raise ValueError(f"draw {number!r} is {type(content).__name__}")
-    usual = {"seed": 0, "estimate_id": "", "error": "", "faults": {}, "lags": {}, "session": ""}
-    content = {**usual, **content}
+    usual = {"seed": 0, "estimate_id": "", "error": "", "session": ""}
+    content = {**usual, "faults": {}, "lags": {}, "changes": {}, **content}
     return int(number), Draw(
         _typed(content, "seed", int),
         _typed(content, "estimate_id", str),
@@ -266,7 +266,7 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
         _texts(content, "faults"),
         _whole_numbers(content, "lags"),
         _typed(content, "session", str),
-        _changes_from_json({"changes": {}, **content}),
+        _changes_from_json(content),
     )
 
 
