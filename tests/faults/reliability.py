@@ -52,7 +52,7 @@ OTHERS = {
         "Memory that a metric takes for each further signal (float32 stereo), 1 to 4 minutes"
     ),
     "test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster": (
-        "Memory that a model takes for each further signal, 1 to 4 minutes (its stems are four; "
+        "Memory that a model takes for each further signal, 1 to 3 minutes (its stems are four; "
         "the bound is 16)"
     ),
     "test_a_run_holds_one_song_for_each_worker_however_many_there_are[1]": (
@@ -235,8 +235,8 @@ def _memory(figures: dict[str, dict[str, Any]]) -> str:
         "signals for each step.\n\n"
         + _table(("song", "the signal itself", *steps), rows)
         + "\nHeld to it at an hour: reading, a system that copies, uSDR, SI-SDR. What models, "
-        "MR-STFT, LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured from "
-        "one minute to four and stands in the table below.\n"
+        "MR-STFT, LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured over "
+        "a few minutes and stands in the table below.\n"
     )
 
 
