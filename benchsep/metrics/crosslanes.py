@@ -25,30 +25,28 @@ from benchsep.metrics.vectors import (
     INTEGERS,
     LANES,
     VECTOR,
-    WORD,
     Complex,
-    _add,
-    _constant,
-    _data,
-    _dft4,
-    _everywhere,
-    _product,
-    _read,
-    _row,
-    _splat,
-    _sub,
+    add,
+    constant,
+    dft4,
+    product,
+    read,
+    row_at,
+    splat_at,
+    sub,
 )
+from benchsep.metrics.words import data, number, splat, vector_at
 
 HALF = LANES // 2
 
 
 def _pair(builder: Any, pointer: Any, row: Any) -> Complex:
     """The complex vector at two neighbouring rows."""
-    return _read(builder, pointer, row, row, 1)[0]
+    return read(builder, pointer, row, row, 1)[0]
 
 
 def _store(builder: Any, value: Any, pointer: Any, row: Any) -> None:
-    builder.store(value, _row(builder, pointer, row), align=4)
+    builder.store(value, row_at(builder, pointer, row), align=4)
 
 
 def _conjugate(builder: Any, a: Complex) -> Complex:
@@ -71,11 +69,11 @@ def _type_scale_row(_: Any, rows: Any, row: Any, re: Any, im: Any, out: Any, to:
     """The complex row times one number, ``re + i im``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, row, re, im, out, to = _data(context, builder, signature, arguments)
-        factor = _everywhere(builder, re), _everywhere(builder, im)
-        real, imaginary = _product(builder, _pair(builder, rows, row), factor)
+        rows, row, re, im, out, to = data(context, builder, signature, arguments)
+        factor = splat(builder, re, VECTOR), splat(builder, im, VECTOR)
+        real, imaginary = product(builder, _pair(builder, rows, row), factor)
         _store(builder, real, out, to)
-        _store(builder, imaginary, out, builder.add(to, ir.Constant(WORD, 1)))
+        _store(builder, imaginary, out, builder.add(to, number(1)))
         return context.get_dummy_value()
 
     return types.void(rows, row, re, im, out, to), generate
@@ -87,11 +85,11 @@ def _type_turn_row(
     """Row ``to`` of a block is a complex row times ``table[at] * common``, kept in ``turns``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, row, table, at, common, turns, out, to = _data(context, builder, signature, arguments)
-        zero = ir.Constant(WORD, 0)
-        factor = _product(builder, _pair(builder, table, at), _pair(builder, common, zero))
+        rows, row, table, at, common, turns, out, to = data(context, builder, signature, arguments)
+        zero = number(0)
+        factor = product(builder, _pair(builder, table, at), _pair(builder, common, zero))
         _into_block(builder, factor, turns, to)
-        _into_block(builder, _product(builder, _pair(builder, rows, row), factor), out, to)
+        _into_block(builder, product(builder, _pair(builder, rows, row), factor), out, to)
         return context.get_dummy_value()
 
     return types.void(rows, row, table, at, common, turns, out, to), generate
@@ -101,22 +99,22 @@ def _type_turn_back(_: Any, rows: Any, row: Any, turns: Any, out: Any, to: Any) 
     """Row ``to`` of a block is a complex row times the conjugate of that row of ``turns``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, row, turns, out, to = _data(context, builder, signature, arguments)
+        rows, row, turns, out, to = data(context, builder, signature, arguments)
         factor = _conjugate(builder, _of_block(builder, turns, to))
-        _into_block(builder, _product(builder, _pair(builder, rows, row), factor), out, to)
+        _into_block(builder, product(builder, _pair(builder, rows, row), factor), out, to)
         return context.get_dummy_value()
 
     return types.void(rows, row, turns, out, to), generate
 
 
 def _of_block(builder: Any, block: Any, row: Any) -> Complex:
-    real = builder.load(_row(builder, block, row), align=4)
-    return real, builder.load(_row(builder, block, row, ir.Constant(WORD, LANES)), align=4)
+    real = builder.load(row_at(builder, block, row), align=4)
+    return real, builder.load(row_at(builder, block, row, number(LANES)), align=4)
 
 
 def _into_block(builder: Any, value: Complex, block: Any, row: Any) -> None:
     _store(builder, value[0], block, row)
-    _store(builder, value[1], block, builder.add(row, ir.Constant(WORD, LANES)))
+    _store(builder, value[1], block, builder.add(row, number(LANES)))
 
 
 scale_row: Any = intrinsic(_type_scale_row)
@@ -131,10 +129,10 @@ def _type_transpose(_: Any, block: Any) -> Any:
     """Lanes become rows, in place."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (block,) = _data(context, builder, signature, arguments)
+        (block,) = data(context, builder, signature, arguments)
         for first in (0, LANES):
-            places = [ir.Constant(WORD, first + k) for k in range(LANES)]
-            rows = [builder.load(_row(builder, block, k), align=4) for k in places]
+            places = [number(first + k) for k in range(LANES)]
+            rows = [builder.load(row_at(builder, block, k), align=4) for k in places]
             for value, k in zip(_transposed(builder, rows), places, strict=True):
                 _store(builder, value, block, k)
         return context.get_dummy_value()
@@ -157,8 +155,8 @@ def _type_transform(_: Any, block: Any) -> Any:
     """The transform of sixteen rows, in place and in order."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (block,) = _data(context, builder, signature, arguments)
-        places = [ir.Constant(WORD, k) for k in range(LANES)]
+        (block,) = data(context, builder, signature, arguments)
+        places = [number(k) for k in range(LANES)]
         values = _dft16(builder, [_of_block(builder, block, k) for k in places])
         for value, k in zip(values, places, strict=True):
             _into_block(builder, value, block, k)
@@ -169,15 +167,15 @@ def _type_transform(_: Any, block: Any) -> Any:
 
 def _dft16(builder: Any, x: list[Complex]) -> list[Complex]:
     # X(c + 4 d) = sum_b i^-(b d) W^(b c) sum_a i^-(a c) x(b + 4 a), with W = exp(-2 pi i / 16)
-    columns = [_dft4(builder, x[b::4]) for b in range(4)]
+    columns = [dft4(builder, x[b::4]) for b in range(4)]
     out: list[Complex] = [x[0]] * LANES
     for c in range(4):
         turned = []
         for b in range(4):
             factor = np.exp(-2j * np.pi * b * c / LANES)
-            pair = _constant(float(factor.real)), _constant(float(factor.imag))
-            turned.append(_product(builder, columns[b][c], pair) if b * c else columns[b][c])
-        out[c::4] = _dft4(builder, turned)
+            pair = constant(float(factor.real)), constant(float(factor.imag))
+            turned.append(product(builder, columns[b][c], pair) if b * c else columns[b][c])
+        out[c::4] = dft4(builder, turned)
     return out
 
 
@@ -190,15 +188,15 @@ def _type_cross(_: Any, ours: Any, theirs: Any, factor: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        ours, theirs, factor = _data(context, builder, signature, arguments)
-        factor = _everywhere(builder, factor)
+        ours, theirs, factor = data(context, builder, signature, arguments)
+        factor = splat(builder, factor, VECTOR)
         for m in range(LANES):
-            here = ir.Constant(WORD, m)
+            here = number(m)
             p = _of_block(builder, ours, here)
-            q = _of_block(builder, theirs, ir.Constant(WORD, -m % LANES))
+            q = _of_block(builder, theirs, number(-m % LANES))
             q = _conjugate(builder, q)
-            both, gap = _add(builder, p, q), _sub(builder, p, q)  # 2 R, 2 i E
-            re, im = _product(builder, _conjugate(builder, both), gap)
+            both, gap = add(builder, p, q), sub(builder, p, q)  # 2 R, 2 i E
+            re, im = product(builder, _conjugate(builder, both), gap)
             re, im = im, builder.fneg(re)  # times -i
             scaled = [builder.fmul(x, factor, flags=CONTRACT) for x in (re, im)]
             _into_block(builder, (scaled[0], scaled[1]), ours, here)
@@ -223,8 +221,8 @@ def _type_fold(_: Any, block: Any, turns: Any, row: Any, out: Any, low: Any, hig
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        block, turns, row, out, low, high = _data(context, builder, signature, arguments)
-        value = _product(builder, *(_of_block(builder, x, row) for x in (block, turns)))
+        block, turns, row, out, low, high = data(context, builder, signature, arguments)
+        value = product(builder, *(_of_block(builder, x, row) for x in (block, turns)))
         twice = [*range(HALF), *range(HALF)]
         re_low, im_low = (_shuffled(builder, x, x, twice) for x in value)
         twice = [k + HALF for k in twice]
@@ -246,10 +244,10 @@ def _store_halves(builder: Any, value: Complex, out: Any, low: Any, high: Any) -
         for first, eight in ((0, low), (HALF, high)):
             mask = ir.Constant(ir.VectorType(ir.IntType(32), HALF), [*range(first, first + HALF)])
             half = builder.shuffle_vector(vector, vector, mask)
-            at = builder.add(eight, ir.Constant(WORD, 2 * part))
-            place = builder.gep(out, [builder.mul(at, ir.Constant(WORD, HALF))])
-            kind = ir.VectorType(ir.FloatType(), HALF).as_pointer()
-            builder.store(half, builder.bitcast(place, kind), align=4)
+            at = builder.add(eight, number(2 * part))
+            place = builder.gep(out, [builder.mul(at, number(HALF))])
+            kind = ir.VectorType(ir.FloatType(), HALF)
+            builder.store(half, vector_at(builder, place, kind), align=4)
 
 
 def _type_scale_halves(
@@ -258,15 +256,15 @@ def _type_scale_halves(
     """Lanes 0 to 7 times ``first[at]`` go to ``low``, 8 to 15 times ``second[at]`` to ``high``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, row, first, second, at, out, low, high = _data(context, builder, signature, arguments)
-        one, two = ir.Constant(WORD, 1), ir.Constant(WORD, 2)
+        rows, row, first, second, at, out, low, high = data(context, builder, signature, arguments)
+        one, two = number(1), number(2)
         at = builder.mul(at, two)
         halves = [*range(HALF), *range(LANES + HALF, 2 * LANES)]
         re, im = (
-            _shuffled(builder, _splat(builder, first, k), _splat(builder, second, k), halves)
+            _shuffled(builder, splat_at(builder, first, k), splat_at(builder, second, k), halves)
             for k in (at, builder.add(at, one))
         )
-        value = _product(builder, _pair(builder, rows, row), (re, im))
+        value = product(builder, _pair(builder, rows, row), (re, im))
         _store_halves(builder, value, out, low, high)
         return context.get_dummy_value()
 
@@ -280,11 +278,11 @@ def _type_part(_: Any, rows: Any, row: Any, out: Any, to: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, row, out, to = _data(context, builder, signature, arguments)
+        rows, row, out, to = data(context, builder, signature, arguments)
         re, im = _pair(builder, rows, row)
-        for number, first in enumerate((0, HALF)):
+        for k, first in enumerate((0, HALF)):
             lanes = [*range(first, first + HALF), *range(LANES + first, LANES + first + HALF)]
-            place = builder.add(to, ir.Constant(WORD, number))
+            place = builder.add(to, number(k))
             _store(builder, _shuffled(builder, re, im, lanes), out, place)
         return context.get_dummy_value()
 

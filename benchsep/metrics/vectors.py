@@ -20,8 +20,9 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
+from benchsep.metrics.words import counted, data, number, splat, vector_at
+
 LANES = 16
-WORD = ir.IntType(64)
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 CONTRACT = ["contract"]
@@ -33,31 +34,31 @@ Complex = tuple[Any, Any]
 # --- words of the language ---------------------------------------------------------------------
 
 
-def _constant(value: float) -> Any:
+def constant(value: float) -> Any:
     return ir.Constant(VECTOR, [value] * LANES)
 
 
-def _row(builder: Any, pointer: Any, row: Any, ahead: Any = None) -> Any:
+def row_at(builder: Any, pointer: Any, row: Any, ahead: Any = None) -> Any:
     """Pointer to the vector at a row."""
     if ahead is not None:
         row = builder.add(row, ahead)
-    place = builder.gep(pointer, [builder.mul(row, ir.Constant(WORD, LANES))])
-    return builder.bitcast(place, VECTOR.as_pointer())
+    return vector_at(builder, builder.gep(pointer, [builder.mul(row, number(LANES))]), VECTOR)
 
 
-def _splat(builder: Any, pointer: Any, index: Any) -> Any:
-    return _everywhere(builder, builder.load(builder.gep(pointer, [index])))
+def splat_at(builder: Any, pointer: Any, index: Any) -> Any:
+    """A number of an array in all lanes."""
+    return splat(builder, builder.load(builder.gep(pointer, [index])), VECTOR)
 
 
-def _add(builder: Any, a: Complex, b: Complex) -> Complex:
+def add(builder: Any, a: Complex, b: Complex) -> Complex:
     return builder.fadd(a[0], b[0], flags=CONTRACT), builder.fadd(a[1], b[1], flags=CONTRACT)
 
 
-def _sub(builder: Any, a: Complex, b: Complex) -> Complex:
+def sub(builder: Any, a: Complex, b: Complex) -> Complex:
     return builder.fsub(a[0], b[0], flags=CONTRACT), builder.fsub(a[1], b[1], flags=CONTRACT)
 
 
-def _product(builder: Any, a: Complex, b: Complex) -> Complex:
+def product(builder: Any, a: Complex, b: Complex) -> Complex:
     def mul(x: Any, y: Any) -> Any:
         return builder.fmul(x, y, flags=CONTRACT)
 
@@ -67,22 +68,22 @@ def _product(builder: Any, a: Complex, b: Complex) -> Complex:
 
 
 def _dft2(builder: Any, x: list[Complex]) -> list[Complex]:
-    return [_add(builder, *x), _sub(builder, *x)]
+    return [add(builder, *x), sub(builder, *x)]
 
 
-def _dft4(builder: Any, x: list[Complex]) -> list[Complex]:
-    a, b = _add(builder, x[0], x[2]), _sub(builder, x[0], x[2])
-    c, (re, im) = _add(builder, x[1], x[3]), _sub(builder, x[1], x[3])
+def dft4(builder: Any, x: list[Complex]) -> list[Complex]:
+    a, b = add(builder, x[0], x[2]), sub(builder, x[0], x[2])
+    c, (re, im) = add(builder, x[1], x[3]), sub(builder, x[1], x[3])
     # -i (re + i im) = im - i re
     right = builder.fadd(b[0], im, flags=CONTRACT), builder.fsub(b[1], re, flags=CONTRACT)
     left = builder.fsub(b[0], im, flags=CONTRACT), builder.fadd(b[1], re, flags=CONTRACT)
-    return [_add(builder, a, c), right, _sub(builder, a, c), left]
+    return [add(builder, a, c), right, sub(builder, a, c), left]
 
 
 def _dft8(builder: Any, x: list[Complex]) -> list[Complex]:
-    even = _dft4(builder, [_add(builder, x[k], x[k + 4]) for k in range(4)])
-    gaps = [_sub(builder, x[k], x[k + 4]) for k in range(4)]
-    root = _constant(float(np.sqrt(0.5)))
+    even = dft4(builder, [add(builder, x[k], x[k + 4]) for k in range(4)])
+    gaps = [sub(builder, x[k], x[k + 4]) for k in range(4)]
+    root = constant(float(np.sqrt(0.5)))
 
     def scaled(value: Any) -> Any:
         return builder.fmul(root, value, flags=CONTRACT)
@@ -94,7 +95,7 @@ def _dft8(builder: Any, x: list[Complex]) -> list[Complex]:
     gaps[2] = im, builder.fneg(re)
     re, im = gaps[3]
     gaps[3] = scaled(builder.fsub(im, re)), builder.fneg(scaled(builder.fadd(re, im)))
-    odd = _dft4(builder, gaps)
+    odd = dft4(builder, gaps)
     return [value for pair in zip(even, odd, strict=True) for value in pair]
 
 
@@ -102,73 +103,63 @@ def _dft_odd(builder: Any, x: list[Complex]) -> list[Complex]:
     """Of an odd number of values: those from both ends have cosines in common, and sines."""
     radix = len(x)
     pairs = [(x[k], x[radix - k]) for k in range(1, (radix + 1) // 2)]
-    sums = [_add(builder, a, b) for a, b in pairs]
-    gaps = [_sub(builder, a, b) for a, b in pairs]
-    out = [functools.reduce(functools.partial(_add, builder), [x[0], *sums])] * radix
+    sums = [add(builder, a, b) for a, b in pairs]
+    gaps = [sub(builder, a, b) for a, b in pairs]
+    out = [functools.reduce(functools.partial(add, builder), [x[0], *sums])] * radix
     for k in range(1, (radix + 1) // 2):
         angles = [2 * np.pi * k * (n + 1) / radix for n in range(len(pairs))]
         even = _weighted(builder, x[0], sums, np.cos(angles))
         re, im = _weighted(builder, None, gaps, np.sin(angles))
         odd = im, builder.fneg(re)  # times -i
-        out[k], out[radix - k] = _add(builder, even, odd), _sub(builder, even, odd)
+        out[k], out[radix - k] = add(builder, even, odd), sub(builder, even, odd)
     return out
 
 
 def _weighted(builder: Any, total: Complex | None, values: list[Complex], weights: Any) -> Complex:
     """``total`` and the weighted sum of the values."""
     for value, weight in zip(values, weights, strict=True):
-        factor = _constant(float(weight))
+        factor = constant(float(weight))
         re, im = (builder.fmul(x, factor, flags=CONTRACT) for x in value)
-        total = _add(builder, total, (re, im)) if total else (re, im)
+        total = add(builder, total, (re, im)) if total else (re, im)
     assert total is not None
     return total
 
 
 def _dft(builder: Any, x: list[Complex]) -> list[Complex]:
-    found: list[Complex] = {2: _dft2, 4: _dft4, 8: _dft8}.get(len(x), _dft_odd)(builder, x)
+    found: list[Complex] = {2: _dft2, 4: dft4, 8: _dft8}.get(len(x), _dft_odd)(builder, x)
     return found
 
 
-def _read(builder: Any, pointer: Any, row: Any, step: Any, radix: int) -> list[Complex]:
+def read(builder: Any, pointer: Any, row: Any, step: Any, radix: int) -> list[Complex]:
     """Complex numbers at ``row``, ``row + step``, ..."""
-    found, one = [], ir.Constant(WORD, 1)
+    found, one = [], number(1)
     for _ in range(radix):
-        pair = (_row(builder, pointer, row), _row(builder, pointer, row, one))
+        pair = (row_at(builder, pointer, row), row_at(builder, pointer, row, one))
         found.append(tuple(builder.load(p, align=4) for p in pair))
         row = builder.add(row, step)
     return found
 
 
 def _write(builder: Any, values: list[Complex], pointer: Any, row: Any, step: Any) -> None:
-    one = ir.Constant(WORD, 1)
+    one = number(1)
     for re, im in values:
-        builder.store(re, _row(builder, pointer, row), align=4)
-        builder.store(im, _row(builder, pointer, row, one), align=4)
+        builder.store(re, row_at(builder, pointer, row), align=4)
+        builder.store(im, row_at(builder, pointer, row, one), align=4)
         row = builder.add(row, step)
 
 
 def _turned(builder: Any, values: list[Complex], twiddles: Any, turn: Any) -> list[Complex]:
     """Value ``q`` times the twiddle ``q * turn``."""
-    out, two, one = [values[0]], ir.Constant(WORD, 2), ir.Constant(WORD, 1)
+    out, two, one = [values[0]], number(2), number(1)
     at = step = builder.mul(turn, two)
     for value in values[1:]:
         factor = (
-            _splat(builder, twiddles, at),
-            _splat(builder, twiddles, builder.add(at, one)),
+            splat_at(builder, twiddles, at),
+            splat_at(builder, twiddles, builder.add(at, one)),
         )
-        out.append(_product(builder, value, factor))
+        out.append(product(builder, value, factor))
         at = builder.add(at, step)
     return out
-
-
-def _data(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
-    """Pointers to the data of arrays, and whole numbers as they are."""
-    return [
-        context.make_array(kind)(context, builder, value).data
-        if isinstance(kind, types.Array)
-        else value
-        for kind, value in zip(signature.args, arguments, strict=True)
-    ]
 
 
 # --- transforms -----------------------------------------------------------------------------------
@@ -181,13 +172,13 @@ def _type_first_pass(
     """Radix 8 on eight windowed complex samples, ``step`` rows apart, with twiddles."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes, at, window, n, twiddles, turn, room, row, step = _data(
+        lanes, at, window, n, twiddles, turn, room, row, step = data(
             context, builder, signature, arguments
         )
-        one, values = ir.Constant(WORD, 1), []
-        for re, im in _read(builder, lanes, at, step, 8):
-            a = _splat(builder, window, n)
-            b = _splat(builder, window, builder.add(n, one))
+        one, values = number(1), []
+        for re, im in read(builder, lanes, at, step, 8):
+            a = splat_at(builder, window, n)
+            b = splat_at(builder, window, builder.add(n, one))
             values.append((builder.fmul(re, a), builder.fmul(im, b)))
             n = builder.add(n, step)
         values = _turned(builder, _dft8(builder, values), twiddles, turn)
@@ -202,8 +193,8 @@ def _pass(radix: int) -> Any:
 
     def typed(_: Any, twiddles: Any, turn: Any, room: Any, row: Any, step: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            twiddles, turn, room, row, step = _data(context, builder, signature, arguments)
-            values = _dft(builder, _read(builder, room, row, step, radix))
+            twiddles, turn, room, row, step = data(context, builder, signature, arguments)
+            values = _dft(builder, read(builder, room, row, step, radix))
             _write(builder, _turned(builder, values, twiddles, turn), room, row, step)
             return context.get_dummy_value()
 
@@ -217,9 +208,9 @@ def _last(radix: int) -> Any:
 
     def typed(_: Any, room: Any, row: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            room, row = _data(context, builder, signature, arguments)
-            step = ir.Constant(WORD, 2)
-            values = _dft(builder, _read(builder, room, row, step, radix))
+            room, row = data(context, builder, signature, arguments)
+            step = number(2)
+            values = _dft(builder, read(builder, room, row, step, radix))
             _write(builder, values, room, row, step)
             return context.get_dummy_value()
 
@@ -252,19 +243,17 @@ def _type_powers(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        room, near, far, halves, turn, out, low, high = _data(
-            context, builder, signature, arguments
-        )
-        one = ir.Constant(WORD, 1)
-        (a, b), (c, d) = (_read(builder, room, row, one, 1)[0] for row in (near, far))
+        room, near, far, halves, turn, out, low, high = data(context, builder, signature, arguments)
+        one = number(1)
+        (a, b), (c, d) = (read(builder, room, row, one, 1)[0] for row in (near, far))
         even = builder.fadd(a, c), builder.fsub(b, d)
         odd = builder.fadd(b, d), builder.fsub(c, a)
-        factor = _splat(builder, halves, turn), _splat(builder, halves, builder.add(turn, one))
-        turned = _product(builder, odd, factor)
-        for bins, row in ((_add(builder, even, turned), low), (_sub(builder, even, turned), high)):
+        factor = splat_at(builder, halves, turn), splat_at(builder, halves, builder.add(turn, one))
+        turned = product(builder, odd, factor)
+        for bins, row in ((add(builder, even, turned), low), (sub(builder, even, turned), high)):
             squares = [builder.fmul(x, x, flags=CONTRACT) for x in bins]
             power = builder.fadd(*squares, flags=CONTRACT)
-            builder.store(power, _row(builder, out, row), align=4)
+            builder.store(power, row_at(builder, out, row), align=4)
         return context.get_dummy_value()
 
     return types.void(room, near, far, halves, turn, out, low, high), generate
@@ -283,7 +272,7 @@ def _type_pair_sums(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _emit_pair_sums(builder, *_data(context, builder, signature, arguments))
+        _emit_pair_sums(builder, *data(context, builder, signature, arguments))
         return context.get_dummy_value()
 
     return types.void(out, low, high, count, floor, found, counts), generate
@@ -295,33 +284,21 @@ pair_sums: Any = intrinsic(_type_pair_sums)
 def _emit_pair_sums(
     builder: Any, out: Any, low: Any, high: Any, count: Any, floor: Any, found: Any, counts: Any
 ) -> None:
-    zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
-    least = _everywhere(builder, floor)
-    entry = builder.basic_block
-    loop, done = builder.append_basic_block("bins"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(WORD)
-    index.add_incoming(zero, entry)
-    states = [builder.phi(kind) for kind in (VECTOR, VECTOR, VECTOR, INTEGERS)]
-    start = (_constant(0.0), _constant(0.0), _constant(1.0), ir.Constant(INTEGERS, [0] * LANES))
-    for state, value in zip(states, start, strict=True):
-        state.add_incoming(value, entry)
-    rows = [
-        _larger(builder, builder.load(_row(builder, out, row), align=4), least)
-        for row in (builder.add(low, index), builder.sub(high, index))
-    ]
-    ours, theirs = (_halves_of(builder, rows, first) for first in (0, LANES // 2))
-    grown = _grown(builder, states, ours, theirs)
-    following = builder.add(index, one)
-    index.add_incoming(following, loop)
-    for state, value in zip(states, grown, strict=True):
-        state.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-    builder.position_at_end(done)
-    for number, value in enumerate(grown[:3]):
-        builder.store(value, _row(builder, found, ir.Constant(WORD, number)), align=4)
-    builder.store(grown[3], builder.bitcast(counts, INTEGERS.as_pointer()), align=4)
+    least = splat(builder, floor, VECTOR)
+
+    def turn(index: Any, states: list[Any]) -> list[Any]:
+        rows = [
+            _larger(builder, builder.load(row_at(builder, out, row), align=4), least)
+            for row in (builder.add(low, index), builder.sub(high, index))
+        ]
+        ours, theirs = (_halves_of(builder, rows, first) for first in (0, LANES // 2))
+        return _grown(builder, states, ours, theirs)
+
+    start = [constant(0.0), constant(0.0), constant(1.0), ir.Constant(INTEGERS, [0] * LANES)]
+    grown = counted(builder, count, start, turn)
+    for k, value in enumerate(grown[:3]):
+        builder.store(value, row_at(builder, found, number(k)), align=4)
+    builder.store(grown[3], vector_at(builder, counts, INTEGERS), align=4)
 
 
 def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]:
@@ -333,7 +310,7 @@ def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]
     small, large = _larger(builder, ours, theirs, "<"), _larger(builder, ours, theirs)
     ratio = builder.fdiv(large, small)
     root = builder.call(_square_root(builder.module), [ratio])
-    gap = builder.fsub(root, _constant(1.0))
+    gap = builder.fsub(root, constant(1.0))
     square = builder.fmul(builder.fmul(small, gap), gap, flags=CONTRACT)
     bits = builder.bitcast(builder.fmul(fraction, ratio), INTEGERS)
     exponent = builder.lshr(bits, _whole(23))
@@ -353,15 +330,6 @@ def _square_root(module: Any) -> Any:
 
 def _whole(value: int) -> Any:
     return ir.Constant(INTEGERS, [value] * LANES)
-
-
-def _everywhere(builder: Any, value: Any) -> Any:
-    """A scalar in all lanes."""
-    seed = builder.insert_element(
-        ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
-    )
-    mask = ir.Constant(INTEGERS, [0] * LANES)
-    return builder.shuffle_vector(seed, seed, mask)
 
 
 def _larger(builder: Any, a: Any, b: Any, compare: str = ">") -> Any:
@@ -386,7 +354,7 @@ def _type_filter_piece(_: Any, padded: Any, taps: Any, count: Any, out: Any) -> 
     """:data:`FILTERED` outputs, whose sums stay in registers: a compiler's go through memory."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _emit_filter_piece(builder, *_data(context, builder, signature, arguments))
+        _emit_filter_piece(builder, *data(context, builder, signature, arguments))
         return context.get_dummy_value()
 
     return types.void(padded, taps, count, out), generate
@@ -396,33 +364,20 @@ filter_piece: Any = intrinsic(_type_filter_piece)
 
 
 def _emit_filter_piece(builder: Any, padded: Any, taps: Any, count: Any, out: Any) -> None:
-    entry = builder.basic_block
-    loop, done = builder.append_basic_block("taps"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(WORD)
-    index.add_incoming(ir.Constant(WORD, 0), entry)
-    sums = [builder.phi(VECTOR) for _ in range(VECTORS)]
-    tap = _splat(builder, taps, index)
-    grown = []
-    for number, total in enumerate(sums):
-        total.add_incoming(ir.Constant(VECTOR, [0.0] * LANES), entry)
-        place = builder.add(index, ir.Constant(WORD, number * LANES))
-        product = builder.fmul(tap, _vector(builder, padded, place), flags=CONTRACT)
-        grown.append(builder.fadd(product, total, flags=CONTRACT))
-        total.add_incoming(grown[-1], loop)
-    following = builder.add(index, ir.Constant(WORD, 1))
-    index.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-    builder.position_at_end(done)
-    for number, total in enumerate(grown):
-        place = builder.gep(out, [ir.Constant(WORD, number * LANES)])
-        builder.store(total, builder.bitcast(place, VECTOR.as_pointer()), align=4)
+    places = [number(k * LANES) for k in range(VECTORS)]
 
+    def turn(index: Any, sums: list[Any]) -> list[Any]:
+        tap, grown = splat_at(builder, taps, index), []
+        for place, total in zip(places, sums, strict=True):
+            here = builder.gep(padded, [builder.add(index, place)])
+            value = builder.load(vector_at(builder, here, VECTOR), align=4)
+            scaled = builder.fmul(tap, value, flags=CONTRACT)
+            grown.append(builder.fadd(scaled, total, flags=CONTRACT))
+        return grown
 
-def _vector(builder: Any, pointer: Any, place: Any) -> Any:
-    place = builder.bitcast(builder.gep(pointer, [place]), VECTOR.as_pointer())
-    return builder.load(place, align=4)
+    sums = counted(builder, count, [constant(0.0)] * VECTORS, turn)
+    for place, total in zip(places, sums, strict=True):
+        builder.store(total, vector_at(builder, builder.gep(out, [place]), VECTOR), align=4)
 
 
 def _type_band_sum(
@@ -431,25 +386,16 @@ def _type_band_sum(
     """``out[band] = sum_k weights[at + k] rows[first + k]`` for ``count`` rows, one at least."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, first, weights, at, count, out, band = _data(context, builder, signature, arguments)
-        entry = builder.basic_block
-        loop, done = builder.append_basic_block("rows"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        index, total = builder.phi(WORD), builder.phi(VECTOR)
-        index.add_incoming(ir.Constant(WORD, 0), entry)
-        total.add_incoming(_constant(0.0), entry)
-        value = builder.load(_row(builder, rows, builder.add(first, index)), align=4)
-        product = builder.fmul(
-            _splat(builder, weights, builder.add(at, index)), value, flags=CONTRACT
-        )
-        grown = builder.fadd(total, product, flags=CONTRACT)
-        total.add_incoming(grown, loop)
-        following = builder.add(index, ir.Constant(WORD, 1))
-        index.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-        builder.position_at_end(done)
-        builder.store(grown, _row(builder, out, band), align=4)
+        rows, first, weights, at, count, out, band = data(context, builder, signature, arguments)
+
+        def turn(index: Any, total: list[Any]) -> list[Any]:
+            value = builder.load(row_at(builder, rows, builder.add(first, index)), align=4)
+            weight = splat_at(builder, weights, builder.add(at, index))
+            scaled = builder.fmul(weight, value, flags=CONTRACT)
+            return [builder.fadd(total[0], scaled, flags=CONTRACT)]
+
+        (total,) = counted(builder, count, [constant(0.0)], turn)
+        builder.store(total, row_at(builder, out, band), align=4)
         return context.get_dummy_value()
 
     return types.void(rows, first, weights, at, count, out, band), generate

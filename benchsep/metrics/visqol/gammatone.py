@@ -25,21 +25,19 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 from benchsep.metrics.jit import kernel
 from benchsep.metrics.visqol.lanes import (
     LANES,
-    VECTOR,
-    WORD,
     constant,
+    everywhere,
     load,
     multiply_add,
-    splat,
     store,
 )
+from benchsep.metrics.words import counted, data, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,12 +137,7 @@ def _type_cascade(
     signature = types.void(frame, coefficients, group, energy)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args, arguments, strict=True)
-            if isinstance(kind, types.Array)
-        ]
-        _emit_cascade(builder, arrays, arguments[2])
+        _emit_cascade(builder, *data(context, builder, signature, arguments))
         return context.get_dummy_value()
 
     return signature, generate
@@ -153,7 +146,7 @@ def _type_cascade(
 _cascade: Any = intrinsic(_type_cascade)
 
 
-def _emit_cascade(builder: Any, arrays: list[Any], group: Any) -> None:
+def _emit_cascade(builder: Any, frame: Any, coefficients: Any, group: Any, energy: Any) -> None:
     """The loop over samples, as instructions.
 
     Each stage is a biquad in direct form, whose inputs are the outputs of the stage before::
@@ -162,51 +155,32 @@ def _emit_cascade(builder: Any, arrays: list[Any], group: Any) -> None:
 
     so two outputs of each stage are all the states there are, three instructions are a stage, and
     only the last one waits for the sample before. The last stage's output adds ``y^2`` to the
-    energy. This body is long because it is one basic block: cut up, the parts would have to pass
-    all states to each other.
+    energy.
     """
-    frame, coefficients, energy = arrays
-    at = ir.Constant(WORD, 6 * LANES)
-    table = builder.gep(coefficients.data, [builder.mul(group, at)])
+    table = builder.gep(coefficients, [builder.mul(group, number(6 * LANES))])
     b1 = [_load_lanes(builder, table, row) for row in range(4)]
     minus_a1, minus_a2 = (_load_lanes(builder, table, row) for row in (4, 5))
 
-    entry = builder.basic_block
-    loop, done = builder.append_basic_block("sample"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(WORD)
-    index.add_incoming(ir.Constant(WORD, 0), entry)
-    states = [builder.phi(VECTOR) for _ in range(9)]  # x(n-1), then y(n-1), y(n-2) of each stage
-    total = builder.phi(VECTOR)
-    for value in (*states, total):
-        value.add_incoming(constant(0.0), entry)
+    def sample(index: Any, states: list[Any]) -> list[Any]:
+        # x(n-1), then y(n-1), y(n-2) of each stage, then the energy
+        signal = everywhere(builder, builder.load(builder.gep(frame, [index])))
+        grown, before = [signal], states[0]
+        for stage in range(4):
+            y1, y2 = states[2 * stage + 1], states[2 * stage + 2]
+            driven = multiply_add(builder, b1[stage], before, signal)
+            driven = multiply_add(builder, minus_a2, y2, driven)
+            signal = multiply_add(builder, minus_a1, y1, driven)
+            grown += [signal, y1]
+            before = y1
+        return [*grown, multiply_add(builder, signal, signal, states[9])]
 
-    signal = splat(builder, builder.load(builder.gep(frame.data, [index])))
-    before = states[0]
-    before.add_incoming(signal, loop)
-    for stage in range(4):
-        y1, y2 = states[2 * stage + 1], states[2 * stage + 2]
-        driven = multiply_add(builder, b1[stage], before, signal)
-        driven = multiply_add(builder, minus_a2, y2, driven)
-        signal = multiply_add(builder, minus_a1, y1, driven)
-        y1.add_incoming(signal, loop)
-        y2.add_incoming(y1, loop)
-        before = y1
-    grown = multiply_add(builder, signal, signal, total)
-    total.add_incoming(grown, loop)
-    following = builder.add(index, ir.Constant(WORD, 1))
-    index.add_incoming(following, loop)
-    more = builder.icmp_signed("<", following, ir.Constant(WORD, WINDOW))
-    builder.cbranch(more, loop, done)
-
-    builder.position_at_end(done)
-    target = builder.gep(energy.data, [builder.mul(group, ir.Constant(WORD, LANES))])
-    store(builder, grown, target)
+    *_, total = counted(builder, number(WINDOW), [constant(0.0)] * 10, sample)
+    target = builder.gep(energy, [builder.mul(group, number(LANES))])
+    store(builder, total, target)
 
 
 def _load_lanes(builder: Any, table: Any, row: int) -> Any:
-    return load(builder, builder.gep(table, [ir.Constant(WORD, row * LANES)]))
+    return load(builder, builder.gep(table, [number(row * LANES)]))
 
 
 @kernel

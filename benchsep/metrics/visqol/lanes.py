@@ -12,6 +12,8 @@ from typing import Any
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 
+from benchsep.metrics.words import splat, vector_at
+
 
 def lanes() -> int:
     """Lanes of a register: eight where the processor has 512-bit registers, else four."""
@@ -20,7 +22,6 @@ def lanes() -> int:
 
 LANES = lanes()
 
-WORD = ir.IntType(64)
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 
@@ -29,12 +30,9 @@ def constant(value: float) -> Any:
     return ir.Constant(VECTOR, [value] * LANES)
 
 
-def splat(builder: Any, value: Any) -> Any:
+def everywhere(builder: Any, value: Any) -> Any:
     """A scalar in all lanes."""
-    first = ir.Constant(ir.IntType(32), 0)
-    seed = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, first)
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(seed, seed, mask)
+    return splat(builder, value, VECTOR)
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -44,9 +42,9 @@ def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 def load(builder: Any, pointer: Any) -> Any:
     """Neighbouring numbers from a ``double`` pointer, at any address of a double."""
-    return builder.load(builder.bitcast(pointer, VECTOR.as_pointer()), align=8)
+    return builder.load(vector_at(builder, pointer, VECTOR), align=8)
 
 
 def store(builder: Any, value: Any, pointer: Any) -> None:
     """The reverse of :func:`load`."""
-    builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=8)
+    builder.store(value, vector_at(builder, pointer, VECTOR), align=8)

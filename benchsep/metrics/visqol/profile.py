@@ -13,21 +13,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 from benchsep.metrics.jit import kernel
 from benchsep.metrics.visqol.lanes import (
     LANES,
-    WORD,
     constant,
+    everywhere,
     load,
     multiply_add,
-    splat,
     store,
 )
 from benchsep.metrics.visqol.nsim import C1, C3, WIDTH
+from benchsep.metrics.words import counted, data, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,35 +53,31 @@ def similarity_profile(
     last offset (:data:`MARGIN`); ``moments`` is ``[3, 2, bands, frames]``;
     ``profile`` receives the similarities.
     """
-    bands = taps.shape[0]
+    bands, frames = levels.shape
     sums = np.empty(BLOCK)
     for first in range(0, profile.shape[0], BLOCK):
         count = min(BLOCK, profile.shape[0] - first)
         vectors = (count + LANES - 1) // LANES
         sums[:] = 0.0
         for band in range(bands):
-            _band(taps, levels, moments, band, low + first, vectors, sums)
+            _band(taps, levels, moments, band, low + first, vectors, sums, bands, frames)
         for offset in range(count):
             profile[first + offset] = sums[offset] / (bands * WIDTH)
 
 
 def _type_band(
-    context: Any, taps: Any, levels: Any, moments: Any, band: Any, at: Any, count: Any, sums: Any
-) -> Any:
+    _: Any, taps: Any, levels: Any, moments: Any, band: Any, at: Any, count: Any, sums: Any,
+    bands: Any, frames: Any,
+) -> Any:  # fmt: skip
     """``sums[n]`` grows by the similarities of one band with the patch at ``at + n``.
 
     ``count`` vectors of offsets. Written as vector instructions, see
     :mod:`benchsep.metrics.visqol.lanes`.
     """
-    signature = types.void(taps, levels, moments, band, at, count, sums)
+    signature = types.void(taps, levels, moments, band, at, count, sums, bands, frames)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args, arguments, strict=True)
-            if isinstance(kind, types.Array)
-        ]
-        _emit_band(builder, arrays, *arguments[3:6])
+        _emit_band(builder, *data(context, builder, signature, arguments))
         return context.get_dummy_value()
 
     return signature, generate
@@ -91,49 +86,43 @@ def _type_band(
 _band: Any = intrinsic(_type_band)
 
 
-def _emit_band(builder: Any, arrays: list[Any], band: Any, at: Any, count: Any) -> None:
+def _emit_band(
+    builder: Any, taps: Any, levels: Any, moments: Any, band: Any, at: Any, count: Any, sums: Any,
+    bands: Any, frames: Any,
+) -> None:  # fmt: skip
     """The loop over vectors of offsets, with the patch's 30 frames unrolled in it."""
-    taps, levels, moments, sums = arrays
-    bands, frames = (builder.extract_value(levels.shape, axis) for axis in (0, 1))
-    zero, one = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
+    zero, one = number(0), number(1)
     last = builder.sub(bands, one)
     above = builder.select(builder.icmp_signed(">", band, zero), builder.sub(band, one), zero)
     below = builder.select(builder.icmp_signed("<", band, last), builder.add(band, one), last)
-    point = builder.gep(taps.data, [builder.mul(band, ir.Constant(WORD, WIDTH * TAPS))])
+    point = builder.gep(taps, [builder.mul(band, number(WIDTH * TAPS))])
     rows = [builder.mul(row, frames) for row in (above, band, below)]
     plane = builder.mul(bands, frames)
     # moments[place, kind, band]: row 2 * place + kind of planes
-    places = [
-        builder.add(builder.mul(plane, ir.Constant(WORD, number)), rows[1]) for number in range(6)
-    ]
+    places = [builder.add(builder.mul(plane, number(k)), rows[1]) for k in range(6)]
 
-    entry = builder.basic_block
-    loop, done = builder.append_basic_block("offsets"), builder.append_basic_block("done")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(WORD)
-    index.add_incoming(zero, entry)
-    offset = builder.mul(index, ir.Constant(WORD, LANES))
-    column = builder.add(at, offset)
-    near = [builder.gep(levels.data, [builder.add(row, column)]) for row in rows]
-    local = [builder.gep(moments.data, [builder.add(row, column)]) for row in places]
-    target = builder.gep(sums.data, [offset])
-    total = _patch(builder, point, near, local, load(builder, target))
-    store(builder, total, target)
-    following = builder.add(index, one)
-    index.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-    builder.position_at_end(done)
+    def offsets(index: Any, _: list[Any]) -> list[Any]:
+        offset = builder.mul(index, number(LANES))
+        column = builder.add(at, offset)
+        near = [builder.gep(levels, [builder.add(row, column)]) for row in rows]
+        local = [builder.gep(moments, [builder.add(row, column)]) for row in places]
+        target = builder.gep(sums, [offset])
+        store(builder, _patch(builder, point, near, local, load(builder, target)), target)
+        return []
+
+    counted(builder, count, [], offsets)
 
 
 def _patch(builder: Any, taps: Any, near: list[Any], local: list[Any], total: Any) -> Any:
     """``total`` and the similarities of all frames of a band, for a vector of offsets."""
 
     def at(pointer: Any, place: int) -> Any:
-        return builder.gep(pointer, [ir.Constant(WORD, place)])
+        return builder.gep(pointer, [number(place)])
 
     def quotient(frame: int) -> tuple[Any, Any]:
-        numbers = [splat(builder, builder.load(at(taps, TAPS * frame + k))) for k in range(TAPS)]
+        numbers = [
+            everywhere(builder, builder.load(at(taps, TAPS * frame + k))) for k in range(TAPS)
+        ]
         neighbours = [load(builder, at(row, frame + k)) for row in near for k in (-1, 0, 1)]
         place = 0 if frame == 0 else (2 if frame == WIDTH - 1 else 1)
         mean, deviation = (load(builder, at(local[2 * place + k], frame)) for k in (0, 1))
