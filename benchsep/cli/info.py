@@ -118,7 +118,8 @@ def _datasets() -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("dataset", "what")]
     for name in registry.names("dataset"):
         try:
-            text = (registry.resolve("dataset", name).__doc__ or "").strip().split("\n")[0]
+            said = registry.resolve("dataset", name).__doc__ or ""
+            text = said.strip().split("\n")[0].replace("``", "")
         except BenchsepError as error:
             text = f"broken: {error}"
         rows.append((name, text))

@@ -132,6 +132,19 @@ def recognise(root: Path) -> Layout:
     UsageError
         if no stem file is found in any known place, or there are several models.
     """
+    layout = _layout(root)
+    if layout is not None:
+        return layout
+    meant = _meant(root)
+    raise UsageError(
+        f"{root}: no estimates found; expected [test/]<track>/<stem>.wav, <track>_<stem>.wav or "
+        "<track>_(Vocals)_<model>.wav, with stems such as vocals, drums, bass, other; "
+        f"{_held(root)}{f'; did you mean dir:{meant}?' if meant else ''}"
+    )
+
+
+def _layout(root: Path) -> Layout | None:
+    """The layout of a folder, ``None`` if it has none; raises as :func:`recognise` does."""
     if any(_names_in(f) for split in SPLITS for f in folders(root / split)):
         return Layout("musdb", root)
     if any(_names_in(f) for f in folders(root)):
@@ -146,11 +159,26 @@ def recognise(root: Path) -> Layout:
         return Layout("model", root, models[0].name)
     if tracks_in_names(audio_files(root)):
         return Layout("audio-separator", root)
-    raise UsageError(
-        f"{root}: no estimates found; expected [test/]<track>/<stem>.wav, <track>_<stem>.wav or "
-        "<track>_(Vocals)_<model>.wav, with stems such as vocals, drums, bass, other; "
-        f"{_held(root)}"
-    )
+    return None
+
+
+SEARCHED = 200
+"""Folders of a level that are looked at for a message."""
+
+
+def _meant(root: Path, depth: int = 3) -> Path | None:
+    """The first folder with estimates at most ``depth`` levels below ``root``."""
+    level = [root]
+    for _ in range(depth):
+        level = [below for folder in level for below in folders(folder)][:SEARCHED]
+        for folder in level:
+            try:
+                found = _layout(folder) is not None
+            except UsageError:  # several models
+                found = True
+            if found:
+                return folder
+    return None
 
 
 def _held(root: Path) -> str:
@@ -248,9 +276,9 @@ class EstimatesFolder:
         if not files:
             first = self.layout.file_name(track, self.stems.stems[0])
             raise SeparatorError(
-                f"no estimate of {track.name!r} ({self.layout.name}); expected for example "
-                f"{self.layout.place(track) / first}; it has "
-                f"{', '.join(map(repr, self.layout.tracks()[:3]))}"
+                f"no estimate of {track.name!r} in {self.root}: it has "
+                f"{', '.join(map(repr, self.layout.tracks()[:3]))}; expected "
+                f"{self.layout.place(track) / first}, named after the song"
             )
         return dict(read_stems(files, self.stems, mixture)) | self._missing(files, track)
 

@@ -236,8 +236,13 @@ def test_files_that_have_no_part_in_a_value_are_named(tmp_path, names, says):
 def test_a_folder_says_what_it_holds_instead(tmp_path):
     (tmp_path / "au" / "one").mkdir(parents=True)
     (tmp_path / "au" / "one" / "vocals.au").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"no estimates found.*it holds one/vocals\.au"):
+    with pytest.raises(UsageError, match=r"no estimates found.*it holds one/vocals\.au$"):
         load_system(f"dir:{tmp_path / 'au'}")
+    deep = _estimates_in(tmp_path / "a" / "b" / "c", "vocals.wav")
+    with pytest.raises(UsageError, match=r"no estimates found.*did you mean dir:.*/a/b\?"):
+        load_system(f"dir:{tmp_path / 'a'}")
+    assert load_system(f"dir:{tmp_path / 'a' / 'b'}").layout.name == "model"
+    assert load_system(f"dir:{deep}").layout.name == "flat"
     found = load_system(f"dir:{_estimates_in(tmp_path / 'mine', 'vocals.wav')}")
     track = Track("A - B", "test", "folder", loader=lambda: None)
     with pytest.raises(SeparatorError, match=r"no estimate of 'A - B'.*it has 'one', 'two'"):
