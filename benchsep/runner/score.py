@@ -20,7 +20,7 @@ from benchsep.stems.files import audio_files, stem_files
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
 from benchsep.stems.relations import combined, relation
-from benchsep.stems.sets import disjoint
+from benchsep.stems.sets import Parts, disjoint, parts_of
 from benchsep.systems.fit import LENGTH_SLACK_S, change_of, fitted, summed
 
 if TYPE_CHECKING:
@@ -220,7 +220,21 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
     if any(how and not how.is_itself for how in relations.values()):
         found = _alike(found, str(folder))
     sums = {s: combined(how, found, first) for s, how in relations.items() if how and not how.minus}
+    covered = Parts().union(*map(parts_of, sums))  # a guitar is part of the reference's other
+    unused = [stem for stem in found if not parts_of(stem) <= covered]
+    if wanted and sums and (said := _left_out(wanted, sums, unused)):
+        notify(f"{folder}: {said}; its files mean {', '.join(found)}")
     return sums or {stem: found[stem] for stem in disjoint(found)}
+
+
+def _left_out(wanted: Iterable[str], made: Iterable[str], unused: list[str]) -> str:
+    """Which stems of the reference have no estimate, and which estimates no reference."""
+    lost = [stem for stem in wanted if stem not in made]
+    return ", and ".join(
+        f"{what} {', '.join(stems)}"
+        for what, stems in (("no estimate of", lost), ("no reference for", unused))
+        if stems
+    )
 
 
 def _many_songs(folder: Path) -> str:

@@ -126,3 +126,25 @@ def test_a_call_without_signals_or_metrics_says_what_is_missing(asked, message):
 def test_metrics_may_be_one_text():
     columns = benchsep.score(tone(), tone() * 0.5, metrics="uSDR, lsd").metric.tolist()
     assert columns == ["usdr", "lsd"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            ("vocals", "accompaniment"),
+            "no estimate of drums, bass, other, and no reference for inst",
+        ),
+        (("vocals", "drums"), "no estimate of bass, other; its files mean vocals, drums"),
+        (STEMS, ""),
+        ((*STEMS[:3], "guitar", "other"), ""),  # guitar is part of the reference's other
+    ],
+)
+def test_what_a_folder_lacks_or_has_too_much_is_said(tmp_path, capsys, files, said):
+    for stem in STEMS:
+        write_audio(tmp_path / "ref" / f"{stem}.wav", Audio(tone(), RATE))
+    for stem in files:
+        write_audio(tmp_path / "est" / f"{stem}.wav", Audio(tone(), RATE))
+    benchsep.score(tmp_path / "ref", tmp_path / "est", metrics=["usdr"])
+    err = capsys.readouterr().err
+    assert said in err if said else not err
