@@ -52,7 +52,7 @@ def brief(tables: Sequence[Table], width: int) -> Brief:
     rest = len(tables) - len(chosen)
     words = [f"{hidden} {'column' if hidden == 1 else 'columns'}"] if hidden else []
     words += [f"{rest} {'table' if rest == 1 else 'tables'}"] if rest else []
-    left_out = f"{', '.join([*words, 'notes'])}: --all"
+    left_out = ", ".join([*words, "notes"])
     return Brief(short, warnings, left_out)
 
 

@@ -328,6 +328,7 @@ def warnings(
     ]
     if not any(label.split("@")[0] == "mixture" for label in labels):
         lines.append(
-            "No mixture row: the score of the unprocessed mixture is not known. Add 'mixture'."
+            "No mixture row: the score of the unprocessed mixture is not known. Add the system "
+            "mixture."
         )
     return lines

@@ -234,7 +234,7 @@ def render_brief(shown: Brief, reasons: Sequence[str]) -> str:
     for reason in reasons:
         console.print(Text(f"- {escape.visible(reason)}", style="yellow"))
     if shown.left_out:
-        console.print(Text(f"More ({shown.left_out})", style="dim"))
+        console.print(Text(f"Not shown: {shown.left_out} (benchsep show RUN --all)", style="dim"))
     return out.getvalue().rstrip("\n")
 
 

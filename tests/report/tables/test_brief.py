@@ -39,7 +39,7 @@ def test_the_first_view_has_the_overview_the_headline_by_stem_and_each_warning_o
     shown = brief(TABLES, 200)
     assert [t.id for t in shown.tables] == ["t1", "t3"]  # m2 heads the overview
     assert shown.warnings == ("Warning of t1.", "Shared warning.", "Warning of t3.")
-    assert shown.left_out == "1 table, notes: --all"
+    assert shown.left_out == "1 table, notes"
     text = render_brief(shown, ["2 cells of a: why"])
     assert text.count("n = 3 songs.") == 1 and "Note." not in text
     assert "2 cells of a: why" in text
