@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ from benchsep.stems.sets import Parts, disjoint, parts_of
 from benchsep.systems.fit import LENGTH_SLACK_S, change_of, fitted, summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from benchsep.runner.scores import Scores
 
 Signal = str | Path | Audio | np.ndarray
@@ -86,6 +85,10 @@ def _metrics(names: str | Iterable[str]) -> tuple[str, ...]:
     if names is None:
         raise UsageError(f"metrics is None; leave it out for {', '.join(DEFAULT_METRICS)}")
     words = names.split(",") if isinstance(names, str) else names
+    if not isinstance(words, Iterable) or not all(isinstance(word, str) for word in words):
+        raise UsageError(
+            f"metrics is {names!r}; expected names, or a text with commas between them"
+        )
     asked = metrics_named([word.strip() for word in words if word.strip()])
     if not asked:
         raise UsageError("no metric is named; benchsep list metrics shows them")

@@ -115,6 +115,8 @@ def test_what_is_cut_or_padded_is_said(capsys):
         (dict(estimate=(44_100, tone())), "estimate: samples are tuple"),
         (dict(metrics=None), "metrics is None; leave it out"),
         (dict(metrics=" , "), "no metric is named"),
+        (dict(metrics=3), "metrics is 3; expected names"),
+        (dict(metrics=["usdr", None]), "expected names"),
     ],
 )
 def test_a_call_without_signals_or_metrics_says_what_is_missing(asked, message):

@@ -99,6 +99,11 @@ def load(
         raise UsageError(
             f"tokensep: codec={codec} is for mode=oracle-tokens; this LM has a codec of its own"
         )
+    if mode == "oracle-tokens" and options:
+        raise UsageError(
+            f"tokensep: mode=oracle-tokens decodes the true tokens; {', '.join(sorted(options))} "
+            "would change nothing"
+        )
     if codec != "mini":
         return load_ceiling(codec, device, of_codec)
     if of_codec:
@@ -152,7 +157,8 @@ def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConf
         return InferenceConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        option = f"option {first['loc'][-1]}={first['input']!r}: " if first["loc"] else ""
+        named = [str(part) for part in first["loc"] if part in options]
+        option = f"option {named[0]}={options[named[0]]!r}: " if named else ""
         raise UsageError(f"tokensep: {option}{first['msg']}") from None
 
 

@@ -135,6 +135,10 @@ def test_mini_is_the_systems_own_oracle() -> None:
         (f"codec=dac,codebooks=many,{MODE}", "codebooks=many; expected a number"),
         (f"codec=opus,{MODE}", "expected mini, bands, hcodec, dac, encodec, mimi or a folder"),
         (f"codek=dac,{MODE}", "did you mean 'codec'"),
+        (f"temperature=2,{MODE}", "temperature would change nothing"),
+        (f"codec=mini,refine=mask,{MODE}", "refine would change nothing"),
+        ("refine=vocals:nope", "option refine='vocals:nope': Input should be"),
+        ("top_k=0", "option top_k='0': Input should be"),
     ],
 )
 def test_bad_options_are_usage_errors(options: str, message: str) -> None:
