@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchsep.cli.options import Format, RunFolder, format_option, split_words
-from benchsep.cli.output import print_files
+from benchsep.cli.output import message, print_files
 
 
 def baseline(
@@ -78,6 +79,10 @@ def check(
     if junit:
         write_atomically(junit, render(report, "junit"))
     if report.failed:
+        message(
+            "if the change is intended, write a new baseline and commit it: benchsep baseline "
+            f"{shlex.quote(str(folder))} -o {shlex.quote(str(baseline))}"
+        )
         raise typer.Exit(1)
 
 

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as xml
 
 from benchsep._util import text_table
 from benchsep._util.escape import printable
+from benchsep._util.words import amount
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def headline(report: DriftReport) -> str:
     verdict = "FAILED" if report.failed else "passed"
     return (
         f"drift gate {verdict}: {report.compared} of {len(report.rows)} cells compared, "
-        f"{len(report.reasons)} reasons to fail, {len(report.improvements)} improvements"
+        f"{amount(len(report.reasons), 'reason')} to fail, "
+        f"{amount(len(report.improvements), 'improvement')}"
     )
 
 
