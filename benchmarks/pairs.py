@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("gensvs", type=Path)
     parser.add_argument("ward", type=Path, help="CSV that `validity --save` wrote")
     parser.add_argument("--ward-data", type=Path, required=True)
-    parser.add_argument("--all", action="store_true", help="metrics that need weights too")
+    parser.add_argument(
+        "--all", action="store_true", help="also pairs with metrics that need downloaded weights"
+    )
     options = parser.parse_args()
     first = read_study("gensvs2025", data=options.gensvs)
     names = (*OFFLINE, *(WITH_WEIGHTS if options.all else ()))

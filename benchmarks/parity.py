@@ -338,7 +338,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=7.0)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/metrics/parity.md"))
     parser.add_argument(
-        "--only", help="one check, e.g. visqol: print its differences, write nothing"
+        "--only", help="run one check, e.g. visqol; print differences, write no file"
     )
     options = parser.parse_args()
     songs = songs_of(options.data, options.excerpts, options.seconds)

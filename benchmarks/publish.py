@@ -98,9 +98,11 @@ def write_pages(tables: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("report", type=Path, help="folder that benchsep wrote")
+    parser.add_argument("report", type=Path, help="report folder that `benchsep report` wrote")
     parser.add_argument("out", type=Path, help="folder below reports/")
-    parser.add_argument("--readme", action="store_true", help="docs/results.md and README.md too")
+    parser.add_argument(
+        "--readme", action="store_true", help="also update docs/results.md and README.md"
+    )
     options = parser.parse_args()
     if not options.report.is_dir():
         raise SystemExit(f"{options.report}: no such folder; write the report first")

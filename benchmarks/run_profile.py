@@ -121,7 +121,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--systems", type=int, default=len(SYSTEMS), help="how many, 1 to 3")
+    parser.add_argument(
+        "--systems", type=int, default=len(SYSTEMS), help="number of systems, 1 to 3"
+    )
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     truth = joined(options.data, options.seconds)

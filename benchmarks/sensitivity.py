@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("metrics", nargs="+", help="registered names, or module:Class")
     parser.add_argument("--stem", default="vocals")
     parser.add_argument("--audio", type=Path, help="the true stem, instead of the clip's")
-    parser.add_argument("--rest", type=Path, help="what else is in the mixture, with --audio")
+    parser.add_argument("--rest", type=Path, help="rest of the mixture of --audio")
     options = parser.parse_args()
     if bool(options.audio) != bool(options.rest):
         parser.error("--audio and --rest go together")

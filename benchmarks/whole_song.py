@@ -255,7 +255,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with .stem.mp4 files, searched below")
     parser.add_argument("--seconds", type=float, nargs="+", default=[240.0])
-    parser.add_argument("--systems", type=int, default=len(SYSTEMS), help="how many, 1 to 3")
+    parser.add_argument(
+        "--systems", type=int, default=len(SYSTEMS), help="number of systems, 1 to 3"
+    )
     parser.add_argument("--own-only", action="store_true", help="leave the upstream packages out")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)

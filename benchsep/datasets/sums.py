@@ -9,7 +9,7 @@ residue   what the mixture holds besides its stems: energy against the mixture's
 expected  :data:`LIMIT_DB` at most. ``python -m benchmarks.mixture_sums --data FOLDER`` measures it:
           on 118 of 119 excerpts of the 7-second MUSDB18, whose mixtures are coded apart from the
           stems (AAC), the residue is -33.4 to -21.4 dB; on "PR - Oh No", a known error of the data
-          set, -7.3 dB. A gain of 1 dB leaves -19.3 dB, a missing stem in the median -7 dB
+          set, -7.3 dB. A gain of 1 dB leaves -19.3 dB, a missing stem in the median -6.3 dB
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LIMIT_DB = -20.0
 """The largest residue of a mixture that is said to be the sum of its stems."""
-BLOCK = 1 << 16
+BLOCK = 1 << 14
 """Frames at a time: what is added up stays in the processor's cache."""
 
 
@@ -48,14 +48,18 @@ def residue_db(audio: TrackAudio) -> float | None:
 
 
 def residue_of(mixture: Audio, stems: Iterable[Audio]) -> float:
-    """Energy of the mixture less its stems against the mixture, in dB; all of one shape."""
+    """Energy of the mixture less its stems against the mixture, in dB; all of one shape.
+
+    Samples are subtracted in float32, whose rounding is some -140 dB of the mixture.
+    """
     signals = [stem.samples for stem in stems]  # each [channels, frames]
     rest = whole = 0.0
-    for begin in range(0, mixture.frames, BLOCK):
-        block = slice(begin, begin + BLOCK)
-        left = mixture.samples[:, block].astype(np.float64)
-        whole += float(np.vdot(left, left))
-        for samples in signals:
-            left -= samples[:, block]
-        rest += float(np.vdot(left, left))
+    for samples, *others in zip(mixture.samples, *signals, strict=True):  # each [frames]
+        for begin in range(0, mixture.frames, BLOCK):
+            block = slice(begin, begin + BLOCK)
+            left = samples[block].copy()
+            whole += float(np.dot(left, left))
+            for other in others:
+                np.subtract(left, other[block], out=left)
+            rest += float(np.dot(left, left))
     return 10 * math.log10((rest + 1e-12) / (whole + 1e-12))
