@@ -156,7 +156,7 @@ class Plan:
         # Without the LMMS songs: the LM's latents of them are too far off (docs/design).
         command = ("tokensep", "train", "guided", "--checkpoint", self.work / "weights" / "mini")
         data = ("--musdb", self.musdb / "train", "--out", self.work / "guided")
-        data += ("-O", "seed=3", "-O", "cpu_minutes=20")
+        data += ("-O", "seed=3", "-O", "cpu_minutes=40")
         file = "guided.safetensors"
         return [
             self._run("guided", Path("guided", "best", file), *command, *data),

@@ -70,7 +70,7 @@ class GuidedTrainConfig(Strict):
     dropout: float = 0.15
     clip: float = 1.0
     ema: float = 0.995
-    cpu_minutes: float | None = 20.0
+    cpu_minutes: float | None = 40.0
     wall_minutes: float | None = None
     max_steps: int = 1_000_000
     eval_every: int = 100
