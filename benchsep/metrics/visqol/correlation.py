@@ -10,8 +10,7 @@ sheet      float32 ``[2 n, 16]``, complex rows ``q = x + width * y``; after the 
 
 Both signals are one complex signal, ``first + i second``. It is transformed by columns and then by
 rows, each of which lies in the second-level cache. Frequencies ``k`` and ``-k`` together give the
-cross-spectrum; on the way back eight complex transforms serve as sixteen real ones. Transforms of
-whole signals by a library take six times as long.
+cross-spectrum; on the way back eight complex transforms serve as sixteen real ones.
 """
 
 from __future__ import annotations
