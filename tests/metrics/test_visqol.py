@@ -132,6 +132,18 @@ def test_the_fast_lag_of_very_short_signals(pair):
     assert alignment.best_lag(first, second) == alignment.best_lag_plain(first, second)
 
 
+@pytest.mark.parametrize("level", [1e-30, 1e-8, 1e-5, 1e4])
+def test_the_fast_lag_does_not_depend_on_levels(level):
+    reference = noise(40_000, 6)
+    estimate = reference[300:] + 3 * noise(39_700, 7)
+    expected = alignment.best_lag_plain(reference, estimate)
+    for pair in (
+        (reference, estimate * np.float32(level)),
+        (reference * np.float32(level), estimate),
+    ):
+        assert alignment.best_lag(*pair) == expected == 300
+
+
 @pytest.mark.parametrize("length", [5_000, 12_000])
 def test_of_equal_maxima_the_lowest_lag_is_the_best(length):
     period = np.sign(noise(1_000, 5))

@@ -40,7 +40,8 @@ CHUNKS = 64
 SINGLE_ERROR = 2e-5
 """Bound of a correlation's error in single precision, relative to the product of the norms.
 
-Three transforms of up to 2^25 points, each within ``log2(points) * 4 * 2^-24``.
+Transforms of up to 2^25 points, each within ``log2(points) * 3 * 2^-24`` of the norm: one of both
+signals, whose norms differ by a factor of two at most, counts three times, and one back.
 """
 
 CANDIDATES = 64
@@ -67,7 +68,7 @@ def envelope(signal: NDArray[np.float32], kind: Envelope = GOOGLE) -> NDArray[np
     """The envelope ``[samples]`` that lags are measured on."""
     if kind == GOOGLE:
         out = np.empty((-(-len(signal) // LANES), LANES))
-        _write_envelope(signal, *_shape(signal), out)
+        _write_envelope(signal, *_shape(signal), out, 1.0)
         return out.reshape(-1)[: len(signal)]
     from scipy.signal import hilbert
 
@@ -101,20 +102,23 @@ def best_lag(
     longest = max(len(reference), len(estimate))
     chunk = -(-longest // CHUNKS)
     energies = _chunk_energies(reference, *ours, chunk), _chunk_energies(estimate, *theirs, chunk)
-    norms = float(np.sqrt(energies[0].sum() * energies[1].sum()))
-    if norms == 0:
+    norms = [float(np.sqrt(found.sum())) for found in energies]
+    if min(norms) == 0:
         return 1 - longest
     at_zero = _correlation_at(reference, *ours, estimate, *theirs, 0)
     reach = min(longest - 1, chunk * _chunks_in_reach(*energies, at_zero))
 
     points = fast_points(longest + reach + 1)
+    # Both are parts of one complex signal: the error of one is relative to the louder one's norm.
+    scales = [2.0 ** -round(np.log2(norm)) for norm in norms]
     both = sheet(points)
-    _write_envelope(reference, *ours, both[:, 0])
-    _write_envelope(estimate, *theirs, both[:, 1])
+    _write_envelope(reference, *ours, both[:, 0], scales[0])
+    _write_envelope(estimate, *theirs, both[:, 1], scales[1])
     lags = correlate(both, reach)
-    # Two single-precision values may each be off by SINGLE_ERROR * norms: whatever is further than
-    # twice that below the maximum is not the best lag. Double precision decides among the rest.
-    candidates = np.flatnonzero(lags >= lags.max() - 2 * SINGLE_ERROR * norms)
+    error = SINGLE_ERROR * norms[0] * scales[0] * norms[1] * scales[1]
+    # Two single-precision values may each be off by the error: whatever is further than twice that
+    # below the maximum is not the best lag. Double precision decides among the rest.
+    candidates = np.flatnonzero(lags >= lags.max() - 2 * error)
     if len(candidates) > CANDIDATES:
         return best_lag_plain(reference, estimate, kind)
     exact = [
@@ -184,7 +188,11 @@ def _envelope_at(signal: NDArray[np.float32], mean: float, ripple: float, n: int
 
 @kernel
 def _write_envelope(
-    signal: NDArray[np.float32], mean: float, ripple: float, out: NDArray[np.floating[Any]]
+    signal: NDArray[np.float32],
+    mean: float,
+    ripple: float,
+    out: NDArray[np.floating[Any]],
+    scale: float,
 ) -> None:
     """To ``out``, ``[rows, columns]``, row after row; the columns are even in number."""
     columns = out.shape[1]
@@ -192,10 +200,10 @@ def _write_envelope(
     for row in range(whole):
         part = signal[row * columns : (row + 1) * columns]
         for n in range(columns):
-            out[row, n] = _envelope_at(part, mean, ripple, n)
+            out[row, n] = scale * _envelope_at(part, mean, ripple, n)
     rest = signal[whole * columns :]
     for n in range(rest.shape[0]):
-        out[whole, n] = _envelope_at(rest, mean, ripple, n)
+        out[whole, n] = scale * _envelope_at(rest, mean, ripple, n)
 
 
 @kernel
