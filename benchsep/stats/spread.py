@@ -162,10 +162,10 @@ def tails(
     Raises
     ------
     UsageError
-        a fraction that is not above 0 and at most 1; a threshold that is no number.
+        a fraction that is not from 0 to 1; a threshold that is no number.
     """
-    if not 0 < fraction <= 1:
-        raise UsageError(f"the tail is a fraction above 0 and at most 1, got {fraction:g}")
+    if not 0 <= fraction <= 1:
+        raise UsageError(f"the tail is a fraction from 0 to 1, got {fraction:g}")
     if odd := [name for name, limit in (thresholds or {}).items() if not math.isfinite(limit)]:
         raise UsageError(f"the threshold of {odd[0]} is {(thresholds or {})[odd[0]]}: no number")
     import pandas as pd
