@@ -91,6 +91,7 @@ def load_run(path: str | Path) -> pd.DataFrame:
     return load_cells_and_costs(path, costs=False)[0]
 
 
+@collector_paused()
 def load_cells_and_costs(
     path: str | Path,
     *,
@@ -111,9 +112,7 @@ def load_cells_and_costs(
     files = _from_files(manifest)
     sheets: list[Sheet] = []
     cost_rows: list[tuple[Any, ...]] = []
-    with collector_paused():
-        found = store.sheets(read)
-    for sheet in found:
+    for sheet in store.sheets(read):
         label = sheet.system.label
         shown = {n for n in sheet.draw_numbers if is_draw_shown(sheet, n, manifest)}
         cells = _shown_cells(sheet, shown, lost.get(label, ()), manifest)

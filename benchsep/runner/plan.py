@@ -111,14 +111,16 @@ def make_plan(
         systems = _without_oracles(systems, suite)
     mixture = mixture_of(suite, dataset)
     stamps = InputStamps()
-    by_system = [
-        _with_stamps(_jobs_of(suite, n, *systems[n], tracks, others), stamps, ask, device, mixture)
-        for n in systems
-    ]
-    # Jobs of one track follow each other, so that a worker decodes it once.
-    jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
     ids = Identities()
     with collector_paused():
+        by_system = [
+            _with_stamps(
+                _jobs_of(suite, n, *systems[n], tracks, others), stamps, ask, device, mixture
+            )
+            for n in systems
+        ]
+        # Jobs of one track follow each other, so that a worker decodes it once.
+        jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
         todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
