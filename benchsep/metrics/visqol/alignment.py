@@ -92,7 +92,7 @@ def best_lag_plain(
 def best_lag(
     reference: NDArray[np.float32], estimate: NDArray[np.float32], kind: Envelope = GOOGLE
 ) -> int:
-    """The same lag, in a third of the time and memory.
+    """The same lag, in a fraction of the time and memory.
 
     By Cauchy and Schwarz, envelopes that overlap only beyond lag ``K`` cannot correlate better
     than the norms of the parts that overlap; where that is less than the correlation at lag
