@@ -72,10 +72,9 @@ MEASURED = {*KILLS, FUZZ, MEMORY, *OTHERS}
 
 HEAD = """# Reliability: what was tried, and its results
 
-`make faults` runs the whole campaign and writes this page; every test of it has a short form in
-`make test`. Each figure is of the newest run that
-finished. Everything is seeded: the same command
-does the same damage.
+`make faults` runs the whole campaign within an hour of CPU time and writes this page; every test of
+it has a short form in `make test`. Each figure is of the newest run that finished. Everything is
+seeded: the same command does the same damage.
 """
 
 
