@@ -76,8 +76,22 @@ def _answer(values: tuple[ValueTraits, ...], score: Callable[..., Scores], *give
 
 def converted(metric: Declared, audio: Audio) -> Audio:
     """Audio in the channels and at the rate that the metric works on, channels first."""
-    if metric.channels != "any":
-        audio = audio.mono() if metric.channels == "mono" else audio.to_channels(2)
+    return at_rate(metric, in_channels(metric, audio))
+
+
+def in_channels(metric: Declared, audio: Audio) -> Audio:
+    """Audio in the channels that the metric works on, at its own rate.
+
+    Silence is looked for here: resampling can make nothing of a clip of one sample, which is too
+    short, not silent.
+    """
+    if metric.channels == "any":
+        return audio
+    return audio.mono() if metric.channels == "mono" else audio.to_channels(2)
+
+
+def at_rate(metric: Declared, audio: Audio) -> Audio:
+    """Audio at the rate that the metric works on."""
     return audio if metric.rate is None else audio.resampled(metric.rate)
 
 
@@ -120,10 +134,12 @@ def score_pairs(
     """
 
     def converted_pair(stem: str, estimate: Audio) -> Scores:
-        reference, estimate = converted(metric, references.stems[stem]), converted(metric, estimate)
-        status = silent_reference if silent_reference and is_silent(reference) else ""
-        status = status or (silent_estimate if silent_estimate and estimate.silent else "")
-        return every(metric.values, status) if status else score(reference, estimate, stem)
+        reference, estimate = (in_channels(metric, x) for x in (references.stems[stem], estimate))
+        if silent_reference and is_silent(reference):
+            return every(metric.values, silent_reference)
+        if silent_estimate and estimate.silent:
+            return every(metric.values, silent_estimate)
+        return score(at_rate(metric, reference), at_rate(metric, estimate), stem)
 
     return _over_pairs(
         metric, references, estimates, stems, converted_pair, silent_reference, silent_estimate
@@ -149,17 +165,19 @@ def score_prepared(
     def prepared_pair(stem: str, estimate: Audio) -> Scores:
         key = (metric.name, "prepared", stem)
         if key not in references.cache:
-            reference = converted(metric, references.stems[stem])
+            reference = in_channels(metric, references.stems[stem])
             references.cache[key] = (
-                "ref_silent" if is_silent(reference) else _prepared(prepare, reference)
+                "ref_silent"
+                if is_silent(reference)
+                else _prepared(prepare, at_rate(metric, reference))
             )
         ready: Any = references.cache[key]
         if isinstance(ready, str):
             return every(metric.values, ready)
-        estimate = converted(metric, estimate)
+        estimate = in_channels(metric, estimate)
         if silent_estimate and estimate.silent:
             return every(metric.values, silent_estimate)
-        return score(ready, estimate)
+        return score(ready, at_rate(metric, estimate))
 
     return _over_pairs(
         metric, references, estimates, stems, prepared_pair, "ref_silent", silent_estimate
