@@ -5,8 +5,10 @@ Conventions
 - no ``parallel=True``: benchsep runs in threads and in processes, and numba's thread layers
   abort the process when two threads enter them; a track is the unit of parallel work
 - ``nogil=True``: threads that score different tracks run side by side
-- a kernel calls kernels of its own module only: numba's cache notices a change of the file that
-  a kernel is in, and not of the files of the kernels it calls
+- a kernel calls kernels of its own module only, which compile together; what else it calls are
+  intrinsics, such as those of :mod:`benchsep.metrics.vectors`
+- code on disk is used again while all files that it was made from are as they were: numba itself
+  looks only at the file that a kernel is in, and would go on with the intrinsics of old
 - ``contract`` is the only fast-math flag: it allows a fused multiply-add and nothing that
   reorders a sum
 """
@@ -14,8 +16,11 @@ Conventions
 from __future__ import annotations
 
 import functools
+import hashlib
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -59,14 +64,38 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Machine code of a function, by numba; it is kept on disk for the next process.
 
     numba writes beside the source, or to the user's cache folder (``NUMBA_CACHE_DIR``,
-    ``~/.cache/numba``) where the package is read-only. Where neither can be written it raises;
-    the kernel is then compiled in each process, which costs seconds and changes no value.
+    ``~/.cache/numba``) where the package is read-only. It uses the code again while its stamp of
+    the source is the same; the stamp gets the other files that the kernel is made from. Where
+    that cannot be done the kernel is compiled in each process, which costs seconds and changes
+    no value.
     """
     from numba import njit
 
     try:
-        return cast("Callable[..., Any]", njit(cache=True, **OPTIONS)(function))
+        made = njit(cache=True, **OPTIONS)(function)
+        on_disk = made._cache._cache_file
+        on_disk._source_stamp = (on_disk._source_stamp, sources_digest(function.__globals__))
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        return cast("Callable[..., Any]", njit(**OPTIONS)(function))
+    except AttributeError:  # a numba that keeps its stamp elsewhere
+        pass
+    else:
+        return cast("Callable[..., Any]", made)
+    return cast("Callable[..., Any]", njit(**OPTIONS)(function))
+
+
+def sources_digest(names: dict[str, Any]) -> str:
+    """Hash of the files that a module with these global names takes functions from, and so on.
+
+    Only modules of ``benchsep.metrics`` count; numba looks at the module's own file itself.
+    """
+    home, todo, found = __name__.rpartition(".")[0], [names], set[str]()
+    while todo:
+        for value in list(todo.pop().values()):
+            owner = getattr(value, "__module__", None)
+            if isinstance(owner, str) and owner.startswith(f"{home}.") and owner not in found:
+                found.add(owner)
+                todo.append(vars(sys.modules[owner]))
+    files = (Path(sys.modules[name].__file__ or "") for name in sorted(found))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

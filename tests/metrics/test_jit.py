@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -53,3 +54,30 @@ def test_a_kernel_finds_the_kernels_of_its_module_in_any_thread():
 
 def test_a_kernel_that_no_module_names_is_compiled_too():
     assert kernel(lambda x: x + 1)(1) == 2
+
+
+EDITED = """
+import sys
+if sys.argv[1:]:  # as if the file had been edited: another rule, and other bytes on disk
+    from pathlib import Path
+    from benchsep.metrics import jit
+    read = Path.read_bytes
+    jit.Path.read_bytes = lambda path: read(path) + b"#" * (path.name == "vectors.py")
+from benchsep.metrics.spectra import powers
+made = powers._compile()
+made.compile("void(f4[:,::1],i8[:,::1],f4[:,::1],f4[:,::1])")
+print(sum(made.stats.cache_hits.values()), sum(made.stats.cache_misses.values()))
+"""
+
+
+def test_code_on_disk_is_not_used_after_an_edit_of_the_intrinsics(tmp_path):
+    """numba looks only at the file of the kernel: it went on with the arithmetic of before."""
+
+    def hits_and_misses(*edit: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", EDITED, *edit],
+            capture_output=True, text=True, check=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        ).stdout.strip()  # fmt: skip
+
+    assert [hits_and_misses(), hits_and_misses(), hits_and_misses("edit")] == ["0 1", "1 0", "0 1"]
