@@ -48,7 +48,7 @@ coverage: $(STAMP) ## run the tests and print line and branch coverage; 95 % is 
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 	$(BIN)/python -m coverage report --skip-covered --fail-under=95 --include='$(GATED)'
 
-faults: $(STAMP) ## the long fault campaign: kills, full disks, 10,000 damaged inputs; within an hour of CPU time; writes reports/reliability.md
+faults: $(STAMP) ## the long fault campaign: kills, full disks, 10,000 damaged inputs; within half an hour of CPU time; writes reports/reliability.md
 	BENCHSEP_FAULTS=long $(BIN)/python -m pytest -n 0 tests/faults tests/runner/test_large_run.py
 
 FUZZ_SECONDS ?= 3600

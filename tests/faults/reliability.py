@@ -72,9 +72,9 @@ MEASURED = {*KILLS, FUZZ, MEMORY, *OTHERS}
 
 HEAD = """# Reliability: what was tried, and its results
 
-`make faults` runs the whole campaign within an hour of CPU time and writes this page; every test of
-it has a short form in `make test`. Each figure is of the newest run that finished. Everything is
-seeded: the same command does the same damage.
+`make faults` runs the whole campaign within half an hour of CPU time and writes this page; every
+test of it has a short form in `make test`. Each figure is of the newest run that finished.
+Everything is seeded: the same command does the same damage.
 """
 
 
@@ -102,7 +102,7 @@ def _campaign(figures: dict[str, dict[str, Any]]) -> str:
         return "No whole campaign has finished.\n"
     return (
         f"The last whole campaign: {found['tests']} tests, {found['failed']} failed, "
-        f"{found['CPU minutes']} minutes of CPU time in one process after the other.\n"
+        f"{found['CPU minutes']} minutes of CPU time, one test after the other.\n"
     )
 
 
