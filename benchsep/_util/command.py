@@ -6,6 +6,7 @@ missing, gives its help text, and an example of the whole call; ``--help`` ends 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import typer.core
@@ -22,8 +23,10 @@ class Command(typer.core.TyperCommand):
         Raises
         ------
         UsageError
-            something that is required was not given.
+            something that is required was not given, or an option stands where the value of
+            another is expected.
         """
+        self._check_values(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -31,6 +34,22 @@ class Command(typer.core.TyperCommand):
             if type(error).__name__ != "MissingParameter":
                 raise
             raise UsageError(self._missing(ctx, getattr(error, "param", None))) from None
+
+    def _check_values(self, ctx: Any, args: list[str]) -> None:
+        """``--keep-estimates -o runs/a``: click takes ``-o`` as the value, and ``runs/a`` as the
+        suite; the message was about a suite that nobody asked for.
+        """
+        options = [p for p in self.params if p.param_type_name == "option"]
+        names = {name for p in options for name in (*p.opts, *p.secondary_opts)}
+        valued = {name: p for p in options if not getattr(p, "is_flag", False) for name in p.opts}
+        until = args.index("--") if "--" in args else len(args)
+        for given, value in pairwise(args[:until]):
+            if given in valued and value in names:
+                form = valued[given].metavar or "VALUE"
+                raise UsageError(
+                    f"{given} needs a value; found the option {value} after it (expected: {given} "
+                    f"{form}; all options: {ctx.command_path} --help)"
+                )
 
     def _missing(self, ctx: Any, param: Any) -> str:
         is_option = param.param_type_name == "option"

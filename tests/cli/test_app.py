@@ -299,6 +299,26 @@ def test_what_is_missing_is_named_with_its_meaning_and_an_example(program, typer
     assert all(param.help for param in required), name
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("run --keep-estimates -o runs/k", "--keep-estimates needs a value; found the option -o"),
+        ("run -o --metrics usdr", "-o needs a value; found the option --metrics"),
+        ("show runs/a --format --all", "--format needs a value; found the option --all"),
+    ],
+)
+def test_an_option_in_place_of_a_value_is_named(call, said):
+    """click took ``-o`` as the value, and ``runs/k`` as a suite that does not exist."""
+    failed = CliRunner().invoke(app, call.split())
+    assert isinstance(failed.exception, UsageError)
+    assert said in str(failed.exception)
+
+
+def test_a_value_that_begins_with_a_dash_is_a_value():
+    failed = CliRunner().invoke(app, ["run", "demo", "--limit", "-3"])
+    assert "needs a value" not in str(failed.exception)
+
+
 def test_check_without_a_baseline_says_how_to_make_one():
     failed = CliRunner().invoke(app, ["check", "runs/x"])
     assert "--baseline is missing" in str(failed.exception)
