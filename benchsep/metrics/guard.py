@@ -62,6 +62,15 @@ def broken(role: str, audio: Audio) -> str:
 
 def mismatch(reference: Audio, estimate: Audio) -> str:
     """Status when the two do not share rate, channels and length, or hold a NaN, else empty."""
+    return (
+        _unlike(reference, estimate)
+        or broken("reference", reference)
+        or broken("estimate", estimate)
+    )
+
+
+def _unlike(reference: Audio, estimate: Audio) -> str:
+    """Status when the two do not share rate, channels and length, else empty."""
     if reference.rate != estimate.rate:
         return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
     if reference.channels != estimate.channels:
@@ -70,7 +79,7 @@ def mismatch(reference: Audio, estimate: Audio) -> str:
         )
     if reference.frames != estimate.frames:
         return f"failed: estimate has {estimate.frames} samples, reference {reference.frames}"
-    return broken("reference", reference) or broken("estimate", estimate)
+    return ""
 
 
 def pairing(references: References, estimates: dict[str, Audio], stem: str) -> tuple[str, Audio]:
@@ -85,5 +94,6 @@ def pairing(references: References, estimates: dict[str, Audio], stem: str) -> t
     reference, estimate = references.stems[stem], estimates[stem]
     if status := broken("estimate", estimate):
         return status, estimate
+    # A look at all samples is a pass over memory: none is looked at twice.
     estimate = estimate.to_channels(reference.channels)
-    return mismatch(reference, estimate), estimate
+    return _unlike(reference, estimate) or broken("reference", reference), estimate

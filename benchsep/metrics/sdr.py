@@ -35,8 +35,6 @@ from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import score_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
@@ -52,39 +50,19 @@ PERFECT_DB = 140.0
 """24 bits of float32 mantissa are 144 dB: a higher ratio measures rounding."""
 
 
-_CHUNK = 16384
-
-
-def chunks(signals: list[Samples]) -> Iterator[Real]:
-    """Equal shapes ``[channels, frames]``, a piece at a time as float64 ``[signals, n]``.
-
-    A piece is overwritten by the next one. Why: a float64 copy of a song is 170 MB, and making one
-    costs more than the sums over it.
-    """
-    room = np.empty((len(signals), _CHUNK))
-    for channel in range(signals[0].shape[0]):
-        for start in range(0, signals[0].shape[1], _CHUNK):
-            piece = room[:, : min(_CHUNK, signals[0].shape[1] - start)]
-            for row, signal in zip(piece, signals, strict=True):
-                row[:] = signal[channel, start : start + _CHUNK]
-            yield piece
-
-
 def energies(weights: Real, signals: list[Samples]) -> Real:
     """``|sum_k weights[i, k] signals[k]|^2`` for each row of weights, free of cancellation."""
-    total = np.zeros(len(weights))
-    for piece in chunks(signals):
-        mixed = weights @ piece
-        total += np.vecdot(mixed, mixed)
-    return total
+    from benchsep.metrics import sums
+
+    return sums.energies(weights, sums.flat(signals))
 
 
 def inner_products(left: list[Samples], right: list[Samples]) -> Real:
     """``[left, right]`` inner products over all channels and frames."""
-    total = np.zeros((len(left), len(right)))
-    for piece in chunks([*left, *right]):
-        total += piece[: len(left)] @ piece[len(left) :].T
-    return total
+    from benchsep.metrics import sums
+
+    together = sums.flat([*left, *right])
+    return sums.inner_products(together[: len(left)], together[len(left) :])
 
 
 def usdr(reference: Samples, estimate: Samples, delta: float = DELTA) -> float:

@@ -134,8 +134,9 @@ def score_pairs(
     """
 
     def converted_pair(stem: str, estimate: Audio) -> Scores:
-        reference, estimate = (in_channels(metric, x) for x in (references.stems[stem], estimate))
-        if silent_reference and is_silent(reference):
+        given = references.stems[stem]  # was looked at already, and may be what the metric hears
+        reference, estimate = (in_channels(metric, x) for x in (given, estimate))
+        if silent_reference and reference is not given and is_silent(reference):
             return every(metric.values, silent_reference)
         if silent_estimate and estimate.silent:
             return every(metric.values, silent_estimate)

@@ -146,9 +146,27 @@ def test_the_mixture_scores_as_measured(clip, references):
     assert found == pytest.approx([-7.18, -4.20, -3.08, -5.55], abs=0.01)
 
 
-def test_pieces_add_up_to_the_whole():
-    rng = np.random.default_rng(2)
-    x, y = rng.standard_normal((2, 2, 40_000)).astype(np.float32)
-    assert inner_products([x], [y])[0, 0] == pytest.approx(float((x.astype(float) * y).sum()))
-    mixed = x.astype(np.float64) - 2.0 * y
-    assert energies(np.array([[1.0, -2.0]]), [x, y])[0] == pytest.approx(float((mixed**2).sum()))
+def _alike(found, expected):
+    """To rounding, of sums of terms of either sign."""
+    return np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 8, 16383, 40_001])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_sums_in_one_pass_are_those_of_the_definition(frames, kind):
+    """Also of what is left beside whole vectors, and of signals that do not lie in order."""
+    rng = np.random.default_rng(frames)
+    signals = [rng.standard_normal((frames, 2)).astype(kind).T for _ in range(3)]
+    exact = np.stack([x.astype(np.float64).ravel() for x in signals])
+    _alike(inner_products(signals[:2], signals), exact[:2] @ exact.T)
+    weights = rng.standard_normal((4, 3))
+    _alike(energies(weights, signals), ((weights @ exact) ** 2).sum(1))
+
+
+def test_an_energy_far_below_its_terms_is_exact():
+    """Signals that cancel to 1e-7 of their level: a difference of sums would lose all digits."""
+    x = np.random.default_rng(3).standard_normal((2, 40_000)).astype(np.float32)
+    y = np.nextafter(x, np.float32(np.inf))
+    gap = x.astype(np.float64) - y
+    found = energies(np.array([[1.0, -1.0]]), [x, y])[0]
+    assert found == pytest.approx(float((gap**2).sum()), rel=1e-12)

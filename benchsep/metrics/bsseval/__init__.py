@@ -144,7 +144,8 @@ class BSSEval:
         Every usable estimate takes part in the rule that a silent window of one stem has no value
         for any, also those not in ``stems``, so that a subset scores as the whole does.
         """
-        checked = {s: _check(references, estimates, s) for s in {*stems, *estimates}}
+        spoiled = _spoiled(references)
+        checked = {s: _check(references, estimates, s, spoiled) for s in {*stems, *estimates}}
         usable = {s: checked[s][1].samples for s in references.stems if not checked.get(s, "-")[0]}
         basis = basis_of(references) if usable else None
         frames = _frame_scores(basis, usable) if basis else {}
@@ -178,14 +179,19 @@ def _frame_scores(basis: AnyBasis, usable: dict[str, NDArray[np.float32]]) -> di
     return on_device.frame_scores(basis, usable)
 
 
-def _check(references: References, estimates: dict[str, Audio], stem: str) -> tuple[str, Audio]:
+def _spoiled(references: References) -> str:
+    """Status of all stems when a reference holds NaN or infinite samples, else empty."""
+    found = (broken(f"the reference of {s}", audio) for s, audio in references.stems.items())
+    return next(filter(None, found), "")
+
+
+def _check(
+    references: References, estimates: dict[str, Audio], stem: str, spoiled: str
+) -> tuple[str, Audio]:
     """Why a stem cannot be scored (empty when it can), and the estimate to score."""
     status, estimate = pairing(references, estimates, stem)
-    if status:
-        return status, estimate
-    for other, audio in references.stems.items():
-        if status := broken(f"the reference of {other}", audio):
-            return status, estimate
+    if status or spoiled:
+        return status or spoiled, estimate
     if is_silent(references.stems[stem].samples):
         return "ref_silent", estimate
     return "est_silent" if is_silent(estimate.samples) else "", estimate
