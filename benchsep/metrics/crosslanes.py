@@ -54,8 +54,9 @@ def _conjugate(builder: Any, a: Complex) -> Complex:
 
 
 def _shuffled(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
-    """Lanes of two vectors; those of the second are numbered from 16 on."""
-    return builder.shuffle_vector(a, b, ir.Constant(INTEGERS, lanes))
+    """Lanes of two vectors; those of the second are numbered behind those of the first."""
+    kind = ir.VectorType(INTEGERS.element, len(lanes))
+    return builder.shuffle_vector(a, b, ir.Constant(kind, lanes))
 
 
 def _numbers(values: list[float]) -> Any:
@@ -133,21 +134,24 @@ def _type_transpose(_: Any, block: Any) -> Any:
         for first in (0, LANES):
             places = [number(first + k) for k in range(LANES)]
             rows = [builder.load(row_at(builder, block, k), align=4) for k in places]
-            for value, k in zip(_transposed(builder, rows), places, strict=True):
+            for value, k in zip(transposed(builder, rows), places, strict=True):
                 _store(builder, value, block, k)
         return context.get_dummy_value()
 
     return types.void(block), generate
 
 
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """A 16 x 16 matrix transposed: squares of 8, 4, 2 and 1 change places."""
-    for size in (8, 4, 2, 1):
-        upper = [k if not k & size else LANES + k - size for k in range(LANES)]
-        lower = [k + size if not k & size else LANES + k for k in range(LANES)]
-        for k in (k for k in range(LANES) if not k & size):
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """A matrix of as many rows as lanes: squares of half its size, a quarter ... change places."""
+    lanes, rows = len(rows), list(rows)
+    size = lanes // 2
+    while size:
+        upper = [k if not k & size else lanes + k - size for k in range(lanes)]
+        lower = [k + size if not k & size else lanes + k for k in range(lanes)]
+        for k in (k for k in range(lanes) if not k & size):
             a, b = rows[k], rows[k + size]
             rows[k], rows[k + size] = (_shuffled(builder, a, b, m) for m in (upper, lower))
+        size //= 2
     return rows
 
 

@@ -5,8 +5,9 @@ Conventions
 - no ``parallel=True``: benchsep runs in threads and in processes, and numba's thread layers
   abort the process when two threads enter them; a track is the unit of parallel work
 - ``nogil=True``: threads that score different tracks run side by side
-- a kernel calls kernels of its own module only, which compile together; what else it calls are
-  intrinsics, such as those of :mod:`benchsep.metrics.vectors`
+- a kernel calls kernels of its own module, which compile together, and those that its module
+  imports by name; what else it calls are intrinsics, such as those of
+  :mod:`benchsep.metrics.vectors`
 - code on disk is used again while all files that it was made from are as they were: numba itself
   looks only at the file that a kernel is in, and would go on with the intrinsics of old
 - ``contract`` is the only fast-math flag: it allows a fused multiply-add and nothing that
@@ -44,15 +45,23 @@ class Kernel:
         return (self._compiled or self._compile())(*arguments)
 
     def _compile(self) -> Callable[..., Any]:
-        names = self.py_func.__globals__
         with _LOCK:
-            for name, value in [*names.items(), ("", self)]:
-                if isinstance(value, Kernel) and value.py_func.__globals__ is names:
-                    value._compiled = value._compiled or _compiled(value.py_func)
-                    if name:  # numba calls what it finds under the name
-                        names[name] = value._compiled
-        assert self._compiled is not None
+            _compile_all(self.py_func.__globals__)
+            self._compiled = self._compiled or _compiled(self.py_func)
         return self._compiled
+
+
+def _compile_all(names: dict[str, Any]) -> None:
+    """Compile the kernels among a module's names, with those of other modules that they call.
+
+    numba calls what it finds under a name, so that each is replaced by its code.
+    """
+    found = {name: value for name, value in names.items() if isinstance(value, Kernel)}
+    for value in found.values():
+        if value._compiled is None and value.py_func.__globals__ is not names:
+            _compile_all(value.py_func.__globals__)
+        value._compiled = value._compiled or _compiled(value.py_func)
+    names.update({name: value._compiled for name, value in found.items()})
 
 
 def kernel(function: Function) -> Function:

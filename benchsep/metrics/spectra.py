@@ -25,15 +25,12 @@ import numpy as np
 
 from benchsep.metrics.framing import interleave
 from benchsep.metrics.jit import kernel
+from benchsep.metrics.passes import bin_places, even_passes
 from benchsep.metrics.vectors import (
     LANES,
     band_sum,
     bin_powers,
     first_pass,
-    inner_pass,
-    last_pass_2,
-    last_pass_4,
-    last_pass_8,
     pair_sums,
 )
 
@@ -90,17 +87,6 @@ def _turns(points: int, count: int) -> Single:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
-def bin_places(points: int, first: int = 1) -> Whole:
-    """Where each bin lies after a pass of radix ``first``, then 8, then 4 or 2 if they are left."""
-    bins, found, block = np.arange(points), np.zeros(points, np.int64), points
-    while block > 1:
-        radix = first if block == points and first > 1 else min(8, block)
-        block //= radix
-        found += bins % radix * block
-        bins = bins // radix
-    return found
-
-
 @kernel
 def transform(
     lanes: Single, first: int, window: Single, twiddles: Single, size: int, room: Single
@@ -110,19 +96,7 @@ def transform(
     block = points // 8
     for k in range(block):
         first_pass(lanes, first + 2 * k, window, 2 * k, twiddles, k, room, 2 * k, 2 * block)
-    while block > 8:
-        step, turn = block // 8, points // block
-        for start in range(0, points, block):
-            for k in range(step):
-                inner_pass(twiddles, k * turn, room, 2 * (start + k), 2 * step)
-        block = step
-    for start in range(0, points, block):
-        if block == 8:
-            last_pass_8(room, 2 * start)
-        elif block == 4:
-            last_pass_4(room, 2 * start)
-        elif block == 2:
-            last_pass_2(room, 2 * start)
+    even_passes(room, twiddles, points, block, 0, points)
 
 
 @kernel

@@ -36,7 +36,8 @@ VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 def flat(signals: list[NDArray[np.floating[Any]]]) -> Signals:
     """Arrays of equal shapes as signals: one vector each, all of one kind."""
-    kind = np.float32 if all(x.dtype == np.float32 for x in signals) else np.float64
+    single = all(x.dtype == np.float32 for x in signals)
+    kind: Any = np.float32 if single else np.float64
     return tuple(np.ascontiguousarray(x, kind).reshape(-1) for x in signals)
 
 

@@ -1,8 +1,9 @@
-"""Instructions on vectors of sixteen float32 lanes, for kernels that a compiler leaves slower.
+"""Instructions on vectors of 64 bytes, for kernels that a compiler leaves slower.
 
 Conventions
 -----------
-row        an array ``[rows, 16]`` is a sequence of vectors; a complex number is two rows
+row        an array ``[rows, 16]`` of float32, or ``[rows, 8]`` of float64 where it says so, is a
+           sequence of vectors; a complex number is two rows
 function   each is one that a kernel calls; arrays are given whole, with the rows to work on
 
 LLVM prefers 256-bit registers on processors that have 512, and keeps sums that grow over a loop in
@@ -24,6 +25,7 @@ from benchsep.metrics.words import counted, data, number, splat, vector_at
 
 LANES = 16
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
+DOUBLES = ir.VectorType(ir.DoubleType(), LANES // 2)
 INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 CONTRACT = ["contract"]
 
@@ -34,20 +36,26 @@ Complex = tuple[Any, Any]
 # --- words of the language ---------------------------------------------------------------------
 
 
-def constant(value: float) -> Any:
-    return ir.Constant(VECTOR, [value] * LANES)
+def constant(value: float, kind: Any = VECTOR) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def vector_of(pointer: Any) -> Any:
+    """The vectors that rows of an array are, of what its pointer points at."""
+    return DOUBLES if pointer.type.pointee == ir.DoubleType() else VECTOR
 
 
 def row_at(builder: Any, pointer: Any, row: Any, ahead: Any = None) -> Any:
     """Pointer to the vector at a row."""
     if ahead is not None:
         row = builder.add(row, ahead)
-    return vector_at(builder, builder.gep(pointer, [builder.mul(row, number(LANES))]), VECTOR)
+    kind = vector_of(pointer)
+    return vector_at(builder, builder.gep(pointer, [builder.mul(row, number(kind.count))]), kind)
 
 
 def splat_at(builder: Any, pointer: Any, index: Any) -> Any:
     """A number of an array in all lanes."""
-    return splat(builder, builder.load(builder.gep(pointer, [index])), VECTOR)
+    return splat(builder, builder.load(builder.gep(pointer, [index])), vector_of(pointer))
 
 
 def add(builder: Any, a: Complex, b: Complex) -> Complex:
@@ -83,7 +91,7 @@ def dft4(builder: Any, x: list[Complex]) -> list[Complex]:
 def _dft8(builder: Any, x: list[Complex]) -> list[Complex]:
     even = dft4(builder, [add(builder, x[k], x[k + 4]) for k in range(4)])
     gaps = [sub(builder, x[k], x[k + 4]) for k in range(4)]
-    root = constant(float(np.sqrt(0.5)))
+    root = constant(float(np.sqrt(0.5)), x[0][0].type)
 
     def scaled(value: Any) -> Any:
         return builder.fmul(root, value, flags=CONTRACT)
@@ -118,7 +126,7 @@ def _dft_odd(builder: Any, x: list[Complex]) -> list[Complex]:
 def _weighted(builder: Any, total: Complex | None, values: list[Complex], weights: Any) -> Complex:
     """``total`` and the weighted sum of the values."""
     for value, weight in zip(values, weights, strict=True):
-        factor = constant(float(weight))
+        factor = constant(float(weight), value[0].type)
         re, im = (builder.fmul(x, factor, flags=CONTRACT) for x in value)
         total = add(builder, total, (re, im)) if total else (re, im)
     assert total is not None

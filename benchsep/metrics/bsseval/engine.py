@@ -26,7 +26,6 @@ from benchsep.metrics.bsseval.products import (
     ENERGIES,
     PIECE,
     PIECES_TOGETHER,
-    Transform,
     add_energies,
     distances,
 )
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.audio import Audio
+    from benchsep.metrics.bsseval.transform import Transform
     from benchsep.metrics.metric import References
 
     Real = NDArray[np.float64]
@@ -189,6 +189,8 @@ class Projections:
 
     def _prepare(self, frames: int) -> Transform:
         """The transform of windows of so many frames; the filters' spectra are kept."""
+        from benchsep.metrics.bsseval.transform import Transform
+
         # Long enough that a filtered window does not wrap around.
         length = fast_length(frames + self.span.taps - 1)
         if self._transform is None or self._transform.length != length:
@@ -211,9 +213,9 @@ class Projections:
 def fast_length(frames: int) -> int:
     """The shortest quick transform from ``frames`` on: a power of two times 1, 3, 5, 9, 15 or 45.
 
-    Factors of two are quickest: scipy transforms 46080 points in less time than 45000.
+    It is even. Factors of two are quickest: 46080 points take less time than 45000.
     """
-    return min(m << max(0, (-(-frames // m) - 1).bit_length()) for m in (1, 3, 5, 9, 15, 45))
+    return min(m << max(1, (-(-frames // m) - 1).bit_length()) for m in (1, 3, 5, 9, 15, 45))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchsep.metrics.bsseval.products import TOGETHER, Transform, accumulate, joined
+from benchsep.metrics.bsseval.products import TOGETHER, accumulate, joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +48,8 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT
     float64 ``[len(x), len(y), 2 * lags - 1]``, entry ``m`` for lag ``m - (lags - 1)``.
     """
     from scipy.fft import irfft
+
+    from benchsep.metrics.bsseval.transform import Transform
 
     frames, reach = len(x[0]), lags - 1
     step = fft - 2 * reach

@@ -33,70 +33,11 @@ ENERGIES = 7
 """See :func:`add_energies`."""
 
 
-class Transform:
-    """Real transforms of one length, two signals at a time, through buffers that stay in the cache.
-
-    scipy transforms two signals in the time of one and a half. All rows of all windows at once
-    would travel through memory half a dozen times.
-    """
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self._buffer = np.zeros((2, length))
-
-    @property
-    def pieces(self) -> int:
-        """Pieces of a spectrum."""
-        return -(-(self.length // 2 + 1) // PIECE)
-
-    def room(self, *shape: int) -> Real:
-        """Zeros for spectra: ``[..., pieces, 2 * PIECE]``."""
-        return np.zeros((*shape, self.pieces, 2 * PIECE))
-
-    def write(self, signals: list[Any], span: slice, at: int, out: Real, edge: float = 1.0) -> None:
-        """Spectra of the samples ``span`` of each signal, put at ``at`` among zeros.
-
-        ``out`` is ``[signals, pieces, 2 * PIECE]``. The bins of frequency zero and of Nyquist are
-        multiplied by ``edge``.
-        """
-        from scipy.fft import rfft
-
-        stop = at + span.stop - span.start
-        for first in range(0, len(signals), 2):
-            pair = signals[first : first + 2]
-            buffer = self._buffer[: len(pair)]
-            buffer[:, :at], buffer[:, stop:] = 0, 0
-            for row, signal in zip(buffer, pair, strict=True):
-                _copy(np.asarray(signal[span]), row[at:stop])
-            spectra = rfft(buffer, axis=1)
-            spectra[:, 0] *= edge
-            if self.length % 2 == 0:
-                spectra[:, -1] *= edge
-            _cut(spectra.view(np.float64), out[first : first + 2])
-
-
 def joined(pieces: Real, bins: int) -> Complex:
     """Spectra ``[..., bins]`` of their pieces."""
     apart = pieces.reshape(*pieces.shape[:-1], 2, PIECE)
     whole = apart[..., 0, :] + 1j * apart[..., 1, :]
     return np.ascontiguousarray(whole.reshape(*pieces.shape[:-2], -1)[..., :bins])
-
-
-@kernel
-def _copy(source: Real, target: Real) -> None:
-    """Of any kind of number: numpy's conversion takes as long as a transform."""
-    for n in range(target.shape[0]):
-        target[n] = source[n]
-
-
-@kernel
-def _cut(spectra: Real, out: Real) -> None:
-    bins = spectra.shape[1] // 2
-    for row in range(spectra.shape[0]):
-        for number in range(out.shape[1]):
-            piece, part = out[row, number], spectra[row, 2 * PIECE * number :]
-            for k in range(min(PIECE, bins - number * PIECE)):
-                piece[k], piece[k + PIECE] = part[2 * k], part[2 * k + 1]
 
 
 @kernel

@@ -34,17 +34,9 @@ from benchsep.metrics.crosslanes import (
     turn_row_back,
 )
 from benchsep.metrics.jit import kernel
-from benchsep.metrics.spectra import aligned, bin_places
-from benchsep.metrics.vectors import (
-    LANES,
-    inner_pass,
-    inner_pass_3,
-    inner_pass_5,
-    inner_pass_7,
-    last_pass_2,
-    last_pass_4,
-    last_pass_8,
-)
+from benchsep.metrics.passes import bin_places, even_passes, odd_pass
+from benchsep.metrics.spectra import aligned
+from benchsep.metrics.vectors import LANES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,29 +156,9 @@ def _root(between: Double, multiples: Double, exponent: int) -> np.complex128:
 @kernel
 def _transform(room: Single, twiddles: Single, points: int, factor: int) -> None:
     """``points`` complex rows in place; :func:`bin_places` tells where the bins are then."""
-    block = points
     if factor > 1:
-        block = points // factor
-        for k in range(block):
-            if factor == 3:
-                inner_pass_3(twiddles, k, room, 2 * k, 2 * block)
-            elif factor == 5:
-                inner_pass_5(twiddles, k, room, 2 * k, 2 * block)
-            else:
-                inner_pass_7(twiddles, k, room, 2 * k, 2 * block)
-    while block > 8:
-        step, turn = block // 8, points // block
-        for start in range(0, points, block):
-            for k in range(step):
-                inner_pass(twiddles, k * turn, room, 2 * (start + k), 2 * step)
-        block = step
-    for start in range(0, points, block):
-        if block == 8:
-            last_pass_8(room, 2 * start)
-        elif block == 4:
-            last_pass_4(room, 2 * start)
-        elif block == 2:
-            last_pass_2(room, 2 * start)
+        odd_pass(room, twiddles, points, points, factor, 0, points)
+    even_passes(room, twiddles, points, points // factor, 0, points)
 
 
 @kernel
