@@ -38,8 +38,8 @@ def counting() -> Iterator[Counter[str]]:
     """A counter of the calls made inside.
 
     ``decodes`` and ``bytes decoded`` of audio files, ``resamples`` and the ``samples resampled``,
-    ``transforms`` (calls, or frames of sixteen lanes) and ``points transformed`` (real numbers of
-    their results), and ``network runs`` of DNSMOS.
+    ``transforms`` (calls, or those of all lanes at once) and ``points transformed`` (real numbers
+    of their results), and ``network runs`` of DNSMOS.
     """
     import onnxruntime
     import scipy.fft
@@ -48,6 +48,7 @@ def counting() -> Iterator[Counter[str]]:
 
     from benchsep._util import decode
     from benchsep.metrics import spectra
+    from benchsep.metrics.bsseval import transform
     from benchsep.metrics.visqol import alignment
 
     found: Counter[str] = Counter()
@@ -62,7 +63,7 @@ def counting() -> Iterator[Counter[str]]:
 
         return mock.patch.object(owner, name, call)
 
-    def transform(_: Any, result: Any) -> None:
+    def called(_: Any, result: Any) -> None:
         found["transforms"] += 1
         elements = int(np.prod(result.shape))
         found["points transformed"] += elements * (2 if "complex" in str(result.dtype) else 1)
@@ -70,6 +71,11 @@ def counting() -> Iterator[Counter[str]]:
     def in_lanes(given: Any, _: Any) -> None:
         frames, size = len(given[4]), given[0].size
         found.update({"transforms": frames, "points transformed": frames * spectra.LANES * size})
+
+    def eight(given: Any, _: Any) -> None:
+        groups = -(-len(given[1]) // transform.LANES)
+        points = groups * transform.LANES * given[0].length
+        found.update({"transforms": groups, "points transformed": points})
 
     def correlated(given: Any, _: Any) -> None:
         # Both signals forward as one complex one, and a real one back.
@@ -86,9 +92,10 @@ def counting() -> Iterator[Counter[str]]:
 
     with contextlib.ExitStack() as stack:
         for name in FORWARD + INVERSE:
-            stack.enter_context(counted(scipy.fft, name, transform))
-        stack.enter_context(counted(torch.fft, "rfft", transform))
+            stack.enter_context(counted(scipy.fft, name, called))
+        stack.enter_context(counted(torch.fft, "rfft", called))
         stack.enter_context(counted(spectra.PairSums, "add", in_lanes))
+        stack.enter_context(counted(transform.Transform, "write", eight))
         stack.enter_context(counted(alignment, "correlate", correlated))
         stack.enter_context(counted(decode, "decode", decoded))
         stack.enter_context(counted(soxr, "resample", resampled))

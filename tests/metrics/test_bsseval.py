@@ -210,6 +210,34 @@ def test_correlations_are_those_of_the_definition():
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("length", "signals", "frames", "at"),
+    [
+        (16384, 8, 15362, 511),
+        (46080, 3, 44100, 0),
+        (1440, 17, 1440, 0),
+        (90, 9, 50, 3),
+        *((n, 2, n // 2, n - n // 2) for n in (14, 6, 4, 2)),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_transforms_in_lanes_are_those_of_numpy(length, signals, frames, at, kind):
+    from benchsep.metrics.bsseval.products import joined
+    from benchsep.metrics.bsseval.transform import Transform
+
+    given = np.random.default_rng(length).standard_normal((frames + 7, signals)).astype(kind)
+    transform, among_zeros = Transform(length), np.zeros((length, signals))
+    out = transform.room(signals)
+    for first in (0, 5):  # the second time in the same memory
+        part = slice(first, first + frames)
+        transform.write(list(given.T), part, at, out, edge=0.5)
+        among_zeros[at : at + frames] = given[part]
+        expected = np.fft.rfft(among_zeros, axis=0).T
+        expected[:, [0, -1]] *= 0.5
+        found = joined(out, length // 2 + 1)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15 * length)
+
+
 def test_windows_are_those_of_the_standard():
     assert windows(10, 44_100) == [slice(0, 10)]
     assert windows(25, 10) == [slice(0, 10), slice(10, 20)]

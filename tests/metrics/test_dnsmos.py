@@ -106,9 +106,14 @@ def test_shared_activations_are_those_of_whole_windows(clip):
     joined = np.concatenate([clip.stems[s].mono().resampled(RATE).samples[0] for s in clip.stems])
     signal = np.clip(joined, -1, 1)
     # Windows in both phases of the later pools, at the very start and at the very end.
-    starts = [0, RATE, 2 * RATE, 7 * RATE, (len(signal) - WINDOW) // 320 * 320]
+    starts = [0, RATE, 2 * RATE, 7 * RATE, (len(signal) - WINDOW) // 640 * 640]
     expected = p835_plainly(signal, starts)
     assert p835_outputs(signal, starts) == pytest.approx(expected, abs=1e-5)
+    # Windows far apart share nothing, and one may come twice.
+    some = [starts[1], starts[1], starts[-1]]
+    assert p835_outputs(signal, some) == pytest.approx(expected[[1, 1, -1]], abs=1e-5)
+    with pytest.raises(ValueError, match="multiples of 640"):
+        p835_outputs(signal, [0, 320])
 
 
 def test_the_embedding_is_one_row_a_window(vocals):

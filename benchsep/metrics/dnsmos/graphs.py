@@ -45,6 +45,8 @@ def graph_path(name: str) -> Path:
     return path
 
 
+PARTS = ("lower", "middle", "upper")
+
 _lock = threading.Lock()
 _sessions: dict[str, Any] = {}
 
@@ -52,13 +54,13 @@ _sessions: dict[str, Any] = {}
 def session(name: str) -> Any:
     """One single-threaded session per graph and process: cores are used by whole tracks.
 
-    ``lower`` and ``upper`` are the two parts of ``sig_bak_ovr``.
+    ``lower``, ``middle`` and ``upper`` are the three parts of ``sig_bak_ovr``.
     """
     with _lock:
         if name not in _sessions:
-            if name in ("lower", "upper"):
+            if name in PARTS:
                 parts = split_graph(graph_path("sig_bak_ovr").read_bytes())
-                _sessions["lower"], _sessions["upper"] = map(_open, parts)
+                _sessions.update(zip(PARTS, map(_open, parts), strict=True))
             else:
                 _sessions[name] = _open(graph_path(name).read_bytes())
         return _sessions[name]

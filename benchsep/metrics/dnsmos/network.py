@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep.errors import AudioError
-from benchsep.metrics.dnsmos.graphs import session
+from benchsep.metrics.dnsmos.graphs import PARTS, session
 from benchsep.metrics.dnsmos.p835 import shared_outputs
 from benchsep.metrics.mel import mel_filters
 
@@ -103,7 +103,7 @@ def p835_outputs(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.f
     Windows share their activations (:mod:`benchsep.metrics.dnsmos.p835`), which is exact and about
     six times faster than :func:`p835_plainly`.
     """
-    return shared_outputs(signal, starts, session("lower"), session("upper"))[0]
+    return shared_outputs(signal, starts, *map(session, PARTS))[0]
 
 
 def p835_plainly(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.float64]:
@@ -123,7 +123,7 @@ def dnsmos_embedding(signal: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     signal = doubled(np.asarray(signal, dtype=np.float32))
     starts = window_starts(len(signal))
-    return shared_outputs(signal, starts, session("lower"), session("upper"))[1]
+    return shared_outputs(signal, starts, *map(session, PARTS))[1]
 
 
 def p808_outputs(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.float64]:

@@ -3,16 +3,17 @@
 DNSMOS evaluates 9.01 s every second: eight ninths of every window were in the one before. The
 network is a log spectrogram (320-sample frames every 160, no normalisation over the window),
 four 3x3 convolutions, a 2x2 max-pool, three more convolutions with pools between, a global
-maximum and three dense layers. 97 % of the work lies before the first pool, and there a window
-differs from the song in nothing but the zeros that pad its edges: four convolutions let them
-reach four frames. So:
+maximum and three dense layers. 97 % of the work lies before the first pool, most of the rest
+before the second, and there a window differs from the song in nothing but the zeros that pad its
+edges: four convolutions let them reach four frames, the fifth one row more. So:
 
-- the part before the pool runs over the song in blocks, each with four frames more on either
-  side, which are thrown away;
-- for each window the four frames at either edge are computed again from its own eight outermost
-  frames, and replace the song's;
-- windows start on even frames (the hop is 100), so the pool of the song is the pool of each
-  window, and the rest (3 %) runs window by window: its pools would see two phases.
+- the part before the first pool (lower) runs over the song in blocks, each with four frames more on
+  either side, which are thrown away; the part before the second pool (middle) runs over the rows
+  that a window has and the one before had not;
+- for each window the edges are computed again: four frames by the lower part from its own eight
+  outermost frames, then two rows by the middle part;
+- windows start on multiples of four frames (the hop is 100), so the pools of the song are the pools
+  of each window; the rest (upper) runs window by window: its pools would see two phases.
 
 Nothing is approximated: measured differences to whole windows are below 1e-6. Memory
 for activations is that of nine seconds, however long the song.
@@ -27,8 +28,6 @@ import numpy as np
 from benchsep.metrics.dnsmos.onnx import subgraph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
@@ -41,21 +40,23 @@ BLOCK = 400
 
 _SPECTRUM_INPUTS = ("adjusted_input7", "adjusted_input8")  # real and imaginary parts
 _POOLED = "mos_estimator_logpow/conv2d_3/Relu:0_pooling0"
+_TWICE_POOLED = "mos_estimator_logpow/max_pooling2d/MaxPool_1_conv0"
 _OPINION = "Identity:0"
 _EMBEDDING = "mos_estimator_logpow/global_max_pooling2d/Max:0"
 _CHANNELS, _BANDS = 32, 80
 
 
-def split_graph(model: bytes) -> tuple[bytes, bytes]:
-    """The network before its first pool's output, and after it."""
+def split_graph(model: bytes) -> tuple[bytes, bytes, bytes]:
+    """The network before its first pool's output, from there to its second one's, and the rest."""
     frames = {name: ("N", FRAME, "T") for name in _SPECTRUM_INPUTS}
     lower = subgraph(model, frames, [_POOLED])
-    upper = subgraph(model, {_POOLED: ("N", _CHANNELS, "T", _BANDS)}, [_OPINION, _EMBEDDING])
-    return lower, upper
+    middle = subgraph(model, {_POOLED: ("N", _CHANNELS, "T", _BANDS)}, [_TWICE_POOLED])
+    pooled = {_TWICE_POOLED: ("N", _CHANNELS, "T", _BANDS // 2)}
+    return lower, middle, subgraph(model, pooled, [_OPINION, _EMBEDDING])
 
 
 def shared_outputs(
-    signal: Array, starts: list[int], lower: Any, upper: Any
+    signal: Array, starts: list[int], lower: Any, middle: Any, upper: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The network's outputs for windows of one signal.
 
@@ -64,10 +65,10 @@ def shared_outputs(
     signal
         float32 ``[frames]`` at 16 kHz.
     starts
-        Ascending first samples of the windows: multiples of 320, each with 144,160 samples
+        Ascending first samples of the windows: multiples of 640, each with 144,160 samples
         after it.
-    lower, upper
-        onnxruntime sessions on the two parts of :func:`split_graph`.
+    lower, middle, upper
+        onnxruntime sessions on the three parts of :func:`split_graph`.
 
     Returns
     -------
@@ -75,46 +76,72 @@ def shared_outputs(
         Opinions ``[windows, 3]`` (sig, bak, ovrl before the polynomial) and the 64
         globally pooled activations ``[windows, 64]``.
     """
-
-    def pooled(first: int, count: int) -> Array:
-        block: Array = _pooled(lower, _frames(signal, first, count)[None])[0]
-        return block
-
-    blocks: dict[int, Array] = {}
+    if any(start % (4 * HOP) for start in starts):
+        raise ValueError(f"windows at {starts}: expected multiples of {4 * HOP} samples")
+    song = _Song(signal, lower, middle)
     opinions, embeddings = [], []
     for start in starts:
-        window = _window(signal, start // HOP, pooled, blocks, lower)
-        opinion, embedding = upper.run([_OPINION, _EMBEDDING], {_POOLED: window[None]})
+        window = {_TWICE_POOLED: song.window(start // HOP)[None]}
+        opinion, embedding = upper.run([_OPINION, _EMBEDDING], window)
         opinions.append(opinion[0])
         embeddings.append(embedding[0])
     return np.asarray(opinions, dtype=np.float64), np.asarray(embeddings, dtype=np.float64)
 
 
-def _window(
-    signal: Array,
-    first: int,
-    pooled: Callable[[int, int], Array],
-    blocks: dict[int, Array],
-    lower: Any,
-) -> Array:
-    """Activations of the window that begins at frame ``first``: ``[32, 450, 80]``."""
-    half, edge = BLOCK // 2, EDGE // 2
-    begin, end = first // 2, (first + WINDOW_FRAMES) // 2
-    for done in [number for number in blocks if number < begin // half]:
-        del blocks[done]
-    parts = []
-    for number in range(begin // half, -(-end // half)):
-        if number not in blocks:
-            blocks[number] = pooled(number * BLOCK - EDGE, BLOCK + 2 * EDGE)[:, edge:-edge]
-        offset = number * half
-        parts.append(blocks[number][:, max(0, begin - offset) : end - offset])
-    window = np.concatenate(parts, axis=1)
-    outermost = np.stack(
-        [_frames(signal, k, 2 * EDGE) for k in (first, first + WINDOW_FRAMES - 2 * EDGE)]
-    )
-    head, tail = _pooled(lower, outermost)
-    window[:, :edge], window[:, -edge:] = head[:, :edge], tail[:, -edge:]
-    return window
+class _Song:
+    """Activations of a song as its windows need them: rows of two frames, and of four."""
+
+    def __init__(self, signal: Array, lower: Any, middle: Any) -> None:
+        self._signal, self._lower, self._middle = signal, lower, middle
+        self._blocks: dict[int, Array] = {}
+        """Rows of two frames, ``[32, 200, 80]`` from ``200 * number`` on."""
+        self._first = 0
+        self._rows = np.empty((_CHANNELS, 0, _BANDS // 2), np.float32)
+        """Rows of four frames, from ``first`` on."""
+
+    def window(self, first: int) -> Array:
+        """Of the window that begins at frame ``first``: ``[32, 225, 40]``."""
+        half, edge = BLOCK // 2, EDGE // 2
+        for done in [number for number in self._blocks if number < first // 2 // half]:
+            del self._blocks[done]
+        begin, end = first // 4, (first + WINDOW_FRAMES) // 4
+        self._extend(begin + edge, end - edge)
+        head, tail = self._edges(first)
+        return np.concatenate([head[:, :edge], self._rows, tail[:, -edge:]], axis=1)
+
+    def _extend(self, begin: int, end: int) -> None:
+        """Keep the rows from ``begin`` on, and add those up to ``end``."""
+        kept = self._rows[:, max(0, begin - self._first) :]
+        known = begin + kept.shape[1]
+        # A row more on either side, which is thrown away.
+        more = self._twice_pooled(self._pooled(2 * known - 2, 2 * end + 2)[None])[0][:, 1:-1]
+        self._first, self._rows = begin, np.concatenate([kept, more], axis=1)
+
+    def _edges(self, first: int) -> Array:
+        """Three rows of four frames at both edges, of which the outer two are the window's own."""
+        edge, last = EDGE // 2, (first + WINDOW_FRAMES) // 2
+        begins = (first, first + WINDOW_FRAMES - 2 * EDGE)
+        outermost = np.stack([_frames(self._signal, k, 2 * EDGE) for k in begins])
+        head, tail = _pooled(self._lower, outermost)
+        inside = [self._pooled(k, k + EDGE) for k in (first // 2 + edge, last - edge - EDGE)]
+        head = np.concatenate([head[:, :edge], inside[0]], axis=1)
+        tail = np.concatenate([inside[1], tail[:, -edge:]], axis=1)
+        return self._twice_pooled(np.stack([head, tail]))
+
+    def _pooled(self, first: int, stop: int) -> Array:
+        """Rows of two frames, ``[32, rows, 80]``."""
+        half, edge, parts = BLOCK // 2, EDGE // 2, []
+        for number in range(first // half, -(-stop // half)):
+            if number not in self._blocks:
+                frames = _frames(self._signal, number * BLOCK - EDGE, BLOCK + 2 * EDGE)
+                self._blocks[number] = _pooled(self._lower, frames[None])[0][:, edge:-edge]
+            offset = number * half
+            parts.append(self._blocks[number][:, max(0, first - offset) : stop - offset])
+        return np.concatenate(parts, axis=1)
+
+    def _twice_pooled(self, rows: Array) -> Array:
+        """``[n, 32, rows / 2, 40]`` of ``[n, 32, rows, 80]``."""
+        return np.asarray(self._middle.run([_TWICE_POOLED], {_POOLED: rows})[0])
 
 
 def _frames(signal: Array, first: int, count: int) -> Array:
