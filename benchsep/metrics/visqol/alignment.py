@@ -26,6 +26,8 @@ import numpy as np
 
 from benchsep.metrics.jit import kernel
 from benchsep.metrics.visqol.correlation import correlate, fast_points, sheet
+from benchsep.metrics.visqol.envelopes import SUMS as LANES
+from benchsep.metrics.visqol.envelopes import envelope_products, write_sixteen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,10 +164,6 @@ def _shape(signal: NDArray[np.float32]) -> tuple[float, float]:
     return mean, alternating * (1.0 if len(signal) == padded else 2.0) / padded
 
 
-LANES = 16
-"""Running sums of a long sum. One would be eight times slower: each addition waits for the last."""
-
-
 @kernel
 def _sums(signal: NDArray[np.float32]) -> tuple[float, float]:
     """The mean, and the sum of the centred signal with alternating signs."""
@@ -194,14 +192,11 @@ def _write_envelope(
     out: NDArray[np.floating[Any]],
     scale: float,
 ) -> None:
-    """To ``out``, ``[rows, columns]``, row after row; the columns are even in number."""
-    columns = out.shape[1]
-    whole = signal.shape[0] // columns
+    """To ``out``, ``[rows, 16]``, row after row."""
+    whole = signal.shape[0] // LANES
     for row in range(whole):
-        part = signal[row * columns : (row + 1) * columns]
-        for n in range(columns):
-            out[row, n] = scale * _envelope_at(part, mean, ripple, n)
-    rest = signal[whole * columns :]
+        write_sixteen(signal, row * LANES, mean, ripple, scale, out[row])
+    rest = signal[whole * LANES :]
     for n in range(rest.shape[0]):
         out[whole, n] = scale * _envelope_at(rest, mean, ripple, n)
 
@@ -217,12 +212,10 @@ def _product(
 ) -> float:
     """Sum of the products of two envelopes; each ripple is that of the first sample given."""
     sums = np.zeros(LANES)
-    whole = first.shape[0] // LANES * LANES
-    for n in range(0, whole, LANES):
-        for lane in range(LANES):
-            # Even lanes are even samples.
-            ours = _envelope_at(first[n:], mean_1, ripple_1, lane)
-            sums[lane] += ours * _envelope_at(second[n:], mean_2, ripple_2, lane)
+    vectors = first.shape[0] // LANES
+    if vectors > 0:
+        envelope_products(first, mean_1, ripple_1, second, mean_2, ripple_2, vectors, sums)
+    whole = vectors * LANES
     for n in range(whole, first.shape[0]):
         ours = _envelope_at(first, mean_1, ripple_1, n)
         sums[n - whole] += ours * _envelope_at(second, mean_2, ripple_2, n)
