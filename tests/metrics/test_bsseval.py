@@ -228,10 +228,13 @@ def test_transforms_in_lanes_are_those_of_numpy(length, signals, frames, at, kin
     given = np.random.default_rng(length).standard_normal((frames + 7, signals)).astype(kind)
     transform, among_zeros = Transform(length), np.zeros((length, signals))
     out = transform.room(signals)
-    for first in (0, 5):  # the second time in the same memory
-        part = slice(first, first + frames)
-        transform.write(list(given.T), part, at, out, edge=0.5)
-        among_zeros[at : at + frames] = given[part]
+    for first in (0, 5):  # the second time in the same memory, and one later than the others
+        parts, places = list(given[first : first + frames].T), [at] * signals
+        places[-1] = min(at + first, length - frames)
+        transform.write(parts, places, out, edge=0.5)
+        among_zeros[:] = 0
+        for n, (part, place) in enumerate(zip(parts, places, strict=True)):
+            among_zeros[place : place + frames, n] = part
         expected = np.fft.rfft(among_zeros, axis=0).T
         expected[:, [0, -1]] *= 0.5
         found = joined(out, length // 2 + 1)

@@ -161,11 +161,12 @@ class Projections:
         transform = self._prepare(windows[0].stop - windows[0].start)
         truth = transform.room(len(windows), len(references))
         heard = transform.room(len(windows), len(estimates))
-        for number, window in enumerate(windows):
+        for signals, out in ((references, truth), (estimates, heard)):
+            cuts = [signal[window] for window in windows for signal in signals]
             # By Parseval sum_t |x(t)|^2 = sum_k |X(k)|^2 / fft over all fft bins; a real signal's
             # half spectrum holds each bin's mirror too, but for the two at the edges.
-            transform.write(references, window, 0, truth[number], edge=np.sqrt(0.5))
-            transform.write(estimates, window, 0, heard[number], edge=np.sqrt(0.5))
+            out = out.reshape(-1, *out.shape[2:])
+            transform.write(cuts, [0] * len(cuts), out, edge=np.sqrt(0.5))
         sums = {pair: np.zeros((len(windows), ENERGIES * PIECE)) for pair in self.filters}
         for first in range(0, transform.pieces, PIECES_TOGETHER):
             stop = min(first + PIECES_TOGETHER, transform.pieces)
@@ -205,8 +206,8 @@ class Projections:
         """``[rows, channels, pieces, 2 * PIECE]`` of ``[rows, channels, taps]``."""
         assert self._transform is not None
         out = self._transform.room(*filters.shape[:2])
-        for row, spectra in zip(filters, out, strict=True):
-            self._transform.write(list(row), slice(0, filters.shape[2]), 0, spectra)
+        rows = filters.reshape(-1, filters.shape[2])
+        self._transform.write(list(rows), [0] * len(rows), out.reshape(-1, *out.shape[2:]))
         return out
 
 

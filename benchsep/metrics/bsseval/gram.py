@@ -19,6 +19,8 @@ from benchsep.metrics.bsseval.products import TOGETHER, accumulate, joined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from benchsep.metrics.bsseval.transform import Transform
+
     Real = NDArray[np.float64]
     Complex = NDArray[np.complex128]
 
@@ -61,17 +63,26 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT
         blocks = starts[first : first + TOGETHER]
         near[len(blocks) :], far[len(blocks) :] = 0, 0
         # A block of x meets all that it reaches in y.
-        for start, ours, theirs in zip(blocks, near, far, strict=False):
-            stop = min(start + step, frames)
-            transform.write(x, slice(start, stop), 0, ours)
-            around = slice(max(start - reach, 0), min(stop + reach, frames))
-            transform.write(y, around, around.start - start + reach, theirs)
+        stops = [min(start + step, frames) for start in blocks]
+        spans = [slice(a, b) for a, b in zip(blocks, stops, strict=True)]
+        _write(transform, x, spans, [0] * len(spans), near)
+        around = [slice(max(s.start - reach, 0), min(s.stop + reach, frames)) for s in spans]
+        places = [a.start - s.start + reach for a, s in zip(around, spans, strict=True)]
+        _write(transform, y, around, places, far)
         accumulate(near, far, total, same)
     out: Real = irfft(joined(total, fft // 2 + 1), fft, axis=2)[..., : 2 * lags - 1]
     if same:  # the correlation of j with i is that of i with j, read backwards
         for i in range(len(x)):
             out[i + 1 :, i] = out[i, i + 1 :, ::-1]
     return out
+
+
+def _write(
+    transform: Transform, signals: list[Any], spans: list[slice], places: list[int], out: Real
+) -> None:
+    """Spectra ``[spans, signals, pieces, 2 * PIECE]`` of each span, put at its place."""
+    parts = [signal[span] for span in spans for signal in signals]
+    transform.write(parts, list(np.repeat(places, len(signals))), out.reshape(-1, *out.shape[2:]))
 
 
 @dataclass

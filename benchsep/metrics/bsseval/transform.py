@@ -72,20 +72,21 @@ class Transform:
         """Zeros for spectra: ``[..., pieces, 2 * PIECE]``."""
         return np.zeros((*shape, self.pieces, 2 * PIECE))
 
-    def write(self, signals: list[Any], span: slice, at: int, out: Real, edge: float = 1.0) -> None:
-        """Spectra of the samples ``span`` of each signal, put at ``at`` among zeros.
+    def write(self, parts: list[Any], places: list[int], out: Real, edge: float = 1.0) -> None:
+        """Spectra of vectors, each put at its place among zeros.
 
-        ``out`` is ``[signals, pieces, 2 * PIECE]``. The bins of frequency zero and of Nyquist are
-        multiplied by ``edge``.
+        ``out`` is ``[parts, pieces, 2 * PIECE]`` or longer. The bins of frequency zero and of
+        Nyquist are multiplied by ``edge``. Parts of any signals and blocks may go together: eight
+        cost as much as one.
         """
-        for first in range(0, len(signals), LANES):
-            together = _alike([x[span] for x in signals[first : first + LANES]])
-            _lay(together, at, self._room)
+        half = self.length // 2
+        for first in range(0, len(parts), LANES):
+            now = slice(first, first + LANES)
+            _lay_out(_alike(parts[now]), places[now], self._room)
             _transform(self._room, self._twiddles, np.array(self._radices, np.int64))
-            spectra = out[first : first + LANES]
+            spectra = out[first : min(first + LANES, len(parts))]
             _take_apart(self._room, self._rows, self._halves, spectra)
             if edge != 1.0:
-                half = self.length // 2
                 spectra[:, 0, ::PIECE] *= edge
                 spectra[:, half // PIECE, half % PIECE :: PIECE] *= edge
 
@@ -96,6 +97,16 @@ def _alike(signals: list[Any]) -> Signals:
     kind: Any = np.float32 if single else np.float64
     found = [np.ascontiguousarray(x, kind) for x in signals]
     return tuple(found + [found[0]] * (LANES - len(found)))
+
+
+def _lay_out(signals: Signals, places: list[int], room: Real) -> None:
+    """Half of each sample of each signal, in its lane, among zeros."""
+    if len({len(x) for x in signals}) == len({*places}) == 1:
+        _lay(signals, places[0], room)
+        return
+    lacking = [places[0]] * (LANES - len(places))
+    for lane, (signal, at) in enumerate(zip(signals, [*places, *lacking], strict=True)):
+        _lay_one(signal, at, room, lane)
 
 
 def _odd_radices(points: int) -> tuple[int, ...]:
@@ -137,6 +148,13 @@ def _lay(signals: Signals, at: int, room: Real) -> None:
     for n in range(whole, frames):
         for lane in range(LANES):
             room[at + n, lane] = 0.5 * np.float64(signals[lane][n])
+
+
+@kernel
+def _lay_one(signal: NDArray[np.floating[Any]], at: int, room: Real, lane: int) -> None:
+    room[:, lane] = 0.0
+    for n in range(signal.shape[0]):
+        room[at + n, lane] = 0.5 * np.float64(signal[n])
 
 
 @kernel
