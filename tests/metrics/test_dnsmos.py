@@ -7,8 +7,8 @@ import pytest
 
 from benchsep.audio import Audio
 from benchsep.errors import AudioError
-from benchsep.metrics.dnsmos import DNSMOS
-from benchsep.metrics.dnsmos.graphs import graph_path
+from benchsep.metrics.dnsmos import DNSMOS, network
+from benchsep.metrics.dnsmos.graphs import graph_path, session
 from benchsep.metrics.dnsmos.network import (
     RATE,
     WINDOW,
@@ -114,6 +114,20 @@ def test_shared_activations_are_those_of_whole_windows(clip):
     assert p835_outputs(signal, some) == pytest.approx(expected[[1, 1, -1]], abs=1e-5)
     with pytest.raises(ValueError, match="multiples of 640"):
         p835_outputs(signal, [0, 320])
+
+
+def test_shared_opinions_are_those_of_whole_windows(clip):
+    joined = np.concatenate([clip.stems[s].mono().resampled(RATE).samples[0] for s in clip.stems])
+    signal = np.clip(joined, -1, 1)
+    signal[14 * RATE : 15 * RATE] *= 3.0  # a peak that later windows have in common
+    starts = [0, RATE, 2 * RATE, 6 * RATE, 7 * RATE, 7 * RATE, 8 * RATE + 640]
+    power = network.mel_power(signal)
+    windows = [network._decibels(network._window_mel(signal, power, k)) for k in starts]
+    whole = session("model_v8")
+    expected = [whole.run(None, {"input_1": x[None]})[0][0, 0] for x in windows]
+    assert network.p808_outputs(signal, starts) == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        network.p808_outputs(signal, [320])
 
 
 def test_the_embedding_is_one_row_a_window(vocals):

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchsep._util.absent import package_absent
 from benchsep.errors import Unavailable
-from benchsep.metrics.dnsmos.p835 import split_graph
+from benchsep.metrics.dnsmos import p808, p835
 
 GRAPHS = {
     "sig_bak_ovr": "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
@@ -45,7 +45,10 @@ def graph_path(name: str) -> Path:
     return path
 
 
-PARTS = ("lower", "middle", "upper")
+PARTS = {
+    "sig_bak_ovr": ("sig_bak_ovr lower", "sig_bak_ovr middle", "sig_bak_ovr upper"),
+    "model_v8": ("model_v8 lower", "model_v8 upper"),
+}
 
 _lock = threading.Lock()
 _sessions: dict[str, Any] = {}
@@ -54,13 +57,15 @@ _sessions: dict[str, Any] = {}
 def session(name: str) -> Any:
     """One single-threaded session per graph and process: cores are used by whole tracks.
 
-    ``lower``, ``middle`` and ``upper`` are the three parts of ``sig_bak_ovr``.
+    A part of a graph is called after both, as :data:`PARTS` has it.
     """
     with _lock:
         if name not in _sessions:
-            if name in PARTS:
-                parts = split_graph(graph_path("sig_bak_ovr").read_bytes())
-                _sessions.update(zip(PARTS, map(_open, parts), strict=True))
+            graph = name.partition(" ")[0]
+            if name in PARTS.get(graph, ()):
+                split = {"sig_bak_ovr": p835, "model_v8": p808}[graph].split_graph
+                parts = split(graph_path(graph).read_bytes())
+                _sessions.update(zip(PARTS[graph], map(_open, parts), strict=True))
             else:
                 _sessions[name] = _open(graph_path(name).read_bytes())
         return _sessions[name]

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchsep.errors import AudioError
 from benchsep.metrics.dnsmos.graphs import PARTS, session
+from benchsep.metrics.dnsmos.p808 import shared_opinions
 from benchsep.metrics.dnsmos.p835 import shared_outputs
 from benchsep.metrics.mel import mel_filters
 
@@ -103,7 +104,7 @@ def p835_outputs(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.f
     Windows share their activations (:mod:`benchsep.metrics.dnsmos.p835`), which is exact and about
     six times faster than :func:`p835_plainly`.
     """
-    return shared_outputs(signal, starts, *map(session, PARTS))[0]
+    return shared_outputs(signal, starts, *map(session, PARTS["sig_bak_ovr"]))[0]
 
 
 def p835_plainly(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.float64]:
@@ -123,18 +124,14 @@ def dnsmos_embedding(signal: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     signal = doubled(np.asarray(signal, dtype=np.float32))
     starts = window_starts(len(signal))
-    return shared_outputs(signal, starts, *map(session, PARTS))[1]
+    return shared_outputs(signal, starts, *map(session, PARTS["sig_bak_ovr"]))[1]
 
 
 def p808_outputs(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.float64]:
     """The P.808 network on each window: ``[windows]``."""
-    network = session("model_v8")
     power = mel_power(signal)
-    rows = []
-    for start in starts:
-        features = _decibels(_window_mel(signal, power, start))
-        rows.append(network.run(None, {"input_1": features[None]})[0][0, 0])
-    return np.asarray(rows, dtype=np.float64)
+    windows = ((start // MEL_HOP, _decibels(_window_mel(signal, power, start))) for start in starts)
+    return shared_opinions(windows, *map(session, PARTS["model_v8"]))
 
 
 def mel_power(signal: NDArray[np.float32]) -> NDArray[np.float32]:

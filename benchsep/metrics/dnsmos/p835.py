@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep.metrics.dnsmos.kept import KeptRows
 from benchsep.metrics.dnsmos.onnx import subgraph
 
 if TYPE_CHECKING:
@@ -95,9 +96,8 @@ class _Song:
         self._signal, self._lower, self._middle = signal, lower, middle
         self._blocks: dict[int, Array] = {}
         """Rows of two frames, ``[32, 200, 80]`` from ``200 * number`` on."""
-        self._first = 0
-        self._rows = np.empty((_CHANNELS, 0, _BANDS // 2), np.float32)
-        """Rows of four frames, from ``first`` on."""
+        self._rows = KeptRows()
+        """Rows of four frames."""
 
     def window(self, first: int) -> Array:
         """Of the window that begins at frame ``first``: ``[32, 225, 40]``."""
@@ -105,17 +105,15 @@ class _Song:
         for done in [number for number in self._blocks if number < first // 2 // half]:
             del self._blocks[done]
         begin, end = first // 4, (first + WINDOW_FRAMES) // 4
-        self._extend(begin + edge, end - edge)
+        rows = self._rows.between(begin + edge, end - edge, self._inner)
         head, tail = self._edges(first)
-        return np.concatenate([head[:, :edge], self._rows, tail[:, -edge:]], axis=1)
+        return np.concatenate([head[:, :edge], rows, tail[:, -edge:]], axis=1)
 
-    def _extend(self, begin: int, end: int) -> None:
-        """Keep the rows from ``begin`` on, and add those up to ``end``."""
-        kept = self._rows[:, max(0, begin - self._first) :]
-        known = begin + kept.shape[1]
+    def _inner(self, begin: int, end: int) -> Array:
+        """Rows of four frames of the song."""
         # A row more on either side, which is thrown away.
-        more = self._twice_pooled(self._pooled(2 * known - 2, 2 * end + 2)[None])[0][:, 1:-1]
-        self._first, self._rows = begin, np.concatenate([kept, more], axis=1)
+        rows: Array = self._twice_pooled(self._pooled(2 * begin - 2, 2 * end + 2)[None])[0]
+        return rows[:, 1:-1]
 
     def _edges(self, first: int) -> Array:
         """Three rows of four frames at both edges, of which the outer two are the window's own."""

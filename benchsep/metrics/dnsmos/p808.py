@@ -1,0 +1,88 @@
+"""The P.808 network of DNSMOS on overlapping windows, the first two convolutions shared.
+
+The network reads decibels below the peak of each window of 9.01 s: five convolutions with three
+pools between, a global maximum and three dense layers. Most windows have the peak of the one
+before: the loudest frame of ten seconds lies in the eight that both hear. Where both read the same
+numbers, the part before the second pool (lower: two thirds of the work) runs over what is new, and
+once more over the eight outermost frames at either edge, which see the zeros that pad a window. The
+rest (upper) runs window by window, as its pools would see two phases.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchsep.metrics.dnsmos.kept import KeptRows
+from benchsep.metrics.dnsmos.onnx import subgraph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+_FEATURES = "adjusted_input4"
+_TWICE_POOLED = "mos_estimator_small_1/max_pooling2d_1/MaxPool_1_conv0"
+_OPINION = "Identity:0"
+_CHANNELS, _BANDS = 32, 120
+STEP = 4
+"""Frames of a row behind two pools."""
+EDGE = 8
+"""Outermost frames, which make the first or the last row of a window."""
+
+
+def split_graph(model: bytes) -> tuple[bytes, bytes]:
+    """The network before its second pool's output, and after it."""
+    lower = subgraph(model, {_FEATURES: ("N", 1, "T", _BANDS)}, [_TWICE_POOLED])
+    pooled = {_TWICE_POOLED: ("N", _CHANNELS, "T", _BANDS // STEP)}
+    return lower, subgraph(model, pooled, [_OPINION])
+
+
+def shared_opinions(
+    windows: Iterable[tuple[int, Array]], lower: Any, upper: Any
+) -> NDArray[np.float64]:
+    """Opinions ``[windows]``.
+
+    Parameters
+    ----------
+    windows
+        The first frame of each, a multiple of four, rising; and its features ``[frames, 120]``.
+    lower, upper
+        onnxruntime sessions on the two parts of :func:`split_graph`.
+    """
+    kept, found = KeptRows(), []
+    before: tuple[int, Array] | None = None
+    for first, features in windows:
+        if first % STEP:
+            raise ValueError(f"a window at frame {first}: expected multiples of {STEP}")
+        if before is None or not _alike(features, before[1], first - before[0]):
+            kept.clear()
+        rows = _window(first // STEP, features, kept, lower)
+        found.append(upper.run([_OPINION], {_TWICE_POOLED: rows[None]})[0][0, 0])
+        before = first, features
+    return np.asarray(found, dtype=np.float64)
+
+
+def _alike(features: Array, before: Array, hop: int) -> bool:
+    """Whether two windows have the same features but for their outermost frames."""
+    return hop < len(before) - 2 and np.array_equal(before[1 + hop : -1], features[1 : -1 - hop])
+
+
+def _window(begin: int, features: Array, kept: KeptRows, lower: Any) -> Array:
+    """Rows of a window whose first one is row ``begin`` of the song."""
+
+    def twice_pooled(frames: Array) -> Array:
+        return np.asarray(lower.run([_TWICE_POOLED], {_FEATURES: frames[:, None]})[0])
+
+    def inner(first: int, end: int) -> Array:
+        # A row more on either side, which is thrown away.
+        frames = features[STEP * (first - 1 - begin) : STEP * (end + 1 - begin)]
+        rows: Array = twice_pooled(frames[None])[0]
+        return rows[:, 1:-1]
+
+    rows = kept.between(begin + 1, begin + len(features) // STEP - 1, inner)
+    head, tail = twice_pooled(np.stack([features[:EDGE], features[-EDGE:]]))
+    return np.concatenate([head[:, :1], rows, tail[:, -1:]], axis=1)
