@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="slow: `make slow` runs it"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files_below_those_of_pytest(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What killed processes leave goes with pytest's own folders (three runs are kept)."""
+    if sys.platform == "linux":  # elsewhere the paths of sockets might become too long
+        os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("t"))
+        tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")

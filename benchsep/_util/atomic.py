@@ -19,16 +19,20 @@ of machines differ."""
 
 def partial_beside(path: Path, suffix: str = "") -> Path:
     """A temporary name in the same folder: ``.<machine>-<pid>-<start>-<unique>.partial``."""
+    return path.with_name(f".{owner_name()}-{time.monotonic_ns() % 10**9}.partial{suffix}")
+
+
+def owner_name() -> str:
+    """What the names of temporary files say of this process: ``<machine>-<pid>-<start>``."""
     pid = os.getpid()
-    unique = time.monotonic_ns() % 10**9
-    return path.with_name(
-        f".{machine()[:8]}-{pid}-{process_start_time(pid)}-{unique}.partial{suffix}"
-    )
+    return f"{machine()[:8]}-{pid}-{process_start_time(pid)}"
 
 
 def is_orphaned(partial: Path) -> bool:
-    """Whether the writer of a partial file is gone: its process here, or for a week elsewhere."""
-    owner = re.match(r"\.([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
+    """Whether the owner of a partial file or folder is gone: its process here, or for a week
+    elsewhere.
+    """
+    owner = re.match(r"(?:\.|[a-z-]+-)([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
     if owner and owner[1] == machine()[:8]:
         return not is_same_process_alive(int(owner[2]), int(owner[3]))
     try:

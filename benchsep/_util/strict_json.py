@@ -1,8 +1,8 @@
 """JSON from outside: strict, bounded in depth before anything is built, and parsed quickly.
 
-The parser is pydantic's (Rust). It takes half of the time of :mod:`json`, keeps one copy of a text
-that a file repeats, and its numbers are the same to the last bit. It refuses what :mod:`json` lets
-through: NaN and infinity, halves of a character, and more than :data:`MAX_DEPTH` levels.
+The parser is pydantic's (Rust). It takes half of the time of :mod:`json`, and its numbers are the
+same to the last bit. It refuses what :mod:`json` lets through: NaN and infinity, halves of a
+character, and more than :data:`MAX_DEPTH` levels.
 """
 
 from __future__ import annotations
@@ -25,4 +25,4 @@ def parse_json(data: bytes | str) -> Any:
     ValueError
         not strict JSON, not UTF-8, or nested more than :data:`MAX_DEPTH` levels deep.
     """
-    return from_json(data, allow_inf_nan=False, cache_strings="all")
+    return from_json(data, allow_inf_nan=False, cache_strings="keys")

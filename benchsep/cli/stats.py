@@ -176,6 +176,7 @@ def load_cells(
         :func:`benchsep.imported.join.with_imports`.
     """
     from benchsep.imported.join import with_imports
+    from benchsep.runner.fewer import fewer_draws
     from benchsep.runner.frame import load_run
     from benchsep.runner.mixed import mixed_versions
     from benchsep.runner.store import Store
@@ -192,6 +193,8 @@ def load_cells(
         cells = without_seen(cells, manifest)
     for metric, text in mixed_versions(cells, manifest.get("imported") or {}).items():
         message(f"{metric}: {text}")
+    for sentence in fewer_draws(cells, manifest):
+        message(sentence)
     cells, traits = with_combined(cells, traits_in(cells, manifest))
     return _of_metrics(cells, traits, metrics)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchsep.audio import STEMS
 from benchsep.datasets.stem_folder import (
     MixtureChoice,
-    files_of,
+    by_stem,
     load_offered,
     load_stem_folder,
     offered_by,
@@ -54,7 +54,12 @@ class FolderDataset:
 
     @cached_property
     def _folders(self) -> dict[Path, dict[str, Path]]:
-        """The folder of each track with its files by stem. Looked for once: a plan asks several
+        """The folder of each track with its files by stem."""
+        return {folder: by_stem(files) for folder, files in self._audio.items()}
+
+    @cached_property
+    def _audio(self) -> dict[Path, list[Path]]:
+        """The folder of each track with its audio files. Looked for once: a plan asks several
         times, and a folder may hold thousands.
         """
         return _track_folders(self.root)
@@ -77,17 +82,17 @@ class FolderDataset:
             "test",
             "folder",
             partial(load_stem_folder, folder, self.mixture, stems=stems),
-            tuple(map(str, audio_files(folder))),
+            tuple(map(str, self._audio[folder])),
             stems,
             offers=_offered(folder, files),
             offered_loader=partial(load_offered, folder, self.mixture),
         )
 
 
-def _track_folders(root: Path) -> dict[Path, dict[str, Path]]:
-    """The sub-folders that offer a stem, sorted, each with its files by stem."""
-    found = {folder: files_of(folder) for folder in folders(root)}
-    return {folder: files for folder, files in found.items() if _offered(folder, files)}
+def _track_folders(root: Path) -> dict[Path, list[Path]]:
+    """The sub-folders that offer a stem, sorted, each with its audio files."""
+    found = {folder: audio_files(folder) for folder in folders(root)}
+    return {folder: files for folder, files in found.items() if _offered(folder, by_stem(files))}
 
 
 def _offered(folder: Path, files: dict[str, Path]) -> tuple[str, ...]:

@@ -44,11 +44,16 @@ def files_of(folder: Path) -> dict[str, Path]:
     DatasetError
         two files claim one stem.
     """
+    return by_stem(audio_files(folder))
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """As :func:`files_of`, of the audio files of a folder; raises as it does."""
     try:
-        files = stem_files(audio_files(folder))
+        found = stem_files(files)
     except AudioError as error:
         raise DatasetError(str(error)) from error
-    return {MIXTURE[0] if name in MIXTURE else name: path for name, path in files.items()}
+    return {MIXTURE[0] if name in MIXTURE else name: path for name, path in found.items()}
 
 
 def stems_of(files: Iterable[str]) -> tuple[str, ...]:

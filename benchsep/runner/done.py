@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,15 @@ def planning_stamp(input_stamp: str, job: Job, mixture: str) -> str:
     ``input_stamp``: of its files; ``mixture``: how the data set makes the mixture. Seeds are
     compared draw by draw, metrics cell by cell (:func:`is_done`).
     """
-    return digest(input_stamp, mixture, kept_as(job), job.align, engine(job.info, job.device))
+    made_by = tuple(engine(job.info, job.device).items())
+    return _planning_stamp(input_stamp, mixture, kept_as(job), job.align, made_by)
+
+
+@lru_cache(maxsize=65536)  # most systems of a run have the same of a song
+def _planning_stamp(
+    input_stamp: str, mixture: str, kept: str, align: bool, made_by: tuple[tuple[str, str], ...]
+) -> str:
+    return digest(input_stamp, mixture, kept, align, dict(made_by))
 
 
 def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: TrackFacts) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchsep._util.memory import collector_paused
 from benchsep.errors import UsageError
@@ -150,14 +151,38 @@ def cells_frame(sheets: Sequence[Sheet], columns: Sequence[str]) -> pd.DataFrame
     made: dict[str, Any] = {}
     for name in columns:
         if name in _OF_RECORD:
-            entries = np.array([_OF_RECORD[name](sheet) for sheet in sheets], dtype=object)
-            made[name] = pd.Series(np.repeat(entries, counts))
+            entries = pd.Series([_OF_RECORD[name](sheet) for sheet in sheets])
+            made[name] = entries.array.repeat(counts)
+        elif name in _REPEATED:
+            made[name] = _joined([_REPEATED[name](sheet.cells) for sheet in sheets])
         elif name in _OF_CELL:
             rows = chain.from_iterable(map(_OF_CELL[name], sheets))
             made[name] = pd.Series(np.fromiter(rows, dtype=object, count=sum(counts)))
         else:
             made[name] = pd.Series(np.concatenate([getattr(s.cells, name) for s in sheets]))
     return pd.DataFrame(made, copy=False)
+
+
+def _joined(columns: Sequence[tuple[str, ...]]) -> Any:
+    """Columns of texts one after the other, as an array of pandas. Few of them are different, and
+    pandas looks at the texts of those alone.
+    """
+    import pandas as pd
+
+    starts: dict[int, int] = {}  # equal columns are one object: benchsep.runner.record
+    different: list[str] = []
+    for column in columns:
+        if id(column) not in starts:
+            starts[id(column)] = len(different)
+            different += column
+    begins = np.repeat([starts[id(column)] for column in columns], list(map(len, columns)))
+    within = np.concatenate([_counted(len(column)) for column in columns])
+    return pd.Series(different).array.take(begins + within)
+
+
+@lru_cache(maxsize=4096)
+def _counted(length: int) -> NDArray[np.int64]:
+    return np.arange(length)
 
 
 @lru_cache(maxsize=4096)
@@ -178,23 +203,29 @@ _OF_RECORD: Mapping[str, Callable[[Sheet], str]] = {
 }
 """Column to its entry in all rows of a record."""
 
+_REPEATED: Mapping[str, Callable[[Columns], tuple[str, ...]]] = {
+    "stem": lambda cells: cells.stem,
+    "metric": lambda cells: cells.metric,
+    "status": lambda cells: _as_shown(cells.status),
+    "metric_device": lambda cells: cells.device,
+    "metric_version": lambda cells: cells.metric_version,
+    "metric_id": lambda cells: cells.metric_id,
+}
+"""Column to its entries in the rows of a record; those of most records are one object."""
+
 _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
-    "stem": lambda sheet: sheet.cells.stem,
-    "metric": lambda sheet: sheet.cells.metric,
-    "status": lambda sheet: _as_shown(sheet.cells.status),
     "frames": lambda sheet: sheet.cells.frames,
     "key": lambda sheet: sheet.cells.key,
-    "metric_device": lambda sheet: sheet.cells.device,
-    "metric_version": lambda sheet: sheet.cells.metric_version,
-    "metric_id": lambda sheet: sheet.cells.metric_id,
-    "estimate_id": lambda sheet: (
-        sheet.draws[draw].estimate_id if draw in sheet.draws else "" for draw in sheet.cells.draw
+    "estimate_id": lambda sheet: _looked_up(
+        {number: draw.estimate_id for number, draw in sheet.draws.items()}, sheet.cells.draw
     ),
-    "reference_sha256": lambda sheet: (
-        sheet.track.reference_sha256.get(stem, "") for stem in sheet.cells.stem
-    ),
+    "reference_sha256": lambda sheet: _looked_up(sheet.track.reference_sha256, sheet.cells.stem),
 }
 """Column to its entries in the rows of a record; ``value``, ``seconds`` and ``draw`` are arrays."""
+
+
+def _looked_up(texts: Mapping[Any, str], keys: Iterable[Any]) -> Iterable[str]:
+    return map(texts.get, keys, repeat(""))
 
 
 def _shown_cells(

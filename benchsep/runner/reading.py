@@ -11,8 +11,10 @@ foreign    a file of any other format version: :class:`FormatError`
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,15 +27,16 @@ from benchsep.runner.sheet import Sheet
 
 Read = TypeVar("Read", Record, Sheet)
 """A record in one of its two forms."""
-Reader = Callable[[Path], Read | None]
-"""Reads the file at a path as :func:`read_record` does, and raises as it does."""
+Reader = Callable[[str | Path], Read | None]
+"""Reads the file at a path as :func:`read_record` does, and raises as it does. In a large folder
+paths are texts: a ``Path`` for each record takes longer than to open it."""
 
 
 class DamagedRecordError(Exception):
     """A record of this format that cannot be trusted; its text says why."""
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: str | Path) -> Record | None:
     """The record at ``path``, ``None`` where there is none.
 
     Raises
@@ -48,7 +51,7 @@ def read_record(path: Path) -> Record | None:
     return _read(path, Record.from_json)
 
 
-def read_sheet(path: Path) -> Sheet | None:
+def read_sheet(path: str | Path) -> Sheet | None:
     """The record at ``path`` as a sheet; as :func:`read_record`."""
     return _read(path, Sheet.from_json)
 
@@ -63,10 +66,10 @@ class Sheets:
     def __init__(self) -> None:
         self._known: dict[str, tuple[tuple[int, ...], Sheet]] = {}
 
-    def __call__(self, path: Path) -> Sheet | None:
+    def __call__(self, path: str | Path) -> Sheet | None:
         """The sheet at a path; as :func:`read_record`."""
         try:
-            stat = path.stat()
+            stat = os.stat(path)  # noqa: PTH116 -- a text
         except OSError:
             return _read(path, _light_sheet)
         identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
@@ -83,9 +86,9 @@ def _light_sheet(content: Mapping[str, Any]) -> Sheet:
     return Sheet.from_json(content, whole=False)
 
 
-def _read(path: Path, from_json: Callable[[Mapping[str, Any]], Read]) -> Read | None:
+def _read(path: str | Path, from_json: Callable[[Mapping[str, Any]], Read]) -> Read | None:
     try:
-        with path.open("rb", buffering=0) as file:  # it is read at once: no buffer between
+        with FileIO(path) as file:  # it is read at once: no buffer between
             data = file.read()
     except FileNotFoundError:
         return None

@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -178,32 +178,24 @@ def facts_from_json(
     ValueError
         as :meth:`Record.from_json`.
     """
-    text = _Texts(content)
-    system = SystemFacts(
-        text["system"], text["family"], text["system_id"], text["checkpoint_sha256"]
-    )
+    texts: list[Any] = list(map(content.get, _TEXTS_OF_FACTS))
+    if set(map(type, texts)) != {str}:
+        texts = [_typed(content, key, str) for key in _TEXTS_OF_FACTS]  # names the one
+    label, family, system_id, checkpoint, name, split, edition, source, mixture, stamp = texts
     track = TrackFacts(
-        text["track"],
-        text["split"],
-        text["edition"],
-        text["mixture_source"],
-        text["mixture_sha256"],
+        *(name, split, edition, source, mixture),
         _texts(content, "reference_sha256"),
         _number(content, "audio_seconds"),
-        _number({"residue_db": None, **content}, "residue_db"),
+        _number(content, "residue_db") if "residue_db" in content else None,
     )
     draws = dict(map(_draw_from_json, *_items(_typed(content, "draws", dict))))
-    return system, track, text["stamp"], draws
+    return SystemFacts(label, family, system_id, checkpoint), track, stamp, draws
 
 
-class _Texts:
-    """Texts of a mapping by key; ValueError where there is none."""
-
-    def __init__(self, content: Mapping[str, Any]) -> None:
-        self.content = content
-
-    def __getitem__(self, key: str) -> str:
-        return str(_typed(self.content, key, str))
+_TEXTS_OF_FACTS = (
+    *("system", "family", "system_id", "checkpoint_sha256"),
+    *("track", "split", "edition", "mixture_source", "mixture_sha256", "stamp"),
+)
 
 
 def _typed(content: Mapping[str, Any], key: str, kind: Any) -> Any:
@@ -328,7 +320,9 @@ def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     try:
         cells = _typed(content, "cells", list)
         rows = list(map(_fields, cells))
-        devices = tuple([cell.get("device", "") for cell in cells])
+        # A cell that has as many entries as there are usual fields names no device.
+        is_usual = sum(map(len, cells)) == len(rows) * (len(Cell._fields) - 1)
+        devices = ("",) * len(rows) if is_usual else tuple([c.get("device", "") for c in cells])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a cell: {type(error).__name__}: {error}") from error
     if not rows:
@@ -336,33 +330,66 @@ def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     columns = dict(zip(Cell._fields, (*zip(*rows, strict=True), devices), strict=True))
     for name, kinds in _KINDS.items():
         _check_kinds(name, columns[name], kinds)
-    if len(set(zip(columns["metric"], columns["stem"], columns["draw"], strict=True))) < len(rows):
+    for name in REPEATED:
+        columns[name] = _checked_texts(name, columns[name])
+    if not _are_places_unique(columns["metric"], columns["stem"], columns["draw"]):
         raise ValueError("two cells have the same metric, stem and draw")
     windows = [*chain.from_iterable([f for f in columns["frames"] if f is not None])]
     _check_kinds("frames", windows, _NUMBER)
-    numbers = (*columns["value"], *columns["seconds"], *windows)
-    if not all(map(math.isfinite, [number for number in numbers if number is not None])):
+    if not _are_finite([*columns["value"], *columns["seconds"], *windows]):
         raise ValueError("a cell holds a number that is not finite")
-    for status in set(columns["status"]):
-        parsed_status(status)
     return columns
 
+
+REPEATED = ("metric", "metric_version", "metric_id", "stem", "status", "device")
+"""Columns of texts that are the same in most records of a run."""
 
 _NUMBER: frozenset[type] = frozenset((int, float, type(None)))
 _TEXT: frozenset[type] = frozenset((str,))
 _KINDS: dict[str, frozenset[type]] = {
-    "metric": _TEXT,
-    "metric_version": _TEXT,
-    "metric_id": _TEXT,
-    "stem": _TEXT,
     "draw": frozenset[type]((int,)),
     "value": _NUMBER,
-    "status": _TEXT,
     "frames": frozenset[type]((list, type(None))),
     "seconds": _NUMBER,
     "key": _TEXT,
-    "device": _TEXT,
 }
+"""Of the other columns."""
+
+
+def _checked_texts(name: str, column: tuple[Any, ...]) -> tuple[str, ...]:
+    """A column of :data:`REPEATED`: the first one that was equal, which is held once."""
+    try:
+        return _checked_once(name, column)
+    except TypeError:  # a list, which has no hash
+        raise ValueError(f"{name} of a cell is no text") from None
+
+
+@lru_cache(maxsize=4096)  # only texts are equal to texts, so an equal column was checked
+def _checked_once(name: str, column: tuple[Any, ...]) -> tuple[str, ...]:
+    _check_kinds(name, column, _TEXT)
+    if name == "status":
+        for status in set(column):
+            parsed_status(status)
+    return column
+
+
+@lru_cache(maxsize=4096)
+def _are_places_unique(*columns: tuple[Any, ...]) -> bool:
+    return len(set(zip(*columns, strict=True))) == len(columns[0])
+
+
+def _are_finite(numbers: list[float | None]) -> bool:
+    """Whether all numbers are finite, ``None`` left out."""
+    kinds = set(map(type, numbers))
+    found = [number for number in numbers if number is not None] if _NONE in kinds else numbers
+    # A sum of floats is finite only if all are. It may overflow without need, and whole numbers
+    # of any size cancel: then one by one.
+    if int not in kinds and math.isfinite(sum(found)):  # type: ignore[arg-type]
+        return True
+    return all(map(math.isfinite, found))  # type: ignore[arg-type]
+
+
+_NONE = type(None)
 
 
 def _check_kinds(name: str, values: Iterable[Any], kinds: frozenset[type]) -> None:

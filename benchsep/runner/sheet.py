@@ -104,8 +104,7 @@ class Sheet:
             columns[name] = np.array(columns[name], np.float64)
         for name in ("frames", "key"):
             columns[name] = columns[name] if whole else ()
-        for name in ("metric", "metric_version", "metric_id", "stem", "draw", "status", "device"):
-            columns[name] = _held_once(columns[name])
+        columns["draw"] = _held_once(columns["draw"])
         return cls(*facts_from_json(content), Columns(**columns))
 
     @property

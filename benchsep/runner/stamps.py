@@ -14,6 +14,7 @@ input    the files of a track, and the files of its estimates where a system rea
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +41,7 @@ def system_stamp(spec: str, device: str) -> str:
     for point in installed("system"):
         if point.name == parsed.name:
             paths += _code_of(point.value.split(":")[0].split(".")[0])
-    return digest(device, spec, _stats(paths), _stats(_cached_weights()))
+    return digest(device, spec, _stats(sorted(paths)), _stats(sorted(_cached_weights())))
 
 
 def _named(spec: Spec) -> list[Path]:
@@ -106,7 +107,7 @@ class InputStamps:
     def _stats(self, track: Track) -> list[list[Any]]:
         key = (track.name, track.paths)
         if key not in self._files:
-            self._files[key] = _stats([Path(p) for p in track.paths])
+            self._files[key] = _stats(_by_path(track.paths))
         return self._files[key]
 
 
@@ -120,15 +121,23 @@ def input_stamp(track: Track, estimates: str | None = None, other: Track | None 
     return InputStamps().of(track, estimates, other)
 
 
-def _stats(paths: list[Path]) -> list[list[Any]]:
-    """Name, size in bytes and times in ns of each file that exists, sorted by path."""
+def _by_path(paths: Sequence[str]) -> Sequence[str | Path]:
+    """Files as :func:`_stats` takes them: a ``Path`` takes long to make, and there are many."""
+    if len({path.rpartition(os.sep)[0] for path in paths}) == 1:
+        return sorted(paths)  # in one folder: by name, as paths are sorted
+    return sorted(map(Path, paths))
+
+
+def _stats(paths: Sequence[str | Path]) -> list[list[Any]]:
+    """Name, size in bytes and times in ns of each file that exists, in their order."""
     stats = []
-    for path in sorted(paths):
+    for path in paths:
         try:
-            stat = path.stat()
+            stat = os.stat(path)  # noqa: PTH116 -- a text, or a path
         except OSError:
             continue
-        stats.append([path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+        name = path.rpartition(os.sep)[2] if isinstance(path, str) else path.name
+        stats.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
     return stats
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import shlex
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from benchsep._util.processes import exit_reason
+from benchsep._util.work_folder import work_folder
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
 from benchsep.stems.files import audio_files, folders, stem_files
@@ -60,12 +60,12 @@ class Command:
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio | BenchsepError]:
-        with tempfile.TemporaryDirectory(prefix="benchsep-cmd-") as work:
-            out = Path(work) / "out"
+        with work_folder("cmd") as work:
+            out = work / "out"
             out.mkdir()
-            write_audio(Path(work) / "mixture.wav", mixture)
-            places = {"{mixture}": str(Path(work) / "mixture.wav"), "{out}": str(out)}
-            self._call([_fill(w, {**places, "{seed}": str(seed)}) for w in self.words], work)
+            write_audio(work / "mixture.wav", mixture)
+            places = {"{mixture}": str(work / "mixture.wav"), "{out}": str(out)}
+            self._call([_fill(w, {**places, "{seed}": str(seed)}) for w in self.words], str(work))
             return self._collect(out, mixture)
 
     def _collect(self, out: Path, mixture: Audio) -> dict[str, Audio | BenchsepError]:

@@ -10,6 +10,7 @@ from benchsep import stats
 from benchsep._util.memory import collector_paused
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
+from benchsep.runner.fewer import fewer_draws
 from benchsep.runner.lag import late_systems
 from benchsep.runner.mixed import mixed_versions
 from benchsep.runner.seen import Seen, seen_songs
@@ -52,6 +53,8 @@ class Edition:
     """Which songs the systems saw in training."""
     versions: Mapping[str, str]
     """Metric to a sentence, where its values are of several versions of it."""
+    fewer: tuple[str, ...]
+    """A sentence for each system that lacks draws of some songs."""
 
     @property
     def imported(self) -> Mapping[str, Mapping[str, str]]:
@@ -128,6 +131,7 @@ def _edition(
         late={s: text for s, text in late_systems(costs).items() if s in families},
         manifest=manifest,
         seen=seen_songs(cells, manifest),
+        fewer=tuple(fewer_draws(cells, manifest)),
         versions=mixed_versions(cells, manifest.get("imported") or {}),
     )
 

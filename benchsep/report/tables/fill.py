@@ -242,6 +242,7 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
         *general,
         *spec.warnings,
         *edition.late.values(),
+        *edition.fewer,
         *_version_warnings(edition, columns),
         *_session_warnings(edition, columns),
         *_no_shared_song_warnings(edition, columns),
