@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import benchsep
+from benchsep.errors import BenchsepError
 
 
 @pytest.mark.parametrize("name", benchsep.__all__)
@@ -31,3 +35,26 @@ def test_importing_benchsep_loads_neither_pandas_nor_torch() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         benchsep.nothing  # noqa: B018
+
+
+WRONG = (None, 0, 1.5, True, b"x", [], {}, object(), np.zeros(3), "", "a\0b")
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: type(value).__name__)
+def test_what_is_no_path_and_no_spec_is_named(wrong: Any, tmp_path: Path) -> None:
+    calls = [
+        lambda: benchsep.load_run(wrong),
+        lambda: benchsep.load_costs(wrong),
+        lambda: benchsep.load_system(wrong),
+        lambda: benchsep.run(out=wrong, systems=("mixture",)),
+        lambda: benchsep.score(wrong, np.zeros(3)),
+        lambda: benchsep.score(np.ones(3) / 9, wrong),
+    ]
+    if wrong is not None:  # no suite
+        calls.append(lambda: benchsep.run(wrong, out=tmp_path / "run"))
+    for number, call in enumerate(calls):
+        if number >= 4 and number < 6 and isinstance(wrong, np.ndarray):
+            continue  # a signal
+        with pytest.raises(BenchsepError):
+            call()
+    assert not list(tmp_path.iterdir())

@@ -24,9 +24,10 @@ class Command(typer.core.TyperCommand):
         ------
         UsageError
             something that is required was not given, or an option stands where the value of
-            another is expected.
+            another is expected, or a value is empty.
         """
         self._check_values(ctx, args)
+        self._refuse_empty(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -50,6 +51,26 @@ class Command(typer.core.TyperCommand):
                     f"{given} needs a value; found the option {value} after it (expected: {given} "
                     f"{form}; all options: {ctx.command_path} --help)"
                 )
+
+    def _refuse_empty(self, ctx: Any, args: list[str]) -> None:
+        """``-o "$OUT"`` with a variable that is not set: the empty path is the working folder, and
+        an empty name a default.
+        """
+        options = [p for p in self.params if p.param_type_name == "option"]
+        valued = {name for p in options if not getattr(p, "is_flag", False) for name in p.opts}
+        until = args.index("--") if "--" in args else len(args)
+        for before, value in pairwise(["", *args[:until]]):
+            name, sign, text = value.partition("=")
+            if not value:
+                what = f"the value of {before}" if before in valued else "an argument"
+            elif sign and not text and name in valued:
+                what = f"the value of {name}"
+            else:
+                continue
+            raise UsageError(
+                f"{what} is empty; is a variable of the shell not set? Give a value, or leave it "
+                f"out (all options: {ctx.command_path} --help)"
+            )
 
     def _missing(self, ctx: Any, param: Any) -> str:
         is_option = param.param_type_name == "option"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchsep._util.memory import collector_paused
+from benchsep._util.paths import as_path
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.status import Status
@@ -88,6 +89,8 @@ def load_run(path: str | Path) -> pd.DataFrame:
     ------
     StoreError
         if the folder is no run folder.
+    UsageError
+        ``path`` is no path.
     """
     return load_cells_and_costs(path, costs=False)[0]
 
@@ -107,7 +110,7 @@ def load_cells_and_costs(
     """
     import pandas as pd
 
-    store = Store(Path(path))
+    store = Store(as_path(path, "the run folder"))
     manifest = with_track_set(store.manifest())
     lost = lacking_stems(manifest)
     files = _from_files(manifest)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util import escape
 from benchsep._util.notify import notify
+from benchsep._util.paths import as_path
 from benchsep.errors import StoreError, UsageError
 from benchsep.metrics import device as metric_device
 from benchsep.runner.done import is_done
@@ -114,7 +115,7 @@ def run(
         it holds results of another format version; nothing was changed.
     """
     resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
-    store = Store(Path(out).absolute())  # a system may change the working folder
+    store = Store(as_path(out, "out").absolute())  # a system may change the working folder
     store.refuse_other_formats()
     _refuse_board(store)
     _refuse_data(store, resolved)

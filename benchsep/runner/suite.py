@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from benchsep._util.config import read_mapping, refuse_unknown, validated
+from benchsep._util.paths import as_path
 from benchsep.audio import STEMS
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import default_metrics
@@ -223,9 +224,9 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
     Raises
     ------
     UsageError
-        no such file, not a mapping, an unknown key (with a suggestion), a bad value.
+        no such file, not a mapping, an unknown key (with a suggestion), a bad value; no path.
     """
-    values = read_mapping(Path(path)) if path else {}
+    values = {} if path is None else read_mapping(as_path(path, "the suite"))
     refuse_unknown(values, Suite, f"{path}")
     values.update({key: value for key, value in overrides.items() if value is not None})
     return validated(Suite, values, str(path or "the command line"))

@@ -57,6 +57,10 @@ class Spec:
             on an empty name, an option without ``=``, a repeated option, a name that a row may not
             have, training data that name no data set.
         """
+        if not isinstance(spec, str):
+            raise UsageError(
+                f"a system is {type(spec).__name__}, expected its spec as a text, e.g. 'htdemucs'"
+            )
         label, rest = _split_label(spec.strip())
         name, _, argument = rest.partition(":")
         if name.strip() in WHOLE_TEXT:

@@ -323,3 +323,28 @@ def test_check_without_a_baseline_says_how_to_make_one():
     failed = CliRunner().invoke(app, ["check", "runs/x"])
     assert "--baseline is missing" in str(failed.exception)
     assert "`benchsep baseline RUN -o FILE`" in str(failed.exception)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (["run", "demo", "-o", ""], "the value of -o is empty"),
+        (["run", "--dataset", "", "--systems", "mixture"], "the value of --dataset is empty"),
+        (["run", "demo", "--dataset="], "the value of --dataset is empty"),
+        (["run", ""], "an argument is empty"),
+        (["show", ""], "an argument is empty"),
+        (["report", "runs/a", "--out", ""], "the value of --out is empty"),
+    ],
+)
+def test_an_empty_value_is_no_folder_and_no_default(call, said):
+    """``-o "$OUT"`` with a variable that is not set wrote into the working folder."""
+    failed = CliRunner().invoke(app, call)
+    assert isinstance(failed.exception, UsageError)
+    assert said in str(failed.exception) and "variable" in str(failed.exception)
+
+
+def test_an_empty_value_is_refused_by_tokensep_too():
+    from tokensep.cli.app import app as tokensep
+
+    failed = CliRunner().invoke(tokensep, ["separate", "song.wav", "-o", ""])
+    assert "the value of -o is empty" in str(failed.exception)

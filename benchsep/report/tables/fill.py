@@ -20,6 +20,7 @@ from benchsep.report.tables import captions
 from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
+from benchsep.runner.same_songs import same_songs
 from benchsep.stats import Summary
 from benchsep.stats.aggregate import NO_SHARED_SONG
 from benchsep.stats.songs import WITHOUT_BASS
@@ -85,6 +86,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             *captions.lacking(edition.manifest, edition.systems),
             *captions.not_applicable(edition.manifest),
             *captions.remarks(edition.manifest, edition.systems),
+            *same_songs(edition.manifest),
             *captions.imported(edition.imported),
             *captions.wrong_song(edition.systems),
             *captions.contamination(edition.seen, len(edition.tracks)),

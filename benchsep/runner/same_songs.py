@@ -1,0 +1,28 @@
+"""Songs of a run that are one song: a link to its folder, or a copy of it under another name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST = 3
+"""Groups that are named."""
+
+
+def same_songs(manifest: Mapping[str, Any]) -> list[str]:
+    """A sentence, if tracks have the same mixture, sample by sample.
+
+    ``manifest``: of a finished run; it has the hash of each mixture.
+    """
+    by_hash: dict[str, list[str]] = {}
+    for song, sha256 in sorted((manifest.get("mixtures") or {}).items()):
+        by_hash.setdefault(sha256, []).append(song)
+    groups = [songs for sha256, songs in by_hash.items() if sha256 and len(songs) > 1]
+    if not groups:
+        return []
+    named = "; ".join(" = ".join(songs) for songs in groups[:MOST])
+    more = f" and {len(groups) - MOST} more" if len(groups) > MOST else ""
+    return [
+        f"Songs with the same mixture are counted as several: {named}{more}. They weigh more than "
+        "other songs and make intervals too narrow; leave the links or copies out."
+    ]
