@@ -33,7 +33,7 @@ from tokensep.decode.ceiling import Ceiling
 from tokensep.decode.guide import WEIGHTS as GUIDE_WEIGHTS
 from tokensep.decode.guide import Guide, load_guide
 from tokensep.decode.precision import Drawing, in_float64
-from tokensep.decode.render import Renderer, TokenSource
+from tokensep.decode.render import Rendered, Renderer, TokenSource
 from tokensep.dsp.stereo import SILENT, Stereo, rms
 from tokensep.errors import AudioError, CheckpointError, ConfigError
 from tokensep.lm.conditioner import SSLEncoder
@@ -53,6 +53,19 @@ class Provenance:
 
     name: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class MonoStems:
+    """Stems ``[S, T]`` of a mono mixture, at its rate, length and level.
+
+    ``rendered`` has what they come from at the model's level, ``gain`` times the mixture's; None if
+    the mixture is silent or if tokens, not the consensus of latents, were decoded.
+    """
+
+    stems: Tensor
+    rendered: Rendered | None = None
+    gain: float = 1.0
 
 
 class TokenSep:
@@ -195,12 +208,27 @@ class TokenSep:
         true_stems = self._true_stems(truth, mixture, options) if truth is not None else None
         tell = progress or (lambda share: None)
         if options.render == "guided":
-            placed = self._guided(mixture, seed, options, true_stems, tell)
-            return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
+            made = self._mono_stems(mixture.mono(), seed, options, true_stems, tell)
+            placed = self._on_mixture(mixture, made)
+        else:
+            placed = self._placed(mixture, seed, options, true_stems, tell)
+        return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
+
+    def _placed(
+        self,
+        mixture: Audio,
+        seed: int,
+        options: InferenceConfig,
+        true_stems: Audio | None,
+        progress: Callable[[float], None],
+    ) -> Samples:
+        """``[C, T]`` → ``[S, C, T]``: generated stems in the channels, refined as options say."""
+        made: dict[int, MonoStems] = {}
 
         def separate_mono(mono: Samples, song: int) -> Tensor:
-            audio = Audio.of(mono, rate)
-            stems = self._separate_mono(audio, seed + song, options, true_stems, tell)
+            audio = Audio.of(mono, mixture.rate)
+            made[song] = self._mono_stems(audio, seed + song, options, true_stems, progress)
+            stems = made[song].stems
             return stems.to(placing_device(self.device, len(stems), mixture))
 
         refine = options.refine_of(self.config.stems)
@@ -209,10 +237,8 @@ class TokenSep:
         placed = stereo.separate(mixture.samples, separate_mono)  # [S, C, T]
         guided = [s for s, how in enumerate(refine) if how == "guided"]
         if guided:
-            of_mixture = options.rendered_as("guided")
-            heard = self._guided(mixture, seed, of_mixture, None, lambda share: None)
-            placed[guided] = heard[guided]
-        return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
+            placed[guided] = self._on_mixture(mixture, made[0])[guided]
+        return placed
 
     def _by_name(self, stems: Samples) -> dict[str, Samples]:
         """``[S, …]`` by the names of the stems."""
@@ -239,46 +265,40 @@ class TokenSep:
             )
         return Audio(np.stack(stems), mixture.rate)
 
-    def _separate_mono(
+    def _mono_stems(
         self,
         mono: Audio,
         seed: int,
         options: InferenceConfig,
         true_stems: Audio | None,
         progress: Callable[[float], None],
-    ) -> Tensor:
-        """``[1, T]`` (and true stems ``[S, T]``) → ``[S, T]`` at the same rate."""
+    ) -> MonoStems:
+        """Stems of ``[1, T]`` (and true stems ``[S, T]``), before they are placed."""
         length, level = mono.samples.shape[1], rms(mono.samples)
+        silence = torch.zeros(len(self.config.stems), length)
         if level < SILENT:
-            return torch.zeros(len(self.config.stems), length)
+            return MonoStems(silence)
         gain = self._gain(level)
         mixture = self._to_model(mono, gain)[0]
         shown = None if true_stems is None else self._to_model(true_stems, gain)
         renderer = Renderer(self._source(options), progress)
-        return self._from_model(renderer.render(mixture, seed, shown), mono.rate, gain, length)
-
-    def _guided(
-        self,
-        mixture: Audio,
-        seed: int,
-        options: InferenceConfig,
-        true_stems: Audio | None,
-        progress: Callable[[float], None],
-    ) -> Samples:
-        """``[C, T]`` → ``[S, C, T]``: factors on every channel of the mixture."""
-        shape = (len(self.config.stems), *mixture.samples.shape)
-        guide, level = self.guide, rms(mixture.samples.mean(0))
-        if level < SILENT:
-            return np.zeros(shape, np.float32)
-        gain = self._gain(level)
-        channels = self._to_model(mixture, gain).to(self.device)  # [C, T] at the codec's rate
-        shown = None if true_stems is None else self._to_model(true_stems, gain)
-        renderer = Renderer(self._source(options), progress)
-        made = renderer.render_latents(channels.mean(0).cpu(), seed, shown)
+        if options.render in ("tokens", "mean"):
+            waves = renderer.render(mixture, seed, shown)
+            return MonoStems(self._from_model(waves, mono.rate, gain, length))
+        made = renderer.render_latents(mixture, seed, shown)
         if made is None:
+            return MonoStems(silence)
+        return MonoStems(self._from_model(made.stems, mono.rate, gain, length), made, gain)
+
+    def _on_mixture(self, mixture: Audio, made: MonoStems) -> Samples:
+        """``[C, T]`` → ``[S, C, T]``: the guided decoder's factors on every channel."""
+        shape, guide = (len(self.config.stems), *mixture.samples.shape), self.guide
+        if made.rendered is None:
             return np.zeros(shape, np.float32)
-        placed = guide.separate(channels, made.stems.to(self.device), made.latents)
-        waves = self._from_model(placed.flatten(0, 1), mixture.rate, gain, shape[-1])
+        channels = self._to_model(mixture, made.gain).to(self.device)  # [C, T] at the codec's rate
+        stems, latents = made.rendered.stems.to(self.device), made.rendered.latents
+        placed = guide.separate(channels, stems, latents)
+        waves = self._from_model(placed.flatten(0, 1), mixture.rate, made.gain, shape[-1])
         return waves.cpu().numpy().reshape(shape)
 
     def _source(self, options: InferenceConfig) -> TokenSource:

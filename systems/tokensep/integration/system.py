@@ -10,7 +10,8 @@ mode          ``generate``; ``oracle-tokens``: the true stems through the codec 
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
 refine        ``none``, ``mask`` or ``blend``, of all stems or of some:
-              ``vocals:blend+drums:blend``; of some also ``guided``, the stem of ``render=guided``
+              ``vocals:blend+drums:blend``; of some also ``guided``, the guided decoder's stem
+              of the same latents
 precision     ``float64``: the same tokens on every processor (default ``float32``)
 render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
               paper has it (without ``refine``, unless that is given too); ``mean`` and

@@ -122,7 +122,8 @@ class InferenceConfig(Strict):
     the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
     stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
     generated magnitude and that of the masked mixture, with the mixture's phase, so that what
-    either of the two lacks is gone; ``"guided"``: the stem of ``render="guided"``.
+    either of the two lacks is gone; ``"guided"``: the guided decoder's stem of the same
+    latents, which must be a consensus.
     ``draws`` > 1: that many seeds per window, of which the consensus is made, or else the one kept
     that adds up to the mixture best.
     """
@@ -230,6 +231,11 @@ class InferenceConfig(Strict):
             raise ValueError(
                 "refine=guided leaves no generated stem; expected some stems, such as "
                 "vocals:guided+drums:guided, or render=guided"
+            )
+        if "guided" in refined and self.render != "consensus":
+            raise ValueError(
+                "guided stems are made from a consensus of latents; expected render=consensus, "
+                f"found render={self.render}; or give refine too, such as refine=none"
             )
         return self
 

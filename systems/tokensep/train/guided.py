@@ -24,6 +24,7 @@ from benchsep_training.ema import Ema
 from benchsep_training.loop import Loop, LoopSettings
 from benchsep_training.processes import Processes, leave_group
 from benchsep_training.schedule import WarmupCosine
+from pydantic import Field
 from torch import Tensor, nn
 
 from benchsep._util.tensors import file_sha256
@@ -58,6 +59,8 @@ class GuidedTrainConfig(Strict):
     """Made once by the LM, 2.56 s each (the mini's window)."""
     remix: float = 0.6
     """Chance that an example's stems come from different songs."""
+    drawn: float = Field(default=0.0, ge=0, le=1)
+    """Share of the examples whose latents are those of drawn tokens, else of one pass."""
     nothing: float = 0.3
     """Chance that an example has no generated stems: then it is separated by ear alone."""
     leaks: float = 0.4
@@ -238,7 +241,7 @@ def train_guided(
     """
     source = {**(source or {}), "songs": store.facts, "seed": train.seed}
     data = Data(folder / "data", maker, store, source)
-    examples, valid = data.train_examples(train), data.valid_examples()
+    examples, valid = data.train_examples(train), data.valid_examples(train.drawn > 0)
     torch.manual_seed(train.seed)
     latent_dim = read_example(examples, 0)[2].shape[-1]
     guide = Guide(config_for(maker.lm.config, latent_dim, train.dropout))
@@ -281,20 +284,27 @@ class Data:
     def train_examples(self, train: GuidedTrainConfig) -> Path:
         """Folder of the examples to train on."""
         songs = self._songs(set(self.store.songs()) - set(validation_songs()))
-        facts = {name: getattr(train, name) for name in ("examples", "remix")}
+        facts = {name: getattr(train, name) for name in ("examples", "remix", "drawn")}
         crops = random_crops(songs, train.examples, train.remix, train.seed)
         place = self.folder / "train"
-        return prepared(place, self.maker, crops, train.examples, {**self.source, **facts})
+        source = {**self.source, **facts}
+        return prepared(place, self.maker, crops, train.examples, source, train.drawn)
 
-    def valid_examples(self) -> list[Example]:
-        """:data:`VALID_PER_SONG` of each validation song that there is."""
+    def valid_examples(self, drawn: bool) -> list[Example]:
+        """:data:`VALID_PER_SONG` of each validation song that there is, with ``drawn`` twice.
+
+        The second time the latents are those of drawn tokens.
+        """
         names = set(self.store.songs()) & set(validation_songs())
         if not names:
             return []
         crops = self._songs(names).windows(VALID_PER_SONG)
-        place = self.folder / "valid"
-        prepared(place, self.maker, chunks(crops), len(crops), self.source)
-        return [read_example(place, i) for i in range(len(crops))]
+        found = []
+        for name, share in (("valid", 0.0), ("valid-drawn", 1.0))[: 1 + drawn]:
+            place = self.folder / name
+            prepared(place, self.maker, chunks(crops), len(crops), self.source, share)
+            found += [read_example(place, i) for i in range(len(crops))]
+        return found
 
 
 @dataclass(frozen=True)

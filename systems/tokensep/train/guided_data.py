@@ -2,8 +2,8 @@
 
 Each example is made once, by the LM and codec that the decoder will work with, and kept in a file
 of its own: a run that was killed goes on with the next one. Latents are those of one pass with all
-tokens hidden (:mod:`tokensep.decode.one_pass`), the LM's estimate from the mixture alone, whose
-average over draws the rendering decodes: a hundredth of the work of drawing them.
+tokens hidden (:mod:`tokensep.decode.one_pass`), the LM's estimate from the mixture alone, or those
+of drawn tokens, as the checkpoint draws them: a hundred times the work.
 
 Conventions
 -----------
@@ -12,7 +12,7 @@ example   ``stems [S, 2, T]`` and ``generated [S, T]`` fp16 at the LM's level, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import read_tensors, save_tensors
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.one_pass import one_pass
+from tokensep.decode.render import TokenSource, window_seed
 from tokensep.lm.model import TokenLM
 from tokensep.train import cache
 from tokensep.train.objective import mixture_latents
@@ -52,26 +53,43 @@ class Maker:
     codec: Any
 
     @torch.no_grad()
-    def examples(self, crops: list[Wave]) -> list[Example]:
-        """One for each crop, on the CPU."""
+    def examples(self, crops: list[Wave], seeds: Sequence[int] | None = None) -> list[Example]:
+        """One for each crop, on the CPU; ``seeds`` (one each): of drawn tokens, not of one pass."""
         device = self.lm.tables.device
         # the LM hears the mono mixture
         waves = torch.from_numpy(np.stack([c.sum(0).mean(0) for c in crops])).to(device)
-        cond = self.lm.condition(waves, mixture_latents(self.codec, waves, self.lm.config))
-        latents = one_pass(self.lm, cond, codebooks=codebooks(self.codec).to(device)).latents
-        assert latents is not None
+        latents = self._one_pass(waves) if seeds is None else self._drawn(waves, seeds)
         generated = self.codec.decoder(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         return [
             (torch.from_numpy(crop).half(), made.cpu().half(), z.cpu().half())
             for crop, made, z in zip(crops, generated, latents, strict=True)
         ]
 
-    def write(self, folder: Path, crops: list[Wave], first: int) -> None:
+    def _one_pass(self, waves: Tensor) -> Tensor:
+        """Latents ``[R, S, F, D]`` of mixtures ``[R, T]`` with all tokens hidden."""
+        cond = self.lm.condition(waves, mixture_latents(self.codec, waves, self.lm.config))
+        books = codebooks(self.codec).to(waves.device)
+        latents = one_pass(self.lm, cond, codebooks=books).latents
+        assert latents is not None
+        return latents
+
+    def _drawn(self, waves: Tensor, seeds: Sequence[int]) -> Tensor:
+        """The mean over the checkpoint's draws of their expected latents, ``[R, S, F, D]``."""
+        options = self.lm.config.inference.rendered_as("consensus")
+        source = TokenSource(self.lm, self.codec, options, codebooks(self.codec).to(waves.device))
+        rows = [window_seed(seed, 0) + draw for seed in seeds for draw in range(options.draws)]
+        cond = source.condition(waves).repeat_interleave(options.draws, 0)
+        latents = source.draw(cond, rows, source.step_kind(len(rows), len(waves))).latents
+        assert latents is not None
+        return latents.unflatten(0, (len(waves), options.draws)).mean(1)
+
+    def write(self, folder: Path, crops: list[Wave], first: int, drawn: bool = False) -> None:
         """The files of examples ``first`` … that are not there yet."""
-        missing = [i for i in range(len(crops)) if not _file(folder, first + i).is_file()]
-        if not missing:
+        numbers = range(first, first + len(crops))
+        if all(_file(folder, number).is_file() for number in numbers):
             return
-        for i, (stems, generated, latents) in enumerate(self.examples(crops)):
+        made = self.examples(crops, numbers if drawn else None)
+        for i, (stems, generated, latents) in enumerate(made):
             tensors = {"stems": stems, "generated": generated, "latents": latents}
             save_tensors(_file(folder, first + i), {k: v.contiguous() for k, v in tensors.items()})
 
@@ -81,14 +99,23 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def prepared(
-    folder: Path, maker: Maker, crops: Iterator[list[Wave]], count: int, source: dict[str, Any]
+    folder: Path,
+    maker: Maker,
+    crops: Iterator[list[Wave]],
+    count: int,
+    source: dict[str, Any],
+    drawn: float = 0.0,
 ) -> Path:
-    """Write the examples of ``crops``, chunks of :data:`AT_ONCE`, until ``folder`` is complete."""
+    """Write the examples of ``crops``, chunks of :data:`AT_ONCE`, until ``folder`` is complete.
+
+    ``drawn``: share of the chunks whose latents are those of drawn tokens, spread evenly.
+    """
 
     def make() -> None:
         cache.declare(folder, source)
         for number, chunk in enumerate(crops):
-            maker.write(folder, chunk, number * AT_ONCE)
+            is_drawn = int((number + 1) * drawn) > int(number * drawn)
+            maker.write(folder, chunk, number * AT_ONCE, is_drawn)
         write_atomically(folder / cache.INDEX, f"{count}\n")
 
     once.prepare(folder, lambda: cache.is_ready(folder, source), make)

@@ -6,6 +6,7 @@ import torch
 from tokensep.decode.guide import Guide, GuideConfig, save_guide
 from tokensep.integration import system as plugin
 from tokensep.integration.teachers import teacher
+from tokensep.lm.config import InferenceConfig
 from tokensep.lm.model import TokenLM
 from tokensep.separator import Provenance, TokenSep
 
@@ -123,6 +124,8 @@ def with_guide(small, tmp_path):
     sizes = {"n_fft": 256, "hop": 64, "bands": 12, "dim": 16, "ffn": 24, "blocks": 2}
     save_guide(tmp_path, Guide(GuideConfig(**facts, **sizes)))
     small._folder = tmp_path
+    inference = InferenceConfig(render="consensus")
+    small.config = small.config.model_copy(update={"inference": inference})
     return small
 
 
@@ -165,18 +168,21 @@ def test_a_guided_decoder_is_not_refined_twice(with_guide):
 
 
 def test_some_stems_are_those_of_the_guided_decoder(with_guide):
+    """From the same latents as the others, in whatever way they are decoded."""
     mixed = plugin.load(refine="vocals:guided+drums:blend")
     assert mixed.info.name == "tokensep+vocals-guided+drums-blend"
     assert len(mixed.info.options["guide_sha256"]) == 64
     assert "vocals by a decoder of our own" in mixed.info.remark
     found = mixed.separate(song(), seed=0)
-    guided = plugin.load(render="guided").separate(song(), seed=0)
+    guided = plugin.load(render="guided", decoding="sequential").separate(song(), seed=0)
     plain = plugin.load(refine="drums:blend").separate(song(), seed=0)
     for stem, one in found.items():
         expected = guided if stem == "vocals" else plain
         np.testing.assert_array_equal(one.samples, expected[stem].samples)
     with pytest.raises(UsageError, match="refine=guided leaves no generated stem"):
         plugin.load(refine="guided")
+    with pytest.raises(UsageError, match=r"expected render=consensus, found render=tokens"):
+        plugin.load(render="tokens", refine="vocals:guided")
 
 
 def test_the_weights_of_the_guided_decoder_are_part_of_the_cells_key(with_guide):

@@ -6,12 +6,15 @@ import json
 
 import pytest
 import torch
+from tokensep.codec.codebooks import codebooks
 from tokensep.decode.guide import Guide, GuideConfig, load_guide, save_guide
+from tokensep.decode.render import Renderer, TokenSource
 from tokensep.errors import ConfigError, DataError
 from tokensep.lm.model import TokenLM
 from tokensep.train import guided as training
 from tokensep.train.guided import GuidedObjective, GuidedTrainConfig, error_ratio
-from tokensep.train.guided_data import Maker
+from tokensep.train.guided_data import Maker, read_example
+from tokensep.train.stereo_songs import StereoSongs
 from torch import nn
 
 from tests.helpers.lm_dummies import DummyCodec, SyntheticSongs, tiny_config
@@ -86,6 +89,22 @@ def test_examples_that_are_there_are_kept_and_others_are_refused(tmp_path):
     assert (examples / "000005.safetensors").is_file()
     with pytest.raises(DataError, match="remix differs"):
         run(tmp_path, TRAIN.model_copy(update={"remix": 0.1}))
+
+
+def test_examples_of_drawn_tokens_are_what_the_checkpoint_renders(tmp_path):
+    """A share of the chunks; one window of a song has the renderer's own latents."""
+    maker = Maker(TokenLM(tiny_config()).eval(), DummyCodec())
+    crops = StereoSongs(store(), {"one"}, maker.lm.config).windows(1)
+    options = maker.lm.config.inference.rendered_as("consensus")
+    source = TokenSource(maker.lm, maker.codec, options, codebooks(maker.codec))
+    rendered = Renderer(source).render_latents(torch.from_numpy(crops[0].sum(0).mean(0)), 3)
+    drawn, one = (maker.examples(crops, seeds)[0][2] for seeds in ([3], None))
+    torch.testing.assert_close(drawn.float(), rendered.latents, atol=2e-3, rtol=2e-3)
+    assert not torch.allclose(one, drawn)
+    run(tmp_path, TRAIN.model_copy(update={"drawn": 0.5}), stop_after=1)
+    for i in range(2):
+        both = [read_example(tmp_path / "data" / n, i) for n in ("valid", "valid-drawn")]
+        assert torch.equal(both[0][0], both[1][0]) and not torch.equal(both[0][2], both[1][2])
 
 
 def test_validation_songs_are_never_trained_on(tmp_path, monkeypatch):
