@@ -31,7 +31,7 @@ from benchsep.audio import Audio
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.ceiling import Ceiling
 from tokensep.decode.guide import WEIGHTS as GUIDE_WEIGHTS
-from tokensep.decode.guide import Guide, load_guide
+from tokensep.decode.guide import Guide, default_stems, load_guide
 from tokensep.decode.precision import Drawing, in_float64
 from tokensep.decode.render import Rendered, Renderer, TokenSource
 from tokensep.dsp.stereo import SILENT, Stereo, rms
@@ -78,7 +78,8 @@ class TokenSep:
     lm : conditioner and language model.
     codec : a :class:`tokensep.codec.interface.Codec`, frozen.
     provenance : name and hash of the weights.
-    folder : where they lie, and the weights of the guided decoder, if there are any.
+    folder : where they lie, and the weights of the guided decoder, if there are any. The stems that
+        its configuration names are rendered by it unless ``refine`` says otherwise.
 
     Raises
     ------
@@ -104,6 +105,9 @@ class TokenSep:
         self.provenance = provenance or Provenance("unnamed", "")
         self._codebooks: Tensor | None = None
         self._folder = folder
+        if folder is not None and (guided := default_stems(folder)):
+            inference = self.config.inference.guided_by_default(guided, self.config.stems)
+            self.config = self.config.model_copy(update={"inference": inference})
         self._guide: Guide | None = None
         self._exact: Drawing | None = None
 

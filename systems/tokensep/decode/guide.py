@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -253,14 +254,48 @@ def _cut(waves: Tensor, start: int, length: int) -> Tensor:
     return functional.pad(piece, (0, length - piece.shape[-1]))
 
 
-def save_guide(folder: Path, guide: Guide, note: dict[str, Any] | None = None) -> None:
-    """Write weights (fp16) and configuration, each by rename; ``note``: how it was trained."""
+def save_guide(
+    folder: Path, guide: Guide, note: dict[str, Any] | None = None, renders: Sequence[str] = ()
+) -> None:
+    """Write weights (fp16) and configuration, each by rename.
+
+    ``note`` : how it was trained. ``renders`` : stems of a checkpoint that are its by default.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(
         folder / WEIGHTS, {k: v.half().contiguous() for k, v in guide.state_dict().items()}
     )
-    data = {"guide": guide.config.model_dump(mode="json"), "training": note or {}}
+    sizes = guide.config.model_dump(mode="json")
+    data = {"guide": sizes, "renders": list(renders), "training": note or {}}
     write_atomically(folder / CONFIG, json.dumps(data, indent=1) + "\n")
+
+
+def default_stems(folder: Path) -> tuple[str, ...]:
+    """Stems of the checkpoint in ``folder`` that its guided decoder renders by default.
+
+    Raises
+    ------
+    CheckpointError
+        The guided decoder's configuration is corrupt.
+    """
+    if not (folder / CONFIG).is_file():
+        return ()
+    found = _read(folder).get("renders", [])
+    if not isinstance(found, list) or not all(isinstance(stem, str) for stem in found):
+        raise CheckpointError(f"{folder / CONFIG}: renders is {found!r}, expected names of stems")
+    return tuple(found)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The configuration file, whose entry ``guide`` has the sizes."""
+    try:
+        data = parse_json((folder / CONFIG).read_bytes())
+        data["guide"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG} is not a guided decoder's configuration ({error!r})"
+        ) from error
+    return dict(data)
 
 
 def load_guide(folder: Path) -> Guide:
@@ -277,12 +312,7 @@ def load_guide(folder: Path) -> Guide:
                 f"render=guided: {folder} has no {name}; make it by `tokensep train guided "
                 "--checkpoint FOLDER`, and put what that writes beside the LM"
             )
-    try:
-        data = parse_json((folder / CONFIG).read_bytes())["guide"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder / CONFIG} is not a guided decoder's configuration ({error!r})"
-        ) from error
+    data = _read(folder)["guide"]
     config, tensors = configs.load(GuideConfig, data), read_tensors(folder / WEIGHTS)
     guide = built(lambda: Guide(config), data, tensors, folder / CONFIG)
     load_strictly(guide, tensors, folder / WEIGHTS)

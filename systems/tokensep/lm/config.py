@@ -9,7 +9,7 @@ is enough to build the network and to refuse a codec that does not fit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -96,6 +96,21 @@ class LMConfig(Strict):
     depth_dim: int = 128
     depth_layers: int = 2
     depth_heads: int = 4
+
+
+def check_stems(option: str, found: Iterable[str], stems: Sequence[str]) -> None:
+    """Refuse names that are not among ``stems``.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option and those that it has too many.
+    """
+    unknown = [stem for stem in found if stem not in stems]
+    if unknown:
+        raise ConfigError(
+            f"tokensep: {option} names {', '.join(unknown)}; the stems are {', '.join(stems)}"
+        )
 
 
 class SamplingConfig(Strict):
@@ -196,12 +211,22 @@ class InferenceConfig(Strict):
         by_stem = self.refine
         if isinstance(by_stem, str):
             return (by_stem,) * len(stems)
-        unknown = [stem for stem in by_stem if stem not in stems]
-        if unknown:
-            raise ConfigError(
-                f"tokensep: refine names {', '.join(unknown)}; the stems are {', '.join(stems)}"
-            )
+        check_stems("refine", by_stem, stems)
         return tuple(by_stem.get(stem, "none") for stem in stems)
+
+    def guided_by_default(self, guided: Sequence[str], stems: Sequence[str]) -> InferenceConfig:
+        """These options with the stems ``guided`` rendered by the guided decoder.
+
+        Raises
+        ------
+        ConfigError
+            One of them is not among ``stems``.
+        """
+        check_stems("renders of the guided decoder", guided, stems)
+        by_stem = dict(zip(stems, self.refine_of(stems), strict=True))
+        refine = by_stem | dict.fromkeys(guided, "guided")
+        kept = {stem: how for stem, how in refine.items() if how != "none"}
+        return InferenceConfig.model_validate({**self.model_dump(), "refine": kept})
 
     @model_validator(mode="after")
     def _one_pass(self) -> InferenceConfig:

@@ -32,7 +32,7 @@ from tokensep.codec.model import HCodec
 from tokensep.config import Strict
 from tokensep.decode.guide import FLOOR, Guide, GuideConfig, load_guide, save_guide
 from tokensep.errors import ConfigError
-from tokensep.lm.config import TokenSepConfig
+from tokensep.lm.config import TokenSepConfig, check_stems
 from tokensep.lm.weights import WEIGHTS, load_lm
 from tokensep.train.data import StemStore, musdb_folders, validation_songs
 from tokensep.train.guided_data import (
@@ -81,6 +81,8 @@ class GuidedTrainConfig(Strict):
     sdr: float = 1.0
     bands: float = 0.15
     bins: float = 0.0
+    renders: str = ""
+    """Stems that a checkpoint with this decoder renders by it by default, ``vocals+drums``."""
 
 
 def config_for(lm: TokenSepConfig, latent_dim: int, dropout: float = 0.0) -> GuideConfig:
@@ -191,16 +193,25 @@ class GuidedTrainer(Loop):
 
     def save_best(self) -> None:
         """Write the averaged weights to ``best``."""
-        save_guide(self.folder / "best", self.model, self._note())
+        self._save("best")
 
     def export(self) -> None:
         """Write the averaged weights to ``final``."""
         assert self.ema is not None
         with self.ema.applied(self.model):
-            save_guide(self.folder / "final", self.model, self._note())
+            self._save("final")
+
+    def _save(self, name: str) -> None:
+        renders = stems_of(self.train.renders)
+        save_guide(self.folder / name, self.model, self._note(), renders)
 
     def _note(self) -> dict[str, Any]:
         return {"steps": self.step, "cpu_seconds": round(self.spent.cpu)}
+
+
+def stems_of(text: str) -> tuple[str, ...]:
+    """``vocals+drums`` as names."""
+    return tuple(filter(None, text.split("+")))
 
 
 def loop_settings(train: GuidedTrainConfig) -> LoopSettings:
@@ -237,8 +248,9 @@ def train_guided(
     Raises
     ------
     ConfigError
-        ``init`` is of other sizes.
+        ``init`` is of other sizes, or ``renders`` names no stem of the LM.
     """
+    check_stems("renders", stems_of(train.renders), maker.lm.config.stems)
     source = {**(source or {}), "songs": store.facts, "seed": train.seed}
     data = Data(folder / "data", maker, store, source)
     examples, valid = data.train_examples(train), data.valid_examples(train.drawn > 0)

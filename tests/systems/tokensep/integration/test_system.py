@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tokensep.decode.guide import Guide, GuideConfig, save_guide
+from tokensep.decode.guide import Guide, GuideConfig, load_guide, save_guide
+from tokensep.errors import ConfigError
 from tokensep.integration import system as plugin
 from tokensep.integration.teachers import teacher
 from tokensep.lm.config import InferenceConfig
@@ -183,6 +184,25 @@ def test_some_stems_are_those_of_the_guided_decoder(with_guide):
         plugin.load(refine="guided")
     with pytest.raises(UsageError, match=r"expected render=consensus, found render=tokens"):
         plugin.load(render="tokens", refine="vocals:guided")
+
+
+def test_a_guided_decoder_may_name_the_stems_that_are_its_by_default(with_guide, tmp_path):
+    """They are the checkpoint's own rendering then: no suffix; others have one."""
+    lm, codec = with_guide.lm, with_guide.codec
+    lm.config = lm.config.model_copy(update={"inference": InferenceConfig(render="consensus")})
+    save_guide(tmp_path, load_guide(tmp_path), renders=["vocals", "bass"])
+    model = TokenSep(lm, codec, Provenance("mini", "ab" * 32), tmp_path)
+    assert model.config.inference.refine == {"vocals": "guided", "bass": "guided"}
+    systems = [
+        plugin.TokenSepSystem(model, model.config.inference.model_copy(update={"refine": refine}))
+        for refine in (model.config.inference.refine, {"vocals": "blend"}, "none")
+    ]
+    names = [system.info.name for system in systems]
+    assert names == ["tokensep", "tokensep+vocals-blend", "tokensep-unrefined"]
+    assert "guide_sha256" in systems[0].info.options
+    save_guide(tmp_path, load_guide(tmp_path), renders=["piano"])
+    with pytest.raises(ConfigError, match="renders of the guided decoder names piano; the stems"):
+        TokenSep(lm, codec, folder=tmp_path)
 
 
 def test_the_weights_of_the_guided_decoder_are_part_of_the_cells_key(with_guide):
