@@ -45,6 +45,7 @@ TINY = {
     "lm-2": ("-O", "max_steps=2", "-O", "variants=1"),
     "lm-3": ("-O", "max_steps=2", "-O", "variants=1"),
     "guided": ("-O", "max_steps=2", "-O", "examples=4"),
+    "guided-2": ("-O", "max_steps=2", "-O", "examples=4"),
 }
 """What ``--tiny`` adds to the commands; a later option replaces an earlier one."""
 
@@ -155,13 +156,15 @@ class Plan:
     def _guided(self) -> list[Stage]:
         # Without the LMMS songs: the LM's latents of them are too far off (docs/design).
         command = ("tokensep", "train", "guided", "--checkpoint", self.work / "weights" / "mini")
-        data = ("--musdb", self.musdb / "train", "--out", self.work / "guided")
-        data += ("-O", "seed=3", "-O", "cpu_minutes=40")
-        file = "guided.safetensors"
-        return [
-            self._run("guided", Path("guided", "best", file), *command, *data),
-            self._copy("mini-guided", f"weights/mini/{file}", "guided/best"),
-        ]
+        command += ("--musdb", self.musdb / "train", "-O", "seed=3")
+        last = ("--init", self.work / "guided" / "best", "-O", "cpu_minutes=20", "-O", "lr=0.002")
+        last += ("-O", "bands=0.5", "-O", "drawn=0.5", "-O", "renders=vocals+drums+bass")
+        stages, file = [], "guided.safetensors"
+        for name, options in (("guided", ("-O", "cpu_minutes=40")), ("guided-2", last)):
+            out = ("--out", self.work / name)
+            makes = Path(name, "best", file)
+            stages.append(self._run(name, makes, *command, *out, *options))
+        return [*stages, self._copy("mini-guided", f"weights/mini/{file}", "guided-2/best")]
 
 
 class Runner:

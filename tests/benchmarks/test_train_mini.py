@@ -54,7 +54,7 @@ def test_every_weight_that_ships_is_made(musdb, tmp_path):
         shipped = {p.name for p in (ROOT / "systems" / folder).glob("codec.safetensors")}
         assert shipped <= {p.name for p in (weights / made).iterdir()}
     assert (weights / "mini" / "lm.safetensors").read_text() == "lm-3"
-    assert (weights / "mini" / "guided.safetensors").read_text() == "guided"
+    assert (weights / "mini" / "guided.safetensors").read_text() == "guided-2"
     shipped = {p.name for p in (ROOT / "systems/benchsep_baselines/weights").glob("*.safetensors")}
     assert shipped == {p.name for p in (weights / "baselines").iterdir()}
 
@@ -66,7 +66,7 @@ def test_what_is_done_is_skipped_and_what_failed_goes_on(musdb, tmp_path):
     assert runner(plan, first).run(stages) == 3 and first.seen[-1] == "lm-2"
     second = Calls(stages)
     assert runner(plan, second).run(stages) == 0
-    assert second.seen == ["lm-2", "lm-3", "guided"]
+    assert second.seen == ["lm-2", "lm-3", "guided", "guided-2"]
     third = Calls(stages)
     assert runner(plan, third).run(stages) == 0 and not third.seen
     (plan.work / "bands-weights").mkdir()
@@ -151,4 +151,4 @@ def test_the_commands_are_what_the_programs_take(musdb, tmp_path, monkeypatch):
                 assert program == "benchsep_baselines.train"
                 given = baselines.parser().parse_args(arguments)
                 assert given.out == stage.makes.parent
-    assert len(seen) == 2 * 8
+    assert len(seen) == 2 * 9

@@ -31,14 +31,14 @@ def separate(
     from benchsep._util.device import torch_device
     from benchsep.audio import read_audio
     from tokensep import songs as files
-    from tokensep.lm.config import UNREFINED
+    from tokensep.lm.config import RENDERINGS
     from tokensep.separator import TokenSep
 
     folders = files.folders(songs, out, overwrite=overwrite)
     torch_device(device)
     model = TokenSep.from_checkpoint(checkpoint, device)
     base, given = model.config.inference, option or []
-    for how in UNREFINED:
+    for how in RENDERINGS:
         base = base.rendered_as(how) if f"render={how}" in given else base
     options = override(base, given)
     options.refine_of(model.config.stems)  # names only stems that there are

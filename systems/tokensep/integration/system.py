@@ -42,7 +42,13 @@ from benchsep.audio import STEMS, Audio
 from benchsep.errors import UsageError
 from benchsep.systems.contract import SystemInfo
 from tokensep.integration.ceiling import CODEC_OPTIONS, CodecCeiling, codecs, load_ceiling
-from tokensep.lm.config import UNREFINED, InferenceConfig, SamplingConfig, TokenSepConfig
+from tokensep.lm.config import (
+    RENDERINGS,
+    UNREFINED,
+    InferenceConfig,
+    SamplingConfig,
+    TokenSepConfig,
+)
 
 INFERENCE_OPTIONS = tuple(name for name in InferenceConfig.model_fields if name != "sampling")
 SAMPLING_OPTIONS = tuple(SamplingConfig.model_fields)
@@ -144,7 +150,7 @@ def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConf
     from pydantic import ValidationError
 
     base = config.inference
-    for render in UNREFINED:
+    for render in RENDERINGS:
         base = base.rendered_as(render) if options.get("render") == render else base
     data = base.model_dump()
     for name, text in options.items():

@@ -10,7 +10,7 @@ is enough to build the network and to refuse a codec that does not fit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from tokensep.errors import ConfigError
 
 Refine = Literal["none", "mask", "blend", "guided"]
 Rendering = Literal["tokens", "mean", "consensus", "guided"]
+RENDERINGS: tuple[Rendering, ...] = get_args(Rendering)
 UNREFINED: tuple[Rendering, ...] = ("tokens", "guided")
 """Renderings that are not refined unless that is asked for: the codec's decoder alone, and a
 decoder that hears the mixture anyway (:meth:`InferenceConfig.rendered_as`)."""
@@ -189,12 +190,15 @@ class InferenceConfig(Strict):
     def rendered_as(self, render: Rendering) -> InferenceConfig:
         """These options with another rendering and what goes with it, unless it is changed again.
 
-        ``tokens`` and ``guided`` are not refined. ``guided`` takes the latents of one pass without
-        guidance: it was trained on them, and those of drawn tokens serve it worse.
+        ``tokens`` and ``guided`` are not refined, and ``mean`` has no guided stems. ``guided``
+        takes the latents of one pass without guidance: those of drawn tokens serve it worse.
         """
         data = {**self.model_dump(), "render": render}
         if render in UNREFINED:
             data["refine"] = "none"
+        elif render == "mean" and isinstance(self.refine, dict):  # there is no consensus to guide
+            kept = {stem: how for stem, how in self.refine.items() if how != "guided"}
+            data["refine"] = kept or "none"
         if render == "guided":
             data |= {"decoding": "one-pass", "passes": 1, "draws": 1, "order": None}
             data |= {"prime": False, "sampling": {**data["sampling"], "cfg": 1.0}}

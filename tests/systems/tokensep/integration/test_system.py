@@ -87,12 +87,12 @@ def test_variants_have_their_own_names_and_options(small):
     assert plugin.load(top_k="none").info.options["top_k"] is None
 
 
-def test_the_shipped_checkpoint_refines_vocals_and_drums():
+def test_the_guided_decoder_of_the_shipped_checkpoint_makes_all_but_other():
     """Its own refinement has no suffix; that it is not refined shows in the name."""
     names = {how: plugin.load(refine=how).info.name for how in ("", "none", "blend")}
     assert list(names.values()) == ["tokensep", "tokensep-unrefined", "tokensep+blend"]
-    assert plugin.load().info.options["refine"] == "vocals:blend+drums:blend"
-    same = plugin.load(refine="drums:blend+vocals:blend+bass:none")
+    assert plugin.load().info.options["refine"] == "vocals:guided+drums:guided+bass:guided"
+    same = plugin.load(refine="drums:guided+vocals:guided+other:none+bass:guided")
     assert same.info.name == "tokensep"
 
 
@@ -106,7 +106,8 @@ def test_drawn_tokens_are_decoded_alone_under_a_name_of_their_own():
     assert blended.name == "tokensep-tokens+blend" and not blended.remark
     assert plugin.load().info.remark.startswith("not the paper's rendering")
     other = plugin.load(render="mean").info
-    assert other.name == "tokensep" and "render" not in other.options_in_name
+    assert other.name == "tokensep-unrefined", "the mean of one draw has no guided stems"
+    assert "render" not in other.options_in_name
 
 
 def test_drawn_tokens_are_what_the_codec_decodes(small):
