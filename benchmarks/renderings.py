@@ -12,7 +12,7 @@ pan of X            other latents through the codec's decoder: the mean of drawn
                     of the codec's encoder of guided stems, and the mean of drawn and those
 
 Prints mean ViSQOL and uSDR per stem, and ViSQOL's mean difference from the
-default's row (blend for vocals and drums, pan for bass and other) with its 95 % bootstrap interval.
+default's row (guided drawn, of other pan) with its 95 % bootstrap interval.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from benchsep.datasets.load import load_dataset
 from benchsep.metrics.visqol.engine import Reference
 from benchsep.runner.job import seed_of
 
-DEFAULT = {"vocals": "blend", "drums": "blend", "bass": "pan", "other": "pan"}
+DEFAULT = dict.fromkeys(("vocals", "drums", "bass"), "guided drawn") | {"other": "pan"}
 MEANS = (("guided", "guided drawn"), ("guided", "pan"), ("guided", "blend"))
 MEANS += (("guided drawn", "pan"), ("guided drawn", "blend"))
 """Pairs whose geometric mean is a row."""

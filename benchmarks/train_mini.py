@@ -33,6 +33,7 @@ CONFIGS = Path("configs/tokensep")
 PYTHON = (sys.executable, "-m")
 TINY = {
     "bs_roformer": ("--steps", "2", "--seconds", "1", "--batch", "1"),
+    "bs_roformer-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-3": ("--steps", "2", "--seconds", "1", "--batch", "1"),
@@ -93,8 +94,11 @@ class Plan:
 
     def _bs_roformer(self) -> list[Stage]:
         name, file = "bs_roformer", "bs_roformer-mini.safetensors"
-        copied = self._copy(f"{name}-weights", f"weights/baselines/{file}", f"{name}/{file}")
-        return [self._baseline(name, name), copied]
+        first = self._baseline(name, name)
+        last = ("--init", first.makes, "--cpu-minutes", "38.4", "--rate", "1.5e-3")
+        last += ("--warmup", "40", "--speed-share", "0.25", "--seed", "5")
+        copied = self._copy(f"{name}-weights", f"weights/baselines/{file}", f"{name}-2/{file}")
+        return [first, self._baseline(f"{name}-2", name, *last), copied]
 
     def _htdemucs(self) -> list[Stage]:
         name, file = "htdemucs", "htdemucs-mini.safetensors"

@@ -11,7 +11,7 @@ windows   of the length the LM was trained on (:mod:`tokensep.decode.render`)
 Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
 read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
 song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them,
-``refine="blend"`` always pans. ``render="guided"`` lays factors on every channel.
+``refine="blend"`` always pans. The guided decoder lays factors on every channel.
 """
 
 from __future__ import annotations

@@ -23,9 +23,8 @@ every other field of :class:`tokensep.lm.config.InferenceConfig` (``draws``, ``s
 ``sampled_layers``; ``none`` switches a filter off); default: the checkpoint's own
 
 The name tells variants apart that must not share a row. ``tokensep`` is refined as the checkpoint
-says (the shipped one: vocals and drums are blended with the mixture, bass and other are as they
-were generated); others are ``tokensep-unrefined``, ``tokensep+mask``, ``tokensep+blend``,
-``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
+says (the shipped one: a decoder that hears the mixture makes all stems but other); others are
+``tokensep-unrefined``, ``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
 ``tokensep-one-pass``, ``tokensep-tokens``, ``tokensep-guided``, ``tokensep-oracle-tokens``,
 ``tokensep-oracle-context``.
 """
@@ -139,7 +138,7 @@ load.about = {  # type: ignore[attr-defined]
     "family": "generative",
     "licence": LICENCE,
     "what": "token-generative separator: a codec and a language model over its tokens; "
-    "vocals and drums blended with the mixture unless refine=none",
+    "all stems but other by a decoder that also gets the mixture, unless refine=none",
     "checkpoints": _listed,
     "parts": lambda: {f"codec {name}": reason for name, reason in codecs().items()},
 }
