@@ -210,7 +210,10 @@ def read_audio(path: str | Path) -> Audio:
 
     path = Path(path)
     if not path.is_file():
-        raise AudioError(f"{path}: no such file")
+        is_folder = path.is_dir()
+        raise AudioError(
+            f"{path}: {'a folder, not an audio file' if is_folder else 'no such file'}"
+        )
     try:
         samples, rate = decode(path)
     except (RuntimeError, MemoryError, ValueError, OSError) as error:

@@ -58,8 +58,8 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
     Raises
     ------
     UsageError
-        no such file, missing columns, a rating that is no number from 0 to 100, or a condition
-        that the key does not know.
+        no such file, missing columns, a rating that is no number from 0 to 100, one without a
+        rater or that stands there twice, or a condition that the key does not know or has twice.
     """
     rows = _rows(Path(path))
     if rows and rows[0].keys() >= _WEBMUSHRA:
@@ -73,10 +73,26 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
     if not rows or missing:
         columns = ", ".join(rows[0]) if rows else "no rows"
         raise UsageError(f"{path}: expected the columns {', '.join(COLUMNS)}; found {columns}")
+    _check_raters(rows, path)
     import pandas as pd
 
     table = [{c: row[c] for c in COLUMNS} | {"rating": _rating(row, path)} for row in rows]
     return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _check_raters(rows: list[dict[str, str]], path: str | Path) -> None:
+    """Each rating has a rater, who gave one to each condition of a trial."""
+    seen: set[tuple[str, ...]] = set()
+    for row in rows:
+        if not row["rater"].strip():
+            raise UsageError(f"{path}: a rating without a rater, so nobody can be screened")
+        place = tuple(row[name] for name in ("rater", "trial", "stem", "system"))
+        if place in seen:
+            rater, trial, _, system = place
+            raise UsageError(
+                f"{path}: {rater!r} rated {system!r} of {trial!r} twice; leave one of the two out"
+            )
+        seen.add(place)
 
 
 def refuse_utf16(path: Path) -> None:
@@ -112,6 +128,8 @@ def _read_key(path: Path) -> dict[tuple[str, str], dict[str, str]]:
     if not rows or not set(KEY_COLUMNS) <= rows[0].keys():
         raise UsageError(f"{path}: expected the columns {', '.join(KEY_COLUMNS)}")
     conditions = {(row["trial"], row["condition"]): row for row in rows}
+    if len(conditions) < len(rows):
+        raise UsageError(f"{path}: a condition of a trial stands there twice")
     for row in rows:
         for name, kind in WEBMUSHRA_ANCHORS.items():
             added = {"system": name, "family": "oracle" if kind == HIDDEN else "anchor"}

@@ -34,8 +34,11 @@ def folders(songs: Sequence[Path], out: Path, *, overwrite: bool) -> list[Path]:
     Raises
     ------
     UsageError
-        Two songs have one name, or there are stems of one already and ``overwrite`` is false.
+        Two songs have one name, or there are stems of one already and ``overwrite`` is false;
+        ``out`` is a file.
     """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; stems need a folder: -o FOLDER")
     found: dict[Path, Path] = {}
     for song in songs:
         folder = out / song.name.removesuffix(".stem.mp4")

@@ -96,6 +96,14 @@ def test_raters_who_miss_the_hidden_reference_are_left_out_and_named() -> None:
         ("rating_stimulus,rating_score,trial_id\nC1,3,trial1\n", "need the conditions.csv"),
         ("rater,trial,song,stem,system,family,kind,rating\nr,1,s,v,x,f,system,101\n", "0 to 100"),
         ("rater,trial,song,stem,system,family,kind,rating\nr,1,s,v,x,f,system,nan\n", "0 to 100"),
+        (
+            "rater,trial,song,stem,system,family,kind,rating\n,1,s,v,x,f,system,9\n",
+            "without a rater",
+        ),
+        (
+            "rater,trial,song,stem,system,family,kind,rating\n" + "r,1,s,v,x,f,system,9\n" * 2,
+            "'r' rated 'x' of '1' twice",
+        ),
     ],
 )
 def test_what_is_no_ratings_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -110,6 +118,18 @@ def test_an_unknown_condition_is_refused(exported: list[Path], tmp_path: Path) -
     path.write_text("rating_stimulus,rating_score,trial_id\nC9,3,trial1\n")
     with pytest.raises(UsageError, match="C9"):
         read_ratings(path, exported[1])
+
+
+def test_a_key_with_two_meanings_of_a_condition_is_refused(
+    exported: list[Path], tmp_path: Path
+) -> None:
+    """The last one was taken: ratings of one system counted as those of another."""
+    _webmushra(tmp_path / "mushra.csv", "r1", 95)
+    lines = exported[1].read_text().splitlines()
+    twice = lines[1].replace("a@mini", "b@mini")
+    (tmp_path / "key.csv").write_text("\n".join([*lines, twice, ""]))
+    with pytest.raises(UsageError, match="stands there twice"):
+        read_ratings(tmp_path / "mushra.csv", tmp_path / "key.csv")
 
 
 def test_raters_that_cannot_be_told_apart_are_refused(exported: list[Path], tmp_path: Path) -> None:

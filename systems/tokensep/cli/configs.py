@@ -10,16 +10,28 @@ from tokensep.errors import ConfigError
 
 
 def override(base: Any, pairs: list[str]) -> Any:
-    """``key=value`` texts onto a pydantic model; ``sampling.`` reaches inside."""
+    """``key=value`` texts onto a pydantic model; ``sampling.`` reaches inside.
+
+    Raises
+    ------
+    ConfigError
+        no ``=``, a key that is given twice or reaches into what has no keys, a bad value.
+    """
     data = base.model_dump()
+    given: set[str] = set()
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"{pair!r}: expected key=value")
+        if key in given:
+            raise ConfigError(f"{pair!r}: {key} is given twice; leave one of them out")
+        given.add(key)
         target = data
         *outer, last = key.split(".")
         for name in outer:
             target = target.setdefault(name, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"{pair!r}: {name} is one value and has no {last}")
         target[last] = None if value == "none" else value
     from tokensep import config
 

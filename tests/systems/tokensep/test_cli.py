@@ -195,12 +195,17 @@ def test_progress_rises_to_the_end(small, render, draws):
     [
         (["separate", "absent.wav"], 1, "no such file"),
         (["separate", "absent.wav", "--checkpoint", "nowhere"], 1, "no such folder"),
+        (["separate", "."], 1, "a folder, not an audio file"),
+        (["separate", "a.wav", "-o", "a file"], 2, "is a file; stems need a folder"),
+        (["separate", "a.wav", "-O", "sampling.cfg=1", "-O", "sampling.cfg=2"], 2, "given twice"),
+        (["separate", "a.wav", "-O", "refine.mode=1"], 2, "refine is one value"),
         (["info", "--config", "huge"], 2, "expected one of"),
         (["train", "lm", "--codec", "x", "-o", "y"], 2, "nothing to train on"),
     ],
 )
 def test_errors_are_one_line(arguments, code, message, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
     torch.manual_seed(0)
     model = TokenSep(TokenLM(tiny_config()), DummyCodec())
     if "nowhere" not in arguments:
