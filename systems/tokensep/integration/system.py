@@ -205,7 +205,8 @@ def _guided_stems(options: InferenceConfig) -> str:
     if options.render == "guided":
         return "all stems"
     by_stem = options.refine if isinstance(options.refine, dict) else {}
-    return " and ".join(stem for stem, how in by_stem.items() if how == "guided")
+    stems = [stem for stem, how in by_stem.items() if how == "guided"]
+    return " and ".join(filter(None, (", ".join(stems[:-1]), *stems[-1:])))
 
 
 def _remark(options: InferenceConfig) -> str:
