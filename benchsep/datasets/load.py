@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from pathlib import Path
 from typing import Any, cast
 
 from benchsep import registry
@@ -19,8 +20,6 @@ def default_dataset(root: str | None) -> str:
     folder = root or os.environ.get("MUSDB_PATH")
     if not folder:
         return "clip"
-    from pathlib import Path
-
     stems = next(Path(folder).expanduser().glob("*/*.stem.mp4"), None)
     return "musdb18" if stems else "musdb18hq"
 
@@ -33,8 +32,8 @@ def load_dataset(
     Raises
     ------
     UsageError
-        unknown name, an argument that this dataset does not take, or an unknown split of one that
-        has no splits.
+        unknown name, an argument that this dataset does not take (a root of ``clip``; a root beside
+        the folder of ``folder:PATH``), or an unknown split of one that has no splits.
     DatasetError
         the folder is missing.
     """
@@ -44,9 +43,17 @@ def load_dataset(
     parameters = inspect.signature(factory).parameters
     if text and "text" not in parameters:
         raise UsageError(f"dataset {name!r} takes nothing after a colon, got {text!r}")
+    if root is not None and "root" not in parameters:
+        raise UsageError(f"dataset {name!r} has no folder of yours: leave out --root {root}")
+    if root is not None and text and _place(root) != _place(text):
+        raise UsageError(f"{spec} and --root {root} name two folders; expected one of them")
     if "split" not in parameters and split not in SPLITS:
         raise UsageError(f"split {split!r} of {name!r}; expected {', '.join(SPLITS)}")
     arguments: dict[str, Any] = {
         k: v for k, v in given.items() if k in parameters and v is not None
     }
     return cast(Dataset, factory(**arguments))
+
+
+def _place(folder: str) -> Path:
+    return Path(folder).expanduser().resolve()

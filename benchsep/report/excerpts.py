@@ -151,6 +151,8 @@ class Source:
         manifest = self.store.manifest()
         suite = manifest.get("suite", {})
         name = suite.get("dataset") or default_dataset(self.root)
+        if self.root:  # the folder may have moved since: folder:PATH is then that of --root
+            name = name.partition(":")[0]
         try:
             dataset = load_dataset(
                 name, root=self.root, split=suite.get("split", "test"), mixture=suite.get("mixture")

@@ -54,6 +54,19 @@ def test_root_comes_from_the_environment(hq, monkeypatch):
     assert len(load_dataset("musdb18hq").tracks()) == 2
 
 
+def test_a_root_that_would_not_be_read_is_refused(tmp_path, monkeypatch):
+    """Silently scored were the clip instead of a folder, and one of two folders."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("A", "B"):
+        _write_song(tmp_path / name / "song", STEMS)
+    with pytest.raises(UsageError, match="'clip' has no folder of yours: leave out --root"):
+        load_dataset("clip", root=str(tmp_path))
+    for kind in ("folder", "mixtures"):
+        with pytest.raises(UsageError, match=rf"{kind}:A and --root .*B name two folders"):
+            load_dataset(f"{kind}:A", root=str(tmp_path / "B"))
+        assert load_dataset(f"{kind}:A", root=str(tmp_path / "A")).tracks()
+
+
 def test_no_root_means_the_embedded_clip(monkeypatch):
     monkeypatch.delenv("MUSDB_PATH", raising=False)
     assert default_dataset(None) == "clip"
