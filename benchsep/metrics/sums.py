@@ -12,6 +12,7 @@ cache, and reading it takes longer than these sums do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +37,21 @@ VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 def flat(signals: list[NDArray[np.floating[Any]]]) -> Signals:
     """Arrays of equal shapes as signals: one vector each, all of one kind."""
+    return alike([x.reshape(-1) for x in signals])
+
+
+def alike(signals: Sequence[NDArray[np.floating[Any]]]) -> Signals:
+    """Vectors of one kind and read-only, which is part of a compiled function's types.
+
+    A tuple of arrays, some read-only and some not, is no tuple of equal types, which a kernel
+    cannot index.
+    """
     single = all(x.dtype == np.float32 for x in signals)
     kind: Any = np.float32 if single else np.float64
-    return tuple(np.ascontiguousarray(x, kind).reshape(-1) for x in signals)
+    found = [np.ascontiguousarray(x, kind).view() for x in signals]
+    for x in found:
+        x.flags.writeable = False
+    return tuple(found)
 
 
 def inner_products(left: Signals, right: Signals) -> Real:

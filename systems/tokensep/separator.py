@@ -213,7 +213,7 @@ class TokenSep:
         tell = progress or (lambda share: None)
         if options.render == "guided":
             made = self._mono_stems(mixture.mono(), seed, options, true_stems, tell)
-            placed = self._on_mixture(mixture, made)
+            placed = self._on_mixture(mixture, made, list(range(len(self.config.stems))))
         else:
             placed = self._placed(mixture, seed, options, true_stems, tell)
         return self._by_name(placed[:, 0] if np.ndim(audio) == 1 else placed)
@@ -241,7 +241,7 @@ class TokenSep:
         placed = stereo.separate(mixture.samples, separate_mono)  # [S, C, T]
         guided = [s for s, how in enumerate(refine) if how == "guided"]
         if guided:
-            placed[guided] = self._on_mixture(mixture, made[0])[guided]
+            placed[guided] = self._on_mixture(mixture, made[0], guided)
         return placed
 
     def _by_name(self, stems: Samples) -> dict[str, Samples]:
@@ -279,7 +279,7 @@ class TokenSep:
     ) -> MonoStems:
         """Stems of ``[1, T]`` (and true stems ``[S, T]``), before they are placed."""
         length, level = mono.samples.shape[1], rms(mono.samples)
-        silence = torch.zeros(len(self.config.stems), length)
+        silence = torch.zeros(1, 1).expand(len(self.config.stems), length)
         if level < SILENT:
             return MonoStems(silence)
         gain = self._gain(level)
@@ -290,18 +290,18 @@ class TokenSep:
             waves = renderer.render(mixture, seed, shown)
             return MonoStems(self._from_model(waves, mono.rate, gain, length))
         made = renderer.render_latents(mixture, seed, shown)
-        if made is None:
-            return MonoStems(silence)
+        if made is None or options.render == "guided":  # the latter needs them at the model's level
+            return MonoStems(silence, made, gain)
         return MonoStems(self._from_model(made.stems, mono.rate, gain, length), made, gain)
 
-    def _on_mixture(self, mixture: Audio, made: MonoStems) -> Samples:
-        """``[C, T]`` → ``[S, C, T]``: the guided decoder's factors on every channel."""
-        shape, guide = (len(self.config.stems), *mixture.samples.shape), self.guide
+    def _on_mixture(self, mixture: Audio, made: MonoStems, stems: list[int]) -> Samples:
+        """``[C, T]`` → some stems ``[S, C, T]``: the guided decoder's factors on every channel."""
+        shape, guide = (len(stems), *mixture.samples.shape), self.guide
         if made.rendered is None:
             return np.zeros(shape, np.float32)
         channels = self._to_model(mixture, made.gain).to(self.device)  # [C, T] at the codec's rate
-        stems, latents = made.rendered.stems.to(self.device), made.rendered.latents
-        placed = guide.separate(channels, stems, latents)
+        generated, latents = made.rendered.stems.to(self.device), made.rendered.latents
+        placed = guide.separate(channels, generated, latents, stems)
         waves = self._from_model(placed.flatten(0, 1), mixture.rate, made.gain, shape[-1])
         return waves.cpu().numpy().reshape(shape)
 
@@ -330,8 +330,10 @@ class TokenSep:
         if rate != self.config.rate:
             back = Audio(waves.cpu().numpy(), self.config.rate).resampled(rate)
             waves = torch.from_numpy(back.samples)
-        waves = torch.nn.functional.pad(waves[:, :length], (0, max(0, length - waves.shape[1])))
-        return waves / waves.new_tensor(gain)
+        lacking = length - waves.shape[1]
+        if lacking > 0:  # padding copies, even by nothing
+            waves = torch.nn.functional.pad(waves, (0, lacking))
+        return waves[:, :length] / waves.new_tensor(gain)
 
     def oracle(self, stem: ArrayLike, rate: int, *, level: float | None = None) -> Samples:
         """A true stem through the codec and back: the upper bound of any LM on this codec.

@@ -111,8 +111,9 @@ print(json.dumps(found))
 WARM_S = 3
 """A first short song: what a system makes once is not counted."""
 MINIS = ("htdemucs:checkpoint=mini", "bs_roformer:checkpoint=mini", "tokensep:checkpoint=mini")
-ONE_PASS = "tokensep:checkpoint=mini,decoding=parallel"
-"""A third of the time of the default decoding, in the same windows."""
+ONE_PASS = "tokensep:checkpoint=mini,refine=none,decoding=parallel"
+"""A third of the time of the default decoding, in the same windows; without the guided decoder,
+whose piece of 22 s is held once and weighs more than such short songs."""
 
 
 def test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster(sizes, figures):
@@ -145,7 +146,8 @@ print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 def test_a_run_holds_one_song_for_each_worker_however_many_there_are(
     tmp_path, sizes, figures, jobs
 ):
-    few, many, seconds = 2, sizes(4, 30), sizes(10.0, 20.0)
+    # the second song of a worker is read while the first one is still there
+    few, many, seconds = 2 * jobs, sizes(6, 30), sizes(10.0, 20.0)
     songs = noise_songs(
         tmp_path / "songs", tuple(f"song {i}" for i in range(many)), seconds, 44_100
     )

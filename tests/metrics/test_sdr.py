@@ -17,6 +17,7 @@ from benchsep.metrics.sdr import (
     sisdr_parts,
     usdr,
 )
+from benchsep.metrics.sums import flat
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,17 @@ def test_usdr_agrees_with_torchmetrics_snr_on_loud_music(samples):
     truth, heard = (torch.from_numpy(x["vocals"].ravel()).double() for x in samples)
     found = usdr(samples[0]["vocals"], samples[1]["vocals"])
     assert found == pytest.approx(float(signal_noise_ratio(heard, truth)), abs=1e-6)
+
+
+def test_arrays_that_are_read_only_beside_others_have_the_same_sums(samples):
+    """A loader may hand out memory maps, a system arrays that it keeps."""
+    stems, estimates = samples
+    first, second = stems["vocals"], estimates["vocals"].copy()
+    expected = inner_products(flat([first]), flat([first, second]))
+    second.flags.writeable = False
+    assert np.array_equal(inner_products(flat([first]), flat([first, second])), expected)
+    assert np.array_equal(inner_products(flat([first]), flat([second, first])), expected[:, ::-1])
+    assert first.flags.writeable, "the caller's array is as it was"
 
 
 def test_distortion_is_interference_and_artefacts(samples):

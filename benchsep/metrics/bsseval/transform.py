@@ -25,6 +25,7 @@ from benchsep.metrics.bsseval.products import PIECE
 from benchsep.metrics.crosslanes import transposed
 from benchsep.metrics.jit import kernel
 from benchsep.metrics.passes import bin_places, even_passes, odd_pass
+from benchsep.metrics.sums import alike
 from benchsep.metrics.vectors import (
     DOUBLES,
     Complex,
@@ -93,10 +94,9 @@ class Transform:
 
 def _alike(signals: list[Any]) -> Signals:
     """Eight vectors of one kind; what lacks is the first one, whose spectra are not read."""
-    single = all(x.dtype == np.float32 for x in signals)
-    kind: Any = np.float32 if single else np.float64
-    found = [np.ascontiguousarray(x, kind) for x in signals]
-    return tuple(found + [found[0]] * (LANES - len(found)))
+    found = alike(signals)
+    eight: Signals = found + found[:1] * (LANES - len(found))
+    return eight
 
 
 def _lay_out(signals: Signals, places: list[int], room: Real) -> None:

@@ -194,11 +194,18 @@ class Guide(nn.Module):
         return (1 - share) * latents[:, :, left] + share * latents[:, :, right]
 
     @torch.no_grad()
-    def separate(self, mixture: Tensor, generated: Tensor, latents: Tensor) -> Tensor:
+    def separate(
+        self,
+        mixture: Tensor,
+        generated: Tensor,
+        latents: Tensor,
+        stems: Sequence[int] | None = None,
+    ) -> Tensor:
         """Stems ``[S, C, T]`` of a mixture ``[C, T]`` of any length.
 
         Parameters
         ----------
+        stems : the places of those that are wanted; None: all.
         generated : decoded stems ``[S, T]``.
         latents : their latents ``[S, F, latent_dim]``, ``F = ceil(T / frame_hop)``.
 
@@ -213,21 +220,28 @@ class Guide(nn.Module):
                 f"render=guided: latents of {len(latents)} stems x {latents.shape[-1]}; the guided "
                 f"decoder was trained on {c.stems} x {c.latent_dim}"
             )
-        piece = partial(self._piece, mixture, generated, latents)
+        wanted = list(range(c.stems)) if stems is None else list(stems)
+        piece = partial(self._piece, mixture, generated, latents, wanted)
         window, overlap = PIECE_FRAMES * c.frame_hop, PIECE_OVERLAP * c.frame_hop
-        return cross_faded(length, window, overlap, piece).unflatten(0, (c.stems, channels))
+        return cross_faded(length, window, overlap, piece).unflatten(0, (len(wanted), channels))
 
     def _piece(
-        self, mixture: Tensor, generated: Tensor, latents: Tensor, start: int, end: int
+        self,
+        mixture: Tensor,
+        generated: Tensor,
+        latents: Tensor,
+        wanted: list[int],
+        start: int,
+        end: int,
     ) -> Tensor:
-        """Samples ``start`` to ``end`` of all stems and channels ``[S x C, end - start]``."""
+        """Samples ``start`` to ``end`` of the stems and all channels ``[S x C, end - start]``."""
         hop, held = self.config.frame_hop, min(end, mixture.shape[-1]) - start
         length = max(held, self.config.n_fft)
         cut = [_cut(waves, start, length) for waves in (mixture, generated)]
         frames = latents[None, :, start // hop : -(-end // hop)]
         mixed, stems = (self.spectrum(waves) for waves in cut)  # [C, N, bins], [S, N, bins]
         scale = self(self.views(mixed[None]), stems.abs()[None], frames)[0]  # [S, 2, N, bins]
-        scale = scale if len(mixed) == 2 else scale[:, :1]
+        scale = (scale if len(mixed) == 2 else scale[:, :1])[wanted]
         waves = self.wave(scale * mixed, length)[..., :held]  # [S, C, held]
         return functional.pad(waves, (0, end - start - held)).flatten(0, 1)
 
