@@ -42,9 +42,8 @@ class Command(typer.core.TyperCommand):
         """
         options = [p for p in self.params if p.param_type_name == "option"]
         names = {name for p in options for name in (*p.opts, *p.secondary_opts)}
-        valued = {name: p for p in options if not getattr(p, "is_flag", False) for name in p.opts}
-        until = args.index("--") if "--" in args else len(args)
-        for given, value in pairwise(args[:until]):
+        valued = self._valued()
+        for given, value in pairwise(_read_as_options(args)):
             if given in valued and value in names:
                 form = valued[given].metavar or "VALUE"
                 raise UsageError(
@@ -56,10 +55,8 @@ class Command(typer.core.TyperCommand):
         """``-o "$OUT"`` with a variable that is not set: the empty path is the working folder, and
         an empty name a default.
         """
-        options = [p for p in self.params if p.param_type_name == "option"]
-        valued = {name for p in options if not getattr(p, "is_flag", False) for name in p.opts}
-        until = args.index("--") if "--" in args else len(args)
-        for before, value in pairwise(["", *args[:until]]):
+        valued = self._valued()
+        for before, value in pairwise(["", *_read_as_options(args)]):
             name, sign, text = value.partition("=")
             if not value:
                 what = f"the value of {before}" if before in valued else "an argument"
@@ -71,6 +68,11 @@ class Command(typer.core.TyperCommand):
                 f"{what} is empty; is a variable of the shell not set? Give a value, or leave it "
                 f"out (all options: {ctx.command_path} --help)"
             )
+
+    def _valued(self) -> dict[str, Any]:
+        """The options that take a value, by each of their names."""
+        options = [p for p in self.params if p.param_type_name == "option"]
+        return {name: p for p in options if not getattr(p, "is_flag", False) for name in p.opts}
 
     def _missing(self, ctx: Any, param: Any) -> str:
         is_option = param.param_type_name == "option"
@@ -85,3 +87,8 @@ class Command(typer.core.TyperCommand):
 def example(call: str) -> str:
     """The line that ends the help text and the message of a missing option."""
     return f"Example: {call}"
+
+
+def _read_as_options(args: list[str]) -> list[str]:
+    """The words before ``--``."""
+    return args[: args.index("--")] if "--" in args else args

@@ -60,7 +60,8 @@ class MonoStems:
     """Stems ``[S, T]`` of a mono mixture, at its rate, length and level.
 
     ``rendered`` has what they come from at the model's level, ``gain`` times the mixture's; None if
-    the mixture is silent or if tokens, not the consensus of latents, were decoded.
+    the mixture is silent or if tokens, not the consensus of latents, were decoded. With
+    ``render="guided"`` there are no mono stems: they are zeros, and only ``rendered`` is read.
     """
 
     stems: Tensor
