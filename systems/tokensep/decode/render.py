@@ -221,13 +221,11 @@ class Renderer:
 
     @torch.no_grad()
     def render(self, mixture: Tensor, seed: int, true_stems: Tensor | None = None) -> Tensor:
-        """``mixture [T]`` (and ``true_stems [S, T]``) → stems ``[S, T]``."""
-        if self.options.render == "consensus":
-            return self._consensus(mixture, seed, true_stems)
-        return self._cross_fade(mixture, seed, true_stems)
+        """``mixture [T]`` (and ``true_stems [S, T]``) → stems ``[S, T]`` (``tokens``, ``mean``).
 
-    def _cross_fade(self, mixture: Tensor, seed: int, true_stems: Tensor | None) -> Tensor:
-        """Windows decoded one by one, waves cross-faded."""
+        Windows are decoded one by one, their waves cross-faded. The other renderings decode a
+        consensus: :meth:`render_latents`.
+        """
         overlap = min(self.options.overlap_frames, self.window_frames // 2)
         windows = Windows(len(mixture), self.window_frames * self.hop, overlap * self.hop)
         batch = 1 if self.options.prime else self.source.batch_size()
@@ -293,11 +291,6 @@ class Renderer:
         else:
             wave = self.codec.decoder(drawn.latents.flatten(0, 1))
         return wave.unflatten(0, shape)
-
-    def _consensus(self, mixture: Tensor, seed: int, true_stems: Tensor | None) -> Tensor:
-        """Latents averaged over draws and windows, then decoded once."""
-        rendered = self.render_latents(mixture, seed, true_stems)
-        return torch.zeros(self.stems, len(mixture)) if rendered is None else rendered.stems
 
     @torch.no_grad()
     def render_latents(
