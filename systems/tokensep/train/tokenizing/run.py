@@ -19,6 +19,7 @@ from typing import Any
 from benchsep._util.atomic import sweep
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
+from tokensep.train.fitting import fit_config
 from tokensep.train.pseudo_labels import alone
 from tokensep.train.shard_index import write_index
 from tokensep.train.tokenizing.inputs import Input, find_inputs
@@ -75,7 +76,8 @@ def run(options: Options) -> dict[str, Any]:
     """
     if not 0 <= options.rank < options.world:
         raise DataError(f"rank {options.rank} of {options.world}; expected 0 to world - 1")
-    codec, config = loaded(options.codec, options.device, options.config)
+    codec = loaded(options.codec, options.device)
+    config = fit_config(options.config, codec)
     job = new_job(codec, config, **options.settings)
     tasks = list(_tasks(options, config, job))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -122,19 +124,17 @@ def _done(tasks: list[Task], workers: int) -> Iterator[dict[str, Any]]:
 
 def do(task: Task) -> dict[str, Any]:
     """Write one shard."""
-    codec, config = loaded(task.codec, task.device, task.config)
-    return write_token_shard(task.source, task.target, codec, config, task.job)
+    codec = loaded(task.codec, task.device)
+    return write_token_shard(task.source, task.target, codec, task.config, task.job)
 
 
 @lru_cache(maxsize=1)
-def loaded(folder: Path, device: str, config: TokenSepConfig) -> tuple[Any, TokenSepConfig]:
-    """The codec on its device, and the configuration with its facts."""
+def loaded(folder: Path, device: str) -> Any:
+    """The codec on its device."""
     import torch
 
     from tokensep.codec.model import HCodec
-    from tokensep.train.fitting import fit_config
 
     torch.set_num_threads(1)
     codec: Any = HCodec.from_checkpoint(folder)
-    codec.to(device)
-    return codec, fit_config(config, codec)
+    return codec.to(device)

@@ -15,6 +15,7 @@ import soundfile
 import torch
 from tokensep.codec.model import HCodec
 from tokensep.errors import DataError
+from tokensep.lm.config import InferenceConfig
 from tokensep.train.pseudo_labels import shards_in, stream
 from tokensep.train.pseudo_labels.reading import folder_mark
 from tokensep.train.stream.archive import Archive
@@ -128,6 +129,15 @@ def test_processes_and_machines_change_no_byte(shards, codec, tmp_path):
     shards_in(tmp_path / "two")[0].unlink()
     assert module.run(options(shards, codec, tmp_path / "two", workers=2))["written"] == 2
     assert tars(tmp_path / "one") == tars(tmp_path / "two")
+
+
+def test_options_of_inference_are_no_matter_of_tokens(shards, codec, tmp_path):
+    """Those of the preset ``mini``, the default, hold a dict: stems that are refined."""
+    module.run(options(shards, codec, tmp_path / "plain"))
+    inference = InferenceConfig(overlap_frames=2, render="consensus", refine={"vocals": "blend"})
+    config = tiny_config(inference=inference)
+    module.run(module.Options([shards], codec, tmp_path / "refined", config, {"variants": 2}))
+    assert tars(tmp_path / "refined") == tars(tmp_path / "plain")
 
 
 def test_a_killed_run_continues_to_the_same_bytes(shards, codec, tmp_path):
