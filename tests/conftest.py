@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +33,11 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+# Processes that crash on purpose leave no core file beside the checkout.
+if sys.platform == "linux":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked `slow` as well")
 
@@ -45,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_files_below_those_of_pytest(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What killed processes leave goes with pytest's own folders (three runs are kept)."""
+    """What killed processes leave goes with pytest's own folders (pyproject.toml: when)."""
     if sys.platform == "linux":  # elsewhere the paths of sockets might become too long
         os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("t"))
         tempfile.tempdir = None
