@@ -40,6 +40,7 @@ def run(
     from benchsep.runner.frame import load_for_tables
     from benchsep.runner.labels import remarks
     from benchsep.runner.lag import late_systems
+    from benchsep.runner.mistakes import mistaken_systems
     from benchsep.runner.run import run as run_suite
 
     _use_nisqa_weights(nisqa_weights)
@@ -57,7 +58,8 @@ def run(
     planned = result.plan.suite
     tracks = result.plan.tracks
     asked = remarks(result.plan.systems, planned.whole_set, planned.stems, tracks)
-    audio = (*late_systems(costs).values(), *changed(costs), *not_the_sum(costs, tracks))
+    mistaken = (sentence for said in mistaken_systems(costs).values() for sentence in said)
+    audio = (*late_systems(costs).values(), *mistaken, *changed(costs), *not_the_sum(costs, tracks))
     for sentence in (*asked, *audio, *_reproduced(out, cells)):
         message(sentence)
     folder = shlex.quote(str(out))

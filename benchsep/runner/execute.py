@@ -37,7 +37,8 @@ from benchsep.runner.done import (
     system_id,
 )
 from benchsep.runner.job import Job, Outcome
-from benchsep.runner.lag import aligned, lags_of
+from benchsep.runner.lag import aligned, lags_of, loudest_parts
+from benchsep.runner.mistakes import mistakes_of
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.runner.warmup import forget, warm_up
 from benchsep.stems.names import ACCOMPANIMENT
@@ -329,6 +330,7 @@ def _separate_draw(
     error = loaded.error
     faults: dict[str, str] = {}
     lags: dict[str, int] = {}
+    mistakes: dict[str, str] = {}
     try:
         if loaded.audio is not None:
             timed = _timed_call(job, loaded.audio, inputs.seed)
@@ -338,20 +340,22 @@ def _separate_draw(
                 s: bounded(str(outputs[s])) for s in outputs if not isinstance(outputs[s], Audio)
             }
             if job.info.family not in REFERENCE_FAMILIES:
-                lags = lags_of(loaded.audio.stems, estimates)
+                parts = loudest_parts(loaded.audio.stems)
+                lags = lags_of(loaded.audio.stems, estimates, parts)
+                mistakes = mistakes_of(loaded.audio.stems, estimates, parts)
             if job.align:
                 estimates = aligned(estimates, lags)
             if job.keep_estimates != "none":
                 folder = store.estimate_folder(job.label, job.track.name, number)
                 estimates = keep(folder, estimates)
     except BaseException as raised:
-        estimates, error, faults, lags = {}, failure(raised), {}, {}
+        estimates, error, faults, lags, mistakes = {}, failure(raised), {}, {}, {}
     # Estimates of files or of another program are identified by their samples.
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
     session = job.session if timed.seconds is not None else ""
     changes = timed.changes if estimates else {}
     cost = timed.seconds, timed.peak_mb
-    draw = Draw(inputs.seed, identity, *cost, error, faults, lags, session, changes)
+    draw = Draw(inputs.seed, identity, *cost, error, faults, lags, session, changes, mistakes)
     return DrawResult(draw, estimates)
 
 

@@ -65,6 +65,7 @@ COST_COLUMNS = (
     "lag",
     "session",
     "changes",
+    "mistakes",
     "residue_db",
 )
 
@@ -261,7 +262,8 @@ def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -
 def load_costs(path: str | Path) -> pd.DataFrame:
     """What each separation took: seconds, real-time factor, peak memory; its lag in samples;
     ``changes``, stem to what was changed so that its estimate fits the mixture
-    (:class:`benchsep.systems.fit.Change`); ``residue_db``, how far the mixture of the song is from
+    (:class:`benchsep.systems.fit.Change`); ``mistakes``, stem to what looks wrong with its estimate
+    (:mod:`benchsep.runner.mistakes`); ``residue_db``, how far the mixture of the song is from
     the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`.
     """
     return load_cells_and_costs(path)[1]
@@ -310,5 +312,6 @@ def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any
         max(draw.lags.values(), key=abs, default=0),
         draw.session,
         draw.changes,
+        draw.mistakes,
         sheet.track.residue_db,
     )

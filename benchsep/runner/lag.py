@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,34 +37,51 @@ GAIN_DB = 1.0
 FLOOR_DB = 0.0
 
 
-def lags_of(references: dict[str, Audio], estimates: dict[str, Audio]) -> dict[str, int]:
-    """Stem to its lag in samples, for the stems that are late or early."""
-    lags = {s: lag_of(references[s], audio) for s, audio in estimates.items() if s in references}
+def loudest_parts(references: Mapping[str, Audio]) -> dict[str, slice]:
+    """Stem to where its reference is loudest; silent references are left out."""
+    return {stem: _loudest_part(audio) for stem, audio in references.items() if not audio.silent}
+
+
+def _loudest_part(reference: Audio) -> slice:
+    """The loudest :data:`EXCERPT_S` seconds, mono; all of a shorter signal."""
+    middle = reference.mono().samples[0]
+    size = int(EXCERPT_S * reference.rate)
+    if middle.size <= size:
+        return slice(0, middle.size)
+    starts = range(0, middle.size - size + 1, size // 2)
+    start = max(starts, key=lambda at: float(np.square(middle[at : at + size]).sum()))
+    return slice(start, start + size)
+
+
+def mono(audio: Audio, part: slice) -> Samples:
+    """A part of a signal, ``[1, frames]``."""
+    return Audio(audio.samples[:, part], audio.rate).mono().samples
+
+
+def lags_of(
+    references: Mapping[str, Audio], estimates: Mapping[str, Audio], parts: Mapping[str, slice]
+) -> dict[str, int]:
+    """Stem to its lag in samples, for the stems that are late or early; ``parts``: of
+    :func:`loudest_parts`.
+    """
+    pairs = {
+        s: (mono(references[s], parts[s]), mono(estimates[s], parts[s]))
+        for s in parts
+        if s in estimates
+    }
+    lags = {s: lag_of(*pair, references[s].rate) for s, pair in pairs.items()}
     return {stem: lag for stem, lag in lags.items() if lag}
 
 
-def lag_of(reference: Audio, estimate: Audio) -> int:
-    """The lag of one estimate in samples; 0 where it has none that can be told."""
-    if reference.silent or estimate.silent:
+def lag_of(reference: Samples, estimate: Samples, rate: int) -> int:
+    """The lag of one estimate in samples; 0 where it has none that can be told. ``[1, frames]``."""
+    if not reference.any() or not estimate.any():
         return 0
-    ref, est = _excerpt(reference, estimate)
-    if not ref.any() or not est.any():
-        return 0
-    scores = {k: _si_sdr(*shifted(ref, est, k)) for k in candidate_lags(ref, est, reference.rate)}
+    lags = candidate_lags(reference, estimate, rate)
+    scores = {k: _si_sdr(*shifted(reference, estimate, k)) for k in lags}
     best = max(scores, key=lambda lag: scores[lag])
     clear = scores[best] >= FLOOR_DB and scores[best] >= scores[0] + GAIN_DB
     return best if clear else 0
-
-
-def _excerpt(reference: Audio, estimate: Audio) -> tuple[Samples, Samples]:
-    """The loudest part of the reference and the same part of the estimate, mono ``[1, n]``."""
-    ref, est = reference.mono().samples, estimate.mono().samples
-    size = int(EXCERPT_S * reference.rate)
-    if ref.shape[1] <= size:
-        return ref, est
-    starts = range(0, ref.shape[1] - size + 1, size // 2)
-    start = max(starts, key=lambda at: float(np.square(ref[0, at : at + size]).sum()))
-    return ref[:, start : start + size], est[:, start : start + size]
 
 
 def _si_sdr(reference: Samples, estimate: Samples) -> float:

@@ -76,6 +76,8 @@ class Draw:
     """The call of ``run`` that timed it; likewise."""
     changes: dict[str, Change] = field(default_factory=dict)
     """Stem to what was changed so that its estimate fits the mixture; likewise."""
+    mistakes: dict[str, str] = field(default_factory=dict)
+    """Stem to what looks wrong with its estimate (:mod:`benchsep.runner.mistakes`); likewise."""
 
 
 class Cell(NamedTuple):
@@ -241,6 +243,7 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
         **({"lags": draw.lags} if draw.lags else {}),
         **({"session": draw.session} if draw.session else {}),
         **({"changes": _changes_to_json(draw.changes)} if draw.changes else {}),
+        **({"mistakes": draw.mistakes} if draw.mistakes else {}),
     }
 
 
@@ -248,7 +251,7 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
     if not re.fullmatch(r"\d{1,9}", number) or not isinstance(content, dict):
         raise ValueError(f"draw {number!r} is {type(content).__name__}")
     usual = {"seed": 0, "estimate_id": "", "error": "", "session": ""}
-    content = {**usual, "faults": {}, "lags": {}, "changes": {}, **content}
+    content = {**usual, "faults": {}, "lags": {}, "changes": {}, "mistakes": {}, **content}
     return int(number), Draw(
         _typed(content, "seed", int),
         _typed(content, "estimate_id", str),
@@ -259,6 +262,7 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
         _whole_numbers(content, "lags"),
         _typed(content, "session", str),
         _changes_from_json(content),
+        _texts(content, "mistakes"),
     )
 
 

@@ -12,6 +12,7 @@ from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.fewer import fewer_draws
 from benchsep.runner.lag import late_systems
+from benchsep.runner.mistakes import mistaken_systems
 from benchsep.runner.mixed import mixed_versions
 from benchsep.runner.seen import Seen, seen_songs
 from benchsep.stats.average import Averages
@@ -48,6 +49,8 @@ class Edition:
     """By system label, the calls of ``run`` that timed it; of older runs ``""``."""
     late: Mapping[str, str]
     """System label to a sentence, for systems whose estimates have a delay."""
+    mistakes: Mapping[str, list[str]]
+    """System to sentences about estimates that look like mistakes in files."""
     manifest: Mapping[str, Any]
     seen: Seen
     """Which songs the systems saw in training."""
@@ -129,6 +132,7 @@ def _edition(
         costs=_costs(costs, set(families)),
         sessions=_sessions(costs, set(families)),
         late={s: text for s, text in late_systems(costs).items() if s in families},
+        mistakes={s: said for s, said in mistaken_systems(costs).items() if s in families},
         manifest=manifest,
         seen=seen_songs(cells, manifest),
         fewer=tuple(fewer_draws(cells, manifest)),

@@ -244,6 +244,7 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
         *general,
         *spec.warnings,
         *edition.late.values(),
+        *(sentence for said in edition.mistakes.values() for sentence in said),
         *edition.fewer,
         *_version_warnings(edition, columns),
         *_session_warnings(edition, columns),
