@@ -5,15 +5,19 @@ They come with the ``speechmos`` wheel, byte for byte those of microsoft/DNS-Cha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchsep._util.absent import package_absent
 from benchsep.errors import Unavailable
 from benchsep.metrics.dnsmos import p808, p835
+
+if TYPE_CHECKING:
+    from benchsep.metrics.dnsmos.lower import Filters
 
 GRAPHS = {
     "sig_bak_ovr": "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
@@ -46,7 +50,7 @@ def graph_path(name: str) -> Path:
 
 
 PARTS = {
-    "sig_bak_ovr": ("sig_bak_ovr lower", "sig_bak_ovr middle", "sig_bak_ovr upper"),
+    "sig_bak_ovr": ("sig_bak_ovr spectrum", "sig_bak_ovr middle", "sig_bak_ovr upper"),
     "model_v8": ("model_v8 lower", "model_v8 upper"),
 }
 
@@ -69,6 +73,12 @@ def session(name: str) -> Any:
             else:
                 _sessions[name] = _open(graph_path(name).read_bytes())
         return _sessions[name]
+
+
+@functools.cache
+def filters() -> Filters:
+    """Of the four convolutions of ``sig_bak_ovr`` that are not run by onnxruntime."""
+    return p835.lower_filters(graph_path("sig_bak_ovr").read_bytes())
 
 
 def _open(model: bytes) -> Any:

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from benchsep.errors import MetricError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
 # Field numbers of onnx.proto3.
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_VALUE_INFO = 1, 5, 11, 12, 13
 NODE_INPUT, NODE_OUTPUT = 1, 2
-TENSOR_NAME = 8
+TENSOR_DIMS, TENSOR_FLOATS, TENSOR_NAME, TENSOR_RAW = 1, 4, 8, 9
 FLOAT = 1
 
 Shape = tuple[int | str, ...]
@@ -69,6 +73,29 @@ def subgraph(model: bytes, inputs: Mapping[str, Shape], outputs: Sequence[str]) 
     )
     head = b"".join(raw for number, _, raw in _fields(model) if number != MODEL_GRAPH)
     return head + _pair(MODEL_GRAPH, body)
+
+
+def weight(model: bytes, name: str) -> NDArray[np.float32]:
+    """A weight of the graph, float32, in its shape.
+
+    Raises
+    ------
+    MetricError
+        if there is none of that name, or its numbers are not as many as its shape says.
+    """
+    graph = next((value for number, value, _ in _fields(model) if number == MODEL_GRAPH), b"")
+    for number, value, _ in _fields(graph):
+        if number == GRAPH_INITIALIZER and _text(value, TENSOR_NAME) == name:
+            shape, content = list[int](), b""
+            for field, part, _ in _fields(value):
+                if field == TENSOR_DIMS:
+                    shape += _varints(part)
+                elif field in (TENSOR_FLOATS, TENSOR_RAW):
+                    content += part
+            if len(content) != 4 * int(np.prod(shape)):
+                raise MetricError(f"{name}: {len(content)} bytes for float32 numbers {shape}")
+            return np.frombuffer(content, "<f4").astype(np.float32).reshape(shape)
+    raise MetricError(f"the graph has no weight {name}")
 
 
 def _between(
@@ -143,6 +170,14 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise MetricError("not an ONNX file: it ends within a number")
+
+
+def _varints(content: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(content):
+        value, at = _read_varint(content, at)
+        found.append(value)
+    return found
 
 
 def _varint(value: int) -> bytes:
