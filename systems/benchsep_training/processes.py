@@ -15,10 +15,12 @@ Each process draws its own crops (seed, rank); gradients are averaged; rank 0 wr
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
@@ -65,6 +67,9 @@ class Processes:
                     "training on several processes, on a GPU or in bf16 needs accelerate: "
                     "pip install 'benchsep[train]'"
                 ) from e
+            # Its functions have the group of this moment as a default: imported later (by DDP),
+            # they would keep the group, and gloo's threads, beyond leave_group().
+            import_module("torch.distributed.nn.functional")
             patience = InitProcessGroupKwargs(timeout=PATIENCE)
             self.accelerator = Accelerator(
                 mixed_precision=precision,
@@ -177,9 +182,11 @@ class Processes:
 def leave_group() -> None:
     """Wait for the other processes and leave their group: the last call of a training program.
 
-    A process that ends while others still work makes gloo abort ("terminate called without an
-    active exception") in about half of all runs. Does nothing in a single process.
+    A process that ends while others still work, or before gloo's threads have ended, may abort
+    ("terminate called without an active exception"). The threads end with the last reference to
+    the group, so modules that DDP wraps must be gone. Does nothing in a single process.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
+        gc.collect()
         torch.distributed.destroy_process_group()

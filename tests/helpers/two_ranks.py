@@ -169,8 +169,11 @@ def main() -> None:
             found[f"{name}-{bound}"] = [trainer.step, digest(trainer.model), row]
             if name == "codec":
                 found[f"discriminators-{bound}"] = [digest(trainer.adversary.model)]
-    (folder / f"rank-{rank}.json").write_text(json.dumps(found))
+    del trainer  # what holds the group must be gone before it is left
     leave_group()
+    names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    found["threads"] = sum("gloo" in name for name in names)
+    (folder / f"rank-{rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

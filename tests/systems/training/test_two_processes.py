@@ -55,6 +55,11 @@ def test_the_data_are_encoded_once(ended):
     assert (one["encodings"], two["encodings"]) == (2 * 4 * 2, 0)
 
 
+def test_no_thread_outlives_the_group(ended):
+    """A thread of gloo that still runs when Python ends aborts the process, now and then."""
+    assert [rank["threads"] for rank in ended[1]] == [0, 0]
+
+
 def test_sums_of_named_values_in_one_process_are_the_values():
     alone = Processes(alone=True)
     assert alone.totals({"a": 1.0}) == {"a": 1.0}

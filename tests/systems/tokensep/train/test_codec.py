@@ -493,6 +493,7 @@ if run.processes.rank == 0:
     torch.save({"grad": [p.grad for p in codec.parameters() if p.requires_grad],
                 "books": [b.entries for b in codec.acoustic_rvq.books]}, sys.argv[2])
 from benchsep_training.processes import leave_group
+del run
 leave_group()
 """
 
