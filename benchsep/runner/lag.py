@@ -108,6 +108,17 @@ def _moved(audio: Audio, lag: int) -> Audio:
     return Audio(samples, audio.rate)
 
 
+def sentences(lags: Mapping[str, int]) -> list[str]:
+    """A sentence about the lags of one separation (:func:`lags_of`); none without lags."""
+    if not lags:
+        return []
+    late = ", ".join(
+        f"{stem} {abs(lag):,} samples {'late' if lag > 0 else 'early'}"
+        for stem, lag in sorted(lags.items())
+    )
+    return [f"estimates have a delay ({late}): waveform-matching values are too low"]
+
+
 def late_systems(costs: pd.DataFrame) -> dict[str, str]:
     """System label to a sentence about its lag, for systems with one; from ``load_costs``."""
     sentences: dict[str, str] = {}

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,18 +153,33 @@ def mistaken_systems(costs: pd.DataFrame) -> dict[str, list[str]]:
     if "mistakes" not in costs:
         return sentences
     for label, part in costs.groupby("system", sort=True):
-        found = Counter(
+        found = [
             (stem, text, track)
             for track, mistakes in zip(part["track"], part["mistakes"], strict=True)
             for stem, text in mistakes.items()
-        )
-        of = amount(part["track"].nunique(), "song")
-        sentences[str(label)] = [
-            f"{label}: {said.format(_named(of_kind))} on {_songs(of_kind)} of {of}: {advice}"
-            for kind, said, advice in _SAID
-            if (of_kind := [each for each in found if each[1].startswith(kind)])
         ]
-    return {label: said for label, said in sentences.items() if said}
+        of = amount(part["track"].nunique(), "song")
+        for said, advice, songs in _by_kind(found):
+            sentence = f"{label}: {said} on {len(songs)} of {of}: {advice}"
+            sentences.setdefault(str(label), []).append(sentence)
+    return sentences
+
+
+def sentences(mistakes: Mapping[str, str]) -> list[str]:
+    """A sentence for each kind of mistake of one separation (:func:`mistakes_of`)."""
+    found = [(stem, text, "") for stem, text in mistakes.items()]
+    return [f"{said}: {advice}" for said, advice, _ in _by_kind(found)]
+
+
+Found = list[tuple[str, str, str]]
+"""Stem, mistake and song."""
+
+
+def _by_kind(found: Found) -> Iterator[tuple[str, str, set[str]]]:
+    """What is said of each kind of mistake that was found, what to do, and the songs with it."""
+    for kind, said, advice in _SAID:
+        if of_kind := [each for each in found if each[1].startswith(kind)]:
+            yield said.format(_named(of_kind)), advice, {song for _, _, song in of_kind}
 
 
 _SAID = (
@@ -192,11 +207,7 @@ _SAID = (
 """Kind of mistake, what is said of it, and what to do."""
 
 
-def _songs(found: list[tuple[str, str, str]]) -> int:
-    return len({track for _, _, track in found})
-
-
-def _named(found: list[tuple[str, str, str]]) -> str:
+def _named(found: Found) -> str:
     """The stems; of estimates that are another stem, its most frequent name, too."""
     names = {}
     for stem in sorted({stem for stem, _, _ in found}):

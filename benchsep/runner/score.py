@@ -17,6 +17,9 @@ from benchsep.metrics.device import CPU, resolved, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.names import metrics_named
 from benchsep.metrics.stems import score_stems
+from benchsep.runner import lag, mistakes
+from benchsep.runner.lag import lags_of, loudest_parts
+from benchsep.runner.mistakes import mistakes_of
 from benchsep.stems.files import audio_files, stem_files
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
@@ -50,8 +53,9 @@ def score(
     So do those of the mixture, which is an error where it breaks it. ``metrics``: names, or a text
     with commas between them.
     Returns a DataFrame with a row per value: ``stem, metric, value, status, unit, frames``.
-    A warning is shown once, however many stems and calls give it. ``metric_device``: where BSSEval,
-    MR-STFT and ViSQOL compute (:mod:`benchsep.metrics.device`).
+    Estimates that are late or look like a mistake in files (:mod:`benchsep.runner.mistakes`) are
+    named on standard error. A warning is shown once, however many stems and calls give it.
+    ``metric_device``: where BSSEval, MR-STFT and ViSQOL compute (:mod:`benchsep.metrics.device`).
 
     Raises
     ------
@@ -72,6 +76,8 @@ def score(
     for line in _conversions(estimates, whole, references):
         notify(line)
     usable, faults = _fitted(estimates, references)
+    for line in _suspicions(usable, references):
+        notify(line)
     shared = References(references, None if whole is None else _mixture(whole, references))
     rows: list[dict[str, Any]] = []
     with warn_once(), scoring_on(metric_device):
@@ -123,6 +129,15 @@ def _fitted(
         except SeparatorError as error:
             faults[stem] = str(error)
     return usable, faults
+
+
+def _suspicions(estimates: dict[str, Audio], references: dict[str, Audio]) -> list[str]:
+    """Delays and mistakes in files, a line for each kind; values are of the files as they are."""
+    parts = loudest_parts(references)
+    return [
+        *lag.sentences(lags_of(references, estimates, parts)),
+        *mistakes.sentences(mistakes_of(references, estimates, parts)),
+    ]
 
 
 def _conversions(

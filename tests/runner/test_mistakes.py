@@ -10,6 +10,7 @@ from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.cli.app import app
 from benchsep.runner.lag import loudest_parts
 from benchsep.runner.mistakes import match, mistakes_of
+from benchsep.runner.score import score
 
 RATE = 44_100
 SEED = {stem: seed for seed, stem in enumerate(STEMS)}
@@ -125,3 +126,15 @@ def test_a_run_and_its_tables_say_so(tmp_path):
     ):
         assert text in done.stderr
         assert text in shown.stdout
+
+
+def test_score_says_so_too(capsys):
+    """Two stems exchanged, one late by 500 samples: what `benchsep score` prints, from Python."""
+    estimates = audios(good())
+    estimates["vocals"], estimates["drums"] = estimates["drums"], estimates["vocals"]
+    moved = np.roll(estimates["bass"].samples, 500, axis=1)
+    scores = score(REFERENCES, {**estimates, "bass": Audio(moved, RATE)}, metrics="usdr")
+    assert set(scores["status"]) == {"ok"}
+    said = capsys.readouterr().err
+    assert "match other stems (drums is vocals, vocals is drums): were files named" in said
+    assert "estimates have a delay (bass 500 samples late)" in said
