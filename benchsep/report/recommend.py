@@ -107,9 +107,13 @@ def recommend(
     """
     averaged = stats.with_average(cells)
     part = averaged[~averaged["family"].isin(REFERENCE_FAMILIES)]
+    if part.empty:
+        raise UsageError(
+            "the run has no system to recommend: only the mixture and oracles; add one"
+        )
     if stem not in set(part["stem"]):
         there = ", ".join(sorted(set(map(str, part["stem"].unique()))))
-        raise UsageError(f"no stem {stem!r} in the run; there are: {there or 'none'}")
+        raise UsageError(f"no stem {stem!r} in the run; there are: {there}")
     seen = seen_songs(cells, manifest).songs
     part = part[(part["stem"] == stem) & ~part["system"].isin(list(seen))]
     judge = judge_of(part, traits, question)

@@ -109,6 +109,12 @@ def test_the_average_over_stems_is_a_stem() -> None:
         recommended(stem="voice")
 
 
+def test_a_run_of_reference_systems_alone_has_nothing_to_recommend() -> None:
+    mixture = {"mixture": SYSTEMS["mixture"]}
+    with pytest.raises(UsageError, match="no system to recommend"):
+        recommend(cells(mixture), costs(mixture), {}, TRAITS, stem="vocals")
+
+
 def test_a_system_that_saw_the_songs_takes_no_part() -> None:
     manifest = {"systems": {"slow": {"info": {"trained_on": ["musdb18"]}}}}
     found = recommend(cells(edition="hq"), costs(), manifest, TRAITS, stem="vocals")
