@@ -97,6 +97,8 @@ def print_tables(
     joined, costs = _content(folder, imports, loaded, frames=aggregation is not None)
     for line in joined.messages:
         message(line)
+    if joined.cells.empty:
+        message(f"{folder} holds no result that can be read; benchsep run makes them")
     tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen, combine)
     if format != "terminal" or caption != "full":
         print(render(tables, format, caption))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchsep.errors import UsageError
+from benchsep.errors import StoreError, UsageError
 from benchsep.listeners import badges
 from benchsep.report.excerpts import systems_with_audio
 from benchsep.report.tables.apart import apart_table
@@ -118,22 +118,27 @@ def load(
     Raises
     ------
     StoreError
-        if ``folder`` is no run.
+        if ``folder`` is no run, or has no results.
     UsageError
         see :func:`benchsep.imported.join.with_imports` and
         :func:`benchsep.stats.with_combined`.
     """
     from benchsep.imported.join import with_imports
-    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.frame import load_cells_and_costs
     from benchsep.runner.manifest import stem_set_of
     from benchsep.runner.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    joined = with_imports(load_run(folder), Store(folder).manifest(), imports)
+    cells, costs = load_cells_and_costs(folder)
+    joined = with_imports(cells, Store(folder).manifest(), imports)
     frame, manifest = joined.cells, joined.manifest
+    if frame.empty:
+        raise StoreError(
+            f"{folder} holds no result that can be read; expected those of `benchsep run`, or of "
+            "`benchsep merge` for a board"
+        )
     frame = without_seen(frame, manifest) if exclude_seen else frame
-    costs = load_costs(folder)
     frame, traits = reaggregated(frame, traits_in(frame, manifest), aggregation)
     frame, traits = with_combined(frame, traits, combine)
     report = tables(frame, costs, manifest, traits, improvement=improvement, intervals=intervals)

@@ -45,6 +45,8 @@ from benchsep.runner.reading import (
 from benchsep.runner.record import Record
 from benchsep.runner.sheet import Sheet
 
+_ANEW = "run the suite again to write it anew"
+
 
 @dataclass(frozen=True)
 class Store:
@@ -248,15 +250,19 @@ class Store:
         path = self.root / "manifest.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
+            found = "a file" if self.root.is_file() else "no manifest.json"
             raise StoreError(
-                f"{self.root}: not a run folder (no manifest.json); "
-                "benchsep run … -o FOLDER makes one"
+                f"{self.root}: not a run folder ({found}); benchsep run … -o FOLDER makes one"
             ) from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"{path}: cannot be read ({error})") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(f"{path}: cannot be read ({reason}); fix its permissions") from error
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); {_ANEW}") from error
         if not isinstance(content, dict):
-            raise StoreError(f"{path}: expected an object, found {type(content).__name__}")
+            found = type(content).__name__
+            raise StoreError(f"{path}: expected an object, found {found}; {_ANEW}")
         if (version := format_of(content)) not in READ:
             raise self._foreign(path, f"format {shown(version)}")
         body = {key: value for key, value in content.items() if key != "checksum"}
@@ -267,7 +273,7 @@ class Store:
         except StoreError as error:
             problem = str(error)
         if problem:
-            raise StoreError(f"{path}: damaged ({problem}); run the suite again to write it anew")
+            raise StoreError(f"{path}: damaged ({problem}); {_ANEW}")
         return body
 
     def refuse_other_formats(self) -> None:

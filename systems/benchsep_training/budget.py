@@ -9,8 +9,11 @@ they stop, validate and save at the same step.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
+
+from benchsep.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Budget:
     ------
     ValueError
         No bound is given.
+    UsageError
+        A bound that no training keeps: no steps, or minutes that are not above 0.
     """
 
     steps: int | None = None
@@ -52,20 +57,25 @@ class Budget:
     def __post_init__(self) -> None:
         if self.steps is None and not self.timed:
             raise ValueError("a budget needs steps, cpu_minutes or wall_minutes; none was given")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"a training of {self.steps} steps; expected 1 or more")
+        for minutes in (self.cpu_minutes, self.wall_minutes):
+            if minutes is not None and not 0 < minutes < math.inf:
+                raise UsageError(f"a training of {minutes:g} minutes; expected more than 0")
 
     @property
     def timed(self) -> bool:
         """Whether a clock may end the training."""
-        return bool(self.cpu_minutes or self.wall_minutes)
+        return self.cpu_minutes is not None or self.wall_minutes is not None
 
     def progress(self, spent: Spent) -> float:
         """Share of the budget that is used, 0 to 1: the largest over its bounds."""
         shares = []
         if self.steps is not None:
-            shares.append(spent.step / self.steps if self.steps > 0 else 1.0)
-        if self.cpu_minutes:
+            shares.append(spent.step / self.steps)
+        if self.cpu_minutes is not None:
             shares.append(spent.cpu / (60 * self.cpu_minutes))
-        if self.wall_minutes:
+        if self.wall_minutes is not None:
             shares.append(spent.wall / (60 * self.wall_minutes))
         return min(1.0, max(shares))
 

@@ -11,20 +11,50 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from benchsep._util.suggest import did_you_mean
 from benchsep._util.yamlfile import read_yaml
 from tokensep.errors import ConfigError
 
 T = TypeVar("T", bound="Strict")
 
+SEED: Any = Field(default=0, ge=0, lt=2**63)
+Beta = Annotated[float, Field(ge=0, lt=1)]
+"""Of AdamW."""
+Minutes = Annotated[float | None, Field(gt=0)]
+"""A budget; None: no limit."""
+Weight = Annotated[float, Field(ge=0)]
+"""Of a part of the loss; 0 switches it off."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A chance, or a share of something."""
+
 
 class Strict(BaseModel):
     """Base of every configuration: frozen, unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+LARGEST_COUNT = 2**20
+"""No width, rate, window or number of layers is larger."""
+
+
+def check_counts(config: Strict, *may_be_zero: str) -> None:
+    """Refuse whole numbers that describe no network.
+
+    Raises
+    ------
+    ValueError
+        A field below 1 (below 0, if it may be zero) or above :data:`LARGEST_COUNT`.
+    """
+    for name, value in config:
+        least = 0 if name in may_be_zero else 1
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) is int and not least <= number <= LARGEST_COUNT:
+                raise ValueError(f"{name} is {value!r:.60}, expected {least} to {LARGEST_COUNT:,}")
 
 
 class TeacherConfig(Strict):
@@ -52,6 +82,11 @@ class TeacherConfig(Strict):
     resampling: Literal["fourier", "sinc"] = "fourier"
     """How a wave gets to the 16 kHz of an ``hf`` teacher: exact for band-limited waves, or by a
     short windowed sinc, as the public H-Codec-2.0 does it."""
+
+    @model_validator(mode="after")
+    def _counts(self) -> TeacherConfig:
+        check_counts(self)
+        return self
 
 
 class BandsConfig(Strict):
@@ -84,6 +119,11 @@ class BandsConfig(Strict):
     fine_blocks: int = 3
     phase_steps: int = 4
     """Steps of fast Griffin-Lim after the phase that follows from the peaks."""
+
+    @model_validator(mode="after")
+    def _counts(self) -> BandsConfig:
+        check_counts(self, "context", "blocks", "fine_blocks", "phase_steps")
+        return self
 
 
 class CodecConfig(Strict):
@@ -166,6 +206,8 @@ class CodecConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> CodecConfig:
+        parts = ("encoder_blocks", "decoder_blocks", "decoder_resnets")
+        check_counts(self, "mels", *parts, "encoder_transformers", "decoder_transformers")
         if self.n_fft < self.hop or (self.n_fft - self.hop) % 2:
             raise ValueError(f"n_fft {self.n_fft} must exceed hop {self.hop} by an even number")
         if self.dim % self.heads:
@@ -265,72 +307,80 @@ PRESETS["hcodec-2"] = CodecConfig(
 class LossConfig(Strict):
     """Weights of the codec's training losses (0 switches a term off)."""
 
-    mel: float = 1.0
+    mel: Weight = 1.0
     mel_windows: tuple[int, ...] = (256, 1024, 2048, 4096)
     mel_bands: tuple[int, ...] = (24, 64, 96, 128)
-    erb: float = 0.5
+    erb: Weight = 0.5
     """Log energies of 32 gammatone-shaped bands, 80 ms windows every 20 ms."""
-    convergence: float = 0.3
+    convergence: Weight = 0.3
     """Relative error of linear band magnitudes: keeps the loud parts at their level."""
-    bass: float = 0.0
+    bass: Weight = 0.0
     """Complex STFT distance below ``bass_hz``."""
     bass_hz: float = 250.0
-    commit: float = 0.25
-    semantic: float = 0.2
-    adversarial: float = 0.0
-    feature_match: float = 0.0
+    commit: Weight = 0.25
+    semantic: Weight = 0.2
+    adversarial: Weight = 0.0
+    feature_match: Weight = 0.0
     discriminator_start: int = 0
     mpd_periods: tuple[int, ...] = (2, 3, 5, 7, 11)
     mrd_windows: tuple[int, ...] = (2048, 1024, 512)
     discriminator_channels: int = 32
 
+    @model_validator(mode="after")
+    def _consistent(self) -> LossConfig:
+        check_counts(self, "discriminator_start")
+        windows, bands = len(self.mel_windows), len(self.mel_bands)
+        if windows != bands:
+            raise ValueError(f"{windows} mel_windows and {bands} mel_bands; expected as many")
+        return self
+
 
 class SpectrogramLossConfig(Strict):
     """Weights in :class:`tokensep.codec.spectrogram_loss.SpectrogramLoss` (design ``bands``)."""
 
-    quantile: float = 0.58
-    bins: float = 0.7
-    loud: float = 0.5
-    erb: float = 1.0
-    mel: float = 0.7
-    patches: float = 0.5
-    fine: float = 0.5
-    convergence: float = 0.3
+    quantile: Weight = 0.58
+    bins: Weight = 0.7
+    loud: Weight = 0.5
+    erb: Weight = 1.0
+    mel: Weight = 0.7
+    patches: Weight = 0.5
+    fine: Weight = 0.5
+    convergence: Weight = 0.3
 
 
 class CodecTrainConfig(Strict):
     """How a codec is trained."""
 
-    seed: int = 0
-    batch: int = 12
-    crop_seconds: float = 1.0
-    lr: float = 1e-3
-    lr_min: float = 2e-5
-    betas: tuple[float, float] = (0.8, 0.98)
-    weight_decay: float = 1e-3
-    warmup: int = 100
-    clip: float = 1.0
-    ema: float = 0.995
-    accumulate: int = 1
+    seed: int = SEED
+    batch: int = Field(default=12, ge=1)
+    crop_seconds: float = Field(default=1.0, gt=0, le=3600)
+    lr: float = Field(default=1e-3, gt=0)
+    lr_min: float = Field(default=2e-5, ge=0)
+    betas: tuple[Beta, Beta] = (0.8, 0.98)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    warmup: int = Field(default=100, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
     precision: Literal["no", "bf16"] = "no"
     recompute: bool = False
     """Activation checkpointing: see :mod:`tokensep.recompute`."""
-    continuous_steps: int = 200
+    continuous_steps: int = Field(default=200, ge=0)
     """Steps without quantisation before the codebooks start (by k-means on the latents)."""
-    cpu_minutes: float | None = None
-    wall_minutes: float | None = None
-    max_steps: int = 1_000_000
-    save_every: int = 100
-    eval_every: int = 200
+    cpu_minutes: Minutes = None
+    wall_minutes: Minutes = None
+    max_steps: int = Field(default=1_000_000, ge=1)
+    save_every: int = Field(default=100, ge=1)
+    eval_every: int = Field(default=200, ge=1)
     shuffle_shards: int = Field(default=16, ge=1)
     """Shards among whose clips crops are shuffled (a window of the stream, ``--shards``)."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=1024)
     """Processes that read shards ahead, beside each training process; any number gives the same
     crops."""
     losses: LossConfig = LossConfig()
     spectrogram: SpectrogramLossConfig = SpectrogramLossConfig()
     """In place of ``losses`` for a codec of the design ``bands``."""
-    pitch: float = 0.1
+    pitch: Weight = 0.1
     """Weight of the pitch loss (design ``bands``)."""
 
 
@@ -357,5 +407,16 @@ def load(model: type[T], source: Path | dict[str, Any]) -> T:
     try:
         return model.model_validate(data)
     except ValidationError as e:
-        parts = "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors())
-        raise ConfigError(f"not a valid {model.__name__} ({source!r:.80}): {parts}") from e
+        where = f"{source}: " if isinstance(source, Path) else ""
+        parts = "; ".join(_told(model, x) for x in e.errors())
+        raise ConfigError(f"{where}not a valid {model.__name__}: {parts}") from e
+
+
+def _told(model: type[Strict], error: Any) -> str:
+    """One of pydantic's complaints: where, what, and what was found there."""
+    name, where = ".".join(map(str, error["loc"])), error["loc"]
+    if error["type"] == "extra_forbidden":
+        known = sorted(model.model_fields) if len(where) == 1 else []
+        return f"{name}: no such setting" + (did_you_mean(str(where[-1]), known) if known else "")
+    found = "" if isinstance(error["input"], dict | list) else f", found {error['input']!r:.60}"
+    return f"{name}: {error['msg']}{found}" if name else str(error["msg"])

@@ -16,6 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from benchsep.cli.app import app
+from benchsep.errors import UsageError
 
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "ablations" / "smoke.yaml"
 
@@ -114,12 +115,20 @@ def test_a_killed_ablation_continues_to_the_same_weights(finished, tmp_path, vic
 
 def test_a_training_that_fails_is_a_row_with_its_reason(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "work")
-    variants = {"Conformer": {}, "broken": {"train.batch": 0}}
+    variants = {"Conformer": {}, "broken": {"model.lm.dim": 2**20}}  # terabytes
     broken = grid(tmp_path, "broken", variants=variants, control="")
     done = ablate(broken, "--work", tmp_path / "work", "-o", tmp_path / "report")
     assert done.exit_code == 1 and "training failed" in done.stderr
     text = (tmp_path / "report" / "broken.md").read_text()
     assert "not trained" in text and "has no result: training failed" in text
+
+
+def test_a_setting_that_no_training_has_is_found_before_anything_is_trained(tmp_path):
+    variants = {"Conformer": {}, "broken": {"train.batch": 0}}
+    broken = grid(tmp_path, "broken", variants=variants, control="")
+    done = ablate(broken, "--work", tmp_path / "work", "-o", tmp_path / "report")
+    assert isinstance(done.exception, UsageError) and "batch: " in str(done.exception)
+    assert not list((tmp_path / "work").rglob("*.safetensors"))
 
 
 def test_a_training_needs_data():

@@ -108,7 +108,7 @@ class TokenSepTrainer:
         folders = [data, Path(resolved["songs"])] if "songs" in resolved else [data]
         files = list(musdb_folders(folders))
         audio = cache / f"audio-{_mark(fingerprint(files), config.rate)}"
-        store = StemStore.build(audio, files, config.rate)
+        store = StemStore.build(audio, files, config.rate, together=True)
         facts = [resolved["codec_sha256"], config.rate, config.frame_hop, config.loudness]
         facts += [resolved["shards_mark"]] if "shards" in resolved else []
         shards = shards_in(Path(resolved["shards"])) if "shards" in resolved else []
@@ -154,7 +154,7 @@ def codec_folder(name: str) -> Path:
 def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
     """``songs`` and ``shards``, taken out of the settings, with fingerprints of their content."""
     from tokensep.train.cache import fingerprint
-    from tokensep.train.data import musdb_files
+    from tokensep.train.data import musdb_files, songs_in
     from tokensep.train.pseudo_labels import shards_in
 
     found: dict[str, Any] = {}
@@ -162,8 +162,10 @@ def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
         folder = Path(str(settings.pop(name)))
         inside: list[tuple[Any, ...]] = []
         if folder.is_dir():
-            tars = [(path,) for path in shards_in(folder)]
-            inside = tars if name == "shards" else list(musdb_files(folder, None, set()))
+            if name == "shards":
+                inside = [(path,) for path in shards_in(folder)]
+            elif songs_in(folder):
+                inside = list(musdb_files(folder, None, set()))
         if not inside:
             wanted = "pseudo-label shards (*.tar)" if name == "shards" else "songs with stems"
             raise UsageError(f"tokensep: {name}: {folder} holds no {wanted}")

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from benchsep.audio import STEMS
-from tokensep.config import Strict
+from tokensep.config import SEED, Beta, Minutes, Share, Strict, check_counts
 from tokensep.errors import ConfigError
 
 Refine = Literal["none", "mask", "blend", "guided"]
@@ -50,7 +50,7 @@ class EncoderConfig(Strict):
     heads: int = 4
     kernel: int = 15
     ffn_mult: int = 2
-    dropout: float = 0.0
+    dropout: Share = 0.0
     conv_norm: Literal["layer", "batch"] = "layer"
     """Norm inside the convolution; ``batch`` is the original's, ``layer`` suits small batches."""
     rope_heads: int | None = None
@@ -63,6 +63,11 @@ class EncoderConfig(Strict):
     """Put the frames in a random order: a condition that says what sounds and not when. The
     control of the encoder ablation; a table that cannot tell it from the real one shows nothing."""
 
+    @model_validator(mode="after")
+    def _counts(self) -> EncoderConfig:
+        check_counts(self, "layers", "rope_heads")
+        return self
+
 
 class LayoutConfig(Strict):
     """How codes become LM steps; see :mod:`tokensep.lm.layout`."""
@@ -70,6 +75,11 @@ class LayoutConfig(Strict):
     kind: Literal["interleaved-delay", "grouped-delay", "depth"] = "grouped-delay"
     delays: tuple[int, ...] | None = None
     """Per-layer delay of ``grouped-delay``, semantic layers first; None: 0, 1, 2 … per layer."""
+
+    @model_validator(mode="after")
+    def _counts(self) -> LayoutConfig:
+        check_counts(self, "delays")
+        return self
 
 
 class LMConfig(Strict):
@@ -81,7 +91,7 @@ class LMConfig(Strict):
     ffn: int = 640
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-5
-    dropout: float = 0.0
+    dropout: Share = 0.0
     code_dim: int = 64
     """Rank of the token tables; each layer's table is both its embedding and its output head."""
     anchored: bool = False
@@ -97,6 +107,11 @@ class LMConfig(Strict):
     depth_dim: int = 128
     depth_layers: int = 2
     depth_heads: int = 4
+
+    @model_validator(mode="after")
+    def _counts(self) -> LMConfig:
+        check_counts(self)
+        return self
 
 
 def check_stems(option: str, found: Iterable[str], stems: Sequence[str]) -> None:
@@ -300,9 +315,12 @@ class TokenSepConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> TokenSepConfig:
-        for name in ("rate", "frame_hop", "codebook_size", "window_frames", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        check_counts(self, "semantic_layers", "acoustic_layers")
+        for name in ("stems", "layers"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected 1 or more")
+        if len(set(self.stems)) < len(self.stems):
+            raise ValueError(f"stems {', '.join(self.stems)}: one is named twice")
         if self.layout.delays is not None and len(self.layout.delays) != self.layers:
             raise ValueError(
                 f"{len(self.layout.delays)} delays for {self.layers} layers "
@@ -338,51 +356,51 @@ class LMTrainConfig(Strict):
     Only a run bounded by steps alone is the same on every machine.
     """
 
-    seed: int = 0
-    batch: int = 4
-    lr: float = 1e-3
-    lr_min_ratio: float = 0.02
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.05
-    warmup: int = 50
-    clip: float = 1.0
-    ema: float = 0.99
-    accumulate: int = 1
+    seed: int = SEED
+    batch: int = Field(default=4, ge=1)
+    lr: float = Field(default=1e-3, gt=0)
+    lr_min_ratio: Share = 0.02
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.05, ge=0)
+    warmup: int = Field(default=50, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
     precision: Literal["no", "bf16"] = "no"
     recompute: bool = False
     """Activation checkpointing: see :mod:`tokensep.recompute`."""
-    cpu_minutes: float | None = None
-    wall_minutes: float | None = None
-    max_steps: int = 1_000_000
-    eval_every: int = 200
-    save_every: int = 100
+    cpu_minutes: Minutes = None
+    wall_minutes: Minutes = None
+    max_steps: int = Field(default=1_000_000, ge=1)
+    eval_every: int = Field(default=200, ge=1)
+    save_every: int = Field(default=100, ge=1)
     loss: Literal["uniform", "first_heavy", "geometric"] = "geometric"
-    loss_factor: float = 0.9
+    loss_factor: float = Field(default=0.9, gt=0)
     """Weight of the first layer (``first_heavy``) or ratio between layers (``geometric``)."""
-    label_smoothing: float = 0.0
-    regression: float = 1.0
+    label_smoothing: Share = 0.0
+    regression: float = Field(default=1.0, ge=0)
     """Weight of the squared error of the estimated latents (``lm.anchored``)."""
-    condition_dropout: float = 0.1
+    condition_dropout: Share = 0.1
     """Chance that a crop's mixture is hidden, for classifier-free guidance."""
-    token_dropout: float = 0.3
+    token_dropout: Share = 0.3
     """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
-    one_pass: float = Field(default=0.0, ge=0, le=1)
+    one_pass: Share = 0.0
     """Chance that all input tokens of a crop are hidden, as ``decoding=one-pass`` hides them."""
-    self_feeding: float = Field(default=0.0, ge=0, le=1)
+    self_feeding: Share = 0.0
     """Largest share of a crop's steps whose input tokens are the model's own draws instead of the
     true ones (scheduled sampling in two passes, 1906.07651): at inference it sees no others."""
-    parallel_fraction: float = 0.0
+    parallel_fraction: Share = 0.0
     """Share of batches in which stems do not see each other."""
-    remix: float = 0.5
+    remix: Share = 0.5
     """Chance that a crop's stems come from different songs."""
     mixture: Literal["sum", "recorded"] = "sum"
     """Of a crop of one song: the sum of its stems, or the recording that was labelled, with what
     the labels miss. Remixed crops and songs with true stems are sums in any case."""
-    variants: int = 4
+    variants: int = Field(default=4, ge=1)
     """Augmented encodings per training excerpt."""
     shuffle_shards: int = Field(default=16, ge=1)
     """Token shards among whose clips crops are shuffled and remixed (a window of the stream)."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=1024)
     """Processes that read token shards ahead, beside each training process; any number gives the
     same crops."""
 

@@ -9,7 +9,7 @@ import torch
 from benchsep_training.processes import leave_group
 
 from tokensep.codec.model import HCodec
-from tokensep.config import load
+from tokensep.config import CodecTrainConfig, load
 from tokensep.errors import ConfigError
 from tokensep.train.bands import BandsTrainer, take_semantic
 from tokensep.train.codec import CodecSettings, CodecTrainer, crop_length, load_hubert
@@ -26,7 +26,8 @@ def main(options: Options) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     settings = load(CodecSettings, options.config)
-    config = settings.codec_train.model_copy(update=options.changes())
+    given = {**settings.codec_train.model_dump(), **options.changes()}
+    config = load(CodecTrainConfig, given)
     codec = HCodec(settings.codec)
     if options.hubert:
         load_hubert(codec, options.hubert)

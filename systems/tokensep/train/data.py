@@ -22,6 +22,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.decode import SNDFILE, duration
 from benchsep.audio import STEMS
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
@@ -30,6 +31,9 @@ from tokensep.train.flat_file import FlatFile
 from tokensep.train.own_json import read_json
 
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
+_FLOATS = {"flt", "fltp", "dbl", "dblp"}
+_LOOSE = {".wav", ".flac", ".mp3", ".ogg"}
+_LAYOUT = "a folder with SONG.stem.mp4 or SONG/vocals.wav, drums.wav, bass.wav, other.wav in it"
 
 
 def validation_songs() -> list[str]:
@@ -55,14 +59,23 @@ def decode(path: Path, stream: int = 0, rate: int = 44100) -> NDArray[np.int16]:
     Raises
     ------
     DataError
-        the file cannot be decoded, or has no such stream.
+        the file cannot be decoded, is cut short, holds NaN or infinite samples, or has no such
+        stream.
     """
     import av
 
     try:
+        if path.suffix.lower() in SNDFILE:
+            duration(path)  # raises where the file ends before its header says; FFmpeg does not
         return _decoded(path, stream, rate)
-    except (av.FFmpegError, ValueError, OSError, MemoryError) as error:
-        raise DataError(f"{path}: not readable as audio ({error})") from error
+    except (av.FFmpegError, RuntimeError, ValueError, OSError, MemoryError) as error:
+        raise DataError(f"{path}: not readable as audio ({_words_of(error)})") from error
+
+
+def _words_of(error: Exception) -> str:
+    """The message without FFmpeg's number and function, and without the path."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error) or type(error).__name__
 
 
 def _decoded(path: Path, stream: int, rate: int) -> NDArray[np.int16]:
@@ -75,6 +88,8 @@ def _decoded(path: Path, stream: int, rate: int) -> NDArray[np.int16]:
         resampler = av.AudioResampler(format="s16p", rate=rate)
         pieces = []
         for frame in container.decode(streams[stream]):
+            if frame.format.name in _FLOATS and not np.isfinite(frame.to_ndarray()).all():
+                raise DataError(f"{path}: stream {stream} holds NaN or infinite samples")
             pieces += [f.to_ndarray() for f in resampler.resample(frame)]
         pieces += [f.to_ndarray() for f in resampler.resample(None)]
     if not pieces:
@@ -121,17 +136,59 @@ class Source:
 def musdb_files(
     root: Path, names: set[str] | None, exclude: set[str]
 ) -> Iterator[tuple[str, str, Path, int]]:
-    """(song, stem, file, stream) of a MUSDB folder: ``*.stem.mp4`` files or HQ song folders."""
-    for entry in sorted(root.iterdir()):
-        song = entry.name.removesuffix(".stem.mp4")
-        if song in exclude or (names is not None and song not in names):
-            continue
-        if entry.name.endswith(".stem.mp4"):
-            for stem in STEMS:
-                yield song, stem, entry, _MP4_STREAMS[stem]
-        elif entry.is_dir() and (entry / "vocals.wav").exists():
-            for stem in STEMS:
+    """(song, stem, file, stream) of a MUSDB folder: ``*.stem.mp4`` files or HQ song folders.
+
+    Raises
+    ------
+    DataError
+        there is no such folder, no song in it, or none of those that are wanted.
+    """
+    songs = songs_in(root)
+    if not songs:
+        raise DataError(_no_songs(root))
+    wanted = {s: p for s, p in songs.items() if s not in exclude and (names is None or s in names)}
+    if not wanted:
+        which = "only songs that are kept for validation" if names is None else "none of the songs"
+        expected = "" if names is None else f" {', '.join(sorted(names)[:2])} …"
+        raise DataError(
+            f"{root}: {len(songs)} songs with stems, but {which}{expected}; give all of MUSDB's "
+            "train folder"
+        )
+    for song, entry in wanted.items():
+        for stem in STEMS:
+            if entry.is_dir():
                 yield song, stem, entry / f"{stem}.wav", 0
+            else:
+                yield song, stem, entry, _MP4_STREAMS[stem]
+
+
+def songs_in(root: Path) -> dict[str, Path]:
+    """Songs with stems of a MUSDB folder, in order: a ``.stem.mp4`` file or a folder of each.
+
+    Raises
+    ------
+    DataError
+        there is no such folder.
+    """
+    if not root.is_dir():
+        found = "is a file" if root.exists() else "no such folder"
+        raise DataError(f"{root}: {found}; expected {_LAYOUT}")
+    songs = {}
+    for entry in sorted(root.iterdir()):
+        if entry.name.endswith(".stem.mp4") and not entry.is_dir():
+            songs[entry.name.removesuffix(".stem.mp4")] = entry
+        elif entry.is_dir() and (entry / "vocals.wav").exists():
+            songs[entry.name] = entry
+    return songs
+
+
+def _no_songs(root: Path) -> str:
+    """What is there instead of songs, and where songs are."""
+    entries = sorted(path.name for path in root.iterdir())
+    found = f"{', '.join(entries[:3])}{' …' if len(entries) > 3 else ''}" if entries else "nothing"
+    below = [root / name for name in entries if (root / name).is_dir() and songs_in(root / name)]
+    instead = f"; give {' or '.join(map(str, below[:2]))}" if below else ""
+    return f"{root}: no songs with stems, found {found}; expected {_LAYOUT}{instead}"
 
 
 def musdb_folders(roots: list[Path]) -> Iterator[tuple[str, str, Path, int]]:
@@ -151,13 +208,22 @@ def musdb_folders(roots: list[Path]) -> Iterator[tuple[str, str, Path, int]]:
 
 
 def loose_files(root: Path) -> Iterator[tuple[str, str, Path, int]]:
-    """Every recording below ``root``; the stem is guessed from its name, else ``other``."""
+    """Every recording below ``root``; the stem is guessed from its name, else ``other``.
+
+    Raises
+    ------
+    DataError
+        there is none.
+    """
     words = {"vocadito": "vocals", "voc": "vocals", "drum": "drums", "bass": "bass"}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in {".wav", ".flac", ".mp3", ".ogg"}:
-            low = str(path.relative_to(root)).lower()
-            stem = next((s for w, s in words.items() if w in low), "other")
-            yield path.stem, stem, path, 0
+    paths = [p for p in sorted(root.rglob("*")) if p.suffix.lower() in _LOOSE]
+    if not paths:
+        found = "no recordings below it" if root.is_dir() else "no such folder"
+        raise DataError(f"{root}: {found}; expected {', '.join(sorted(_LOOSE))}")
+    for path in paths:
+        low = str(path.relative_to(root)).lower()
+        stem = next((s for w, s in words.items() if w in low), "other")
+        yield path.stem, stem, path, 0
 
 
 class StemStore:
@@ -179,16 +245,24 @@ class StemStore:
 
     @classmethod
     def build(
-        cls, folder: Path, files: Iterable[tuple[str, str, Path, int]], rate: int
+        cls,
+        folder: Path,
+        files: Iterable[tuple[str, str, Path, int]],
+        rate: int,
+        *,
+        together: bool = False,
     ) -> StemStore:
         """Decode ``files`` to stereo int16 and write the folder (kept if it is complete).
+
+        ``together``: the stems of a song are used at the same place, and must be equally long.
 
         Of several processes one decodes and the others wait (:mod:`benchsep_training.once`).
 
         Raises
         ------
         DataError
-            there are no files, one cannot be read, or the folder holds those of other files.
+            there are no files, one cannot be read, the folder holds those of other files, or
+            stems that belong together are not equally long.
         """
         files = list(files)
         if not files:
@@ -197,15 +271,17 @@ class StemStore:
 
         def make() -> None:
             cache.declare(folder, facts)
-            cls._write(folder, files, rate)
+            cls._write(folder, files, rate, together)
 
         once.prepare(folder, lambda: cache.is_ready(folder, facts), make)
         return cls(folder)
 
     @staticmethod
-    def _write(folder: Path, files: list[tuple[str, str, Path, int]], rate: int) -> None:
+    def _write(
+        folder: Path, files: list[tuple[str, str, Path, int]], rate: int, together: bool
+    ) -> None:
         try:
-            entries = _decode_all(folder / "audio.npy", files, rate)
+            entries = _decode_all(folder / "audio.npy", files, rate, together)
             # Last and whole: a folder with an index is complete.
             write_atomically(folder / cache.INDEX, json.dumps({"rate": rate, "sources": entries}))
         except (OSError, StoreError) as error:
@@ -221,18 +297,38 @@ class StemStore:
 
 
 def _decode_all(
-    path: Path, files: list[tuple[str, str, Path, int]], rate: int
+    path: Path, files: list[tuple[str, str, Path, int]], rate: int, together: bool
 ) -> list[dict[str, Any]]:
     """Write the recordings to one flat file, one at a time; returns the rows of the index."""
-    entries = []
+    entries: list[dict[str, Any]] = []
+    lengths: dict[str, dict[str, int]] = {}
     with FlatFile(path, np.int16) as flat:
         for song, stem, source, stream in files:
             audio = decode(source, stream, rate)
             audio = np.repeat(audio, 2, 0) if audio.shape[0] == 1 else audio[:2]
             entry = {"song": song, "stem": stem, "at": flat.length, "length": audio.shape[1]}
             entries.append(entry)
+            lengths.setdefault(song, {})[stem] = audio.shape[1]
+            if together:
+                check_lengths(source, lengths[song])
             flat.append(audio)
     return entries
+
+
+def check_lengths(path: Path, lengths: dict[str, int]) -> None:
+    """Refuse a song whose stems (their ``lengths`` in samples) do not belong together.
+
+    Raises
+    ------
+    DataError
+        they are not equally long.
+    """
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{stem} {length}" for stem, length in lengths.items())
+        raise DataError(
+            f"{path}: stems of different lengths ({found} samples); expected equally long ones: "
+            "pad or cut them, or take the song out of the folder"
+        )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from benchsep._util.tensors import file_sha256
 from tokensep.codec.model import HCodec
-from tokensep.config import Strict
+from tokensep.config import SEED, Minutes, Share, Strict
 from tokensep.decode.guide import FLOOR, Guide, GuideConfig, load_guide, save_guide
 from tokensep.errors import ConfigError
 from tokensep.lm.config import TokenSepConfig, check_stems
@@ -54,33 +54,33 @@ VALID_PER_SONG = 2
 class GuidedTrainConfig(Strict):
     """How it is trained; bounded by ``max_steps`` or ``cpu_minutes``, whichever ends first."""
 
-    seed: int = 0
-    examples: int = 3200
+    seed: int = SEED
+    examples: int = Field(default=3200, ge=1)
     """Made once by the LM, 2.56 s each (the mini's window)."""
-    remix: float = 0.6
+    remix: Share = 0.6
     """Chance that an example's stems come from different songs."""
-    drawn: float = Field(default=0.0, ge=0, le=1)
+    drawn: Share = 0.0
     """Share of the examples whose latents are those of drawn tokens, else of one pass."""
-    nothing: float = 0.3
+    nothing: Share = 0.3
     """Chance that an example has no generated stems: then it is separated by ear alone."""
-    leaks: float = 0.4
+    leaks: Share = 0.4
     """Chance that its generated stems hold shares of each other."""
-    batch: int = 4
-    lr: float = 3e-3
-    lr_min_ratio: float = 0.02
-    warmup: int = 40
-    weight_decay: float = 0.01
-    dropout: float = 0.15
-    clip: float = 1.0
-    ema: float = 0.995
-    cpu_minutes: float | None = 40.0
-    wall_minutes: float | None = None
-    max_steps: int = 1_000_000
-    eval_every: int = 100
-    save_every: int = 200
-    sdr: float = 1.0
-    bands: float = 0.15
-    bins: float = 0.0
+    batch: int = Field(default=4, ge=1)
+    lr: float = Field(default=3e-3, gt=0)
+    lr_min_ratio: Share = 0.02
+    warmup: int = Field(default=40, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    dropout: Share = 0.15
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.995, ge=0, lt=1)
+    cpu_minutes: Minutes = 40.0
+    wall_minutes: Minutes = None
+    max_steps: int = Field(default=1_000_000, ge=1)
+    eval_every: int = Field(default=100, ge=1)
+    save_every: int = Field(default=200, ge=1)
+    sdr: float = Field(default=1.0, ge=0)
+    bands: float = Field(default=0.15, ge=0)
+    bins: float = Field(default=0.0, ge=0)
     renders: str = ""
     """Stems that a checkpoint with this decoder renders by it by default, ``vocals+drums``."""
 
@@ -342,7 +342,8 @@ def main(options: Options) -> dict[str, Any]:
         raise ConfigError("nothing to train on: pass --musdb FOLDER")
     codec, lm = HCodec.from_checkpoint(options.checkpoint), load_lm(options.checkpoint)
     files = musdb_folders(options.musdb)
-    store = StemStore.build(options.out / "data" / "audio", files, codec.rate)
+    audio = options.out / "data" / "audio"
+    store = StemStore.build(audio, files, codec.rate, together=True)
     device = Processes("no").device
     result = train_guided(
         options.out,

@@ -157,8 +157,9 @@ def main(options: Options) -> dict[str, Any]:
     """Read the data, train, and return the number of steps."""
     torch.set_num_threads(1)
     config = TeacherConfig()
+    # steps instead of minutes make a training repeatable
+    by_steps = options.max_steps is not None
+    budget = Budget(options.max_steps) if by_steps else Budget(None, options.cpu_minutes)
     files = musdb_files(options.musdb, None, set(validation_songs()))
     store = StemStore.build(options.work / "audio-train", files, config.rate)
-    # steps instead of minutes make a training repeatable
-    budget = Budget(options.max_steps) if options.max_steps else Budget(None, options.cpu_minutes)
     return HubertTrainer(store, config, options.out, budget).run()

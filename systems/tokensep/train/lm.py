@@ -246,7 +246,7 @@ def main(options: Options) -> dict[str, Any]:
     store = None
     if options.musdb:
         files = musdb_folders(options.musdb)
-        store = StemStore.build(options.out / "audio", files, codec.rate)
+        store = StemStore.build(options.out / "audio", files, codec.rate, together=True)
     result = train_lm(
         options.out,
         codec=codec,

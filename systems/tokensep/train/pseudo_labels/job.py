@@ -44,8 +44,12 @@ def run(
     Raises
     ------
     DataError
-        nothing to label, or the folder of shards was begun with another teacher or other settings.
+        nothing to label, the folder of shards was begun with another teacher or other settings, or
+        every piece was dropped.
     """
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {found}; expected a folder of recordings")
     out.mkdir(parents=True, exist_ok=True)
     with alone(out, settings.rank):
         sweep([out])
@@ -61,10 +65,12 @@ def run(
         facts = plan(totals, cut(recordings, settings), label, out, settings)
         for line in (f"plan: {json.dumps(facts)}", *(f"unreadable: {u}" for u in unreadable)):
             print(line, file=sys.stderr, flush=True)
-        summary = {**facts, "unreadable": len(unreadable), "written": 0, "skipped": 0, "dropped": 0}
+        summary = {**facts, "unreadable": len(unreadable), "written": 0, "skipped": 0}
+        summary |= {"kept": 0, "dropped": 0}
         if not plan_only:
-            _write_shards(folder, out, recordings, label, teacher, settings, summary)
+            reasons = _write_shards(folder, out, recordings, label, teacher, settings, summary)
             write_index(out)
+            _tell_dropped(reasons, out, summary, settings)
         return summary
 
 
@@ -76,8 +82,12 @@ def _write_shards(
     teacher: str,
     settings: Settings,
     summary: dict[str, Any],
-) -> None:
-    """Write the shards of this rank that are not there yet, and count them in ``summary``."""
+) -> list[str]:
+    """Write the shards of this rank that are not there yet, and count them in ``summary``.
+
+    Returns why pieces were dropped, one text for each.
+    """
+    reasons: list[str] = []
     shards = into_shards(cut(recordings, settings), settings.shard_seconds)
     for index, shard in enumerate(shards):
         if index % settings.world != settings.rank:
@@ -89,7 +99,25 @@ def _write_shards(
         result = write_shard(target, shard, folder, label, settings, teacher)
         summary["written"] += 1
         summary["dropped"] += len(result["dropped"])
+        summary["kept"] += result["clips"]
+        reasons += (f"{piece['file']}: {piece['reason']}" for piece in result["dropped"])
         print(f"shard {index + 1}/{summary['shards']}: {result['kept_seconds']} s", file=sys.stderr)
+    return reasons
+
+
+def _tell_dropped(
+    reasons: list[str], out: Path, summary: dict[str, Any], settings: Settings
+) -> None:
+    if not reasons:
+        return
+    kept = summary["kept"]
+    said = f"{len(reasons)} of {len(reasons) + kept} pieces dropped; the first: {reasons[0]}"
+    if not kept and not summary["skipped"] and settings.world == 1:  # the whole folder
+        raise DataError(
+            f"{out}: {said}; expected music, and a teacher whose stems add up to it: see the .json "
+            "beside each shard, choose another teacher or --min-residual-db, and another folder"
+        )
+    print(said, file=sys.stderr)
 
 
 def count(recordings: list[Recording], folder: Path, settings: Settings) -> Totals:

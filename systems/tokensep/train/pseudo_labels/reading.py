@@ -111,9 +111,18 @@ def _decoded(key: str, held: dict[str, bytes]) -> Sample:
         if name.endswith(".flac")
     }
     facts = json.loads(held["json"])
+    if not isinstance(facts, dict):
+        raise ValueError(f"{key}.json holds no object")
+    mixture, rate = decoded["mixture"]
+    for name in STEMS:
+        samples, own = decoded[name]
+        if samples.shape != mixture.shape or own != rate or not len(samples):
+            raise ValueError(
+                f"{key}.{name}.flac has {samples.shape} samples at {own} Hz, the mixture "
+                f"{mixture.shape} at {rate} Hz; expected the same"
+            )
     stems = {s: np.ascontiguousarray(decoded[s][0].T) for s in STEMS}
-    mixture = np.ascontiguousarray(decoded["mixture"][0].T)
-    return Sample(key, mixture, stems, decoded["mixture"][1], facts)
+    return Sample(key, np.ascontiguousarray(mixture.T), stems, rate, facts)
 
 
 def songs(

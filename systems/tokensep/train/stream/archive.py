@@ -71,7 +71,23 @@ class Archive:
             _Part(self._file, start, size), lambda reason: self.damaged(f"{name}: {reason}")
         )
 
+    def length(self, clip: int, parts: Sequence[str]) -> int:
+        """Samples of each of the FLAC members ``parts`` of a clip.
+
+        Raises
+        ------
+        DataError
+            They are not equally long.
+        """
+        lengths = {part: self.flac(clip, part).frames for part in parts}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{part} {frames}" for part, frames in lengths.items())
+            raise self.damaged(f"{self.keys[clip]}: members of different lengths ({found} samples)")
+        return lengths[parts[0]]
+
     def _place(self, clip: int, part: str) -> tuple[int, int]:
+        if clip >= len(self.keys):  # the file beside it, or the index, counts more
+            raise self.damaged(f"{len(self.keys)} clips in it, expected at least {clip + 1}")
         members = self._members[self.keys[clip]]
         if part not in members:
             raise self.damaged(f"{self.keys[clip]} has no {part}, only {', '.join(members)}")

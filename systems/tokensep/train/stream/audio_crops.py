@@ -105,10 +105,11 @@ def held_out_stems(shards: Shards, rate: int, seconds: float, limit: int) -> lis
     archives, sources = Archives(shards.paths, 1), []
     for shard, clip in spread(shards, limit):
         archive = archives[shard]
+        length = archive.length(clip, ["mixture.flac", *(f"{stem}.flac" for stem in STEMS)])
         for stem in STEMS:
             recording = archive.flac(clip, f"{stem}.flac")
             count = round(seconds * recording.rate)
-            start = max(0, (recording.frames - count) // 2)
+            start = max(0, (length - count) // 2)
             audio = Audio(ShardStem(recording, rate).read(start, count), recording.rate)
             samples = (audio.resampled(rate).samples * 32767).round().astype(np.int16)
             sources.append(Source(archive.keys[clip], stem, samples))

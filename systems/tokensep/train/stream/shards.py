@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def _index(folder: str) -> dict[str, int]:
     """Names of the shards of a folder elsewhere, with their numbers of clips."""
     text = remote.read_text(folder, INDEX)
     try:
-        counts = {name: int(facts["clips"]) for name, facts in parse_json(text)["shards"].items()}
+        counts = {name: _number(facts) for name, facts in parse_json(text)["shards"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: its {INDEX} is none of tokensep's ({error!r})") from error
     for name in counts:
@@ -73,9 +74,17 @@ def _index(folder: str) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def _number(facts: dict[str, Any]) -> int:
+    """Clips of a shard, by what its writer left."""
+    clips = facts["clips"]
+    if type(clips) is not int or clips < 0:
+        raise ValueError(f"clips is {clips!r:.40}, expected a number")
+    return clips
+
+
 def _count(path: Path) -> int:
     try:
-        return int(parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))["clips"])
+        return _number(parse_json(path.with_suffix(".json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         archive = Archive(path)
         archive.close()

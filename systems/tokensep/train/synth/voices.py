@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from tokensep.errors import DataError
-from tokensep.train.data import decode, loose_files, musdb_files, validation_songs
+from tokensep.train.data import decode, loose_files, musdb_files, songs_in, validation_songs
 from tokensep.train.synth.mixing import RATE, Wave, rms
 
 
@@ -24,16 +24,10 @@ def vocal_files(folder: Path) -> list[tuple[Path, int]]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of vocals")
-    files = [(p, s) for _, stem, p, s in musdb_files(folder, None, set()) if stem == "vocals"]
-    if files:
-        held_out = set(validation_songs())
-        kept = musdb_files(folder, None, held_out)
-        files = [(p, s) for _, stem, p, s in kept if stem == "vocals"]
-    else:
-        files = [(p, s) for _, _, p, s in loose_files(folder)]
-    if not files:
-        raise DataError(f"{folder}: no vocals; expected a MUSDB train folder or recordings")
-    return files
+    if songs_in(folder):
+        kept = musdb_files(folder, None, set(validation_songs()))
+        return [(path, stream) for _, stem, path, stream in kept if stem == "vocals"]
+    return [(path, stream) for _, _, path, stream in loose_files(folder)]
 
 
 def sing(files: list[tuple[Path, int]], rng: Generator, frames: int) -> Wave:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tokensep.errors import ConfigError, DataError
 from tokensep.train import cache
-from tokensep.train.data import decode, musdb_folders, validation_songs
+from tokensep.train.data import check_lengths, decode, musdb_folders, validation_songs
 from tokensep.train.pseudo_labels import Settings, shards_in, stream
 from tokensep.train.pseudo_labels.quality import refusal
 from tokensep.train.pseudo_labels.reading import Sample, folder_mark
@@ -72,7 +72,9 @@ class Song:
     def samples(self, rate: int) -> Iterator[tuple[str, Sample]]:
         """Its pieces."""
         stems = {stem: decode(path, stream, rate) for stem, path, stream in self.files}
-        length = min(wave.shape[1] for wave in stems.values())
+        lengths = {stem: wave.shape[1] for stem, wave in stems.items()}
+        check_lengths(self.files[-1][1], lengths)
+        length = next(iter(lengths.values()))
         step = int(PIECES.piece_seconds * rate)
         for number, start in enumerate(range(0, length, step)):
             stop = min(start + step, length)

@@ -22,7 +22,7 @@ from tokensep.lm.config import TokenSepConfig
 from tokensep.train.fitting import fit_config
 from tokensep.train.pseudo_labels import alone
 from tokensep.train.shard_index import write_index
-from tokensep.train.tokenizing.inputs import Input, find_inputs
+from tokensep.train.tokenizing.inputs import PIECES, Input, find_inputs
 from tokensep.train.tokenizing.job import TokenJob, claim, new_job
 from tokensep.train.tokenizing.shard import write_token_shard
 
@@ -70,7 +70,8 @@ def run(options: Options) -> dict[str, Any]:
     ConfigError
         Nothing to tokenize.
     DataError
-        No shards, a damaged one, a rank that is none, or a folder begun with other settings.
+        No shards, a damaged one, a rank that is none, a folder begun with other settings, or
+        shards without one clip.
     StoreError
         The disk is full.
     """
@@ -94,6 +95,11 @@ def run(options: Options) -> dict[str, Any]:
             summary["frames"] += facts["frames"]
             print(f"shard {number}/{len(left)}: {facts['clips']} clips", file=sys.stderr)
         write_index(options.out)
+    if summary["written"] == len(tasks) and not summary["clips"]:
+        raise DataError(
+            f"{options.out}: not one clip in {summary['written']} shards; expected music of "
+            f"{PIECES.min_seconds:g} s or more above {PIECES.min_level_db:g} dBFS"
+        )
     return summary
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import tarfile
 
@@ -104,11 +105,30 @@ def test_stems_that_miss_the_mixture_are_dropped_with_the_reason(music, tmp_path
     def bad(mixture, rate):
         return {s: 0.1 * mixture for s in STEMS}
 
-    summary = work(music, tmp_path / "out", bad)
+    with pytest.raises(DataError, match=r"6 of 6 pieces dropped; the first: album/0\.wav: residua"):
+        work(music, tmp_path / "out", bad)
     assert list(module.stream(sorted((tmp_path / "out").glob("*.tar")))) == []
     facts = json.loads((tmp_path / "out" / "shard-000000.json").read_text())
-    assert summary["dropped"] == summary["pieces"]
     assert "residual 4.4 dB" in facts["dropped"][0]["reason"]
+
+
+def test_some_dropped_pieces_are_counted_and_the_first_is_told(music, tmp_path, capsys):
+    answers = iter([True, False])
+
+    def at_first_good(mixture, rate):
+        return split(mixture, rate) if next(answers, True) else {s: 0 * mixture for s in STEMS}
+
+    settings = dataclasses.replace(SETTINGS, min_residual_db=3.0)
+    summary = module.run(music, tmp_path / "out", lambda: at_first_good, "one", settings)
+    assert summary["dropped"] + summary["kept"] == summary["pieces"] and summary["kept"]
+    told = capsys.readouterr().err
+    assert f"{summary['dropped']} of {summary['pieces']} pieces dropped; the first: " in told
+
+
+def test_a_folder_of_recordings_that_is_not_there_makes_no_folder_of_shards(tmp_path):
+    with pytest.raises(DataError, match="nothere: no such folder; expected a folder of recordings"):
+        module.run(tmp_path / "nothere", tmp_path / "out", lambda: split, "one", SETTINGS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_residual_is_a_ratio_in_db():

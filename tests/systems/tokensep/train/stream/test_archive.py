@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from tokensep.errors import DataError
-from tokensep.train.pseudo_labels import shards_in, stream
+from tokensep.train.pseudo_labels import add_member, shards_in, stream
 from tokensep.train.stream.archive import Archive, Archives
+from tokensep.train.stream.audio_crops import held_out_stems
 from tokensep.train.stream.shards import find_shards, spread
 
 from tests.helpers.labelled import labelled
@@ -90,3 +94,52 @@ def test_clips_spread_over_all_shards(shards):
     assert spread(find_shards([shards]), 99) == [
         (shard, clip) for shard, count in enumerate((3, 3, 1)) for clip in range(count)
     ]
+
+
+def retarred(path: Path, change) -> None:
+    """The shard with other members: ``change`` of a list of (name, content)."""
+    with tarfile.open(path) as tar:
+        members = [(entry.name, tar.extractfile(entry).read()) for entry in tar]
+    with tarfile.open(path, "w") as tar:
+        for name, data in change(members):
+            add_member(tar, name, data)
+
+
+def flac(frames: int, rate: int = 8000) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros((frames, 2)), rate, format="FLAC")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "said"),
+    [
+        ("bass.flac", flac(100), r"bass\.flac has \(100, 2\) samples at 8000 Hz, the mixture"),
+        ("bass.flac", flac(16_000, 4000), r"at 4000 Hz, the mixture .* at 8000 Hz"),
+        ("json", b"[1]", "json holds no object"),
+    ],
+)
+def test_members_that_do_not_belong_together_are_named(tmp_path, part, content, said):
+    """They ended in a ValueError of numpy, or were cut to the shortest."""
+    shards = labelled(tmp_path, clips=2)
+    path = shards_in(shards)[0]
+    retarred(path, lambda m: [(n, content if n.endswith(part) else data) for n, data in m])
+    with pytest.raises(DataError, match=rf"not a whole shard \(ValueError: .*{said}"):
+        list(stream([path]))
+    if content == flac(100):
+        with pytest.raises(DataError, match=r"different lengths \(mixture\.flac 16000, .* 100"):
+            held_out_stems(find_shards([shards]), 8000, 1.0, 4)
+
+
+@pytest.mark.parametrize("clips", ["50", "-3", "1e400", "Infinity", "true", '"2"', "null"])
+def test_a_count_of_clips_beside_a_shard_is_not_believed_blindly(tmp_path, clips):
+    shards = labelled(tmp_path, clips=2)
+    path = shards_in(shards)[0]
+    path.with_suffix(".json").write_text(f'{{"clips": {clips}}}')
+    found = find_shards([shards])
+    if clips == "50":
+        assert found.counts == [50]
+        with pytest.raises(DataError, match="2 clips in it, expected at least 50"):
+            Archives(found.paths, 1)[0].read(49, "json")
+    else:
+        assert found.counts == [2]

@@ -131,6 +131,18 @@ def test_processes_and_machines_change_no_byte(shards, codec, tmp_path):
     assert tars(tmp_path / "one") == tars(tmp_path / "two")
 
 
+def test_a_folder_of_silence_gives_no_tokens_and_says_so(codec, tmp_path):
+    for stem in STEMS:
+        path = tmp_path / "songs" / "A" / f"{stem}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(str(path), np.zeros((3 * RATE, 2)), RATE)
+    settings = {"variants": 1}
+    songs = [tmp_path / "songs"]
+    silent = module.Options([], codec, tmp_path / "out", tiny_config(), settings, musdb=songs)
+    with pytest.raises(DataError, match=r"not one clip in 1 shards; expected music of 2 s or more"):
+        module.run(silent)
+
+
 def test_options_of_inference_are_no_matter_of_tokens(shards, codec, tmp_path):
     """Those of the preset ``mini``, the default, hold a dict: stems that are refined."""
     module.run(options(shards, codec, tmp_path / "plain"))
@@ -226,5 +238,5 @@ def test_calls_that_mean_nothing_are_errors(tmp_path):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             new_job(DummyCodec(), tiny_config(), **wrong)
     (tmp_path / "musdb").mkdir()
-    with pytest.raises(DataError, match=r"no songs with stems \(--split valid\)"):
+    with pytest.raises(DataError, match=r"no songs with stems, found nothing"):
         find_inputs([], [tmp_path / "musdb"], "valid")

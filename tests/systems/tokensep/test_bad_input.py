@@ -1,0 +1,165 @@
+"""Folders, files and options that no training can use: an error that says what is expected."""
+
+from __future__ import annotations
+
+import math
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from benchsep_training.budget import Budget
+from pydantic import ValidationError
+from tokensep.cli.configs import override
+from tokensep.config import PRESETS, BandsConfig, CodecConfig, CodecTrainConfig, LossConfig
+from tokensep.errors import ConfigError, DataError, UsageError
+from tokensep.lm.config import EncoderConfig, LMConfig, LMTrainConfig, TokenSepConfig
+from tokensep.train.data import (
+    STEMS,
+    StemStore,
+    decode,
+    loose_files,
+    musdb_files,
+    musdb_folders,
+    validation_songs,
+)
+from tokensep.train.guided import GuidedTrainConfig
+from tokensep.train.tokenizing.inputs import find_inputs
+
+RATE = 8000
+
+
+def song(folder: Path, lengths=(RATE, RATE, RATE, RATE), level: float = 0.1, **how) -> Path:
+    """A song of noise as MUSDB18-HQ has it."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for stem, length in zip(STEMS, lengths, strict=True):
+        soundfile.write(
+            str(folder / f"{stem}.wav"), level * rng.normal(size=(length, 2)), RATE, **how
+        )
+    return folder
+
+
+def numbers(model: type) -> list[str]:
+    """Fields that hold a number, or None."""
+    kinds = typing.get_type_hints(model)
+    plain = {name: set(typing.get_args(kind)) or {kind} for name, kind in kinds.items()}
+    return [name for name in model.model_fields if plain[name] & {int, float}]
+
+
+TRAININGS = (LMTrainConfig, GuidedTrainConfig, CodecTrainConfig)
+
+
+@pytest.mark.parametrize("model", TRAININGS)
+def test_no_number_of_a_training_takes_what_is_out_of_range(model):
+    assert len(numbers(model)) > 15
+    for option in numbers(model):
+        for value in ("-1", "nan", "inf", "1e400", "much"):
+            with pytest.raises(ConfigError, match=rf"{model.__name__}: {option}: .*found"):
+                override(model(), [f"{option}={value}"])
+
+
+@pytest.mark.parametrize("model", TRAININGS)
+def test_nothing_of_what_a_training_needs_may_be_zero(model):
+    for option in ("batch", "max_steps", "save_every", "eval_every", "lr", "clip"):
+        with pytest.raises(ConfigError, match=option):
+            override(model(), [f"{option}=0"])
+
+
+def test_an_option_that_there_is_not_gets_the_one_that_was_meant():
+    with pytest.raises(ConfigError, match=r"bacth: no such setting; did you mean 'batch'\?"):
+        override(LMTrainConfig(), ["bacth=2"])
+
+
+@pytest.mark.parametrize(
+    "budget", [(0,), (-3,), (None, 0.0), (None, -1.0), (None, math.nan), (5, None, math.inf)]
+)
+def test_a_budget_is_above_nothing(budget):
+    with pytest.raises(UsageError, match="expected"):
+        Budget(*budget)
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (CodecConfig, {"dim": -4}),
+        (CodecConfig, {"heads": 0}),
+        (CodecConfig, {"kernel": 0}),
+        (CodecConfig, {"acoustic_layers": 0}),
+        (CodecConfig, {"codebook_size": 0}),
+        (CodecConfig, {"semantic_strides": (0,)}),
+        (CodecConfig, {"dim": 10**9}),
+        (CodecConfig, {"teacher": {"layers": 0}}),
+        (BandsConfig, {"upsample": 0}),
+        (LossConfig, {"mel_windows": (256,)}),
+        (LMConfig, {"layers": -1}),
+        (LMConfig, {"ffn": 0}),
+        (LMConfig, {"dropout": 5}),
+        (LMConfig, {"prefix_pool": 0}),
+        (EncoderConfig, {"kernel": 0}),
+        (EncoderConfig, {"frames_per_token": 0}),
+        (TokenSepConfig, {"stems": ()}),
+        (TokenSepConfig, {"stems": ("vocals", "vocals")}),
+        (TokenSepConfig, {"loudness": math.nan}),
+        (TokenSepConfig, {"layout": {"delays": (-1, *range(15))}}),
+    ],
+)
+def test_sizes_that_describe_no_network_are_refused(model, values):
+    with pytest.raises(ValidationError, match=r"expected|equal|finite|twice"):
+        model(**values)
+
+
+def test_presets_of_both_configurations_are_valid():
+    for preset in PRESETS.values():
+        assert CodecConfig.model_validate(preset.model_dump()) == preset
+
+
+def test_a_folder_without_songs_is_named_with_what_it_holds_and_what_was_expected(tmp_path):
+    missing, file, empty = tmp_path / "missing", tmp_path / "file", tmp_path / "empty"
+    file.write_text("x")
+    empty.mkdir()
+    for root, found in ((missing, "no such folder"), (file, "is a file"), (empty, "found nothing")):
+        with pytest.raises(DataError, match=rf"{root.name}: .*{found}.*SONG\.stem\.mp4"):
+            list(musdb_files(root, None, set()))
+    song(tmp_path / "musdb" / "train" / "A - One")
+    with pytest.raises(DataError, match=r"found train; expected .*; give .*musdb/train"):
+        list(musdb_folders([tmp_path / "musdb"]))
+    with pytest.raises(DataError, match=r"no recordings below it; expected \.flac"):
+        list(loose_files(empty))
+    with pytest.raises(DataError, match="no such folder"):
+        list(loose_files(missing))
+
+
+def test_a_folder_without_the_songs_that_are_wanted_says_so(tmp_path):
+    held_out = set(validation_songs())
+    song(tmp_path / "valid" / min(held_out))
+    song(tmp_path / "train" / "A - One")
+    with pytest.raises(DataError, match="1 songs with stems, but only songs that are kept for val"):
+        list(musdb_files(tmp_path / "valid", None, held_out))
+    with pytest.raises(DataError, match=rf"but none of the songs {min(held_out)}"):
+        list(musdb_files(tmp_path / "train", held_out, set()))
+
+
+def test_stems_of_different_lengths_are_refused_where_they_are_used_together(tmp_path):
+    """They were cut to the shortest, read at different places, or ended in a ValueError."""
+    song(tmp_path / "songs" / "A", (RATE, RATE, RATE // 2, RATE))
+    said = rf"different lengths \(vocals {RATE}, drums {RATE}, bass {RATE // 2}"
+    files = list(musdb_files(tmp_path / "songs", None, set()))
+    with pytest.raises(DataError, match=said):
+        StemStore.build(tmp_path / "store", files, RATE, together=True)
+    inputs = find_inputs([], [tmp_path / "songs"], "all")
+    with pytest.raises(DataError, match="different lengths"):
+        list(inputs[0].samples(RATE))
+    assert len(StemStore.build(tmp_path / "alone", files, RATE).sources) == 4
+
+
+def test_a_wav_that_was_cut_and_samples_that_are_no_numbers_are_refused(tmp_path):
+    """FFmpeg reads both: the one to where it ends, the other as silence."""
+    path = song(tmp_path / "A") / "drums.wav"
+    path.write_bytes(path.read_bytes()[: RATE * 2])
+    with pytest.raises(DataError, match=r"drums\.wav: not readable as audio \(cut short"):
+        decode(path, 0, RATE)
+    path = song(tmp_path / "B", level=math.nan, subtype="FLOAT") / "drums.wav"
+    with pytest.raises(DataError, match="NaN or infinite"):
+        decode(path, 0, RATE)
