@@ -50,8 +50,8 @@ def counted(
 ) -> list[Any]:
     """A loop over ``index`` from 0 to ``count - 1``, once at least, with states in registers.
 
-    ``body(index, states)`` is emitted as one block and gives the states of the next turn;
-    ``states`` are those of the first. The last ones come back.
+    ``body(index, states)`` emits a turn, which may hold loops, and gives the states of the next
+    one; ``states`` are those of the first. The last ones come back.
     """
     entry = builder.basic_block
     loop, done = builder.append_basic_block("turn"), builder.append_basic_block("done")
@@ -63,7 +63,7 @@ def counted(
     grown = body(index, held)
     following = builder.add(index, number(1))
     for phi, value in zip((index, *held), (following, *grown), strict=True):
-        phi.add_incoming(value, loop)
+        phi.add_incoming(value, builder.basic_block)
     builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
     builder.position_at_end(done)
     return grown

@@ -46,6 +46,8 @@ RATE = 48_000
 BANDS = 32
 WINDOW = 3840
 HOP = 960
+REST = 3
+"""Turns after a window's last sample until the last of four stages has it."""
 LOWEST_HZ = 50.0
 
 EAR_Q, MINIMUM_BANDWIDTH = 9.26449, 24.7
@@ -153,9 +155,9 @@ def _emit_cascade(builder: Any, frame: Any, coefficients: Any, group: Any, energ
 
         y(n) = x(n) + b1 x(n-1) - a2 y(n-2) - a1 y(n-1)
 
-    so two outputs of each stage are all the states there are, three instructions are a stage, and
-    only the last one waits for the sample before. The last stage's output adds ``y^2`` to the
-    energy.
+    so two outputs of each stage are all the states there are, and three instructions are a stage.
+    Each stage takes what the one before it gave a turn ago, so that none waits for another, and the
+    last ends :data:`REST` turns after the first. Its output adds ``y^2`` to the energy.
     """
     table = builder.gep(coefficients, [builder.mul(group, number(6 * LANES))])
     b1 = [_load_lanes(builder, table, row) for row in range(4)]
@@ -169,12 +171,12 @@ def _emit_cascade(builder: Any, frame: Any, coefficients: Any, group: Any, energ
             y1, y2 = states[2 * stage + 1], states[2 * stage + 2]
             driven = multiply_add(builder, b1[stage], before, signal)
             driven = multiply_add(builder, minus_a2, y2, driven)
-            signal = multiply_add(builder, minus_a1, y1, driven)
-            grown += [signal, y1]
-            before = y1
-        return [*grown, multiply_add(builder, signal, signal, states[9])]
+            output = multiply_add(builder, minus_a1, y1, driven)
+            grown += [output, y1]
+            signal, before = y1, y2
+        return [*grown, multiply_add(builder, output, output, states[9])]
 
-    *_, total = counted(builder, number(WINDOW), [constant(0.0)] * 10, sample)
+    *_, total = counted(builder, number(WINDOW + REST), [constant(0.0)] * 10, sample)
     target = builder.gep(energy, [builder.mul(group, number(LANES))])
     store(builder, total, target)
 
@@ -194,7 +196,7 @@ def _levels(
 ) -> NDArray[np.float64]:
     bands, count = factor.shape[0], starts.shape[0]
     levels = np.zeros((bands, count))
-    frame = np.empty(hann.shape[0])
+    frame = np.zeros(hann.shape[0] + REST)
     energy = np.empty(bands)
     for column in range(count):
         start = starts[column]

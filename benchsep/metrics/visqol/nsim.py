@@ -66,14 +66,12 @@ def band_similarity(
 
 @kernel
 def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What NSIM needs of a reference patch, ``[bands, frames, 11]``.
+    """What NSIM needs of a reference patch, ``[bands, frames, 5]``.
 
-    Nine products of weight and value, those of replicated edges gathered at the value that was
-    replicated, so that the convolution with ``reference * degraded`` reads no edge twice; then
-    the local mean and the local standard deviation.
+    The level, the local mean ``mu``, the local standard deviation, ``2 mu`` and ``mu^2 + C1``.
     """
     bands, frames = patch.shape
-    taps = np.zeros((bands, frames, 11))
+    taps = np.empty((bands, frames, 5))
     for band in range(bands):
         for frame in range(frames):
             mean = square = 0.0
@@ -82,13 +80,13 @@ def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> 
                 for j in range(3):
                     column = min(max(frame + j - 1, 0), frames - 1)
                     value = patch[row, column]
-                    # Where the clamped neighbour is in the 3 x 3 window around (band, frame).
-                    place = 3 * (row - band + 1) + column - frame + 1
-                    taps[band, frame, place] += weights[i, j] * value
                     mean += weights[i, j] * value
                     square += weights[i, j] * (value * value)
-            taps[band, frame, 9] = mean
-            taps[band, frame, 10] = np.sqrt(max(square - mean * mean, 0.0))
+            taps[band, frame, 0] = patch[band, frame]
+            taps[band, frame, 1] = mean
+            taps[band, frame, 2] = np.sqrt(max(square - mean * mean, 0.0))
+            taps[band, frame, 3] = 2.0 * mean
+            taps[band, frame, 4] = mean * mean + C1
     return taps
 
 

@@ -6,6 +6,9 @@ levels      float64 ``[bands, frames]`` of the estimate, above the common floor
 lanes       neighbouring offsets: for a point of the patch they read neighbouring frames
 quotients   two points share a division, ``a/b + c/d = (a d + c b) / (b d)``: a division takes as
             long as all other operations on a point
+reads       they would take longer than the arithmetic: products ``r d`` of a column are kept for
+            the next two, and numbers of the reference, the same in all lanes, serve two vectors
+frames      a loop, two a turn: the 30 frames in a row leave the compiler without registers
 """
 
 from __future__ import annotations
@@ -25,16 +28,24 @@ from benchsep.metrics.visqol.lanes import (
     multiply_add,
     store,
 )
-from benchsep.metrics.visqol.nsim import C1, C3, WIDTH
+from benchsep.metrics.visqol.nsim import C1, C3, CENTRE, CORNER, SIDE, WIDTH
 from benchsep.metrics.words import counted, data, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TAPS = 11
+Quotient = tuple[Any, Any]
+"""Vectors of a numerator and a denominator."""
+Column = tuple[Any, Any]
+"""Of one frame: a product of levels, and the sum of those in the bands above and below."""
+
+TAPS = 5
 """Numbers of a point of the reference, see :func:`benchsep.metrics.visqol.nsim.reference_taps`."""
-MARGIN = 9
-"""Frames that are read beyond the patch at the last offset: a neighbour, and a vector's rest."""
+TOGETHER = 2 if LANES == 8 else 1
+"""Neighbouring vectors that are compared at once; for more there are no registers."""
+MARGIN = 1 + TOGETHER * LANES
+"""Frames beyond the patch at the last offset: a neighbour of its moments, and the vectors' rest."""
+AHEAD = tuple(range(0, TOGETHER * LANES, LANES))
 BLOCK = 512
 """Offsets that are compared at once: their sums stay in the first-level cache."""
 
@@ -49,7 +60,7 @@ def similarity_profile(
 ) -> None:
     """NSIM of one reference patch with the patches that begin at ``low``, ``low + 1``, ...
 
-    ``taps`` is ``[bands, 30, 11]``; ``levels`` reaches one patch and some frames beyond the
+    ``taps`` is ``[bands, 30, 5]``; ``levels`` reaches one patch and some frames beyond the
     last offset (:data:`MARGIN`); ``moments`` is ``[3, 2, bands, frames]``;
     ``profile`` receives the similarities.
     """
@@ -57,10 +68,10 @@ def similarity_profile(
     sums = np.empty(BLOCK)
     for first in range(0, profile.shape[0], BLOCK):
         count = min(BLOCK, profile.shape[0] - first)
-        vectors = (count + LANES - 1) // LANES
+        groups = (count + TOGETHER * LANES - 1) // (TOGETHER * LANES)
         sums[:] = 0.0
         for band in range(bands):
-            _band(taps, levels, moments, band, low + first, vectors, sums, bands, frames)
+            _band(taps, levels, moments, band, low + first, groups, sums, bands, frames)
         for offset in range(count):
             profile[first + offset] = sums[offset] / (bands * WIDTH)
 
@@ -71,7 +82,7 @@ def _type_band(
 ) -> Any:  # fmt: skip
     """``sums[n]`` grows by the similarities of one band with the patch at ``at + n``.
 
-    ``count`` vectors of offsets. Written as vector instructions, see
+    ``count`` groups of vectors of offsets. Written as vector instructions, see
     :mod:`benchsep.metrics.visqol.lanes`.
     """
     signature = types.void(taps, levels, moments, band, at, count, sums, bands, frames)
@@ -90,67 +101,133 @@ def _emit_band(
     builder: Any, taps: Any, levels: Any, moments: Any, band: Any, at: Any, count: Any, sums: Any,
     bands: Any, frames: Any,
 ) -> None:  # fmt: skip
-    """The loop over vectors of offsets, with the patch's 30 frames unrolled in it."""
+    """The loop over groups of vectors of offsets."""
     zero, one = number(0), number(1)
     last = builder.sub(bands, one)
     above = builder.select(builder.icmp_signed(">", band, zero), builder.sub(band, one), zero)
     below = builder.select(builder.icmp_signed("<", band, last), builder.add(band, one), last)
-    point = builder.gep(taps, [builder.mul(band, number(WIDTH * TAPS))])
+    points = [
+        builder.gep(taps, [builder.mul(row, number(WIDTH * TAPS))]) for row in (above, band, below)
+    ]
     rows = [builder.mul(row, frames) for row in (above, band, below)]
     plane = builder.mul(bands, frames)
     # moments[place, kind, band]: row 2 * place + kind of planes
     places = [builder.add(builder.mul(plane, number(k)), rows[1]) for k in range(6)]
 
     def offsets(index: Any, _: list[Any]) -> list[Any]:
-        offset = builder.mul(index, number(LANES))
+        offset = builder.mul(index, number(TOGETHER * LANES))
         column = builder.add(at, offset)
         near = [builder.gep(levels, [builder.add(row, column)]) for row in rows]
         local = [builder.gep(moments, [builder.add(row, column)]) for row in places]
-        target = builder.gep(sums, [offset])
-        store(builder, _patch(builder, point, near, local, load(builder, target)), target)
+        targets = [builder.gep(sums, [builder.add(offset, number(k))]) for k in AHEAD]
+        totals = _patch(builder, points, near, local, [load(builder, t) for t in targets])
+        for total, target in zip(totals, targets, strict=True):
+            store(builder, total, target)
         return []
 
     counted(builder, count, [], offsets)
 
 
-def _patch(builder: Any, taps: Any, near: list[Any], local: list[Any], total: Any) -> Any:
-    """``total`` and the similarities of all frames of a band, for a vector of offsets."""
+def _patch(
+    builder: Any, points: list[Any], near: list[Any], local: list[Any], totals: list[Any]
+) -> list[Any]:
+    """``totals`` and the similarities of all frames of a band, for a group of vectors.
 
-    def at(pointer: Any, place: int) -> Any:
-        return builder.gep(pointer, [number(place)])
+    ``points``, ``near``: the reference's numbers and the estimate's levels of the band above, of
+    the band and of the one below. ``local``: the estimate's moments in the band, a mean and a
+    deviation of each place in a patch.
+    """
 
-    def quotient(frame: int) -> tuple[Any, Any]:
-        numbers = [
-            everywhere(builder, builder.load(at(taps, TAPS * frame + k))) for k in range(TAPS)
+    def vector(pointer: Any, frame: Any, ahead: int) -> Any:
+        return load(builder, builder.gep(pointer, [builder.add(frame, number(ahead))]))
+
+    def shared(pointer: Any, frame: Any, kind: int) -> Any:
+        place = builder.add(builder.mul(frame, number(TAPS)), number(kind))
+        return everywhere(builder, builder.load(builder.gep(pointer, [place])))
+
+    def column(frame: Any) -> list[Column]:
+        """``r d`` of the band, and of its neighbours together; of each vector."""
+        values, found = [shared(pointer, frame, 0) for pointer in points], []
+        for ahead in AHEAD:
+            over, here, under = (
+                builder.fmul(value, vector(row, frame, ahead), flags=["contract"])
+                for value, row in zip(values, near, strict=True)
+            )
+            found.append((here, builder.fadd(over, under)))
+        return found
+
+    def point(frame: Any, place: list[Any], columns: list[list[Column]]) -> list[Quotient]:
+        """Of each vector; ``columns`` are those before, at and after the frame."""
+        numbers, found = [shared(points[1], frame, kind) for kind in range(1, TAPS)], []
+        for k, ahead in enumerate(AHEAD):
+            mean, deviation = (vector(row, frame, ahead) for row in place)
+            around = [values[k] for values in columns]
+            found.append(_similarity(builder, numbers, around, mean, deviation))
+        return found
+
+    def grown(totals: list[Any], one: list[Quotient], other: list[Quotient]) -> list[Any]:
+        return [
+            builder.fadd(total, builder.fdiv(*_sum(builder, *pair)))
+            for total, pair in zip(totals, zip(one, other, strict=True), strict=True)
         ]
-        neighbours = [load(builder, at(row, frame + k)) for row in near for k in (-1, 0, 1)]
-        place = 0 if frame == 0 else (2 if frame == WIDTH - 1 else 1)
-        mean, deviation = (load(builder, at(local[2 * place + k], frame)) for k in (0, 1))
-        return _similarity(builder, numbers, neighbours, mean, deviation)
 
-    for frame in range(0, WIDTH, 2):
-        (a, b), (c, d) = quotient(frame), quotient(frame + 1)
-        upper = multiply_add(builder, a, d, builder.fmul(c, b))
-        total = builder.fadd(total, builder.fdiv(upper, builder.fmul(b, d)))
-    return total
+    def two(index: Any, states: list[Any]) -> list[Any]:
+        """Frames ``2 index`` and the next; states are the columns before and at it, and totals."""
+        frame = builder.mul(index, number(2))
+        (before, here), totals = _columns(states)
+        first = builder.icmp_signed("==", index, number(0))
+        edge = [builder.select(first, *pair) for pair in zip(local[:2], local[2:4], strict=True)]
+        next_one, next_two = (builder.add(frame, number(k)) for k in (1, 2))
+        after = column(next_one)
+        one = point(frame, edge, [before, here, after])
+        beyond = column(next_two)
+        other = point(next_one, local[2:4], [here, after, beyond])
+        return _flat(after, beyond, grown(totals, one, other))
+
+    start = column(number(0))
+    states = counted(builder, number(WIDTH // 2 - 1), _flat(start, start, totals), two)
+    (before, here), totals = _columns(states)
+    last = column(number(WIDTH - 1))
+    return grown(
+        totals,
+        point(number(WIDTH - 2), local[2:4], [before, here, last]),
+        point(number(WIDTH - 1), local[4:], [here, last, last]),
+    )
+
+
+def _flat(before: list[Column], here: list[Column], totals: list[Any]) -> list[Any]:
+    return [value for pair in (*before, *here) for value in pair] + totals
+
+
+def _columns(states: list[Any]) -> tuple[list[list[Column]], list[Any]]:
+    """The reverse."""
+    pairs: list[Column] = list(zip(states[0::2], states[1::2], strict=False))
+    return [pairs[:TOGETHER], pairs[TOGETHER : 2 * TOGETHER]], states[4 * TOGETHER :]
+
+
+def _sum(builder: Any, one: Quotient, other: Quotient) -> Quotient:
+    """``a/b + c/d``."""
+    (a, b), (c, d) = one, other
+    return multiply_add(builder, a, d, builder.fmul(c, b)), builder.fmul(b, d)
 
 
 def _similarity(
-    builder: Any, taps: list[Any], neighbours: list[Any], mean: Any, deviation: Any
-) -> tuple[Any, Any]:
+    builder: Any, numbers: list[Any], columns: list[Column], mean: Any, deviation: Any
+) -> Quotient:
     """Numerator and denominator of NSIM at one point.
 
-    Taps 0 to 8 are ``w * r``, so that their products with the nine neighbours of ``d`` add up to
-    ``rd = sum w r d``, and ``rd - mu_r mu_d`` is ``sigma_rd``.
+    ``columns`` are those before, at and after the point: nine products ``r d``, whose weighted sum
+    is ``rd``, and ``rd - mu_r mu_d`` is ``sigma_rd``.
     """
-    mu, sigma = taps[9], taps[10]
+    mu, sigma, twice, square = numbers
     c1, c3 = constant(C1), constant(C3)
-    cross = c3
-    for tap, neighbour in zip(taps, neighbours, strict=False):
-        cross = multiply_add(builder, tap, neighbour, cross)
-    product = builder.fmul(mu, mean)
-    intensity = multiply_add(builder, constant(2.0), product, c1)
-    upper = builder.fmul(intensity, builder.fsub(cross, product))
-    squares = multiply_add(builder, mean, mean, multiply_add(builder, mu, mu, c1))
-    lower = builder.fmul(squares, multiply_add(builder, sigma, deviation, c3))
-    return upper, lower
+    (left, corners_left), (centre, sides), (right, corners_right) = columns
+    sides = builder.fadd(builder.fadd(left, right), sides)
+    corners = builder.fadd(corners_left, corners_right)
+    # sigma_rd + C3
+    structure = builder.fsub(c3, builder.fmul(mu, mean, flags=["contract"]), flags=["contract"])
+    for weight, value in ((CORNER, corners), (SIDE, sides), (CENTRE, centre)):
+        structure = multiply_add(builder, constant(weight), value, structure)
+    upper = builder.fmul(multiply_add(builder, twice, mean, c1), structure)
+    squares = multiply_add(builder, mean, mean, square)
+    return upper, builder.fmul(squares, multiply_add(builder, sigma, deviation, c3))
