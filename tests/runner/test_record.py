@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from benchsep.metrics.status import Status
 from benchsep.runner.job import Outcome
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.runner.store import Store
+from benchsep.systems.fit import Change
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
+whole = st.integers(-(2**40), 2**40)
 statuses = st.sampled_from(
     [Status("ok"), Status("ref_silent"), Status("failed", "ValueError: a: b"), Status("failed")]
 )
@@ -39,7 +42,15 @@ records = st.builds(
     Record,
     system=st.builds(SystemFacts, texts, texts, texts, texts),
     track=st.builds(
-        TrackFacts, texts, texts, texts, texts, texts, st.dictionaries(texts, texts), numbers
+        TrackFacts,
+        texts,
+        texts,
+        texts,
+        texts,
+        texts,
+        st.dictionaries(texts, texts),
+        numbers,
+        numbers,
     ),
     input_stamp=texts,
     draws=st.dictionaries(
@@ -51,6 +62,10 @@ records = st.builds(
             numbers,
             numbers,
             texts,
+            st.dictionaries(texts, texts),
+            st.dictionaries(texts, whole),
+            texts,
+            st.dictionaries(texts, st.builds(Change, whole, whole, st.integers(0, 1))),
             st.dictionaries(texts, texts),
         ),
     ),
@@ -73,6 +88,11 @@ def stored(cell: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
     return {**content, **changes}
 
 
+def drawn(**changes: Any) -> dict[str, Any]:
+    """The draw of :func:`stored`."""
+    return {"0": {**stored()["draws"]["0"], **changes}}
+
+
 @given(records)
 def test_what_is_written_is_read(record: Record) -> None:
     assert Record.from_json(json.loads(canonical(record.to_json()))) == record
@@ -93,6 +113,12 @@ def test_reading_and_writing_again_gives_the_same_bytes() -> None:
         ({"audio_seconds": float("inf")}, "audio_seconds is inf"),
         ({"cells": stored()["cells"] * 2}, "^two cells have the same metric, stem and draw$"),
         ({"cells": [{}]}, "not a cell"),
+        ({"residue_db": "loud"}, "^residue_db is str$"),
+        ({"residue_db": float("nan")}, "^residue_db is nan"),
+        ({"draws": drawn(lags={"vocals": 1.5})}, r"lags\.vocals is float"),
+        ({"draws": drawn(lags=[1])}, "lags is list"),
+        ({"draws": drawn(changes={"vocals": 3})}, "vocals is int"),
+        ({"draws": drawn(changes={"vocals": {"rate": "48000"}})}, r"vocals\.rate is str"),
     ],
 )
 def test_a_record_that_no_reader_could_use_is_refused(change: dict[str, Any], reason: str) -> None:
@@ -166,6 +192,23 @@ def test_the_checksum_on_disk_is_the_digest_of_the_content(tmp_path: Path) -> No
     content = json.loads(store.path("s", "t").read_text())
     checksum = content.pop("checksum")
     assert checksum == digest(content)
+
+
+@pytest.mark.parametrize(("stamp", "is_sound"), [("THERE", True), (r"\ud800", False)])
+def test_half_of_a_surrogate_pair_is_damage_whatever_its_checksum(
+    tmp_path: Path, stamp: str, is_sound: bool
+) -> None:
+    """The checksum is that of the file's own text; canonical JSON has no such character."""
+    store = Store(tmp_path)
+    store.write(Record.from_json(stored(stamp="HERE")))
+    path = store.path("s", "t")
+    text = path.read_text().replace("HERE", stamp)
+    line = re.search(r'\n "checksum": "[0-9a-f]{32}",', text)
+    assert line is not None
+    bare = text.replace(line[0], "").rstrip("\n").replace("\n", "\n ")
+    checksum = hashlib.sha256(f"[\n {bare}\n]".encode()).hexdigest()[:32]
+    path.write_text(text.replace(line[0], f'\n "checksum": "{checksum}",'))
+    assert (store.read("s", "t") is not None) is is_sound
 
 
 def test_a_long_reason_stands_once_in_a_record(tmp_path: Path) -> None:

@@ -191,7 +191,8 @@ def test_a_manifest_that_no_reader_could_use_is_named(tmp_path, body, says):
 @pytest.mark.parametrize(
     ("text", "says"),
     [("[1]", "expected an object, found list"), ("{", "cannot be read"),
-     ("[" * 10**5, "cannot be read"), ('{"suite": {}, "checksum": "0"}', "its checksum does not"),
+     ("[" * 10**5, "cannot be read"),
+     ('{"suite": {}, "checksum": "0"}', r"\(its checksum does not hold\); run"),
      ('{"suite": {"x": NaN}, "checksum": "0"}', "not representable as strict JSON")],
     ids=["list", "cut", "deep", "checksum", "NaN"],
 )  # fmt: skip
@@ -282,6 +283,7 @@ def test_columns_taken_sorted_and_with_what_is_absent():
     assert more.stem == ("bass", "vocals", "drums") and more.status[2] == "unavailable: x"
     assert np.isnan(more.value[2]) and np.isnan(more.seconds[2])
     assert more.frames[2] is None and more.key[2] == "" and more.metric[2] == "usdr"
+    assert more.device == ("", "", "")
     light = Sheet.from_json(content, whole=False).cells.with_absent(0, "drums", "ok")
     assert light.frames == light.key == () and len(light.stem) == 3
     assert isinstance(more, Columns)
