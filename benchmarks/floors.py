@@ -13,8 +13,8 @@ visqol    32 filters of 13 multiply-adds on every window of both signals; NSIM o
           3601 offsets, 17 multiply-adds a point; three transforms for the lag
 bsseval   factorisations for 8 channels and for 2 of each stem; transforms of windows and blocks;
           products of 8 x 8 spectra twice
-dnsmos    the convolutions of both networks, the first five of P.835 once a frame, three of them
-          with 16 multiply-adds for 36
+dnsmos    the convolutions of both networks, six of P.835 and four of P.808 once a frame, three
+          of them with 16 multiply-adds for 36
 nisqa     the convolutions of every segment, and a transform a mel frame
 bleedless transforms of all frames of both signals at one size; 16 multiply-adds a bin (its bands)
 usdr, sisdr   reading the signals: twice, and three times all of them
@@ -114,9 +114,9 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     ]
     hops = 0.7 * max(1.0, seconds - 9)  # a third of the windows is left out, see DNSMOS
     lower = 100 * seconds * 161 * (9 * 128 + 4 * (128 * 64 + 64 * 64 + 64 * 32))
-    lower += 50 * seconds * 80 * 9 * 32 * 32
-    upper = 225 * 40 * 9 * 32 * 32 + 112 * 20 * 9 * 32 * 64
-    p808 = 9 * (900 * 120 * 32 + 450 * 60 * 1024 + 2 * 225 * 30 * 1024 + 112 * 15 * 2048)
+    lower += 9 * seconds * (50 * 80 * 1024 + 25 * 40 * 1024)
+    lower += 9 * seconds * (100 * 120 * 32 + 50 * 60 * 1024 + 2 * 25 * 30 * 1024)
+    upper = 9 * 112 * (20 * 2048 + 15 * 2048)
     segment = 9 * (720 * 16 + 168 * 512 + 60 * (2048 + 4096) + 18 * 4096 + 6 * 4096)
     mel = 100 * seconds * 4096 * rate["float32 transform of 4096"]
     song = samples * CHANNELS * STEMS * 4 * rate["byte read"]
@@ -126,7 +126,7 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
         "usdr": 2 * song,
         "sisdr": 3 * (STEMS + 1) * song,
         "bsseval": solve + pairs + spectra,
-        "dnsmos": (lower + hops * (upper + p808)) * single,
+        "dnsmos": (lower + hops * upper) * single,
         "nisqa": 25 * seconds * segment * single + mel,
         "bleedless": both * 4 * samples * (rate["float32 transform of 4096"] + 8 * single),
     }

@@ -1,11 +1,11 @@
-"""The P.808 network of DNSMOS on overlapping windows, the first two convolutions shared.
+"""The P.808 network of DNSMOS on overlapping windows, the first four convolutions shared.
 
 The network reads decibels below the peak of each window of 9.01 s: five convolutions with three
 pools between, a global maximum and three dense layers. Most windows have the peak of the one
 before: the loudest frame of ten seconds lies in the eight that both hear. Where both read the same
-numbers, the part before the second pool (lower: two thirds of the work) runs over what is new, and
-once more over the eight outermost frames at either edge, which see the zeros that pad a window. The
-rest (upper) runs window by window, as its pools would see two phases.
+numbers, the part before the third pool (lower: nine tenths of the work) runs over what is new, and
+once more over the 24 outermost frames at either edge: 12 of them see the zeros that pad a window.
+The rest (upper) runs window by window, as its pool would see two phases.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 _FEATURES = "adjusted_input4"
-_TWICE_POOLED = "mos_estimator_small_1/max_pooling2d_1/MaxPool_1_conv0"
+_ROWS = "mos_estimator_small_1/conv2d_8/Relu:0"
 _OPINION = "Identity:0"
 _CHANNELS, _BANDS = 32, 120
 STEP = 4
 """Frames of a row behind two pools."""
-EDGE = 8
-"""Outermost frames, which make the first or the last row of a window."""
+EDGE = 3
+"""Outermost rows of a window that see the zeros around it."""
+EDGE_FRAMES = 2 * EDGE * STEP
+"""Outermost frames that these rows are made of: the zeros on the other side reach as far."""
 
 
 def split_graph(model: bytes) -> tuple[bytes, bytes]:
-    """The network before its second pool's output, and after it."""
-    lower = subgraph(model, {_FEATURES: ("N", 1, "T", _BANDS)}, [_TWICE_POOLED])
-    pooled = {_TWICE_POOLED: ("N", _CHANNELS, "T", _BANDS // STEP)}
-    return lower, subgraph(model, pooled, [_OPINION])
+    """The network before its third pool, and from there on."""
+    lower = subgraph(model, {_FEATURES: ("N", 1, "T", _BANDS)}, [_ROWS])
+    rows = {_ROWS: ("N", _CHANNELS, "T", _BANDS // STEP)}
+    return lower, subgraph(model, rows, [_OPINION])
 
 
 def shared_opinions(
@@ -61,7 +63,7 @@ def shared_opinions(
         if before is None or not _alike(features, before[1], first - before[0]):
             kept.clear()
         rows = _window(first // STEP, features, kept, lower)
-        found.append(upper.run([_OPINION], {_TWICE_POOLED: rows[None]})[0][0, 0])
+        found.append(upper.run([_OPINION], {_ROWS: rows[None]})[0][0, 0])
         before = first, features
     return np.asarray(found, dtype=np.float64)
 
@@ -74,15 +76,15 @@ def _alike(features: Array, before: Array, hop: int) -> bool:
 def _window(begin: int, features: Array, kept: KeptRows, lower: Any) -> Array:
     """Rows of a window whose first one is row ``begin`` of the song."""
 
-    def twice_pooled(frames: Array) -> Array:
-        return np.asarray(lower.run([_TWICE_POOLED], {_FEATURES: frames[:, None]})[0])
+    def rows_of(frames: Array) -> Array:
+        return np.asarray(lower.run([_ROWS], {_FEATURES: frames[:, None]})[0])
 
     def inner(first: int, end: int) -> Array:
-        # A row more on either side, which is thrown away.
-        frames = features[STEP * (first - 1 - begin) : STEP * (end + 1 - begin)]
-        rows: Array = twice_pooled(frames[None])[0]
-        return rows[:, 1:-1]
+        # Three rows more on either side, which are thrown away.
+        frames = features[STEP * (first - EDGE - begin) : STEP * (end + EDGE - begin)]
+        rows: Array = rows_of(frames[None])[0]
+        return rows[:, EDGE:-EDGE]
 
-    rows = kept.between(begin + 1, begin + len(features) // STEP - 1, inner)
-    head, tail = twice_pooled(np.stack([features[:EDGE], features[-EDGE:]]))
-    return np.concatenate([head[:, :1], rows, tail[:, -1:]], axis=1)
+    rows = kept.between(begin + EDGE, begin + len(features) // STEP - EDGE, inner)
+    head, tail = rows_of(np.stack([features[:EDGE_FRAMES], features[-EDGE_FRAMES:]]))
+    return np.concatenate([head[:, :EDGE], rows, tail[:, -EDGE:]], axis=1)

@@ -4,16 +4,16 @@ DNSMOS evaluates 9.01 s every second: eight ninths of every window were in the o
 network is a log spectrogram (320-sample frames every 160, no normalisation over the window),
 four 3x3 convolutions, a 2x2 max-pool, three more convolutions with pools between, a global
 maximum and three dense layers. 97 % of the work lies before the first pool, most of the rest
-before the second, and there a window differs from the song in nothing but the zeros that pad its
-edges: four convolutions let them reach four frames, the fifth one row more. So:
+before the third, and there a window differs from the song in nothing but the zeros that pad its
+edges: four convolutions let them reach four frames, the next two one row more each. So:
 
 - the part before the first pool (:mod:`benchsep.metrics.dnsmos.lower`) runs over the song in
-  blocks, each with four frames more on either side; the part before the second pool (middle) runs
+  blocks, each with four frames more on either side; the part before the third pool (middle) runs
   over the rows that a window has and the one before had not;
 - for each window the edges are computed again: four frames from its own eight outermost frames,
-  then two rows by the middle part;
+  then three rows by the middle part;
 - windows start on multiples of four frames (the hop is 100), so the pools of the song are the pools
-  of each window; the rest (upper) runs window by window: its pools would see two phases.
+  of each window; the rest (upper) runs window by window: its pool would see two phases.
 
 Nothing is approximated: differences to whole windows are rounding, 1.5e-6 in 34 windows. Memory
 for activations is that of nine seconds, however long the song.
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 FRAME, HOP, WINDOW_FRAMES = 320, 160, 900
 EDGE = 4
 """Frames that the zero padding of four 3x3 convolutions reaches."""
+ROWS_EDGE = 3
+"""Rows of four frames that it reaches behind two convolutions more."""
 BLOCK = 400
 """Frames computed at once (even): 0.6 GB of activations would be a song's, 30 MB is a block's."""
 
@@ -45,22 +47,22 @@ _SPECTRUM_INPUTS = ("adjusted_input7", "adjusted_input8")  # real and imaginary 
 _SPECTRUM = "adjusted_input6"
 _LOWER = ("conv2d", "conv2d_1", "conv2d_2", "conv2d_3")
 _POOLED = "mos_estimator_logpow/conv2d_3/Relu:0_pooling0"
-_TWICE_POOLED = "mos_estimator_logpow/max_pooling2d/MaxPool_1_conv0"
+_ROWS = "mos_estimator_logpow/conv2d_5/Relu:0"
 _OPINION = "Identity:0"
 _EMBEDDING = "mos_estimator_logpow/global_max_pooling2d/Max:0"
 _CHANNELS, _BANDS = 32, 80
 
 
 def split_graph(model: bytes) -> tuple[bytes, bytes, bytes]:
-    """The network before its convolutions; from its first pool to its second one's; the rest.
+    """The network before its convolutions; from its first pool to its third one; the rest.
 
     What lies between the first two parts is :func:`lower_filters`.
     """
     frames = {name: ("N", FRAME, "T") for name in _SPECTRUM_INPUTS}
     spectrum = subgraph(model, frames, [_SPECTRUM])
-    middle = subgraph(model, {_POOLED: ("N", _CHANNELS, "T", _BANDS)}, [_TWICE_POOLED])
-    pooled = {_TWICE_POOLED: ("N", _CHANNELS, "T", _BANDS // 2)}
-    return spectrum, middle, subgraph(model, pooled, [_OPINION, _EMBEDDING])
+    middle = subgraph(model, {_POOLED: ("N", _CHANNELS, "T", _BANDS)}, [_ROWS])
+    rows = {_ROWS: ("N", _CHANNELS, "T", _BANDS // 2)}
+    return spectrum, middle, subgraph(model, rows, [_OPINION, _EMBEDDING])
 
 
 def lower_filters(model: bytes) -> Filters:
@@ -98,7 +100,7 @@ def shared_outputs(
     song = _Song(signal, filters, spectrum, middle)
     opinions, embeddings = [], []
     for start in starts:
-        window = {_TWICE_POOLED: song.window(start // HOP)[None]}
+        window = {_ROWS: song.window(start // HOP)[None]}
         opinion, embedding = upper.run([_OPINION, _EMBEDDING], window)
         opinions.append(opinion[0])
         embeddings.append(embedding[0])
@@ -120,7 +122,7 @@ class _Song:
 
     def window(self, first: int) -> Array:
         """Of the window that begins at frame ``first``: ``[32, 225, 40]``."""
-        half, edge = BLOCK // 2, EDGE // 2
+        half, edge = BLOCK // 2, ROWS_EDGE
         for done in [number for number in self._blocks if number < first // 2 // half]:
             del self._blocks[done]
         begin, end = first // 4, (first + WINDOW_FRAMES) // 4
@@ -130,22 +132,22 @@ class _Song:
 
     def _inner(self, begin: int, end: int) -> Array:
         """Rows of four frames of the song."""
-        # A row more on either side, which is thrown away.
-        rows: Array = self._twice_pooled(self._pooled(2 * begin - 2, 2 * end + 2)[None])[0]
-        return rows[:, 1:-1]
+        # Two rows more on either side, which are thrown away.
+        rows: Array = self._rows_of(self._pooled(2 * begin - 4, 2 * end + 4)[None])[0]
+        return rows[:, 2:-2]
 
     def _edges(self, first: int) -> Array:
-        """Three rows of four frames at both edges, of which the outer two are the window's own."""
-        edge, last = EDGE // 2, (first + WINDOW_FRAMES) // 2
+        """Five rows of four frames at both edges, of which the outer three are the window's own."""
+        edge, more, last = EDGE // 2, 2 * ROWS_EDGE + 2, (first + WINDOW_FRAMES) // 2
         begins = (first, first + WINDOW_FRAMES - 2 * EDGE)
         outermost = np.stack([_frames(self._signal, k, 2 * EDGE) for k in begins])
         spectra = _spectra(self._spectrum, outermost)
         head = self._lower.pooled(spectra[0], before=True)
         tail = self._lower.pooled(spectra[1], after=True)
-        inside = [self._pooled(k, k + EDGE) for k in (first // 2 + edge, last - edge - EDGE)]
+        inside = [self._pooled(k, k + more) for k in (first // 2 + edge, last - edge - more)]
         head = np.concatenate([head, inside[0]], axis=1)
         tail = np.concatenate([inside[1], tail], axis=1)
-        return self._twice_pooled(np.stack([head, tail]))
+        return self._rows_of(np.stack([head, tail]))
 
     def _pooled(self, first: int, stop: int) -> Array:
         """Rows of two frames, ``[32, rows, 80]``."""
@@ -158,9 +160,9 @@ class _Song:
             parts.append(self._blocks[number][:, max(0, first - offset) : stop - offset])
         return np.concatenate(parts, axis=1)
 
-    def _twice_pooled(self, rows: Array) -> Array:
+    def _rows_of(self, rows: Array) -> Array:
         """``[n, 32, rows / 2, 40]`` of ``[n, 32, rows, 80]``."""
-        return np.asarray(self._middle.run([_TWICE_POOLED], {_POOLED: rows})[0])
+        return np.asarray(self._middle.run([_ROWS], {_POOLED: rows})[0])
 
 
 def _frames(signal: Array, first: int, count: int) -> Array:
