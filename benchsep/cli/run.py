@@ -36,11 +36,11 @@ def run(
     format: Format = "terminal",
 ) -> None:
     """Run systems on songs, score them and print tables. Run again to continue."""
-    from benchsep.runner.changed import changed, not_the_sum
     from benchsep.runner.frame import load_for_tables
     from benchsep.runner.labels import remarks
-    from benchsep.runner.lag import late_systems
-    from benchsep.runner.mistakes import mistaken_systems
+    from benchsep.runner.notes.changed import changed, not_the_sum
+    from benchsep.runner.notes.lag import late_systems
+    from benchsep.runner.notes.mistakes import mistaken_systems
     from benchsep.runner.run import run as run_suite
 
     _use_nisqa_weights(nisqa_weights)

@@ -132,7 +132,7 @@ def _tables(
 ) -> tuple[list[Table], pd.DataFrame]:
     from benchsep import stats
     from benchsep.report.tables.build import tables
-    from benchsep.runner.seen import without_seen
+    from benchsep.runner.notes.seen import without_seen
     from benchsep.runner.traits import traits_in
 
     cells, manifest = joined.cells, joined.manifest

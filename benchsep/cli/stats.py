@@ -176,9 +176,9 @@ def load_cells(
         :func:`benchsep.imported.join.with_imports`.
     """
     from benchsep.imported.join import with_imports
-    from benchsep.runner.fewer import fewer_draws
     from benchsep.runner.frame import load_run
-    from benchsep.runner.mixed import mixed_versions
+    from benchsep.runner.notes.fewer import fewer_draws
+    from benchsep.runner.notes.mixed import mixed_versions
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
     from benchsep.stats import with_combined
@@ -188,7 +188,7 @@ def load_cells(
         message(line)
     cells, manifest = joined.cells, joined.manifest
     if exclude_seen:
-        from benchsep.runner.seen import without_seen
+        from benchsep.runner.notes.seen import without_seen
 
         cells = without_seen(cells, manifest)
     for metric, text in mixed_versions(cells, manifest.get("imported") or {}).items():

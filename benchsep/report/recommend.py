@@ -23,7 +23,7 @@ from benchsep import stats
 from benchsep.errors import UsageError
 from benchsep.listeners.judges import Judge, judges, metric_to_add, scope_of
 from benchsep.listeners.scopes import Question, short_share
-from benchsep.runner.seen import seen_songs
+from benchsep.runner.notes.seen import seen_songs
 from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:

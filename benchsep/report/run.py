@@ -126,7 +126,7 @@ def load(
     from benchsep.imported.join import with_imports
     from benchsep.runner.frame import load_cells_and_costs
     from benchsep.runner.manifest import stem_set_of
-    from benchsep.runner.seen import without_seen
+    from benchsep.runner.notes.seen import without_seen
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 

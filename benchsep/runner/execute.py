@@ -37,8 +37,8 @@ from benchsep.runner.done import (
     system_id,
 )
 from benchsep.runner.job import Job, Outcome
-from benchsep.runner.lag import aligned, lags_of, loudest_parts
-from benchsep.runner.mistakes import mistakes_of
+from benchsep.runner.notes.lag import aligned, lags_of, loudest_parts
+from benchsep.runner.notes.mistakes import mistakes_of
 from benchsep.runner.record import Cell, Draw, Record, SystemFacts, TrackFacts
 from benchsep.runner.warmup import forget, warm_up
 from benchsep.stems.names import ACCOMPANIMENT

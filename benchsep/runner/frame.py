@@ -263,7 +263,7 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     """What each separation took: seconds, real-time factor, peak memory; its lag in samples;
     ``changes``, stem to what was changed so that its estimate fits the mixture
     (:class:`benchsep.systems.fit.Change`); ``mistakes``, stem to what looks wrong with its estimate
-    (:mod:`benchsep.runner.mistakes`); ``residue_db``, how far the mixture of the song is from
+    (:mod:`benchsep.runner.notes.mistakes`); ``residue_db``, how far the mixture of the song is from
     the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`.
     """
     return load_cells_and_costs(path)[1]

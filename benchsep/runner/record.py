@@ -71,13 +71,13 @@ class Draw:
     faults: dict[str, str] = field(default_factory=dict)
     """Stem to why its estimate cannot be used; on disk only where there is one."""
     lags: dict[str, int] = field(default_factory=dict)
-    """Stem to the samples by which it is late (:mod:`benchsep.runner.lag`); likewise."""
+    """Stem to the samples by which it is late (:mod:`benchsep.runner.notes.lag`); likewise."""
     session: str = ""
     """The call of ``run`` that timed it; likewise."""
     changes: dict[str, Change] = field(default_factory=dict)
     """Stem to what was changed so that its estimate fits the mixture; likewise."""
     mistakes: dict[str, str] = field(default_factory=dict)
-    """Stem to what looks wrong with its estimate (:mod:`benchsep.runner.mistakes`); likewise."""
+    """Stem to what looks wrong with it (:mod:`benchsep.runner.notes.mistakes`); likewise."""
 
 
 class Cell(NamedTuple):

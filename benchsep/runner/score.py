@@ -17,9 +17,9 @@ from benchsep.metrics.device import CPU, resolved, scoring_on
 from benchsep.metrics.metric import References, Score, column
 from benchsep.metrics.names import metrics_named
 from benchsep.metrics.stems import score_stems
-from benchsep.runner import lag, mistakes
-from benchsep.runner.lag import lags_of, loudest_parts
-from benchsep.runner.mistakes import mistakes_of
+from benchsep.runner.notes import lag, mistakes
+from benchsep.runner.notes.lag import lags_of, loudest_parts
+from benchsep.runner.notes.mistakes import mistakes_of
 from benchsep.stems.files import audio_files, stem_files
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
@@ -53,8 +53,8 @@ def score(
     So do those of the mixture, which is an error where it breaks it. ``metrics``: names, or a text
     with commas between them.
     Returns a DataFrame with a row per value: ``stem, metric, value, status, unit, frames``.
-    Estimates that are late or look like a mistake in files (:mod:`benchsep.runner.mistakes`) are
-    named on standard error. A warning is shown once, however many stems and calls give it.
+    Estimates that are late or look like a mistake in files are named on standard error
+    (:mod:`benchsep.runner.notes`). A warning is shown once, however many stems and calls give it.
     ``metric_device``: where BSSEval, MR-STFT and ViSQOL compute (:mod:`benchsep.metrics.device`).
 
     Raises

@@ -18,7 +18,7 @@ from benchsep.metrics.catalog import NO_REFERENCE
 from benchsep.report.tables.columns import companion, display, is_speech_model, metric_of
 from benchsep.report.tables.model import is_reference
 from benchsep.runner.manifest import lacking_stems
-from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
+from benchsep.runner.notes.seen import TEST_SEEN, TRAIN_SEEN
 from benchsep.systems.reference import WRONG_SONG
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from benchsep.metrics.metric import ValueTraits
     from benchsep.report.tables.edition import Edition
-    from benchsep.runner.seen import Seen
+    from benchsep.runner.notes.seen import Seen
 
 EDITIONS = {
     "hq": "MUSDB18-HQ (wav)",

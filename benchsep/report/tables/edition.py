@@ -10,11 +10,11 @@ from benchsep import stats
 from benchsep._util.memory import collector_paused
 from benchsep.report.tables.columns import metrics_in_order, stem_order
 from benchsep.report.tables.model import GROUPS, group_of, reference_rank
-from benchsep.runner.fewer import fewer_draws
-from benchsep.runner.lag import late_systems
-from benchsep.runner.mistakes import mistaken_systems
-from benchsep.runner.mixed import mixed_versions
-from benchsep.runner.seen import Seen, seen_songs
+from benchsep.runner.notes.fewer import fewer_draws
+from benchsep.runner.notes.lag import late_systems
+from benchsep.runner.notes.mistakes import mistaken_systems
+from benchsep.runner.notes.mixed import mixed_versions
+from benchsep.runner.notes.seen import Seen, seen_songs
 from benchsep.stats.average import Averages
 from benchsep.stats.keys import last_of_each
 from benchsep.stats.songs import AVERAGE, WITHOUT_BASS, Key, of_edition, stem_or_average

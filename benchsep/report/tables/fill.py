@@ -20,7 +20,7 @@ from benchsep.report.tables import captions
 from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
-from benchsep.runner.same_songs import same_songs
+from benchsep.runner.notes.same_songs import same_songs
 from benchsep.stats import Summary
 from benchsep.stats.aggregate import NO_SHARED_SONG
 from benchsep.stats.songs import WITHOUT_BASS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchsep._util import escape
 from benchsep.report.tables.latex_width import BOLD, lines, parts, width
 from benchsep.report.tables.model import format_value, head
-from benchsep.runner.seen import TEST_SEEN, TRAIN_SEEN
+from benchsep.runner.notes.seen import TEST_SEEN, TRAIN_SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

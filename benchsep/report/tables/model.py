@@ -90,7 +90,7 @@ class Row:
     source: str = ""
     """Where a published or an imported row is from."""
     mark: str = ""
-    """Signs of a system that saw songs of the table in training (:mod:`benchsep.runner.seen`)."""
+    """Signs of a system that saw songs of the table (:mod:`benchsep.runner.notes.seen`)."""
 
     @property
     def head(self) -> str:

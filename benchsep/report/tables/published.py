@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from benchsep.report.published.entries import Agreeing, sources
 from benchsep.report.tables import captions
 from benchsep.report.tables.model import Cell, Column, Row, Table, numbered
-from benchsep.runner.seen import Seen, seen_in
+from benchsep.runner.notes.seen import Seen, seen_in
 from benchsep.stats.songs import AVERAGE
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import benchsep
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.cli.app import app
-from benchsep.runner.lag import aligned, lags_of, loudest_parts
+from benchsep.runner.notes.lag import aligned, lags_of, loudest_parts
 
 RATE = 44_100
 

@@ -9,7 +9,7 @@ import pytest
 
 import benchsep
 from benchsep.cli.app import app
-from benchsep.runner.same_songs import same_songs
+from benchsep.runner.notes.same_songs import same_songs
 from tests.helpers.noise import noise_songs
 
 

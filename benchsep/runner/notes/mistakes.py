@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep._util.words import amount
-from benchsep.runner.lag import mono
+from benchsep.runner.notes.lag import mono
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +61,8 @@ def mistakes_of(
     references, estimates
         Of one rate and length.
     parts
-        Stem to where its reference is loudest (:func:`benchsep.runner.lag.loudest_parts`); stems
-        whose reference is silent are not among them.
+        Stem to where its reference is loudest (:func:`benchsep.runner.notes.lag.loudest_parts`);
+        stems whose reference is silent are not among them.
     """
     stems = [s for s in parts if s in estimates and not estimates[s].silent]
     matches = {s: _matches(references[s], estimates, stems, parts[s]) for s in stems}

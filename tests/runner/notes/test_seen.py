@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchsep.runner.seen import seen_songs, without_seen
+from benchsep.runner.notes.seen import seen_songs, without_seen
 
 SPLITS = {"A": "train", "B": "valid", "C": "test"}
 DECLARED = {

@@ -13,7 +13,7 @@ import benchsep
 from benchsep import registry
 from benchsep.audio import STEMS, Audio
 from benchsep.cli.app import app
-from benchsep.runner.fewer import fewer_draws
+from benchsep.runner.notes.fewer import fewer_draws
 from benchsep.systems.contract import SystemInfo
 from tests.helpers.noise import noise_songs
 

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.cli.app import app
-from benchsep.runner.lag import loudest_parts
-from benchsep.runner.mistakes import match, mistakes_of
+from benchsep.runner.notes.lag import loudest_parts
+from benchsep.runner.notes.mistakes import match, mistakes_of
 from benchsep.runner.score import score
 
 RATE = 44_100
