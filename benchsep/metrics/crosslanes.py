@@ -155,6 +155,28 @@ def transposed(builder: Any, rows: list[Any]) -> list[Any]:
     return rows
 
 
+def _type_lay(_: Any, signals: Any, starts: Any, ahead: Any, lanes: Any, row: Any) -> Any:
+    """Sixteen samples of sixteen signals: ``lanes[row + n, k] = signals[starts[k] + ahead + n]``.
+
+    Places count through all ``signals`` one after another, which lie so in memory.
+    """
+    if signals.layout != "C" or lanes.layout != "C":
+        return None  # no code for such arrays: an error of numba's
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        signals, starts, ahead, lanes, row = data(context, builder, signature, arguments)
+        rows = []
+        for k in range(LANES):
+            start = builder.load(builder.gep(starts, [number(k)]))
+            here = builder.gep(signals, [builder.add(start, ahead)])
+            rows.append(builder.load(vector_at(builder, here, VECTOR), align=4))
+        for k, value in enumerate(transposed(builder, rows)):
+            _store(builder, value, lanes, builder.add(row, number(k)))
+        return context.get_dummy_value()
+
+    return types.void(signals, starts, ahead, lanes, row), generate
+
+
 def _type_transform(_: Any, block: Any) -> Any:
     """The transform of sixteen rows, in place and in order."""
 
@@ -210,6 +232,7 @@ def _type_cross(_: Any, ours: Any, theirs: Any, factor: Any) -> Any:
 
 
 transpose: Any = intrinsic(_type_transpose)
+lay_sixteen: Any = intrinsic(_type_lay)
 transform_rows: Any = intrinsic(_type_transform)
 cross_spectra: Any = intrinsic(_type_cross)
 

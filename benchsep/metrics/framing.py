@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchsep.metrics.crosslanes import lay_sixteen
 from benchsep.metrics.jit import kernel
-from benchsep.metrics.vectors import FILTERED, filter_piece
+from benchsep.metrics.vectors import FILTERED, LANES, filter_piece
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,14 +61,21 @@ ROWS = 64
 def interleave(signals: Single, first: int, step: int, lanes: Single) -> None:
     """``lanes[n, m * segments + s] = signals[m, first + s * step + n]``; zero beyond the end.
 
-    ``lanes`` is ``[rows, signals * segments]``.
+    ``lanes`` is ``[rows, 16]``, of ``16 / len(signals)`` segments a signal.
     """
-    segments = lanes.shape[1] // signals.shape[0]
-    for row in range(0, lanes.shape[0], ROWS):
-        for lane in range(lanes.shape[1]):
-            signal = signals[lane // segments]
-            start = min(first + lane % segments * step + row, signal.shape[0])
-            part, tile = signal[start : start + ROWS], lanes[row : row + ROWS]
+    length = signals.shape[1]
+    segments = LANES // signals.shape[0]
+    starts, left = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    for lane in range(LANES):
+        start = min(first + lane % segments * step, length)
+        starts[lane], left[lane] = lane // segments * length + start, length - start
+    whole = min(left.min(), lanes.shape[0]) // LANES * LANES
+    for row in range(0, whole, LANES):
+        lay_sixteen(signals, starts, row, lanes, row)
+    for row in range(whole, lanes.shape[0], ROWS):
+        for lane in range(LANES):
+            begin = length - left[lane] + row
+            part, tile = signals[lane // segments][begin : begin + ROWS], lanes[row : row + ROWS]
             count = min(part.shape[0], tile.shape[0])
             for n in range(count):
                 tile[n, lane] = part[n]
