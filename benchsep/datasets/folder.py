@@ -103,9 +103,16 @@ def _offered(folder: Path, files: dict[str, Path]) -> tuple[str, ...]:
 
 
 def _hint(root: Path) -> str:
-    """Where the tracks are one level further down, the path that was meant."""
+    """Where the tracks are one level further down, the path that was meant; or the data set."""
     deeper = next((f for f in folders(root) if _track_folders(f)), None)
-    return f"; did you mean folder:{deeper}?" if deeper else ""
+    if deeper:
+        return f"; did you mean folder:{deeper}?"
+    coded = next((f for f in (root, *folders(root)) if any(f.glob("*.stem.mp4"))), None)
+    if coded is None:
+        return ""
+    if coded.name in ("test", "train"):
+        return f"; of .stem.mp4 files: --dataset musdb18 --root {coded.parent}"
+    return f"; put the .stem.mp4 files into {coded / 'test'}: --dataset musdb18 --root {coded}"
 
 
 def folder(text: str = "", root: str | None = None, mixture: str = "") -> FolderDataset:

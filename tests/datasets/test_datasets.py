@@ -237,6 +237,20 @@ def test_a_file_that_only_one_track_lacks_is_an_error(tmp_path):
         folder(str(tmp_path)).tracks()[1].load()
 
 
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [("test", r"of \.stem\.mp4 files: --dataset musdb18 --root .*own$"),
+     ("", r"put the \.stem\.mp4 files into .*own/test: --dataset musdb18 --root .*own$")],
+)  # fmt: skip
+def test_stem_files_in_a_folder_of_ones_own_get_their_data_set(tmp_path, place, hint):
+    folder = tmp_path / "own" / place
+    folder.mkdir(parents=True)
+    (folder / "A - B.stem.mp4").write_bytes(b"")
+    for root in {tmp_path / "own", folder}:
+        with pytest.raises(DatasetError, match=hint):
+            load_dataset(f"folder:{root}").tracks()
+
+
 def test_tracks_one_level_deeper_are_hinted_at(tmp_path):
     _write_song(tmp_path / "test" / "A", STEMS)
     with pytest.raises(DatasetError, match=r"did you mean folder:.*/test\?"):

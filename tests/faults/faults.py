@@ -17,6 +17,8 @@ class Fault:
 STORE, KILLED, FULL = "runner/test_store.py", "faults/test_killed.py", "faults/test_full.py"
 ATTACKS, READERS = "faults/test_attacks.py", "runner/test_readers.py"
 UNTRIED = "faults/test_untried.py"
+BAD_INPUT = "systems/tokensep/test_bad_input.py"
+ARCHIVE = "systems/tokensep/train/stream/test_archive.py"
 ADVERSARY = "faults/test_adversary.py"
 HOSTILE = "faults/test_hostile_files.py"
 KEPT = ("fuzz/test_fuzz_targets.py"
@@ -258,4 +260,43 @@ FAULTS = (
           "the list",
           "such characters become spaces",
           "gate/test_render.py::test_no_reader_sees_an_escaped_end_of_a_line"),
+    Fault("`tokensep tokenize` with its default configuration ended in TypeError: options that "
+          "hold a dict cannot be hashed",
+          "only the codec is kept between shards",
+          "systems/tokensep/train/tokenizing/test_tokenize.py"
+          "::test_options_of_inference_are_no_matter_of_tokens"),
+    Fault("38 of 48 values of `-O` that no training has (`batch=0`, `lr=nan`, `max_steps=0`, "
+          "`ema=2`) ended in a traceback, or trained nothing or NaN with exit 0",
+          "every number of a training has a bound; the error names what was found",
+          f"{BAD_INPUT}::test_no_number_of_a_training_takes_what_is_out_of_range"),
+    Fault("Sizes that describe no network (zero heads, a kernel of 0, a dim of 10^9) ended in "
+          "torch's errors, some of them after the data was decoded",
+          "counts have bounds, checked when the file is read",
+          f"{BAD_INPUT}::test_sizes_that_describe_no_network_are_refused"),
+    Fault("Stems of different lengths ended a training of the LM in ValueError, were cut by "
+          "`tokenize` and read at different places by `train guided`",
+          "an error that gives the lengths",
+          f"{BAD_INPUT}::test_stems_of_different_lengths_are_refused_where_they_are_used_together"),
+    Fault("A wav that was cut short and one of NaN were trained on: FFmpeg reads both",
+          "headers and samples are checked",
+          f"{BAD_INPUT}::test_a_wav_that_was_cut_and_samples_that_are_no_numbers_are_refused"),
+    Fault("`--extra FOLDER` without a recording in it was ignored",
+          "an error that says what is expected there",
+          f"{BAD_INPUT}::test_a_folder_without_songs_is_named_with_what_it_holds_and_what_was_"
+          "expected"),
+    Fault("Shards whose members differ in length, rate or channels, or whose facts are a list, "
+          "ended in errors of numpy, MKL or AttributeError",
+          "members are compared with the mixture",
+          f"{ARCHIVE}::test_members_that_do_not_belong_together_are_named"),
+    Fault("A count of clips beside a shard was believed: too many, below zero or infinite",
+          "it is checked, and so is each clip's number",
+          f"{ARCHIVE}::test_a_count_of_clips_beside_a_shard_is_not_believed_blindly"),
+    Fault("`pseudo-label` and `tokenize` that kept nothing ended with exit 0",
+          "exit 1 with the first reason",
+          "systems/tokensep/train/test_pseudo_labels.py"
+          "::test_stems_that_miss_the_mixture_are_dropped_with_the_reason"),
+    Fault("`board` and `report` of a folder without results wrote an empty page, exit 0; a damaged "
+          "record was named twice",
+          "an error; records are read once",
+          "cli/test_board.py::test_a_folder_without_a_result_makes_no_page"),
 )  # fmt: skip
