@@ -15,7 +15,7 @@ class WrongValue:
     test: str
 
 
-DONE, LAG, SCORE = "runner/test_done.py", "runner/test_lag.py", "runner/test_score.py"
+DONE, LAG, SCORE = "runner/test_done.py", "runner/notes/test_lag.py", "runner/test_score.py"
 ADAPTERS, DATASETS = "systems/test_adapters.py", "datasets/test_datasets.py"
 MSST, DECODE, JOIN = (
     "systems/baselines/test_msst.py",
