@@ -295,6 +295,13 @@ FAULTS = (
           "exit 1 with the first reason",
           "systems/tokensep/train/test_pseudo_labels.py"
           "::test_stems_that_miss_the_mixture_are_dropped_with_the_reason"),
+    Fault("Prepared data of a training that was cut short, or is something else, ended in errors "
+          "of numpy",
+          "one reader for flat arrays; index and arrays are compared",
+          f"{BAD_INPUT}::test_prepared_data_that_is_damaged_is_named"),
+    Fault("`tokensep train codec -o FILE` failed after the training",
+          "outputs are looked at before the work begins",
+          f"{BAD_INPUT}::test_an_output_that_is_no_folder_is_found_before_the_work_begins"),
     Fault("`board` and `report` of a folder without results wrote an empty page, exit 0; a damaged "
           "record was named twice",
           "an error; records are read once",

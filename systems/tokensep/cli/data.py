@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tokensep.cli.configs import configs_of
+from tokensep.cli.folders import check_output
 from tokensep.errors import UsageError
 
 
@@ -56,7 +57,7 @@ def tokenize(
     options = run.Options(
         shards=shards or [],
         codec=codec,
-        out=out,
+        out=check_output(out, "-o"),
         config=separator,
         settings=settings,
         workers=workers,
@@ -99,6 +100,7 @@ def synth(
     from tokensep.train.synth import lmms, midi_songs
     from tokensep.train.synth import songs as folder
 
+    check_output(out, "OUT")
     maker: folder.Source
     if source == "mma":
         fonts = tuple(soundfont or ())
@@ -131,6 +133,7 @@ def pseudo_label(
     from tokensep.integration.teachers import teacher as load
     from tokensep.train import pseudo_labels
 
+    check_output(out, "-o")
     settings = pseudo_labels.Settings(
         shard_seconds=60 * shard_minutes, min_residual_db=min_residual_db, rank=rank, world=world
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tokensep.cli.configs import configs_of, lm_configs, lm_training
+from tokensep.cli.folders import check_output
 
 
 def info(
@@ -92,7 +93,7 @@ def import_hcodec(
     """Write the published H-Codec-2.0 as a codec folder (hf download QuarkAudio/H-Codec-2.0)."""
     from tokensep.codec.hcodec2 import weights as public
 
-    result = public.import_hcodec(weights, config, out, teacher)
+    result = public.import_hcodec(weights, config, check_output(out, "OUT"), teacher)
     typer.echo(
         json.dumps(
             {

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tokensep.cli.configs import lm_configs, lm_training, override
+from tokensep.cli.folders import check_output
 
 RunFolder = Annotated[
     Path, typer.Option("-o", "--out", help="Run folder. Give it again to resume.")
@@ -62,8 +63,8 @@ def train_codec(
     options = Options(
         config=config,
         musdb=musdb,
-        work=work,
-        out=out,
+        work=check_output(work, "--work"),
+        out=check_output(out, "-o"),
         extra=extra,
         hubert=hubert,
         semantic=semantic,
@@ -88,6 +89,7 @@ def train_hubert(
     """Train hubert-mini, the codec's semantic teacher."""
     from tokensep.train import hubert
 
+    work, out = check_output(work, "--work"), check_output(out, "-o")
     options = hubert.Options(musdb, work, out, cpu_minutes, max_steps)
     typer.echo(json.dumps(hubert.main(options)))
 
@@ -139,7 +141,7 @@ def train_lm(
     train = override(base, option or [])
     options = lm.Options(
         codec=codec,
-        out=out,
+        out=check_output(out, "-o"),
         config=separator,
         train=train,
         musdb=musdb or [],
@@ -174,7 +176,8 @@ def train_guided(
     from tokensep.train import guided
 
     train = override(guided.GuidedTrainConfig(), option or [])
-    options = guided.Options(checkpoint_folder(checkpoint), out, train, musdb, init)
+    folder = checkpoint_folder(checkpoint)
+    options = guided.Options(folder, check_output(out, "-o"), train, musdb, init)
     print_once(guided.main(options))
 
 

@@ -27,7 +27,7 @@ from benchsep.audio import STEMS
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
 from tokensep.train import cache
-from tokensep.train.flat_file import FlatFile
+from tokensep.train.flat_file import FlatFile, damaged, read_flat
 from tokensep.train.own_json import read_json
 
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
@@ -236,12 +236,12 @@ class StemStore:
         self.folder = folder
         index = read_json(folder / cache.INDEX)
         self.facts: dict[str, Any] = read_json(folder / cache.SOURCE)
-        flat = np.load(folder / "audio.npy", mmap_mode="r")
-        self.rate: int = index["rate"]
-        self.sources = [
-            Source(e["song"], e["stem"], flat[e["at"] : e["at"] + 2 * e["length"]].reshape(2, -1))
-            for e in index["sources"]
-        ]
+        flat = read_flat(folder / "audio.npy", np.int16)
+        try:
+            self.rate: int = index["rate"]
+            self.sources = [_source(flat, entry) for entry in index["sources"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(folder / cache.INDEX, repr(error)) from error
 
     @classmethod
     def build(
@@ -294,6 +294,13 @@ class StemStore:
     def songs(self) -> list[str]:
         """Names of the songs, each once, in order."""
         return list(dict.fromkeys(s.song for s in self.sources))
+
+
+def _source(flat: NDArray[np.int16], entry: dict[str, Any]) -> Source:
+    """A row of the index; numpy raises if the array ends before it does."""
+    start, length = entry["at"], entry["length"]
+    audio = flat[start : start + 2 * length].reshape(2, length)
+    return Source(entry["song"], entry["stem"], audio)
 
 
 def _decode_all(

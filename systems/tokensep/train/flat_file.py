@@ -1,4 +1,4 @@
-"""A one-dimensional ``.npy`` file that is written piece by piece, in memory of one piece."""
+"""A one-dimensional ``.npy`` file: written piece by piece, in memory of one piece, and mapped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
+
+from tokensep.errors import DataError
 
 HEADER_BYTES = 128
 """Of a flat array's header: NumPy pads it to a multiple of 64, and this one needs 70 to 90."""
@@ -51,3 +53,28 @@ class FlatFile:
                 shape = {"descr": description, "fortran_order": False, "shape": (self.length,)}
                 npy.write_array_header_1_0(file, shape)
                 assert file.tell() == HEADER_BYTES, file.tell()
+
+
+def read_flat(path: Path, dtype: DTypeLike) -> NDArray[Any]:
+    """The array of a file, memory-mapped.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is cut short, or holds something else.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.dtype != np.dtype(dtype) or array.ndim != 1:
+            raise ValueError(
+                f"{array.dtype} in {array.ndim} axes, expected {np.dtype(dtype)} in one"
+            )
+    except (OSError, ValueError, EOFError, AttributeError) as error:  # a zip file has no dtype
+        raise damaged(path, error) from error
+    return array
+
+
+def damaged(path: Path, reason: object) -> DataError:
+    """The error for prepared data that is not what was written."""
+    said = getattr(reason, "strerror", None) or str(reason).partition(". ")[0]
+    return DataError(f"{path} is damaged ({said}); delete its folder and make it again")

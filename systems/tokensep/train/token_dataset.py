@@ -30,6 +30,7 @@ from torch import Tensor
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.encoding import Clip, Song, encode_songs, silence_codes
+from tokensep.train.flat_file import damaged, read_flat
 from tokensep.train.pseudo_labels.reading import RESIDUAL
 from tokensep.train.token_files import read_clips, write_clips
 
@@ -94,8 +95,18 @@ class TokenDataset:
 
     @classmethod
     def load(cls, folder: Path, config: TokenSepConfig) -> TokenDataset:
-        """Inverse of :meth:`save`, memory-mapped."""
-        return cls(read_clips(folder, config), config, np.load(folder / "silence.npy"))
+        """Inverse of :meth:`save`, memory-mapped.
+
+        Raises
+        ------
+        DataError
+            A file is damaged.
+        """
+        path = folder / "silence.npy"
+        silence = np.array(read_flat(path, np.int16))
+        if len(silence) != config.layers:
+            raise damaged(path, f"{len(silence)} codes for {config.layers} layers")
+        return cls(read_clips(folder, config), config, silence)
 
     def code_sample(self) -> Tensor:
         """The frames of every seventh clip, ``[N, K]``."""

@@ -14,7 +14,7 @@ from benchsep.errors import StoreError
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
 from tokensep.train.encoding import Clip
-from tokensep.train.flat_file import FlatFile
+from tokensep.train.flat_file import FlatFile, damaged, read_flat
 from tokensep.train.own_json import read_json
 
 
@@ -45,13 +45,28 @@ def write_clips(folder: Path, clips: Iterable[Clip], silence: NDArray[np.int16])
 
 
 def read_clips(folder: Path, config: TokenSepConfig) -> list[Clip]:
-    """The clips of a folder, memory-mapped."""
-    waves = np.load(folder / "waves.npy", mmap_mode="r")
-    codes = np.load(folder / "codes.npy", mmap_mode="r")
+    """The clips of a folder, memory-mapped.
+
+    Raises
+    ------
+    DataError
+        A file is damaged, or they do not belong together.
+    """
+    waves = read_flat(folder / "waves.npy", np.float16)
+    codes = read_flat(folder / "codes.npy", np.int16)
+    index = folder / "index.json"
     clips, at, hop, layers = [], 0, config.frame_hop, config.layers
-    for song, stem, variant, frames in read_json(folder / "index.json"):
-        wave = waves[at * hop : (at + frames) * hop]
-        block = codes[at * layers : (at + frames) * layers].reshape(layers, frames)
-        clips.append(Clip(song, stem, variant, wave, block))
-        at += frames
+    try:
+        for song, stem, variant, frames in read_json(index):
+            wave = waves[at * hop : (at + frames) * hop]
+            block = codes[at * layers : (at + frames) * layers].reshape(layers, frames)
+            clips.append(Clip(song, stem, variant, wave, block))
+            at += frames
+    except (TypeError, ValueError) as error:
+        raise damaged(index, error) from error
+    if at * hop != len(waves) or at * layers != len(codes):
+        found = (
+            f"{at} frames, the waves have {len(waves) / hop:g}, the codes {len(codes) / layers:g}"
+        )
+        raise damaged(index, found)
     return clips

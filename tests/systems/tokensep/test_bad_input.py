@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import typing
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 import soundfile
 from benchsep_training.budget import Budget
 from pydantic import ValidationError
+from tokensep import cli
 from tokensep.cli.configs import override
+from tokensep.cli.folders import check_output
 from tokensep.config import PRESETS, BandsConfig, CodecConfig, CodecTrainConfig, LossConfig
 from tokensep.errors import ConfigError, DataError, UsageError
 from tokensep.lm.config import EncoderConfig, LMConfig, LMTrainConfig, TokenSepConfig
@@ -24,10 +28,13 @@ from tokensep.train.data import (
     musdb_folders,
     validation_songs,
 )
+from tokensep.train.encoding import store_songs
 from tokensep.train.guided import GuidedTrainConfig
+from tokensep.train.token_dataset import TokenDataset
 from tokensep.train.tokenizing.inputs import find_inputs
+from typer.testing import CliRunner
 
-RATE = 8000
+from tests.helpers.lm_dummies import RATE, DummyCodec, tiny_config
 
 
 def song(folder: Path, lengths=(RATE, RATE, RATE, RATE), level: float = 0.1, **how) -> Path:
@@ -163,3 +170,85 @@ def test_a_wav_that_was_cut_and_samples_that_are_no_numbers_are_refused(tmp_path
     path = song(tmp_path / "B", level=math.nan, subtype="FLOAT") / "drums.wav"
     with pytest.raises(DataError, match="NaN or infinite"):
         decode(path, 0, RATE)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def as_text(path: Path) -> None:
+    path.write_text("this is no array")
+
+
+def of_floats(path: Path) -> None:
+    np.save(path, np.zeros(8))
+
+
+def shorter(path: Path) -> None:
+    np.save(path, np.load(path)[:-2])
+
+
+@pytest.mark.parametrize("damage", [cut, as_text, of_floats, shorter, Path.unlink])
+def test_prepared_data_that_is_damaged_is_named(tmp_path, damage):
+    """A training that is continued maps what an earlier call has written."""
+    song(tmp_path / "songs" / "A")
+    files = list(musdb_files(tmp_path / "songs", None, set()))
+    store = StemStore.build(tmp_path / "store", files, RATE)
+    folder, config = tmp_path / "bank", tiny_config()
+    TokenDataset.build(store_songs(store, {"A"}), DummyCodec(), config).save(folder)
+    for name in ("waves.npy", "codes.npy", "silence.npy"):
+        copy = Path(shutil.copytree(folder, tmp_path / name))
+        damage(copy / name)
+        with pytest.raises(DataError, match=r"is damaged .*; delete its folder and make it again"):
+            TokenDataset.load(copy, config)
+    damage(store.folder / "audio.npy")
+    with pytest.raises(DataError, match=r"is damaged .*; delete its folder and make it again"):
+        StemStore.build(tmp_path / "store", files, RATE)
+
+
+@pytest.mark.parametrize("index", ["{}", "[1]", '[["A", "vocals", 0, 3]]', '{"rate": 1}'])
+def test_an_index_that_does_not_fit_its_arrays_is_named(tmp_path, index):
+    song(tmp_path / "songs" / "A")
+    files = list(musdb_files(tmp_path / "songs", None, set()))
+    store = StemStore.build(tmp_path / "store", files, RATE)
+    folder, config = tmp_path / "bank", tiny_config()
+    TokenDataset.build(store_songs(store, {"A"}), DummyCodec(), config).save(folder)
+    for path in (folder / "index.json", store.folder / "index.json"):
+        path.write_text(index)
+    with pytest.raises(DataError, match=r"index\.json is damaged"):
+        TokenDataset.load(folder, config)
+    with pytest.raises(DataError, match=r"index\.json is damaged"):
+        StemStore(store.folder)
+
+
+WRITERS = {
+    "train codec": "--config c.yaml --musdb m --work {} -o out",
+    "train hubert": "--musdb m --work w -o {}",
+    "train lm": "--codec c --musdb m -o {}",
+    "train guided": "--musdb m -o {}",
+    "tokenize": "--codec c --musdb m -o {}",
+    "pseudo-label": "m -o {} --teacher mixture",
+    "synth": "{}",
+    "import-hcodec": "w.pt c.yaml {}",
+}
+
+
+@pytest.mark.parametrize("command", WRITERS)
+def test_an_output_that_is_no_folder_is_found_before_the_work_begins(tmp_path, command):
+    """`train codec` found it after the training."""
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        words = [*command.split(), *WRITERS[command].replace("{}", str(out)).split()]
+        done = CliRunner().invoke(cli.app, words)
+        assert isinstance(done.exception, UsageError), done.exception
+        assert f"{out}: {tmp_path / 'file'} is a file; give a folder" in str(done.exception)
+    words = ["train", "codec", "--config", "c.yaml", "--musdb", "m", "--work", str(tmp_path)]
+    done = CliRunner().invoke(cli.app, [*words, "-o", str(tmp_path / "file")])
+    assert "-o" in str(done.exception) and "is a file" in str(done.exception)
+
+
+def test_an_output_where_nothing_can_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match=rf"-o .*new: nothing can be written in {tmp_path}; fix"):
+        check_output(tmp_path / "new", "-o")
+    assert not (tmp_path / "new").exists()
