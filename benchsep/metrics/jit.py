@@ -8,6 +8,9 @@ Conventions
 - a kernel calls kernels of its own module, which compile together, and those that its module
   imports by name; what else it calls are intrinsics, such as those of
   :mod:`benchsep.metrics.vectors`
+- a kernel that kernels call is an :func:`inner_kernel`, whose code becomes part of theirs. Else
+  numba keeps it twice, alone and with each caller, each rounded in its own way: the process that
+  compiles runs the first, and those that load code from disk the second
 - code on disk is used again while all files that it was made from are as they were: numba itself
   looks only at the file that a kernel is in, and would go on with the intrinsics of old
 - ``contract`` is the only fast-math flag: it allows a fused multiply-add and nothing that
@@ -36,9 +39,10 @@ class Kernel:
     Why: numba takes 0.4 CPU seconds to import, and most commands only read what metrics declare.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], inner: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
+        self.inner = inner
         self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -47,7 +51,7 @@ class Kernel:
     def _compile(self) -> Callable[..., Any]:
         with _LOCK:
             _compile_all(self.py_func.__globals__)
-            self._compiled = self._compiled or _compiled(self.py_func)
+            self._compiled = self._compiled or _compiled(self.py_func, self.inner)
         return self._compiled
 
 
@@ -60,7 +64,7 @@ def _compile_all(names: dict[str, Any]) -> None:
     for value in found.values():
         if value._compiled is None and value.py_func.__globals__ is not names:
             _compile_all(value.py_func.__globals__)
-        value._compiled = value._compiled or _compiled(value.py_func)
+        value._compiled = value._compiled or _compiled(value.py_func, value.inner)
     names.update({name: value._compiled for name, value in found.items()})
 
 
@@ -69,7 +73,12 @@ def kernel(function: Function) -> Function:
     return cast("Function", Kernel(function))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def inner_kernel(function: Function) -> Function:
+    """A :func:`kernel` that kernels call; its code becomes part of theirs."""
+    return cast("Function", Kernel(function, inner=True))
+
+
+def _compiled(function: Callable[..., Any], inner: bool) -> Callable[..., Any]:
     """Machine code of a function, by numba; it is kept on disk for the next process.
 
     numba writes beside the source, or to the user's cache folder (``NUMBA_CACHE_DIR``,
@@ -81,7 +90,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     from numba import njit
 
     try:
-        made = njit(cache=True, **OPTIONS)(function)
+        made = njit(cache=True, forceinline=inner, **OPTIONS)(function)
         on_disk = made._cache._cache_file
         on_disk._source_stamp = (on_disk._source_stamp, sources_digest(function.__globals__))
     except RuntimeError as error:
@@ -91,7 +100,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         pass
     else:
         return cast("Callable[..., Any]", made)
-    return cast("Callable[..., Any]", njit(**OPTIONS)(function))
+    return cast("Callable[..., Any]", njit(forceinline=inner, **OPTIONS)(function))
 
 
 def sources_digest(names: dict[str, Any]) -> str:

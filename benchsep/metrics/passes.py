@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel
 from benchsep.metrics.vectors import (
     inner_pass,
     inner_pass_3,
@@ -48,7 +48,7 @@ def bin_places(points: int, *first: int) -> Whole:
     return found
 
 
-@kernel
+@inner_kernel
 def odd_pass(
     room: Rows, twiddles: Rows, points: int, block: int, radix: int, first: int, stop: int
 ) -> None:
@@ -65,7 +65,7 @@ def odd_pass(
                 inner_pass_7(twiddles, k * turn, room, row, 2 * step)
 
 
-@kernel
+@inner_kernel
 def even_passes(room: Rows, twiddles: Rows, points: int, block: int, first: int, stop: int) -> None:
     """All passes that are left where blocks are powers of two, of rows ``first`` to ``stop``."""
     while block > 8:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep.metrics.framing import interleave
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.passes import bin_places, even_passes
 from benchsep.metrics.vectors import (
     LANES,
@@ -87,7 +87,7 @@ def _turns(points: int, count: int) -> Single:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
-@kernel
+@inner_kernel
 def transform(
     lanes: Single, first: int, window: Single, twiddles: Single, size: int, room: Single
 ) -> None:
@@ -99,7 +99,7 @@ def transform(
     even_passes(room, twiddles, points, block, 0, points)
 
 
-@kernel
+@inner_kernel
 def powers(room: Single, places: Whole, halves: Single, out: Single) -> None:
     """Squared magnitudes ``[size / 2 + 1, 16]`` of what :func:`transform` left in ``room``."""
     top = 2 * (places.shape[0] - 1)
@@ -183,7 +183,7 @@ def _add_frames(
         _grow(found, counts, 1, 0, valid[frame], sums, product, bits, exponents)
 
 
-@kernel
+@inner_kernel
 def _grow(
     found: Single,
     counts: NDArray[np.int32],
@@ -272,7 +272,7 @@ def _write_bands(
                 row[band] = sums[band, lane]
 
 
-@kernel
+@inner_kernel
 def _take_roots(values: Single) -> None:
     for k in range(values.shape[0]):
         values[k] = np.sqrt(values[k])

@@ -8,8 +8,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
-from benchsep.metrics.jit import Kernel, kernel
+from benchsep.metrics.jit import Kernel, inner_kernel, kernel
 
 DESCRIBE = """
 import sys
@@ -22,7 +23,7 @@ print(*({"numba", "torch"} & set(sys.modules)))
 """
 
 
-@kernel
+@inner_kernel
 def _double(x):
     return 2.0 * x
 
@@ -50,6 +51,59 @@ def test_a_kernel_finds_the_kernels_of_its_module_in_any_thread():
     assert found == [20.0] * 8
     assert _double(3.0) == 6.0
     assert type(_double).__module__.startswith("numba")  # the module's own name is numba's now
+
+
+def test_kernels_that_kernels_call_become_part_of_them():
+    """Else numba rounds them in one way where it compiles, in another where it loads from disk."""
+    script = INNER.format(home="benchsep.metrics")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+INNER = """
+import importlib, pkgutil
+from benchsep.metrics.jit import Kernel
+home = importlib.import_module("{home}")
+kernels = [
+    value
+    for found in pkgutil.walk_packages(home.__path__, "{home}.")
+    for value in vars(importlib.import_module(found.name)).values()
+    if isinstance(value, Kernel)
+]
+assert len(kernels) > 20
+called = {{
+    id(other): name
+    for one in kernels
+    for name in one.py_func.__code__.co_names
+    if isinstance(other := one.py_func.__globals__.get(name), Kernel)
+}}
+assert len(called) > 10
+print(*sorted(called[id(k)] for k in kernels if id(k) in called and not k.inner))
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_and_the_next_one_give_the_same_bits(tmp_path):
+    """Metrics whose kernels call kernels, on noise."""
+    script = """
+import hashlib
+import numpy as np
+from benchsep import score
+draw = np.random.default_rng(0).normal(0, 0.1, (3, 2, 2 * 44_100)).astype(np.float32)
+signals = {"vocals": draw[0], "drums": draw[1]}
+estimates = {stem: 0.5 * x + draw[2] for stem, x in signals.items()}
+scores = score(signals, estimates, metrics="bsseval,mrstft,visqol,bleedless,usdr")
+frames = [np.array(f or [], float).tobytes() for f in scores["frames"]]
+assert set(scores["status"]) == {"ok"}
+print(hashlib.sha256(scores["value"].to_numpy().tobytes() + b"".join(frames)).hexdigest())
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        for _ in range(2)
+    )
+    assert first.stdout == second.stdout != ""
 
 
 def test_a_kernel_that_no_module_names_is_compiled_too():

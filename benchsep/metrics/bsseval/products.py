@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def accumulate(near: Real, far: Real, total: Real, same: bool) -> None:
                 _add_products(ours[i], theirs[j], total[i, j, piece])
 
 
-@kernel
+@inner_kernel
 def _add_products(a: Real, b: Real, sums: Real) -> None:
     """``sums += conj(a) * b`` of four blocks."""
     for k in range(PIECE):
@@ -126,7 +126,7 @@ def add_energies(
                 _add_squares(s, p, q, e, sums[window])
 
 
-@kernel
+@inner_kernel
 def _add_filtered(a: Real, b: Real, out: Real) -> None:
     """``out += a * b``."""
     for k in range(PIECE):
@@ -135,7 +135,7 @@ def _add_filtered(a: Real, b: Real, out: Real) -> None:
         out[i] += a[k] * b[i] + a[i] * b[k]
 
 
-@kernel
+@inner_kernel
 def _add_squares(s: Real, p: Real, q: Real, e: Real, sums: Real) -> None:
     for k in range(PIECE):
         for part in range(2):

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from benchsep.metrics.bsseval.products import PIECE
 from benchsep.metrics.crosslanes import transposed
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.passes import bin_places, even_passes, odd_pass
 from benchsep.metrics.sums import alike
 from benchsep.metrics.vectors import (
@@ -190,7 +190,7 @@ def _take_apart(room: Real, rows: Whole, halves: Real, out: Real) -> None:
             _put(found[signal + LANES], mirror, LANES - count, LANES, out[signal])
 
 
-@kernel
+@inner_kernel
 def _put(found: Real, base: int, first: int, stop: int, out: Real) -> None:
     """Bins ``base + first`` to ``base + stop`` of a spectrum, to their pieces."""
     for k in range(first, stop):

@@ -24,7 +24,7 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.vectors import LANES, VECTOR, constant
 from benchsep.metrics.words import counted, data, number, splat, vector_at
 
@@ -295,7 +295,7 @@ _tall_product: Any = intrinsic(_product(TALL_ROWS, _TALL_REGISTERS))
 # --- kernels --------------------------------------------------------------------------------------
 
 
-@kernel
+@inner_kernel
 def _products(
     room: Array, filters: Array, rows: int, channels: int, width: int, sums: Array
 ) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.visqol.correlation import correlate, fast_points, sheet
 from benchsep.metrics.visqol.envelopes import SUMS as LANES
 from benchsep.metrics.visqol.envelopes import envelope_products, write_sixteen
@@ -179,7 +179,7 @@ def _sums(signal: NDArray[np.float32]) -> tuple[float, float]:
     return mean, even - odd - (mean if signal.shape[0] % 2 else 0.0)
 
 
-@kernel
+@inner_kernel
 def _envelope_at(signal: NDArray[np.float32], mean: float, ripple: float, n: int) -> float:
     return abs(2 * (np.float64(signal[n]) - mean) - (ripple if n % 2 == 0 else -ripple)) + mean
 
@@ -201,7 +201,7 @@ def _write_envelope(
         out[whole, n] = scale * _envelope_at(rest, mean, ripple, n)
 
 
-@kernel
+@inner_kernel
 def _product(
     first: NDArray[np.float32],
     mean_1: float,

@@ -33,7 +33,7 @@ from benchsep.metrics.crosslanes import (
     turn_row,
     turn_row_back,
 )
-from benchsep.metrics.jit import kernel
+from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.passes import bin_places, even_passes, odd_pass
 from benchsep.metrics.spectra import aligned
 from benchsep.metrics.vectors import LANES
@@ -147,13 +147,13 @@ def correlate(signals: Single, reach: int) -> Single:
     return np.concatenate([below[len(below) - reach :], above[: reach + 1]])
 
 
-@kernel
+@inner_kernel
 def _root(between: Double, multiples: Double, exponent: int) -> np.complex128:
     root: np.complex128 = multiples[exponent // STEP] * between[exponent % STEP]
     return root
 
 
-@kernel
+@inner_kernel
 def _transform(room: Single, twiddles: Single, points: int, factor: int) -> None:
     """``points`` complex rows in place; :func:`bin_places` tells where the bins are then."""
     if factor > 1:
@@ -189,7 +189,7 @@ def _transform_columns(
                 scale_row(rooms[c], 2 * order[y], re, im, sheet, 2 * (y * width + x))
 
 
-@kernel
+@inner_kernel
 def _copy_two(rows: Single, row: int, out: Single, to: int) -> None:
     for k in range(2):
         for lane in range(LANES):
@@ -235,7 +235,7 @@ def _cross_rows(
             scale_halves(room, 2 * order[x], roots, mirrored, x, sheet, low, high)
 
 
-@kernel
+@inner_kernel
 def _cross(
     ours: Single,
     theirs: Single,
