@@ -19,6 +19,7 @@ from tokensep.cli.folders import check_output
 from tokensep.config import PRESETS, BandsConfig, CodecConfig, CodecTrainConfig, LossConfig
 from tokensep.errors import ConfigError, DataError, UsageError
 from tokensep.lm.config import EncoderConfig, LMConfig, LMTrainConfig, TokenSepConfig
+from tokensep.train import pseudo_labels
 from tokensep.train.data import (
     STEMS,
     StemStore,
@@ -31,6 +32,7 @@ from tokensep.train.data import (
 from tokensep.train.encoding import store_songs
 from tokensep.train.guided import GuidedTrainConfig
 from tokensep.train.token_dataset import TokenDataset
+from tokensep.train.tokenizing import run as tokenizing
 from tokensep.train.tokenizing.inputs import find_inputs
 from typer.testing import CliRunner
 
@@ -252,3 +254,20 @@ def test_an_output_where_nothing_can_be_written_is_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=rf"-o .*new: nothing can be written in {tmp_path}; fix"):
         check_output(tmp_path / "new", "-o")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("shard_seconds", 0.0), ("shard_seconds", -60.0), ("shard_seconds", math.nan),
+     ("shard_seconds", math.inf), ("piece_seconds", 0.0), ("min_residual_db", math.nan)],
+)  # fmt: skip
+def test_settings_of_pseudo_labels_are_numbers_that_mean_something(name, value):
+    """`--shard-minutes 0` made a shard of each piece; `--min-residual-db nan` kept everything."""
+    with pytest.raises(DataError, match=rf"{name.replace('_', ' ')} \S+; expected"):
+        pseudo_labels.Settings(**{name: value})
+
+
+def test_tokens_are_made_by_a_worker_at_least(tmp_path):
+    options = tokenizing.Options([], tmp_path, tmp_path, tiny_config(), {}, workers=0)
+    with pytest.raises(DataError, match="0 workers; expected at least one"):
+        tokenizing.run(options)

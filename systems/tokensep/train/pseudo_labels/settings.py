@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ class Settings:
     Raises
     ------
     DataError
-        ``rank`` is not one of 0 to ``world - 1``.
+        ``rank`` is not one of 0 to ``world - 1``; a length that is not above 0, a level that is no
+        number.
     """
 
     shard_seconds: float = 1800.0
@@ -36,3 +38,9 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world:
             raise DataError(f"rank {self.rank} of {self.world} processes; expected 0 to world - 1")
+        for name in ("shard_seconds", "piece_seconds", "min_seconds"):
+            if not 0 < (value := getattr(self, name)) < math.inf:
+                raise DataError(f"{name.replace('_', ' ')} {value:g}; expected more than 0")
+        for name in ("min_residual_db", "min_level_db"):
+            if math.isnan(value := getattr(self, name)):
+                raise DataError(f"{name.replace('_', ' ')} {value:g}; expected a number")

@@ -70,13 +70,15 @@ def run(options: Options) -> dict[str, Any]:
     ConfigError
         Nothing to tokenize.
     DataError
-        No shards, a damaged one, a rank that is none, a folder begun with other settings, or
-        shards without one clip.
+        No shards, a damaged one, a rank that is none, no workers, a folder begun with other
+        settings, or shards without one clip.
     StoreError
         The disk is full.
     """
     if not 0 <= options.rank < options.world:
         raise DataError(f"rank {options.rank} of {options.world}; expected 0 to world - 1")
+    if options.workers < 1:
+        raise DataError(f"{options.workers} workers; expected at least one")
     codec = loaded(options.codec, options.device)
     config = fit_config(options.config, codec)
     job = new_job(codec, config, **options.settings)
