@@ -136,6 +136,11 @@ def test_a_cell_of_the_wrong_type_is_refused(change: dict[str, Any]) -> None:
         Record.from_json(stored(change))
 
 
+def test_what_early_versions_did_not_store_of_a_draw_is_empty() -> None:
+    early = stored(draws={"0": {"seconds": 0.5, "peak_memory_mb": 1.0}})
+    assert Record.from_json(early).draws == {0: Draw(0, "", 0.5, 1.0)}
+
+
 def test_the_outcome_names_the_first_failure() -> None:
     record = Record.from_json(stored({"status": "failed: out of memory", "value": None}))
     assert Outcome.of(record) == Outcome("s", "t", 1, 1, "failed: out of memory")

@@ -8,6 +8,7 @@ import pytest
 
 from benchsep.runner.record import Record
 from benchsep.runner.sheet import Sheet
+from tests.runner.test_record import stored
 
 
 def cell(metric: str, stem: str, **changes: Any) -> dict[str, Any]:
@@ -64,3 +65,14 @@ def test_a_sheet_refuses_what_a_record_refuses(change):
     for reader in (Record.from_json, Sheet.from_json):
         with pytest.raises(ValueError, match="cell"):
             reader(content)
+
+
+def test_draws_of_one_metric_and_stem_are_places_of_their_own():
+    cell = stored()["cells"][0]
+    content = stored(cells=[cell, {**cell, "draw": 1}])
+    assert Sheet.from_json(content).cells.places == [("usdr", "vocals", 0), ("usdr", "vocals", 1)]
+
+
+def test_a_window_that_is_no_number_is_named():
+    with pytest.raises(ValueError, match=r"frames"):
+        Sheet.from_json(stored({"frames": ["x"]}))

@@ -265,6 +265,26 @@ def test_a_checksum_inside_a_text_is_no_checksum(tmp_path, where):
     assert made.read("s", "t") is None
 
 
+def test_of_records_that_are_all_damaged_there_is_no_sheet(tmp_path):
+    made = Store(tmp_path)
+    made.write(Record.from_json(stored()))
+    assert made.any_sheet() is not None
+    made.path("s", "t").write_text("{")
+    assert made.any_sheet() is None
+
+
+def test_what_is_of_another_format_is_named_with_its_format(tmp_path):
+    made = Store(tmp_path)
+    made.write(Record.from_json(stored()))
+    path = made.path("s", "t")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 77}))
+    with pytest.raises(FormatError, match=r"t\.json: format 77, the folder was written by"):
+        made.read("s", "t")
+    (tmp_path / "manifest.json").write_text('{"format": 77}')
+    with pytest.raises(FormatError, match=r"manifest\.json: format 77, the folder was"):
+        made.manifest()
+
+
 def test_columns_taken_sorted_and_with_what_is_absent():
     content = stored()
     one = content["cells"][0]
