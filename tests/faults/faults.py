@@ -306,4 +306,8 @@ FAULTS = (
           "record was named twice",
           "an error; records are read once",
           "cli/test_board.py::test_a_folder_without_a_result_makes_no_page"),
+    Fault("A training of two processes ended with `terminate called without an active exception` "
+          "after its last step, now and then",
+          "gloo's threads end with the group: nothing keeps it",
+          "systems/training/test_two_processes.py::test_no_thread_outlives_the_group"),
 )  # fmt: skip
