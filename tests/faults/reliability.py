@@ -83,8 +83,10 @@ def write_report(figures: dict[str, dict[str, Any]], folder: Path) -> None:
     kept = folder / "reliability.json"
     known = json.loads(kept.read_text()) if kept.exists() else {}
     known.update({name: value for name, value in figures.items() if value})
-    kept.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    (folder / "reliability.md").write_text(render(known))
+    text = json.dumps(known, indent=1, sort_keys=True)
+    kept.write_text(text + "\n")
+    # Rows in the order of the file, whichever test ended first.
+    (folder / "reliability.md").write_text(render(json.loads(text)))
 
 
 def render(figures: dict[str, dict[str, Any]]) -> str:
