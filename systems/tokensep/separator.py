@@ -17,7 +17,7 @@ song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and need
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +232,9 @@ class TokenSep:
 
         def separate_mono(mono: Samples, song: int) -> Tensor:
             audio = Audio.of(mono, mixture.rate)
-            made[song] = self._mono_stems(audio, seed + song, options, true_stems, progress)
-            stems = made[song].stems
+            found = self._mono_stems(audio, seed + song, options, true_stems, progress)
+            # The stems are the caller's: what the guided decoder reads is kept alone.
+            stems, made[song] = found.stems, replace(found, stems=found.stems[:, :0])
             return stems.to(placing_device(self.device, len(stems), mixture))
 
         refine = options.refine_of(self.config.stems)
@@ -303,7 +304,8 @@ class TokenSep:
         channels = self._to_model(mixture, made.gain).to(self.device)  # [C, T] at the codec's rate
         generated, latents = made.rendered.stems.to(self.device), made.rendered.latents
         placed = guide.separate(channels, generated, latents, stems)
-        waves = self._from_model(placed.flatten(0, 1), mixture.rate, made.gain, shape[-1])
+        waves = placed.flatten(0, 1)
+        waves = self._from_model(waves, mixture.rate, made.gain, shape[-1], in_place=True)
         return waves.cpu().numpy().reshape(shape)
 
     def _source(self, options: InferenceConfig) -> TokenSource:
@@ -326,15 +328,21 @@ class TokenSep:
         scaled = Audio(gain * audio.samples, audio.rate)
         return torch.from_numpy(scaled.resampled(self.config.rate).samples)
 
-    def _from_model(self, waves: Tensor, rate: int, gain: float, length: int) -> Tensor:
-        """Inverse of :meth:`_to_model`, cut or padded to ``length``; resampling is the CPU's."""
+    def _from_model(
+        self, waves: Tensor, rate: int, gain: float, length: int, *, in_place: bool = False
+    ) -> Tensor:
+        """Inverse of :meth:`_to_model`, cut or padded to ``length``; resampling is the CPU's.
+
+        ``in_place``: the waves are the caller's own and may be changed.
+        """
         if rate != self.config.rate:
             back = Audio(waves.cpu().numpy(), self.config.rate).resampled(rate)
             waves = torch.from_numpy(back.samples)
         lacking = length - waves.shape[1]
         if lacking > 0:  # padding copies, even by nothing
             waves = torch.nn.functional.pad(waves, (0, lacking))
-        return waves[:, :length] / waves.new_tensor(gain)
+        waves, factor = waves[:, :length], waves.new_tensor(gain)
+        return waves.div_(factor) if in_place else waves / factor
 
     def oracle(self, stem: ArrayLike, rate: int, *, level: float | None = None) -> Samples:
         """A true stem through the codec and back: the upper bound of any LM on this codec.
