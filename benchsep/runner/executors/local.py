@@ -307,6 +307,8 @@ class _Crew:
         elif kind == "done":
             worker.is_under_way = False
             yield content
+        elif kind == "is done":
+            worker.is_under_way = False
         elif kind == "claimed":
             worker.is_under_way = False
             yield worker.unit[content]

@@ -8,7 +8,8 @@ Conventions
 messages   to a worker: ``("describe", spec, device)``, ``("stamps", spec, device, tracks)``,
            ``("unit", jobs, root, owner)``. From it, each a pair: ``("answer", what was asked for)``
            or ``("error", (kind, text))``; of a unit ``("start", index)`` of a job in it,
-           ``("done", outcome)``, ``("claimed", index)``, ``("free", spoilt)`` at its end;
+           ``("done", outcome)``, ``("is done", index)`` of one that was done already, ``("claimed",
+           index)`` of one that another process does, ``("free", spoilt)`` at its end;
            ``("spoilt", index)`` after a job that left a process in which nothing else should run;
            ``("store error", (text, full))`` where results cannot be written: a disk without room
            ends the run; else it may be this process alone that cannot write
@@ -37,7 +38,7 @@ from benchsep import errors
 from benchsep._util.processes import adopt_orphans, end_with_parent
 from benchsep.errors import BenchsepError, SeparatorError, StoreError
 from benchsep.runner import execute
-from benchsep.runner.done import begin
+from benchsep.runner.done import begin, is_done
 from benchsep.runner.execute import (
     LoadedTrack,
     complete_job,
@@ -166,7 +167,8 @@ def run_unit(unit: Unit, store: Store, notify: Callable[[str, object], None]) ->
     for index, job in enumerate(unit):
         notify("start", index)
         if not begin(job, store):
-            notify("claimed", index)
+            # The parent may see it otherwise: a download that failed is known in this process only.
+            notify("is done" if is_done(job, store) else "claimed", index)
             continue
         try:
             loaded = loaded or load_track(job.track)

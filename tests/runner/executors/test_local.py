@@ -14,6 +14,7 @@ from benchsep.errors import SeparatorError, Unavailable
 from benchsep.runner.executors import local, worker
 from benchsep.runner.executors.local import Pool
 from tests.helpers.environment import environment
+from tests.helpers.noise import noise_songs
 
 SCRIPT = """import benchsep
 print("once")
@@ -126,3 +127,25 @@ def test_a_system_is_asked_for_its_files_in_a_worker(plugin):
         (stamp,) = pool.estimate_stamps("files:how=here", "cpu", [track])
     assert stamp != str(os.getpid()) and "LEFT_BEHIND" not in os.environ
     assert "files_plugin" not in sys.modules
+
+
+def test_what_only_a_worker_knows_to_be_unavailable_is_not_waited_for(tmp_path):
+    """NISQA's download fails in the worker; to the parent the metric is available, as before it.
+
+    The second run tries again with its first job, and takes the other ones as they are.
+    """
+    songs = noise_songs(tmp_path / "songs", ("A",), 2.0, 44_100)
+    no_network = {"HTTPS_PROXY": "http://127.0.0.1:9", "HOME": str(tmp_path)}
+    around = {**environment(), **no_network}
+    for name in ("BENCHSEP_OFFLINE", "BENCHSEP_NISQA_WEIGHTS", "NO_PROXY", "no_proxy"):
+        around.pop(name, None)
+    command = [sys.executable, "-m", "benchsep", "run", "--dataset", f"folder:{songs}", "-j", "1"]
+    command += ["--systems", "mixture,oracle-irm", "--metrics", "nisqa", "--no-yardsticks"]
+    command += ["-o", str(tmp_path / "run")]
+    for _ in range(2):
+        done = subprocess.run(command, env=around, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "another process" not in done.stderr
+        statuses = benchsep.load_run(tmp_path / "run")["status"]
+        assert len(statuses) == 2 * 5
+        assert all("download failed" in status for status in statuses)
