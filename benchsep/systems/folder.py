@@ -6,7 +6,8 @@ so that a wrong guess is visible in the manifest. How a file names its stem (``v
 
 ================= ==========================================================
 musdb             ``<root>/<split>/<track>/`` (musdb, museval)
-flat              ``<root>/<track>/`` (demucs ``separated/<model>``, spleeter, MSST)
+flat              ``<root>/<track>/`` (demucs ``separated/<model>``, spleeter, MSST, and what
+                  ``--keep-estimates`` keeps in ``RUN/estimates/SYSTEM``)
 model             ``<root>/<model>/<track>/`` with one model (demucs ``separated``)
 audio-separator   ``<root>/<track>_(Stem)_<model>.wav``, ``<root>/<track>_<stem>.wav``
 ================= ==========================================================
@@ -26,6 +27,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from benchsep._util.digest import file_name
 from benchsep._util.words import amount
 from benchsep.audio import Audio, read_audio
 from benchsep.datasets.track import Track
@@ -66,15 +68,14 @@ class Layout:
         """
         if self.name == "audio-separator":
             return stem_files(self._by_track.get(folded(track.name), []), track.name)
-        folder = matching(track.name, self._folders_alike(track))
+        folder = self._folder(track)
         return {} if folder is None else stem_files(audio_files(folder), track=None)
 
     def place(self, track: Track) -> Path:
         """The folder in which the files of a track are looked for."""
         if self.name == "audio-separator":
             return self.root
-        found = matching(track.name, self._folders_alike(track))
-        return found or self._base(track) / track.name
+        return self._folder(track) or self._base(track) / track.name
 
     def file_name(self, track: Track, stem: str) -> str:
         """What a stem's file would be called in :meth:`place`."""
@@ -104,8 +105,14 @@ class Layout:
             return self.root / ("train" if track.split == "valid" else track.split)
         return self.root / self.nested
 
-    def _folders_alike(self, track: Track) -> list[Path]:
-        return self._index.get((self._base(track), folded(track.name)), [])
+    def _folder(self, track: Track) -> Path | None:
+        """The folder with the track's name, or with the one that kept estimates get."""
+        names = (track.name, file_name(track.name))
+        found = (matching(name, self._folders_alike(track, name)) for name in names)
+        return next((folder for folder in found if folder is not None), None)
+
+    def _folders_alike(self, track: Track, name: str) -> list[Path]:
+        return self._index.get((self._base(track), folded(name)), [])
 
     @cached_property
     def _index(self) -> dict[tuple[Path, str], list[Path]]:

@@ -14,6 +14,7 @@ import soundfile
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.datasets.track import Track
 from benchsep.errors import SeparatorError, UsageError
+from benchsep.runner.store import Store
 from benchsep.systems.command import Command
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.estimate import estimate, estimate_or_error
@@ -47,6 +48,18 @@ def test_layouts_are_recognised_and_paired_by_name(tmp_path, name):
     estimates = system.estimates(TRACK, MIXTURE)
     assert set(estimates) == set(STEMS)
     assert all(np.allclose(a.samples, 0.2) for a in estimates.values())
+
+
+def test_what_a_run_has_kept_is_read_by_the_name_that_the_run_gave_it(tmp_path):
+    kept = Store(tmp_path).estimate_folder("a system", TRACK.name, 0)
+    assert kept.name != TRACK.name
+    for stem in STEMS:
+        _stem(kept / f"{stem}.wav", 0.2)
+    system = EstimatesFolder(str(kept.parent))
+    assert all(np.allclose(a.samples, 0.2) for a in system.estimates(TRACK, MIXTURE).values())
+    _stem(kept.parent / TRACK.name / "vocals.wav", 0.1)
+    estimates = EstimatesFolder(str(kept.parent)).estimates(TRACK, MIXTURE)
+    assert np.allclose(estimates["vocals"].samples, 0.1), "the track's own name comes first"
 
 
 def test_other_files_change_nothing(tmp_path):
