@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchsep.audio import Audio
+from benchsep.cli.info import _plugins
 from benchsep.errors import AudioError, Unavailable
 from benchsep.metrics import nisqa as module
 from benchsep.metrics.metric import References
@@ -167,3 +168,13 @@ def test_a_good_download_is_kept_and_used(no_weights, monkeypatch, weights):
     monkeypatch.setattr("requests.get", lambda *a, **k: File())
     assert NISQA().resolved() == module.default_path()
     assert list(module.default_path().parent.iterdir()) == [module.default_path()]
+
+
+def test_doctor_says_whether_the_weights_are_here(tmp_path, monkeypatch):
+    weights = tmp_path / "nisqa.tar"
+    monkeypatch.setenv(VARIABLE, str(weights))
+    checks = {check.what: check for check in _plugins("metric") if "nisqa" in check.what}
+    part = checks["metric nisqa, weights (CC BY-NC-SA 4.0)"]
+    assert part.state == "missing" and "curl" in part.remedy
+    weights.write_bytes(b"")
+    assert NISQA.about["parts"]() == {"weights (CC BY-NC-SA 4.0)": ""}

@@ -42,7 +42,7 @@ import threading
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -267,6 +267,14 @@ def _value(name: str) -> ValueTraits:
     )
 
 
+def _weights_state() -> dict[str, str]:
+    """What ``benchsep doctor`` says of the weights beside the metric itself."""
+    variable = os.environ.get(VARIABLE)
+    path = Path(variable).expanduser() if variable else default_path()
+    absent = f"the first score tries to download them, or: {_fetch_command(path)}"
+    return {"weights (CC BY-NC-SA 4.0)": "" if path.is_file() else absent}
+
+
 class NISQA:
     """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is found."""
 
@@ -281,6 +289,7 @@ class NISQA:
     domain: Domain = "speech"
     default_stems: tuple[str, ...] = ("vocals",)
     licence = "code Apache-2.0 and MIT; weights CC BY-NC-SA 4.0, supplied by the user"
+    about: ClassVar[dict[str, Any]] = {"parts": _weights_state}
     source = "Mittag et al., NISQA, Interspeech 2021; values of torchmetrics 1.9"
 
     def __init__(self, weights: str | Path | None = None) -> None:
