@@ -53,7 +53,7 @@ OTHERS = {
     ),
     "test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster": (
         "Memory that a model takes for each further signal, 1 to 3 minutes (its stems are four; "
-        "the bound is 16)"
+        "the bound is 16, of tokensep 18)"
     ),
     "test_a_run_holds_one_song_for_each_worker_however_many_there_are[1]": (
         "Memory of a run of few and of many songs, `-j 1`"

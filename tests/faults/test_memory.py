@@ -111,6 +111,9 @@ print(json.dumps(found))
 WARM_S = 3
 """A first short song: what a system makes once is not counted."""
 MINIS = ("htdemucs:checkpoint=mini", "bs_roformer:checkpoint=mini", "tokensep:checkpoint=mini")
+LONG_BOUND = {MINIS[2]: 18}
+"""Signals. Four tries of tokensep had 14.8 to 17.1: what the guided decoder leaves to the allocator
+after the shorter song differs from try to try."""
 ONE_PASS = "tokensep:checkpoint=mini,refine=none,decoding=parallel"
 """A third of the time of the default decoding, in the same windows; without the guided decoder,
 whose piece of 22 s is held once and weighs more than such short songs."""
@@ -119,9 +122,9 @@ whose piece of 22 s is held once and weighs more than such short songs."""
 def test_models_separate_in_windows_and_grow_with_the_signal_and_no_faster(sizes, figures):
     """Four stems are four signals; demucs holds three such sets while it shifts and overlaps."""
     short, long = sizes((18, 45), (60, 180))
-    # over so few seconds, a piece that is held once weighs many signals: 21 to 28 were measured
-    bound = sizes(40, 16)
     for spec in sizes((ONE_PASS,), MINIS):
+        # over so few seconds, a piece that is held once weighs many signals: 21 to 28 were measured
+        bound = sizes(40, LONG_BOUND.get(spec, 16))
         done = subprocess.run(
             [sys.executable, "-c", SEPARATION, spec, *map(str, (WARM_S, short, long))],
             env=environment(), capture_output=True, text=True, check=False,
