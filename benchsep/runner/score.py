@@ -135,8 +135,8 @@ def _suspicions(estimates: dict[str, Audio], references: dict[str, Audio]) -> li
     """Delays and mistakes in files, a line for each kind; values are of the files as they are."""
     parts = loudest_parts(references)
     return [
-        *lag.sentences(lags_of(references, estimates, parts)),
-        *mistakes.sentences(mistakes_of(references, estimates, parts)),
+        *lag.in_words(lags_of(references, estimates, parts)),
+        *mistakes.in_words(mistakes_of(references, estimates, parts)),
     ]
 
 

@@ -233,8 +233,8 @@ class TokenSep:
         def separate_mono(mono: Samples, song: int) -> Tensor:
             audio = Audio.of(mono, mixture.rate)
             found = self._mono_stems(audio, seed + song, options, true_stems, progress)
-            # The stems are the caller's: what the guided decoder reads is kept alone.
-            stems, made[song] = found.stems, replace(found, stems=found.stems[:, :0])
+            # What the guided decoder reads is kept alone; a view would keep the stems, too.
+            stems, made[song] = found.stems, replace(found, stems=torch.empty(0))
             return stems.to(placing_device(self.device, len(stems), mixture))
 
         refine = options.refine_of(self.config.stems)

@@ -267,10 +267,14 @@ def _value(name: str) -> ValueTraits:
     )
 
 
+def _from_environment() -> Path | None:
+    variable = os.environ.get(VARIABLE)
+    return Path(variable).expanduser() if variable else None
+
+
 def _weights_state() -> dict[str, str]:
     """What ``benchsep doctor`` says of the weights beside the metric itself."""
-    variable = os.environ.get(VARIABLE)
-    path = Path(variable).expanduser() if variable else default_path()
+    path = _from_environment() or default_path()
     absent = f"the first score tries to download them, or: {_fetch_command(path)}"
     return {"weights (CC BY-NC-SA 4.0)": "" if path.is_file() else absent}
 
@@ -326,8 +330,7 @@ class NISQA:
         return path
 
     def _named(self) -> Path | None:
-        variable = os.environ.get(VARIABLE)
-        return self._weights or (Path(variable).expanduser() if variable else None)
+        return self._weights or _from_environment()
 
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]

@@ -85,11 +85,20 @@ def lag_of(reference: Samples, estimate: Samples, rate: int) -> int:
 
 
 def _si_sdr(reference: Samples, estimate: Samples) -> float:
-    """SI-SDR in dB: ``r**2 / (1 - r**2)`` of the correlation coefficient ``r``."""
+    """SI-SDR in dB; minus infinity where the signs are opposite."""
+    product, decibels = product_and_si_sdr(reference, estimate)
+    return decibels if product > 0 else -math.inf
+
+
+def product_and_si_sdr(reference: Samples, estimate: Samples) -> tuple[float, float]:
+    """The inner product, and SI-SDR in dB whatever its sign.
+
+    ``r**2 / (1 - r**2)`` of the correlation coefficient ``r``, between -120 and 120 dB.
+    """
     product = float(np.vdot(reference, estimate))
     energy = float(np.vdot(reference, reference)) * float(np.vdot(estimate, estimate))
     share = min(product * product / energy, 1 - 1e-12) if energy else 0.0
-    return 10 * math.log10(max(share, 1e-12) / (1 - share)) if product > 0 else -math.inf
+    return product, 10 * math.log10(max(share, 1e-12) / (1 - share))
 
 
 def aligned(estimates: dict[str, Audio], lags: dict[str, int]) -> dict[str, Audio]:
@@ -108,7 +117,7 @@ def _moved(audio: Audio, lag: int) -> Audio:
     return Audio(samples, audio.rate)
 
 
-def sentences(lags: Mapping[str, int]) -> list[str]:
+def in_words(lags: Mapping[str, int]) -> list[str]:
     """A sentence about the lags of one separation (:func:`lags_of`); none without lags."""
     if not lags:
         return []

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep._util.words import amount
-from benchsep.runner.notes.lag import mono
+from benchsep.runner.notes.lag import mono, product_and_si_sdr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,11 +94,8 @@ def match(reference: Samples, estimate: Samples) -> float:
 
     ``reference``, ``estimate``: ``[frames]``.
     """
-    product = float(np.vdot(reference, estimate))
-    energy = float(np.vdot(reference, reference)) * float(np.vdot(estimate, estimate))
-    share = min(product * product / energy, 1 - 1e-12) if energy else 0.0
-    decibels = max(10 * math.log10(max(share, 1e-12) / (1 - share)), 0.0)
-    return math.copysign(decibels, product)
+    product, decibels = product_and_si_sdr(reference, estimate)
+    return math.copysign(max(decibels, 0.0), product)
 
 
 def _permuted(matches: dict[str, dict[str, float]]) -> dict[str, str]:
@@ -165,7 +162,7 @@ def mistaken_systems(costs: pd.DataFrame) -> dict[str, list[str]]:
     return sentences
 
 
-def sentences(mistakes: Mapping[str, str]) -> list[str]:
+def in_words(mistakes: Mapping[str, str]) -> list[str]:
     """A sentence for each kind of mistake of one separation (:func:`mistakes_of`)."""
     found = [(stem, text, "") for stem, text in mistakes.items()]
     return [f"{said}: {advice}" for said, advice, _ in _by_kind(found)]

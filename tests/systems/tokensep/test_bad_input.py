@@ -190,14 +190,22 @@ def shorter(path: Path) -> None:
     np.save(path, np.load(path)[:-2])
 
 
+def prepared(root: Path):
+    """What a training of one song writes first: its store, the song's files, the folder of tokens
+    and their configuration.
+    """
+    song(root / "songs" / "A")
+    files = list(musdb_files(root / "songs", None, set()))
+    store = StemStore.build(root / "store", files, RATE)
+    folder, config = root / "bank", tiny_config()
+    TokenDataset.build(store_songs(store, {"A"}), DummyCodec(), config).save(folder)
+    return store, files, folder, config
+
+
 @pytest.mark.parametrize("damage", [cut, as_text, of_floats, shorter, Path.unlink])
 def test_prepared_data_that_is_damaged_is_named(tmp_path, damage):
     """A training that is continued maps what an earlier call has written."""
-    song(tmp_path / "songs" / "A")
-    files = list(musdb_files(tmp_path / "songs", None, set()))
-    store = StemStore.build(tmp_path / "store", files, RATE)
-    folder, config = tmp_path / "bank", tiny_config()
-    TokenDataset.build(store_songs(store, {"A"}), DummyCodec(), config).save(folder)
+    store, files, folder, config = prepared(tmp_path)
     for name in ("waves.npy", "codes.npy", "silence.npy"):
         copy = Path(shutil.copytree(folder, tmp_path / name))
         damage(copy / name)
@@ -210,11 +218,7 @@ def test_prepared_data_that_is_damaged_is_named(tmp_path, damage):
 
 @pytest.mark.parametrize("index", ["{}", "[1]", '[["A", "vocals", 0, 3]]', '{"rate": 1}'])
 def test_an_index_that_does_not_fit_its_arrays_is_named(tmp_path, index):
-    song(tmp_path / "songs" / "A")
-    files = list(musdb_files(tmp_path / "songs", None, set()))
-    store = StemStore.build(tmp_path / "store", files, RATE)
-    folder, config = tmp_path / "bank", tiny_config()
-    TokenDataset.build(store_songs(store, {"A"}), DummyCodec(), config).save(folder)
+    store, _, folder, config = prepared(tmp_path)
     for path in (folder / "index.json", store.folder / "index.json"):
         path.write_text(index)
     with pytest.raises(DataError, match=r"index\.json is damaged"):
