@@ -21,9 +21,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchsep.errors import AudioError
 from benchsep.stems.names import canonical, is_known
@@ -133,35 +135,81 @@ def matching(name: str, candidates: Iterable[Path]) -> Path | None:
     return next(iter(exact or alike), None)
 
 
-def stem_name(file: Path, track: str | None = None) -> str | None:
-    """The stem name in a file's name, as the file spells it, or ``None``.
+class Reading(NamedTuple):
+    """One way to read the name of a stem file."""
 
-    ``track``: the name before the stem has to be this track's; ``None`` accepts any.
+    track: str
+    """What stands before the stem; empty where the name is that of the stem alone."""
+    stem: str
+    """As the file spells it."""
+
+
+def meanings(files: Iterable[Path], track: str | None = None) -> dict[Path, Reading]:
+    """What each file is of, without those that name no stem, or another track than ``track``.
+
+    ``Oh No_vocals.wav`` may be the vocals of "Oh No", or all but the vocals of "Oh". That reading
+    is taken whose track is the name of the file's folder, then the one whose track more of the
+    files can be of. Of equally many it is the longer name of a track where there are several
+    files, as nobody keeps only what is left beside each of two stems; else the more likely one.
     """
-    return _stem_in(file.name, track)
+    found = {}
+    for path in files:
+        if readings := [r for r in _readings(path.name) if _is_of(r, track)]:
+            found[path] = readings
+    if all(len(readings) == 1 for readings in found.values()):
+        return {path: readings[0] for path, readings in found.items()}
+    counts = Counter(track_key(r.track) for readings in found.values() for r in readings)
+
+    def weight(reading: Reading, song: str) -> tuple[bool, int, int]:
+        count = counts[track_key(reading.track)]
+        is_own = bool(reading.track) and _is_track(reading.track, song)
+        return is_own, count, len(reading.track) if count > 1 else 0
+
+    # max takes the first of equals, which is the most likely one.
+    return {
+        path: max(readings, key=partial(weight, song=path.parent.name))
+        for path, readings in found.items()
+    }
 
 
 @lru_cache(maxsize=4096)  # a large folder repeats a few names thousands of times
-def _stem_in(file_name: str, track: str | None) -> str | None:
+def _readings(file_name: str) -> tuple[Reading, ...]:
+    """Every way to read a file's name, the most likely one first."""
     base = _base(file_name)
     if is_known(base):
-        return base
+        return (Reading("", base),)
     # audio-separator writes the stem in brackets, the model's name follows.
-    for match in reversed(list(re.finditer(r"[ _.-]*\(([^()]+)\)", base))):
-        if is_known(match[1]) and _is_track(base[: match.start()], track):
-            return match[1]
-    return next(
-        (
-            base[cut + 1 :].strip(" _.-")
-            for cut in (m.start() for m in re.finditer(r"[ _.-]", base))
-            if is_known(base[cut + 1 :]) and _is_track(base[:cut].rstrip(" _.-"), track)
-        ),
-        None,
-    )
+    brackets = [
+        Reading(base[: match.start()], match[1])
+        for match in reversed(list(re.finditer(r"[ _.-]*\(([^()]+)\)", base)))
+        if is_known(match[1])
+    ]
+    cuts = [m.start() for m in re.finditer(r"[ _.-]", base) if is_known(base[m.end() :])]
+    # Of "Oh No_vocals" the words "No" and "vocals" are joined otherwise than "No" and "Oh" are.
+    cuts.sort(key=lambda cut: _is_joined_otherwise(base, cut))
+    plain = [Reading(base[:cut].rstrip(" _.-"), base[cut + 1 :].strip(" _.-")) for cut in cuts]
+    return tuple(dict.fromkeys((*brackets, *plain)))
 
 
-def _is_track(prefix: str, track: str | None) -> bool:
-    return track is None or same_name(prefix.rstrip(" _.-"), track.rstrip(" _.-"))
+def _is_joined_otherwise(base: str, cut: int) -> bool:
+    """Whether one space stands before the stem at ``cut``, and another sign between its words."""
+    between = re.search(r"[ _.-]", base[cut + 1 :])
+    before = base[: cut + 1]
+    lone = before.endswith(" ") and not before.rstrip(" ").endswith(("-", "_", "."))
+    return lone and between is not None and between[0] != " "
+
+
+def track_key(name: str) -> str:
+    """The form in which tracks in file names are compared."""
+    return folded(name.rstrip(" _.-"))
+
+
+def _is_of(reading: Reading, track: str | None) -> bool:
+    return track is None or not reading.track or _is_track(reading.track, track)
+
+
+def _is_track(prefix: str, track: str) -> bool:
+    return track_key(prefix) == track_key(track)
 
 
 def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Path]:
@@ -175,31 +223,34 @@ def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Pat
     AudioError
         if two files of the same kind claim one stem.
     """
-    chosen: dict[str, tuple[tuple[int, int], Path]] = {}
-    for path in files:
-        claim = _claim(path.name, track)
-        if claim is None:
-            continue
-        stem, order = claim
-        if stem in chosen and chosen[stem][0] == order:
+    chosen = {}
+    for stem, claims in claims_of(files, track).items():
+        first, *others = claims
+        if others and others[0][0] == first[0]:
             raise AudioError(
-                f"{chosen[stem][1].name} and {path.name} in {path.parent} both claim to be "
+                f"{first[1].name} and {others[0][1].name} in {first[1].parent} both claim to be "
                 f"{stem}; keep the files of one model per folder"
             )
-        if stem not in chosen or order < chosen[stem][0]:
-            chosen[stem] = (order, path)
-    return {stem: path for stem, (_, path) in chosen.items()}
+        chosen[stem] = first[1]
+    return chosen
+
+
+def claims_of(
+    files: Iterable[Path], track: str | None = None
+) -> dict[str, list[tuple[tuple[int, int], Path]]]:
+    """Stem to the files that claim it, each with its place, the least and best first."""
+    found: dict[str, list[tuple[tuple[int, int], Path]]] = {}
+    for path, reading in meanings(files, track).items():
+        claim = _order(path.name, reading.stem), path
+        found.setdefault(canonical(reading.stem), []).append(claim)
+    return {stem: sorted(claims, key=lambda claim: claim[0]) for stem, claims in found.items()}
 
 
 @lru_cache(maxsize=4096)
-def _claim(file_name: str, track: str | None) -> tuple[str, tuple[int, int]] | None:
-    """The stem that a file is of, and its place among the files of that stem, the least first."""
-    name = _stem_in(file_name, track)
-    if name is None:
-        return None
-    plain = same_name(_base(file_name), name)
+def _order(file_name: str, stem: str) -> tuple[int, int]:
+    """The place of a file among those of its stem: without a prefix first, then by format."""
     suffix = Path(file_name).suffix.casefold()
-    return canonical(name), (0 if plain else 1, SUFFIXES.index(suffix))
+    return (0 if stem == _base(file_name) else 1, SUFFIXES.index(suffix))
 
 
 def _base(file_name: str) -> str:
@@ -207,15 +258,13 @@ def _base(file_name: str) -> str:
     return unicodedata.normalize("NFC", file_name.removesuffix(Path(file_name).suffix))
 
 
-def tracks_in_names(files: Iterable[Path]) -> set[str]:
-    """The track names in files such as ``<track>_(Vocals)_<model>.wav`` or ``<track>_bass.wav``."""
-    found = set()
-    for path in files:
-        name = stem_name(path)
-        base = _base(path.name)
-        if name is None or same_name(base, name):
-            continue
-        bracket = base.rfind(f"({name})")
-        cut = bracket if bracket >= 0 else len(base) - len(name)
-        found.add(base[:cut].rstrip(" _.-"))
+def by_track(files: Iterable[Path]) -> dict[str, list[Path]]:
+    """Track, in the form of :func:`track_key`, to the files that have it in their names.
+
+    In names such as ``<track>_(Vocals)_<model>.wav`` or ``<track>_bass.wav``.
+    """
+    found: dict[str, list[Path]] = {}
+    for path, reading in meanings(files).items():
+        if reading.track:
+            found.setdefault(track_key(reading.track), []).append(path)
     return found

@@ -12,7 +12,8 @@ Rules
 1. Names are compared without case, accents' encoding (NFC) and surrounding space; synonyms count
    (``vocal`` = ``vocals``).
 2. Instruments beyond the four (guitar, piano, ...) are part of MUSDB's ``other``: where the set
-   holds them, ``other`` is the sum of ``other`` and them.
+   holds them, ``other`` is the sum of ``other`` and them. Beside ``guitar`` the acoustic and the
+   electric guitar are parts of it, and are not added again.
 3. ``other`` is MUSDB's ``other`` only where the set also holds vocals, drums and bass. In a set
    such as ``{vocals, other}`` it is everything that is not vocals: an *accompaniment*. So are
    ``instrumental``, ``accompaniment``, ``no_vocals``. An accompaniment is none of the four stems.
@@ -83,6 +84,9 @@ PARTS_OF_OTHER = (
     "percussion",
 )
 """Instruments that MUSDB18 puts into ``other``; the last three are MoisesDB's names."""
+
+WITHIN = {"acoustic guitar": "guitar", "electric guitar": "guitar"}
+"""Of these, a part of another one: beside it, it would count twice."""
 
 ACCOMPANIMENT = "accompaniment"
 MIXTURE = ("mixture", "mix")
@@ -178,7 +182,11 @@ def stem_map(names: Iterable[str]) -> StemMap:
         s: (by_meaning[s],) for s in STEMS[:3] if s in by_meaning
     }
     accompaniment = tuple(n for n in given if canonical(n) in (ACCOMPANIMENT, *NO))
-    parts = tuple(by_meaning[p] for p in ("other", *PARTS_OF_OTHER) if p in by_meaning)
+    parts = tuple(
+        by_meaning[part]
+        for part in ("other", *PARTS_OF_OTHER)
+        if part in by_meaning and WITHIN.get(part) not in by_meaning
+    )
     parts = parts[:1] if any(map(is_rest, given)) else parts
     if all(s in by_meaning for s in STEMS[:3]) and "other" in by_meaning:
         sources["other"] = parts

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -34,12 +33,14 @@ from benchsep.datasets.track import Track
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
 from benchsep.stems.files import (
     audio_files,
+    by_track,
+    claims_of,
     folded,
     folders,
     matching,
+    meanings,
     stem_files,
-    stem_name,
-    tracks_in_names,
+    track_key,
 )
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE, StemMap, canonical
@@ -67,7 +68,7 @@ class Layout:
             two files claim one stem, or two folders look like the track's name.
         """
         if self.name == "audio-separator":
-            return stem_files(self._by_track.get(folded(track.name), []), track.name)
+            return stem_files(self._by_track.get(track_key(track.name), []), track.name)
         folder = self._folder(track)
         return {} if folder is None else stem_files(audio_files(folder), track=None)
 
@@ -86,7 +87,8 @@ class Layout:
         """The audio files of each track that the folder holds, of the data set or not."""
         if self.name != "audio-separator":
             return [audio_files(folder) for base in self._bases() for folder in folders(base)]
-        nameless = [path for path in audio_files(self.root) if not tracks_in_names([path])]
+        named = {path for group in self._by_track.values() for path in group}
+        nameless = [path for path in audio_files(self.root) if path not in named]
         return [*self._by_track.values(), nameless]
 
     def tracks(self) -> list[str]:
@@ -124,11 +126,7 @@ class Layout:
 
     @cached_property
     def _by_track(self) -> dict[str, list[Path]]:
-        files: dict[str, list[Path]] = {}
-        for path in audio_files(self.root):
-            for track in tracks_in_names([path]):
-                files.setdefault(folded(track), []).append(path)
-        return files
+        return by_track(audio_files(self.root))
 
 
 def recognise(root: Path) -> Layout:
@@ -164,7 +162,7 @@ def _layout(root: Path) -> Layout | None:
         )
     if models:
         return Layout("model", root, models[0].name)
-    if tracks_in_names(audio_files(root)):
+    if by_track(audio_files(root)):
         return Layout("audio-separator", root)
     return None
 
@@ -201,8 +199,7 @@ def _names_in(folder: Path) -> set[str]:
 
 def _names(files: list[Path]) -> set[str]:
     """Stem names of files, whatever track they are of; the mixture is no estimate."""
-    names = {name for path in files if (name := stem_name(path)) is not None}
-    return set(map(canonical, names)) - set(MIXTURE)
+    return {canonical(reading.stem) for reading in meanings(files).values()} - set(MIXTURE)
 
 
 def offered(names: set[str], where: Path) -> StemMap:
@@ -305,7 +302,10 @@ class EstimatesFolder:
 
 def _not_read(groups: list[list[Path]]) -> str:
     """Which audio files name no stem, and have no part in any value."""
-    nameless = [path.name for group in groups for path in group if stem_name(path) is None]
+    nameless: list[str] = []
+    for group in groups:
+        named = meanings(group)
+        nameless += [path.name for path in group if path not in named]
     if not nameless:
         return ""
     names = ", ".join(list(dict.fromkeys(nameless))[:4])
@@ -316,16 +316,10 @@ def _chosen(groups: list[list[Path]]) -> str:
     """Where a stem of a track has several files, and which of them is read."""
     found: list[tuple[str, list[str]]] = []
     for group in groups:
-        by_stem: dict[str, list[Path]] = {}
-        for path in group:
-            if (name := stem_name(path)) is not None:
-                by_stem.setdefault(canonical(name), []).append(path)
-        for stem, paths in by_stem.items():
-            if len(paths) > 1:
-                with suppress(AudioError):  # two that claim it alike are an error of the track
-                    first = stem_files(paths)[stem]
-                    rest = sorted(path.name for path in paths if path != first)
-                    found.append((first.name, rest))
+        for (order, first), *others in claims_of(group).values():
+            # Two that claim it alike are an error of the track.
+            if others and others[0][0] != order:
+                found.append((first.name, sorted(path.name for _, path in others)))
     if not found:
         return ""
     first_name, others = found[0]

@@ -210,6 +210,28 @@ def test_guitar_and_piano_of_a_dataset_are_part_of_other(tmp_path):
     assert np.allclose(track.load().stems["other"].samples, expected, atol=1e-6)
 
 
+def test_both_guitars_beside_their_sum_count_once(tmp_path):
+    parts = _write_song(tmp_path / "A", (*STEMS, "guitar", "acoustic_guitar", "electric_guitar"))
+    (track,) = folder(str(tmp_path), mixture="sum").tracks()
+    audio = track.load()
+    expected = parts["other"] + parts["guitar"]
+    assert np.allclose(audio.stems["other"].samples, expected, atol=1e-6)
+    whole = sum(parts[stem] for stem in (*STEMS, "guitar"))
+    assert np.allclose(audio.mixture.samples, whole, atol=1e-6)
+
+
+def test_songs_named_in_their_files_may_end_with_no(tmp_path):
+    """With ``--stem-set vi`` the vocals of "PR - Oh No" were the instrumental."""
+    parts = {}
+    for song in ("PR - Oh No", "PR - Happy Daze"):
+        names = [f"{song}_{stem}" for stem in STEMS]
+        parts[song] = _write_song(tmp_path / song, names)
+    for track in folder(str(tmp_path)).tracks():
+        assert track.stems == STEMS and track.offers == STEMS
+        vocals = track.load().stems["vocals"].samples
+        assert np.allclose(vocals, parts[track.name][f"{track.name}_vocals"], atol=1e-6)
+
+
 @pytest.mark.parametrize("rest", ["other", "instrumental"])
 def test_a_dataset_of_vocals_and_the_rest_offers_vocals(tmp_path, rest):
     parts = _write_song(tmp_path / "A", ("vocals", rest))

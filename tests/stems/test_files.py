@@ -72,3 +72,42 @@ def test_two_models_in_one_folder_are_refused(tmp_path):
 def test_a_plain_name_and_a_lossless_format_come_first(tmp_path):
     folder = touch(tmp_path, "vocals.mp3", "vocals.flac", "x_vocals.wav")
     assert files.stem_files(files.audio_files(folder))["vocals"].name == "vocals.flac"
+
+
+OH_NO = ("vocals", "drums", "bass", "other")
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "track", "stems"),
+    [
+        # "No_vocals" is a name of the accompaniment, and "Oh No" one of a song.
+        ("x", [f"PR - Oh No_{s}.wav" for s in OH_NO], "PR - Oh No", OH_NO),
+        ("PR - Oh No", [f"PR - Oh No_{s}.wav" for s in OH_NO], None, OH_NO),
+        ("x", ["Oh No_vocals.wav"], None, ["vocals"]),
+        ("x", ["Living Without.vocals.wav"], None, ["vocals"]),
+        ("x", ["All That Bass_guitar.flac"], None, ["guitar"]),
+        ("x", ["Oh-No-vocals.wav", "Oh-No-drums.wav"], None, ["vocals", "drums"]),
+        ("x", ["Oh No_vocals.wav", "Oh No_no_vocals.wav"], None, ["vocals", "accompaniment"]),
+        ("Song", ["Song no_vocals.wav"], None, ["accompaniment"]),
+        ("x", ["Song no_vocals.wav", "Song vocals.wav"], None, ["accompaniment", "vocals"]),
+        ("x", ["Song_no_vocals.wav"], None, ["accompaniment"]),
+        ("x", ["Song - no_vocals.wav"], None, ["accompaniment"]),
+        ("x", ["Song_bass_guitar.wav", "Song_guitar.wav"], None, ["bass", "guitar"]),
+        ("No", ["no_vocals.wav", "vocals.wav"], None, ["accompaniment", "vocals"]),
+    ],
+)
+def test_a_word_of_the_song_before_the_stem_is_no_part_of_it(tmp_path, folder, names, track, stems):
+    """The vocals of "PR - Oh No", a song of MUSDB18, were its accompaniment."""
+    found = touch(tmp_path / folder, *names)
+    assert set(files.stem_files(files.audio_files(found), track)) == set(stems)
+
+
+def test_files_are_put_to_the_tracks_in_their_names(tmp_path):
+    songs = ("PR - Oh No", "PR - Happy Daze", "Etc.")
+    names = [f"{song}_{stem}.wav" for song in songs for stem in OH_NO]
+    folder = touch(tmp_path, *names, "vocals.wav", "notes.wav")
+    found = files.by_track(files.audio_files(folder))
+    assert set(found) == {files.track_key(song) for song in songs}
+    for song in songs:
+        alike = found[files.track_key(song)]
+        assert {p.name for p in alike} == {f"{song}_{stem}.wav" for stem in OH_NO}

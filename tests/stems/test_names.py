@@ -19,6 +19,15 @@ def test_guitar_and_piano_are_part_of_other():
     assert found.folded == "other=guitar+other+piano"
 
 
+@pytest.mark.parametrize("beside", [("acoustic_guitar",), ("Electric Guitar", "acoustic-guitar")])
+def test_a_guitar_beside_all_guitars_counts_once(beside):
+    """Perfect stems had an ``other`` of 12 dB."""
+    found = stem_map(["vocals", "drums", "bass", "other", "guitar", *beside])
+    assert set(found.sources["other"]) == {"other", "guitar"}
+    found = stem_map(["vocals", "drums", "bass", "other", *beside])
+    assert set(found.sources["other"]) == {"other", *beside}
+
+
 @pytest.mark.parametrize("rest", ["other", "instrumental", "Accompaniment", "no_vocals"])
 def test_of_two_stems_the_second_one_is_an_accompaniment(rest):
     found = stem_map(["vocals", rest])

@@ -260,3 +260,17 @@ def test_a_folder_says_what_it_holds_instead(tmp_path):
     track = Track("A - B", "test", "folder", loader=lambda: None)
     with pytest.raises(SeparatorError, match=r"no estimate of 'A - B'.*it has 'one', 'two'"):
         found.estimates(track, MIXTURE)
+
+
+@pytest.mark.parametrize("place", ["{song}/{song}_{stem}.wav", "{song}_{stem}.wav"])
+@pytest.mark.parametrize("song", ["PR - Oh No", "Mr. Bass, Jr.", "Where Is the Drum"])
+def test_a_song_whose_name_ends_like_the_beginning_of_a_stem(tmp_path, place, song):
+    """ "Oh No_vocals" was an accompaniment, and "Jr._vocals" of no song."""
+    for name, level in ((song, 0.2), ("A - B", 0.1)):
+        for stem in STEMS:
+            _stem(tmp_path / place.format(song=name, stem=stem), level)
+    system = EstimatesFolder(str(tmp_path))
+    assert system.info.stems == STEMS and not system.info.remark
+    estimates = system.estimates(Track(song, "test", "folder", loader=lambda: None), MIXTURE)
+    assert set(estimates) == set(STEMS)
+    assert all(np.allclose(audio.samples, 0.2) for audio in estimates.values())
