@@ -322,8 +322,8 @@ def _chosen(groups: list[list[Path]]) -> str:
                 found.append((first.name, sorted(path.name for _, path in others)))
     if not found:
         return ""
-    first_name, others = found[0]
-    return f"{first_name} is read and not {', '.join(others)} ({len(found)} such stems)"
+    read, rest = found[0]
+    return f"{read} is read and not {', '.join(rest)} ({len(found)} such stems)"
 
 
 def _undeclared(text: str) -> str:
