@@ -27,11 +27,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import digest
+from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric, needs_reference, stems_scored
 from benchsep.metrics.metric import column
 from benchsep.runner.job import seed_of
 from benchsep.runner.reading import Reader, read_sheet
 from benchsep.runner.record import parsed_status
+from benchsep.systems.spec import Spec
 from benchsep.systems.stems import derived_in, stems_in
 
 if TYPE_CHECKING:
@@ -325,17 +327,42 @@ def is_draw_shown(record: Record | Sheet, number: int, manifest: Mapping[str, An
     """Whether the cells of a draw are results of the request that the manifest describes.
 
     A folder may hold cells of an earlier request: of another split or data set, of a song that was
-    renamed, of another seed or of more draws. They stay on disk and are not shown. Cells of other
-    systems and metrics on the same audio are shown: a folder may be filled step by step.
+    renamed or has other true stems, of another seed, of more draws, of estimates that were aligned.
+    They stay on disk and are not shown. Cells of other systems and metrics on the same audio are
+    shown: a folder may be filled step by step.
     """
     dataset, suite = manifest.get("dataset", {}), manifest.get("suite", {})
     if record.track.name not in dataset.get("tracks", [record.track.name]):
         return False
-    # A worker that died leaves a record of the failure without a hash: it is shown.
-    mixture = record.track.mixture_sha256
-    if mixture and manifest.get("mixtures", {}).get(record.track.name, mixture) != mixture:
+    if not _is_of_same_audio(record.track, manifest):
         return False
-    return number < suite.get("draws", number + 1) and _has_asked_seed(record, number, manifest)
+    if number >= suite.get("draws", number + 1) or not _has_asked_seed(record, number, manifest):
+        return False
+    draw = record.draws.get(number)
+    moved = None if draw is None else draw.aligned
+    return moved is None or moved == suite.get("align", moved)
+
+
+def _is_of_same_audio(track: TrackFacts, manifest: Mapping[str, Any]) -> bool:
+    """Whether mixture and true stems of a song are those of the manifest, where it knows them."""
+    # A worker that died leaves a record of the failure without a hash: it is shown.
+    if not track.mixture_sha256:
+        return True
+    mixture = manifest.get("mixtures", {}).get(track.name)
+    references = manifest.get("references", {}).get(track.name)
+    return mixture in (None, track.mixture_sha256) and (
+        references is None or references == references_id(track)
+    )
+
+
+def references_id(track: TrackFacts) -> str:
+    """What identifies the true stems of a song."""
+    return _id_of_hashes(tuple(sorted(track.reference_sha256.items())))
+
+
+@lru_cache(maxsize=65536)  # all systems of a run have those of a song
+def _id_of_hashes(hashes: tuple[tuple[str, str], ...]) -> str:
+    return digest(dict(hashes))
 
 
 def with_track_set(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,9 +378,20 @@ def _has_asked_seed(record: Record | Sheet, number: int, manifest: Mapping[str, 
     system = manifest.get("systems", {}).get(record.system.label, {}).get("info", {})
     seed = manifest.get("suite", {}).get("seed")
     fixed = system.get("deterministic", record.system.family not in ("generative", "unknown"))
-    if draw is None or seed is None or fixed or system.get("from_files"):
+    # Of systems that earlier runs of this folder had, the manifest keeps the spec alone.
+    is_folder = is_spec_of_folder(manifest.get("labels", {}).get(record.system.label))
+    if draw is None or seed is None or fixed or system.get("from_files") or is_folder:
         return True
     return draw.seed == seed_of(seed, number, record.track.name)
+
+
+@lru_cache(maxsize=1024)
+def is_spec_of_folder(spec: str | None) -> bool:
+    """Whether a spec names a folder of estimates, on which no seed has a part."""
+    try:
+        return spec is not None and Spec.parse(spec).reads_folder
+    except UsageError:
+        return False
 
 
 # -- at work ------------------------------------------------------------------------------------

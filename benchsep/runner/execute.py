@@ -355,7 +355,10 @@ def _separate_draw(
     session = job.session if timed.seconds is not None else ""
     changes = timed.changes if estimates else {}
     cost = timed.seconds, timed.peak_mb
-    draw = Draw(inputs.seed, identity, *cost, error, faults, lags, session, changes, mistakes)
+    moved = job.align if lags else None
+    draw = Draw(
+        *(inputs.seed, identity, *cost, error, faults, lags, session, changes, mistakes), moved
+    )
     return DrawResult(draw, estimates)
 
 

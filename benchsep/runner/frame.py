@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from benchsep._util.memory import collector_paused
 from benchsep._util.paths import as_path
-from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric, stems_scored
 from benchsep.metrics.status import Status
-from benchsep.runner.done import is_draw_shown, with_track_set
+from benchsep.runner.done import is_draw_shown, is_spec_of_folder, with_track_set
 from benchsep.runner.manifest import lacking_stems
 from benchsep.runner.reading import Reader, Sheets, read_sheet
 from benchsep.runner.record import parsed_status
 from benchsep.runner.sheet import Columns, Sheet
 from benchsep.runner.store import Store
-from benchsep.systems.spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +65,7 @@ COST_COLUMNS = (
     "changes",
     "mistakes",
     "residue_db",
+    "aligned",
 )
 
 
@@ -114,7 +113,7 @@ def load_cells_and_costs(
     store = Store(as_path(path, "the run folder"))
     manifest = with_track_set(store.manifest())
     lost = lacking_stems(manifest)
-    files = _from_files(manifest)
+    files, align = _from_files(manifest), bool((manifest.get("suite") or {}).get("align"))
     sheets: list[Sheet] = []
     cost_rows: list[tuple[Any, ...]] = []
     for sheet in store.sheets(read):
@@ -127,7 +126,7 @@ def load_cells_and_costs(
         sheets.append(sheet if cells is sheet.cells else replace(sheet, cells=cells))
         for number in sorted(shown & sheet.draws.keys()) if costs else ():
             draw = sheet.draws[number]
-            cost_rows.append(_cost(sheets[-1], number, draw, computes=label not in files))
+            cost_rows.append(_cost(sheets[-1], number, draw, label not in files, align))
     return cells_frame(sheets, columns), pd.DataFrame(cost_rows, columns=list(COST_COLUMNS))
 
 
@@ -264,7 +263,8 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     ``changes``, stem to what was changed so that its estimate fits the mixture
     (:class:`benchsep.systems.fit.Change`); ``mistakes``, stem to what looks wrong with its estimate
     (:mod:`benchsep.runner.notes.mistakes`); ``residue_db``, how far the mixture of the song is from
-    the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`.
+    the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`; ``aligned``,
+    whether the lag was taken out before scoring.
     """
     return load_cells_and_costs(path)[1]
 
@@ -279,14 +279,7 @@ def _from_files(manifest: Mapping[str, Any]) -> set[str]:
     }
     # Of systems that earlier runs of this folder had, the manifest keeps the spec alone.
     earlier = specs.items() if isinstance(specs, dict) else ()
-    return declared | {str(label) for label, spec in earlier if _is_folder(spec)}
-
-
-def _is_folder(spec: Any) -> bool:
-    try:
-        return Spec.parse(str(spec)).reads_folder
-    except UsageError:
-        return False
+    return declared | {str(label) for label, spec in earlier if is_spec_of_folder(str(spec))}
 
 
 def _family(sheet: Sheet, manifest: Mapping[str, Any]) -> str:
@@ -296,8 +289,11 @@ def _family(sheet: Sheet, manifest: Mapping[str, Any]) -> str:
     return declared if isinstance(declared, str) and declared else sheet.system.family
 
 
-def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any, ...]:
-    """A draw as a row, in the order of :data:`COST_COLUMNS`; files that are read cost nothing."""
+def _cost(sheet: Sheet, number: int, draw: Draw, computes: bool, align: bool) -> tuple[Any, ...]:
+    """A draw as a row, in the order of :data:`COST_COLUMNS`; files that are read cost nothing.
+
+    ``align``: what was asked for, where the record does not say whether lags were taken out.
+    """
     audio = sheet.track.audio_seconds
     rtf = draw.seconds / audio if draw.seconds is not None and audio and computes else None
     return (
@@ -314,4 +310,5 @@ def _cost(sheet: Sheet, number: int, draw: Draw, *, computes: bool) -> tuple[Any
         draw.changes,
         draw.mistakes,
         sheet.track.residue_db,
+        align if draw.aligned is None else draw.aligned,
     )

@@ -50,6 +50,7 @@ ENTRIES: Mapping[str, tuple[str, Check]] = {
     "packages": ("an object of texts", _is_object_of_text),
     "labels": ("an object of texts", _is_object_of_text),
     "mixtures": ("an object of texts", _is_object_of_text),
+    "references": ("an object of texts", _is_object_of_text),
     "suite.dataset": ("a text or null", _is_text_or_none),
     "suite.split": ("a text", _is_text),
     "suite.mixture": ("a text or null", _is_text_or_none),

@@ -78,6 +78,9 @@ class Draw:
     """Stem to what was changed so that its estimate fits the mixture; likewise."""
     mistakes: dict[str, str] = field(default_factory=dict)
     """Stem to what looks wrong with it (:mod:`benchsep.runner.notes.mistakes`); likewise."""
+    aligned: bool | None = None
+    """Whether the lags were taken out before scoring; on disk only where there is one, and not in
+    records of early versions."""
 
 
 class Cell(NamedTuple):
@@ -244,6 +247,7 @@ def _draw_to_json(draw: Draw) -> dict[str, Any]:
         **({"session": draw.session} if draw.session else {}),
         **({"changes": _changes_to_json(draw.changes)} if draw.changes else {}),
         **({"mistakes": draw.mistakes} if draw.mistakes else {}),
+        **({} if draw.aligned is None else {"aligned": draw.aligned}),
     }
 
 
@@ -263,6 +267,7 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
         _typed(content, "session", str),
         _changes_from_json(content),
         _texts(content, "mistakes"),
+        _typed(content, "aligned", bool) if "aligned" in content else None,
     )
 
 

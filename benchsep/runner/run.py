@@ -18,7 +18,7 @@ from benchsep._util.notify import notify
 from benchsep._util.paths import as_path
 from benchsep.errors import StoreError, UsageError
 from benchsep.metrics import device as metric_device
-from benchsep.runner.done import is_done
+from benchsep.runner.done import is_done, references_id
 from benchsep.runner.executors.base import Executor
 from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
@@ -136,7 +136,7 @@ def run(
     _tell_of_other_requests(store, manifest)
     store.sweep()
     finished = {
-        "mixtures": _mixtures(plan, store, sheets),
+        **_audio_of_songs(plan, store, sheets),
         "command": command_line(),
         "finished": True,
     }
@@ -150,16 +150,19 @@ def _in_one_session(plan: Plan) -> Plan:
     return replace(plan, jobs=[replace(job, session=session) for job in plan.jobs])
 
 
-def _mixtures(plan: Plan, store: Store, sheets: Sheets) -> dict[str, str]:
-    """Hash of each track's mixture, as the systems of this run were given it."""
+def _audio_of_songs(plan: Plan, store: Store, sheets: Sheets) -> dict[str, dict[str, str]]:
+    """``mixtures`` and ``references``: track to the hash of its mixture, as the systems of this run
+    were given it, and to what identifies its true stems (:func:`.done.references_id`).
+    """
     labels = list(plan.systems)
-    hashes = {}
+    mixtures, references = {}, {}
     for track in plan.tracks:
         records = (store.sheet(label, track.name, sheets) for label in labels)
         record = next((r for r in records if r is not None and r.track.mixture_sha256), None)
         if record is not None:
-            hashes[track.name] = record.track.mixture_sha256
-    return hashes
+            mixtures[track.name] = record.track.mixture_sha256
+            references[track.name] = references_id(record.track)
+    return {"mixtures": mixtures, "references": references}
 
 
 def _refuse_lost_records(plan: Plan, store: Store) -> None:

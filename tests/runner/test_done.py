@@ -167,6 +167,47 @@ def test_other_systems_of_the_same_audio_stay_in_the_table(noise, songs, tmp_pat
     assert {track for system, track, _ in values(run) if system == "noise"} == {"two"}
 
 
+def test_other_true_stems_of_the_same_mixture_are_another_song(noise, songs, tmp_path):
+    """A corrected reference, and a run of one system: the others kept values against the old one,
+    in the same column.
+    """
+    run = tmp_path / "run"
+    benchsep.run(suite(songs), out=run)
+    before = values(run)
+    true = read_audio(songs / "one" / "vocals.wav").samples
+    write_audio(songs / "one" / "vocals.wav", Audio(0.5 * true, RATE))
+    benchsep.run(suite(songs, systems=("mixture",)), out=run)
+    after = values(run)
+    assert {track for system, track, _ in after if system == "noise"} == {"two"}
+    assert after["mixture", "one", "vocals"] != before["mixture", "one", "vocals"]
+    benchsep.run(suite(songs), out=run)
+    benchsep.run(suite(songs), out=tmp_path / "fresh")
+    assert values(run) == values(tmp_path / "fresh")
+
+
+def test_aligned_estimates_do_not_stand_beside_estimates_that_are_not(songs, tmp_path):
+    for name, late in (("late", 40), ("exact", 0)):
+        new_estimates(tmp_path / name, 0, late=late)
+    both = suite(songs, systems=(f"dir:{tmp_path / 'late'}", f"dir:{tmp_path / 'exact'}"))
+    benchsep.run(both.model_copy(update={"align": True}), out=tmp_path / "run")
+    assert {system for system, _, _ in values(tmp_path / "run")} == {"dir:late", "dir:exact"}
+    # Without a lag there is nothing to align: such cells are those of both requests.
+    benchsep.run(suite(songs, systems=("mixture",)), out=tmp_path / "run")
+    assert {system for system, _, _ in values(tmp_path / "run")} == {"mixture", "dir:exact"}
+    benchsep.run(suite(songs, systems=("mixture",), align=True), out=tmp_path / "run")
+    assert {system for system, _, _ in values(tmp_path / "run")} == {
+        "mixture", "dir:exact", "dir:late"
+    }  # fmt: skip
+
+
+def test_a_folder_of_estimates_stays_in_the_table_of_another_seed(noise, songs, tmp_path):
+    """It was taken for a system that samples once a later run left it out."""
+    new_estimates(tmp_path / "mine", 0)
+    benchsep.run(suite(songs, systems=("noise", f"dir:{tmp_path / 'mine'}")), out=tmp_path / "run")
+    benchsep.run(suite(songs, systems=("mixture",), seed=7), out=tmp_path / "run")
+    assert {system for system, _, _ in values(tmp_path / "run")} == {"mixture", "dir:mine"}
+
+
 PROGRAM = """
 import pathlib, sys
 import soundfile

@@ -118,6 +118,7 @@ def test_reading_and_writing_again_gives_the_same_bytes() -> None:
         ({"draws": drawn(lags={"vocals": 1.5})}, r"lags\.vocals is float"),
         ({"draws": drawn(lags=[1])}, "lags is list"),
         ({"draws": drawn(changes={"vocals": 3})}, "vocals is int"),
+        ({"draws": drawn(aligned=1)}, "aligned is int"),
         ({"draws": drawn(changes={"vocals": {"rate": "48000"}})}, r"vocals\.rate is str"),
     ],
 )

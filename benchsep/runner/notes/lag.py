@@ -139,9 +139,11 @@ def late_systems(costs: pd.DataFrame) -> dict[str, str]:
         if found:
             lag, _ = Counter(found).most_common(1)[0]
             side = "late" if lag > 0 else "early"
+            late = f"{abs(lag):,} samples {side} on {len(found)} of {len(by_song)} songs"
             sentences[str(label)] = (
-                f"{label} is {abs(lag):,} samples {side} on {len(found)} of {len(by_song)} songs: "
-                "its waveform-matching values are too low (an mp3 encoder's delay? cut it, or run "
-                "with --align)"
+                f"{label} was {late}: its estimates were moved before they were scored (--align)"
+                if "aligned" in part and part["aligned"].all()
+                else f"{label} is {late}: its waveform-matching values are too low (an mp3 "
+                "encoder's delay? cut it, or run with --align)"
             )
     return sentences

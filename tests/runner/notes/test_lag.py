@@ -76,6 +76,8 @@ def test_a_run_reports_late_systems_and_can_align_them(tmp_path):
         sentence
         in CliRunner().invoke(app, ["show", str(tmp_path / "run"), "--format", "md"]).stdout
     )
-    CliRunner().invoke(app, [*words, "--align", "-o", str(tmp_path / "aligned")])
+    moved = CliRunner().invoke(app, [*words, "--align", "-o", str(tmp_path / "aligned")])
+    assert "dir:late was 1,105 samples late on 1 of 1 songs: its estimates were" in moved.stderr
+    assert "are too low" not in moved.stderr + moved.stdout
     plain, moved = (benchsep.load_run(tmp_path / name) for name in ("run", "aligned"))
     assert moved["value"].min() > plain["value"].max() + 10
