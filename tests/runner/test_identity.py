@@ -192,7 +192,7 @@ def test_tracks_of_a_manifest_become_a_set_and_the_rest_stays():
 def test_a_draw_of_another_seed_is_shown_where_seeds_change_nothing(info, family, asked, shown):
     """The record's draws were made with seed 1."""
     record = SimpleNamespace(
-        draws={n: SimpleNamespace(seed=done.seed_of(1, n, "t")) for n in (0, 1)},
+        draws={n: SimpleNamespace(seed=done.seed_of(1, n, "t"), aligned=None) for n in (0, 1)},
         system=SimpleNamespace(label="net", family=family),
         track=SimpleNamespace(name="t", mixture_sha256="mm"),
     )

@@ -238,7 +238,7 @@ def test_other_settings_of_a_metric_without_cells(runs: Path) -> None:
 )
 def test_other_data_of_a_track(runs: Path, fact: str, value: Any, subject: str) -> None:
     edit_records(runs / "b", lambda r: replace(r, track=replace(r.track, **{fact: value})))
-    edit_manifest(runs / "b", lambda m: m.pop("mixtures"))
+    edit_manifest(runs / "b", lambda m: (m.pop("mixtures"), m.pop("references")))
     assert [key.rpartition(" / ")[2] for key in conflicts(runs)] == [subject]
 
 
