@@ -4,7 +4,8 @@ Conventions
 -----------
 arrays     float ``[channels, frames]``, reference first, then estimate, as everywhere
 rate       the signals' own (published values are at 44.1 kHz)
-channels   each for itself; a value is the mean over channels (as gensvs_eval has it)
+channels   each for itself; a value is the mean over channels (as gensvs_eval has it), without those
+           that are silent in the reference (:func:`benchsep.metrics.guard.is_silent`)
 direction  lower is better; 0 for identical signals, no upper bound
 silence    a silent reference has no value (``ref_silent``); a silent estimate has one
 
@@ -31,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchsep.audio import Audio
 from benchsep.errors import AudioError
 from benchsep.metrics.device import current
+from benchsep.metrics.guard import is_silent
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_pairs
 
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from benchsep.audio import Audio
     from benchsep.metrics.metric import Channels, Domain, References
 
     Array = NDArray[np.float32]
@@ -237,7 +239,7 @@ class _Spectral:
     """What both metrics share."""
 
     name: str
-    version = "2"
+    version = "3"
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"
@@ -263,7 +265,8 @@ class _Spectral:
         found = [
             self.distance(y, x, reference.rate)
             for y, x in zip(reference.samples, estimate.samples, strict=True)
-            if y.any()  # a silent channel of a stereo reference says nothing
+            # A silent channel of a stereo reference says nothing. Dither would be divided by.
+            if not is_silent(Audio(y[None], reference.rate))
         ]
         return {"": Score(float(np.mean(found)))}
 
