@@ -76,6 +76,8 @@ class Pool(Executor):
     count: int
     timeout: float | None = None
     """Seconds that one job may take; loading a system may take :data:`STARTING_S` more."""
+    most_jobs: int | None = None
+    """Jobs that will come at most, where that is known: no more workers are started early."""
     workers: list[_Worker] = field(default_factory=list)
     mark: str = field(default_factory=new_mark)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -98,6 +100,9 @@ class Pool(Executor):
     def describe(self, spec: str, device: str) -> SystemInfo:
         """What a system says of itself; loaded in a worker, which keeps it for its jobs.
 
+        The other workers start meanwhile, and load it afterwards, while the plan goes on: then
+        what it downloads is there.
+
         Raises
         ------
         SeparatorError
@@ -105,7 +110,11 @@ class Pool(Executor):
         """
         if _is_ours(spec):
             return execute.describe(spec, device)
-        return cast("SystemInfo", self._ask("cannot be loaded", "describe", spec, device))
+        self._start_all()
+        info = cast("SystemInfo", self._ask("cannot be loaded", "describe", spec, device))
+        for worker in self.workers[1:]:
+            worker.tell("load", spec, device)
+        return info
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
         """What a system says of its files, in a worker; raises as :meth:`describe` does."""
@@ -113,6 +122,12 @@ class Pool(Executor):
             return execute.estimate_stamps(spec, device, tracks)
         stamps = self._ask("cannot tell its files", "stamps", spec, device, list(tracks))
         return cast("list[str]", stamps)
+
+    def _start_all(self) -> None:
+        """Start the workers that the jobs will need, so that they import what takes long."""
+        most = self.count if self.most_jobs is None else min(self.count, self.most_jobs)
+        while len(self.workers) < most:
+            self.start().tell("prepare")
 
     def _ask(self, lacks: str, what: str, spec: str, *order: Any) -> Any:
         for _ in range(MAY_DIE_LOADING):
@@ -177,6 +192,8 @@ class _Worker:
     current: int = -1
     """Index in the unit of the job under way; -1 before the first."""
     is_under_way: bool = False
+    is_early: bool = False
+    """It was started before there were jobs, to load what they need."""
     since: float = 0.0
     """When that job started, on the monotonic clock."""
 
@@ -203,6 +220,12 @@ class _Worker:
         self.is_under_way = False
         with contextlib.suppress(OSError):  # it is dead, as the next look at it tells
             self.pipe.send(("unit", unit, root, owner))
+
+    def tell(self, *order: str) -> None:
+        """An order that it answers nothing to."""
+        self.is_early = True
+        with contextlib.suppress(OSError):  # it is dead, as the next look at it tells
+            self.pipe.send(order)
 
     def receive(self) -> tuple[str, Any] | None:
         """The next message, or ``None`` if there is none (yet)."""
@@ -335,7 +358,7 @@ class _Crew:
             store = Store(self.root, self.owner)
             store.claims.release(job.label, job.track.name)
             yield complete_job(job, LoadedTrack(None, why), store)
-        elif why and worker.current < 0:
+        elif why and worker.current < 0 and not worker.is_early:  # else loading has ended it
             self.deaths += 1
             if self.deaths >= MAY_DIE_AT_START:
                 raise Unavailable(

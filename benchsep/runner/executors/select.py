@@ -35,12 +35,18 @@ def executor_for(suite: Suite) -> Executor:
         return Cluster(suite.cluster, suite.timeout)
     reason = "--inline" if suite.inline else _registered_here(suite)
     if not reason:
-        return Pool(suite.jobs or os.cpu_count() or 1, suite.timeout)
+        return Pool(suite.jobs or os.cpu_count() or 1, suite.timeout, _most_jobs(suite))
     if suite.timeout is not None:
         raise UsageError(f"a time limit needs worker processes, which {reason} rules out")
     if not suite.inline:
         notify(f"all jobs run in this process: {reason}; a worker process would not know it")
     return Inline()
+
+
+def _most_jobs(suite: Suite) -> int | None:
+    """Jobs at most, as far as the suite alone tells; ``None``: the data set decides."""
+    tracks = suite.limit or len(suite.tracks)
+    return tracks * len(suite.all_systems) or None
 
 
 def _registered_here(suite: Suite) -> str:

@@ -6,7 +6,8 @@ without ``if __name__ == "__main__"`` or a notebook is not run again in every wo
 Conventions
 -----------
 messages   to a worker: ``("describe", spec, device)``, ``("stamps", spec, device, tracks)``,
-           ``("unit", jobs, root, owner)``. From it, each a pair: ``("answer", what was asked for)``
+           ``("unit", jobs, root, owner)``, and without an answer ``("prepare",)`` and
+           ``("load", spec, device)``. From it, each a pair: ``("answer", what was asked for)``
            or ``("error", (kind, text))``; of a unit ``("start", index)`` of a job in it,
            ``("done", outcome)``, ``("is done", index)`` of one that was done already, ``("claimed",
            index)`` of one that another process does, ``("free", spoilt)`` at its end;
@@ -121,7 +122,14 @@ def _serve_one(pipe: Connection) -> bool:
         return False
     if order[0] == "unit":
         return _do(pipe, *order[1:])
-    pipe.send(_answer(*order))
+    if order[0] == "prepare":
+        with one_thread():  # imports torch
+            pass
+    elif order[0] == "load":
+        with contextlib.suppress(BenchsepError):  # its first job fails again, and says why
+            describe(*order[1:], keep=True)
+    else:
+        pipe.send(_answer(*order))
     return not surroundings.spoilt
 
 

@@ -384,6 +384,8 @@ class LMTrainConfig(Strict):
     """Chance that a crop's mixture is hidden, for classifier-free guidance."""
     token_dropout: Share = 0.3
     """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
+    dropout: Share | None = None
+    """Of the LM and its encoder, in place of their configuration's: also for ``--init``."""
     one_pass: Share = 0.0
     """Chance that all input tokens of a crop are hidden, as ``decoding=one-pass`` hides them."""
     self_feeding: Share = 0.0

@@ -137,8 +137,19 @@ class LMTrainer(Loop):
             save_lm(self.folder / "final", self.model)
 
 
+def with_dropout(config: TokenSepConfig, dropout: float | None) -> TokenSepConfig:
+    """The configuration with another dropout of LM and encoder; ``None``: as it is."""
+    if dropout is None:
+        return config
+    parts = {
+        name: getattr(config, name).model_copy(update={"dropout": dropout})
+        for name in ("lm", "encoder")
+    }
+    return config.model_copy(update=parts)
+
+
 def start_from(model: TokenLM, folder: Path) -> None:
-    """Copy the weights of the LM exported to ``folder``.
+    """Copy the weights of the LM exported to ``folder``; its dropout may differ.
 
     Raises
     ------
@@ -146,8 +157,9 @@ def start_from(model: TokenLM, folder: Path) -> None:
         That LM has another shape.
     """
     given = load_lm(folder)
+    ours, theirs = (with_dropout(each.config, 0.0) for each in (model, given))
     if any(
-        getattr(given.config, part) != getattr(model.config, part)
+        getattr(theirs, part) != getattr(ours, part)
         for part in ("lm", "encoder", "layout", "codebook_size", "stems")
     ):
         raise CheckpointError(
@@ -208,7 +220,7 @@ def train_lm(
     CheckpointError
         ``init`` holds an LM of another shape.
     """
-    config = fit_config(config, codec)
+    config = with_dropout(fit_config(config, codec), train.dropout)
     if tokens is not None:
         data = stream_data(tokens, codec, config, train)
     else:

@@ -96,15 +96,21 @@ class Files:
 """
 
 
+def installed(folder, monkeypatch, name, text, target):
+    """An installed distribution in ``folder`` whose system ``name`` is ``target`` of ``text``."""
+    info = folder / f"{name}_plugin-1.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{name}_plugin.py").write_text(text)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-plugin\nVersion: 1\n")
+    entry = f"[benchsep.systems]\n{name} = {name}_plugin:{target}\n"
+    (info / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(str(folder))
+
+
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """An installed distribution with a system whose estimates are files."""
-    info = tmp_path / "plugin" / "files_plugin-1.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "plugin" / "files_plugin.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: files-plugin\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[benchsep.systems]\nfiles = files_plugin:Files\n")
-    monkeypatch.syspath_prepend(str(tmp_path / "plugin"))
+    installed(tmp_path / "plugin", monkeypatch, "files", PLUGIN, "Files")
 
 
 @pytest.mark.parametrize(
@@ -149,3 +155,80 @@ def test_what_only_a_worker_knows_to_be_unavailable_is_not_waited_for(tmp_path):
         statuses = benchsep.load_run(tmp_path / "run")["status"]
         assert len(statuses) == 2 * 5
         assert all("download failed" in status for status in statuses)
+
+
+LOADED = """import os, signal, time
+from pathlib import Path
+from benchsep.audio import STEMS
+from benchsep.system import SystemInfo
+
+HERE = Path(__file__).parent
+
+class Slow:
+    info = SystemInfo("slow", "unknown")
+
+    def __init__(self, how, device="cpu"):
+        first = not list(HERE.glob("loaded-*"))
+        (HERE / f"loaded-{os.getpid()}").touch()
+        if how == "spoils":
+            import numpy
+            numpy.load = lambda *_: None
+        if how == "dies-in-others" and not first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "fails-in-others" and not first:
+            raise ValueError("no room for a second copy")
+
+    def separate(self, mixture, *, seed):
+        (HERE / f"used-{os.getpid()}").touch()
+        time.sleep(0.5)
+        return {stem: mixture for stem in STEMS}
+"""
+
+
+@pytest.fixture
+def slow_run(tmp_path, monkeypatch):
+    """A run of a system that takes half a second for each of six songs."""
+    installed(tmp_path / "plugin", monkeypatch, "slow", LOADED, "Slow")
+    songs = noise_songs(tmp_path / "songs", tuple("ABCDEF"), 2.0, 44_100)
+
+    def run(how, jobs, **more):
+        asked = {"metrics": ("usdr",), "yardsticks": False, "dataset": f"folder:{songs}"}
+        out = tmp_path / "run"
+        return benchsep.run(out=out, systems=(f"slow:how={how}",), jobs=jobs, **asked, **more)
+
+    return run
+
+
+def _count(tmp_path, what):
+    return len(list((tmp_path / "plugin").glob(f"{what}-*")))
+
+
+def test_all_workers_load_a_system_before_the_first_job_and_no_more_than_jobs(tmp_path, slow_run):
+    cells = slow_run("well", 3).cells()
+    assert set(cells["status"]) == {"ok"}
+    assert _count(tmp_path, "loaded") == _count(tmp_path, "used") == 3
+
+
+def test_no_worker_is_started_for_jobs_that_cannot_come(tmp_path, slow_run):
+    slow_run("well", 3, limit=1)
+    assert _count(tmp_path, "loaded") == 1
+
+
+def test_a_finished_run_loads_nothing(tmp_path, slow_run):
+    slow_run("well", 2)
+    slow_run("well", 2)
+    assert _count(tmp_path, "loaded") == 2
+
+
+@pytest.mark.parametrize("how", ["spoils", "dies-in-others"])
+def test_workers_that_end_while_they_load_are_replaced(tmp_path, slow_run, how):
+    """More of them than may die at their start."""
+    cells = slow_run(how, 5).cells()
+    assert len(cells) == 24
+    assert how == "dies-in-others" or set(cells["status"]) == {"ok"}
+
+
+def test_a_failure_to_load_is_the_reason_of_the_jobs_it_hits(slow_run):
+    cells = slow_run("fails-in-others", 2).cells()
+    assert any("no room for a second copy" in status for status in cells["status"])
+    assert any(status == "ok" for status in cells["status"])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from benchsep_training import guard
+from tokensep.errors import CheckpointError
 from tokensep.lm import losses
 from tokensep.lm.config import LMTrainConfig
 from tokensep.lm.model import TokenLM
-from tokensep.lm.weights import load_lm
+from tokensep.lm.weights import load_lm, save_lm
 from tokensep.train import lm as training
 from tokensep.train.batches import TokenBatches
 from tokensep.train.data import STEMS
@@ -62,8 +63,6 @@ def test_a_killed_run_continues_on_the_same_curve(tmp_path, bank):
 
 
 def test_what_is_exported_can_be_read_by_whoever_may_read_the_folder(tmp_path):
-    from tokensep.lm.weights import save_lm
-
     save_lm(tmp_path / "lm", new_model())
     (tmp_path / "other").touch()
     usual = (tmp_path / "other").stat().st_mode
@@ -296,3 +295,21 @@ def test_a_killed_run_that_feeds_itself_continues_on_the_same_curve(tmp_path, ba
     assert losses_of(tmp_path / "whole") == losses_of(tmp_path / "cut")
     run(tmp_path / "off", bank)
     assert losses_of(tmp_path / "off") != losses_of(tmp_path / "whole")
+
+
+def test_an_lm_goes_on_with_another_dropout_and_with_no_other_shape(tmp_path):
+    save_lm(tmp_path / "lm", new_model())
+    given = load_lm(tmp_path / "lm")
+    model = TokenLM(training.with_dropout(tiny_config(), 0.5))
+    training.start_from(model, tmp_path / "lm")
+    pairs = zip(given.parameters(), model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    wave = torch.randn(1, tiny_config().window_frames * HOP)
+    latents = DummyCodec().latents(DummyCodec().encode(wave))
+    estimates = [m.train().condition(wave, latents) for m in (given, given, model, model)]
+    assert torch.equal(*estimates[:2])
+    assert not torch.equal(*estimates[2:])
+    lm = tiny_config().lm
+    wider = tiny_config().model_copy(update={"lm": lm.model_copy(update={"ffn": 2 * lm.ffn})})
+    with pytest.raises(CheckpointError, match="another shape"):
+        training.start_from(TokenLM(wider), tmp_path / "lm")
