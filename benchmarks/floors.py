@@ -4,19 +4,23 @@
 
 Rates are CPU seconds of one thread, least of several repeats: real transforms in single and double
 precision (a number's share; those of up to 4096 points by :mod:`benchsep.metrics.spectra`, and by
-torch for comparison), matrix products in both (the rate of multiply-adds), and reading memory.
+torch for comparison), matrix products in both (the rate of multiply-adds), roots and quotients in
+single precision (compiled loops), logarithms and exponentials (numpy), and reading memory.
 A floor is the sum of an engine's operations over these rates, for a song of four stereo stems at
 44.1 kHz and the first system:
 
-mrstft    transforms of all frames of both signals at five sizes, and 8 operations a bin
+mrstft    a filter of 101 taps; transforms of all frames of both signals at five sizes; two roots,
+          a quotient and 8 operations a bin
 visqol    32 filters of 13 multiply-adds on every window of both signals; NSIM of each patch with
           3601 offsets, 17 multiply-adds a point; three transforms for the lag
 bsseval   factorisations for 8 channels and for 2 of each stem; transforms of windows and blocks;
           products of 8 x 8 spectra twice
 dnsmos    the convolutions of both networks, six of P.835 and four of P.808 once a frame, three
           of them with 16 multiply-adds for 36
-nisqa     the convolutions of every segment, and a transform a mel frame
-bleedless transforms of all frames of both signals at one size; 16 multiply-adds a bin (its bands)
+nisqa     the convolutions of every segment, a transform a mel frame, and two layers of attention,
+          128 multiply-adds and an exponential for each pair of segments
+bleedless transforms of all frames of both signals at one size; a root and 16 multiply-adds a bin
+          (its bands), a logarithm a band
 usdr, sisdr   reading the signals: twice, and three times all of them
 """
 
@@ -69,9 +73,40 @@ def rates() -> dict[str, float]:
     for name, kind in (("float32", np.float32), ("float64", np.float64)):
         a = rng.standard_normal((1024, 1024)).astype(kind)
         found[f"{name} multiply-add"] = least(lambda a=a: a @ a) / 1024**3
+    found |= _elementwise(rng.uniform(0.5, 2, 1 << 12).astype(np.float32))
     large = rng.standard_normal(1 << 24).astype(np.float32)
     found["byte read"] = least(large.sum) / large.nbytes
     return found
+
+
+def _elementwise(values: np.ndarray) -> dict[str, float]:
+    """Seconds of a number of operations that are no multiply-adds, in the first-level cache."""
+    from numba import njit
+
+    @njit(nogil=True)
+    def roots(x, repeats):  # type: ignore[no-untyped-def]
+        for _ in range(repeats):
+            for k in range(x.shape[0]):
+                x[k] = np.sqrt(x[k])
+
+    @njit(nogil=True, error_model="numpy")
+    def quotients(x, y, repeats):  # type: ignore[no-untyped-def]
+        for _ in range(repeats):
+            for k in range(x.shape[0]):
+                x[k] = y[k] / x[k]
+
+    def by_numpy(operation: np.ufunc, repeats: int) -> None:
+        for _ in range(repeats):
+            operation(values, out=out)
+
+    out, repeats = values.copy(), 1000
+    calls = {
+        "root": lambda: roots(out, repeats),
+        "quotient": lambda: quotients(out, values, repeats),
+        "logarithm": lambda: by_numpy(np.log, repeats),
+        "exponential": lambda: by_numpy(np.exp, repeats),
+    }
+    return {f"float32 {k}": least(call) / (repeats * values.size) for k, call in calls.items()}
 
 
 def _in_lanes(size: int) -> float:
@@ -99,6 +134,7 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     single, double = rate["float32 multiply-add"], rate["float64 multiply-add"]
     samples = RATE * seconds
     both = 2 * CHANNELS * STEMS  # signals of references and of estimates
+    root, logarithm = rate["float32 root"], rate["float32 logarithm"]
     frames = sum(4 * samples * rate[f"float32 transform of {size}"] for size in SIZES)
     bins = len(SIZES) * 2 * samples * CHANNELS * STEMS
     windows, patches = 50 * seconds, seconds / 0.6
@@ -119,16 +155,21 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     upper = 9 * 112 * (20 * 2048 + 15 * 2048)
     segment = 9 * (720 * 16 + 168 * 512 + 60 * (2048 + 4096) + 18 * 4096 + 6 * 4096)
     mel = 100 * seconds * 4096 * rate["float32 transform of 4096"]
+    pairs_of_segments = 2 * (25 * seconds) ** 2
+    attention = pairs_of_segments * (128 * single + rate["float32 exponential"])
+    levels = samples / 1024 * (2049 * root + 512 * logarithm)
     song = samples * CHANNELS * STEMS * 4 * rate["byte read"]
     return {
         "visqol": STEMS * (filters + search + lag),
-        "mrstft": both * frames + bins * 8 * single,
+        "mrstft": both * (frames + 101 * samples * single)
+        + bins * (8 * single + 2 * root + rate["float32 quotient"]),
         "usdr": 2 * song,
         "sisdr": 3 * (STEMS + 1) * song,
         "bsseval": solve + pairs + spectra,
         "dnsmos": (lower + hops * upper) * single,
-        "nisqa": 25 * seconds * segment * single + mel,
-        "bleedless": both * 4 * samples * (rate["float32 transform of 4096"] + 8 * single),
+        "nisqa": 25 * seconds * segment * single + mel + attention,
+        "bleedless": both
+        * (4 * samples * (rate["float32 transform of 4096"] + 8 * single) + levels),
     }
 
 
