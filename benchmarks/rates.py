@@ -39,6 +39,7 @@ TIMED_SYSTEMS = (
     "reference",
     "oracle-irm",
     "oracle-mwf",
+    "wrong-song",
 )
 DEVICE_SYSTEMS = TIMED_SYSTEMS[:4]
 NETWORK = ("emb-mert", "emb-clap")
@@ -94,6 +95,8 @@ def system_rate(spec: str, truth: upstream.Stems, device: str = "cpu") -> tuple[
     def run(seconds: float) -> None:
         part = {s: Audio(a.samples[:, : round(seconds * RATE)], RATE) for s, a in stems.items()}
         given = {"references": part} if system.info.needs_references else {}
+        if system.info.needs_other_song:  # any stems cost the same
+            given["other"] = part
         mixture = Audio(sum(a.samples for a in part.values()), RATE)
         system.separate(mixture, seed=0, **given)
 

@@ -63,9 +63,10 @@ def run(
     for sentence in (*asked, *audio, *_reproduced(out, cells)):
         message(sentence)
     folder = shlex.quote(str(out))
+    data = f" --root {shlex.quote(suite.root)}" if suite.root else ""
     message(
         f"results are in {out}; tables again: benchsep show {folder}; figures and a page to "
-        f"listen: benchsep report {folder}"
+        f"listen: benchsep report {folder}{data}"
     )
     if result.too_many_failures:
         raise typer.Exit(1)

@@ -133,8 +133,20 @@ class MusdbDataset:
         """Sorted by name; ``valid`` and ``train`` part the training folder."""
         found = [t for folder in self._folders() for t in self._tracks_in(folder)]
         if not found:
-            raise DatasetError(f"{self.root}: no {self.split} tracks of {self.name}; {HOW_TO_GET}")
+            raise DatasetError(self._why_none())
         return sorted(_of_one_kind(found), key=lambda track: track.name)
+
+    def _why_none(self) -> str:
+        """Where tracks were expected, and the edition that the folder holds instead, if any."""
+        hq = self.edition == "hq"
+        track = "TRACK/mixture.wav" if hq else "TRACK.stem.mp4"
+        expected = " and ".join(f"{folder}/{track}" for folder in self._folders())
+        text = f"{self.root}: no {self.split} tracks of {self.name}; expected {expected} in it"
+        if hq and any(self.root.glob("*/*.stem.mp4")):
+            return f"{text}, found .stem.mp4 files: use --dataset musdb18 or musdb18-7s"
+        if not hq and any(self.root.glob("*/*/mixture.wav")):
+            return f"{text}, found folders of wav files: use --dataset musdb18hq"
+        return f"{text}; {HOW_TO_GET}"
 
     def _folders(self) -> list[str]:
         if self.split == "all":

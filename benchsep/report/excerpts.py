@@ -115,17 +115,16 @@ class Source:
 
     def songs(self, names: Sequence[str], labels: Sequence[str]) -> Iterator[Song]:
         """The named songs, decoded one at a time; those that cannot be read are skipped."""
-        tracks = self._tracks()
-        for name in names:
-            if name not in tracks:
-                self.say(f"no audio for {name!r}: the data set at hand has no such track")
+        for name in names if self.tracks else ():
+            if name not in self.tracks:
+                self.say(f"no audio for {name!r}: the data set found here has no such track")
                 continue
             try:
-                audio = tracks[name].load()
+                audio = self.tracks[name].load()
             except BenchsepError as error:
                 self.say(f"no audio for {name!r}: {error}")
                 continue
-            yield self._song(tracks[name], audio, labels)
+            yield self._song(self.tracks[name], audio, labels)
 
     def _song(self, track: Track, audio: TrackAudio, labels: Sequence[str]) -> Song:
         heard = audio.stems or {"mixture": audio.mixture}
@@ -144,7 +143,9 @@ class Source:
             self.spread,
         )
 
-    def _tracks(self) -> dict[str, Track]:
+    @cached_property
+    def tracks(self) -> dict[str, Track]:
+        """The songs of the run's data set by name; none, and one line why, if it is not here."""
         from benchsep.datasets.load import default_dataset, load_dataset
         from benchsep.datasets.references import seen_through
 
@@ -160,7 +161,7 @@ class Source:
             dataset = seen_through(dataset, stem_set_of(manifest))
             return {track.name: track for track in dataset.tracks()}
         except BenchsepError as error:
-            self.say(f"no audio in this report: {error}")
+            self.say(f"no audio: {error}{_as_it_was_run(manifest)}")
             return {}
 
     def _estimates(
@@ -206,6 +207,12 @@ class Source:
             device = manifest.get("suite", {}).get("device", "cpu")
             self._systems[label] = load_system(entry["spec"], device=device)
         return self._systems[label]
+
+
+def _as_it_was_run(manifest: Mapping[str, Any]) -> str:
+    """The run's command, if it names the folder of the data set that this command needs too."""
+    command = str(manifest.get("command", ""))
+    return f". The run was made with: {command}" if "--root" in command else ""
 
 
 def read_part(path: Path, start: int, length: int) -> Audio:

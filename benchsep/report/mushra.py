@@ -28,6 +28,7 @@ from benchsep.errors import UsageError
 from benchsep.listeners.mushra import KEY_COLUMNS
 from benchsep.report.loudness import match_gains
 from benchsep.report.tables.model import is_reference
+from benchsep.runner.manifest import stem_set_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +85,11 @@ def export_run(
             f"no system {', '.join(unknown)} with audio in the run; there are: {available}"
         )
     source = Source(Store(Path(folder)), root, say=warn, seconds=seconds)
+    there = stem_set_of(source.store.manifest())
+    if stem not in there:
+        raise UsageError(f"no stem {stem!r} in the run; there are: {', '.join(there)}")
+    if not source.tracks:
+        raise UsageError("a listening test needs the songs of the run: give their folder (--root)")
     songs = source.songs(most_disputed_songs(run, max_songs), list(systems or available))
     address = f"configs/resources/{name}"
     return export_webmushra(songs, run.families, out, stem=stem, name=name, address=address)

@@ -212,6 +212,8 @@ def _codec(report: Report) -> Codec:
     """What was asked for; ``auto`` is FLAC unless the page would grow too large, which is told."""
     if report.audio != "auto":
         return report.audio
+    if not report.source.tracks:
+        return "flac"
     size = (_seconds_of_sound(report), RATE, 1)
     codec = choose(*size)
     if codec == "opus":

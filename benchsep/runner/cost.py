@@ -424,4 +424,4 @@ def _notes(result: Forecast, cores: int) -> Iterator[str]:
         yield f"not in the sums: {what}"
     yield f"rates: {result.source}"
     if result.unknown:
-        yield "run one track (--limit 1 -o probe) and pass --rates probe to have them known"
+        yield "to measure them, run two tracks (--limit 2 -o probe) and pass --rates probe"

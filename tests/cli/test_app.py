@@ -134,6 +134,14 @@ def test_run_prints_tables_and_continues(songs, tmp_path):
     second = CliRunner().invoke(app, words)
     assert second.stdout == first.stdout
     assert "0 jobs to do, 5 done already" in second.stderr
+    assert second.stderr.endswith(f"benchsep report {tmp_path / 'run'}\n")
+
+
+def test_a_run_with_a_root_says_so_where_it_names_the_report(songs, tmp_path):
+    words = ["run", "--dataset", "folder", "--root", str(songs), "--systems", "mixture"]
+    words += ["--metrics", "usdr", "-o", str(tmp_path / "run"), "-j", "1"]
+    told = CliRunner().invoke(app, words).stderr
+    assert told.endswith(f"benchsep report {tmp_path / 'run'} --root {songs}\n")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -99,6 +100,20 @@ def test_a_run_goes_out_and_comes_back_judged(run: Path, tmp_path: Path) -> None
     (row,) = pd.read_csv(io.StringIO(found)).to_dict("records")
     # One pair, across: listeners and ViSQOL both prefer the generative one (C1).
     assert (row["metric"], row["across"], row["across_pairs"]) == ("visqol", 1.0, 1)
+
+
+def test_a_stem_or_songs_that_are_not_there_are_an_error(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="no stem 'piano' in the run; there are: vocals, drums"):
+        call("webmushra", run, "-o", tmp_path, "--stem", "piano")
+    monkeypatch.delenv("MUSDB_PATH", raising=False)
+    store = Store(tmp_path / "run")
+    shutil.copytree(run, store.root)
+    manifest = store.manifest()
+    store.write_manifest({**manifest, "suite": {**manifest["suite"], "dataset": "musdb18hq"}})
+    with pytest.raises(UsageError, match=r"needs the songs of the run: .*--root"):
+        call("webmushra", store.root, "-o", tmp_path)
 
 
 def test_the_pages_own_csv_is_judged_like_any(run: Path, tmp_path: Path) -> None:

@@ -143,6 +143,18 @@ def test_the_edition_is_checked_against_the_length(tmp_path):
         load_dataset("musdb18", root=str(tmp_path)).tracks()[0].load()
 
 
+def test_a_folder_of_the_other_edition_is_named(hq: Path, tmp_path: Path) -> None:
+    (tmp_path / "aac" / "test").mkdir(parents=True)
+    (tmp_path / "aac" / "test" / "A - B.stem.mp4").touch()
+    for name, root, found in (
+        ("musdb18hq", tmp_path / "aac", r"\.stem\.mp4 files: use --dataset musdb18 or musdb18-7s"),
+        ("musdb18", hq, "wav files: use --dataset musdb18hq"),
+        ("musdb18hq", hq / "test", "expected test/TRACK/mixture.wav in it; get it from"),
+    ):
+        with pytest.raises(DatasetError, match=found):
+            load_dataset(name, root=str(root)).tracks()
+
+
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(UsageError, match="did you mean 'musdb18hq'"):
         load_dataset("musdb18-hq")

@@ -144,6 +144,23 @@ def test_a_system_that_cannot_be_heard_is_left_out_and_named(
     assert any(p.name == "vocals.js" for p in written)
 
 
+def test_a_data_set_that_is_not_here_is_named_once(
+    run_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MUSDB_PATH", raising=False)
+    store = Store(run_folder)
+    manifest = {**store.manifest(), "command": "benchsep run --dataset musdb18hq --root ~/hq"}
+    store.write_manifest({**manifest, "suite": {**manifest["suite"], "dataset": "musdb18hq"}})
+    written = write_report(run_folder, tmp_path / "out")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and "no audio: musdb18hq needs its folder" in lines[0]
+    assert "--root ~/hq" in lines[0]
+    assert not any(p.suffix == ".js" for p in written)
+
+
 def test_kept_estimates_are_what_is_heard(run_folder: Path, clip: TrackAudio) -> None:
     track = pd.Series([r.track.name for r in Store(run_folder).records()]).iloc[0]
     song = next(excerpts.Source(Store(run_folder)).songs([track], ["kept@mini"]))
