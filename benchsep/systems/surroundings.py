@@ -310,10 +310,20 @@ _WATCHED = ("builtins", "os", "json", "random", "math", "time", "hashlib", "nump
             "torch.nn.functional", "torch.fft", "soundfile", "soxr")  # fmt: skip
 
 
+def _without_torchs_wrapper(function: Any) -> Any:
+    """What torch's compiler, once imported, has wrapped: ``torch.manual_seed``, to the same effect.
+
+    A system that imports it after torch has replaced nothing.
+    """
+    maker = getattr(function, "__globals__", {}).get("__name__", "")
+    wrapped = getattr(function, "__wrapped__", function)
+    return wrapped if maker == "torch._compile" else function
+
+
 def _functions() -> dict[str, Any]:
     """Full name to each public function of :data:`_WATCHED` modules that are imported."""
     return {
-        f"{module}.{name}": value
+        f"{module}.{name}": _without_torchs_wrapper(value)
         for module in _WATCHED
         if module in sys.modules
         for name, value in list(vars(sys.modules[module]).items())

@@ -112,8 +112,9 @@ class Pool(Executor):
             return execute.describe(spec, device)
         self._start_all()
         info = cast("SystemInfo", self._ask("cannot be loaded", "describe", spec, device))
-        for worker in self.workers[1:]:
-            worker.tell("load", spec, device)
+        for worker in self.workers:
+            if worker.is_early:
+                worker.tell("load", spec, device)
         return info
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
@@ -126,12 +127,14 @@ class Pool(Executor):
     def _start_all(self) -> None:
         """Start the workers that the jobs will need, so that they import what takes long."""
         most = self.count if self.most_jobs is None else min(self.count, self.most_jobs)
-        while len(self.workers) < most:
+        for _ in range(len(self.workers), most - 1):  # one more is asked
             self.start().tell("prepare")
 
     def _ask(self, lacks: str, what: str, spec: str, *order: Any) -> Any:
         for _ in range(MAY_DIE_LOADING):
-            worker = next((w for w in self.workers if w.idle), None) or self.start()
+            # One that loads early may end by that, as the jobs will see.
+            asked = (w for w in self.workers if w.idle and not w.is_early)
+            worker = next(asked, None) or self.start()
             kind, content = self._answer(worker, (what, spec, *order))
             if kind == "answer":
                 return content
@@ -193,7 +196,7 @@ class _Worker:
     """Index in the unit of the job under way; -1 before the first."""
     is_under_way: bool = False
     is_early: bool = False
-    """It was started before there were jobs, to load what they need."""
+    """It was started before there were jobs, to load what they need; it is asked nothing."""
     since: float = 0.0
     """When that job started, on the monotonic clock."""
 
