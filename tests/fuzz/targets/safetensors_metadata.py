@@ -38,8 +38,10 @@ def _claimed(header: bytes) -> int:
 
     try:
         tree = json.loads(header)
-        return max(e["data_offsets"][1] for k, e in tree.items() if k != "__metadata__")
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return int(max(e["data_offsets"][1] for k, e in tree.items() if k != "__metadata__"))
+    except (
+        ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+    ):  # fmt: skip
         return len(DATA)
 
 
