@@ -177,6 +177,27 @@ def _type_lay(_: Any, signals: Any, starts: Any, ahead: Any, lanes: Any, row: An
     return types.void(signals, starts, ahead, lanes, row), generate
 
 
+def _type_take(_: Any, lanes: Any, row: Any, out: Any, starts: Any, ahead: Any) -> Any:
+    """The inverse of :func:`_type_lay`: ``out[starts[k] + ahead + n] = lanes[row + n, k]``.
+
+    Places count through all of ``out``.
+    """
+    if lanes.layout != "C" or out.layout != "C":
+        return None  # no code for such arrays: an error of numba's
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes, row, out, starts, ahead = data(context, builder, signature, arguments)
+        places = [builder.add(row, number(k)) for k in range(LANES)]
+        rows = [builder.load(row_at(builder, lanes, k), align=4) for k in places]
+        for k, value in enumerate(transposed(builder, rows)):
+            start = builder.load(builder.gep(starts, [number(k)]))
+            here = builder.gep(out, [builder.add(start, ahead)])
+            builder.store(value, vector_at(builder, here, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(lanes, row, out, starts, ahead), generate
+
+
 def _type_transform(_: Any, block: Any) -> Any:
     """The transform of sixteen rows, in place and in order."""
 
@@ -233,6 +254,7 @@ def _type_cross(_: Any, ours: Any, theirs: Any, factor: Any) -> Any:
 
 transpose: Any = intrinsic(_type_transpose)
 lay_sixteen: Any = intrinsic(_type_lay)
+take_sixteen: Any = intrinsic(_type_take)
 transform_rows: Any = intrinsic(_type_transform)
 cross_spectra: Any = intrinsic(_type_cross)
 

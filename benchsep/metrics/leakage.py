@@ -38,7 +38,7 @@ Sources: bleedless and fullness: ZFTurbo/Music-Source-Separation-Training, ``uti
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +86,12 @@ def band_powers(samples: Array, rate: int) -> Powers:
 
     A band's value is the mean power of its bins, so that white noise is flat.
     """
-    bank = _bands(rate)
-    total = sum(_bands_of(bank, channel, SIZE, HOP, "reflect") for channel in samples)
+    from benchsep.metrics.spectra import banded
+
+    _long_enough(samples[0], SIZE)
+    padded = np.pad(samples, ((0, 0), (SIZE // 2, SIZE // 2)), mode="reflect")
+    channels = padded.astype(np.float32, copy=False)
+    total = sum(banded(channel, SIZE, HOP, _bands(rate), root=False) for channel in channels)
     return np.asarray(total, dtype=np.float64).T
 
 
@@ -161,18 +165,36 @@ def invented_share(estimate: Powers, possible: Powers) -> float:
     return decibels(np.maximum(estimate - possible, 0).sum() / estimate.sum())
 
 
-def msst_levels(samples: Array, rate: int) -> Array:
-    """Levels ``[channels, frames, 512]`` of mel magnitudes in dB, floored 80 below their peak."""
-    bank = _msst_bands(rate)
-    level = np.stack(
-        [_bands_of(bank, c, MSST_SIZE, MSST_HOP, "constant", root=True) for c in samples]
-    )
-    # In place: four copies of a song's levels would be 0.2 GB, and take longer than the logarithms.
-    np.maximum(level, 1e-10, out=level)
-    np.log(level, out=level)
-    level *= np.float32(20 / np.log(10))
-    np.maximum(level, level.max() - 80, out=level)
-    return level
+@dataclass(frozen=True)
+class Levels:
+    """Levels of mel magnitudes in dB; what is below ``floor`` counts as ``floor``."""
+
+    values: Array
+    """``[channels, rows, 512]``: ``frames`` rows, then rows that mean nothing."""
+    frames: int
+    floor: np.float32
+    """80 dB below the loudest."""
+
+
+def msst_levels(samples: Array, rate: int) -> Levels:
+    """Levels of ``[channels, frames]``, as MSST has them."""
+    from benchsep.metrics.spectra import banded, frames_and_rows
+
+    bank, edge = _msst_bands(rate), MSST_SIZE // 2
+    _long_enough(samples[0], MSST_SIZE)
+    padded = np.zeros(samples.shape[1] + 2 * edge, np.float32)
+    frames, rows = frames_and_rows(len(padded), MSST_SIZE, MSST_HOP)
+    values = np.empty((len(samples), rows, MSST_BANDS), np.float32)
+    for channel, out in zip(samples, values, strict=True):
+        padded[edge:-edge] = channel
+        banded(padded, MSST_SIZE, MSST_HOP, bank, root=True, out=out, finish=_to_decibels)
+    return Levels(values, frames, values[:, :frames].max() - np.float32(80))
+
+
+def _to_decibels(magnitudes: Array) -> None:
+    np.maximum(magnitudes, 1e-10, out=magnitudes)
+    np.log(magnitudes, out=magnitudes)
+    magnitudes *= np.float32(20 / np.log(10))
 
 
 def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[float, float]:
@@ -180,27 +202,32 @@ def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[fl
     return _msst_pair(msst_levels(reference, rate), msst_levels(estimate, rate))
 
 
-def _msst_pair(ours: Array, theirs: Array) -> tuple[float, float]:
-    """Of two :func:`msst_levels`."""
+def _msst_pair(ours: Levels, theirs: Levels) -> tuple[float, float]:
     found = []
-    for count, total in _gaps(ours.reshape(-1), theirs.reshape(-1)):
+    a, b = ours.values[:, : ours.frames], theirs.values[:, : theirs.frames]
+    for count, total in _gaps(a, b, ours.floor, theirs.floor):
         found.append(100 / (1 + (total / count if count else 0.0)))
     return found[0], found[1]
 
 
 @kernel
-def _gaps(ours: Array, theirs: Array) -> tuple[tuple[int, float], tuple[int, float]]:
+def _gaps(
+    ours: Array, theirs: Array, our_floor: np.float32, their_floor: np.float32
+) -> tuple[tuple[int, float], tuple[int, float]]:
     """Number and sum of the differences where theirs is more, and where it is less."""
     # Sums in several lanes: one would wait for itself.
     counts, totals = np.zeros((2, LANES), np.int64), np.zeros((2, LANES))
-    for first in range(0, ours.shape[0], LANES):
-        a, b = ours[first : first + LANES], theirs[first : first + LANES]
-        for lane in range(a.shape[0]):
-            gap = b[lane] - a[lane]
-            counts[0, lane] += gap > 0
-            counts[1, lane] += gap < 0
-            totals[0, lane] += max(gap, np.float32(0))
-            totals[1, lane] += max(-gap, np.float32(0))
+    for channel in range(ours.shape[0]):
+        for frame in range(ours.shape[1]):
+            for first in range(0, ours.shape[2], LANES):
+                a = ours[channel, frame, first : first + LANES]
+                b = theirs[channel, frame, first : first + LANES]
+                for lane in range(a.shape[0]):
+                    gap = max(b[lane], their_floor) - max(a[lane], our_floor)
+                    counts[0, lane] += gap > 0
+                    counts[1, lane] += gap < 0
+                    totals[0, lane] += max(gap, np.float32(0))
+                    totals[1, lane] += max(-gap, np.float32(0))
     return (counts[0].sum(), totals[0].sum()), (counts[1].sum(), totals[1].sum())
 
 
@@ -215,16 +242,9 @@ def decibels(ratio: float) -> float:
     return max(FLOOR, 10 * float(np.log10(ratio))) if ratio > 0 else FLOOR
 
 
-def _bands_of(
-    bank: Bank, signal: Array, size: int, hop: int, mode: str, *, root: bool = False
-) -> Array:
-    """Bands ``[frames, bands]`` of STFT powers, or of magnitudes; centred, periodic Hann window."""
-    from benchsep.metrics.spectra import banded
-
+def _long_enough(signal: Array, size: int) -> None:
     if len(signal) <= size // 2:
         raise AudioError(f"{len(signal)} samples, expected over {size // 2}")
-    padded = np.pad(signal, size // 2, mode=mode)  # type: ignore[call-overload]
-    return banded(padded.astype(np.float32, copy=False), size, hop, bank, root=root)
 
 
 def _hop_energies(samples: Array) -> Powers:
@@ -426,12 +446,12 @@ class Bleedless(_Traits):
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        def prepare(reference: Audio) -> Array | str:
+        def prepare(reference: Audio) -> Levels | str:
             if reference.frames <= MSST_SIZE // 2:
                 return "too_short"
             return msst_levels(reference.samples, reference.rate)
 
-        def score(levels: Array, estimate: Audio) -> dict[str, Score]:
+        def score(levels: Levels, estimate: Audio) -> dict[str, Score]:
             pair = _msst_pair(levels, msst_levels(estimate.samples, estimate.rate))
             return {"bleedless": Score(pair[0]), "fullness": Score(pair[1])}
 

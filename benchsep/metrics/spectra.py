@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchsep.metrics.crosslanes import take_sixteen
 from benchsep.metrics.framing import interleave
 from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.passes import bin_places, even_passes
@@ -35,6 +36,8 @@ from benchsep.metrics.vectors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from benchsep.metrics.mel import Bank
@@ -210,29 +213,50 @@ ROWS = 1 << 14
 """Samples of all lanes whose frames are transformed at once: they stay in the cache."""
 
 
+def frames_and_rows(samples: int, size: int, hop: int) -> tuple[int, int]:
+    """Frames that fit into so many samples, and the rows that :func:`banded` writes for them."""
+    count = 1 + (samples - size) // hop
+    return count, -(-count // LANES) * LANES
+
+
 def banded(
-    padded: Single, size: int, hop: int, bank: Bank, *, root: bool, width: int = 0
+    padded: Single,
+    size: int,
+    hop: int,
+    bank: Bank,
+    *,
+    root: bool,
+    width: int = 0,
+    out: Single | None = None,
+    finish: Callable[[Single], object] | None = None,
 ) -> Single:
     """Bands ``[frames, bands]`` of the power spectra of a signal, with ``root`` of their roots.
 
     ``padded`` is ``[samples]``, a frame at least; frames are those that fit, under a window of
-    ``width`` samples, by default all. Each lane is a sixteenth of the signal.
+    ``width`` samples, by default all. Each lane is a sixteenth of the signal. ``out [rows,
+    bands]`` (:func:`frames_and_rows`) gets them; rows behind the last frame mean nothing.
+    ``finish`` changes some frames of all lanes in place, ``[16, frames, bands]``, while they
+    are in the cache.
     """
-    count = 1 + (len(padded) - size) // hop
-    own = -(-count // LANES)  # of a lane
-    found = np.empty((LANES, own, len(bank.firsts)), np.float32)
+    count, rows = frames_and_rows(len(padded), size, hop)
+    own = rows // LANES  # frames of a lane
+    out = np.empty((rows, len(bank.firsts)), np.float32) if out is None else out
+    found = out.reshape(LANES, own, -1)
     step = ROWS // hop
     tables = plan(size, width)
     lanes, room, powers = aligned(step * hop + size), aligned(size), aligned(size // 2 + 1)
     sums = aligned(len(bank.firsts))
     for first in range(0, own, step):
         interleave(padded[None], first * hop, own * hop, lanes)
+        now = min(step, own - first)
         _write_bands(
             lanes, hop, root, tables.window, tables.twiddles, tables.halves, tables.places,
             bank.firsts, bank.ends, bank.weights, room, powers, sums,
-            found, first, min(step, own - first),
+            found, first, now,
         )  # fmt: skip
-    return found.reshape(-1, found.shape[2])[:count]
+        if finish is not None:
+            finish(found[:, first : first + now])
+    return out[:count]
 
 
 @kernel
@@ -255,6 +279,9 @@ def _write_bands(
     count: int,
 ) -> None:
     """Frames ``first`` to ``first + count`` of ``found``, ``[16, frames, bands]``."""
+    own, bands = found.shape[1], found.shape[2]
+    whole = bands // LANES * LANES
+    starts = np.arange(LANES) * (own * bands) + first * bands
     for frame in range(count):
         transform(lanes, frame * hop, window, twiddles, room.shape[0], room)
         powers(room, places, halves, out)
@@ -266,9 +293,11 @@ def _write_bands(
                 sums[band] = 0.0
             else:
                 band_sum(out, firsts[band], weights, at, stop - at, sums, band)
+        for band in range(0, whole, LANES):
+            take_sixteen(sums, band, found, starts, frame * bands + band)
         for lane in range(LANES):
             row = found[lane, first + frame]
-            for band in range(row.shape[0]):
+            for band in range(whole, bands):
                 row[band] = sums[band, lane]
 
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from benchsep.metrics.mel import Bank
-from benchsep.metrics.spectra import LANES, PairSums, aligned, banded, plan, powers, transform
+from benchsep.metrics.spectra import (
+    LANES,
+    PairSums,
+    aligned,
+    banded,
+    frames_and_rows,
+    plan,
+    powers,
+    transform,
+)
 
 
 def lanes_of(rows: int, seed: int = 0) -> np.ndarray:
@@ -68,7 +77,7 @@ def test_sums_are_their_formulas(size, valid):
 def test_bands_are_the_products_of_filters_and_spectra(samples, root):
     rng = np.random.default_rng(samples)
     signal = rng.standard_normal(samples).astype(np.float32)
-    filters = rng.random((6, 129)).astype(np.float32)
+    filters = rng.random((21, 129)).astype(np.float32)  # more bands than lanes
     filters[0, 7:] = filters[1, :100] = filters[2] = 0  # the third band has no bin
     filters[3, 5:9] = 0
     found = banded(signal, 256, 64, Bank.of(filters), root=root)
@@ -76,3 +85,17 @@ def test_bands_are_the_products_of_filters_and_spectra(samples, root):
     power = spectra_of(frames, 0, 256)
     expected = (filters @ (np.sqrt(power) if root else power)).T
     np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+def test_bands_are_written_where_asked_and_finished_there():
+    signal = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    bank = Bank.of(np.random.default_rng(1).random((33, 129)).astype(np.float32))
+    plain = banded(signal, 256, 64, bank, root=True)
+    frames, rows = frames_and_rows(len(signal), 256, 64)
+    out = np.full((rows, 33), np.nan, np.float32)
+    found = banded(
+        signal, 256, 64, bank, root=True, out=out, finish=lambda x: np.negative(x, out=x)
+    )
+    assert np.shares_memory(found, out)
+    assert len(plain) == frames
+    np.testing.assert_array_equal(found, -plain)
