@@ -355,10 +355,8 @@ def _separate_draw(
     session = job.session if timed.seconds is not None else ""
     changes = timed.changes if estimates else {}
     cost = timed.seconds, timed.peak_mb
-    moved = job.align if lags else None
-    draw = Draw(
-        *(inputs.seed, identity, *cost, error, faults, lags, session, changes, mistakes), moved
-    )
+    facts = inputs.seed, identity, *cost, error, faults, lags, session, changes, mistakes
+    draw = Draw(*facts, aligned=job.align if lags else None)
     return DrawResult(draw, estimates)
 
 

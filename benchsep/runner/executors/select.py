@@ -44,7 +44,11 @@ def executor_for(suite: Suite) -> Executor:
 
 
 def _most_jobs(suite: Suite) -> int | None:
-    """Jobs at most, as far as the suite alone tells; ``None``: the data set decides."""
+    """Jobs of the systems that the suite names; ``None``: the data set decides their number.
+
+    No more workers than these start early. The jobs of ``wrong-song`` are not known yet: for them
+    further workers start when they come.
+    """
     tracks = suite.limit or len(suite.tracks)
     return tracks * len(suite.all_systems) or None
 

@@ -123,8 +123,7 @@ def _serve_one(pipe: Connection) -> bool:
     if order[0] == "unit":
         return _do(pipe, *order[1:])
     if order[0] == "prepare":
-        with one_thread():  # imports torch
-            pass
+        import torch  # noqa: F401  # takes a second: while the parent makes the plan
     elif order[0] == "load":
         with contextlib.suppress(BenchsepError):  # its first job fails again, and says why
             describe(*order[1:], keep=True)
