@@ -145,12 +145,17 @@ def execute(
 
     Raises
     ------
-    UsageError
-        what is wrong with the request; a training that fails is in the result.
+    UsageError, DatasetError
+        what is wrong with the request or the data set, before anything is trained; a training
+        that fails is in the result.
     """
+    from benchsep.runner.plan import dataset_of
+
     done = Executed(ablation, work / "run")
     if ablation.trainer:
-        specs = _trained(ablation, done, training_data(ablation, root), work, _workers(jobs), say)
+        data = training_data(ablation, root)
+        dataset_of(_suite(ablation, (), root))  # trainings take hours: the songs must be there
+        specs = _trained(ablation, done, data, work, _workers(jobs), say)
     else:
         specs = {(v.name, -1): _untrained(ablation, v) for v in expand(ablation)}
     if not specs:

@@ -57,7 +57,7 @@ def data(
         return
     known = KNOWN[name]
     found = inspect(known, Path(folder).expanduser(), deep=deep)
-    _print(found, format, f"; {known.how} ({known.address})")
+    _print(found, format, f"; to get the whole data set: {known.how} ({known.address})")
 
 
 def _print(found: list[Finding], format: str, cure: str = "") -> None:

@@ -90,7 +90,10 @@ letters: systems that share a letter are not shown to differ."""
 def power(
     folder: RunFolder,
     effect: Annotated[
-        float, typer.Option(help="the difference between two systems that shall be found")
+        float,
+        typer.Option(
+            help="the smallest difference between two systems that the test should detect"
+        ),
     ],
     metric: Annotated[str, typer.Option(help="the metric or column, e.g. visqol or bsseval.sdr")],
     target: Annotated[float, typer.Option(help="probability of finding it")] = 0.8,

@@ -101,7 +101,8 @@ def score(reference: Path, estimate: Path, options: Any) -> dict[str, dict[str, 
 def read_pair(reference: Path, estimate: Path) -> tuple[list[str], int, Any, Any]:
     """Targets, rate, true stems and estimates ``[targets, samples, channels]`` float64.
 
-    Estimates get the length of their reference, as in museval.
+    Estimates get the length of their reference, as in museval. A ``mixture`` beside the true stems,
+    as in MUSDB18-HQ, is no target unless it has an estimate.
 
     Raises
     ------
@@ -113,6 +114,8 @@ def read_pair(reference: Path, estimate: Path) -> tuple[list[str], int, Any, Any
     from benchsep.audio import fit_length, read_audio
 
     truth, heard = _files(reference), _files(estimate)
+    if "mixture" not in heard and len(truth) > 1:
+        truth.pop("mixture", None)
     if lacking := sorted(truth.keys() - heard.keys()):
         raise UsageError(f"{estimate} has no estimate of {lacking}, holds {sorted(heard)}")
     true = {name: read_audio(path) for name, path in truth.items()}

@@ -144,8 +144,8 @@ def undeclared(systems: Mapping[str, Described]) -> list[str]:
     mapping = json.dumps({key: text for key, text in entry.items() if text}, ensure_ascii=False)
     verbs = ("declares", "is") if len(unknown) == 1 else ("declare", "are")
     return [
-        f"generative or discriminative? {', '.join(unknown)} {verbs[0]} no family and {verbs[1]} "
-        f"listed apart. Say it once: --systems {shlex.quote(str(said))}, or in the suite's YAML "
+        f"{', '.join(unknown)} {verbs[0]} no family (generative or discriminative) and {verbs[1]} "
+        f"listed apart. To declare it: --systems {shlex.quote(str(said))}, or in the suite's YAML "
         f"- {mapping}; nothing is computed again"
     ]
 

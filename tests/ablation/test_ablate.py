@@ -131,6 +131,12 @@ def test_a_setting_that_no_training_has_is_found_before_anything_is_trained(tmp_
     assert not list((tmp_path / "work").rglob("*.safetensors"))
 
 
+def test_a_data_set_that_cannot_be_run_is_found_before_anything_is_trained(smoke, tmp_path):
+    done = ablate(smoke, "--root", tmp_path, "--work", tmp_path / "work", "-o", tmp_path / "report")
+    assert isinstance(done.exception, UsageError) and "leave out --root" in str(done.exception)
+    assert not list((tmp_path / "work").rglob("*.safetensors"))
+
+
 def test_a_training_needs_data():
     command = [sys.executable, "-m", "benchsep", "ablate", "encoder"]
     told = subprocess.run(command, capture_output=True, text=True)

@@ -52,6 +52,15 @@ def test_the_file_holds_the_values_of_the_call(song, folders, capsys):
     assert f"SDR:{np.median(expected[0][0]):8.3f}" in capsys.readouterr().out
 
 
+def test_the_mixture_of_musdb18_hq_is_no_target(song, folders):
+    main([*(str(f) for f in folders), "-o", str(folders[1].parent / "alone")])
+    total = sum(true for true, _ in song.values())
+    write_audio(folders[0] / "song" / "mixture.wav", Audio(total, RATE))
+    assert main([*(str(f) for f in folders), "-o", str(folders[1].parent / "with")]) == 0
+    alone, beside = ((folders[1].parent / k / "song.json").read_bytes() for k in ("alone", "with"))
+    assert alone == beside
+
+
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 def test_museval_s_own_command_finds_the_same(folders):

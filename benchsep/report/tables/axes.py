@@ -73,7 +73,8 @@ def missing(edition: Edition) -> list[str]:
             name = metric_to_add(question, scope)
             add = f" Add the metric {name}." if name else ""
             lines.append(
-                f"No metric of this run is known to answer {question} {_in_words(scope)}.{add}"
+                "No metric of this run is known to agree with listeners on "
+                f"{question} {_in_words(scope)}.{add}"
             )
     return lines
 

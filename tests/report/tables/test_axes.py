@@ -58,7 +58,10 @@ def test_a_missing_axis_is_said_with_the_metric_to_add(
     metrics: tuple[str, ...], systems: dict[str, str], asked: str, add: str
 ) -> None:
     warnings = overview(metrics, systems).warnings
-    assert f"No metric of this run is known to answer {asked}. Add the metric {add}." in warnings
+    said = (
+        f"No metric of this run is known to agree with listeners on {asked}. Add the metric {add}."
+    )
+    assert said in warnings
 
 
 def test_a_run_with_both_parts_of_a_combined_metric_is_headed_by_it() -> None:

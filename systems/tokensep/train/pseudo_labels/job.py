@@ -60,7 +60,7 @@ def run(
                 f"{folder}: no audio of {settings.min_seconds:g} s or more "
                 f"({len(unreadable)} unreadable files); expected {', '.join(sorted(SUFFIXES))}"
             )
-        _claim(out, totals, teacher, settings)
+        _claim(out, totals, teacher, settings, write=not plan_only)
         label = load_teacher()
         facts = plan(totals, cut(recordings, settings), label, out, settings)
         for line in (f"plan: {json.dumps(facts)}", *(f"unreadable: {u}" for u in unreadable)):
@@ -162,8 +162,11 @@ def alone(out: Path, rank: int) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _claim(out: Path, totals: Totals, teacher: str, settings: Settings) -> None:
-    """Refuse to mix two jobs in one folder: shard numbers would mean different pieces."""
+def _claim(out: Path, totals: Totals, teacher: str, settings: Settings, *, write: bool) -> None:
+    """Refuse to mix two jobs in one folder: shard numbers would mean different pieces.
+
+    ``write``: a new folder becomes the folder of this job. A plan alone binds nothing.
+    """
     job = {
         "teacher": teacher,
         "pieces": {"count": totals.pieces, "sha256": totals.digest},
@@ -173,15 +176,18 @@ def _claim(out: Path, totals: Totals, teacher: str, settings: Settings) -> None:
     }
     path = out / JOB
     if not path.exists():
-        write_atomically(path, json.dumps(job))
+        if write:
+            write_atomically(path, json.dumps(job))
         return
     stored = read_json(path)
     if isinstance(stored.get("pieces"), list):  # as written before 0.2: the list itself
         stored["pieces"] = _summary(stored["pieces"])
-    if stored != job:
+    different = [name for name in job | stored if job.get(name) != stored.get(name)]
+    if different:
         raise DataError(
-            f"{out} was begun with another teacher, other settings or other recordings; choose "
-            "another folder, or delete it"
+            f"{out} was begun with other values of {', '.join(sorted(different))} "
+            "(pieces: the recordings or how they are cut); give those again, choose another "
+            "folder, or delete it"
         )
 
 
