@@ -8,7 +8,7 @@ audio, one song. They show that the path works, nothing about quality.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import soxr
@@ -29,4 +29,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="gets train/ and valid/")
+    main(parser.parse_args().folder)

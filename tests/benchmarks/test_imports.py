@@ -21,3 +21,9 @@ def test_every_name_that_a_script_imports_exists(script):
             for alias in node.names:
                 if not hasattr(module, alias.name):
                     importlib.import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_command_answers_help_and_takes_it_for_no_file_name(script):
+    text = script.read_text(encoding="utf-8")
+    assert "__main__" not in text or "ArgumentParser(" in text or "parser(" in text

@@ -184,9 +184,9 @@ def _claim(out: Path, totals: Totals, teacher: str, settings: Settings, *, write
         stored["pieces"] = _summary(stored["pieces"])
     different = [name for name in job | stored if job.get(name) != stored.get(name)]
     if different:
+        said = ", ".join(sorted(different)).replace("pieces", "recordings or their pieces")
         raise DataError(
-            f"{out} was begun with other values of {', '.join(sorted(different))} "
-            "(pieces: the recordings or how they are cut); give those again, choose another "
+            f"{out} was begun with other values of: {said}; give those again, choose another "
             "folder, or delete it"
         )
 

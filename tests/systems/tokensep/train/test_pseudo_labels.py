@@ -139,7 +139,7 @@ def test_the_residual_is_a_ratio_in_db():
 
 def test_another_teacher_does_not_mix_in(music, tmp_path):
     work(music, tmp_path / "out")
-    with pytest.raises(DataError, match="other values of teacher"):
+    with pytest.raises(DataError, match="other values of: teacher"):
         module.run(music, tmp_path / "out", lambda: split, "other", SETTINGS)
 
 
@@ -270,7 +270,7 @@ def test_the_job_holds_a_digest_of_its_pieces_and_older_jobs_continue(music, tmp
     assert work(music, tmp_path / "out")["written"] == 0
     job["pieces"].pop()
     path.write_text(json.dumps(job))
-    with pytest.raises(DataError, match="other values of pieces"):
+    with pytest.raises(DataError, match="other values of: recordings"):
         work(music, tmp_path / "out")
 
 
@@ -285,7 +285,7 @@ def test_headers_are_read_once(music, tmp_path, monkeypatch):
     opened.clear()
     assert work(music, tmp_path / "out")["unreadable"] == 1 and not opened
     soundfile.write(str(music / "mono.flac"), np.ones(4 * RATE) * 0.1, RATE)
-    with pytest.raises(DataError, match="other values of pieces"):
+    with pytest.raises(DataError, match="other values of: recordings"):
         work(music, tmp_path / "out")
     assert [p.name for p in opened] == ["mono.flac"]
 
