@@ -24,10 +24,12 @@ class Command(typer.core.TyperCommand):
         ------
         UsageError
             something that is required was not given, or an option stands where the value of
-            another is expected, or a value is empty.
+            another is expected, or a value is empty, or an option that takes one value was given
+            twice.
         """
         self._check_values(ctx, args)
         self._refuse_empty(ctx, args)
+        self._refuse_repeated(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -68,6 +70,20 @@ class Command(typer.core.TyperCommand):
                 f"{what} is empty; is a variable of the shell not set? Give a value, or leave it "
                 f"out (all options: {ctx.command_path} --help)"
             )
+
+    def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
+        """``--systems a --systems b``: click takes the last value and drops the others silently."""
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for param in given:
+            single = param.param_type_name == "option" and not param.is_flag and not param.multiple
+            if single and given.count(param) > 1:
+                name = max(param.opts, key=len)
+                listed = "comma separated" in (param.help or "")
+                what = f"all values in one, {name} A,B" if listed else "one value"
+                raise UsageError(
+                    f"{name} is given {given.count(param)} times; give {what} (all options: "
+                    f"{ctx.command_path} --help)"
+                )
 
     def _valued(self) -> dict[str, Any]:
         """The options that take a value, by each of their names."""

@@ -351,6 +351,25 @@ def test_an_empty_value_is_no_folder_and_no_default(call, said):
     assert said in str(failed.exception) and "variable" in str(failed.exception)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("run --systems mixture --systems reference", "--systems is given 2 times; give all"),
+        ("run -j 1 --seed 1 --jobs 2", "--jobs is given 2 times; give one value"),
+        ("compare runs/a --metrics sdr --metrics usdr", "--metrics is given 2 times"),
+    ],
+)
+def test_an_option_that_takes_one_value_is_refused_twice(call, said):
+    result = CliRunner().invoke(app, call.split())
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)
+
+
+def test_options_that_may_be_repeated_are_taken():
+    result = CliRunner().invoke(app, ["run", "--tracks", "a", "--tracks", "b", "--help"])
+    assert result.exit_code == 0
+
+
 def test_an_empty_value_is_refused_by_tokensep_too():
     from tokensep.cli.app import app as tokensep
 
