@@ -74,14 +74,14 @@ class Command(typer.core.TyperCommand):
     def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
         """``--systems a --systems b``: click takes the last value and drops the others silently."""
         _, _, given = self.make_parser(ctx).parse_args(list(args))
-        for param in given:
-            single = param.param_type_name == "option" and not param.is_flag and not param.multiple
-            if single and given.count(param) > 1:
+        for param in self._valued().values():
+            times = sum(other is param for other in given)
+            if times > 1 and not param.multiple:
                 name = max(param.opts, key=len)
                 listed = "comma separated" in (param.help or "")
                 what = f"all values in one, {name} A,B" if listed else "one value"
                 raise UsageError(
-                    f"{name} is given {given.count(param)} times; give {what} (all options: "
+                    f"{name} is given {times} times; give {what} (all options: "
                     f"{ctx.command_path} --help)"
                 )
 
