@@ -249,7 +249,7 @@ class Alignment:
     """The alignment ladder; see the module for the rungs."""
 
     name = "alignment"
-    version = "2"
+    version = "3"
     values = (
         _rung("sdr", "SDR as it is"),
         _rung("delay", "SDR after delay"),

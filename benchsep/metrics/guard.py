@@ -35,7 +35,11 @@ NOTHING = Audio(np.zeros((1, 1), np.float32), 44_100)
 
 
 def is_silent(audio: Audio) -> bool:
-    """Whether the signal is digital silence, dither or rounding: at most :data:`SILENCE_DBFS`."""
+    """Whether the signal is digital silence, dither or rounding: at most :data:`SILENCE_DBFS`.
+
+    Of references, estimates and mixtures alike, in every metric but BSSEval, which has museval's
+    rule.
+    """
     samples = audio.samples.ravel()
     power = float(np.dot(samples, samples)) / samples.size
     return power <= 10 ** (SILENCE_DBFS / 10)

@@ -335,7 +335,7 @@ class _Traits:
     """What the three metrics share."""
 
     default: int | None = None
-    version = "2"
+    version = "3"
     rate: int | None = None
     channels: Channels = "any"
     domain: Domain = "any"
@@ -379,14 +379,18 @@ class Leakage(_Traits):
         mixture = references.mixture
         if mixture is None or mismatch(mixture.to_channels(reference.channels), reference):
             return Score.missing("undefined: no mixture like the reference to compare with")
-        level = silence_level(reference.samples, estimate.samples, mixture.samples)
+        if is_silent(mixture):
+            return Score.missing("undefined: the mixture is silent")
+        # Dither is 60 dB below its own loudest hop nowhere.
+        truth = reference.samples if not is_silent(reference) else np.zeros_like(reference.samples)
+        level = silence_level(truth, estimate.samples, mixture.samples)
         if level is None:
             return Score.missing("undefined: the reference is never silent under other sound")
         return Score(level)
 
     def _powers(self, references: References, estimate: Audio, stem: str) -> dict[str, Score]:
         """``bleed``, ``from_*`` and ``invented``."""
-        if estimate.silent:
+        if is_silent(estimate):
             return every(self.values, "est_silent")
         sources = self._reference_powers(references, estimate)
         found = band_powers(estimate.samples, estimate.rate)
@@ -463,7 +467,7 @@ class Bleedless(_Traits):
 class Consistency(_Traits):
     """The metric ``consistency``: see the module."""
 
-    version = "1"
+    version = "2"
     name = "consistency"
     needs_reference = False
     values = (_RESIDUAL,)
@@ -483,7 +487,7 @@ class Consistency(_Traits):
         mixture = references.mixture
         if mixture is None:
             return Score.missing("undefined: no mixture to compare with")
-        if mixture.silent:
+        if is_silent(mixture):
             return Score.missing("ref_silent")
         names = references.stems or references.expected
         lacking = [name for name in names if name not in estimates]

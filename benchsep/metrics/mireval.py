@@ -81,7 +81,7 @@ class MirEval:
 
     name = "mireval"
     known_as = ("mir_eval.separation", "BSSEval v3")
-    version = "1"
+    version = "2"
     default: int | None = None
     values = (_SDR,)
     rate: int | None = None

@@ -215,7 +215,7 @@ class SISDR(_Ratio):
 
     name = "sisdr"
     known_as = ("scale-invariant SDR",)
-    version = "2"
+    version = "3"
     default: int | None = 4
     values = (_SISDR, _SISIR, _SISAR)
     source = "Le Roux et al., ICASSP 2019; SI-SDR as torchmetrics (zero_mean=False)"

@@ -8,7 +8,8 @@ impossible is settled here, so that no metric raises for it:
 estimate or reference absent    ``undefined: …`` naming the stem
 rate or length differ           ``failed: …`` naming what was found and expected
 NaN or infinite samples         ``failed: …``
-silent reference                ``ref_silent``, where the metric asks for it; also one that is
+silent reference                ``ref_silent``, where the metric asks for it
+                                (:func:`~benchsep.metrics.guard.is_silent`); also one that is
                                 silent as the metric hears it: channels of opposite sign in mono
 silent estimate                 ``est_silent``, where the metric asks for it; likewise
 the metric raises               ``undefined: …`` or ``unavailable: …`` for that stem alone, where
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from benchsep.audio import Audio
     from benchsep.metrics.metric import Channels, Metric, References, ValueTraits
 
-__all__ = ["Scores", "converted", "every", "mismatch", "score_each", "score_pairs", "score_stems"]
+__all__ = ["Scores", "every", "mismatch", "score_each", "score_pairs", "score_stems"]
 
 Scores = dict[str, Score]
 Prepared = TypeVar("Prepared")
@@ -74,11 +75,6 @@ def _answer(values: tuple[ValueTraits, ...], score: Callable[..., Scores], *give
         return every(values, str(Status.raised(error)))
 
 
-def converted(metric: Declared, audio: Audio) -> Audio:
-    """Audio in the channels and at the rate that the metric works on, channels first."""
-    return at_rate(metric, in_channels(metric, audio))
-
-
 def in_channels(metric: Declared, audio: Audio) -> Audio:
     """Audio in the channels that the metric works on, at its own rate.
 
@@ -109,10 +105,11 @@ def score_each(
             table[stem] = every(metric.values, f"undefined: the system gives no {stem}")
         elif status := broken("estimate", estimate):
             table[stem] = every(metric.values, status)
-        elif is_silent(estimate):
+        # Also as the metric hears it: channels of opposite sign leave dither in mono.
+        elif is_silent(estimate) or is_silent(heard := in_channels(metric, estimate)):
             table[stem] = every(metric.values, "est_silent")
         else:
-            table[stem] = _answer(metric.values, score, converted(metric, estimate))
+            table[stem] = _answer(metric.values, score, at_rate(metric, heard))
     return table
 
 
@@ -138,7 +135,7 @@ def score_pairs(
         reference, estimate = (in_channels(metric, x) for x in (given, estimate))
         if silent_reference and reference is not given and is_silent(reference):
             return every(metric.values, silent_reference)
-        if silent_estimate and estimate.silent:
+        if silent_estimate and is_silent(estimate):
             return every(metric.values, silent_estimate)
         return score(at_rate(metric, reference), at_rate(metric, estimate), stem)
 
@@ -176,7 +173,7 @@ def score_prepared(
         if isinstance(ready, str):
             return every(metric.values, ready)
         estimate = in_channels(metric, estimate)
-        if silent_estimate and estimate.silent:
+        if silent_estimate and is_silent(estimate):
             return every(metric.values, silent_estimate)
         return score(ready, at_rate(metric, estimate))
 
@@ -211,7 +208,7 @@ def _over_pairs(
         status, estimate = pairing(references, estimates, stem)
         if not status and silent_reference and is_silent(references.stems[stem]):
             status = silent_reference
-        elif not status and silent_estimate and estimate.silent:
+        elif not status and silent_estimate and is_silent(estimate):
             status = silent_estimate
         table[stem] = (
             every(metric.values, status)

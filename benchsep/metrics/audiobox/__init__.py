@@ -88,7 +88,7 @@ class Audiobox:
     name = "audiobox"
     known_as = ("Audiobox Aesthetics", "audiobox_aesthetics")
     needs_reference = False
-    version = "1"
+    version = "2"
     values: tuple[ValueTraits, ...] = (
         _value("pq", "Audiobox PQ", +1, "quality", ("meta_audiobox_aes_PQ",)),
         _value("cu", "Audiobox CU", +1, "quality", ("meta_audiobox_aes_CU",)),
@@ -133,8 +133,6 @@ class Audiobox:
         signal = estimate.samples[0]
         if len(signal) < SHORTEST:
             return every(self.values, "too_short")
-        if not signal.any():
-            return every(self.values, "est_silent")
         scores, shares = self._loaded()(np.asarray(signal, dtype=np.float32))
         return {
             axis.lower(): Score(float(np.average(found, weights=shares)), frames=tuple(found))

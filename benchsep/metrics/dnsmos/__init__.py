@@ -82,7 +82,7 @@ class DNSMOS:
     name = "dnsmos"
     known_as = ("MOS", "DNSMOS P.835")
     needs_reference = False
-    version = "2"
+    version = "3"
     values: tuple[ValueTraits, ...] = (
         _value("ovrl", "DNSMOS OVRL", "quality"),
         _value("sig", "DNSMOS SIG", "quality"),
@@ -119,8 +119,6 @@ class DNSMOS:
         signal = np.clip(estimate.samples[0], -1, 1)
         if len(signal) < SHORTEST:
             return every(self.values, "too_short")
-        if not signal.any():
-            return every(self.values, "est_silent")
         found = dnsmos(signal)
         return {
             name: Score(float(windows.mean()), frames=tuple(map(float, windows)))

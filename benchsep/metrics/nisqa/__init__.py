@@ -285,7 +285,7 @@ class NISQA:
     name = "nisqa"
     known_as = ("NISQA v2",)
     needs_reference = False
-    version = "2"
+    version = "3"
     values: tuple[ValueTraits, ...] = tuple(map(_value, OUTPUTS))
     default: int | None = 7
     rate: int | None = RATE
@@ -345,8 +345,6 @@ class NISQA:
         signal = estimate.samples[0]
         if len(signal) < SHORTEST:
             return every(self.values, "too_short")
-        if not signal.any():
-            return every(self.values, "est_silent")
         windows = nisqa(signal, path)
         return {
             name: Score(float(column.mean()), frames=tuple(map(float, column)))

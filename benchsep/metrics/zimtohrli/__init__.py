@@ -40,7 +40,7 @@ class Zimtohrli:
     """The metric ``zimtohrli`` (see :class:`benchsep.metrics.metric.Metric`)."""
 
     name = "zimtohrli"
-    version = "1"
+    version = "2"
     values: tuple[ValueTraits, ...] = (
         ValueTraits(
             name="",

@@ -25,6 +25,7 @@ import numpy as np
 
 from benchsep.audio import Audio
 from benchsep.metrics.alignment import candidate_lags, shifted
+from benchsep.metrics.guard import is_silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,9 @@ FLOOR_DB = 0.0
 
 def loudest_parts(references: Mapping[str, Audio]) -> dict[str, slice]:
     """Stem to where its reference is loudest; silent references are left out."""
-    return {stem: _loudest_part(audio) for stem, audio in references.items() if not audio.silent}
+    return {
+        stem: _loudest_part(audio) for stem, audio in references.items() if not is_silent(audio)
+    }
 
 
 def _loudest_part(reference: Audio) -> slice:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep._util.words import amount
+from benchsep.metrics.guard import is_silent
 from benchsep.runner.notes.lag import mono, product_and_si_sdr
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def mistakes_of(
         Stem to where its reference is loudest (:func:`benchsep.runner.notes.lag.loudest_parts`);
         stems whose reference is silent are not among them.
     """
-    stems = [s for s in parts if s in estimates and not estimates[s].silent]
+    stems = [s for s in parts if s in estimates and not is_silent(estimates[s])]
     matches = {s: _matches(references[s], estimates, stems, parts[s]) for s in stems}
     found = {stem: OTHER_STEM + other for stem, other in _permuted(matches).items()}
     for stem in stems:
