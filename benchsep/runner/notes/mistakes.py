@@ -1,11 +1,13 @@
 """Whether estimates look like a mistake in files rather than in the separation.
 
-Stems in another order, an inverted sign, swapped channels and clipped samples cost every metric, or
-those that match waveforms, and are no fault of a separator. So they are looked for in every
-separation, stored with the draw, and reported; values are not changed.
+Silent estimates, stems in another order, an inverted sign, swapped channels and clipped samples
+cost every metric, or those that match waveforms, and are no fault of a separator. So they are
+looked for in every separation, stored with the draw, and reported; values are not changed.
 
 Conventions
 -----------
+silent             the estimate is (:func:`benchsep.metrics.guard.is_silent`), and its reference is
+                   not: uSDR gives it 0 dB by definition, more than a bad separation
 inverted           the negative estimate matches its reference
 channels swapped   the middle of both channels matches, and the side is inverted
 as another stem    the estimates match the references of other stems, and these stems' estimates
@@ -46,7 +48,8 @@ SIDE = 1e-3
 """Energy of the side over that of the middle, below which channels cannot be told apart."""
 CLIPPED = 1e-3
 FULL_SCALE = 0.999
-INVERTED, CHANNELS, CLIPS, OTHER_STEM = "inverted", "channels swapped", "clipped", "is "
+SILENT, INVERTED, CHANNELS = "silent", "inverted", "channels swapped"
+CLIPS, OTHER_STEM = "clipped", "is "
 
 
 def mistakes_of(
@@ -54,8 +57,8 @@ def mistakes_of(
 ) -> dict[str, str]:
     """Stem to what looks wrong with its estimate; stems that look right are left out.
 
-    The texts are :data:`INVERTED`, :data:`CHANNELS`, :data:`CLIPS`, or :data:`OTHER_STEM` and the
-    stem whose reference the estimate matches.
+    The texts are :data:`SILENT`, :data:`INVERTED`, :data:`CHANNELS`, :data:`CLIPS`, or
+    :data:`OTHER_STEM` and the stem whose reference the estimate matches.
 
     Parameters
     ----------
@@ -65,9 +68,11 @@ def mistakes_of(
         Stem to where its reference is loudest (:func:`benchsep.runner.notes.lag.loudest_parts`);
         stems whose reference is silent are not among them.
     """
-    stems = [s for s in parts if s in estimates and not is_silent(estimates[s])]
+    given = [s for s in parts if s in estimates]
+    silent = {s: SILENT for s in given if is_silent(estimates[s])}
+    stems = [s for s in given if s not in silent]
     matches = {s: _matches(references[s], estimates, stems, parts[s]) for s in stems}
-    found = {stem: OTHER_STEM + other for stem, other in _permuted(matches).items()}
+    found = silent | {stem: OTHER_STEM + other for stem, other in _permuted(matches).items()}
     for stem in stems:
         if stem in found:
             continue
@@ -185,6 +190,11 @@ _SAID = (
         OTHER_STEM,
         "the estimates match other stems ({})",
         "were files named, or stems listed, in another order? Correct the names",
+    ),
+    (
+        SILENT,
+        "the estimates are silent, the true stems are not ({})",
+        "uSDR gives silence 0 dB, more than a bad separation. Are these the right files?",
     ),
     (
         INVERTED,

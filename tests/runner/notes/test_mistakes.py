@@ -92,9 +92,18 @@ def test_clipping_that_the_reference_does_not_have_is_named():
     assert mistakes({stem: noisy(samples) for stem, samples in clipped.items()}, own) == {}
 
 
-def test_generated_and_silent_estimates_have_none():
+@pytest.mark.parametrize("level", [0.0, 3e-5], ids=["zeros", "-90 dBFS"])
+def test_a_silent_estimate_of_a_sounding_stem_is_named(level):
+    """It scores uSDR 0.00 with status ok, more than a bad separation."""
+    noise = np.random.default_rng(5).normal(0, level, music(0).shape).astype(np.float32)
+    estimates = {**good(), "bass": noise}
+    assert mistakes(estimates) == {"bass": "silent"}
+    truth = {**REFERENCES, "bass": Audio(noise, RATE)}
+    assert mistakes(estimates, truth) == {}, "it is as it should be"
+
+
+def test_generated_estimates_and_those_of_silent_stems_have_none():
     assert mistakes({stem: music(seed + 50) for stem, seed in SEED.items()}) == {}
-    assert mistakes({stem: np.zeros_like(music(0)) for stem in STEMS}) == {}
     silent = audios({stem: np.zeros_like(music(0)) for stem in STEMS})
     assert mistakes(good(), silent) == {}
 
@@ -114,6 +123,7 @@ def test_a_run_and_its_tables_say_so(tmp_path):
         write_audio(tmp_path / "songs" / "A" / f"{stem}.wav", reference)
         name = {"vocals": "drums", "drums": "vocals"}.get(stem, stem)
         sign = -1 if stem == "bass" else 1
+        sign = 0 if stem == "other" else sign
         estimate = Audio(sign * noisy(reference.samples), RATE)
         write_audio(tmp_path / "est" / "A" / f"{name}.wav", estimate)
     words = ["run", "--dataset", f"folder:{tmp_path / 'songs'}", "--metrics", "usdr", "-j", "1"]
@@ -123,6 +133,7 @@ def test_a_run_and_its_tables_say_so(tmp_path):
     for text in (
         "the estimates match other stems (drums is vocals, vocals is drums) on 1 of 1 song",
         "dir:est: the estimates have an inverted sign (bass) on 1 of 1 song",
+        "dir:est: the estimates are silent, the true stems are not (other) on 1 of 1 song",
     ):
         assert text in done.stderr
         assert text in shown.stdout
@@ -133,8 +144,10 @@ def test_score_says_so_too(capsys):
     estimates = audios(good())
     estimates["vocals"], estimates["drums"] = estimates["drums"], estimates["vocals"]
     moved = np.roll(estimates["bass"].samples, 500, axis=1)
-    scores = score(REFERENCES, {**estimates, "bass": Audio(moved, RATE)}, metrics="usdr")
+    estimates |= audios({"bass": moved, "other": np.zeros_like(moved)})
+    scores = score(REFERENCES, estimates, metrics="usdr")
     assert set(scores["status"]) == {"ok"}
     said = capsys.readouterr().err
     assert "match other stems (drums is vocals, vocals is drums): were files named" in said
+    assert "the estimates are silent, the true stems are not (other): uSDR gives" in said
     assert "estimates have a delay (bass 500 samples late)" in said
