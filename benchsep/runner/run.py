@@ -18,7 +18,7 @@ from benchsep._util.notify import notify
 from benchsep._util.paths import as_path
 from benchsep.errors import StoreError, UsageError
 from benchsep.metrics import device as metric_device
-from benchsep.runner.done import is_done, references_id
+from benchsep.runner.done import is_done
 from benchsep.runner.executors.base import Executor
 from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
@@ -26,6 +26,7 @@ from benchsep.runner.manifest import command_line, describe, stem_set_of
 from benchsep.runner.merge.inputs import MERGED
 from benchsep.runner.plan import Plan, make_plan
 from benchsep.runner.reading import Sheets
+from benchsep.runner.songs import SongsAtWork, audio_of_songs
 from benchsep.runner.stamps import remembered_labels
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
@@ -128,15 +129,21 @@ def run(
         own = {label: spec for label, (spec, _) in plan.systems.items()}
         # Rows of earlier plans stay in the folder: no other system may take their labels.
         manifest = {**describe(plan), "labels": {**remembered_labels(store), **own}}
-        store.write_manifest({**manifest, "command": command_line(), "finished": False})
+        songs = SongsAtWork(plan, store, sheets, manifest)
+        started = {**songs.at_start, "command": command_line(), "finished": False}
+        store.write_manifest({**manifest, **started})
         result = RunResult(Path(out), plan, sheets=sheets)
-        for outcome in _execute(executor, plan, store, progress):
-            result.outcomes.append(outcome)
+        try:
+            for outcome in _execute(executor, plan, store, progress):
+                result.outcomes.append(outcome)
+                songs.note(outcome)
+        finally:
+            songs.write()
     _refuse_lost_records(plan, store)
     _tell_of_other_requests(store, manifest)
     store.sweep()
     finished = {
-        **_audio_of_songs(plan, store, sheets),
+        **audio_of_songs(plan, store, sheets),
         "command": command_line(),
         "finished": True,
     }
@@ -148,21 +155,6 @@ def _in_one_session(plan: Plan) -> Plan:
     """The plan with a name of this call in its jobs: timings of several calls are not alike."""
     session = secrets.token_hex(6)
     return replace(plan, jobs=[replace(job, session=session) for job in plan.jobs])
-
-
-def _audio_of_songs(plan: Plan, store: Store, sheets: Sheets) -> dict[str, dict[str, str]]:
-    """``mixtures`` and ``references``: track to the hash of its mixture, as the systems of this run
-    were given it, and to what identifies its true stems (:func:`.done.references_id`).
-    """
-    labels = list(plan.systems)
-    mixtures, references = {}, {}
-    for track in plan.tracks:
-        records = (store.sheet(label, track.name, sheets) for label in labels)
-        record = next((r for r in records if r is not None and r.track.mixture_sha256), None)
-        if record is not None:
-            mixtures[track.name] = record.track.mixture_sha256
-            references[track.name] = references_id(record.track)
-    return {"mixtures": mixtures, "references": references}
 
 
 def _refuse_lost_records(plan: Plan, store: Store) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import benchsep
 from benchsep import registry
 from benchsep.audio import STEMS, Audio, read_audio, write_audio
+from benchsep.cli.app import app
 from benchsep.runner.plan import make_plan
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite, load_suite
@@ -183,6 +186,69 @@ def test_other_true_stems_of_the_same_mixture_are_another_song(noise, songs, tmp
     benchsep.run(suite(songs), out=run)
     benchsep.run(suite(songs), out=tmp_path / "fresh")
     assert values(run) == values(tmp_path / "fresh")
+
+
+class Stopped(BaseException):
+    """As a signal: no ``Exception``."""
+
+
+@pytest.mark.parametrize("end", ["asked to end", "killed"])
+def test_a_run_that_was_stopped_knows_the_audio_of_its_songs(
+    noise, songs, tmp_path, monkeypatch, end
+):
+    """The true stems of both songs are corrected, and a run of one system ends after a song:
+    values of the other system against the old stems stood beside the new ones.
+    """
+    run = tmp_path / "run"
+    benchsep.run(suite(songs), out=run)
+    before = values(run)
+    for song in ("one", "two"):
+        true = read_audio(songs / song / "vocals.wav").samples
+        write_audio(songs / song / "vocals.wav", Audio(0.5 * true, RATE))
+    done = []
+
+    @contextlib.contextmanager
+    def progress(plan):
+        def listener(outcome):
+            if done:
+                if end == "killed":  # nothing is written any more
+                    patched.setattr(Store, "write_manifest", lambda *_: None)
+                raise Stopped
+            done.append(outcome.track)
+
+        yield listener
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr("benchsep.runner.songs.EVERY_S", 0.0)
+        benchsep.run(suite(songs, systems=("mixture",)), out=run, progress=progress)
+    after, (first,) = values(run), done
+    shown = CliRunner().invoke(app, ["show", str(run), "--format", "md"])
+    assert "This run is not finished" in shown.stdout
+    assert after["mixture", first, "vocals"] != before["mixture", first, "vocals"]
+    assert {track for system, track, _ in after if system == "noise"} == {"one", "two"} - {first}
+    benchsep.run(suite(songs), out=run)
+    benchsep.run(suite(songs), out=tmp_path / "fresh")
+    assert values(run) == values(tmp_path / "fresh")
+    shown = CliRunner().invoke(app, ["show", str(run), "--format", "md"])
+    assert "not finished" not in shown.stdout
+
+
+def test_a_run_of_another_request_in_the_folder_keeps_its_manifest(songs, tmp_path, monkeypatch):
+    """Two runs at once: the songs' audio is written by the one whose request is there."""
+    run = tmp_path / "run"
+    monkeypatch.setattr("benchsep.runner.songs.EVERY_S", 0.0)
+
+    @contextlib.contextmanager
+    def progress(plan):
+        if not (run / "other").exists():
+            (run / "other").touch()
+            benchsep.run(suite(songs, systems=("mixture",), limit=1), out=run)
+        yield lambda outcome: limits.append(Store(run).manifest()["suite"]["limit"])
+
+    limits = []
+    benchsep.run(suite(songs, systems=("mixture",)), out=run, progress=progress)
+    assert set(limits) == {1}
+    assert Store(run).manifest()["suite"]["limit"] is None
 
 
 def test_aligned_estimates_do_not_stand_beside_estimates_that_are_not(songs, tmp_path):

@@ -21,6 +21,7 @@ from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
 from benchsep.runner.notes.same_songs import same_songs
+from benchsep.runner.notes.unfinished import unfinished
 from benchsep.stats import Summary
 from benchsep.stats.aggregate import NO_SHARED_SONG
 from benchsep.stats.songs import WITHOUT_BASS
@@ -241,6 +242,7 @@ def _warnings(edition: Edition, spec: TableSpec, columns: Sequence[Column]) -> l
         have_references=edition.name != "mixtures",
     )
     return [
+        *unfinished(edition.manifest),
         *general,
         *spec.warnings,
         *edition.late.values(),
