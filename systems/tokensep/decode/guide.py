@@ -290,9 +290,15 @@ def default_stems(folder: Path) -> tuple[str, ...]:
     Raises
     ------
     CheckpointError
-        The guided decoder's configuration is corrupt.
+        The guided decoder's configuration is corrupt, or missing where its weights are.
     """
     if not (folder / CONFIG).is_file():
+        if (folder / WEIGHTS).exists():
+            # without it the checkpoint would be rendered in another way than it was made for
+            raise CheckpointError(
+                f"{folder} has {WEIGHTS} and no file {CONFIG}; copy both from where the decoder "
+                "was trained, or remove the weights"
+            )
         return ()
     found = _read(folder).get("renders", [])
     if not isinstance(found, list) or not all(isinstance(stem, str) for stem in found):

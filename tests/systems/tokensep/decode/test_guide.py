@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tokensep.decode import guide as guided
-from tokensep.decode.guide import Guide, GuideConfig, load_guide, save_guide
+from tokensep.decode.guide import Guide, GuideConfig, default_stems, load_guide, save_guide
 from tokensep.errors import CheckpointError, ConfigError
 
 RATE, HOP = 8000, 320
@@ -156,6 +156,15 @@ def test_files_hold_the_network(tmp_path):
 
 def test_the_network_that_ships_fits_ten_megabytes():
     assert 2 * sum(p.numel() for p in Guide(GuideConfig()).parameters()) <= 10e6
+
+
+def test_weights_without_their_configuration_are_no_checkpoint_without_a_guide(tmp_path):
+    assert default_stems(tmp_path) == ()
+    save_guide(tmp_path, new(), renders=("vocals",))
+    assert default_stems(tmp_path) == ("vocals",)
+    (tmp_path / "guided.json").unlink()
+    with pytest.raises(CheckpointError, match=r"guided\.safetensors and no file guided\.json"):
+        default_stems(tmp_path)
 
 
 def test_bad_files_and_foreign_latents_are_named(tmp_path):
