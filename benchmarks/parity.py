@@ -224,9 +224,9 @@ Measured on {machine}.
 """
 
 FOOT = """
-`visqol` is Google's value; `visqol-python` computes another envelope, and now and then aligns a
-patch elsewhere, so that line shows how far upstream is from Google. With its envelope nothing
-differs, and Google's own conformance list is met to 1e-13: [visqol.md](visqol.md).
+`visqol` is Google's value. `visqol-python` computes another envelope, and sometimes aligns a
+patch differently, so that line shows how far upstream is from Google. With upstream's envelope the
+values are equal. Google's own conformance list is met to 1e-13: [visqol.md](visqol.md).
 {missing}
 ## Defined here, without an upstream package
 

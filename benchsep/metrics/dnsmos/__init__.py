@@ -64,7 +64,7 @@ def _value(name: str, display: str, question: Question) -> ValueTraits:
         question=question,
         companion=None,
         companion_rank=None,
-        # A tenth of the step from the mixture (OVRL 1.10) to the true vocals (2.15).
+        # A tenth of the step from the mixture (OVRL 1.10) to the true vocals (2.18).
         tie_margin=0.10,
         # The true vocals of a song score anything from 1.1 to 3: no value is a failure.
         failure=None,
