@@ -77,7 +77,7 @@ EXAMPLES = {
     "webmushra": "runs/mine -o test --stem vocals",
     "ratings": "mushra.csv --key test/conditions.csv -o ratings.csv",
     "validity": "ratings.csv --run runs/mine",
-    "ablate": "encoder --root ~/musdb18 --dry-run",
+    "ablate": "encoder --root ~/musdb18-7s --dry-run",
 }
 """A call of each command, for its help text and for the message when something is missing."""
 

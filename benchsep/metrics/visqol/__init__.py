@@ -66,8 +66,8 @@ class Visqol:
             question="quality",
             companion=Companion(
                 "interference",
-                "ViSQOL likes bandwidth more than isolation, and no interference measure was run: "
-                "add 'usdr' or 'bsseval' to see bleed.",
+                "ViSQOL rewards bandwidth more than isolation, and no interference measure was "
+                "run: add 'usdr' or 'bsseval' to see bleed.",
             ),
             companion_rank=None,
             # A tenth of the step from the mixture (2.99) to an ideal ratio mask (3.98).

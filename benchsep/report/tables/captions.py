@@ -312,12 +312,12 @@ def warnings(
         lines.append(
             f"{', '.join(speech)}: speech model, out of domain for music"
             + (" (scored on stems other than vocals here)." if stems - {"vocals"} else ".")
-            + " It separates a mixture from vocals, but not a good estimate from a perfect one."
+            + " It distinguishes a mixture from vocals, but not a good estimate from a perfect one."
         )
         if not any(is_reference(label) for label in labels):
             help_ = "Add the system 'reference'." if have_references else "The songs have none."
             lines.append(
-                "No row of the true vocals: without it these values cannot be read. "
+                "No row of the true vocals: without it these values cannot be interpreted. "
                 f"{help_} Nothing is ranked."
             )
     lines += [

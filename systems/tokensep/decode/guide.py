@@ -1,6 +1,7 @@
-"""A decoder that hears the mixture: generated magnitudes and masks on it, weighed by a network.
+"""The guided decoder: it combines generated magnitudes with masks on the mixture, by a network.
 
-Not of the paper: it decodes tokens alone. Here stem s gets, bin by bin, the factor
+The paper decodes the tokens alone; this decoder also gets the mixture. Stem s gets, bin by bin, the
+factor
 
     R_s = M_s^(1 - g_s) * (G_s / |X|)^g_s,        Y_s = R_s X,
 

@@ -16,14 +16,14 @@ precision     ``float64``: the same tokens on every processor (default ``float32
 render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
               paper has it (without ``refine``, unless that is given too); ``mean`` and
               ``consensus`` decode an estimate of the latents instead; ``guided``: a decoder of
-              ours, not of the paper, that hears the mixture (:mod:`tokensep.decode.guide`), by
+              ours, not of the paper, that also gets the mixture (:mod:`tokensep.decode.guide`), by
               default with the latents of one pass
 every other field of :class:`tokensep.lm.config.InferenceConfig` (``draws``, ``step`` …) and of its
 :class:`~tokensep.lm.config.SamplingConfig` (``temperature``, ``top_k``, ``top_p``, ``cfg``,
 ``sampled_layers``; ``none`` switches a filter off); default: the checkpoint's own
 
 The name tells variants apart that must not share a row. ``tokensep`` is refined as the checkpoint
-says (the shipped one: a decoder that hears the mixture makes all stems but other); others are
+says (the shipped one: the guided decoder makes all stems except other); others are
 ``tokensep-unrefined``, ``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
 ``tokensep-one-pass``, ``tokensep-tokens``, ``tokensep-guided``, ``tokensep-oracle-tokens``,
 ``tokensep-oracle-context``.

@@ -23,7 +23,7 @@ Rendering = Literal["tokens", "mean", "consensus", "guided"]
 RENDERINGS: tuple[Rendering, ...] = get_args(Rendering)
 UNREFINED: tuple[Rendering, ...] = ("tokens", "guided")
 """Renderings that are not refined unless that is asked for: the codec's decoder alone, and a
-decoder that hears the mixture anyway (:meth:`InferenceConfig.rendered_as`)."""
+decoder that gets the mixture anyway (:meth:`InferenceConfig.rendered_as`)."""
 
 
 class EncoderConfig(Strict):
@@ -149,8 +149,8 @@ class InferenceConfig(Strict):
     ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
     (what is undecided then adds little instead of noise), or the ``consensus``: that mean averaged
     over all draws and overlapping windows too (:mod:`tokensep.decode.consensus`). ``guided``: a
-    decoder that hears the mixture gets that consensus (:mod:`tokensep.decode.guide`); it is not of
-    the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
+    decoder that also gets the mixture decodes that consensus (:mod:`tokensep.decode.guide`); it is
+    not of the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
     stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
     generated magnitude and that of the masked mixture, with the mixture's phase, so that what
     either of the two lacks is gone; ``"guided"``: the guided decoder's stem of the same
@@ -269,7 +269,7 @@ class InferenceConfig(Strict):
         refined = self.refine if isinstance(self.refine, str) else "+".join(self.refine.values())
         if self.render == "guided" and refined.replace("none", "").strip("+"):
             raise ValueError(
-                f"render=guided hears the mixture already; expected refine=none, found {refined}"
+                f"render=guided already uses the mixture; expected refine=none, found {refined}"
             )
         if self.refine == "guided":
             raise ValueError(

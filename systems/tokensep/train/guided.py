@@ -1,4 +1,4 @@
-"""Train the decoder that hears the mixture (:mod:`tokensep.decode.guide`) for one LM and its codec.
+"""Train the guided decoder (:mod:`tokensep.decode.guide`) for one LM and its codec.
 
     L = sdr * L_sdr + bands * L_bands + bins * L_bins
 

@@ -164,7 +164,7 @@ def test_a_guided_decoder_is_needed_and_said_how_to_get(small, tmp_path):
 
 
 def test_a_guided_decoder_is_not_refined_twice(with_guide):
-    with pytest.raises(UsageError, match=r"hears the mixture already; .* found blend"):
+    with pytest.raises(UsageError, match=r"already uses the mixture; .* found blend"):
         plugin.load(render="guided", refine="blend")
     with pytest.raises(UsageError, match=r"render=guided averages windows"):
         plugin.load(render="guided", prime="true", decoding="sequential")
