@@ -38,6 +38,7 @@ from benchsep.runner.stamps import (
 )
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
+from benchsep.stems.files import track_key
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.grammar import WHOLE_TEXT
 from benchsep.systems.reference import WRONG_SONG
@@ -200,14 +201,32 @@ def _without_oracles(systems: Systems, suite: Suite) -> Systems:
 
 def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
     names = [t.name for t in tracks]
-    duplicates = {n for n in names if names.count(n) > 1} if len(set(names)) < len(names) else set()
-    if duplicates:
-        raise UsageError(f"two tracks are called {sorted(duplicates)[0]!r}")
+    _refuse_alike(names)
     for name in suite.tracks:
         if name not in names:
             raise UsageError(f"no track {name!r}{did_you_mean(name, names)}")
     chosen = [t for t in tracks if t.name in suite.tracks] if suite.tracks else tracks
     return chosen[: suite.limit]
+
+
+def _refuse_alike(names: Sequence[str]) -> None:
+    """Raise if two tracks have one name, or names that folders of estimates cannot tell apart.
+
+    Estimates and imported values are paired with tracks by a name that looks the same, and some
+    file systems have one folder for ``Song`` and ``song``: one would get the values of the other.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        key = track_key(name) or name
+        if key not in seen:
+            seen[key] = name
+            continue
+        if (other := seen[key]) == name:
+            raise UsageError(f"two tracks are called {name!r}")
+        raise UsageError(
+            f"the tracks {other!a} and {name!a} differ only in case, in how accents are "
+            "encoded, or in spaces and dots: their estimates cannot be told apart; rename one"
+        )
 
 
 def next_songs(tracks: list[Track]) -> dict[str, Track]:

@@ -16,6 +16,7 @@ import pytest
 import benchsep
 from benchsep import registry
 from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.errors import UsageError
 from benchsep.metrics.metric import References, Score, ValueTraits
 from benchsep.runner import run as runner
 from benchsep.systems.contract import SystemInfo
@@ -358,3 +359,22 @@ def test_a_job_that_never_returns_is_stopped(songs, tmp_path):
     )
     # `sleep` refuses the extra words at once on some systems; either way it is a row.
     assert result.cells()["status"].str.startswith("failed: ").all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Song", "song"), ("Song", "Song."), ("Song", "Song "), ("caf\u00e9", "cafe\u0301")],
+    ids=["case", "dot", "space", "accent"],
+)
+def test_songs_that_a_folder_of_estimates_cannot_tell_apart_are_refused(tmp_path, names):
+    """The second song was scored with the estimates of the first one."""
+    songs = noise_songs(tmp_path / "songs", names, seconds=0.1)
+    noise_songs(tmp_path / "est", names[:1], seconds=0.1)
+    with pytest.raises(UsageError, match="cannot be told apart"):
+        _run(songs, tmp_path / "run", systems=(f"dir:{tmp_path / 'est'}",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_songs_whose_names_are_signs_alone_are_several(tmp_path):
+    songs = noise_songs(tmp_path / "songs", ("---", "___"), seconds=0.1)
+    assert len(_run(songs, tmp_path / "run").outcomes) == 2
