@@ -24,7 +24,7 @@ from benchsep.datasets.stem_folder import (
 )
 from benchsep.datasets.track import Edition, Track, name_of
 from benchsep.errors import DatasetError, UsageError
-from benchsep.stems.files import audio_files, folders
+from benchsep.stems.files import audio_files, folders, read_as_stems
 from benchsep.stems.names import MIXTURE
 
 
@@ -42,12 +42,16 @@ class FolderDataset:
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
+        read = read_as_stems(self._audio.values())
+        return (self._mixture_note(), *([f"files {read}"] if read else []))
+
+    def _mixture_note(self) -> str:
         if self.mixture is not None:
-            return (f"mixture = {'its own file' if self.mixture == 'file' else 'sum of stems'}",)
+            return f"mixture = {'its own file' if self.mixture == 'file' else 'sum of stems'}"
         summed = [files for files in self._folders.values() if MIXTURE[0] not in files]
         if not summed:
-            return ("mixture = its own file",)
-        return (f"mixture = sum of stems for {len(summed)} of {len(self._folders)} tracks",)
+            return "mixture = its own file"
+        return f"mixture = sum of stems for {len(summed)} of {len(self._folders)} tracks"
 
     def tracks(self) -> list[Track]:
         return list(self._tracks)

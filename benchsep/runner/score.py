@@ -20,7 +20,7 @@ from benchsep.metrics.stems import score_stems
 from benchsep.runner.notes import lag, mistakes
 from benchsep.runner.notes.lag import lags_of, loudest_parts
 from benchsep.runner.notes.mistakes import mistakes_of
-from benchsep.stems.files import audio_files, stem_files
+from benchsep.stems.files import audio_files, read_as_stems, stem_files
 from benchsep.stems.meaning import full_map
 from benchsep.stems.names import MIXTURE
 from benchsep.stems.relations import combined, relation
@@ -220,7 +220,10 @@ def _stems(
 
 def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
     """The stems of a folder; with ``wanted`` those of them that it has, as sums if need be."""
-    files = stem_files(audio_files(folder))
+    given = audio_files(folder)
+    files = stem_files(given)
+    if read := read_as_stems([given]):
+        notify(f"{folder}: {read}")
     stems = full_map(name for name in files if name not in MIXTURE)
     if not stems.stems:
         raise UsageError(

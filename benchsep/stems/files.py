@@ -27,6 +27,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from benchsep._util.words import amount
 from benchsep.errors import AudioError
 from benchsep.stems.names import canonical, is_known
 
@@ -244,6 +245,40 @@ def claims_of(
         claim = _order(path.name, reading.stem), path
         found.setdefault(canonical(reading.stem), []).append(claim)
     return {stem: sorted(claims, key=lambda claim: claim[0]) for stem, claims in found.items()}
+
+
+def read_as_stems(groups: Iterable[Iterable[Path]]) -> str:
+    """A few words on files that are read as a stem though their names say more: ``lead_vocals``.
+
+    What stands before the stem may be the name of the song, or a part of the stem that is then
+    scored as the whole: nobody but the user can tell. ``groups``: the audio files of each track's
+    own folder. Words that several stems have in common, or the folder has, are the song's.
+    """
+    found: dict[str, str] = {}
+    count = 0
+    for group in groups:
+        given = list(group)
+        readings = meanings(given)
+        first = {stem: claims[0][1] for stem, claims in claims_of(given).items()}
+        before = [track_key(readings[path].track) for path in first.values()]
+        for stem, path in first.items():
+            own = track_key(readings[path].track)
+            if before.count(own) == 1 and not _names_folder(own, path.parent.name):
+                found.setdefault(path.name, stem)
+                count += 1
+    if not found:
+        return ""
+    named = ", ".join(f"{name} as {stem}" for name, stem in list(found.items())[:4])
+    return f"read by the end of their names: {named} ({amount(count, 'file')})"
+
+
+def _names_folder(before: str, folder: str) -> bool:
+    """Whether the words before a stem are none, the last ones of the folder, or hold all of it."""
+    words, all_words = (re.split(r"[\s_.-]+", text) for text in (before, track_key(folder)))
+    if not before or words == all_words[-len(words) :]:
+        return True
+    size = len(all_words)
+    return any(words[at : at + size] == all_words for at in range(len(words) - size + 1))
 
 
 @lru_cache(maxsize=4096)

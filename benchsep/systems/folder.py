@@ -39,6 +39,7 @@ from benchsep.stems.files import (
     folders,
     matching,
     meanings,
+    read_as_stems,
     stem_files,
     track_key,
 )
@@ -255,8 +256,14 @@ class EstimatesFolder:
             needs_accelerator=False,
             from_files=True,
             options={"layout": self.layout.name, **sums},
-            remark="; ".join(filter(None, (_not_read(self._groups), _chosen(self._groups)))),
+            remark="; ".join(filter(None, self._remarks())),
         )
+
+    def _remarks(self) -> Iterator[str]:
+        yield _not_read(self._groups)
+        yield _chosen(self._groups)
+        if self.layout.name != "audio-separator":  # there, the words before a stem are the track
+            yield read_as_stems(self._groups)
 
     def stamp(self, track: Track) -> str:
         """Changes when a file behind the track's estimates changes, whatever time it is given."""

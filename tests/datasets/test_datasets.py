@@ -215,6 +215,16 @@ def test_names_of_stem_files_are_read_in_any_spelling(tmp_path):
     assert tuple(track.load().stems) == STEMS
 
 
+def test_a_reference_that_is_a_part_of_a_stem_by_its_name_is_noted(tmp_path):
+    """The lead vocals were the true vocals without a word."""
+    _write_song(tmp_path / "A", ("lead_vocals", "drums"))
+    _write_song(tmp_path / "B", ("vocals", "drums"))
+    data = folder(str(tmp_path))
+    assert {track.stems for track in data.tracks()} == {("vocals", "drums")}
+    note = "files read by the end of their names: lead_vocals.wav as vocals (1 file)"
+    assert data.notes == ("mixture = its own file", note)
+
+
 def test_guitar_and_piano_of_a_dataset_are_part_of_other(tmp_path):
     parts = _write_song(tmp_path / "A", (*STEMS, "guitar", "piano"))
     (track,) = folder(str(tmp_path)).tracks()

@@ -139,6 +139,8 @@ def test_metrics_may_be_one_text():
         ),
         (("vocals", "drums"), "no estimate of bass, other; its files mean vocals, drums"),
         (STEMS, ""),
+        (("lead_vocals", *STEMS[1:]), "their names: lead_vocals.wav as vocals (1 file)"),
+        (tuple(f"song_{stem}" for stem in STEMS), ""),
         ((*STEMS[:3], "guitar", "other"), ""),  # guitar is part of the reference's other
     ],
 )

@@ -238,6 +238,10 @@ def _estimates_in(folder: Path, *names: str) -> Path:
         (("Bass.wav", "bass.flac"), "Bass.wav is read and not bass.flac .2 such stems"),
         (("drums.wav", "one_drums.wav"), "drums.wav is read and not one_drums.wav"),
         (("vocals.wav", "drums.wav", "mixture.wav"), "^$"),
+        (("lead_vocals.wav", "drums.wav"), "ends? of their names: lead_vocals.wav as vocals .2 f"),
+        (("kick_drum.wav",), "kick_drum.wav as drums"),
+        (("vocals.wav", "backing_vocals.wav"), "^vocals.wav is read and not backing_vocals.wav"),
+        (("mine_vocals.wav", "mine_bass.wav"), "^$"),
     ],
 )
 def test_files_that_have_no_part_in_a_value_are_named(tmp_path, names, says):
@@ -260,6 +264,12 @@ def test_a_folder_says_what_it_holds_instead(tmp_path):
     track = Track("A - B", "test", "folder", loader=lambda: None)
     with pytest.raises(SeparatorError, match=r"no estimate of 'A - B'.*it has 'one', 'two'"):
         found.estimates(track, MIXTURE)
+
+
+def test_the_name_of_the_song_before_a_stem_is_no_part_of_the_stem(tmp_path):
+    for place in ("A - B/B_vocals.wav", "A - B/1_A - B_(Bass)_model.wav", "C/C - drums.wav"):
+        _stem(tmp_path / "mine" / place, 0.1)
+    assert not load_system(f"dir:{tmp_path / 'mine'}").info.remark
 
 
 @pytest.mark.parametrize("place", ["{song}/{song}_{stem}.wav", "{song}_{stem}.wav"])
