@@ -59,7 +59,7 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
     ------
     UsageError
         no such file, missing columns, a rating that is no number from 0 to 100, one without a
-        rater or that stands there twice, or a condition that the key does not know or has twice.
+        rater or that is there twice, or a condition that the key does not know or has twice.
     """
     rows = _rows(Path(path))
     if rows and rows[0].keys() >= _WEBMUSHRA:
@@ -129,7 +129,7 @@ def _read_key(path: Path) -> dict[tuple[str, str], dict[str, str]]:
         raise UsageError(f"{path}: expected the columns {', '.join(KEY_COLUMNS)}")
     conditions = {(row["trial"], row["condition"]): row for row in rows}
     if len(conditions) < len(rows):
-        raise UsageError(f"{path}: a condition of a trial stands there twice")
+        raise UsageError(f"{path}: a trial has the same condition twice")
     for row in rows:
         for name, kind in WEBMUSHRA_ANCHORS.items():
             added = {"system": name, "family": "oracle" if kind == HIDDEN else "anchor"}

@@ -207,7 +207,9 @@ def seconds_of(track: Track) -> float:
         length = _header_seconds(path)
         if length:
             return length
-    raise DatasetError(f"{track.name}: no file of it tells its length ({len(track.paths)} files)")
+    raise DatasetError(
+        f"{track.name}: none of its files gives its length ({len(track.paths)} files)"
+    )
 
 
 def _audio_first(path: str) -> tuple[bool, str]:

@@ -74,7 +74,7 @@ HEAD = """# Reliability: what was tried, and its results
 
 `make faults` runs the whole campaign within half an hour of CPU time and writes this page; every
 test of it has a short form in `make test`. Each figure is of the newest run that finished.
-Everything is seeded: the same command does the same damage.
+Everything is seeded: the same command makes the same faults.
 """
 
 
@@ -124,7 +124,7 @@ def _kills(figures: dict[str, dict[str, Any]]) -> str:
             rows.append((what, found["kills"], runs, found["different"]))
     return (
         "## Killed\n\nkill -9, then started again until it finishes; the result is compared byte "
-        "for byte with one that nobody disturbed (cells, tables, report files; curve and weights; "
+        "for byte with one without a kill (cells, tables, report files; curve and weights; "
         "shards). *Random moments*: after a random time. *File by file*: before each open, "
         "rename, unlink or mkdir, also leaving the file empty or cut in half.\n\n"
         + _table(("what", "kills", "finished runs", "different results"), rows)
@@ -146,7 +146,7 @@ def _fuzz(figures: dict[str, dict[str, Any]]) -> str:
     head = ("input", "tries", "read", "refused by name", "failed", "slowest [CPU s]", "most [MB]")
     return (
         "## Bad input\n\nFlipped, cut, doubled, spliced bytes; header fields made absurd; trees "
-        "with nodes replaced, removed, renamed; depth. *Failed* is a foreign exception, a crash, "
+        "with nodes replaced, removed, renamed; depth. *Failed* is another exception, a crash, "
         "more than 10 s of CPU time or more than 400 MB. The three kinds of weights go through "
         "several readers a try, each of which must answer; they count as read.\n\n"
         + _table(head, rows)
@@ -160,9 +160,9 @@ def _guided(figures: dict[str, dict[str, Any]]) -> str:
     return (
         "## Inputs that follow the coverage\n\n`make fuzz` (atheris 3.0.0): an input that reaches "
         "new code is kept and changed further. A reader must answer within 2 s of CPU time and "
-        "400 MB, with a result or one of our errors. What crashed lies in `tests/fuzz/crashes`, "
+        "400 MB, with a result or one of our errors. What crashed is in `tests/fuzz/crashes`, "
         "which every test run reads.\n\n"
-        + _table(("reader", "inputs", "crashes, all cured"), rows or [("not run", "", "")])
+        + _table(("reader", "inputs", "crashes, all fixed"), rows or [("not run", "", "")])
     )
 
 
@@ -237,7 +237,7 @@ def _memory(figures: dict[str, dict[str, Any]]) -> str:
         + _table(("song", "the signal itself", *steps), rows)
         + "\nHeld to it at an hour: reading, a system that copies, uSDR, SI-SDR. What models, "
         "MR-STFT, LSD, logWMSE, BSSEval, ViSQOL and DNSMOS take of a longer song was measured over "
-        "a few minutes and stands in the table below.\n"
+        "a few minutes and is in the table below.\n"
     )
 
 
@@ -248,7 +248,7 @@ def _others(figures: dict[str, dict[str, Any]]) -> str:
         text = "not run" if not found else ", ".join(
             f"{key.replace('_', ' ')}: {value}" for key, value in found.items())  # fmt: skip
         rows.append((what, text))
-    return "## No room, damage, misdeeds, memory, two writers\n\n" + _table(
+    return "## Full disks, damage, faulty systems, memory, two writers\n\n" + _table(
         ("what", "figures"), rows
     )
 

@@ -128,7 +128,7 @@ def test_a_key_with_two_meanings_of_a_condition_is_refused(
     lines = exported[1].read_text().splitlines()
     twice = lines[1].replace("a@mini", "b@mini")
     (tmp_path / "key.csv").write_text("\n".join([*lines, twice, ""]))
-    with pytest.raises(UsageError, match="stands there twice"):
+    with pytest.raises(UsageError, match="same condition twice"):
         read_ratings(tmp_path / "mushra.csv", tmp_path / "key.csv")
 
 

@@ -88,7 +88,9 @@ def _refuse_to_write_inputs(folders: Sequence[Path], out: Path) -> None:
                 "choose another -o"
             )
         if board.is_relative_to(run):
-            raise UsageError(f"{out} lies in the run {folder}, which is not changed: another -o")
+            raise UsageError(
+                f"{out} is inside the run {folder}, which must not change: choose another -o"
+            )
 
 
 def _board_there(out: Path) -> Input | None:
