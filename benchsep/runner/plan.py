@@ -23,7 +23,7 @@ from benchsep.metrics.catalog import (
     get_metric,
     needs_reference,
 )
-from benchsep.runner import execute
+from benchsep.runner import loaded_system
 from benchsep.runner.done import Identities, is_done, planning_stamp
 from benchsep.runner.job import Job
 from benchsep.runner.labels import labelled
@@ -44,6 +44,9 @@ from benchsep.systems.grammar import WHOLE_TEXT
 from benchsep.systems.reference import WRONG_SONG
 from benchsep.systems.spec import Spec
 from benchsep.systems.stems import lacking
+
+NO_FILES = "[]"
+"""The stamp of a track for which a folder has no estimates."""
 
 Systems = dict[str, tuple[str, SystemInfo]]
 """Label to (spec, info), in table order."""
@@ -70,7 +73,7 @@ class Plan:
 
 
 class Ask(Protocol):
-    """Who asks systems: this process (:mod:`benchsep.runner.execute`), or an executor a worker."""
+    """Asks systems: in this process (:mod:`benchsep.runner.loaded_system`), or in a worker."""
 
     def describe(self, spec: str, device: str) -> SystemInfo:
         """What a system says of itself."""
@@ -86,7 +89,7 @@ def make_plan(
     store: Store,
     *,
     load_on: str = "",
-    ask: Ask = execute,
+    ask: Ask = loaded_system,
     read: Reader[Sheet] = read_sheet,
 ) -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
@@ -201,32 +204,14 @@ def _without_oracles(systems: Systems, suite: Suite) -> Systems:
 
 def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
     names = [t.name for t in tracks]
-    _refuse_alike(names)
+    duplicates = {n for n in names if names.count(n) > 1} if len(set(names)) < len(names) else set()
+    if duplicates:
+        raise UsageError(f"two tracks are called {sorted(duplicates)[0]!r}")
     for name in suite.tracks:
         if name not in names:
             raise UsageError(f"no track {name!r}{did_you_mean(name, names)}")
     chosen = [t for t in tracks if t.name in suite.tracks] if suite.tracks else tracks
     return chosen[: suite.limit]
-
-
-def _refuse_alike(names: Sequence[str]) -> None:
-    """Raise if two tracks have one name, or names that folders of estimates cannot tell apart.
-
-    Estimates and imported values are paired with tracks by a name that looks the same, and some
-    file systems have one folder for ``Song`` and ``song``: one would get the values of the other.
-    """
-    seen: dict[str, str] = {}
-    for name in names:
-        key = track_key(name) or name
-        if key not in seen:
-            seen[key] = name
-            continue
-        if (other := seen[key]) == name:
-            raise UsageError(f"two tracks are called {name!r}")
-        raise UsageError(
-            f"the tracks {other!a} and {name!a} differ only in case, in how accents are "
-            "encoded, or in spaces and dots: their estimates cannot be told apart; rename one"
-        )
 
 
 def next_songs(tracks: list[Track]) -> dict[str, Track]:
@@ -268,11 +253,31 @@ def _with_stamps(
     asked: Sequence[str | None] = [None] * len(jobs)
     if jobs and jobs[0].info.from_files:
         asked = ask.estimate_stamps(jobs[0].spec, device, [job.track for job in jobs])
+        _refuse_shared(jobs, asked)
     found = [stamps.of(job.track, told, job.other) for job, told in zip(jobs, asked, strict=True)]
     return [
         replace(job, input_stamp=planning_stamp(stamp, job, mixture))
         for job, stamp in zip(jobs, found, strict=True)
     ]
+
+
+def _refuse_shared(jobs: list[Job], stamps: Sequence[str | None]) -> None:
+    """Raise if two tracks get the same files of estimates.
+
+    Files are paired with tracks by names that look alike (:func:`.track_key`): where the folder of
+    ``song`` is missing, it would get the estimates of ``Song``.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    for job, stamp in zip(jobs, stamps, strict=True):
+        name = job.track.name
+        if stamp and stamp != NO_FILES:
+            other = seen.setdefault((track_key(name) or name, stamp), name)
+            if other != name:
+                raise UsageError(
+                    f"the tracks {other!a} and {name!a} differ only in case, in how accents are "
+                    f"encoded, or in spaces, and {job.spec} has the same files of "
+                    "estimates for both; rename one track and its estimates"
+                )
 
 
 def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) -> Job:

@@ -6,6 +6,7 @@ stay and are shown, as long as they are of the same edition of the data.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -137,8 +138,11 @@ def run(
             for outcome in _execute(executor, plan, store, progress):
                 result.outcomes.append(outcome)
                 songs.note(outcome)
-        finally:
-            songs.write()
+        except BaseException:
+            with contextlib.suppress(StoreError):  # the first error is the one to tell
+                songs.write()
+            raise
+        songs.write()
     _refuse_lost_records(plan, store)
     _tell_of_other_requests(store, manifest)
     store.sweep()

@@ -13,7 +13,6 @@ at work   an interrupted run may be followed by ``show``, or by a run of other s
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -67,16 +66,21 @@ class SongsAtWork:
     def write(self) -> None:
         """Write what is new, if the manifest is still that of this request: another run may work
         in the folder, too.
+
+        Raises
+        ------
+        StoreError
+            the manifest cannot be read or written.
         """
         if self._is_written:
             return
         self._written_at = time.monotonic()
-        # A full disk, or a folder that is gone, is told of by what needs it.
-        with contextlib.suppress(StoreError):
-            now = self._store.manifest()
-            if _request(now) == self._request:
-                self._store.write_manifest({**now, **_joined(now, self._known)})
-            self._is_written = True
+        if not (self._store.root / "manifest.json").is_file():
+            return  # the folder is gone: the end of the run tells of its records
+        now = self._store.manifest()
+        if _request(now) == self._request:
+            self._store.write_manifest({**now, **_joined(now, self._known)})
+        self._is_written = True
 
 
 def _request(manifest: Mapping[str, Any]) -> str:

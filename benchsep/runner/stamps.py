@@ -115,7 +115,7 @@ def input_stamp(track: Track, estimates: str | None = None, other: Track | None 
     """Changes when a file of the track changes, or one that is read besides.
 
     ``estimates``: what a system whose estimates are files says of those of the track
-    (:func:`benchsep.runner.execute.estimate_stamps`). ``other``: another song that the system
+    (:func:`benchsep.runner.loaded_system.estimate_stamps`). ``other``: another song that the system
     gets; its name and its files count.
     """
     return InputStamps().of(track, estimates, other)

@@ -83,7 +83,7 @@ class Store:
         return base if draw == 0 else base / f"draw-{draw}"
 
     def kept_estimates(self, system: str, track: str, draw: int) -> dict[str, Path]:
-        """Stem to the file of its kept estimate; see :func:`benchsep.runner.execute.keep`."""
+        """Stem to the file of its kept estimate; see :func:`benchsep.runner.separation.keep`."""
         folder = self.estimate_folder(system, track, draw)
         files = sorted(path for path in folder.glob("*") if path.suffix in (".flac", ".wav"))
         return {path.stem: path for path in files}

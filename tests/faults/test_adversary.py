@@ -26,8 +26,9 @@ from benchsep.audio import STEMS, Audio, read_audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, StoreError
 from benchsep.metrics.metric import Score, ValueTraits
 from benchsep.metrics.sdr import USDR
-from benchsep.runner import execute
-from benchsep.runner.execute import load_track, separate_job
+from benchsep.runner import loaded_system
+from benchsep.runner.execute import separate_job
+from benchsep.runner.loaded_track import load_track
 from benchsep.runner.plan import make_plan
 from benchsep.runner.store import Store
 from benchsep.runner.suite import load_suite
@@ -96,10 +97,10 @@ def plugin(monkeypatch: pytest.MonkeyPatch):
 
     def add(kind: str, name: str, target: Any) -> None:
         monkeypatch.setitem(registry._local[kind], name, target)
-        execute._system.cache_clear()
+        loaded_system._system.cache_clear()
 
     yield add
-    execute._system.cache_clear()
+    loaded_system._system.cache_clear()
 
 
 def compute(out: Path, songs: Path, *systems: str, **asked: Any) -> dict[tuple, tuple]:
@@ -381,7 +382,7 @@ def test_a_track_may_have_any_name_that_a_folder_has(songs, tmp_path):
     for name in NAMES:
         (root / name).mkdir(parents=True)
         for path in (songs / "one").iterdir():
-            os.link(path, root / name / path.name)
+            shutil.copyfile(path, root / name / path.name)
     asked = {"keep_estimates": "flac", "metrics": ("usdr",)}
     found = compute(tmp_path / "run", root, "mixture", **asked)
     assert {track for _, track, _, _ in found} == set(NAMES)

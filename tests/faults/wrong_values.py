@@ -139,7 +139,7 @@ WRONG_VALUES = (
                f"{DONE}::test_a_run_that_was_stopped_knows_the_audio_of_its_songs"),
     WrongValue("Songs `Song` and `song`: one was scored with the estimates of the other",
                "`dir:` pairs by names that look the same, and one folder was missing",
-               "two tracks whose names look the same are an error",
+               "two tracks that get the same files are an error",
                "runner/test_run.py"
                "::test_songs_that_a_folder_of_estimates_cannot_tell_apart_are_refused"),
     WrongValue("An estimate of dither: bleedless 100, onset F1 0.4, Zimtohrli 1.6",

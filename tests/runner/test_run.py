@@ -363,16 +363,17 @@ def test_a_job_that_never_returns_is_stopped(songs, tmp_path):
 
 @pytest.mark.parametrize(
     "names",
-    [("Song", "song"), ("Song", "Song."), ("Song", "Song "), ("caf\u00e9", "cafe\u0301")],
-    ids=["case", "dot", "space", "accent"],
+    [("Song", "song"), ("Song", "Song "), ("caf\u00e9", "cafe\u0301")],
+    ids=["case", "space", "accent"],
 )
 def test_songs_that_a_folder_of_estimates_cannot_tell_apart_are_refused(tmp_path, names):
     """The second song was scored with the estimates of the first one."""
     songs = noise_songs(tmp_path / "songs", names, seconds=0.1)
     noise_songs(tmp_path / "est", names[:1], seconds=0.1)
-    with pytest.raises(UsageError, match="cannot be told apart"):
+    with pytest.raises(UsageError, match="has the same files of estimates for both"):
         _run(songs, tmp_path / "run", systems=(f"dir:{tmp_path / 'est'}",))
     assert not (tmp_path / "run").exists()
+    assert len(_run(songs, tmp_path / "run", systems=("mixture",)).outcomes) == 2
 
 
 def test_songs_whose_names_are_signs_alone_are_several(tmp_path):

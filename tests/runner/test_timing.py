@@ -11,7 +11,7 @@ import benchsep
 from benchsep import registry
 from benchsep.audio import STEMS, Audio
 from benchsep.report.run import load
-from benchsep.runner import execute, warmup
+from benchsep.runner import loaded_system, separation, warmup
 from benchsep.runner.frame import load_costs
 from benchsep.runner.store import Store
 from benchsep.systems.contract import SystemInfo
@@ -41,7 +41,7 @@ class Sampler:
 def _registered(monkeypatch):
     registry.register("system", "sampler", Sampler)
     monkeypatch.setattr(Sampler, "lengths", [])
-    execute._system.cache_clear()
+    loaded_system._system.cache_clear()
     warmup.forget()
     yield
     registry.unregister("system", "sampler")
@@ -89,7 +89,7 @@ def test_estimates_are_the_same_bytes_with_and_without_it(songs, tmp_path, monke
         return [p.read_bytes().hex() for p in files]
 
     warm = ids("warm")
-    monkeypatch.setattr(execute, "warm_up", lambda *_: None)
+    monkeypatch.setattr(separation, "warm_up", lambda *_: None)
     assert ids("cold") == warm
 
 

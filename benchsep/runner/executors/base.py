@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from benchsep.runner.done import begin
-from benchsep.runner.execute import LoadedTrack, complete_job, load_track
+from benchsep.runner.execute import complete_job
+from benchsep.runner.loaded_track import LoadedTrack, load_track
 from benchsep.runner.stamps import input_stamp
 from benchsep.runner.store import Store
 

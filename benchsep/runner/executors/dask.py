@@ -42,11 +42,12 @@ from benchsep.datasets.track import Track
 from benchsep.errors import BenchsepError, Unavailable
 from benchsep.runner.claims import REFRESH_S
 from benchsep.runner.done import begin
-from benchsep.runner.execute import LoadedTrack, complete_job
+from benchsep.runner.execute import complete_job
 from benchsep.runner.executors.base import Executor, units_of
 from benchsep.runner.executors.dask_worker import Order, run_full_job, run_scoring, run_separation
 from benchsep.runner.executors.local import Pool
 from benchsep.runner.job import Job, Outcome
+from benchsep.runner.loaded_track import LoadedTrack
 from benchsep.runner.store import Store
 from benchsep.systems.contract import SystemInfo
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from benchsep._util.version import __version__
 from benchsep.errors import StoreError, UsageError
-from benchsep.runner.execute import DrawResult, complete_job, separate_job
+from benchsep.runner.execute import complete_job, separate_job
 from benchsep.runner.executors.base import loaded_track, one_thread
 from benchsep.runner.job import Job, Outcome
+from benchsep.runner.separation import DrawResult
 from benchsep.runner.store import Store
 
 GRACE_S = 1.0

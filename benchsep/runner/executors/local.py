@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, cast
 from benchsep import registry
 from benchsep._util.processes import end_marked, exit_reason, new_mark, watcher
 from benchsep.errors import SeparatorError, StoreError, Unavailable
-from benchsep.runner import execute
+from benchsep.runner import loaded_system
 from benchsep.runner.claims import REFRESH_S, Owner, this_process
-from benchsep.runner.execute import LoadedTrack, complete_job
+from benchsep.runner.execute import complete_job
 from benchsep.runner.executors.base import Executor, Unit, one_thread, run_one, units_of
 from benchsep.runner.executors.worker import as_error, start_worker
+from benchsep.runner.loaded_track import LoadedTrack
 from benchsep.runner.store import Store
 from benchsep.systems.spec import Spec
 from benchsep.systems.surroundings import forget_random_states
@@ -53,11 +54,11 @@ class Inline(Executor):
 
     def describe(self, spec: str, device: str) -> SystemInfo:
         with one_thread():  # what a model computes while it is loaded moves values, too
-            return execute.describe(spec, device)
+            return loaded_system.describe(spec, device)
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
         with one_thread():
-            return execute.estimate_stamps(spec, device, tracks)
+            return loaded_system.estimate_stamps(spec, device, tracks)
 
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
         forget_random_states()
@@ -109,7 +110,7 @@ class Pool(Executor):
             it cannot be loaded; or its process died twice, or took too long.
         """
         if _is_ours(spec):
-            return execute.describe(spec, device)
+            return loaded_system.describe(spec, device)
         self._start_all()
         info = cast("SystemInfo", self._ask("cannot be loaded", "describe", spec, device))
         for worker in self.workers:
@@ -120,7 +121,7 @@ class Pool(Executor):
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
         """What a system says of its files, in a worker; raises as :meth:`describe` does."""
         if _is_ours(spec):
-            return execute.estimate_stamps(spec, device, tracks)
+            return loaded_system.estimate_stamps(spec, device, tracks)
         stamps = self._ask("cannot tell its files", "stamps", spec, device, list(tracks))
         return cast("list[str]", stamps)
 

@@ -38,16 +38,12 @@ from typing import TYPE_CHECKING, Any
 from benchsep import errors
 from benchsep._util.processes import adopt_orphans, end_with_parent
 from benchsep.errors import BenchsepError, SeparatorError, StoreError
-from benchsep.runner import execute
+from benchsep.runner import failure
 from benchsep.runner.done import begin, is_done
-from benchsep.runner.execute import (
-    LoadedTrack,
-    complete_job,
-    describe,
-    estimate_stamps,
-    load_track,
-)
+from benchsep.runner.execute import complete_job
 from benchsep.runner.executors.base import Unit, one_thread
+from benchsep.runner.loaded_system import describe, estimate_stamps
+from benchsep.runner.loaded_track import LoadedTrack, load_track
 from benchsep.runner.store import Store
 from benchsep.systems import surroundings
 
@@ -102,7 +98,7 @@ def serve(pipe: Connection, parent: int) -> None:
     end_with_parent(parent)
     adopt_orphans()  # so that the daemons of a program are found: `benchsep.systems.program`
     signal.signal(signal.SIGINT, lambda *_: None)
-    execute.interrupts_are_failures = True
+    failure.interrupts_are_failures = True
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
         while _serve_one(pipe):
             pass

@@ -1,0 +1,103 @@
+"""Systems that are loaded in this process: what they say of themselves, and those of jobs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from benchsep.errors import BenchsepError, SeparatorError
+from benchsep.runner.done import system_id
+from benchsep.runner.failure import failure
+from benchsep.runner.warmup import forget
+from benchsep.systems.contract import SystemInfo
+from benchsep.systems.spec import load_system
+from benchsep.systems.surroundings import own_surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchsep.datasets.track import Track
+    from benchsep.runner.job import Job
+
+
+@contextmanager
+def _asked(spec: str, fails: str) -> Iterator[None]:
+    """Inside, a system is asked something; whatever it raises is an error that names it."""
+    try:
+        with own_surroundings(spec):
+            yield
+    except BenchsepError:
+        raise
+    except BaseException as error:
+        raise SeparatorError(f"{spec}{fails}: {failure(error)}") from error
+
+
+def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
+    """What a system says of itself; with ``keep`` it stays loaded for the jobs of this process.
+
+    Raises
+    ------
+    BenchsepError
+        it cannot be loaded, whatever it raises.
+    """
+    with _asked(spec, " cannot be loaded"):
+        info: SystemInfo = _loaded(spec, device, keep).info
+        if not isinstance(info, SystemInfo):
+            raise SeparatorError(f"{spec}: info is {type(info).__name__}, expected SystemInfo")
+    return info
+
+
+def estimate_stamps(
+    spec: str, device: str, tracks: Sequence[Track], *, keep: bool = False
+) -> list[str]:
+    """What a system whose estimates are files says of those of each track (``FromTrack.stamp``).
+
+    Raises
+    ------
+    BenchsepError
+        it cannot say so, whatever it raises.
+    """
+    with _asked(spec, ": stamp(track) failed"):
+        system = _loaded(spec, device, keep)
+        stamps = [system.stamp(track) for track in tracks]
+        if wrong := [type(stamp).__name__ for stamp in stamps if not isinstance(stamp, str)]:
+            raise SeparatorError(f"{spec}: stamp(track) is {wrong[0]}, expected a text")
+        return [str(stamp) for stamp in stamps]
+
+
+def _loaded(spec: str, device: str, keep: bool) -> Any:
+    return _system(spec, device) if keep else load_system(spec, device=device)
+
+
+@cache
+def _system(spec: str, device: str) -> Any:
+    # A worker loads each system once, however many tracks it separates.
+    return load_system(spec, device=device)
+
+
+def system_of(job: Job) -> Any:
+    """The system of a job, as the plan described it.
+
+    Raises
+    ------
+    SeparatorError
+        what loads here has another version, other weights or options: its results would be stored
+        under the name of the planned system.
+    """
+    if system_id(_system(job.spec, job.device).info) != system_id(job.info):
+        forget()
+        _system.cache_clear()  # weights may have changed since this process loaded them
+    system = _system(job.spec, job.device)
+    if system_id(system.info) != system_id(job.info):
+        here, planned = _identity(system.info), _identity(job.info)
+        raise SeparatorError(
+            f"{job.spec} loads as {here} here, and was {planned} when the run was planned: its "
+            "weights, code or options changed, or this worker has others; start the run again"
+        )
+    return system
+
+
+def _identity(info: SystemInfo) -> str:
+    weights = f" ({info.checkpoint_sha256[:8]})" if info.checkpoint_sha256 else ""
+    return f"{info.label}{weights} version {info.version}"
