@@ -1,12 +1,13 @@
-"""Peak resident memory of a stretch of code, and a pause of the collector.
+"""Resident memory of a stretch of code: its peak, and what it adds; a pause of the collector.
 
 Linux keeps the peak since the process began (``VmHWM``) and lets a process reset it; elsewhere
-only the peak since the start is known, which is then reported.
+only the peak since the start is known, and nothing of what was added.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import resource
 import sys
@@ -19,11 +20,18 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """``with PeakMemory() as memory: …; memory.peak_mb``: MB of resident memory at the peak."""
+    """``with PeakMemory() as memory: …; memory.peak_mb``: MB of resident memory at the peak.
+
+    ``added_mb``: the peak above what was resident before, or ``None`` where the system does not
+    tell. Memory that earlier code has freed is returned first: code that uses it again adds it.
+    """
 
     peak_mb: float = 0.0
+    added_mb: float | None = None
 
     def __enter__(self) -> PeakMemory:
+        _return_freed()
+        self._before = _status_mb("VmRSS")
         with contextlib.suppress(OSError):
             _CLEAR.write_text("5")  # resets VmHWM, see proc(5)
         return self
@@ -34,16 +42,31 @@ class PeakMemory:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.peak_mb = round(_peak_mb(), 1)
+        peak = _status_mb("VmHWM")
+        if peak is not None and self._before is not None:
+            self.added_mb = round(max(0.0, peak - self._before), 1)
+        self.peak_mb = round(_largest_mb() if peak is None else peak, 1)
 
 
-def _peak_mb() -> float:
+def _status_mb(name: str) -> float | None:
+    """A size that Linux has of this process, in MB; ``None`` elsewhere."""
     with contextlib.suppress(OSError, ValueError):
         for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) / 1024
+    return None
+
+
+def _largest_mb() -> float:
+    """The largest size since the process began."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _return_freed() -> None:
+    """Give freed memory back to the system, as far as the C library can (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager

@@ -259,8 +259,8 @@ def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
-    """What each separation took: seconds, real-time factor, peak memory; its lag in samples;
-    ``changes``, stem to what was changed so that its estimate fits the mixture
+    """What each separation took: seconds, real-time factor, memory that it added; its lag in
+    samples; ``changes``, stem to what was changed so that its estimate fits the mixture
     (:class:`benchsep.systems.fit.Change`); ``mistakes``, stem to what looks wrong with its estimate
     (:mod:`benchsep.runner.notes.mistakes`); ``residue_db``, how far the mixture of the song is from
     the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`; ``aligned``,

@@ -66,6 +66,7 @@ class Draw:
     seconds: float | None
     """Wall-clock time of the separation."""
     peak_memory_mb: float | None
+    """What the separation added to the memory of its process, at the peak."""
     error: str = ""
     """Why there are no estimates; empty where there are."""
     faults: dict[str, str] = field(default_factory=dict)

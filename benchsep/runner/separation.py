@@ -106,7 +106,7 @@ def separate_draw(
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
     session = job.session if timed.seconds is not None else ""
     changes = timed.changes if estimates else {}
-    cost = timed.seconds, timed.peak_mb
+    cost = timed.seconds, timed.added_mb
     facts = inputs.seed, identity, *cost, error, faults, lags, session, changes, mistakes
     draw = Draw(*facts, aligned=job.align if lags else None)
     return DrawResult(draw, estimates)
@@ -117,7 +117,7 @@ class Timed(NamedTuple):
 
     outputs: Mapping[str, Audio | BenchsepError] = MappingProxyType({})
     seconds: float | None = None
-    peak_mb: float | None = None
+    added_mb: float | None = None
     changes: dict[str, Change] = {}  # noqa: RUF012  # never written
 
 
@@ -130,7 +130,7 @@ def _timed_call(job: Job, audio: TrackAudio, seed: int) -> Timed:
             started = perf_counter()
             outputs = _call(system, job, audio, seed)
             seconds = perf_counter() - started
-    return Timed(outputs, seconds, memory.peak_mb, changes)
+    return Timed(outputs, seconds, memory.added_mb, changes)
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:

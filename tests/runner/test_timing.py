@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -104,6 +105,25 @@ def test_files_have_no_real_time_factor_and_no_memory(songs, tmp_path):
     costs = load_costs(tmp_path / "run").set_index("system")[columns]
     assert not costs.loc["dir:songs"].notna().to_numpy().any()
     assert costs.loc["sampler"].notna().to_numpy().all()
+
+
+def test_memory_is_what_a_separation_adds_not_what_the_process_holds(songs, tmp_path):
+    """All systems of a run had the memory of the largest, once a worker had loaded it."""
+    registry.register("system", "heavy", lambda device="cpu": _heavy())
+    try:
+        _run(songs, tmp_path / "run", "heavy", "sampler")
+    finally:
+        registry.unregister("system", "heavy")
+    memory = load_costs(tmp_path / "run").groupby("system")["peak_memory_mb"].max()
+    assert memory.notna().all() == (sys.platform == "linux")
+    assert memory.fillna(0).max() < 100
+
+
+def _heavy() -> Sampler:
+    system = Sampler()
+    system.info = SystemInfo("heavy", "unknown")
+    system.weights = np.ones(300 * 2**20, np.uint8)  # type: ignore[attr-defined]
+    return system
 
 
 def test_rows_of_several_sessions_are_marked(songs, tmp_path):

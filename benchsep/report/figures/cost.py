@@ -1,4 +1,4 @@
-"""Quality against real-time factor and against peak memory; every system is named at its point."""
+"""Quality against real-time factor and against memory; every system is named at its point."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def cost_figure(
     title: str,
     reference_lines: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Quality against real-time factor and against peak memory.
+    """Quality against real-time factor and against the memory that a separation adds.
 
     Parameters
     ----------
     points
-        System to ``(quality, real-time factor, peak memory in MB)``; NaN where unknown.
+        System to ``(quality, real-time factor, memory in MB)``; NaN where unknown.
     families
         System to family, which chooses colour and marker.
     label, title
@@ -53,7 +53,7 @@ def cost_figure(
         figure, axes = new_figure(7.6, 3.7, 1, 2, sharey=True)
         panels = (
             (axes[0, 0], _measured(points, 1), "real-time factor (s of work per s of audio)"),
-            (axes[0, 1], _measured(points, 2), "peak memory (MB)"),
+            (axes[0, 1], _measured(points, 2), "memory that a separation adds (MB)"),
         )
         for axis, measured, name in panels:
             _scatter(axis, measured, families)

@@ -47,8 +47,8 @@ HOW_TO_READ = "docs/report.md#how-to-read-a-table"
 
 COST_NOTE = (
     "RTF: seconds of computing a second of audio (wall clock), median over separations. Memory: "
-    "the largest resident size of the process while it separates, with all that it had loaded "
-    "before."
+    "what a separation adds to the memory of its process at the peak, without weights and "
+    "libraries; the largest of all separations."
 )
 
 

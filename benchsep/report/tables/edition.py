@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 Costs = tuple[float | None, float | None]
-"""Median real-time factor, largest peak memory in MB."""
+"""Median real-time factor, largest memory of a separation in MB."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""Memory that a stretch of code adds."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from benchsep._util.memory import PeakMemory
+
+MB = 2**20
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the resident memory")
+
+
+def filled(megabytes: int) -> list[np.ndarray]:
+    """Small blocks, which the C library keeps when they are freed."""
+    return [np.ones(MB // 16, np.uint8) for _ in range(16 * megabytes)]
+
+
+@linux
+def test_what_is_held_before_is_not_added_and_what_is_freed_inside_is():
+    held = filled(150)
+    with PeakMemory() as memory:
+        filled(60)
+    assert memory.added_mb == pytest.approx(60, abs=15)
+    assert memory.peak_mb > 200
+    del held
+
+
+@linux
+def test_memory_that_was_freed_before_counts_when_it_is_used_again():
+    filled(150)
+    with PeakMemory() as memory:
+        filled(60)
+    assert memory.added_mb == pytest.approx(60, abs=15)
+
+
+def test_nothing_is_said_where_the_system_does_not_tell(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchsep._util.memory._STATUS", tmp_path / "absent")
+    with PeakMemory() as memory:
+        pass
+    assert memory.added_mb is None
+    assert memory.peak_mb > 0
