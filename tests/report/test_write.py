@@ -255,6 +255,8 @@ def test_explain_takes_a_name_and_refuses_nonsense(
     assert "[mixture]" in explained(made, frame, traits, gain)
     with pytest.raises(UsageError, match="did you mean"):
         explained(made, frame, traits, "htdemucs@mini/visqol/bas")
+    with pytest.raises(UsageError, match="SYSTEM/METRIC/STEM, for example 'htdemucs@mini/visqol/"):
+        explained(made, frame, traits, "htdemucs/visqol")
     with pytest.raises(UsageError, match="rows 1 to 6"):
         explained(made, frame, traits, "t2.r99c1")
 

@@ -178,7 +178,7 @@ def _name(row: Row, column: Column) -> str:
 
 
 def _suggestion(tables: Sequence[Table], text: str) -> str:
-    """What could have been meant: rows and columns of a table, table ids, or a similar name."""
+    """What could have been meant: rows and columns of a table, table ids, or a name."""
     id_parts = re.fullmatch(r"(t\d+)(\.r\d+c\d+g?)?", text)
     if id_parts and any(t.id == id_parts[1] for t in tables):
         table = next(t for t in tables if t.id == id_parts[1])
@@ -186,7 +186,16 @@ def _suggestion(tables: Sequence[Table], text: str) -> str:
     if id_parts or not tables:
         return f"; the tables are {', '.join(t.id for t in tables) or 'none'}"
     names = [_name(row, column) for t in tables for row in t.rows for column in t.columns]
+    if text.count("/") < 2:
+        closest = max(names, key=lambda name: _shared_parts(text, name))
+        return f"; expected an id or SYSTEM/METRIC/STEM, for example {closest!r}"
     return did_you_mean(text, list(dict.fromkeys(names)))
+
+
+def _shared_parts(text: str, name: str) -> int:
+    """How many parts of ``text`` are parts of a name; ``htdemucs`` is ``htdemucs@mini``, too."""
+    parts = [part for whole in name.split("/") for part in (whole, whole.partition("@")[0])]
+    return sum(part in parts for part in text.split("/"))
 
 
 def _cells_behind(
