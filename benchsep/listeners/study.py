@@ -20,9 +20,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from string import Formatter
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchsep._util.words import amount, amount_is
 from benchsep._util.yamlfile import read_yaml
@@ -47,14 +48,38 @@ ROLES: dict[str, tuple[str, ...]] = {
 OPTIONAL = ("stem", "rater", "question", "family")
 
 
+def _template(*names: str, needs: str = "") -> AfterValidator:
+    """A text in which ``{name}`` stands for a value, of these names and nothing else in braces."""
+    allowed = ", ".join(f"{{{name}}}" for name in names)
+
+    def checked(text: str) -> str:
+        try:
+            parts = list(Formatter().parse(text))
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}; expected {allowed}") from None
+        fields = [(name, spec, conversion) for _, name, spec, conversion in parts]
+        used = [name for name, _, _ in fields if name is not None]
+        bare = all(not spec and conversion is None for _, spec, conversion in fields)
+        if not bare or not set(used) <= set(names):
+            raise ValueError(f"{text!r}: expected nothing else in braces than {allowed}")
+        if needs and needs not in used:
+            raise ValueError(f"{text!r}: expected {{{needs}}} in it")
+        return text
+
+    return AfterValidator(checked)
+
+
+SoundFile = Annotated[str, _template("song", "system", "stem")]
+
+
 class AudioFiles(BaseModel):
     """Where the sounds of a study are: templates with ``{song}``, ``{system}``, ``{stem}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    estimate: str
-    reference: str
-    mixture: str | None = None
+    estimate: SoundFile
+    reference: SoundFile
+    mixture: SoundFile | None = None
     mixture_level: Literal["as found", "fitted"] = "as found"
     """``fitted``: sounds were brought to one loudness; the mixture is scaled so that the reference
     is contained in it at its own level (least squares)."""
@@ -65,8 +90,8 @@ class Wide(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rating: str
-    rater: str | None = None
+    rating: Annotated[str, _template("n", needs="n")]
+    rater: Annotated[str, _template("n")] | None = None
 
 
 class StudyFile(BaseModel):
@@ -309,6 +334,10 @@ def _unfolded(raw: pd.DataFrame, wide: Wide, path: Path) -> pd.DataFrame:
     n = 0
     while (rating := wide.rating.format(n=n)) in raw.columns:
         rater = wide.rater.format(n=n) if wide.rater else None
+        if rater is not None and rater not in raw.columns:
+            raise UsageError(
+                f"{path} has no column {rater!r}, which `wide` names beside {rating!r}"
+            )
         parts.append((rating, rater, n))
         used += [rating, *([rater] if rater else [])]
         n += 1

@@ -110,12 +110,28 @@ def test_ratings_side_by_side_are_unfolded(tmp_path):
     assert study.clips("quality")["visqol"].tolist() == [3.0, 3.5]
 
 
+def test_a_rater_column_that_is_missing_is_named(tmp_path):
+    (tmp_path / "ratings.csv").write_text("song,system,rating_0\na,g,2\n")
+    wide = {"rating": "rating_{n}", "rater": "who_{n}"}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({"name": "w", "wide": wide}))
+    with pytest.raises(UsageError, match="no column 'who_0'"):
+        read_study(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"nmae": "x"}, "nmae"),
         ({"where": {"absent": [1]}}, "no column 'absent'"),
         ({"wide": {"rating": "rating_{n}"}}, "no column 'rating_0'"),
+        ({"wide": {"rating": "rating"}}, r"expected \{n\} in it"),  # it never ended
+        ({"wide": {"rating": "r n}"}}, "Single '}'"),
+        ({"wide": {"rating": "r_{n}_{who}"}}, "nothing else in braces"),
+        ({"wide": {"rating": "r_{n.real}"}}, "nothing else in braces"),
+        ({"wide": {"rating": "r_{n:1000000000}"}}, "nothing else in braces"),
+        ({"audio": {"estimate": "{0}.wav", "reference": "r.wav"}}, "nothing else in braces"),
+        ({"audio": {"estimate": "{song", "reference": "r.wav"}}, "expected '}'"),
         ({"ratings": "absent.csv"}, "cannot read ratings"),
         ({"families": {"ref": "oracle"}}, None),
     ],
