@@ -7,12 +7,11 @@ call. Results go to stdout, messages and progress to stderr.
 from __future__ import annotations
 
 import gc
-import os
-import sys
 from typing import Annotated
 
 import typer
 
+from benchsep._util.closed_pipe import quiet_if_nobody_reads
 from benchsep._util.command import Command, example
 from benchsep._util.version import __version__
 from benchsep.cli import ablate, board, data, files, gate, info, listen, recommend, run, show, stats
@@ -121,10 +120,8 @@ def main() -> None:
     # default the collector looks at all of them again and again, a tenth of the time.
     gc.set_threshold(20_000, 50, 100)
     try:
-        app(prog_name="benchsep")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+        with quiet_if_nobody_reads():
+            app(prog_name="benchsep")
     except (BenchsepError, OSError) as error:
         print_error(error)
         raise SystemExit(2) from None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import typer
 
+from benchsep._util.closed_pipe import quiet_if_nobody_reads
 from benchsep._util.command import Command, example
 from tokensep.cli import data, model, train
 from tokensep.cli.separate import separate
@@ -73,7 +74,8 @@ for _name, _command in TRAIN_COMMANDS.items():
 def main() -> None:
     """Entry point: an error raised on purpose ends in one line, not in a traceback."""
     try:
-        app()
+        with quiet_if_nobody_reads():
+            app()
     except BenchsepError as error:
         typer.echo(f"tokensep: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
