@@ -59,25 +59,29 @@ ROWS = 64
 
 @kernel
 def interleave(signals: Single, first: int, step: int, lanes: Single) -> None:
-    """``lanes[n, m * segments + s] = signals[m, first + s * step + n]``; zero beyond the end.
+    """``lanes[n, m * segments + s] = signals[m, first + s * step + n]``; zero beyond both ends.
 
     ``lanes`` is ``[rows, 16]``, of ``16 / len(signals)`` segments a signal.
     """
     length = signals.shape[1]
     segments = LANES // signals.shape[0]
     starts, left = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    starts_inside = first >= 0
     for lane in range(LANES):
         start = min(first + lane % segments * step, length)
         starts[lane], left[lane] = lane // segments * length + start, length - start
-    whole = min(left.min(), lanes.shape[0]) // LANES * LANES
+    whole = min(left.min(), lanes.shape[0]) // LANES * LANES if starts_inside else 0
     for row in range(0, whole, LANES):
         lay_sixteen(signals, starts, row, lanes, row)
     for row in range(whole, lanes.shape[0], ROWS):
         for lane in range(LANES):
             begin = length - left[lane] + row
-            part, tile = signals[lane // segments][begin : begin + ROWS], lanes[row : row + ROWS]
-            count = min(part.shape[0], tile.shape[0])
+            tile = lanes[row : row + ROWS]
+            before = min(max(0, -begin), tile.shape[0])
+            part = signals[lane // segments][max(begin + before, 0) : max(begin + ROWS, 0)]
+            count = min(part.shape[0], tile.shape[0] - before)
+            tile[:before, lane] = 0.0
             for n in range(count):
-                tile[n, lane] = part[n]
-            for n in range(count, tile.shape[0]):
+                tile[before + n, lane] = part[n]
+            for n in range(before + count, tile.shape[0]):
                 tile[n, lane] = 0.0

@@ -182,12 +182,12 @@ def msst_levels(samples: Array, rate: int) -> Levels:
 
     bank, edge = _msst_bands(rate), MSST_SIZE // 2
     _long_enough(samples[0], MSST_SIZE)
-    padded = np.zeros(samples.shape[1] + 2 * edge, np.float32)
-    frames, rows = frames_and_rows(len(padded), MSST_SIZE, MSST_HOP)
+    frames, rows = frames_and_rows(samples.shape[1] + 2 * edge, MSST_SIZE, MSST_HOP)
     values = np.empty((len(samples), rows, MSST_BANDS), np.float32)
-    for channel, out in zip(samples, values, strict=True):
-        padded[edge:-edge] = channel
-        banded(padded, MSST_SIZE, MSST_HOP, bank, root=True, out=out, finish=_to_decibels)
+    for channel, out in zip(np.ascontiguousarray(samples, np.float32), values, strict=True):
+        banded(
+            channel, MSST_SIZE, MSST_HOP, bank, root=True, edge=edge, out=out, finish=_to_decibels
+        )
     return Levels(values, frames, values[:, :frames].max() - np.float32(80))
 
 

@@ -220,25 +220,26 @@ def frames_and_rows(samples: int, size: int, hop: int) -> tuple[int, int]:
 
 
 def banded(
-    padded: Single,
+    signal: Single,
     size: int,
     hop: int,
     bank: Bank,
     *,
     root: bool,
     width: int = 0,
+    edge: int = 0,
     out: Single | None = None,
     finish: Callable[[Single], object] | None = None,
 ) -> Single:
     """Bands ``[frames, bands]`` of the power spectra of a signal, with ``root`` of their roots.
 
-    ``padded`` is ``[samples]``, a frame at least; frames are those that fit, under a window of
-    ``width`` samples, by default all. Each lane is a sixteenth of the signal. ``out [rows,
-    bands]`` (:func:`frames_and_rows`) gets them; rows behind the last frame mean nothing.
-    ``finish`` changes some frames of all lanes in place, ``[16, frames, bands]``, while they
-    are in the cache.
+    ``signal`` is ``[samples]`` with ``edge`` zeros at both ends, a frame at least; frames are
+    those that fit, under a window of ``width`` samples, by default all. Each lane is a sixteenth
+    of the signal. ``out [rows, bands]`` (:func:`frames_and_rows`) gets them; rows behind the last
+    frame mean nothing. ``finish`` changes some frames of all lanes in place, ``[16, frames,
+    bands]``, while they are in the cache.
     """
-    count, rows = frames_and_rows(len(padded), size, hop)
+    count, rows = frames_and_rows(len(signal) + 2 * edge, size, hop)
     own = rows // LANES  # frames of a lane
     out = np.empty((rows, len(bank.firsts)), np.float32) if out is None else out
     found = out.reshape(LANES, own, -1)
@@ -247,7 +248,7 @@ def banded(
     lanes, room, powers = aligned(step * hop + size), aligned(size), aligned(size // 2 + 1)
     sums = aligned(len(bank.firsts))
     for first in range(0, own, step):
-        interleave(padded[None], first * hop, own * hop, lanes)
+        interleave(signal[None], first * hop - edge, own * hop, lanes)
         now = min(step, own - first)
         _write_bands(
             lanes, hop, root, tables.window, tables.twiddles, tables.halves, tables.places,

@@ -19,13 +19,16 @@ def test_a_filter_is_the_convolution_of_its_definition(frames):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 16])
-@pytest.mark.parametrize(("first", "step"), [(40, 120), (0, 7), (900, 30), (2000, 1)])
-def test_a_lane_holds_a_segment_and_zeros_beyond_the_end(count, first, step):
+@pytest.mark.parametrize(
+    ("first", "step"), [(40, 120), (0, 7), (900, 30), (2000, 1), (-100, 120), (-70, 3), (-400, 9)]
+)
+def test_a_lane_holds_a_segment_and_zeros_beyond_the_ends(count, first, step):
     signals = np.random.default_rng(0).standard_normal((count, 1000)).astype(np.float32)
     lanes = np.full((150, 16), np.nan, np.float32)
     interleave(signals, first, step, lanes)
-    padded = np.pad(signals, ((0, 0), (0, 4000)))
+    before = 400
+    padded = np.pad(signals, ((0, 0), (before, 4000)))
     segments = 16 // count
     for lane in range(16):
-        start = first + lane % segments * step
+        start = before + first + lane % segments * step
         np.testing.assert_array_equal(lanes[:, lane], padded[lane // segments, start : start + 150])

@@ -87,6 +87,14 @@ def test_bands_are_the_products_of_filters_and_spectra(samples, root):
     np.testing.assert_allclose(found, expected, rtol=2e-5)
 
 
+@pytest.mark.parametrize("samples", [10, 200, 1000, 40_000])
+def test_an_edge_is_as_zeros_at_both_ends(samples):
+    signal = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    bank = Bank.of(np.random.default_rng(1).random((20, 129)).astype(np.float32))
+    padded = banded(np.pad(signal, 128), 256, 64, bank, root=True)
+    np.testing.assert_array_equal(banded(signal, 256, 64, bank, root=True, edge=128), padded)
+
+
 def test_bands_are_written_where_asked_and_finished_there():
     signal = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
     bank = Bank.of(np.random.default_rng(1).random((33, 129)).astype(np.float32))
