@@ -26,8 +26,17 @@ def quiet_if_nobody_reads() -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.stdout is not None and not sys.stdout.closed:
-                sys.stdout.flush()
+            _flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+def _flush() -> None:
+    if sys.stdout is None or sys.stdout.closed:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # what could not be written stays in the buffer: Python tries once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
