@@ -1,6 +1,6 @@
 """The default metrics on one song against the packages whose values they have, one after another.
 
-    python -m benchmarks.whole_song --data FOLDER [--seconds 240] [--own-only] [-o FILE.json]
+    python -m benchmarks.whole_song --data FOLDER [--seconds 240] [--own-only] [--again] [-o FILE]
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts (the 7-second edition): as many as needed are joined to a
 song of four stereo stems, and real systems separate it (:data:`SYSTEMS`; not part of the time).
@@ -9,7 +9,9 @@ torchmetrics (NISQA, SI-SDR), auraloss. benchsep scores every system in turn; wh
 references alone is done with the first one.
 
 Each package runs in a process of its own, with one thread; seconds are CPU seconds of that process
-from decoded audio to values, after a warm-up on two seconds (compilation, network loading).
+from decoded audio to values, after a warm-up on two seconds (compilation, network loading). With
+``--again`` benchsep's process scores the song twice and tells the second time: a worker of a run
+has the memory of its first song for all others (:func:`benchsep._util.memory.keep_freed_memory`).
 Without NISQA's weights NISQA is left out on both sides. museval needs ffmpeg on PATH.
 """
 
@@ -71,8 +73,16 @@ def cut(stems: upstream.Stems) -> upstream.Stems:
     return {s: np.ascontiguousarray(x[:, :WARM]) for s, x in stems.items()}
 
 
-def own(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str, Any]:
+def own(truth: upstream.Stems, systems: list[upstream.Stems], again: bool) -> dict[str, Any]:
     """CPU seconds of each metric on each system, and the first system's values."""
+    from benchsep._util.memory import keep_freed_memory
+
+    keep_freed_memory()  # as a worker does
+    found = _score_all(truth, systems)
+    return _score_all(truth, systems) if again else found
+
+
+def _score_all(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str, Any]:
     from benchsep.audio import Audio
     from benchsep.metrics.catalog import default_metrics, get_metric, stems_scored
     from benchsep.metrics.metric import References, column
@@ -162,12 +172,14 @@ def run_auraloss(truth: upstream.Stems, heard: upstream.Stems) -> dict[str, Any]
     return {"seconds": {"mrstft": cost}, "values": values}
 
 
-def child(engine: str, folder: Path) -> None:
+def child(engine: str, folder: Path, again: bool) -> None:
     truth = _load(folder / "truth.npy")
     heard = [_load(p) for p in sorted(folder.glob("heard-*.npy"))]
     before = upstream.peak_megabytes()
-    run = own if engine == "own" else globals()[f"run_{engine}"]
-    result = run(truth, heard if engine == "own" else heard[0])
+    if engine == "own":
+        result = own(truth, heard, again)
+    else:
+        result = globals()[f"run_{engine}"](truth, heard[0])
     audio = before  # the arrays and numpy; imports of the engine count as its memory
     print(json.dumps({**result, "peak MB": upstream.peak_megabytes(), "audio MB": audio}))
 
@@ -176,9 +188,10 @@ def _load(path: Path) -> upstream.Stems:
     return dict(zip(STEMS, np.load(path), strict=True))
 
 
-def in_process(engine: str, folder: Path) -> dict[str, Any]:
+def in_process(engine: str, folder: Path, again: bool = False) -> dict[str, Any]:
+    options = ["--again"] if again else []
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.whole_song", "--child", engine, str(folder)],
+        [sys.executable, "-m", "benchmarks.whole_song", "--child", engine, str(folder), *options],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -195,7 +208,9 @@ def _weights() -> dict[str, str]:
 # -- the report ----------------------------------------------------------------------------------
 
 
-def measure(data: Path, seconds: float, systems: list[str], own_only: bool) -> dict[str, Any]:
+def measure(
+    data: Path, seconds: float, systems: list[str], *, own_only: bool, again: bool
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         truth = joined(data, seconds)
@@ -204,7 +219,7 @@ def measure(data: Path, seconds: float, systems: list[str], own_only: bool) -> d
             heard = separated(truth, spec)
             np.save(folder / f"heard-{index}.npy", np.stack(list(heard.values())))
         out: dict[str, Any] = {"audio seconds": seconds, "systems": systems}
-        out["benchsep"] = in_process("own", folder)
+        out["benchsep"] = in_process("own", folder, again)
         for engine in () if own_only else ENGINES:
             out[engine] = in_process(engine, folder)
             print(f"{engine}: {json.dumps(out[engine])}", file=sys.stderr, flush=True)
@@ -259,18 +274,23 @@ def main() -> None:
         "--systems", type=int, default=len(SYSTEMS), help="number of systems, 1 to 3"
     )
     parser.add_argument("--own-only", action="store_true", help="leave the upstream packages out")
+    parser.add_argument(
+        "--again", action="store_true", help="benchsep scores the song twice: the second is told"
+    )
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child[0], Path(options.child[1]))
+        child(options.child[0], Path(options.child[1]), options.again)
         return
     if options.data is None:
         parser.error("--data FOLDER: where .stem.mp4 files lie")
     rows = []
     systems = list(SYSTEMS[: options.systems])
     for seconds in options.seconds:
-        rows.append(measure(options.data, seconds, systems, options.own_only))
+        rows.append(
+            measure(options.data, seconds, systems, own_only=options.own_only, again=options.again)
+        )
         show(rows[-1])
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Resident memory of a stretch of code: its peak, and what it adds; a pause of the collector.
+"""Resident memory of a stretch of code: its peak, and what it adds; a process that keeps what it
+frees; a pause of the collector.
 
 Linux keeps the peak since the process began (``VmHWM``) and lets a process reset it; elsewhere
 only the peak since the start is known, and nothing of what was added.
@@ -67,6 +68,22 @@ def _return_freed() -> None:
     """Give freed memory back to the system, as far as the C library can (glibc)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """From here on, this process uses freed memory again and does not return it (glibc).
+
+    glibc maps each large array anew and unmaps it when it is freed, and the kernel fills every new
+    page with zeros. Scoring seven songs of 1 to 4 minutes: 132 CPU seconds instead of 149 on a
+    virtual machine, with a peak of 3.9 instead of 3.8 GB. The process stays as large as its peak.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 2**30)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,8 @@ class Draw:
     seconds: float | None
     """Wall-clock time of the separation."""
     peak_memory_mb: float | None
-    """What the separation added to the memory of its process, at the peak."""
+    """What the separation added to the memory of its process, at the peak. ``None`` where it was
+    not measured: a worker measures a system again only where the mixture is longer."""
     error: str = ""
     """Why there are no estimates; empty where there are."""
     faults: dict[str, str] = field(default_factory=dict)

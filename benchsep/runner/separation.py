@@ -5,6 +5,7 @@ Nothing that a system does raises here: what went wrong is in the draw.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter  # by name: a system may replace that of the module
 from types import MappingProxyType
@@ -126,11 +127,28 @@ def _timed_call(job: Job, audio: TrackAudio, seed: int) -> Timed:
     with own_surroundings(job.spec):
         system = system_of(job)
         warm_up(system, job.spec, audio.mixture)
-        with PeakMemory() as memory, changes_noted() as changes:
+        with _memory(job, audio.mixture) as memory, changes_noted() as changes:
             started = perf_counter()
             outputs = _call(system, job, audio, seed)
             seconds = perf_counter() - started
     return Timed(outputs, seconds, memory.added_mb, changes)
+
+
+def _memory(job: Job, mixture: Audio) -> AbstractContextManager[PeakMemory]:
+    """Measures the memory of a separation, unless this run did so here with a mixture as long.
+
+    The table shows the largest value. To measure takes time, in the separation and after it: freed
+    memory is given back before.
+    """
+    of = job.session, job.spec, job.device
+    if mixture.frames <= _longest.get(of, 0):
+        return nullcontext(PeakMemory())  # it is not entered, and says nothing
+    _longest[of] = mixture.frames
+    return PeakMemory()
+
+
+_longest: dict[tuple[str, str, str], int] = {}
+"""Samples of the longest mixture whose separation was measured, by session, spec and device."""
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep import errors
+from benchsep._util.memory import keep_freed_memory
 from benchsep._util.processes import adopt_orphans, end_with_parent
 from benchsep.errors import BenchsepError, SeparatorError, StoreError
 from benchsep.runner import failure
@@ -96,6 +97,7 @@ def start_worker(*marks: str) -> tuple[subprocess.Popen[bytes], Connection]:
 def serve(pipe: Connection, parent: int) -> None:
     """A worker's life: answer and do units until the parent closes the pipe or is gone."""
     end_with_parent(parent)
+    keep_freed_memory()
     adopt_orphans()  # so that the daemons of a program are found: `benchsep.systems.program`
     signal.signal(signal.SIGINT, lambda *_: None)
     failure.interrupts_are_failures = True
