@@ -1,6 +1,6 @@
-"""Benchmark generative and discriminative music separators on one table.
+"""Benchmark generative and discriminative music separators in one table.
 
-The same from Python as from the command line::
+The Python interface does the same as the command line::
 
     import benchsep
 

@@ -1,9 +1,9 @@
-"""Audio as every part of benchsep passes it on.
+"""Audio: the signal type that all parts of benchsep use, and reading and writing of files.
 
 Conventions
 -----------
 samples   float32, ``[channels, frames]``, C-contiguous, finite; nominal range [-1, 1]; integers
-          other than -1, 0, 1 are refused, since nobody can know their scale
+          other than -1, 0, 1 are an error, because their scale is unknown
 rate      Hz, int
 stems     always in the order of :data:`STEMS`
 
@@ -42,8 +42,9 @@ class Audio:
     Raises
     ------
     AudioError
-        if the samples are not two-dimensional, are empty, no real numbers, masked, integers in
-        another scale or not finite, or the rate is absurd or no whole number.
+        if the samples are not ``[channels, frames]`` with 1 to 64 channels, are empty, not real
+        numbers, masked, not finite, or integers beyond -1 to 1; if the rate is not a whole number
+        from 1,000 to 768,000 Hz.
     """
 
     samples: NDArray[np.float32]
@@ -73,7 +74,7 @@ class Audio:
 
     @classmethod
     def of(cls, array: ArrayLike, rate: int) -> Audio:
-        """From a mono vector ``[frames]`` or ``[channels, frames]``; tensors of torch too.
+        """From a mono vector ``[frames]`` or an array ``[channels, frames]``, of NumPy or torch.
 
         Raises
         ------
@@ -108,7 +109,9 @@ class Audio:
         return self if self.channels == 1 else Audio(self.samples.mean(0, keepdims=True), self.rate)
 
     def to_channels(self, channels: int) -> Audio:
-        """Mono is repeated, anything else is averaged to mono first when the counts differ."""
+        """With another number of channels: mono is repeated; other signals are averaged to mono
+        first.
+        """
         if self.channels == channels:
             return self
         return Audio(np.repeat(self.mono().samples, channels, 0), self.rate)
@@ -130,7 +133,7 @@ class Audio:
 
 
 def _real(array: ArrayLike) -> NDArray[np.generic]:
-    """The array behind ``array``, if it holds real numbers in a scale that can be known."""
+    """``array`` as a NumPy array, if it holds real numbers in full scale 1."""
     if hasattr(array, "detach"):  # a tensor of torch: numpy refuses one with a gradient or on a GPU
         tensor: Any = array.detach().cpu()
         array = (tensor.float() if tensor.dtype.itemsize == 2 else tensor).numpy()  # bfloat16
@@ -157,7 +160,7 @@ def _real(array: ArrayLike) -> NDArray[np.generic]:
 
 
 def _whole_rate(rate: float) -> int:
-    """The rate as an int, if it is one of audio."""
+    """The rate as an int, if it is a whole number in the allowed range."""
     whole = isinstance(rate, (int, float, np.integer, np.floating)) and rate == rate // 1
     if not whole or not MIN_RATE <= rate <= MAX_RATE:
         raise AudioError(
@@ -167,7 +170,7 @@ def _whole_rate(rate: float) -> int:
 
 
 def scale_fault(audio: Audio) -> str:
-    """Why samples cannot be audio of full scale 1: one is beyond :data:`PEAK_LIMIT`; else empty."""
+    """An error text if a sample exceeds :data:`PEAK_LIMIT` (full scale is 1), else ``""``."""
     peak = max(float(audio.samples.max()), -float(audio.samples.min()))
     if peak <= PEAK_LIMIT:
         return ""
@@ -197,7 +200,7 @@ def round_to_16_bit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def read_audio(path: str | Path) -> Audio:
-    """Decode a file: wav, flac, ogg, aiff with libsndfile, mp3, m4a, mp4 and the rest with FFmpeg.
+    """Decode a file: wav, flac, ogg and aiff with libsndfile, all other formats with FFmpeg.
 
     Of a file with several audio streams (``.stem.mp4``) the first one is read.
 
@@ -225,7 +228,7 @@ def read_audio(path: str | Path) -> Audio:
 
 
 def seconds_in(path: str | Path) -> float:
-    """Seconds of audio that :func:`read_audio` gives, without decoding; see
+    """Length in seconds of what :func:`read_audio` returns, without decoding; see
     :func:`benchsep._util.decode.duration`.
 
     Raises
@@ -249,7 +252,8 @@ def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> No
     Raises
     ------
     AudioError
-        naming the path; what was there before is intact.
+        if the file cannot be written; the message names the path, and an existing file is
+        unchanged.
     """
     import soundfile
 
@@ -273,7 +277,9 @@ def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> No
 
 
 def _check_written(path: Path, frames: int) -> None:
-    """Libsndfile does not say when a full disk swallowed the end of a FLAC file: look."""
+    """Raise if the end of a file is missing: libsndfile reports no error for FLAC on a full
+    disk.
+    """
     import soundfile
 
     with soundfile.SoundFile(str(path)) as handle:

@@ -6,7 +6,7 @@ reaches the user is a bug.
 
 
 class BenchsepError(Exception):
-    """Root of the taxonomy: catch this to catch everything below."""
+    """Base class: catch it to catch every error of this module."""
 
 
 class UsageError(BenchsepError):
@@ -18,7 +18,7 @@ class AudioError(BenchsepError):
 
 
 class DatasetError(BenchsepError):
-    """A data root or a track that does not hold what its layout promises."""
+    """A data root or a track lacks files that its layout needs, or its files are wrong."""
 
 
 class SeparatorError(BenchsepError):
@@ -30,25 +30,26 @@ class CheckpointError(SeparatorError):
 
 
 class MetricError(BenchsepError):
-    """A metric that cannot be computed for a reason that is not the estimate's content."""
+    """A metric cannot be computed, and the audio of the estimate is not the reason."""
 
 
 class Unavailable(BenchsepError):
-    """Something optional is absent here: the message names the command that brings it.
+    """Something optional is not installed here: the message names the command that installs it.
 
-    A metric that raises it has no value here yet: it is asked again once it is available.
+    A run stores no value for a metric that raises it, and computes the metric in a later run in
+    which it is available.
     """
 
 
 class Undefined(BenchsepError):
-    """These signals do not have the value: no onset, no mixture, no such stem.
+    """The value is not defined for these signals: for example, they have no onset or no mixture.
 
-    For metrics. The same signals give the same answer, so nobody asks for the value again.
+    For metrics. The same signals always give this result, so a later run does not compute it again.
     """
 
 
 class StoreError(BenchsepError):
-    """A run folder that cannot be read or written as it should."""
+    """A run folder cannot be read or written."""
 
 
 class FormatError(StoreError):
@@ -56,8 +57,8 @@ class FormatError(StoreError):
 
 
 class DriftError(BenchsepError):
-    """A baseline and a run that cannot be compared at all."""
+    """A baseline and a run have nothing that can be compared."""
 
 
 class TrainingError(BenchsepError):
-    """A training that cannot go on: its gradients are not finite any more."""
+    """A training cannot continue, for example because its gradients are no longer finite."""

@@ -1,10 +1,10 @@
 """A lazy registry over entry points.
 
 A name resolves to an entry point of one of the groups ``benchsep.systems``,
-``benchsep.datasets``, ``benchsep.metrics`` and ``benchsep.trainers``; benchsep's own are
-registered exactly as a third party's would be. Nothing is imported until it is asked for, a
-plugin that fails to import is reported and does not break the others, and an unknown name gets
-a suggestion.
+``benchsep.datasets``, ``benchsep.metrics`` and ``benchsep.trainers``; benchsep's own entries are
+registered in the same way as those of other packages. A plugin is imported only when its name is
+resolved. A plugin that cannot be imported is an error for its own name only. The error for an
+unknown name suggests a similar one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _local: dict[str, dict[str, Any]] = {kind: {} for kind in GROUPS}
 
 
 def register(kind: str, name: str, target: Any) -> None:
-    """Register an object in this process (tests, notebooks); entry points need no call."""
+    """Register an object in this process, for tests and notebooks; entry points need no call."""
     if name in _local[kind] or name in _entry_points(kind):
         raise UsageError(f"a {kind} named {name!r} is registered already")
     _local[kind][name] = target
@@ -40,7 +40,7 @@ def unregister(kind: str, name: str) -> None:
 
 
 def is_local(kind: str, name: str) -> bool:
-    """Whether this process alone knows the name: another one would need an entry point."""
+    """Whether the name was registered in this process only: other processes do not know it."""
     return name in _local[kind]
 
 
@@ -72,7 +72,7 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def _as_folder(kind: str, name: str) -> str:
-    """How to name a folder that was given without its prefix, else a suggestion."""
+    """If the name is a folder, how to write it with its prefix; else a similar name."""
     prefix = {"system": "dir", "dataset": "folder"}.get(kind)
     if prefix and Path(name).is_dir():
         return f"; it is a folder: write '{prefix}:{name}'"
@@ -87,7 +87,8 @@ def is_ours(kind: str, name: str) -> bool:
 
 def installed(kind: str) -> tuple[EntryPoint, ...]:
     """The entry points of a kind in all installed packages."""
-    # A search reads the metadata of every package. A folder in which one is installed changes.
+    # A search reads the metadata of every package, so its result is cached. An installation changes
+    # the time of a folder on the path, and so the key of the cache.
     return _searched(GROUPS[kind], tuple((folder, _changed(folder)) for folder in sys.path))
 
 
@@ -97,7 +98,7 @@ def _searched(group: str, path: tuple[tuple[str, int], ...]) -> tuple[EntryPoint
 
 
 def _changed(folder: str) -> int:
-    """When something was added to a folder or removed from it, in ns; 0 where there is none."""
+    """Modification time of a folder in ns; 0 if it does not exist."""
     try:
         return Path(folder).stat().st_mtime_ns
     except (OSError, ValueError):

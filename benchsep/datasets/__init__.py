@@ -1,1 +1,1 @@
-"""Where tracks come from: MUSDB18 in its editions, any folder of stems, the embedded clip."""
+"""Data sets: the editions of MUSDB18, MoisesDB, any folder of stems, the embedded clip."""

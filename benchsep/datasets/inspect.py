@@ -1,8 +1,8 @@
-"""What is wrong with a folder of a data set that has a name: counts, names, files, lengths, sums.
+"""Checks of a data set's folder: number of tracks, names, files, lengths, sums of stems.
 
 The quick check reads headers. ``deep`` decodes everything and compares the mixture with the sum
-of the stems, with what is left below :data:`TOLERANCE_DB` of the mixture; MUSDB18's AAC mixtures
-are streams of their own, so that their bound is wider.
+of the stems, with the residue at most :data:`TOLERANCE_DB` relative to the mixture. MUSDB18's AAC
+mixtures are encoded separately from the stems, so their limit is higher.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from benchsep.stems.files import entries
 from benchsep.stems.names import MIXTURE
 
 TOLERANCE_DB = {"wav": -40.0, "aac": -15.0}
-"""Energy of mixture minus stems against the mixture, at most, in MUSDB18."""
+"""Largest energy of mixture minus stems, in dB relative to the mixture, by kind of MUSDB18."""
 LENGTH_SLACK_S = 0.1
-"""Lengths of files whose headers are read may differ by so much: an mp3 says its length roughly."""
+"""Largest difference of lengths read from headers: the header of an mp3 is not exact."""
 FILES = ("mixture", *STEMS)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a folder. ``state``: ``ok``, ``known`` (an erratum), ``note`` (to look at) or
-    ``fault``.
+    """One result of a check. ``state``: ``ok``, ``known`` (an erratum), ``note`` (for the user to
+    check) or ``fault``.
     """
 
     state: str
@@ -43,7 +43,7 @@ class Finding:
 
 
 def inspect(known: Known, root: Path, *, deep: bool = False) -> list[Finding]:
-    """All that is found in ``root``, counts first.
+    """All results for ``root``, the numbers of tracks first.
 
     Raises
     ------
@@ -96,7 +96,9 @@ def _name(path: Path) -> str:
 
 
 def _names(names: dict[str, set[str]], known: Known) -> Iterator[Finding]:
-    """The validation songs belong to train, the errata are in one of the two, none is in both."""
+    """Check that the validation songs are in train, the errata in one split, and no song in
+    both.
+    """
     for name in sorted(names["train"] & names["test"]):
         yield Finding("fault", name, "is in train and in test")
     for name in sorted(set(VALIDATION) & names["test"]):

@@ -1,4 +1,4 @@
-"""Data sets by name: where they are fetched, on which terms, in which layout, and known errors.
+"""Data sets by name: address, licence, layout and known errors.
 
 Sources: zenodo.org/records/3338373 and /1117372; the errata of sigsep.github.io/datasets/musdb.html
 (content/datasets/musdb.md of github.com/sigsep/website); the sample URL in ``configs/mus.yaml`` of

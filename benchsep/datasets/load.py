@@ -12,11 +12,13 @@ from benchsep.datasets.track import Dataset
 from benchsep.errors import UsageError
 
 SPLITS = ("test", "train", "valid", "all")
-"""What a split may be called where a data set has none: all of them mean every song."""
+"""Split names that a data set without splits accepts: each means all songs."""
 
 
 def default_dataset(root: str | None) -> str:
-    """What a suite without a data set means: MUSDB18 if there is a root, else the embedded clip."""
+    """The data set of a suite that names none: MUSDB18 if there is a root, else the embedded
+    clip.
+    """
     folder = root or os.environ.get("MUSDB_PATH")
     if not folder:
         return "clip"
@@ -44,7 +46,7 @@ def load_dataset(
     if text and "text" not in parameters:
         raise UsageError(f"dataset {name!r} takes nothing after a colon, got {text!r}")
     if root is not None and "root" not in parameters:
-        raise UsageError(f"dataset {name!r} has no folder of yours: leave out --root {root}")
+        raise UsageError(f"dataset {name!r} takes no folder: leave out --root {root}")
     if root is not None and text and _place(root) != _place(text):
         raise UsageError(f"{spec} and --root {root} name two folders; expected one of them")
     if "split" not in parameters and split not in SPLITS:

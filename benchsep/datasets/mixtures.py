@@ -58,7 +58,7 @@ def mixtures(text: str = "", root: str | None = None) -> Mixtures:
 
 
 def _mixture_in(folder: Path) -> Path | None:
-    """The file of the mixture: called so, or the only audio file of the folder."""
+    """The mixture's file: the one named ``mixture``, or the only audio file of the folder."""
     files = audio_files(folder)
     try:
         named = stem_files(files)

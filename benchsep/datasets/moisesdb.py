@@ -7,9 +7,9 @@ layout    ``<root>/moisesdb_v0.1/<uuid>/data.json`` and ``<stem>/<track uuid>.wa
           ``genre`` and ``stems``: ``{"stemName": ..., "tracks": [{"id", "trackType", "extension",
           "has_bleed"}]}``
 stems     the eleven of the taxonomy (set ``moises``). What it calls ``other`` is ``other11`` here;
-          MUSDB18's four and the six of htdemucs are sums, percussion being part of ``other``, as in
+          MUSDB18's four and htdemucs' six are sums of these; percussion is part of ``other``, as in
           ``mix_4_stems`` and ``mix_6_stems`` of the ``moisesdb`` package
-absent    a stem that ``data.json`` does not list does not sound in the song: it is not scored there
+absent    a stem that ``data.json`` does not list is absent from the song and is not scored there
 mixture   the sum of all tracks, each padded with silence to the longest. The package cuts the
           tracks of a stem to the shortest, so ends may differ
 names     ``<artist> - <song>``; a second song of the name gets the first digits of its uuid
@@ -122,7 +122,8 @@ def _files(folder: Path, described: dict[str, Any]) -> list[tuple[str, list[str]
     Raises
     ------
     DatasetError
-        an entry without name, tracks or id, a stem that the taxonomy has not, a name with a path.
+        an entry has no name, tracks or id, a stem is not in the taxonomy, or a name contains a
+        path.
     """
     found: dict[str, list[str]] = {}
     try:
@@ -130,11 +131,11 @@ def _files(folder: Path, described: dict[str, Any]) -> list[tuple[str, list[str]
             name = str(entry["stemName"])
             stem = "other11" if name == "other" else name
             if stem not in TAXONOMY:
-                raise DatasetError(f"{folder}: {name!r} is no stem of MoisesDB's taxonomy")
+                raise DatasetError(f"{folder}: {name!r} is not a stem of MoisesDB's taxonomy")
             for track in entry["tracks"]:
                 file = f"{track['id']}.{track.get('extension', 'wav')}"
                 if Path(file).name != file:
-                    raise DatasetError(f"{folder}: {file!r} is no name of a file")
+                    raise DatasetError(f"{folder}: {file!r} is not a file name")
                 found.setdefault(stem, []).append(f"{name}/{file}")
     except (KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{folder / 'data.json'}: an entry lacks {error}") from error

@@ -130,14 +130,16 @@ class MusdbDataset:
         return tuple(notes)
 
     def tracks(self) -> list[Track]:
-        """Sorted by name; ``valid`` and ``train`` part the training folder."""
+        """Sorted by name. ``valid`` and ``train`` are disjoint parts of the training folder."""
         found = [t for folder in self._folders() for t in self._tracks_in(folder)]
         if not found:
             raise DatasetError(self._why_none())
         return sorted(_of_one_kind(found), key=lambda track: track.name)
 
     def _why_none(self) -> str:
-        """Where tracks were expected, and the edition that the folder holds instead, if any."""
+        """The error text for a folder without tracks: what was expected, and the edition found
+        instead.
+        """
         hq = self.edition == "hq"
         track = "TRACK/mixture.wav" if hq else "TRACK.stem.mp4"
         expected = " and ".join(f"{folder}/{track}" for folder in self._folders())
@@ -199,7 +201,7 @@ class MusdbDataset:
 
 
 def _stems_in(entry: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those of the four stems that a folder has, and all that it offers; both may be empty."""
+    """The stems of a folder: those of the four standard stems, and all; both may be empty."""
     try:
         files = files_of(entry)
         return stems_of(files), offered_by(files)
@@ -208,7 +210,9 @@ def _stems_in(entry: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _of_one_kind(tracks: list[Track]) -> list[Track]:
-    """What one track has of the four stems, every track must have: a missing file is an error."""
+    """Tracks with equal stems: all of the four stems that any track has, so a missing file is an
+    error.
+    """
     if tracks[0].offered_loader is None:
         return tracks
     found = {stem for track in tracks for stem in track.stems}

@@ -2,12 +2,12 @@
 
 Conventions
 -----------
-asked     the stems of a run; each must follow from what a track offers
-set       all stems of the set that they belong to (:func:`benchsep.stems.sets.whole_set`): those
-          that follow are references too, because interference is measured against them
-rest      where some stem of the set does not follow, what the mixture holds besides the references
-          is one more of them, called ``accompaniment``, which no table shows
-absent    a stem that does not sound in a song has no reference there and is not scored
+asked     the stems of a run; each must be derivable from the stems of a track
+set       all stems of their stem set (:func:`benchsep.stems.sets.whole_set`). Those that can be
+          derived are references too, because interference is measured against them
+rest      if a stem of the set cannot be derived, the mixture minus all references is one more
+          reference, called ``accompaniment``, which no table shows
+absent    a stem that is absent from a song has no reference there and is not scored
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class InSet:
     name: str
     edition: Edition
     notes: tuple[str, ...]
-    """Those of the data set, then how each reference that it does not hold is made."""
+    """Notes of the data set, then the relation of each derived reference."""
     stem_set: tuple[str, ...]
     own: tuple[Track, ...]
 
@@ -41,7 +41,7 @@ class InSet:
 
 
 def seen_through(dataset: Dataset, stem_set: tuple[str, ...]) -> Dataset:
-    """The data set with references of ``stem_set``; itself where it holds just these."""
+    """The data set with the references of ``stem_set``; unchanged if it has exactly these."""
     tracks = tuple(dataset.tracks())
     own = {stem for track in tracks for stem in track.stems}
     if not any(map(_offers, tracks)) or (stem_set == FOUR and own == {*_following(tracks, FOUR)}):
@@ -72,12 +72,12 @@ def default_stems(tracks: Iterable[Track]) -> tuple[str, ...]:
 def check_stems(
     asked: Sequence[str], stem_set: tuple[str, ...], tracks: Iterable[Track], name: str
 ) -> None:
-    """Whether each stem follows from what some track offers.
+    """Raise unless each stem can be derived from the stems of some track.
 
     Raises
     ------
     UsageError
-        naming the stem, what there is, and the sets that can be had.
+        a stem cannot be derived; the message names it, the stems found and the possible sets.
     """
     tracks = tuple(tracks)
     offered = tuple(dict.fromkeys(stem for track in tracks for stem in _offers(track)))
@@ -87,15 +87,15 @@ def check_stems(
     if not lost or not offered:
         return
     possible = [name for name, each in STEM_SETS.items() if has_references(tracks, each.stems)]
-    help_ = f"; --stem-set {' or '.join(possible)} can be had" if possible else ""
+    help_ = f"; possible: --stem-set {' or '.join(possible)}" if possible else ""
     raise UsageError(
-        f"{name} has no {lost[0]} (stem set {set_name(stem_set)}), and it does not follow from "
-        f"what the data set offers: {', '.join(offered)}{help_}"
+        f"{name} has no {lost[0]} (stem set {set_name(stem_set)}), and it cannot be derived from "
+        f"the stems of the data set: {', '.join(offered)}{help_}"
     )
 
 
 def has_references(tracks: Iterable[Track], stems: tuple[str, ...]) -> bool:
-    """Whether each of the stems follows from what some track offers."""
+    """Whether each of the stems can be derived from the stems of some track."""
     return _following(tuple(tracks), stems) == stems
 
 
@@ -104,7 +104,7 @@ def _offers(track: Track) -> tuple[str, ...]:
 
 
 def _relations(tracks: Iterable[Track], stem_set: tuple[str, ...]) -> list[Relation]:
-    """The relation of each stem on the first track where it has one, in the order of the set."""
+    """The relation of each stem, from the first track that has one, in the order of the set."""
     found: dict[str, Relation] = {}
     for offers, absent in dict.fromkeys((_offers(t), t.absent) for t in tracks):
         for stem in stem_set:
@@ -124,7 +124,7 @@ def _is_absent(stem: str, track: Track) -> bool:
 
 
 def _in_set(track: Track, following: tuple[str, ...], stem_set: tuple[str, ...]) -> Track:
-    """The track with the references of the set: what one track has, every track must have."""
+    """The track with the references of the set."""
     stems = tuple(stem for stem in following if not _is_absent(stem, track))
     return replace(track, loader=partial(_load, track, stems, stem_set), stems=stems)
 
@@ -135,7 +135,7 @@ def _load(track: Track, stems: tuple[str, ...], stem_set: tuple[str, ...]) -> Tr
     Raises
     ------
     DatasetError
-        a stem does not follow from what this track has.
+        a stem cannot be derived from the stems of this track.
     """
     audio = track.load_offered()
     found = {}
@@ -143,11 +143,11 @@ def _load(track: Track, stems: tuple[str, ...], stem_set: tuple[str, ...]) -> Tr
         how = relation(stem, audio.stems, stem_set=stem_set, absent=track.absent)
         if how is None:
             raise DatasetError(
-                f"{track.name}: no {stem}, and it does not follow from {', '.join(audio.stems)}"
+                f"{track.name}: no {stem}, and it cannot be derived from {', '.join(audio.stems)}"
             )
         found[stem] = combined(how, audio.stems, audio.mixture)
     covered = [parts_of(stem) for stem in (*found, *track.absent)]
-    # Stems of a third party are no parts of the song that are known here.
+    # The parts of a song that a third party's stem covers are unknown here.
     if all(map(parts_of, found)) and SONG.difference(*covered):
         found[ACCOMPANIMENT] = residual(audio.mixture, list(found.values()))
     return TrackAudio(audio.mixture, found, audio.mixture_source)

@@ -2,16 +2,16 @@
 
 Conventions
 -----------
-offered     all stems that the files are by name (:mod:`benchsep.stems.meaning`): beside ``vocals``
-            alone ``other`` is ``instrumental``, beside guitar and piano it is ``other6``
+offered     all stems according to the file names (:mod:`benchsep.stems.meaning`): with ``vocals``
+            alone, ``other`` is ``instrumental``; with guitar and piano, it is ``other6``
 complete    the folder holds vocals, drums, bass and other: these four are the references. Guitar,
             piano and the like are part of ``other`` (:func:`benchsep.stems.names.stem_map`)
-partial     fewer of the four: those that are there are references, and the rest of the mixture is
-            one reference called ``accompaniment``, which no table shows (BSSEval needs the other
-            sources). Such a folder needs a ``mixture`` file or files that sum to the song
+partial     fewer of the four: those that exist are references. The rest of the mixture is one more
+            reference, called ``accompaniment``, which no table shows (BSSEval needs the other
+            sources). Such a folder needs a ``mixture`` file, or files that sum to the song
 mixture     ``file`` or ``sum`` (of all stem files, accumulated in float64)
 
-References of other sets of stems are derived from what is offered
+References of other stem sets are derived from the offered stems
 (:mod:`benchsep.datasets.references`).
 """
 
@@ -48,7 +48,7 @@ def files_of(folder: Path) -> dict[str, Path]:
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """As :func:`files_of`, of the audio files of a folder; raises as it does."""
+    """As :func:`files_of`, from a list of audio files; raises the same errors."""
     try:
         found = stem_files(files)
     except AudioError as error:
@@ -57,18 +57,18 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
 
 
 def stems_of(files: Iterable[str]) -> tuple[str, ...]:
-    """Those of the four stems that these files offer as references."""
+    """Those of the four stems that these files provide as references."""
     return _four_and_all(tuple(files))[0]
 
 
 def offered_by(files: Iterable[str]) -> tuple[str, ...]:
-    """All stems that these files offer, of whatever set."""
+    """All stems that these files provide, of any stem set."""
     return _four_and_all(tuple(files))[1]
 
 
 @lru_cache(maxsize=1024)
 def _four_and_all(files: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    # The songs of a data set have the same names of files.
+    # Cached: the songs of a data set have the same file names.
     names = [name for name in files if name not in MIXTURE]
     return stem_map(names).stems, tuple(stems_meant(names))
 
@@ -84,7 +84,8 @@ def load_stem_folder(
     Raises
     ------
     DatasetError
-        naming the file that is missing, unreadable, or of another rate, length or channel count.
+        a file is missing or unreadable, or differs in rate, length or number of channels; the
+        message names it.
     """
     files = files_of(folder)
     missing = [s for s in stems if s not in stems_of(files)]
@@ -106,7 +107,7 @@ def load_offered(folder: Path, mixture: MixtureChoice | None = None) -> TrackAud
 
 
 def _read(folder: Path, files: dict[str, Path], mixture: MixtureChoice | None) -> TrackAudio:
-    """All that is offered, and the mixture."""
+    """All offered stems and the mixture."""
     choice: MixtureChoice = mixture or ("file" if MIXTURE[0] in files else "sum")
     if choice == "file" and MIXTURE[0] not in files:
         raise DatasetError(f"{folder}: no mixture.wav; found {', '.join(sorted(files))}")
@@ -130,7 +131,7 @@ def _read(folder: Path, files: dict[str, Path], mixture: MixtureChoice | None) -
 
 
 def _of_the_four(audio: TrackAudio) -> dict[str, Audio]:
-    """The four stems, or those that are offered and the rest of the mixture."""
+    """The four stems, or the offered ones and the rest of the mixture."""
     stems = {s: audio.stems[s] for s in STEMS if s in audio.stems}
     if len(stems) < len(STEMS):
         rest = stem_of(SONG.difference(*map(parts_of, stems))) if stems else ""
@@ -152,7 +153,7 @@ def _sum(parts: list[Audio], *, always: bool = False) -> Audio:
 
 
 def residual(mixture: Audio, stems: list[Audio]) -> Audio:
-    """What the mixture holds besides the stems."""
+    """The mixture minus the stems."""
     if not stems:
         return mixture
     rest = mixture.samples - np.stack([a.samples for a in stems]).sum(0, dtype=np.float64)

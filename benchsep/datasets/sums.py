@@ -1,11 +1,11 @@
 """Whether a mixture is the sum of its stems.
 
-A mixture file of another song, master or level, or a stem that is missing, gives values like any
-others: metrics compare estimates of one recording with stems of another.
+If the mixture file is of another song, master or level, or if a stem is missing, the values look
+normal but are wrong: metrics then compare estimates of one recording with stems of another.
 
 Conventions
 -----------
-residue   what the mixture holds besides its stems: energy against the mixture's, in dB
+residue   energy of the mixture minus its stems, in dB relative to the mixture
 expected  :data:`LIMIT_DB` at most. ``python -m benchmarks.mixture_sums --data FOLDER`` measures it:
           on 118 of 119 excerpts of the 7-second MUSDB18, whose mixtures are coded apart from the
           stems (AAC), the residue is -33.4 to -21.4 dB; on "PR - Oh No", a known error of the data
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from benchsep.datasets.track import TrackAudio
 
 LIMIT_DB = -20.0
-"""The largest residue of a mixture that is said to be the sum of its stems."""
+"""Above this residue, a mixture does not count as the sum of its stems."""
 BLOCK = 1 << 14
-"""Frames at a time: what is added up stays in the processor's cache."""
+"""Frames per block: the sum stays in the processor's cache."""
 
 
 def residue_db(audio: TrackAudio) -> float | None:
     """The residue of a track in dB.
 
-    ``None`` where the mixture was made as the sum, where the stems are not the whole song, or
-    where they differ from the mixture in rate or shape.
+    ``None`` if the mixture was computed as the sum, if the stems are not the whole song, or if they
+    differ from the mixture in rate or shape.
     """
     if audio.mixture_source == "sum" or not audio.stems:
         return None
@@ -48,9 +48,9 @@ def residue_db(audio: TrackAudio) -> float | None:
 
 
 def residue_of(mixture: Audio, stems: Iterable[Audio]) -> float:
-    """Energy of the mixture less its stems against the mixture, in dB; all of one shape.
+    """Energy of the mixture minus its stems, in dB relative to the mixture; all have one shape.
 
-    Samples are subtracted in float32, whose rounding is some -140 dB of the mixture.
+    Samples are subtracted in float32; rounding errors are at about -140 dB of the mixture.
     """
     signals = [stem.samples for stem in stems]  # each [channels, frames]
     rest = whole = 0.0

@@ -4,8 +4,9 @@ Conventions
 -----------
 name      unique within its dataset; any Unicode, never used as a path without escaping
 edition   which encoding of the data this is: ``hq``, ``aac``, ``aac-7s``, ``folder``, ``clip``,
-          ``moisesdb``, ``mixtures``. Scores of different editions never share a table.
-mixture   ``file`` (decoded from its own file) or ``sum`` (the sum of the stems): a recorded choice
+          ``moisesdb``, ``mixtures``. A table never mixes scores of different editions
+mixture   ``file`` (decoded from its own file) or ``sum`` (the sum of the stems); the manifest
+          records it
 """
 
 from __future__ import annotations
@@ -53,17 +54,20 @@ class Track:
     stems: tuple[str, ...] = STEMS
     """The stems that have a true reference."""
     offers: tuple[str, ...] = ()
-    """All stems that :meth:`load_offered` gives, of whatever set; empty: as ``stems``."""
+    """All stems that :meth:`load_offered` returns, of any stem set; empty: the same as
+    ``stems``."""
     absent: tuple[str, ...] = ()
-    """Stems that are known not to sound in the song."""
+    """Stems that are known to be absent from the song."""
     offered_loader: Callable[[], TrackAudio] | None = field(default=None, repr=False, compare=False)
-    """``None``: as ``loader``."""
+    """Returns the audio of all stems of ``offers``; ``None``: ``loader`` is used."""
 
     def load(self) -> TrackAudio:
         return self.loader()
 
     def load_offered(self) -> TrackAudio:
-        """The audio with all stems that the data set has, for the references of another set."""
+        """The audio with all stems of :attr:`offers`, from which references of other stem sets are
+        made. Raises as :meth:`load` does.
+        """
         return (self.offered_loader or self.loader)()
 
 
@@ -75,13 +79,15 @@ def name_of(path: Path) -> str:
 class Dataset(Protocol):
     """The contract of an entry point in ``benchsep.datasets``.
 
-    Factories are called as ``factory(root=…, split=…, text=…)`` where ``text`` is what
-    followed the colon (``folder:PATH``); each takes what it needs and refuses the rest.
+    An entry point is a factory. It is called as ``factory(root=…, split=…, text=…)``; ``text`` is
+    the part of the spec after the colon (``folder:PATH``). A factory takes the arguments that it
+    needs; the others are an error for the user.
     """
 
     name: str
     edition: Edition
     notes: tuple[str, ...]
-    """Facts a reader of the table must know: ``rounded to 16 bit``, ``mixture = sum of stems``."""
+    """Facts that a reader of the tables needs: ``rounded to 16 bit``, ``mixture = sum of
+    stems``."""
 
     def tracks(self) -> list[Track]: ...

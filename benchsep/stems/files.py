@@ -1,11 +1,11 @@
-"""Which files of a folder hold the stems of a track; one finder for every reader.
+"""Finds the files of a folder that hold the stems of a track; every reader uses it.
 
 Conventions
 -----------
 names      compared in NFC and without case (:func:`same_name`): macOS stores NFD, Windows and
            macOS ignore case
-junk       what a NAS, macOS or Windows leaves in a folder (``@eaDir``, ``._x.wav``, ...) is never a
-           track, a stem or a result (:func:`is_junk`)
+junk       files that a NAS, macOS or Windows leaves in a folder (``@eaDir``, ``._x.wav``, ...) are
+           ignored (:func:`is_junk`)
 patterns   of a stem file of a track, with ``<stem>`` in any spelling that
            :mod:`benchsep.stems.names` knows:
 
@@ -32,7 +32,8 @@ from benchsep.errors import AudioError
 from benchsep.stems.names import canonical, is_known
 
 SUFFIXES = (".wav", ".flac", ".aiff", ".aif", ".w64", ".caf", ".mp3", ".m4a", ".ogg", ".opus")
-"""Audio files, best first: where one stem exists in several formats, the first one is read."""
+"""Suffixes of audio files, best first: if a stem exists in several formats, the first one is
+read."""
 
 JUNK = {
     "@eadir",
@@ -56,7 +57,7 @@ JUNK = {
 def is_junk(path: Path | str) -> bool:
     """Whether an entry was left by a file system, an operating system or a killed writer.
 
-    A name that merely begins with a dot may be a song's.
+    A dot at the start is not enough: a song's name may begin with one.
     """
     return _is_junk_name(Path(path).name)
 
@@ -67,13 +68,13 @@ def _is_junk_name(name: str) -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What a folder holds, sorted by name, without junk; empty where it is no folder."""
+    """Entries of a folder, sorted by name, without junk; empty if the path is not a folder."""
     return [folder / entry.name for entry in _sorted_entries(folder)]
 
 
 def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
-    """As :func:`entries`. A large data set has thousands of folders: no path is made of a name
-    before somebody wants it.
+    """As :func:`entries`, but without a ``Path`` for each name: a data set may have thousands of
+    folders.
     """
     try:
         with os.scandir(folder) as found:
@@ -86,7 +87,7 @@ def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def folders(folder: Path) -> list[Path]:
     """The sub-folders of a folder, sorted, without junk."""
-    # A link may be broken or lead to itself, which the entry's own method does not forgive.
+    # A link may be broken or point to itself; ``DirEntry.is_dir`` raises then.
     return [
         folder / e.name
         for e in _sorted_entries(folder)
@@ -108,7 +109,7 @@ def audio_files(folder: Path) -> list[Path]:
 def folded(name: str) -> str:
     """The form in which names are compared: NFC, case folded, single spaces, no space at the ends.
 
-    A separator of words is kept: ``a_b`` and ``a b`` are two tracks.
+    The separator of words is kept: ``a_b`` and ``a b`` are two tracks.
     """
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())
 
@@ -119,7 +120,8 @@ def same_name(one: str, other: str) -> bool:
 
 
 def matching(name: str, candidates: Iterable[Path]) -> Path | None:
-    """The entry with this name: the one of equal spelling, else the only one that looks the same.
+    """The entry with this name: the one with the exact spelling, else the only one that looks the
+    same.
 
     Raises
     ------
@@ -137,21 +139,22 @@ def matching(name: str, candidates: Iterable[Path]) -> Path | None:
 
 
 class Reading(NamedTuple):
-    """One way to read the name of a stem file."""
+    """One interpretation of a stem file's name."""
 
     track: str
-    """What stands before the stem; empty where the name is that of the stem alone."""
+    """The text before the stem; empty if the file name is the stem alone."""
     stem: str
-    """As the file spells it."""
+    """The stem, as the file name spells it."""
 
 
 def meanings(files: Iterable[Path], track: str | None = None) -> dict[Path, Reading]:
-    """What each file is of, without those that name no stem, or another track than ``track``.
+    """The track and the stem of each file. Files without a stem's name, or of a track other than
+    ``track``, are left out.
 
-    ``Oh No_vocals.wav`` may be the vocals of "Oh No", or all but the vocals of "Oh". That reading
-    is taken whose track is the name of the file's folder, then the one whose track more of the
-    files can be of. Of equally many it is the longer name of a track where there are several
-    files, as nobody keeps only what is left beside each of two stems; else the more likely one.
+    ``Oh No_vocals.wav`` may be the vocals of "Oh No", or all but the vocals of "Oh". The rules, in
+    this order: the reading whose track is the name of the file's folder; the reading whose track
+    fits more of the files; with several files, the reading with the longer track name (a folder
+    with only the rests of two stems is unlikely); else the more likely reading.
     """
     found = {}
     for path in files:
@@ -175,7 +178,7 @@ def meanings(files: Iterable[Path], track: str | None = None) -> dict[Path, Read
 
 @lru_cache(maxsize=4096)  # a large folder repeats a few names thousands of times
 def _readings(file_name: str) -> tuple[Reading, ...]:
-    """Every way to read a file's name, the most likely one first."""
+    """All interpretations of a file name, the most likely one first."""
     base = _base(file_name)
     if is_known(base):
         return (Reading("", base),)
@@ -186,14 +189,14 @@ def _readings(file_name: str) -> tuple[Reading, ...]:
         if is_known(match[1])
     ]
     cuts = [m.start() for m in re.finditer(r"[ _.-]", base) if is_known(base[m.end() :])]
-    # Of "Oh No_vocals" the words "No" and "vocals" are joined otherwise than "No" and "Oh" are.
+    # "Oh No_vocals" is the vocals of "Oh No": "Oh" and "No" are joined by a space, "vocals" is not.
     cuts.sort(key=lambda cut: _is_joined_otherwise(base, cut))
     plain = [Reading(base[:cut].rstrip(" _.-"), base[cut + 1 :].strip(" _.-")) for cut in cuts]
     return tuple(dict.fromkeys((*brackets, *plain)))
 
 
 def _is_joined_otherwise(base: str, cut: int) -> bool:
-    """Whether one space stands before the stem at ``cut``, and another sign between its words."""
+    """Whether a space stands before the stem at ``cut``, and another sign inside the stem."""
     between = re.search(r"[ _.-]", base[cut + 1 :])
     before = base[: cut + 1]
     lone = before.endswith(" ") and not before.rstrip(" ").endswith(("-", "_", "."))
@@ -216,8 +219,8 @@ def _is_track(prefix: str, track: str) -> bool:
 def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Path]:
     """Stem name (as :func:`benchsep.stems.names.canonical` has it) to file.
 
-    Of one name in several formats the first of :data:`SUFFIXES` is taken; a file that is named
-    after the stem alone comes before one with a prefix.
+    If a name exists in several formats, the first of :data:`SUFFIXES` is taken. A file whose name
+    is the stem alone comes before one with a prefix.
 
     Raises
     ------
@@ -239,7 +242,9 @@ def stem_files(files: Iterable[Path], track: str | None = None) -> dict[str, Pat
 def claims_of(
     files: Iterable[Path], track: str | None = None
 ) -> dict[str, list[tuple[tuple[int, int], Path]]]:
-    """Stem to the files that claim it, each with its place, the least and best first."""
+    """Stem to the files that claim it, each with its rank; the lowest rank is the best and comes
+    first.
+    """
     found: dict[str, list[tuple[tuple[int, int], Path]]] = {}
     for path, reading in meanings(files, track).items():
         claim = _order(path.name, reading.stem), path
@@ -248,11 +253,12 @@ def claims_of(
 
 
 def read_as_stems(groups: Iterable[Iterable[Path]]) -> str:
-    """A few words on files that are read as a stem though their names say more: ``lead_vocals``.
+    """A note on files that are read as a stem although their names say more: ``lead_vocals``.
 
-    What stands before the stem may be the name of the song, or a part of the stem that is then
-    scored as the whole: nobody but the user can tell. ``groups``: the audio files of each track's
-    own folder. Words that several stems have in common, or the folder has, are the song's.
+    The text before the stem is either the song's name, or it says that the file is only a part of
+    the stem, which is then scored as the whole stem. Only the user can know which. ``groups``: the
+    audio files of each track's own folder. Words that several stems share with each other, or with
+    the folder, belong to the song.
     """
     found: dict[str, str] = {}
     count = 0
@@ -273,7 +279,9 @@ def read_as_stems(groups: Iterable[Iterable[Path]]) -> str:
 
 
 def _names_folder(before: str, folder: str) -> bool:
-    """Whether the words before a stem are none, the last ones of the folder, or hold all of it."""
+    """Whether there is no text before the stem, or it matches the folder's name: its last words, or
+    a text that contains it.
+    """
     words, all_words = (re.split(r"[\s_.-]+", text) for text in (before, track_key(folder)))
     if not before or words == all_words[-len(words) :]:
         return True
@@ -283,7 +291,7 @@ def _names_folder(before: str, folder: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _order(file_name: str, stem: str) -> tuple[int, int]:
-    """The place of a file among those of its stem: without a prefix first, then by format."""
+    """The rank of a file among those of its stem: first files without a prefix, then by format."""
     suffix = Path(file_name).suffix.casefold()
     return (0 if stem == _base(file_name) else 1, SUFFIXES.index(suffix))
 

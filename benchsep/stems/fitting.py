@@ -1,4 +1,4 @@
-"""Which stems to ask for, where those of a system do not fit the set of a run."""
+"""Suggests another stem set if the stems of a system do not fit the set of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from benchsep.stems.sets import STEM_SETS, parts_of, stems_asked_for
 
 
 def fitting_option(offered: Iterable[str], stem_set: tuple[str, ...]) -> str:
-    """The option that asks for a set which the stems ``offered`` fill: ``--stem-set vi``.
+    """The option for a stem set that the stems ``offered`` provide: ``--stem-set vi``.
 
-    Of the known sets with a stem that ``stem_set`` has not: one whose stems are all offered by
-    name, else one whose stems follow. Without such a set ``--stems drums,no_drums``, if some of the
-    stems are the whole song. Empty if there is none.
+    Only known sets with a stem that is not in ``stem_set`` are considered: first a set whose stems
+    are all offered by name, then a set whose stems can be derived. If there is no such set and some
+    of the stems sum to the whole song, the option lists them (``--stems drums,no_drums``). Empty if
+    nothing fits.
     """
     given = tuple(offered)
     new = {stem for stem in given if parts_of(stem) and stem not in stem_set}

@@ -1,12 +1,13 @@
-"""What the output names of one system, or the files of one song, are as stems of any set.
+"""Maps the output names of one system, or the file names of one song, to stems of any set.
 
 Conventions
 -----------
 names     all names of a system or a data set (:func:`benchsep.stems.names.stem_map`)
 stems     names of :mod:`benchsep.stems.sets`
-``other``  what the other names leave of the song: beside vocals alone ``instrumental``, beside
-          MUSDB18's three ``other``, beside guitar and piano too ``other6``. Alone it means nothing
-sums      where instruments of MUSDB18's ``other`` have names of their own, ``other`` is their sum
+``other``  the rest of the song after the other names: with vocals alone ``instrumental``, with
+          MUSDB18's three stems ``other``, with these and guitar and piano ``other6``. Alone it is
+          undefined
+sums      if instruments of MUSDB18's ``other`` have their own names, ``other`` is their sum
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def stems_meant(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     single = {name: stem for name in given if (stem := stem_called(name)) and stem != "other"}
     for name, stem in single.items():
         found.setdefault(stem, (name,))
-    # Accompaniments beside a rest are other names of it, no parts of the song of their own.
+    # An accompaniment is another name of the rest, not a further part of the song.
     parts = [parts_of(s) for s in single.values() if "rest" not in parts_of(s)]
     rest = SONG.difference(*parts)
     named_other = next((name for name in given if canonical(name) == "other"), None)

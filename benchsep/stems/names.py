@@ -1,4 +1,4 @@
-"""What the stem names of a system mean in terms of MUSDB's four stems.
+"""Maps the stem names of a system to MUSDB's four stems.
 
 Conventions
 -----------
@@ -11,18 +11,17 @@ Rules
 -----
 1. Names are compared without case, accents' encoding (NFC) and surrounding space; synonyms count
    (``vocal`` = ``vocals``).
-2. Instruments beyond the four (guitar, piano, ...) are part of MUSDB's ``other``: where the set
-   holds them, ``other`` is the sum of ``other`` and them. Beside ``guitar`` the acoustic and the
-   electric guitar are parts of it, and are not added again.
-3. ``other`` is MUSDB's ``other`` only where the set also holds vocals, drums and bass. In a set
-   such as ``{vocals, other}`` it is everything that is not vocals: an *accompaniment*. So are
-   ``instrumental``, ``accompaniment``, ``no_vocals``. An accompaniment is none of the four stems.
-   What it is in a run of other stems, and what guitar or piano are there, is in
-   :mod:`benchsep.stems.meaning`.
-4. Any other name is unknown. It is listed, and never scored.
+2. Instruments beyond the four (guitar, piano, ...) are part of MUSDB's ``other``: if the set holds
+   them, ``other`` is the sum of ``other`` and these instruments. If the set also holds ``guitar``,
+   acoustic and electric guitar are parts of it and are not added again.
+3. ``other`` is MUSDB's ``other`` only if the set also holds vocals, drums and bass. In a set such
+   as ``{vocals, other}`` it is everything except vocals: an *accompaniment*. ``instrumental``,
+   ``accompaniment`` and ``no_vocals`` are accompaniments too. An accompaniment is not one of the
+   four stems. :mod:`benchsep.stems.meaning` has the rules for other stem sets.
+4. Any other name is unknown. It is listed but never scored.
 
-:func:`stem_map` is the only place that decides; folders, programs, checkpoints of every ecosystem,
-``benchsep score`` and pseudo-label teachers ask it.
+:func:`stem_map` applies these rules for all callers: folders, programs, checkpoints, ``benchsep
+score`` and pseudo-label teachers.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ PARTS_OF_OTHER = (
 """Instruments that MUSDB18 puts into ``other``; the last three are MoisesDB's names."""
 
 WITHIN = {"acoustic guitar": "guitar", "electric guitar": "guitar"}
-"""Of these, a part of another one: beside it, it would count twice."""
+"""Instruments that are part of another one: with both in a set, the part would count twice."""
 
 ACCOMPANIMENT = "accompaniment"
 MIXTURE = ("mixture", "mix")
@@ -120,7 +119,7 @@ def is_known(name: str) -> bool:
 
 
 def is_rest(name: str) -> bool:
-    """Whether the name says itself what it leaves out: ``other6``, ``other-guitar``."""
+    """Whether the name itself defines what is left out: ``other6``, ``other-guitar``."""
     base, *less = name.strip().split("-")
     is_difference = less and canonical(base) in ("other", ACCOMPANIMENT, *NO) and " " not in name
     return canonical(name) in RESTS or bool(is_difference and all(map(is_known, less)))
@@ -128,10 +127,10 @@ def is_rest(name: str) -> bool:
 
 @dataclass(frozen=True)
 class StemMap:
-    """Which names make each stem; see the rules at the head of the module.
+    """Which names make up each stem; see the rules at the top of the module.
 
     ``sources``: stem to the names whose sum it is. ``accompaniment``: names that mean "everything
-    but" something. ``unknown``: names that mean nothing here.
+    except" a stem. ``unknown``: all other names.
     """
 
     sources: dict[str, tuple[str, ...]]
@@ -155,7 +154,7 @@ class StemMap:
         )
 
     def gather(self, outputs: Mapping[str, T]) -> dict[str, list[T]]:
-        """The outputs that make each stem, to be summed; a stem with a missing part is left out."""
+        """The outputs whose sum is each stem; a stem with a missing part is left out."""
         return {
             stem: [outputs[name] for name in names]
             for stem, names in self.sources.items()

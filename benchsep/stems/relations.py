@@ -1,8 +1,8 @@
-"""How a stem follows from others: the relations between the stems of a song, and their arithmetic.
+"""How a stem is derived from others: the relations between the stems of a song.
 
 Conventions
 -----------
-offered   stems that a data set or a system has; the mixture is always at hand
+offered   stems that a data set or a system provides; the mixture is always available
 relation  ``stem = sum of stems - sum of stems``, exact where the stems sum to the mixture
 
 Rules, the first one that applies
@@ -10,13 +10,14 @@ Rules, the first one that applies
 1. The stem itself.
 2. A sum of offered stems with exactly its parts: ``instrumental = drums + bass + other``,
    ``other = other6 + guitar + piano``. The fewest stems are taken.
-3. The mixture less all that the stem is not, where that is one offered stem or, by rule 2, one stem
-   of the run's set: ``instrumental = mixture - vocals``, ``drums = mixture - no_drums``. Nothing
-   else is subtracted: a rest of many would collect the errors of all.
+3. The mixture minus the complement of the stem, if the complement is one offered stem or, by rule
+   2, one stem of the run's set: ``instrumental = mixture - vocals``, ``drums = mixture -
+   no_drums``. Several stems are never subtracted, because the result would contain the errors of
+   all.
 
-Rule 2 comes before rule 3, as in MUSDB18's ``accompaniment``: where the stems do not sum to the
-mixture (mastering, AAC), a reference is made of stems, and an estimate that had to be subtracted
-from the mixture keeps what the mixture has besides.
+Rule 2 comes before rule 3, as in MUSDB18's ``accompaniment``. If the stems do not sum to the
+mixture (mastering, AAC), a reference is then a sum of stems. An estimate that is derived by rule 3
+contains the difference between the mixture and the sum of the stems.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Relation:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The stems that it needs besides the mixture."""
+        """The stems that the relation needs in addition to the mixture."""
         return tuple(name for name in (*self.plus, *self.minus) if name != MIXTURE)
 
     def __str__(self) -> str:
@@ -61,14 +62,14 @@ def relation(
     stem_set: Iterable[str] = (),
     absent: Iterable[str] = (),
 ) -> Relation | None:
-    """How ``stem`` follows from what is offered, or ``None``: see the rules of the module.
+    """How ``stem`` is derived from the offered stems, or ``None``: see the rules of the module.
 
     Parameters
     ----------
     stem_set
-        All stems of the run; a third-party name that is no stem here follows only from itself.
+        All stems of the run. A third-party name that is not known here has rule 1 only.
     absent
-        Stems that are known not to sound in the song: no relation needs them.
+        Stems that are known to be absent from the song: no relation needs them.
     """
     names = [name for name in offered if name != MIXTURE]
     if stem in names:
@@ -87,12 +88,12 @@ def relation(
 
 
 def all_of_song(stems: Iterable[str]) -> tuple[str, ...]:
-    """Stems that together are the song, the fewest; empty if there are none."""
+    """The fewest stems that together are the whole song; empty if there are none."""
     return _sum(SONG, {name: parts_of(name) for name in stems if parts_of(name)})
 
 
 def finest(stems: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``stems`` that are no sum of others of them: nothing is there twice."""
+    """``stems`` without those that are sums of others of them: no part of the song occurs twice."""
     given = tuple(stems)
     parts = {name: parts_of(name) for name in given}
 
@@ -105,7 +106,7 @@ def finest(stems: Iterable[str]) -> tuple[str, ...]:
 def _sum(wanted: Parts, parts: Mapping[str, Parts]) -> tuple[str, ...]:
     """The fewest stems without common parts that are exactly ``wanted``; empty if there are none.
 
-    Of equally few the first ones offered.
+    If several sums have equally few stems, the first offered ones are taken.
     """
     if not wanted:
         return ()
@@ -125,7 +126,7 @@ def _sum(wanted: Parts, parts: Mapping[str, Parts]) -> tuple[str, ...]:
 def combined(how: Relation, signals: Mapping[str, Audio], mixture: Audio) -> Audio:
     """The signal of a relation: float32 ``[channels, frames]``, accumulated in float64.
 
-    A stem that is offered by its name is returned as it is; mono parts are repeated.
+    A stem that is offered by its name is returned unchanged; mono parts are repeated.
     """
     if len(how.plus) == 1 and not how.minus and how.plus != (MIXTURE,):
         return signals[how.plus[0]]

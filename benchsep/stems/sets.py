@@ -1,4 +1,4 @@
-"""Stem sets as data: of which parts of a song a stem consists, and which stems make a set.
+"""Stem sets as data: the parts of a song in each stem, and the stems in each set.
 
 Conventions
 -----------
@@ -9,9 +9,9 @@ rest      ``other`` is MUSDB18's: all but vocals, drums and bass. ``other6`` lac
           difference: ``other-guitar``, ``instrumental-drums``
 ``no_x``  all but ``x``; ``no_vocals`` is ``instrumental``
 set       stems without a common part that together are the song (:data:`STEM_SETS`). The stems of
-          one run belong to one set: metrics of interference compare with the others of the set
+          one run belong to one set: interference is measured against the other stems of the set
 
-A stem that is not offered by its name follows from others by :mod:`benchsep.stems.relations`.
+A stem that is not offered by its name is derived from others by :mod:`benchsep.stems.relations`.
 
 Sources: MUSDB18, whose ``accompaniment`` is drums + bass + other; ``htdemucs_6s`` of demucs;
 ``moisesdb/defaults.py`` of moises-ai/moises-db (taxonomy, ``mix_4_stems``, ``mix_6_stems``).
@@ -30,10 +30,10 @@ Parts = frozenset[str]
 
 _SINGLE = tuple(name.replace(" ", "_") for name in PARTS_OF_OTHER if name != "guitar")
 SONG: Parts = frozenset((*STEMS[:3], *_SINGLE, "rest"))
-"""All parts; ``rest`` is what has no name here."""
+"""All parts; ``rest`` is everything without a name here."""
 
 STEM_PARTS: dict[str, Parts] = {name: frozenset({name}) for name in (*STEMS[:3], *_SINGLE)}
-"""Stem to its parts, in the order in which names are looked for."""
+"""Stem to its parts, in the order of lookup."""
 STEM_PARTS["guitar"] = frozenset({"acoustic_guitar", "electric_guitar"})
 
 
@@ -81,7 +81,7 @@ STEM_SETS = {
         "MoisesDB's eleven stems; other11 is what it calls other",
     ),
 }
-"""Name to set, in the order in which a set is looked for."""
+"""Name to set, in the order of lookup."""
 
 FOUR = STEM_SETS["vdbo"].stems
 
@@ -90,7 +90,7 @@ FOUR = STEM_SETS["vdbo"].stems
 
 
 def parts_of(stem: str) -> Parts:
-    """The parts of a stem, or of a difference of stems; empty for a name that is none."""
+    """The parts of a stem, or of a difference of stems; empty for any other name."""
     base, *less = stem.split("-")
     whole = STEM_PARTS.get(base, Parts())
     taken = [STEM_PARTS.get(name, Parts()) for name in less]
@@ -103,7 +103,7 @@ def stem_of(parts: Parts) -> str:
     Raises
     ------
     ValueError
-        no name can be made: the parts are none, or all of the song.
+        there is no name: the parts are empty, or the whole song.
     """
     for name, own in STEM_PARTS.items():
         if own == parts:
@@ -121,7 +121,7 @@ def stem_of(parts: Parts) -> str:
 
 
 def stem_called(name: str) -> str | None:
-    """The stem that a name means by itself, in any spelling; ``None`` if it means none.
+    """The stem that a name means on its own, in any spelling; ``None`` if it is not a stem.
 
     ``Vocal`` is ``vocals``, ``accompaniment`` is ``instrumental``, ``other-guitar-piano`` is
     ``other6``.
@@ -138,7 +138,7 @@ def stem_called(name: str) -> str | None:
 
 
 def stems_asked_for(names: Iterable[str], stem_set: str | None = None) -> tuple[str, ...]:
-    """The stems that names on a command line mean, in the order of their set.
+    """The stems that names on the command line mean, in the order of their set.
 
     ``other`` is the rest of the set that the names belong to: ``guitar,other`` asks for two stems
     of ``vdbogp``, whose other is ``other6``.
@@ -146,7 +146,7 @@ def stems_asked_for(names: Iterable[str], stem_set: str | None = None) -> tuple[
     Raises
     ------
     ValueError
-        a name is no stem (with a suggestion), not of ``stem_set``, or shares a part with another.
+        a name is not a stem (with a suggestion), is not in ``stem_set``, or overlaps with another.
     """
     given = list(dict.fromkeys(names))
     meanings = {name: stem_called(name) for name in given}
@@ -186,7 +186,7 @@ def _refuse_overlap(stems: list[str]) -> None:
 
 
 def whole_set(stems: tuple[str, ...], stem_set: str | None = None) -> tuple[str, ...]:
-    """All stems of the set that some stems belong to: a named set, else they and their rest."""
+    """All stems of the set that ``stems`` belong to: a named set, else ``stems`` and their rest."""
     if stem_set:
         return STEM_SETS[stem_set].stems
     for each in STEM_SETS.values():
@@ -199,8 +199,8 @@ def whole_set(stems: tuple[str, ...], stem_set: str | None = None) -> tuple[str,
 
 
 def in_order(stems: Iterable[str]) -> tuple[str, ...]:
-    """Stems in the order of the first set that has them all; without one, the four first, then
-    those known here, then others by name.
+    """Stems in the order of the first set that has them all. Without such a set: the four stems,
+    then other known stems, then unknown ones by name.
     """
     names = set(stems)
     for each in STEM_SETS.values():
@@ -211,7 +211,7 @@ def in_order(stems: Iterable[str]) -> tuple[str, ...]:
 
 
 def disjoint(stems: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``stems`` that share no part with one before them; names of no stem are left out."""
+    """``stems`` without those that overlap with an earlier one; unknown names are left out."""
     found: list[str] = []
     for stem in in_order(stems):
         parts = parts_of(stem)
@@ -221,7 +221,7 @@ def disjoint(stems: Iterable[str]) -> tuple[str, ...]:
 
 
 def set_name(stems: Iterable[str]) -> str:
-    """The name of a set of stems; of one without a name, its stems."""
+    """The name of a stem set; if it has none, the list of its stems."""
     wanted = set(stems)
     named = (name for name, each in STEM_SETS.items() if set(each.stems) == wanted)
     return next(named, ",".join(stems))

@@ -1,1 +1,1 @@
-"""Separation systems: their contract, how they are named and called, and two that need no code."""
+"""Separation systems: contract, spec strings, calls, and the systems ``dir:`` and ``cmd:``."""

@@ -23,12 +23,12 @@ from benchsep.systems.program import run_program
 
 COMMAND_TIMEOUT_S = 24 * 3600
 TAIL = 400
-"""Characters of its output that an error shows."""
+"""Characters of the program's output that an error shows."""
 SCRIPTS = (".py", ".sh", ".pl", ".js", ".m", ".r", ".jl", ".lua")
 SIBLINGS = 200
-"""Scripts in the folder of a named one that are hashed with it."""
+"""Most scripts in the folder of a named script that are hashed with it."""
 SMALL = 64 << 20
-"""Bytes; of a larger file only size and time are looked at."""
+"""Bytes. For a larger file, size and time are used instead of the content."""
 
 
 class Command:
@@ -36,9 +36,9 @@ class Command:
 
     The template is split as a shell would split it, but no shell runs: a track called
     ``; rm -rf ~`` is an argument like any other. ``{mixture}`` becomes the path of a float
-    wav, ``{out}`` an empty folder in which the program leaves its stems, directly or in sub-folders
-    (``<stem>.wav``, ``<model>/mixture/<stem>.wav``, ``mixture_(Vocals)_<model>.wav``: see
-    :mod:`benchsep.stems.files`), ``{seed}`` the seed.
+    wav, ``{out}`` an empty folder into which the program writes its stems, directly or in
+    sub-folders (``<stem>.wav``, ``<model>/mixture/<stem>.wav``, ``mixture_(Vocals)_<model>.wav``:
+    see :mod:`benchsep.stems.files`), ``{seed}`` the seed.
     """
 
     def __init__(self, text: str, device: str = "cpu") -> None:
@@ -100,8 +100,8 @@ def program_version(words: list[str]) -> str:
     """A hash of the program's file, of every file that the command names and, for a script, of the
     scripts of its kind next to it, which it may import.
 
-    What a program loads otherwise (an installed module of ``python -m``, weights in a cache) is not
-    seen: name the file in the command, or pass ``--overwrite always``.
+    Other files that a program loads (an installed module of ``python -m``, weights in a cache) are
+    not hashed: name the file in the command, or pass ``--overwrite always``.
     """
     program = shutil.which(words[0])
     named = [Path(word) for word in words[1:] if is_file(word)]
@@ -126,7 +126,7 @@ def _content_or_time(path: Path) -> bytes:
 
 
 def is_file(text: str) -> bool:
-    """Whether a word of a command or an option names a file; no word raises."""
+    """Whether a word of a command or an option names a file. Never raises."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):

@@ -10,8 +10,9 @@ group ``benchsep.systems``. It is called with the options of its spec string
         def separate(self, mixture, *, seed):
             return {stem: Audio(mixture.samples / 4, mixture.rate) for stem in STEMS}
 
-Two kinds of systems are called differently, and declare it: an oracle gets the true stems
-(:class:`Oracle`), and a system whose estimates are files gets the track (:class:`FromTrack`).
+Two kinds of systems are called in another way, and declare it in their ``info``: an oracle gets the
+true stems (:class:`Oracle`); a system whose estimates are files gets the track
+(:class:`FromTrack`).
 """
 
 from __future__ import annotations
@@ -40,50 +41,52 @@ class SystemInfo:
     stems: tuple[str, ...] = STEMS
     """The stems that it returns."""
     rate: int = 44_100
-    """The sampling rate at which it works, in Hz; it returns the mixture's rate all the same."""
+    """The sample rate at which it works, in Hz. Its estimates still have the mixture's rate."""
     checkpoint: str = ""
     """Short name of the weights (``mini``, ``official``, a file's stem); empty without weights."""
     checkpoint_sha256: str = ""
     training_data: str = "undeclared"
     trained_on: tuple[str, ...] = ("unknown",)
-    """The same for machines, as data sets and splits (:mod:`benchsep.systems.training`): a table
-    marks a system that saw its songs. Empty: nothing was trained."""
+    """Training data as data sets and splits (:mod:`benchsep.systems.training`): tables mark a
+    system that was trained on their songs. Empty: nothing was trained."""
     licence: str = "undeclared"
     deterministic: bool = True
-    """The seed does not move the output: one draw is enough."""
+    """The output does not depend on the seed: one draw is enough."""
     needs_references: bool = False
     """An oracle: ``separate`` also gets ``references``, the true stems."""
     needs_other_song: bool = False
-    """A yardstick that also gets ``other``, the true stems of the next song of the data set."""
+    """A reference system that also gets ``other``, the true stems of the next song of the data
+    set."""
     needs_accelerator: bool = True
-    """It computes on the device that the suite asks for; False: on the CPU, whatever that is."""
+    """True: it computes on the device of the suite. False: it always computes on the CPU."""
     from_files: bool = False
-    """Its estimates are files: it has the members of :class:`FromTrack`."""
+    """Its estimates are files: it implements :class:`FromTrack`."""
     from_program: bool = False
-    """Another program makes its estimates, of which benchsep sees little: they are known by their
-    samples, whatever the family that its user declares."""
+    """Another program computes its estimates. benchsep cannot know when that program changes, so
+    estimates are identified by their samples, whatever family the user declares."""
     version: str = "1"
-    """Changes whenever the output may change."""
+    """Must change whenever the output may change."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Every option that moves an output, as resolved (defaults included)."""
+    """Every option that can change an output, with its resolved value (defaults included)."""
     unavailable: str = ""
-    """Why it cannot run here, with the command that helps. A run then gives it a row of
-    ``unavailable`` cells with this reason, which is no failure; :meth:`System.separate` raises."""
+    """Why it cannot run here, with the command that helps; empty: it can. A run then stores
+    ``unavailable`` cells with this reason, which do not count as failures; :meth:`System.separate`
+    raises."""
     remark: str = ""
-    """What a reader must know of its rows, in a clause; tables say it in a note."""
+    """A short note for readers of its rows; tables show it."""
     options_in_name: tuple[str, ...] = ("checkpoint",)
-    """Options of the spec that ``name`` or ``checkpoint`` show already. The label of a run shows
-    every other option that the spec gives, so that two variants never share a row."""
+    """Options of the spec that ``name`` or ``checkpoint`` already show. The label of a run shows
+    all other options of the spec, so that two variants never share a row."""
 
     @property
     def label(self) -> str:
-        """``name@checkpoint``: what the system is called in every output."""
+        """``name@checkpoint``: the system's name in every output."""
         return f"{self.name}@{self.checkpoint}" if self.checkpoint else self.name
 
 
 @runtime_checkable
 class System(Protocol):
-    """A separator. Each stem it returns has the rate and the length of ``mixture``."""
+    """A separator. Each stem that it returns has the rate and the length of ``mixture``."""
 
     @property
     def info(self) -> SystemInfo: ...
@@ -92,7 +95,7 @@ class System(Protocol):
 
 
 class Oracle(Protocol):
-    """A system that gets the true stems, to bound what the others can reach."""
+    """A system that gets the true stems: an upper bound for separators."""
 
     @property
     def info(self) -> SystemInfo: ...
@@ -103,7 +106,7 @@ class Oracle(Protocol):
 
 
 class FromTrack(Protocol):
-    """A system whose estimates are files, which it finds by track (``dir:PATH``)."""
+    """A system whose estimates are files, found by the name of the track (``dir:PATH``)."""
 
     @property
     def info(self) -> SystemInfo: ...
@@ -113,5 +116,5 @@ class FromTrack(Protocol):
         ...
 
     def stamp(self, track: Track) -> str:
-        """Changes when a file behind the track's estimates changes."""
+        """A text that changes when a file of the track's estimates changes."""
         ...

@@ -13,7 +13,7 @@ from benchsep.systems.fit import Change, check_channels, check_scale, note_chang
 
 MAX_NAME = 64
 MAX_STEMS = 64
-"""Of what a system returns; more than the largest set of stems by far."""
+"""Most stems that a system may return; far more than the largest stem set."""
 
 if TYPE_CHECKING:
     from benchsep.datasets.track import Track
@@ -34,7 +34,7 @@ def estimate(
     Raises
     ------
     BenchsepError
-        where not one stem is usable: the first one's error.
+        no stem is usable: the error of the first one.
     """
     return usable(
         estimate_or_error(
@@ -55,18 +55,16 @@ def estimate_or_error(
 ) -> dict[str, Audio | BenchsepError]:
     """The stems that a system estimates: each at the rate and the length of ``mixture``.
 
-    Oracles need ``references`` (the true stems), systems that read files need ``track``, and the
-    yardstick of another song ``other``, that song's true stems; a separator gets none of them. A
-    system gets copies: what it does to its input in place changes nothing for the systems after
-    it. A stem that cannot be used is an error in place of its audio.
-
-    ``info``: what the system said of itself when it was planned, which decides what it gets,
-    whatever it says of itself now.
+    Oracles need ``references`` (the true stems), systems that read files need ``track``, and a
+    system with ``needs_other_song`` needs ``other`` (the true stems of another song); a separator
+    gets none of these. A system gets copies, so changes in place do not affect later systems. For a
+    stem that cannot be used, the result holds an error in place of audio. ``info``: the system's
+    info at the time of the plan; it decides which arguments the system gets.
 
     Raises
     ------
     UsageError
-        the system needs the true stems, or a track of a data set, and got none.
+        the system needs the true stems, a track or another song, and did not get it.
     SeparatorError
         what it returned breaks the contract; see :func:`checked_estimates`.
     """
@@ -102,12 +100,12 @@ def all_copied(signals: Mapping[str, Audio]) -> dict[str, Audio]:
 def checked_estimates(
     estimates: dict[str, Audio | BenchsepError], info: SystemInfo, mixture: Audio
 ) -> dict[str, Audio | BenchsepError]:
-    """The estimates; one that breaks the contract is replaced by the error that says how.
+    """The estimates; an estimate that violates the contract is replaced by an error.
 
     Raises
     ------
     SeparatorError
-        no estimate at all.
+        there is no estimate at all.
     """
     if not isinstance(estimates, dict) or not estimates:
         raise SeparatorError(f"{info.label} returned {type(estimates).__name__}, expected stems")
@@ -127,7 +125,9 @@ def checked_estimates(
 
 
 def is_stem_name(name: Any) -> bool:
-    """Whether a name can be that of a stem and of its file on every system; never a path."""
+    """Whether a name is valid for a stem and for its file on every operating system; never a
+    path.
+    """
     return (
         isinstance(name, str)
         and len(name) <= MAX_NAME
@@ -142,7 +142,7 @@ def _checked(audio: Audio | BenchsepError, name: str, mixture: Audio) -> Audio |
     if not isinstance(audio, Audio):
         return SeparatorError(f"{name} is {type(audio).__name__}, expected Audio")
     try:
-        audio = Audio(audio.samples, audio.rate)  # anew: its samples may have changed since
+        audio = Audio(audio.samples, audio.rate)  # validate again: its samples may have changed
     except AudioError as error:
         return SeparatorError(f"{name}: {error}")
     if audio.rate != mixture.rate:
@@ -163,7 +163,7 @@ def usable(estimates: dict[str, Audio | BenchsepError]) -> dict[str, Audio]:
     Raises
     ------
     BenchsepError
-        the first error, where not one stem is usable.
+        no stem is usable: the first error.
     """
     good = {stem: audio for stem, audio in estimates.items() if isinstance(audio, Audio)}
     for error in estimates.values():

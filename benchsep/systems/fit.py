@@ -9,8 +9,8 @@ scale      a peak above :data:`~benchsep.audio.PEAK_LIMIT` is an error: samples 
            a broken system
 =========  ==================================================================================
 
-What was changed is a :class:`Change`; a run collects those of a separation (:func:`changes_noted`)
-and says at its end how many estimates were changed so.
+Each conversion is a :class:`Change`. A run collects those of a separation (:func:`changes_noted`)
+and reports at its end how many estimates were converted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LENGTH_SLACK_S = 0.1
 
 
 class Change(NamedTuple):
-    """What :func:`fitted` does to a signal; a field is 0 where nothing is done."""
+    """The conversions that :func:`fitted` applies to a signal; 0 in a field: none."""
 
     rate: int = 0
-    """Hz, from which it is resampled."""
+    """The original rate in Hz, if it is resampled."""
     extra: int = 0
-    """Samples that are cut at the end; negative: zeros that are added there."""
+    """Number of samples cut at the end; negative: number of zeros added there."""
     mono: int = 0
-    """1: its one channel is repeated."""
+    """1: a mono signal is repeated."""
 
 
 _noted: ContextVar[dict[str, Change] | None] = ContextVar("changes of estimates", default=None)
@@ -54,7 +54,9 @@ def changes_noted() -> Iterator[dict[str, Change]]:
 
 
 def note_change(stem: str, change: Change) -> None:
-    """Tell who collects them that an estimate was changed; of several files of a stem, how most."""
+    """Record a change for :func:`changes_noted`; of several files of a stem, the largest change
+    counts.
+    """
     found = _noted.get()
     if found is None or not any(change):
         return
@@ -63,7 +65,7 @@ def note_change(stem: str, change: Change) -> None:
 
 
 def change_of(audio: Audio, mixture: Audio) -> Change:
-    """What :func:`fitted` does to ``audio``, where it does not refuse it."""
+    """The conversions that :func:`fitted` applies to ``audio``, if it does not raise."""
     extra = round(audio.frames * mixture.rate / audio.rate) - mixture.frames
     return Change(
         rate=audio.rate if audio.rate != mixture.rate else 0,
@@ -75,12 +77,12 @@ def change_of(audio: Audio, mixture: Audio) -> Change:
 def fitted(audio: Audio, mixture: Audio, name: str, other: str = "mixture") -> Audio:
     """``audio`` at the rate, length and channel count of ``mixture``.
 
-    For messages, ``name`` is that of ``audio``, and ``other`` says what ``mixture`` is.
+    ``name`` (of ``audio``) and ``other`` (of ``mixture``) are used in messages.
 
     Raises
     ------
     SeparatorError
-        another length, other channels or another scale; see the head of the module.
+        wrong length, channels or scale; see the table at the top of the module.
     """
     audio = audio.resampled(mixture.rate)
     if abs(audio.frames - mixture.frames) > LENGTH_SLACK_S * mixture.rate:

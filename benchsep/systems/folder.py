@@ -1,7 +1,7 @@
 """A folder of estimates as a system: ``dir:PATH``.
 
-These layouts are recognised, in this order. The system's options name the one that was recognised,
-so that a wrong guess is visible in the manifest. How a file names its stem (``vocals.wav``,
+These layouts are recognised, in this order. The system's options name the recognised layout, so
+that a wrong guess is visible in the manifest. How a file names its stem (``vocals.wav``,
 ``<track>_vocals.wav``, ``<track>_(Vocals)_<model>.wav``) is in :mod:`benchsep.stems.files`:
 
 ================= ==========================================================
@@ -12,8 +12,8 @@ model             ``<root>/<model>/<track>/`` with one model (demucs ``separated
 audio-separator   ``<root>/<track>_(Stem)_<model>.wav``, ``<root>/<track>_<stem>.wav``
 ================= ==========================================================
 
-Files are paired with tracks by name, never by order. The stems that the folder offers follow from
-all names in it (:mod:`benchsep.stems.meaning`): a folder with ``vocals.wav`` alone offers vocals;
+Files are paired with tracks by name, never by order. All names in the folder together determine its
+stems (:mod:`benchsep.stems.meaning`): a folder with ``vocals.wav`` alone offers vocals;
 ``other.wav`` beside ``vocals.wav`` alone is the instrumental.
 """
 
@@ -80,12 +80,14 @@ class Layout:
         return self._folder(track) or self._base(track) / track.name
 
     def file_name(self, track: Track, stem: str) -> str:
-        """What a stem's file would be called in :meth:`place`."""
+        """The expected name of a stem's file in :meth:`place`."""
         prefix = f"{track.name}_" if self.name == "audio-separator" else ""
         return f"{prefix}{stem.replace(' ', '_')}.wav"
 
     def groups(self) -> list[list[Path]]:
-        """The audio files of each track that the folder holds, of the data set or not."""
+        """The audio files of each track in the folder, including tracks that are not in the data
+        set.
+        """
         if self.name != "audio-separator":
             return [audio_files(folder) for base in self._bases() for folder in folders(base)]
         named = {path for group in self._by_track.values() for path in group}
@@ -93,7 +95,7 @@ class Layout:
         return [*self._by_track.values(), nameless]
 
     def tracks(self) -> list[str]:
-        """The names of the tracks that the folder has; of tracks in file names, folded."""
+        """The names of the folder's tracks; if they come from file names, in folded form."""
         if self.name == "audio-separator":
             return list(self._by_track)
         return [folder.name for alike in self._index.values() for folder in alike]
@@ -109,7 +111,9 @@ class Layout:
         return self.root / self.nested
 
     def _folder(self, track: Track) -> Path | None:
-        """The folder with the track's name, or with the one that kept estimates get."""
+        """The folder with the track's name, or with the escaped name that ``--keep-estimates``
+        uses.
+        """
         names = (track.name, file_name(track.name))
         found = (matching(name, self._folders_alike(track, name)) for name in names)
         return next((folder for folder in found if folder is not None), None)
@@ -150,7 +154,7 @@ def recognise(root: Path) -> Layout:
 
 
 def _layout(root: Path) -> Layout | None:
-    """The layout of a folder, ``None`` if it has none; raises as :func:`recognise` does."""
+    """The layout of a folder, or ``None``; raises as :func:`recognise` does."""
     if any(_names_in(f) for split in SPLITS for f in folders(root / split)):
         return Layout("musdb", root)
     if any(_names_in(f) for f in folders(root)):
@@ -169,7 +173,7 @@ def _layout(root: Path) -> Layout | None:
 
 
 SEARCHED = 200
-"""Folders of a level that are looked at for a message."""
+"""Number of folders per level that are searched for the hint of an error."""
 
 
 def _meant(root: Path, depth: int = 3) -> Path | None:
@@ -199,7 +203,7 @@ def _names_in(folder: Path) -> set[str]:
 
 
 def _names(files: list[Path]) -> set[str]:
-    """Stem names of files, whatever track they are of; the mixture is no estimate."""
+    """Stem names of files of any track, without the mixture."""
     return {canonical(reading.stem) for reading in meanings(files).values()} - set(MIXTURE)
 
 
@@ -209,7 +213,7 @@ def offered(names: set[str], where: Path) -> StemMap:
     Raises
     ------
     UsageError
-        none of them is a stem of any set.
+        no name is a stem of any set.
     """
     stems = full_map(sorted(names))
     if not stems.stems:
@@ -236,17 +240,17 @@ class EstimatesFolder:
 
     @cached_property
     def _groups(self) -> list[list[Path]]:
-        # Not before it is asked for: :meth:`stamp` needs no list of all files.
+        # Computed when needed: :meth:`stamp` works without a list of all files.
         return self.layout.groups()
 
     @cached_property
     def stems(self) -> StemMap:
-        """What the names in the folder stand for; raises as :func:`offered` does."""
+        """The stems that the names in the folder mean; raises as :func:`offered` does."""
         return offered(set().union(*map(_names, self._groups)), self.root)
 
     @cached_property
     def info(self) -> SystemInfo:
-        """What the folder offers; raises as :attr:`stems` does."""
+        """The declaration of the folder; raises as :attr:`stems` does."""
         sums = {"stems": self.stems.folded} if self.stems.folded else {}
         return SystemInfo(
             # Also of `dir:.`; resolve() would replace the name of a link.
@@ -266,7 +270,9 @@ class EstimatesFolder:
             yield read_as_stems(self._groups)
 
     def stamp(self, track: Track) -> str:
-        """Changes when a file behind the track's estimates changes, whatever time it is given."""
+        """A text that changes when a file of the track's estimates changes, even if its time is set
+        back.
+        """
         try:
             stats = [(s, p.stat()) for s, p in sorted(self.layout.files(track).items())]
         except AudioError as error:
@@ -274,9 +280,9 @@ class EstimatesFolder:
         return repr([(s, st.st_size, st.st_mtime_ns, st.st_ctime_ns) for s, st in stats])
 
     def estimates(self, track: Track, mixture: Audio) -> dict[str, Audio | BenchsepError]:
-        """The estimates of a track, resampled to the mixture's rate if need be.
+        """The estimates of a track, resampled to the mixture's rate if necessary.
 
-        A stem whose file cannot be used is an error in place of its audio; the others are there.
+        For a stem whose file cannot be used, the result holds an error in place of audio.
 
         Raises
         ------
@@ -294,7 +300,7 @@ class EstimatesFolder:
         return dict(read_stems(files, self.stems, mixture)) | self._missing(files, track)
 
     def _missing(self, files: dict[str, Path], track: Track) -> dict[str, BenchsepError]:
-        """Each stem of which other tracks have a file and this one has none, with the error."""
+        """An error for each stem that has a file for other tracks but not for this one."""
         errors: dict[str, BenchsepError] = {}
         held = ", ".join(sorted(path.name for path in files.values())[:6])
         for stem, names in self.stems.sources.items():
@@ -308,7 +314,7 @@ class EstimatesFolder:
 
 
 def _not_read(groups: list[list[Path]]) -> str:
-    """Which audio files name no stem, and have no part in any value."""
+    """A note on audio files without a stem's name, which are not used."""
     nameless: list[str] = []
     for group in groups:
         named = meanings(group)
@@ -320,11 +326,11 @@ def _not_read(groups: list[list[Path]]) -> str:
 
 
 def _chosen(groups: list[list[Path]]) -> str:
-    """Where a stem of a track has several files, and which of them is read."""
+    """A note on stems with several files, and which of these is read."""
     found: list[tuple[str, list[str]]] = []
     for group in groups:
         for (order, first), *others in claims_of(group).values():
-            # Two that claim it alike are an error of the track.
+            # Two files with the same rank are an error of the track.
             if others and others[0][0] != order:
                 found.append((first.name, sorted(path.name for _, path in others)))
     if not found:
@@ -334,11 +340,11 @@ def _chosen(groups: list[list[Path]]) -> str:
 
 
 def _undeclared(text: str) -> str:
-    """What is wrong with the end of a path that looks like a family, if it does."""
+    """A hint for the error if the end of a path looks like an unknown family."""
     path, colons, family = text.partition("::")
     if not colons or not Path(path).expanduser().is_dir():
         return ""
-    return f"; {family!r} is no family: expected one of {', '.join(FAMILIES)}"
+    return f"; {family!r} is not a family: expected one of {', '.join(FAMILIES)}"
 
 
 def read_stems(

@@ -9,7 +9,7 @@ Grammar
     spec    = word [ ":" option { "," option } ]  |  ( "dir" | "folder" | "cmd" ) ":" text
     option  = key "=" value
 
-name      what the system is called in every output
+name      the system's name in every output
 family    ``generative``, ``discriminative``, ``oracle`` or ``unknown``; may be empty before a
           training (``dir:x::::musdb18:train``)
 training  data sets and splits (:mod:`benchsep.systems.training`)
@@ -79,7 +79,7 @@ def _is_system(text: str, systems: Collection[str] | None) -> bool:
 
 
 def registered() -> frozenset[str]:
-    """Every name that a spec may begin with."""
+    """All names that may begin a spec."""
     from benchsep import registry
 
     return frozenset((*registry.names("system"), *WHOLE_TEXT))
@@ -94,7 +94,7 @@ def split_declared(spec: str) -> tuple[str, str, str]:
 
 
 def looks_declared(text: str) -> bool:
-    """Whether a text would be read as one that ends with a family or a training."""
+    """Whether the end of a text would be parsed as a family or training data."""
     return _DECLARED.search(text) is not None
 
 
@@ -170,7 +170,7 @@ def quoted(text: str) -> str:
 
 
 def quoted_if_needed(text: str, separators: Iterable[str] = ",") -> str:
-    """The text, quoted where a list would not give it back as it is."""
+    """The text, in quotes if a list of specs would otherwise split or change it."""
     needed = (
         text != text.strip()
         or not text

@@ -1,13 +1,14 @@
-"""One call of a program, which leaves no process behind, however it or this process ends.
+"""Runs a program once and ends all processes that it started, even if this process is killed.
 
 Conventions
 -----------
-session   of its own, without input: a signal for benchsep's terminal does not reach half of it
+session   a new one, without standard input: a signal from benchsep's terminal does not reach the
+          program
 output    standard output and error together; the beginning and the end of it are kept
-ends      the program with its session, and whatever carries its mark
-          (:mod:`benchsep._util.processes`): daemons, too. Where this process adopts orphans (a
-          worker does), also what has dropped the mark. If this process dies, the kernel ends the
-          program and a watcher the rest
+ends      the program, its session, and all processes with its mark
+          (:mod:`benchsep._util.processes`), daemons included. If this process adopts orphans (a
+          worker does), also processes without the mark. If this process dies, the kernel ends the
+          program, and a watcher process ends the rest
 """
 
 from __future__ import annotations
@@ -30,21 +31,23 @@ from benchsep._util.processes import (
 )
 
 OUTPUT_BYTES = 1 << 16
-"""Of what a program prints; the middle is left out."""
+"""Most bytes of a program's output that are kept; the middle is left out."""
 CHUNK = 1 << 16
 DRAIN_S = 2.0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended: ``code`` is negative for a signal and ``None`` if it took too long."""
+    """How a program ended: ``code`` is its exit code, ``-N`` for signal N, ``None`` for a
+    timeout.
+    """
 
     code: int | None
     output: str
 
 
 def run_program(words: list[str], folder: str, seconds: float) -> Ended:
-    """Run a program to its end, or for ``seconds``.
+    """Run a program to its end, for at most ``seconds``.
 
     If this process dies meanwhile, ``folder`` is removed.
 
@@ -104,7 +107,7 @@ class _Output:
         self.half, self.head, self.tail, self.total = limit // 2, b"", b"", 0
 
     def read(self, pipe: IO[bytes]) -> None:
-        """Read to the end, so that the program never waits for room."""
+        """Read to the end, so that the program never blocks on a full pipe."""
         with contextlib.suppress(OSError, ValueError), pipe:
             while data := os.read(pipe.fileno(), CHUNK):
                 self.total += len(data)
@@ -113,7 +116,7 @@ class _Output:
                 self.tail = (self.tail + data[room:])[-self.half :]
 
     def text(self) -> str:
-        """What was kept; a gap says how much was not."""
+        """The kept bytes as text; a gap states how many bytes are left out."""
         gap = self.total - len(self.head) - len(self.tail)
         middle = f"\n… ({gap} bytes) …\n".encode() if gap else b""
         return (self.head + middle + self.tail).decode("utf-8", "replace")

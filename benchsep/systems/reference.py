@@ -1,7 +1,7 @@
 """Reference systems: they bound what a separator can score and are never ranked.
 
-The mixture as every stem shows what doing nothing scores; the oracles know the true stems and show
-what the best mask, or a perfect result, scores.
+The mixture as the estimate of every stem is the score of doing nothing. The oracles use the true
+stems: they give the score of the best mask, and of a perfect result.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ REFERENCE_SYSTEMS = ("mixture", "reference", "oracle-irm", "oracle-mwf")
 """The reference systems that a run includes unless ``yardsticks`` is off."""
 
 WRONG_SONG = "wrong-song"
-"""The stems of another song: included likewise where the data set has two songs or more."""
+"""The stems of another song; also included, if the data set has two songs or more."""

@@ -1,9 +1,9 @@
 """Spec strings, which name a system and its options, and the systems that they name.
 
-``htdemucs:checkpoint=mini,overlap=0.1`` is a name and options; ``dir:PATH`` and
-``cmd:"program {mixture} {out}"`` are a name and one text, which is not split. Before it may stand
-what its row is called, after it what it declares: ``mine=dir:PATH::generative::musdb18:train``. The
-grammar is in :mod:`benchsep.systems.grammar`.
+``htdemucs:checkpoint=mini,overlap=0.1`` is a name with options; ``dir:PATH`` and ``cmd:"program
+{mixture} {out}"`` are a name with one text, which is not split. A label may come before the spec,
+family and training data after it: ``mine=dir:PATH::generative::musdb18:train``. The grammar is in
+:mod:`benchsep.systems.grammar`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchsep.systems.reference import REFERENCE_SYSTEMS, WRONG_SONG
 from benchsep.systems.training import UNKNOWN, parse_training
 
 LONGEST_NAME = 100
-"""Characters of a given name."""
+"""Most characters of a label."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,17 @@ class Spec:
     """A parsed spec string; ``str(Spec.parse(text))`` round-trips up to option order and quotes."""
 
     name: str
-    """Of the registered system."""
+    """Name of the registered system."""
     options: dict[str, str] = field(default_factory=dict)
     text: str = ""
     """The argument of ``dir:`` and ``cmd:``, unsplit."""
     label: str = ""
-    """What the system is called in every output; empty: what it calls itself."""
+    """The label: the system's name in every output; empty: the name of the system itself."""
     family: str = ""
     """One of :data:`FAMILIES`; empty: what the system declares."""
     training_data: str = ""
-    """As :func:`benchsep.systems.training.parse_training` reads it; likewise."""
+    """Training data in the syntax of :func:`benchsep.systems.training.parse_training`; empty: what
+    the system declares."""
 
     @property
     def reads_folder(self) -> bool:
@@ -54,8 +55,8 @@ class Spec:
         Raises
         ------
         UsageError
-            on an empty name, an option without ``=``, a repeated option, a name that a row may not
-            have, training data that name no data set.
+            if a name is empty, an option has no ``=`` or is repeated, a label is not allowed, or
+            the training data are not data sets.
         """
         if not isinstance(spec, str):
             raise UsageError(
@@ -82,7 +83,7 @@ class Spec:
         Raises
         ------
         UsageError
-            an unknown key, a value that is no text, and what :meth:`parse` raises.
+            an unknown key, a value that is not a text, and all errors of :meth:`parse`.
         """
         known = ("spec", "name", "family", "training_data")
         for key, value in entry.items():
@@ -119,7 +120,7 @@ class Spec:
         return f"{self.name}:{','.join(pairs)}"
 
     def described(self, info: SystemInfo) -> SystemInfo:
-        """What the system declares about itself, with what the spec declares of it.
+        """``info`` with the family and the training data of the spec.
 
         Raises
         ------
@@ -147,7 +148,7 @@ class Spec:
 
 
 def _split_label(spec: str) -> tuple[str | None, str]:
-    """``NAME=rest`` as its parts; the name is ``None`` where there is none."""
+    """Name and rest of ``NAME=rest``; the name is ``None`` if there is none."""
     piece = grammar.quoted_piece(spec)
     head = spec[piece:].partition(":")[0]
     if "=" not in head:
@@ -157,7 +158,7 @@ def _split_label(spec: str) -> tuple[str | None, str]:
 
 
 def _parse_text(name: str, argument: str) -> Spec:
-    """``dir:PATH`` and ``cmd:TEMPLATE``, each perhaps with what it declares."""
+    """Parse ``dir:PATH`` or ``cmd:TEMPLATE``, with or without family and training data."""
     piece = grammar.quoted_piece(argument)
     if piece and argument[piece:] in ("", "::"):
         text, family, training = argument[:piece], "", ""
@@ -173,7 +174,7 @@ def _parse_text(name: str, argument: str) -> Spec:
 
 
 def _parse_options(spec: str, rest: str) -> Spec:
-    """A registered system with options, perhaps with what it declares."""
+    """Parse a registered system with options, with or without family and training data."""
     hidden = grammar.hide_quoted(rest)
     length = len(grammar.split_declared(hidden)[0])
     _, family, training = grammar.split_declared(hidden)
@@ -183,7 +184,7 @@ def _parse_options(spec: str, rest: str) -> Spec:
         key, equals, value = part.partition("=")
         if part.startswith(":"):
             raise UsageError(
-                f"{spec!r}: {part.strip(':')!r} is no family; expected one of {', '.join(FAMILIES)}"
+                f"{spec!r}: {part.strip(':')!r} is not a family; expected {', '.join(FAMILIES)}"
             )
         if not equals or not key.strip() or set(key) & set("\"':"):
             if len(options) == 0 and not equals:
@@ -198,13 +199,13 @@ def _parse_options(spec: str, rest: str) -> Spec:
 
 
 def checked_label(label: str, system: str) -> str:
-    """The name of a row, if it may have that name.
+    """The label, if it is allowed.
 
     Raises
     ------
     UsageError
-        an empty name, one with spaces around it or with characters that do not print, one that is
-        too long, or that of a reference system, whose row is read in a special way.
+        the label is empty or too long, has spaces around it or non-printable characters, or is the
+        name of a reference system (tables treat these rows in a special way).
     """
     kind = label.split("@")[0].split(":")[0].strip()
     if not label or label != label.strip() or not label.isprintable() or len(label) > LONGEST_NAME:
@@ -229,7 +230,7 @@ def _written_value(value: str) -> str:
 
 
 class Declared:
-    """A system with what its spec declares in its ``info``; all else is the system's own."""
+    """A wrapper of a system whose ``info`` has the declarations of the spec."""
 
     def __init__(self, system: Any, info: SystemInfo) -> None:
         self._system = system
@@ -240,7 +241,9 @@ class Declared:
 
 
 def load_system(spec: str, *, device: str = "cpu") -> Any:
-    """The system that a spec string names, loaded and ready.
+    """Load the system of a spec string, for example ``"htdemucs:checkpoint=mini"``. The result has
+    the members of :class:`~benchsep.systems.contract.System`. ``device``: ``cpu``, ``cuda``,
+    ``cuda:1``, ....
 
     Raises
     ------

@@ -1,11 +1,11 @@
-"""The estimates of a run: what a system returns, seen through a set of stems.
+"""The estimates of a run: the outputs of a system as stems of one stem set.
 
 Conventions
 -----------
-declared  ``SystemInfo.stems``; from these, and not from what a call returns, the relations follow,
-          so that a stem is made in one way for all songs
-truth     a system that gets the true stems, and the mixture as every stem, have all stems of a set
-fault     where a part of a stem could not be used, the stem has the part's error
+declared  ``SystemInfo.stems``. The relations follow from these, not from the outputs of a call, so
+          that a stem is derived in the same way for all songs
+truth     an oracle and the mixture as every stem have all stems of a set
+fault     if a part of a stem cannot be used, the stem has the part's error
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Outputs = Mapping[str, Audio | BenchsepError]
 
 
 def relations_of(info: SystemInfo, stem_set: tuple[str, ...]) -> dict[str, Relation]:
-    """Each stem of the set that a system offers, with how it is made of what it returns."""
+    """Each stem of the set that a system offers, with its relation to the system's outputs."""
     if info.family == "mixture" or (info.needs_references and set(info.stems) == set(FOUR)):
         return {stem: Relation(stem, (stem,)) for stem in stem_set}
     found = {stem: relation(stem, info.stems, stem_set=stem_set) for stem in stem_set}
@@ -41,7 +41,7 @@ def derived_in(info: SystemInfo, stem_set: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def lacking(info: SystemInfo, stem_set: tuple[str, ...], asked: tuple[str, ...]) -> str:
-    """Why a system has none of the stems that are asked for; empty if it has one."""
+    """Why a system has none of the requested stems; empty if it has at least one."""
     if set(stems_in(info, stem_set)) & set(asked):
         return ""
     option = fitting_option(info.stems, stem_set)
@@ -59,9 +59,9 @@ def estimates_in(
     *,
     also: tuple[str, ...] = (),
 ) -> dict[str, Audio | BenchsepError]:
-    """The estimates of the stems of a set; a stem with a part that is missing is left out.
+    """The estimates of the stems of a set; a stem with a missing part is left out.
 
-    Outputs of the set that the system did not declare are taken too, and those named ``also``: an
+    Outputs in the set that the system did not declare are included, and those named in ``also``: an
     oracle returns the rest of a mixture under the name of its reference.
     """
     if info.family == "mixture":

@@ -1,12 +1,12 @@
-"""What a system may change in the process around it, kept apart for each system.
+"""Isolates the process state (working folder, environment, random states, ...) of each system.
 
-A system is foreign code. It may change the working folder, environment variables, signal handlers,
-random states, the settings of torch and NumPy: some do so on purpose, once, when they are loaded.
-:func:`own_surroundings` gives each system the process as that system left it, and puts everything
-back afterwards, so that what runs next (metrics, other systems, the store) finds what it expects.
+A system is third-party code. It may change the working folder, environment variables, signal
+handlers, random states and the settings of torch and NumPy; some systems do so on purpose when they
+are loaded. :func:`own_surroundings` restores the state that this system left after its last call,
+and afterwards the state of benchsep, so that metrics, other systems and the store are not affected.
 
-A change that cannot be put back (a replaced function of NumPy) is remembered in :data:`spoilt`: a
-worker process then ends with its job and a fresh one goes on.
+A change that cannot be reverted (a replaced function of NumPy) is recorded in :data:`spoilt`: the
+worker process then ends after its job, and a new one continues.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Part = tuple[str, Callable[[], Any], Callable[[Any], object]]
 """Name, how to read it, how to set it."""
 
 spoilt: list[str] = []
-"""What systems have changed in this process and nobody can put back."""
+"""Changes by systems in this process that cannot be reverted."""
 
 _left: dict[Hashable, dict[str, Any]] = {}
-"""System to its parts of the process as it left them."""
+"""System to the process state after its last call."""
 
 
 @contextlib.contextmanager
 def own_surroundings(system: Hashable) -> Iterator[None]:
-    """Inside, the process is as ``system`` left it; afterwards, as it was before.
+    """Context with the process state that ``system`` left; the state before is restored at the end.
 
-    What is printed goes to standard error: standard output belongs to results.
+    Output of the system goes to standard error: standard output is for results.
     """
     me, before, functions = os.getpid(), _read(), _functions()
     with _standard_files():
@@ -59,7 +59,7 @@ def own_surroundings(system: Hashable) -> Iterator[None]:
 
 
 def forget_random_states() -> None:
-    """At the start of a run in this process: systems draw from the states that they find."""
+    """Forget the random states of all systems, at the start of a run in this process."""
     for values in _left.values():
         for name in ("random", "numpy random", "torch random", "torch cuda random"):
             values.pop(name, None)
@@ -87,8 +87,8 @@ def _write(values: dict[str, Any]) -> None:
 # -- the parts ----------------------------------------------------------------------------------
 
 _SHARED = ("timer", "limits", "torch threads", "thread pools")
-"""Put back after a system, and not given to its next call: how many threads compute is the run's
-decision, since it moves values."""
+"""State that is restored after a system, but not set again for its next call: the run decides the
+number of threads, because it affects values."""
 _COMPARED_NEVER = ("numpy random", "torch random", "torch cuda random", "thread pools")
 
 
@@ -210,7 +210,7 @@ def _one_thread(_: None) -> None:
 
 
 def _torch_parts() -> list[Part]:
-    """The settings of torch, where somebody has imported it."""
+    """The settings of torch, if it is imported."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "get_float32_matmul_precision"):
         return []
@@ -261,7 +261,7 @@ def _set_determinism(torch: Any, value: tuple[bool, bool]) -> None:
 
 
 def _flushes(torch: Any) -> bool:
-    """Whether numbers below the smallest normal one become zero."""
+    """Whether denormal numbers are flushed to zero."""
     return float(torch.tensor([1e-310], dtype=torch.float64).mul(1.0)) == 0.0
 
 
@@ -270,7 +270,7 @@ def _flushes(torch: Any) -> bool:
 
 @contextlib.contextmanager
 def _standard_files() -> Iterator[None]:
-    """Inside, output goes to standard error; afterwards the three files are those of before."""
+    """Send output to standard error; restore the three standard files at the end."""
     objects = sys.stdin, sys.stdout, sys.stderr
     sys.stdout.flush()
     kept = {fd: _duplicate(fd) for fd in (0, 1, 2)}
@@ -311,9 +311,10 @@ _WATCHED = ("builtins", "os", "json", "random", "math", "time", "hashlib", "nump
 
 
 def _without_torchs_wrapper(function: Any) -> Any:
-    """What torch's compiler, once imported, has wrapped: ``torch.manual_seed``, to the same effect.
+    """The function inside a wrapper of torch's compiler, which wraps ``torch.manual_seed`` at
+    import.
 
-    A system that imports it after torch has replaced nothing.
+    A system that only imports the compiler has not replaced a function.
     """
     maker = getattr(function, "__globals__", {}).get("__name__", "")
     wrapped = getattr(function, "__wrapped__", function)

@@ -1,11 +1,11 @@
-"""What a checkpoint was trained on, for machines: data sets and splits.
+"""The training data of a checkpoint in machine-readable form: data sets and splits.
 
 Conventions
 -----------
 entry     ``DATASET`` (all of it) or ``DATASET:SPLIT``, lower case: ``musdb18:train``,
           ``musdb18:train-less-validation``, ``musdb18:test``, ``moisesdb``. Editions of one data
           set (HQ, AAC, 7 seconds) have the same songs and one name
-unknown   ``unknown``: more was used, or all of it is unknown, so that nothing can be ruled out
+unknown   ``unknown``: further or all training data are unknown, so no song can be ruled out
 none      the empty tuple: nothing was trained
 musdb18   ``train`` are the 100 songs, ``train-less-validation`` the 86 without the 14 validation
           songs of the ``musdb`` package, ``validation`` those 14, ``test`` the other 50
@@ -25,7 +25,7 @@ _SPLITS = {
     "train-less-validation": ("train",),
     "validation": ("valid",),
 }
-"""A declared split to the splits of tracks; any other names a split of tracks itself."""
+"""A declared split to the splits of tracks; any other declared split means itself."""
 
 _ENTRY = re.compile(r"[a-z0-9][a-z0-9._-]*(:[a-z0-9][a-z0-9._-]*)?")
 
@@ -36,7 +36,7 @@ def parse_training(text: str) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        an entry that is no data set with an optional split.
+        an entry is not a data set with an optional split.
     """
     if text == "none":
         return ()
@@ -44,14 +44,14 @@ def parse_training(text: str) -> tuple[str, ...]:
     for entry in entries:
         if not _ENTRY.fullmatch(entry):
             raise UsageError(
-                f"training data {text!r}: {entry!r} is no data set; expected e.g. musdb18:train, "
-                "musdb18:train-less-validation+moisesdb, unknown or none"
+                f"training data {text!r}: {entry!r} is not a data set; expected e.g. "
+                "musdb18:train, musdb18:train-less-validation+moisesdb, unknown or none"
             )
     return entries
 
 
 def saw(trained_on: Iterable[str], dataset: str, split: str) -> bool:
-    """Whether one of the entries holds the songs of a split of tracks of ``dataset``.
+    """Whether one of the entries contains the songs of a split of ``dataset``.
 
     ``split`` is that of the tracks: ``train``, ``valid`` or ``test``.
     """

@@ -59,7 +59,7 @@ def test_a_root_that_would_not_be_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("A", "B"):
         _write_song(tmp_path / name / "song", STEMS)
-    with pytest.raises(UsageError, match="'clip' has no folder of yours: leave out --root"):
+    with pytest.raises(UsageError, match="'clip' takes no folder: leave out --root"):
         load_dataset("clip", root=str(tmp_path))
     for kind in ("folder", "mixtures"):
         with pytest.raises(UsageError, match=rf"{kind}:A and --root .*B name two folders"):

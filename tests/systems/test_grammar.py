@@ -133,8 +133,8 @@ def test_what_a_spec_says(text: str, spec: Spec) -> None:
         ("reference=dir:x", "name of a reference system"),
         ("mixture@mine=dir:x", "name of a reference system"),
         ("'a\tb'=dir:x", "printable"),
-        ("htdemucs::magic", "'magic' is no family"),
-        ("dir:x::generative::a:b:c", "is no data set"),
+        ("htdemucs::magic", "'magic' is not a family"),
+        ("dir:x::generative::a:b:c", "is not a data set"),
         ("'never", "no name|never closed"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_suite_takes_texts_and_mappings(tmp_path) -> None:
         ("{spec: dir:x, nam: y}", "unknown key 'nam'; did you mean 'name'"),
         ("{spec: dir:x, name: 3}", "name is 3, expected a text"),
         ("{spec: dir:x, family: generativ}", "did you mean 'generative'"),
-        ("{spec: dir:x, training_data: [A B]}", "is no data set"),
+        ("{spec: dir:x, training_data: [A B]}", "is not a data set"),
         ("{spec: dir:x, name: reference}", "reference system"),
     ],
 )
