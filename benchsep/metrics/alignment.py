@@ -1,10 +1,10 @@
-"""The alignment ladder: an estimate's score once delay, level, polarity or phase is mended.
+"""The alignment ladder: the SDR of an estimate after correction of delay, gain, polarity and phase.
 
 Goal
 ----
-A waveform measure cannot tell a bad separation from a good one that a vocoder delayed by five
-samples. Here the estimate is mended step by step, each step including the last; the gap between two
-rungs is the price of that one fault.
+A waveform metric gives a low value both to a bad separation and to a good one with a delay of five
+samples. Here one fault after the other is corrected, and each step includes all earlier ones. The
+difference between two steps (rungs) is the effect of that fault.
 
 ==============  =================================================================================
 ``sdr``         as it is: ``|s|^2 / |s - e|^2`` of the whole song
@@ -17,18 +17,19 @@ rungs is the price of that one fault.
 ``level``       level of the estimate over that of the stem, in dB; 0 when right
 ==============  =================================================================================
 
-A system with ``sdr`` low and ``delay`` high has latency; ``gain`` adds level; ``polarity`` a
-flipped sign; ``fir`` a linear response (an equaliser, a fraction of a sample); and where ``fir``
-stays low while ``magnitude`` is high, the phases were made anew, as vocoders do.
+A low ``sdr`` with a high ``delay`` means latency. An increase at ``gain`` means a wrong level, at
+``polarity`` a flipped sign, at ``fir`` a linear response (an equaliser, a fractional delay). If
+``fir`` is low and ``magnitude`` is high, the system synthesised new phases, as vocoders do.
 
 Conventions
 -----------
 arrays     ``[channels, frames]`` float32 in, sums in float64
 channels   all share one delay, one gain, one filter
-region     ``delay`` and the rungs after it compare what is left of both signals when the delay is
-           taken out, so no sample is invented; with no delay that is the whole song
+region     ``delay`` and later rungs compare the overlap of both signals after the delay is removed,
+           without padding; without a delay this is the whole song
 direction  higher is better, in dB, for all but ``lag`` and ``level``, which have no better side
-order      ``sdr <= delay <= gain <= polarity <= fir`` always, since each rung may leave things be
+order      always ``sdr <= delay <= gain <= polarity <= fir``, because each rung may leave the
+           estimate unchanged
 silence    a silent reference or estimate has no ladder (``ref_silent``, ``est_silent``)
 
 Source: the ladder is benchsep's; scale and delay as in SI-SDR (Le Roux et al., ICASSP 2019) and
@@ -99,7 +100,7 @@ def ladder(reference: Samples, estimate: Samples, rate: int) -> Ladder:
     pairs = {lag: shifted(reference, estimate, lag) for lag in lags}
     plain = {lag: _sums(*pair) for lag, pair in pairs.items()}
     as_is = plain[0].sdr(1.0)
-    # Every rung may fall back on the one before, whatever lag that one chose.
+    # No rung is below the one before, even if both use different lags.
     delay = max(as_is, *(s.sdr(1.0) for s in plain.values()))
     gain = max(delay, *(s.sdr(max(s.gain, 0.0)) for s in plain.values()))
     best = max(plain, key=lambda lag: plain[lag].sdr(plain[lag].gain))
@@ -123,7 +124,7 @@ def candidate_lags(reference: Samples, estimate: Samples, rate: int) -> tuple[in
 
 
 def shifted(reference: Samples, estimate: Samples, lag: int) -> tuple[Samples, Samples]:
-    """Both signals with the delay taken out, cut to what they share."""
+    """Both signals without the delay, cut to their overlap; ``lag`` in samples."""
     frames = reference.shape[1]
     if lag >= 0:
         return reference[:, : frames - lag], estimate[:, lag:]
@@ -145,7 +146,9 @@ class _Sums:
         return self.product / self.estimate if self.estimate > 0 else 0.0
 
     def sdr(self, gain: float) -> float:
-        """SDR of ``gain * estimate``; explicit where cancellation would eat the digits."""
+        """SDR of ``gain * estimate``; from the difference signal where cancellation would lose
+        precision.
+        """
         error = self.reference - 2 * gain * self.product + gain * gain * self.estimate
         if error < 1e-6 * self.reference:
             error = float(energies(np.array([[1.0, -gain]]), list(self.pair))[0])
@@ -232,7 +235,7 @@ def _rung(name: str, display: str) -> ValueTraits:
 
 
 def _reading(name: str, unit: str, drift: Tolerance) -> ValueTraits:
-    """The delay and the level that the ladder found: no better side, so no ties."""
+    """Traits of the estimated delay and level: no better direction, so no ties."""
     return replace(
         _rung(name, name),
         direction=0,
@@ -283,7 +286,7 @@ class Alignment:
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        """One ladder a stem."""
+        """One ladder per stem."""
 
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
             found = ladder(reference.samples, estimate.samples, reference.rate)

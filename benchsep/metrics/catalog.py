@@ -1,4 +1,4 @@
-"""The registered metrics, by name, and the traits of every value they yield."""
+"""The registered metrics by name, and the traits of their values."""
 
 from __future__ import annotations
 
@@ -38,10 +38,7 @@ def traits_of(names: tuple[str, ...]) -> dict[str, ValueTraits]:
 
 
 def traits_of_columns(columns: Iterable[str]) -> dict[str, ValueTraits]:
-    """Traits of those of ``columns`` whose metric is registered here, or combined.
-
-    Others are left out.
-    """
+    """Traits of the columns whose metric is registered or combined; other columns are left out."""
     wanted = list(columns)
     found = _registered_traits(name.split(".")[0] for name in wanted)
     found |= {name: each.traits for name, each in COMBINED.items()}
@@ -67,7 +64,7 @@ def _registered_traits(metrics: Iterable[str]) -> dict[str, ValueTraits]:
 def default_metrics() -> tuple[str, ...]:
     """The metrics of the default suite, in the order of their trait ``default``.
 
-    Only those that benchsep ships: installing a package must not change what a run computes.
+    Only metrics that benchsep ships: the installation of a package must not change a run.
     """
     shipped = [
         get_metric(name) for name in registry.names("metric") if registry.is_ours("metric", name)
@@ -77,9 +74,9 @@ def default_metrics() -> tuple[str, ...]:
 
 
 def stems_scored(metric: Metric, stems: tuple[str, ...], *, all_stems: bool) -> tuple[str, ...]:
-    """The stems of ``stems`` that a metric scores: its defaults unless all are asked for.
+    """Those of ``stems`` that a metric scores: its default stems, or all with ``all_stems``.
 
-    A metric whose defaults are the four stems scores every stem, of whatever set.
+    A metric whose default stems are the standard four scores every stem of any stem set.
     """
     if all_stems or set(STEMS) <= set(metric.default_stems):
         return stems
@@ -87,7 +84,7 @@ def stems_scored(metric: Metric, stems: tuple[str, ...], *, all_stems: bool) -> 
 
 
 NO_REFERENCE = "not applicable, because there is no reference"
-"""Why a metric has no value of a song without true stems."""
+"""Why a metric has no value for a song without true stems."""
 
 
 def default_metrics_without_stems() -> tuple[str, ...]:
@@ -98,5 +95,5 @@ def default_metrics_without_stems() -> tuple[str, ...]:
 
 
 def needs_reference(metric: Metric) -> bool:
-    """Whether a metric compares with true stems; so does one that does not say it."""
+    """Whether a metric needs true stems; the default is True."""
     return bool(getattr(metric, "needs_reference", True))

@@ -1,8 +1,8 @@
-"""Combined metrics: the equal-weight score of two metrics, computed from their cells in a table.
+"""Combined metrics: the mean of the z scores of two metrics, computed from their cells in a table.
 
 A combined metric is never run and never stored: :func:`benchsep.stats.with_combined` makes its
-cells from those of its parts. ``quality2`` stands in each table of a run that has both parts;
-any other pair is asked for by name, ``visqol+mrstft``. Weights are equal: none are fitted.
+cells from those of its parts. ``quality2`` is in each table of a run that has both parts; other
+pairs are requested by name (``visqol+mrstft``). Weights are equal; none are fitted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIGN = "+"
 
 @dataclass(frozen=True)
 class Combined:
-    """The parts of a combined metric, as columns, and how its value is read."""
+    """The columns that a combined metric is made of, and the traits of its value."""
 
     parts: tuple[str, ...]
     traits: ValueTraits
@@ -47,7 +47,8 @@ def combined_traits(
         question=question,
         companion=None,
         companion_rank=None,
-        # In deviations of the systems at hand: what matters depends on these systems.
+        # The unit is the standard deviation over the systems in the table, so a margin depends on
+        # them.
         tie_margin=None,
         failure=None,
         drift=None,
@@ -63,11 +64,11 @@ COMBINED: Mapping[str, Combined] = {
         ("visqol", "emb-clap.mse"), combined_traits("ViSQOL + CLAP", "quality", 5)
     ),
 }
-"""By name; a column of the same name holds the value."""
+"""Name to combined metric; the column of the value has the same name."""
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """The metrics of ``visqol+mrstft`` or of a combined metric; one metric is itself."""
+    """The metrics of ``visqol+mrstft`` or of a combined metric; a single metric returns itself."""
     if name in COMBINED:
         return COMBINED[name].parts
     return tuple(part for part in name.split(SIGN) if part)

@@ -1,4 +1,4 @@
-"""Instructions that bring the sixteen lanes of vectors together, for transforms across lanes.
+"""Vector instructions across the sixteen lanes of a vector, for transforms across lanes.
 
 Conventions
 -----------
@@ -83,7 +83,9 @@ def _type_scale_row(_: Any, rows: Any, row: Any, re: Any, im: Any, out: Any, to:
 def _type_turn_row(
     _: Any, rows: Any, row: Any, table: Any, at: Any, common: Any, turns: Any, out: Any, to: Any
 ) -> Any:
-    """Row ``to`` of a block is a complex row times ``table[at] * common``, kept in ``turns``."""
+    """Set row ``to`` of a block to a complex row times ``table[at] * common``; store the factor in
+    ``turns``.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, row, table, at, common, turns, out, to = data(context, builder, signature, arguments)
@@ -142,7 +144,9 @@ def _type_transpose(_: Any, block: Any) -> Any:
 
 
 def transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """A matrix of as many rows as lanes: squares of half its size, a quarter ... change places."""
+    """Transpose a square matrix by swapping its off-diagonal blocks of half size, then of a
+    quarter, ....
+    """
     lanes, rows = len(rows), list(rows)
     size = lanes // 2
     while size:

@@ -1,17 +1,17 @@
-"""Where metrics compute: with the compiled engines on the CPU, or with torch on a device.
+"""The device on which metrics compute: compiled engines on the CPU, or torch on a device.
 
 Conventions
 -----------
 device     ``cpu``: the compiled engines. ``cuda``, ``cuda:1``: torch on that GPU. ``torch-cpu``:
-           torch's code on the CPU, which is slow: it shows without a GPU what a GPU computes
-engine     a metric with code for torch has ``device_tolerance``, the largest difference of a value
-           from the CPU engine's in the value's unit; all others compute on the CPU always
+           the torch code on the CPU. It is slow; it is a test of the GPU code without a GPU
+engine     a metric with torch code has ``device_tolerance``, the largest difference to the CPU
+           engine's value, in the value's unit; all other metrics always compute on the CPU
 precision  float64 on every device, so that values of two devices differ by the order of sums only
 memory     signals stay in the host's memory and go to the device in blocks
 current    the device of the code inside :func:`scoring_on`; a context variable, so that threads
            may use several
 
-Nothing here imports torch before a device is asked for.
+torch is imported only if a device is requested.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _current: ContextVar[Any] = ContextVar("metric_device", default=None)
 
 
 def check_name(device: str) -> str:
-    """The name itself, if metrics can compute on such a device.
+    """``device``, if metrics can compute on it.
 
     Raises
     ------
     UsageError
-        another name; ``mps``, which has no float64.
+        the name is unknown, or ``mps``, which has no float64.
     """
     if device == "mps":
         raise UsageError(
@@ -75,7 +75,7 @@ def resolved(device: str) -> Any:
 
 
 def described(device: str) -> str:
-    """What a cell says of the device that scored it: ``cuda:0 (NVIDIA H200)``; empty: the CPU's.
+    """The device as a cell stores it: ``cuda:0 (NVIDIA H200)``; empty for the CPU engines.
 
     Raises as :func:`resolved` does.
     """
@@ -90,7 +90,7 @@ def described(device: str) -> str:
 
 @contextmanager
 def scoring_on(device: str) -> Iterator[None]:
-    """Metrics inside compute on a device, if they have code for it.
+    """Context in which metrics compute on ``device``, if they have code for it.
 
     Raises as :func:`resolved` does.
     """
@@ -112,7 +112,7 @@ def current() -> Any:
 
 
 def device_tolerance(metric: Metric) -> float | None:
-    """The metric's largest difference between devices; ``None``: it computes on the CPU always."""
+    """The metric's ``device_tolerance``; ``None``: it always computes on the CPU."""
     found: float | None = getattr(metric, "device_tolerance", None)
     return found
 
@@ -120,7 +120,7 @@ def device_tolerance(metric: Metric) -> float | None:
 def uploaded(signals: Sequence[Any], start: int, length: int, device: Any) -> Any:
     """Samples ``start`` to ``start + length`` of each vector, float64 ``[signals, length]``.
 
-    What lies outside of the signals is zero.
+    Samples outside of the signals are zero.
     """
     import torch
 
@@ -129,5 +129,5 @@ def uploaded(signals: Sequence[Any], start: int, length: int, device: Any) -> An
     if stop > first:
         for row, signal in zip(block, signals, strict=True):
             row[first - start : stop - start] = signal[first:stop]
-    # Half the bytes travel as float32.
+    # float32 halves the bytes to copy.
     return torch.from_numpy(block).to(device).double()

@@ -1,33 +1,33 @@
-"""Distances between embeddings of the true stem and of the estimate, for any embedding.
+"""Distances between the embeddings of reference and estimate, for any embedding.
 
 Conventions
 -----------
-embedding  a callable of a mono signal ``[frames]`` at its own rate: rows ``[steps, dims]``,
-           one each step of time
+embedding  a callable: mono signal ``[frames]`` at its own rate to rows ``[steps, dims]``, one per
+           time step
 channels   the mean over channels
 direction  lower is better, 0 for identical signals
-silence    silent reference: no value (``ref_silent``); silent estimate: its distance
+silence    silent reference: no value (``ref_silent``); a silent estimate has a value
 
 Values
 ------
 mse  mean squared difference of the rows, step by step (gensvs_eval's song-to-song MSE)
-fad  Fréchet distance of the two songs' rows, as Gaussians (song-to-song FAD): blind to the
-     order in time
+fad  Fréchet distance between Gaussians fitted to the rows of both signals (song-to-song FAD); it
+     does not depend on the order in time
 
-On the ratings of gensvs_eval (WASPAA 2025) both, on MERT or CLAP, follow listeners across
-generative and discriminative systems better than SDR does (|SRCC| .60 to .74 against .23).
+On the ratings of gensvs_eval (WASPAA 2025), both values with MERT or CLAP correlate better with
+listeners than SDR, over generative and discriminative systems (|SRCC| .60 to .74; SDR .23).
 
 Metrics
 -------
 emb-mert   MERT-v1-95M, layer 12, 24 kHz: needs ``transformers`` and its weights (CC BY-NC 4.0)
-emb-clap   LAION CLAP for music, 48 kHz, 10 s each second: same (Apache-2.0)
-emb-voice  the 64 pooled activations of DNSMOS' P.835 network, 16 kHz, 9 s each second. Made for
-           speech; its weights come with benchsep, so that it runs anywhere
+emb-clap   LAION CLAP for music, 48 kHz, windows of 10 s, hop 1 s: needs the same (Apache-2.0)
+emb-voice  the 64 pooled activations of DNSMOS' P.835 network, 16 kHz, windows of 9 s, hop 1 s.
+           Trained on speech; its weights are part of every installation
 
-Yours: ``EmbeddingDistance(my_embedding)``, registered under ``benchsep.metrics``.
+Your own: ``EmbeddingDistance(my_embedding)``, registered under ``benchsep.metrics``.
 
-No code of strangers is run: MERT is loaded into transformers' own Hubert, whose architecture
-it has, and refused if a weight is missing; only safetensors files are read.
+No downloaded code is run: MERT's weights are loaded into the Hubert class of ``transformers``,
+which has the same architecture; a missing weight is an error. Only safetensors files are read.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 
 
 class Embedding(Protocol):
-    """What :class:`EmbeddingDistance` needs; calling it may load a model the first time."""
+    """The interface that :class:`EmbeddingDistance` needs. The first call may load a model."""
 
     name: str
     rate: int
     shortest: int
-    """Fewest samples that it takes."""
+    """Minimum length in samples."""
     identity: str
-    """Changes whenever a row may change (weights, layer, window): part of each cell's key."""
+    """Must change whenever a row may change (weights, layer, window); part of each cell's key."""
     domain: Domain
     licence: str
     source: str
@@ -74,7 +74,8 @@ class Embedding(Protocol):
 
 
 def mse(reference: Rows, estimate: Rows) -> float:
-    """Mean squared difference of ``[steps, dims]`` rows; surplus steps of one are left out.
+    """Mean squared difference of ``[steps, dims]`` rows; extra steps of the longer one are left
+    out.
 
     Raises
     ------
@@ -122,8 +123,8 @@ def _traits(name: str, display: str, digits: int, rank: int | None) -> ValueTrai
         aggregate="mean",
         window_s=None,
         waveform_matching=False,
-        # Whatever it was trained on, it is compared with the reference here: the true stem scores
-        # 0, so that values can be read without the reference's own row.
+        # Not a speech model in the sense of this trait, whatever its training data: the value
+        # compares with the reference, and the true stem scores 0.
         speech_model=False,
         display=display,
         question="quality",
@@ -156,7 +157,9 @@ class EmbeddingDistance:
         drift: tuple[Tolerance, Tolerance] | None = None,
         aliases: tuple[str, ...] = (),
     ) -> None:
-        """``digits``, ``margins``, ``drift``, ``aliases`` are those of ``mse`` and of ``fad``."""
+        """``digits``, ``margins``, ``drift``, ``aliases``: traits of ``mse`` and ``fad``, in this
+        order.
+        """
         self.embedding = embedding
         mse = _traits("mse", "Embedding MSE", digits[0], rank)
         fad = _traits("fad", "Song-to-song FAD", digits[1], rank)
@@ -221,7 +224,7 @@ class VoiceEmbedding:
 
 
 class _Transformers:
-    """Weights through ``transformers``, from a folder or from the hub's cache or network."""
+    """Weights loaded with ``transformers``, from a folder, the hub's cache or the network."""
 
     name: str
     checkpoint: str
@@ -232,7 +235,7 @@ class _Transformers:
         self._loaded: Any = None
 
     def available(self) -> str:
-        """Looks at this machine only; a download is left to the first score."""
+        """Checks local files only; the first score may download weights."""
         if importlib.util.find_spec("transformers") is None:
             return package_absent(
                 f"emb-{self.name} needs transformers: pip install 'benchsep[embeddings]'"
@@ -266,7 +269,7 @@ class _Transformers:
             from transformers.utils import logging as quiet
 
             chatter: Any = quiet
-            chatter.disable_progress_bar()  # the run has its own
+            chatter.disable_progress_bar()  # the run has its own progress display
             try:
                 self._loaded = self._load(local_files_only=self._offline() or self._cached())
             except (OSError, ValueError) as error:
@@ -279,7 +282,7 @@ class _Transformers:
 
 
 class MertEmbedding(_Transformers):
-    """MERT's hidden states, layer 12, 75 a second: ``[steps, 768]``."""
+    """MERT's hidden states of layer 12, 75 per second: ``[steps, 768]``."""
 
     name = "mert"
     checkpoint = "m-a-p/MERT-v1-95M"
@@ -335,7 +338,7 @@ class MertEmbedding(_Transformers):
 
 
 class ClapEmbedding(_Transformers):
-    """CLAP's audio embedding of 10 s windows each second: ``[steps, 512]``."""
+    """CLAP's audio embedding of 10 s windows with a hop of 1 s: ``[steps, 512]``."""
 
     name = "clap"
     checkpoint = "laion/larger_clap_music"

@@ -1,4 +1,4 @@
-"""What prepares signals for transforms: windows, filters, and lanes; compiled."""
+"""Compiled kernels that prepare signals for transforms: windows, filters, lanes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ def windowed(signal: Single, first: int, hop: int, window: Single, frames: Singl
     """``frames[k] = window * signal[first + k * hop :]``, ``[frames, size]``."""
     for k in range(frames.shape[0]):
         start = first + k * hop
-        # Slices begin at zero, so that no index can be negative: the loop is vectorised.
+        # Slices begin at zero, so the compiler knows that no index is negative and vectorises the
+        # loop.
         part, frame = signal[start : start + window.shape[0]], frames[k]
         for n in range(window.shape[0]):
             frame[n] = window[n] * part[n]
 
 
 def write_filtered(signal: Single, taps: Single, out: Single) -> None:
-    """The convolution with an odd number of taps, as long as the signal: numpy's mode ``same``."""
+    """Convolution with an odd number of taps, output as long as the signal (numpy's mode
+    ``same``).
+    """
     reach, frames = len(taps) // 2, len(signal)
     turned = np.ascontiguousarray(taps[::-1])
     if frames < 4 * reach:
         _filter(np.pad(signal, reach), turned, out)
         return
-    # Zeros are needed at the edges only: no padded copy of a song.
+    # Only the edges need zeros, so the song is not copied.
     _filter(np.pad(signal[: 2 * reach], (reach, 0)), turned, out[:reach])
     _filter(signal, turned, out[reach : frames - reach])
     _filter(np.pad(signal[-2 * reach :], (0, reach)), turned, out[frames - reach :])
@@ -54,14 +57,14 @@ def _filter(padded: Single, taps: Single, out: Single) -> None:
 
 
 ROWS = 64
-"""Rows of lanes that are written at once: they stay in the first-level cache."""
+"""Rows of lanes per block; they fit into the first-level cache."""
 
 
 @kernel
 def interleave(signals: Single, first: int, step: int, lanes: Single) -> None:
     """``lanes[n, m * segments + s] = signals[m, first + s * step + n]``; zero beyond both ends.
 
-    ``lanes`` is ``[rows, 16]``, of ``16 / len(signals)`` segments a signal.
+    ``lanes`` is ``[rows, 16]``, with ``16 / len(signals)`` segments per signal.
     """
     length = signals.shape[1]
     segments = LANES // signals.shape[0]

@@ -1,12 +1,12 @@
-"""Whether an estimate can be compared with its reference at all.
+"""Checks whether an estimate can be compared with its reference.
 
-Goal: one wording and one order of checks for every metric, so that the same fault has the same
-status in every column.
+All metrics use the same checks in the same order, so the same fault has the same status in every
+column.
 
 Conventions
 -----------
-A guard returns a *status* (see :mod:`benchsep.metrics.metric`), empty when all is well. It never
-raises for what the audio holds: an absent, broken or silent estimate is a row with a reason.
+A guard returns a *status* (see :mod:`benchsep.metrics.metric`), empty without a fault. It never
+raises because of the audio: an absent, broken or silent estimate is a row with a reason.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 
 
 SILENCE_DBFS = -80.0
-"""RMS level over the whole track and all channels up to which a signal counts as silent.
+"""A signal with at most this RMS level, in dBFS over the whole track and all channels, counts as
+silent.
 
 A 'silent' stem of a real master is dither or rounding: 16-bit triangular dither is at -92 dBFS, its
 rounding alone at -101. The quietest of the 476 stems in MUSDB18's 7-second edition is at -51 dBFS
 (``The Districts - Vermont``, bass), the next one at -39; one such excerpt in four minutes of
-silence is at -66. What is below -80 is noise that nobody recorded on purpose.
+silence is at -66. Below -80 there is only noise.
 """
 
 NOTHING = Audio(np.zeros((1, 1), np.float32), 44_100)
-"""What stands beside a status where there is no audio at all."""
+"""Placeholder beside a status if there is no audio."""
 
 
 def is_silent(audio: Audio) -> bool:
     """Whether the signal is digital silence, dither or rounding: at most :data:`SILENCE_DBFS`.
 
-    Of references, estimates and mixtures alike, in every metric but BSSEval, which has museval's
+    Used for references, estimates and mixtures in every metric except BSSEval, which uses museval's
     rule.
     """
     samples = audio.samples.ravel()
@@ -56,8 +57,8 @@ def absent(references: References, estimates: dict[str, Audio], stem: str) -> st
 
 def broken(role: str, audio: Audio) -> str:
     """Status when a sample is NaN or infinite, else empty."""
-    # The energy is NaN or infinite as soon as one sample is, and takes a fifth of the time of a
-    # look at each; finite samples beyond 1e19 have an infinite one too.
+    # The energy is NaN or infinite if one sample is; it takes a fifth of the time of a check of
+    # each sample. Finite samples beyond 1e19 also have an infinite energy.
     samples = audio.samples.ravel()
     with np.errstate(invalid="ignore", over="ignore"):
         sound = np.isfinite(np.dot(samples, samples)) or np.isfinite(samples).all()
@@ -65,7 +66,7 @@ def broken(role: str, audio: Audio) -> str:
 
 
 def mismatch(reference: Audio, estimate: Audio) -> str:
-    """Status when the two do not share rate, channels and length, or hold a NaN, else empty."""
+    """Status if the two differ in rate, channels or length, or have NaN samples; else empty."""
     return (
         _unlike(reference, estimate)
         or broken("reference", reference)
@@ -74,7 +75,7 @@ def mismatch(reference: Audio, estimate: Audio) -> str:
 
 
 def _unlike(reference: Audio, estimate: Audio) -> str:
-    """Status when the two do not share rate, channels and length, else empty."""
+    """Status if the two differ in rate, channels or length; else empty."""
     if reference.rate != estimate.rate:
         return f"failed: estimate at {estimate.rate} Hz, reference at {reference.rate} Hz"
     if reference.channels != estimate.channels:
@@ -87,10 +88,11 @@ def _unlike(reference: Audio, estimate: Audio) -> str:
 
 
 def pairing(references: References, estimates: dict[str, Audio], stem: str) -> tuple[str, Audio]:
-    """What every intrusive metric asks first: status, and the estimate in the reference's channels.
+    """The first check of every metric with a reference: status, and the estimate with the
+    reference's number of channels.
 
-    A mono estimate of a stereo stem is repeated, a stereo one of a mono stem averaged. With a
-    status that is not empty the second item is meaningless.
+    A mono estimate of a stereo stem is repeated; a stereo estimate of a mono stem is averaged. If
+    the status is not empty, the second item must not be used.
     """
     if status := absent(references, estimates, stem):
         present = references.stems | estimates
@@ -98,6 +100,6 @@ def pairing(references: References, estimates: dict[str, Audio], stem: str) -> t
     reference, estimate = references.stems[stem], estimates[stem]
     if status := broken("estimate", estimate):
         return status, estimate
-    # A look at all samples is a pass over memory: none is looked at twice.
+    # A check of all samples is a pass over memory, so each signal is checked only once.
     estimate = estimate.to_channels(reference.channels)
     return _unlike(reference, estimate) or broken("reference", reference), estimate

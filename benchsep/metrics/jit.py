@@ -1,20 +1,19 @@
-"""How the kernels of the metrics are compiled.
+"""Compilation of the metrics' kernels with numba.
 
 Conventions
 -----------
 - no ``parallel=True``: benchsep runs in threads and in processes, and numba's thread layers
   abort the process when two threads enter them; a track is the unit of parallel work
 - ``nogil=True``: threads that score different tracks run side by side
-- a kernel calls kernels of its own module, which compile together, and those that its module
-  imports by name; what else it calls are intrinsics, such as those of
-  :mod:`benchsep.metrics.vectors`
-- a kernel that kernels call is an :func:`inner_kernel`, whose code becomes part of theirs. Else
-  numba keeps it twice, alone and with each caller, each rounded in its own way: the process that
-  compiles runs the first, and those that load code from disk the second
-- code on disk is used again while all files that it was made from are as they were: numba itself
-  looks only at the file that a kernel is in, and would go on with the intrinsics of old
-- ``contract`` is the only fast-math flag: it allows a fused multiply-add and nothing that
-  reorders a sum
+- a kernel calls kernels of its own module, which are compiled together, kernels that its module
+  imports by name, and intrinsics, such as those of :mod:`benchsep.metrics.vectors`
+- a kernel that other kernels call is an :func:`inner_kernel`: its code is inlined into the callers.
+  Otherwise numba compiles it twice, alone and with each caller, with different rounding; the
+  process that compiles would run the first version, and processes that load code from disk the
+  second
+- code on disk is valid as long as all of its source files are unchanged. numba alone checks only
+  the file of the kernel, and would use code with outdated intrinsics
+- ``contract`` is the only fast-math flag: it allows fused multiply-adds, but no reordering of sums
 """
 
 from __future__ import annotations
@@ -34,9 +33,10 @@ _LOCK = threading.Lock()
 
 
 class Kernel:
-    """A function that is compiled at its first call, with all kernels of its module.
+    """A function that is compiled at its first call, together with all kernels of its module.
 
-    Why: numba takes 0.4 CPU seconds to import, and most commands only read what metrics declare.
+    Why: the import of numba takes 0.4 s of CPU time, and most commands only read the declarations
+    of metrics.
     """
 
     def __init__(self, function: Callable[..., Any], inner: bool = False) -> None:
@@ -58,7 +58,8 @@ class Kernel:
 def _compile_all(names: dict[str, Any]) -> None:
     """Compile the kernels among a module's names, with those of other modules that they call.
 
-    numba calls what it finds under a name, so that each is replaced by its code.
+    numba calls the object that a global name refers to, so each kernel is replaced by its compiled
+    code.
     """
     found = {name: value for name, value in names.items() if isinstance(value, Kernel)}
     for value in found.values():
@@ -82,10 +83,10 @@ def _compiled(function: Callable[..., Any], inner: bool) -> Callable[..., Any]:
     """Machine code of a function, by numba; it is kept on disk for the next process.
 
     numba writes beside the source, or to the user's cache folder (``NUMBA_CACHE_DIR``,
-    ``~/.cache/numba``) where the package is read-only. It uses the code again while its stamp of
-    the source is the same; the stamp gets the other files that the kernel is made from. Where
-    that cannot be done the kernel is compiled in each process, which costs seconds and changes
-    no value.
+    ``~/.cache/numba``) where the package is read-only. The cached code is valid while numba's stamp
+    of the source is unchanged; here the stamp also includes the other source files of the kernel.
+    If this is not possible, each process compiles the kernel, which takes seconds and changes no
+    value.
     """
     from numba import njit
 
@@ -96,7 +97,7 @@ def _compiled(function: Callable[..., Any], inner: bool) -> Callable[..., Any]:
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-    except AttributeError:  # a numba that keeps its stamp elsewhere
+    except AttributeError:  # another numba version, with the stamp elsewhere
         pass
     else:
         return cast("Callable[..., Any]", made)
@@ -104,9 +105,9 @@ def _compiled(function: Callable[..., Any], inner: bool) -> Callable[..., Any]:
 
 
 def sources_digest(names: dict[str, Any]) -> str:
-    """Hash of the files that a module with these global names takes functions from, and so on.
+    """Hash of the files from which a module with these global names imports functions, recursively.
 
-    Only modules of ``benchsep.metrics`` count; numba looks at the module's own file itself.
+    Only modules of ``benchsep.metrics`` are included; numba itself checks the module's own file.
     """
     home, todo, found = __name__.rpartition(".")[0], [names], set[str]()
     while todo:

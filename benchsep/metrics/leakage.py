@@ -1,11 +1,12 @@
-"""Leakage: what of the other stems, or of nothing at all, is heard in an estimate.
+"""Leakage: energy of other stems, and of sounds in no stem, in an estimate.
 
 Conventions
 -----------
 arrays     float ``[channels, frames]``; a stem's power is the sum over its channels
-rate       the signals' own
-spectra    power of 2048 / 512 Hann frames, in 64 mel bands: blind to phase and to latencies
-           far below 46 ms, so that a vocoder's output can be measured like a mask's
+rate       that of the signals
+spectra    power of Hann frames (2048 samples, hop 512) in 64 mel bands. They do not depend on the
+           phase or on latencies far below 46 ms, so outputs of vocoders and of masks can be
+           compared
 levels     dB, floored (:data:`FLOOR`)
 
 Metrics
@@ -13,24 +14,24 @@ Metrics
 leakage      ``bleed``: energy of the other stems over energy of the stem itself, within the
              estimate (a phase-blind -SIR; lower is better). ``from_<source>``: the gain at
              which each source is found in the estimate, one row of the *bleed matrix*:
-             0 dB on the diagonal and nothing elsewhere is ideal. ``silence``: level where
-             the reference is silent, relative to the mixture there (lower is better; doing
-             nothing gives 0): bleed and hallucination. ``invented``: the part of the
-             estimate's energy that exceeds, in its own band and frame, both the mixture's
-             and the sum of the references' (lower is better): what no mask can do.
-bleedless    MSST's pair: mean excess and mean lack in dB of a 512-band mel spectrogram,
+             ideal is 0 dB on the diagonal and nothing elsewhere. ``silence``: level where the
+             reference is silent, relative to the mixture there (lower is better; the mixture has
+             0): bleed and hallucination. ``invented``: the share of the estimate's energy that
+             exceeds, in the same band and frame, both the mixture and the sum of the references
+             (lower is better); a mask cannot produce it.
+bleedless    the two values of MSST: mean excess and mean lack in dB of a 512-band mel spectrogram,
              mapped to 100 / (1 + dB). ``bleedless`` and ``fullness``, higher is better.
 consistency  level of mixture minus the sum of all estimates, relative to the mixture, in dB
-             (lower is better). One number a track, repeated for each stem.
+             (lower is better). One value per track, repeated for each stem.
 
-How the bleed matrix is found: the estimate's band powers are explained as a non-negative sum
-of the references' and a flat noise, by least squares reweighted with the inverse of the model's
-own power (the statistics of power spectra: a bin's deviation grows with the bin). Bands and
-frames where a source stands alone decide. Resolved down to about -35 dB on real music.
+The bleed matrix: the estimate's band powers are modelled as a non-negative sum of the references'
+band powers and flat noise. The fit is iteratively reweighted least squares; the weight is the
+inverse of the model's power, because the deviation of a power spectrum is proportional to its
+value. Bands and frames with a single source determine the result. The resolution on real music is
+about -35 dB.
 
-Silence: a silent source is never found in anything (``undefined``); a silent reference has
-no ``bleed`` but has ``silence``; a silent estimate has ``est_silent`` but for ``silence`` and
-``consistency``.
+Silence: the gain of a silent source is ``undefined``. A silent reference has no ``bleed``, but has
+``silence``. A silent estimate has ``est_silent``, except for ``silence`` and ``consistency``.
 
 Sources: bleedless and fullness: ZFTurbo/Music-Source-Separation-Training, ``utils/metrics.py``
 (idea: csteinmetz1/auraloss issue 79). The others are defined here.
@@ -63,28 +64,30 @@ if TYPE_CHECKING:
 
 SIZE, HOP, BANDS = 2048, 512, 64
 FLOOR = -80.0
-"""dB: nothing is reported as less."""
+"""Lowest reported level in dB."""
 SILENT_BELOW, QUIET_BELOW = 1e-6, 1e-4
-"""Energies of a hop relative to the loudest: the reference's silence, the mixture's quiet."""
+"""Largest energy of a silent hop of the reference, and of a quiet hop of the mixture, relative to
+the loudest hop."""
 GUARD = 9
-"""Hops (0.1 s) kept away from sound: latency and a decaying note are no hallucination."""
+"""Distance from sound in hops (0.1 s), so that latency and a decaying note do not count as
+hallucination."""
 SHORTEST_SILENCE = 9
-"""Hops without which there is nothing to measure."""
+"""Least number of silent hops for a value."""
 NOTHING_FOUND = "undefined: no reference is found in the estimate"
-"""Noise, or sounds of another song."""
+"""For an estimate that is noise, or of another song."""
 ROUNDS = 8
-"""Reweightings of the fit; the gains stand still after four or five."""
+"""Iterations of the fit; the gains converge after four or five."""
 
 MSST_SIZE, MSST_HOP, MSST_BANDS = 4096, 1024, 512
 
 LANES = 16
-"""Sums side by side."""
+"""Parallel partial sums."""
 
 
 def band_powers(samples: Array, rate: int) -> Powers:
     """Power per mel band and frame, summed over channels: ``[bands, frames]``.
 
-    A band's value is the mean power of its bins, so that white noise is flat.
+    A band's value is the mean power of its bins, so white noise is flat.
     """
     from benchsep.metrics.spectra import banded
 
@@ -96,26 +99,26 @@ def band_powers(samples: Array, rate: int) -> Powers:
 
 
 def bleed_gains(estimate: Powers, sources: list[Powers]) -> NDArray[np.float64]:
-    """Non-negative power gains ``[sources]`` that explain an estimate.
+    """Non-negative power gains ``[sources]`` of the sources in an estimate.
 
     Parameters
     ----------
     estimate
         Band powers ``[bands, frames]``.
     sources
-        Band powers of the references, each as large; none all zero.
+        Band powers of the references, each of the same shape; none is all zero.
 
     Notes
     -----
     With ``P_s(n)`` the power of source ``s`` in band and frame ``n`` and a flat noise ``P_0 = 1``,
-    the model is ``M(n) = sum_s g_s P_s(n)``, ``g_s >= 0``. A power spectrum deviates in
-    proportion to itself, so the error is weighted with the inverse of the model::
+    the model is ``M(n) = sum_s g_s P_s(n)``, ``g_s >= 0``. The deviation of a power spectrum is
+    proportional to its value, so the error is weighted with the inverse of the model::
 
         minimise  sum_n ( (E(n) - M(n)) / M'(n) )^2
 
-    where ``M'`` is the model of the round before: iteratively reweighted least squares, which
-    starts from the sum of all sources and of the estimate. Small powers count as much as large
-    ones: bands and frames where a source stands alone decide on its gain.
+    where ``M'`` is the model of the previous iteration (iteratively reweighted least squares); the
+    first one is the sum of all sources and of the estimate. Small powers have the same influence as
+    large ones: bands and frames with a single source determine its gain.
     """
     from scipy.optimize import nnls
 
@@ -124,7 +127,7 @@ def bleed_gains(estimate: Powers, sources: list[Powers]) -> NDArray[np.float64]:
     total = parts[:-1].sum(0) + target
     heard = total > total.max() * 1e-9
     target, parts = target[heard], parts[:, heard]
-    # The noise column in units of the estimate, so that all gains are of order one.
+    # The noise is scaled to the estimate's level, so that all gains have a similar magnitude.
     parts[-1] *= target.mean()
     least = max(target.mean(), 1e-30) * 1e-6
     model = total[heard]
@@ -146,9 +149,9 @@ def bleed_gains(estimate: Powers, sources: list[Powers]) -> NDArray[np.float64]:
 def silence_level(reference: Array, estimate: Array, mixture: Array) -> float | None:
     """Level in dB of the estimate relative to the mixture where the reference is silent.
 
-    Silent: 60 dB below the reference's loudest hop for :data:`GUARD` hops around. Counted
-    where the mixture is not itself 40 dB below its loudest hop. ``None`` where that leaves
-    less than a tenth of a second.
+    Silent: at least 60 dB below the reference's loudest hop, also in the :data:`GUARD` hops around.
+    Hops in which the mixture is 40 dB below its loudest hop are left out. ``None`` if less than 0.1
+    s remains.
     """
     truth, found, other = (_hop_energies(samples) for samples in (reference, estimate, mixture))
     sounding = np.flatnonzero(truth > truth.max() * SILENT_BELOW)
@@ -161,23 +164,23 @@ def silence_level(reference: Array, estimate: Array, mixture: Array) -> float | 
 
 
 def invented_share(estimate: Powers, possible: Powers) -> float:
-    """Energy beyond what is ``possible`` in each band and frame, over all energy, in dB."""
+    """Energy above ``possible`` in each band and frame, relative to the total energy, in dB."""
     return decibels(np.maximum(estimate - possible, 0).sum() / estimate.sum())
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Levels of mel magnitudes in dB; what is below ``floor`` counts as ``floor``."""
+    """Levels of mel magnitudes in dB; lower values count as ``floor``."""
 
     values: Array
-    """``[channels, rows, 512]``: ``frames`` rows, then rows that mean nothing."""
+    """``[channels, rows, 512]``: the first ``frames`` rows are valid, the others unused."""
     frames: int
     floor: np.float32
-    """80 dB below the loudest."""
+    """80 dB below the maximum."""
 
 
 def msst_levels(samples: Array, rate: int) -> Levels:
-    """Levels of ``[channels, frames]``, as MSST has them."""
+    """Levels of a signal ``[channels, frames]``, as in MSST."""
     from benchsep.metrics.spectra import banded, frames_and_rows
 
     bank, edge = _msst_bands(rate), MSST_SIZE // 2
@@ -198,7 +201,9 @@ def _to_decibels(magnitudes: Array) -> None:
 
 
 def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[float, float]:
-    """MSST's pair for ``[channels, frames]``: 100 means no excess (no lack) anywhere."""
+    """The two values of MSST for signals ``[channels, frames]``; 100: no excess (no lack)
+    anywhere.
+    """
     return _msst_pair(msst_levels(reference, rate), msst_levels(estimate, rate))
 
 
@@ -214,8 +219,8 @@ def _msst_pair(ours: Levels, theirs: Levels) -> tuple[float, float]:
 def _gaps(
     ours: Array, theirs: Array, our_floor: np.float32, their_floor: np.float32
 ) -> tuple[tuple[int, float], tuple[int, float]]:
-    """Number and sum of the differences where theirs is more, and where it is less."""
-    # Sums in several lanes: one would wait for itself.
+    """Number and sum of the differences where ``theirs`` is larger, and where it is smaller."""
+    # Several partial sums, because additions to a single sum depend on each other.
     counts, totals = np.zeros((2, LANES), np.int64), np.zeros((2, LANES))
     for channel in range(ours.shape[0]):
         for frame in range(ours.shape[1]):
@@ -238,7 +243,7 @@ def consistency_level(mixture: Array, estimates: list[Array]) -> float:
 
 
 def decibels(ratio: float) -> float:
-    """``10 log10`` with the floor."""
+    """``10 log10(ratio)``, at least :data:`FLOOR`."""
     return max(FLOOR, 10 * float(np.log10(ratio))) if ratio > 0 else FLOOR
 
 
@@ -248,7 +253,7 @@ def _long_enough(signal: Array, size: int) -> None:
 
 
 def _hop_energies(samples: Array) -> Powers:
-    """Energy of each hop, ``[hops]``; the last is completed with zeros."""
+    """Energy of each hop, ``[hops]``; the last hop is zero-padded."""
     power = (samples.astype(np.float64) ** 2).sum(0)
     return np.asarray(np.pad(power, (0, -len(power) % HOP)).reshape(-1, HOP).sum(1))
 
@@ -312,7 +317,7 @@ _FULLNESS = replace(
     display="Fullness",
     question="quality",
     companion_rank=None,
-    # The same tenth: the mixture has 36.2, the mask, which takes away too much, 16.6.
+    # A tenth of the same step: the mixture has 36.2, the mask, which removes too much, 16.6.
     tie_margin=1.9,
     overview=False,
 )
@@ -332,7 +337,7 @@ _RESIDUAL = replace(
 
 
 class _Traits:
-    """What the three metrics share."""
+    """Attributes that the three metrics share."""
 
     default: int | None = None
     version = "3"
@@ -381,7 +386,7 @@ class Leakage(_Traits):
             return Score.missing("undefined: no mixture like the reference to compare with")
         if is_silent(mixture):
             return Score.missing("undefined: the mixture is silent")
-        # Dither is 60 dB below its own loudest hop nowhere.
+        # Dither is never 60 dB below its own loudest hop, so it needs its own rule.
         truth = reference.samples if not is_silent(reference) else np.zeros_like(reference.samples)
         level = silence_level(truth, estimate.samples, mixture.samples)
         if level is None:
@@ -418,7 +423,9 @@ class Leakage(_Traits):
         return Score(min(-FLOOR, decibels(others / own)))
 
     def _reference_powers(self, references: References, like: Audio) -> dict[str, Powers]:
-        """Band powers of the sounding references, once a track; the mixture's beside them."""
+        """Band powers of the references that are not silent, and of the mixture; computed once per
+        track.
+        """
         key = (self.name, "sources")
         if key not in references.cache:
             usable = {
@@ -437,7 +444,7 @@ class Leakage(_Traits):
 
 
 class Bleedless(_Traits):
-    """The metric ``bleedless``: MSST's pair, see the module."""
+    """The metric ``bleedless``: the two values of MSST, see the module."""
 
     name = "bleedless"
     default: int | None = 8

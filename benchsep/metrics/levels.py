@@ -19,7 +19,7 @@ def energy(values: NDArray[np.float64]) -> float:
 def ratio_db(above: float, below: float) -> float:
     """``10 log10(above / below)`` of two energies.
 
-    ``inf`` where nothing is below (also for 0 / 0), ``-inf`` where only ``above`` is zero.
+    ``inf`` if ``below`` is zero (also for 0 / 0), ``-inf`` if only ``above`` is zero.
     """
     if below <= 0.0:
         return float("inf")

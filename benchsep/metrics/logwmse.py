@@ -1,14 +1,15 @@
-"""logWMSE: the logarithm of a frequency-weighted error, defined for digital silence too.
+"""logWMSE: the logarithm of a frequency-weighted error; also defined for digital silence.
 
 Conventions
 -----------
 arrays     float ``[frames]``; reference, estimate and mixture of one channel
 rate       44.1 kHz; other rates are resampled
-channels   each for itself; a value is the mean over channels
-needs      the mixture, whose weighted level is the scale (no mixture: ``undefined``)
+channels   computed separately; a value is the mean over channels
+needs      the mixture; the error is relative to its weighted energy (no mixture: ``undefined``)
 direction  higher is better; 73.68 for a perfect estimate, about 0 for an error as loud as
            the mixture
-silence    a silent reference and a silent estimate both have values: this is what it is for
+silence    a silent reference and a silent estimate both have values; this is the purpose of the
+           metric
 
 Definition
 ----------
@@ -17,12 +18,11 @@ With ``W`` the energy after a fixed hearing-sensitivity filter and ``n`` samples
     mse = W(estimate - reference) / max(W(mixture), n * 1e-16)
     value = -4 ln(mse + 1e-8)
 
-The filter (after Fenton and Lee 2017) is a zero-phase FIR made here from its recipe: a 5 dB
-shelf at 1.5 kHz, a 12 dB/octave high-pass at 120 Hz, a 2.5 dB peak at 500 Hz and a
-12 dB/octave low-pass at 10 kHz.
+The filter (Fenton and Lee 2017) is a zero-phase FIR, computed here: a 5 dB shelf at 1.5 kHz, a 12
+dB/octave high-pass at 120 Hz, a 2.5 dB peak at 500 Hz and a 12 dB/octave low-pass at 10 kHz.
 
-Source: I. Jordal, nomonosound/log-wmse-audio-quality; values of torch-log-wmse 1.1, which
-counts the energy of the whole filtered signal.
+Source: I. Jordal, nomonosound/log-wmse-audio-quality; values of torch-log-wmse 1.1, which sums the
+energy of the whole filtered signal.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def logwmse(
 
 
 def weighted_energy(signal: NDArray[Any]) -> float:
-    """Energy after the filter, by Parseval: no filtered signal is ever made.
+    """Energy after the filter, by Parseval's theorem, without computing the filtered signal.
 
     ``sum_t |(h * x)(t)|^2 = sum_k |H(k)|^2 |X(k)|^2 / size`` with transforms that are long enough
     for the whole filtered signal, ``len(x) + TAPS - 1`` samples.
@@ -104,8 +104,8 @@ def hearing_filter() -> NDArray[np.float64]:
 
     size = 8192
     bins = size // 2 + 1
-    # Upstream samples the response at k / bins of the Nyquist frequency and inverts it as if
-    # at k / (bins - 1). Kept: the values are defined by that filter.
+    # Upstream samples the response at k / bins of the Nyquist frequency, but inverts it as if
+    # sampled at k / (bins - 1). This is kept, because it defines the values.
     grid = np.arange(bins) * (RATE / 2) / bins
 
     def magnitude(b: Any, a: Any) -> NDArray[np.float64]:

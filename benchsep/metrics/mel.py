@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 
 def mel_filters(rate: int, size: int, bands: int, top: float | None = None) -> NDArray[np.float32]:
-    """Triangles of unit area ``[bands, size // 2 + 1]``, in equal steps of mel up to ``top``.
+    """Triangular filters of unit area ``[bands, size // 2 + 1]``, equally spaced in mel up to
+    ``top`` Hz.
 
-    ``top`` is half the rate by default. A narrow band may hold no bin. The numbers are those of
-    ``librosa.filters.mel`` (Slaney's Auditory Toolbox), whose import costs a process a second.
+    ``top`` is half the rate by default. A narrow band may have no bin. The values are equal to
+    ``librosa.filters.mel`` (Slaney's Auditory Toolbox); the import of librosa would take a second.
     """
     top = rate / 2 if top is None else top
     mels = np.linspace(_mels(np.array(0.0)), _mels(np.array(top)), bands + 2)
@@ -26,7 +27,7 @@ def mel_filters(rate: int, size: int, bands: int, top: float | None = None) -> N
 
 
 LINEAR_HZ, LINEAR_MELS = 1000.0, 15.0
-"""Up to here a mel is 200 / 3 Hz; beyond, 27 of them are a factor of 6.4."""
+"""Up to here one mel is 200 / 3 Hz; above, 27 mels are a factor of 6.4."""
 STEP = np.log(6.4) / 27.0
 
 
@@ -42,12 +43,12 @@ def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Bank:
-    """Filters without their zeros: of each band the bins from its first to its last one."""
+    """Filters without zeros: for each band the weights from its first to its last bin."""
 
     firsts: NDArray[np.int64]
     """``[bands]``: the first bin."""
     ends: NDArray[np.int64]
-    """``[bands + 1]``: where a band's weights begin, and where the last one's end."""
+    """``[bands + 1]``: the start of each band's weights, and the end of the last one's."""
     weights: NDArray[np.float32]
 
     @classmethod

@@ -3,8 +3,8 @@
 Goal
 ----
 Leaderboards that compute ``mir_eval.separation.bss_eval_sources`` stem by stem publish this value.
-It is not BSSEval v4 (``bsseval``): the whole excerpt at once, in mono, against one reference, and
-every linear distortion that 512 taps can undo is forgiven.
+It differs from BSSEval v4 (``bsseval``): it uses the whole excerpt, in mono, with one reference,
+and linear distortions that a filter of 512 taps can invert do not count.
 
 Conventions
 -----------
@@ -12,8 +12,8 @@ arrays     mono (the mean of the channels), float64 inside
 filter     512 taps, fitted to the whole signal by least squares
 value      ``10 log10(|s_target|^2 / |e - s_target|^2)`` in dB, ``s_target`` the filtered reference
 direction  higher is better; median over tracks
-perfect    above :data:`PERFECT_DB` rounding decides: ``not_finite``; so is a reference of which the
-           filter is not determined (a pure tone)
+perfect    above :data:`PERFECT_DB` the value is rounding noise: ``not_finite``; also if the filter
+           is not determined by the reference (a pure tone)
 
 Source: Vincent, Gribonval, Févotte, IEEE TASLP 2006; Scheibler, ICASSP 2022 (``torchmetrics``,
 which computes the values). Equal to ``mir_eval`` 0.8: ``tests/metrics/test_mireval.py``.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TAPS = 512
 PERFECT_DB = 100.0
-"""The filter of a perfect estimate is known to about 1e-11 of the reference's energy."""
+"""In dB. The error of the filter of a perfect estimate is about 1e-11 of the reference's energy."""
 
 _SDR = ValueTraits(
     name="sdr",
@@ -65,7 +65,7 @@ _SDR = ValueTraits(
 
 
 def sdr(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
-    """SDR in dB of one mono signal ``[frames]``; NaN where the filter is not determined."""
+    """SDR in dB of one mono signal ``[frames]``; NaN if the filter is not determined."""
     import torch
     from torchmetrics.functional.audio import signal_distortion_ratio
 
@@ -96,13 +96,13 @@ class MirEval:
         return {"taps": TAPS}
 
     def available(self) -> str:
-        """Always: torchmetrics comes with benchsep."""
+        """``""``: torchmetrics is a dependency of benchsep."""
         return ""
 
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        """One value a stem, ``sdr``."""
+        """One value per stem, ``sdr``."""
 
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
             if reference.frames < TAPS:

@@ -1,21 +1,21 @@
-"""The names by which users call metrics and their columns: ``SI-SDR``, ``bss_eval``, ``MR-STFT``.
+"""Resolves names of metrics and columns that users write: ``SI-SDR``, ``bss_eval``, ``MR-STFT``.
 
 Functions
 ---------
-canonical       a name as the metric or the column that it means
-metrics_named   names as the metrics to run
-columns_named   names as those columns that they mean, of the columns at hand
-column_named    a name as its one column
-keys_named      a table by metric or column, with canonical keys
+canonical       the metric or the column that a name means
+metrics_named   the metrics to run for a list of names
+columns_named   the available columns that a list of names means
+column_named    the only column that a name means
+keys_named      a mapping with canonical metrics or columns as keys
 
 Conventions
 -----------
-folding    case, spaces and punctuation do not count: ``SI-SDR``, ``si_sdr`` and ``sisdr`` are one
-order      what is at hand and registered names come first, as they are; then registered metrics
-           and columns, folded; then aliases, folded
-aliases    of a metric, what it is ``known_as``; of a column, its value's name (``isr``) and its
-           name in tables (``mir_eval SDR``)
-ambiguous  a name of more than one of them is an error that lists them (``sdr``)
+folding    case, spaces and punctuation are ignored: ``SI-SDR``, ``si_sdr`` and ``sisdr`` are equal
+order      first exact names that are available or registered; then registered metrics and columns
+           in folded form; then aliases in folded form
+aliases    of a metric: ``known_as``; of a column: its value's name (``isr``) and its name in tables
+           (``mir_eval SDR``)
+ambiguous  a name with several meanings is an error that lists them (``sdr``)
 
 An exact name imports nothing; any other imports all registered metrics.
 """
@@ -49,12 +49,12 @@ def canonical(name: str, there: Collection[str] = ()) -> str:
 
     Parameters
     ----------
-    there : columns at hand, e.g. of a run; they need not be of registered metrics.
+    there : available columns, e.g. of a run; their metrics need not be registered.
 
     Raises
     ------
     UsageError
-        a name of nothing (with a suggestion), or of more than one metric or column.
+        the name is unknown (with a suggestion), or means more than one metric or column.
     """
     at_hand = {*there, *map(metric_of, there)}
     if (combined := combined_named(name)) is not None:
@@ -78,7 +78,7 @@ def combined_named(name: str) -> str | None:
 
 
 def metric_of(column: str) -> str:
-    """The metric of a column; a metric is itself."""
+    """The metric of a column; a metric returns itself."""
     return column.split(".")[0]
 
 
@@ -97,7 +97,7 @@ def metrics_named(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def columns_named(names: Iterable[str], there: Collection[str]) -> list[str]:
-    """Those of the columns ``there`` that the names mean, in their order.
+    """The columns in ``there`` that the names mean, in the order of ``there``.
 
     A metric stands for all its columns.
 
@@ -118,12 +118,13 @@ def columns_named(names: Iterable[str], there: Collection[str]) -> list[str]:
 
 
 def column_named(name: str, there: Collection[str] | None = None) -> str:
-    """The one column that a name means; of those ``there``, else of all registered ones.
+    """The only column that a name means, in ``there`` or, without it, in all registered columns.
 
     Raises
     ------
     UsageError
-        see :func:`columns_named`; a metric that has columns, but none of its own name.
+        see :func:`columns_named`; also for a metric with several columns, none of which has its
+        name.
     """
     if there is None:
         meant = canonical(name)
@@ -139,7 +140,7 @@ def column_named(name: str, there: Collection[str] | None = None) -> str:
 
 
 def keys_named(table: Mapping[str, Value], there: Collection[str] = ()) -> dict[str, Value]:
-    """The table with each key as :func:`canonical` has it.
+    """The mapping with :func:`canonical` keys.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def _columns(metric: Metric) -> list[str]:
 
 
 def _registered() -> list[Metric]:
-    """Every metric that can be imported: a broken plugin must not hide the others."""
+    """All metrics that can be imported; broken plugins are left out."""
     found = []
     for name in registry.names("metric"):
         with contextlib.suppress(UsageError):
@@ -169,7 +170,7 @@ def _registered() -> list[Metric]:
 
 
 def _by_name(at_hand: Iterable[str]) -> dict[str, set[str]]:
-    """Folded name to the metrics and columns of that name; what is ``at_hand`` goes first."""
+    """Folded name to the metrics and columns of that name; those ``at_hand`` come first."""
     first, then = defaultdict(set), defaultdict(set)
     for name in at_hand:
         first[fold(name)].add(name)

@@ -1,8 +1,8 @@
-"""What a status of an old file means: records of format 1, baselines written from them.
+"""Converts statuses of old files: records of format 1, and baselines written from them.
 
-They had one kind, ``unavailable``, for what the signals do not have and for what a machine lacks.
-The texts of benchsep's own metrics tell which; those of plugins cannot be known and are asked for
-once more.
+They had one kind, ``unavailable``, for values that are undefined for the signals and for software
+that is not installed. The texts of benchsep's own metrics show which; for plugins this is unknown,
+and the values are computed once more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OF_THE_SIGNALS = re.compile(
 
 
 def meaning(text: str) -> str:
-    """The text form that a status has today.
+    """The current text form of a status.
 
     Raises
     ------

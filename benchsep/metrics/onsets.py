@@ -1,8 +1,8 @@
-"""Onsets: are the hits where they were, and as sharp as they were?
+"""Onsets: are the onsets of the estimate at the right time, and as sharp as in the reference?
 
 Conventions
 -----------
-rate       the signals' own; channels are averaged
+rate       that of the signals; channels are averaged
 times      seconds, ascending
 stems      drums by default
 direction  precision, recall, f1: higher is better, 0 to 1; attack: lower is better, dB
@@ -11,12 +11,12 @@ silence    no onset in the reference: no value; no onset in the estimate: zeros
 Values
 ------
 f1, precision, recall  of the estimate's onsets against the reference's within 50 ms, each
-                       matched once (``mir_eval.onset.f_measure``). Both lists come from the
-                       same detector, so its own mistakes cancel: the true stem scores 1.
-attack                 mean over matched onsets of the absolute difference, in dB, of how much
-                       the energy rises within 10 ms there. Smeared transients: the weak spot
-                       of codecs and of phase re-synthesis.
-attack_bias            the same with its sign: negative is softer than the truth.
+                       matched once (``mir_eval.onset.f_measure``). Both lists come from the same
+                       detector, so the true stem scores 1 despite errors of the detector.
+attack                 mean over matched onsets of the absolute difference, in dB, between the rises
+                       of energy within 10 ms. It measures smeared transients, which are typical of
+                       codecs and of phase synthesis.
+attack_bias            the same with its sign: negative means softer than the reference.
 
 Detector: half-wave rectified flux of a log-compressed mel spectrogram relative to the
 signal's own peak (level-invariant), 10 ms steps; an onset is the largest value within 30 ms
@@ -49,23 +49,23 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 """Seconds between matched onsets (mir_eval's default, MIREX)."""
 STEPS = 100
-"""Frames of the detector a second."""
+"""Frames of the detector per second."""
 SIZE_SECONDS = 0.0464
 """2048 samples at 44.1 kHz."""
 BANDS = 80
 COMPRESSION = 1e4
-"""The flux is of ln(1 + C power / peak): events 40 dB under the loudest still count."""
+"""C in the flux of ln(1 + C power / peak): events 40 dB below the loudest still count."""
 LAG = 2
-"""Frames between the spectra compared: a rise takes longer than one step."""
+"""Frames between the two compared spectra, because a rise takes longer than one step."""
 PEAK_STEPS, BEFORE_STEPS, AFTER_STEPS, WAIT_STEPS = 3, 10, 7, 5
-"""Largest within ±30 ms, mean from -100 to +70 ms, 50 ms between onsets."""
+"""Maximum within ±30 ms, mean from -100 to +70 ms, at least 50 ms between onsets."""
 THRESHOLD = 0.08
-"""Above the local mean, as a share of the flux's 99th percentile."""
+"""Least height above the local mean, relative to the 99th percentile of the flux."""
 
 RISE_SECONDS, RISE_LIMIT = 0.010, 40.0
-"""The rise is of the energy of 10 ms over that of the 10 ms before, at most 40 dB."""
+"""The rise is the energy of 10 ms relative to the 10 ms before, at most 40 dB."""
 NEAR_SECONDS = 0.03
-"""How far from a detected onset its steepest rise is looked for."""
+"""Range around a detected onset in which the steepest rise is searched, in seconds."""
 
 
 def detect(signal: Vector, rate: int) -> Vector:
@@ -99,7 +99,7 @@ def onset_flux(signal: Vector, rate: int) -> Vector:
     window = np.hanning(size).astype(np.float32)
     filters = _filters(rate, size)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)
-    # Two spectra as far before as after the step: the flux peaks at the rise itself.
+    # The two spectra are symmetric around the step, so the flux peaks at the rise.
     shift = LAG * rate // (2 * STEPS)
     mel = [
         np.concatenate(
@@ -125,8 +125,7 @@ def match(
 ) -> list[tuple[int, int]]:
     """The largest one-to-one matching of two ascending lists within ``tolerance`` seconds.
 
-    On a line, pairing each event with the earliest free partner is a maximum matching; no
-    search is needed.
+    For sorted times, pairing each event with the earliest free partner is a maximum matching.
     """
     pairs, i, j = [], 0, 0
     while i < len(reference) and j < len(estimate):
@@ -142,7 +141,7 @@ def match(
 
 
 def f_measure(hits: int, reference: int, estimate: int) -> tuple[float, float, float]:
-    """F1, precision and recall of ``hits`` matches; zeros where nothing can match."""
+    """F1, precision and recall of ``hits`` matches; zeros without a match."""
     if not hits:
         return 0.0, 0.0, 0.0
     precision, recall = hits / estimate, hits / reference
@@ -152,14 +151,14 @@ def f_measure(hits: int, reference: int, estimate: int) -> tuple[float, float, f
 def rises(signal: Vector, times: Vector, rate: int) -> Vector:
     """Steepest rise of energy within 10 ms near each time, in dB, ``[times]``.
 
-    Both sides are measured above 60 dB below the signal's loudest 10 ms, so that silence
-    before a hit is not an infinite rise.
+    Both energies have a floor at 60 dB below the signal's loudest 10 ms, so that the rise after
+    silence is finite.
     """
     width = max(1, round(RISE_SECONDS * rate))
     energy = np.concatenate([[0.0], np.cumsum(signal.astype(np.float64) ** 2)])
     span = np.diff(energy[:: max(1, width // 10)])
     parts = width // max(1, width // 10)
-    smooth = np.convolve(span, np.ones(parts), mode="full")  # energy of the 10 ms up to here
+    smooth = np.convolve(span, np.ones(parts), mode="full")  # energy of the last 10 ms
     smooth += max(smooth.max() * 1e-6, 1e-30)
     level = 10 * np.log10(np.concatenate([smooth, np.full(parts, smooth[-1])]))
     rise = np.minimum(level[parts:] - level[:-parts], RISE_LIMIT)
@@ -220,7 +219,7 @@ class Onsets:
     version = "3"
     values: tuple[ValueTraits, ...] = (
         _F1,
-        # Bleed adds onsets, which costs precision; a note that is gone costs recall.
+        # Bleed adds onsets and lowers precision; lost notes lower recall.
         replace(
             _F1,
             name="precision",
@@ -269,7 +268,7 @@ class Onsets:
         if len(expected) == 0:
             return every(self.values, "undefined: no onset in the reference")
         heard, rate = estimate.samples[0], estimate.rate
-        # Dither has onsets, too: flux is measured against the signal's own peak.
+        # Dither has onsets too, because the flux is relative to the signal's own peak.
         found = np.zeros(0) if is_silent(estimate) else detect(heard, rate)
         pairs = match(expected, found)
         values = dict(

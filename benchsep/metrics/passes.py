@@ -1,11 +1,11 @@
-"""The passes that transforms with a signal in each lane have in common.
+"""FFT passes for transforms with one signal per lane.
 
 Conventions
 -----------
 room       ``[2 * points, lanes]``: complex rows, see :mod:`benchsep.metrics.vectors`
 twiddles   ``[points, 2]``: ``exp(-2 pi i k / points)``
-block      complex rows that are not mixed with others any more: ``points`` at first; a pass of
-           radix ``r`` makes ``r`` blocks of one
+block      rows that later passes combine only with each other: ``points`` rows at first; a pass of
+           radix ``r`` splits a block into ``r`` blocks
 order      see :func:`bin_places`
 """
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 def bin_places(points: int, *first: int) -> Whole:
-    """Where each bin lies after passes of the radices ``first``, then 8, then 4 or 2 if left.
+    """The row of each bin after passes of the radices ``first``, then 8, then 4 or 2 for the rest.
 
-    The digits of its number are reversed.
+    The digits of the bin's number are reversed.
     """
     bins, found, block = np.arange(points), np.zeros(points, np.int64), points
     radices = list(first)
@@ -67,7 +67,7 @@ def odd_pass(
 
 @inner_kernel
 def even_passes(room: Rows, twiddles: Rows, points: int, block: int, first: int, stop: int) -> None:
-    """All passes that are left where blocks are powers of two, of rows ``first`` to ``stop``."""
+    """All remaining passes for blocks that are powers of two, on rows ``first`` to ``stop``."""
     while block > 8:
         step, turn = block // 8, points // block
         for start in range(first, stop, block):

@@ -2,9 +2,9 @@
 
 Goal
 ----
-``usdr``   the whole-song SDR of the Music Demixing Challenges: the level of the stem over the level
-           of everything that is wrong with the estimate, gain and phase errors included
-``sisdr``  the same after the best gain, which it therefore ignores; split by orthogonal
+``usdr``   the whole-song SDR of the Music Demixing Challenges: energy of the stem relative to the
+           energy of the error, which includes errors of gain and phase
+``sisdr``  the same after the optimal gain, so errors of gain are ignored; split by orthogonal
            projection into interference (``sir``) and artefacts (``sar``)
 
 Conventions
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     Real = NDArray[np.float64]
 
 DELTA = 1e-7
-"""Added to both energies of uSDR, as the challenges do."""
+"""Added to both energies of uSDR, as in the challenges."""
 
 PERFECT_DB = 140.0
-"""24 bits of float32 mantissa are 144 dB: a higher ratio measures rounding."""
+"""24 bits of float32 mantissa are 144 dB: a higher ratio is rounding noise."""
 
 
 def energies(weights: Real, signals: list[Samples]) -> Real:
-    """``|sum_k weights[i, k] signals[k]|^2`` for each row of weights, free of cancellation."""
+    """``|sum_k weights[i, k] signals[k]|^2`` for each row of weights, without cancellation."""
     from benchsep.metrics import sums
 
     return sums.energies(weights, sums.flat(signals))
@@ -82,7 +82,7 @@ def usdr(reference: Samples, estimate: Samples, delta: float = DELTA) -> float:
 
 
 def sisdr(reference: Samples, estimate: Samples) -> float:
-    """SI-SDR in dB, all channels under one gain.
+    """SI-SDR in dB, with one gain for all channels.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def sisdr_parts(
     Parameters
     ----------
     own
-        which of the references the estimate is of.
+        index of the estimate's own reference.
     references
         every stem of the track that is not silent, ``[channels, frames]`` each.
     gram
@@ -115,7 +115,7 @@ def sisdr_parts(
     sides = inner_products(references, [estimate])[:, 0]
     target = np.zeros(len(references))
     target[own] = sides[own] / gram[own, own]
-    # lstsq because stems may be copies of each other; it then shares the gain between them.
+    # lstsq, because stems may be equal; it then splits the gain between them.
     span = np.linalg.lstsq(gram, sides, rcond=None)[0]
     weights = np.array([[*target, 0.0], [*-target, 1.0], [*(span - target), 0.0], [*-span, 1.0]])
     above, distortion, leak, rest = energies(weights, [*references, estimate]).tolist()
@@ -123,7 +123,7 @@ def sisdr_parts(
 
 
 def finite(value: float, limit: float = PERFECT_DB) -> Score:
-    """A score, or ``not_finite`` beyond what float32 samples can tell from a perfect one."""
+    """A score, or ``not_finite`` if the value in dB is above ``limit``."""
     return Score(value) if -limit <= value <= limit else Score.missing("not_finite")
 
 
@@ -142,7 +142,8 @@ _USDR = ValueTraits(
     question="both",
     companion=None,
     companion_rank=50,
-    # What papers print as progress; the step from the mixture to an ideal ratio mask is 14 dB.
+    # Differences that papers report as progress; from the mixture to an ideal ratio mask it is 14
+    # dB.
     tie_margin=0.25,
     # The error is louder than the stem.
     failure=0.0,
@@ -173,7 +174,7 @@ _SISAR = replace(_SISIR, name="sar", display="SI-SAR", question="quality", compa
 
 
 class _Ratio:
-    """What uSDR and SI-SDR share."""
+    """Attributes that uSDR and SI-SDR share."""
 
     rate: int | None = None
     channels: Channels = "any"
@@ -202,7 +203,7 @@ class USDR(_Ratio):
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        """One value a stem, under the empty name."""
+        """One value per stem, with the empty name."""
 
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
             return {"": Score(usdr(reference.samples, estimate.samples))}
@@ -226,7 +227,7 @@ class SISDR(_Ratio):
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        """SI-SDR under the empty name, ``sir`` and ``sar`` beside it."""
+        """SI-SDR with the empty name, and ``sir`` and ``sar``."""
         names, span, gram = _span(references)
 
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
@@ -237,7 +238,9 @@ class SISDR(_Ratio):
 
 
 def _span(references: References) -> tuple[list[str], list[Samples], Real]:
-    """Names and samples of references that span something, and their inner products."""
+    """Names and samples of the references that are not silent or broken, and their inner
+    products.
+    """
     key = ("sisdr", "span")
     if key not in references.cache:
         usable = {

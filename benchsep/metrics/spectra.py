@@ -5,14 +5,15 @@ Conventions
 lanes       float32 ``[samples, 16]``: a row holds the same sample of sixteen signals
 size        samples of a frame, a power of two from 64 to 4096
 room        float32 ``[size, 16]``: one frame of all lanes, transformed in place
-order       the transform leaves bin ``k`` of ``size / 2`` complex ones at a place whose digits are
-            those of ``k`` reversed; :func:`bin_places` has them, so that nothing is put in order
+order       the output of the transform is not sorted: bin ``k`` of ``size / 2`` complex bins is at
+            the position with the digits of ``k`` reversed (:func:`bin_places`)
 
-A library transforms frame by frame and spends half its time on moving numbers between lanes. With
-a signal in each lane no number ever changes its lane, and a twiddle factor serves sixteen frames.
+An FFT library transforms frame by frame and needs half its time to move numbers between lanes. With
+one signal per lane, no number changes its lane, and one twiddle factor is used for sixteen frames.
 
-A real frame is read as ``size / 2`` complex numbers, even samples real and odd ones imaginary, and
-taken apart after the transform. Lanes never mix: equal signals have equal spectra, to the bit.
+A real frame is transformed as ``size / 2`` complex numbers, with even samples as real and odd
+samples as imaginary parts; the spectrum of the frame is computed from the result. Lanes never mix,
+so equal signals have bit-identical spectra.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the transforms of one size share."""
+    """Tables for transforms of one size."""
 
     size: int
     window: Single
-    """Periodic Hann, halved: the factor of a real transform that is taken apart."""
+    """Periodic Hann window times 1/2, the factor of the conversion to a real spectrum."""
     twiddles: Single
     """``[size / 2, 2]``: ``exp(-2 pi i k / (size / 2))``."""
     halves: Single
@@ -63,7 +64,9 @@ class Plan:
 
 @lru_cache(maxsize=16)
 def plan(size: int, width: int = 0) -> Plan:
-    """The tables of one size; with ``width`` the window is so long, and zeros follow it."""
+    """The tables of one size. ``width``: length of the window, which is padded with zeros to
+    ``size``.
+    """
     points, width = size // 2, width or size
     hann = np.zeros(size)
     hann[:width] = 0.25 - 0.25 * np.cos(2 * np.pi * np.arange(width) / width)
@@ -79,7 +82,9 @@ def plan(size: int, width: int = 0) -> Plan:
 
 
 def aligned(rows: int) -> Single:
-    """Zeros ``[rows, 16]``, each row in a cache line of its own: others take twice as long."""
+    """Zeros ``[rows, 16]``, each row aligned to a cache line; without alignment, kernels take twice
+    as long.
+    """
     room = np.zeros(rows * LANES + LANES - 1, np.float32)
     start = -room.ctypes.data // room.itemsize % LANES
     return room[start : start + rows * LANES].reshape(rows, LANES)
@@ -104,7 +109,9 @@ def transform(
 
 @inner_kernel
 def powers(room: Single, places: Whole, halves: Single, out: Single) -> None:
-    """Squared magnitudes ``[size / 2 + 1, 16]`` of what :func:`transform` left in ``room``."""
+    """Squared magnitudes ``[size / 2 + 1, 16]`` from the output of :func:`transform` in
+    ``room``.
+    """
     top = 2 * (places.shape[0] - 1)
     for k in range(places.shape[0]):
         bin_powers(room, 2 * places[k, 0], 2 * places[k, 1], halves, 2 * k, out, k, top - k)
@@ -113,14 +120,14 @@ def powers(room: Single, places: Whole, halves: Single, out: Single) -> None:
 # --- sums over pairs of spectra -------------------------------------------------------------------
 
 TOGETHER = 128
-"""Pairs of bins whose sums stay in single precision."""
+"""Pairs of bins per partial sum in single precision."""
 
 
 class PairSums:
     """Sums over spectra of references in lanes 0 to 7, and of estimates in lanes 8 to 15.
 
-    A power is at least ``floor``. A logarithm is that of a product: its fraction, from 1 to 2, and
-    its power of two grow apart.
+    Powers have a lower limit ``floor``. Sums of logarithms are computed as the logarithm of a
+    product, whose fraction (1 to 2) and exponent of two are accumulated separately.
     """
 
     def __init__(self, size: int, floor: float) -> None:
@@ -130,9 +137,9 @@ class PairSums:
         self._product, self._powers = np.ones(LANES), np.zeros(LANES, np.int64)
 
     def add(self, lanes: Single, first: int, hop: int, valid: Whole) -> None:
-        """A frame every ``hop`` rows from ``first`` on.
+        """Add frames, one every ``hop`` rows from ``first`` on.
 
-        Of frame ``k`` the first ``valid[k]`` segments count, 0 to 8.
+        ``valid[k]``: number of segments of frame ``k`` that count, 0 to 8.
         """
         p = self._plan
         _add_frames(
@@ -142,7 +149,7 @@ class PairSums:
         )  # fmt: skip
 
     def totals(self) -> tuple[float, float, float]:
-        """For powers ``y`` of references and ``x`` of estimates, three sums.
+        """Three sums over powers ``y`` of references and ``x`` of estimates.
 
         ``sum (sqrt y - sqrt x)^2``, ``sum y`` and ``sum |ln sqrt x - ln sqrt y|``.
         """
@@ -181,7 +188,7 @@ def _add_frames(
             pair_sums(out, begin, 2 * quarter - begin, count, floor, found, counts)
             for half in range(0, LANES, 8):
                 _grow(found, counts, count, half, valid[frame], sums, product, bits, exponents)
-        # The bin in the middle is its own partner.
+        # The middle bin is its own mirror.
         pair_sums(out, quarter, quarter, 1, floor, found, counts)
         _grow(found, counts, 1, 0, valid[frame], sums, product, bits, exponents)
 
@@ -198,7 +205,7 @@ def _grow(
     bits: Whole,
     exponents: Whole,
 ) -> None:
-    """Add what was found in lanes ``first`` to ``first + valid`` for so many bins."""
+    """Add the results of lanes ``first`` to ``first + valid`` to the totals."""
     for lane in range(first, first + valid):
         sums[0, lane] += found[0, lane]
         sums[1, lane] += found[1, lane]
@@ -210,11 +217,11 @@ def _grow(
 # --- bands ----------------------------------------------------------------------------------------
 
 ROWS = 1 << 14
-"""Samples of all lanes whose frames are transformed at once: they stay in the cache."""
+"""Samples of all lanes per block; they fit into the cache."""
 
 
 def frames_and_rows(samples: int, size: int, hop: int) -> tuple[int, int]:
-    """Frames that fit into so many samples, and the rows that :func:`banded` writes for them."""
+    """Number of frames in ``samples`` samples, and the rows that :func:`banded` writes for them."""
     count = 1 + (samples - size) // hop
     return count, -(-count // LANES) * LANES
 
@@ -231,13 +238,13 @@ def banded(
     out: Single | None = None,
     finish: Callable[[Single], object] | None = None,
 ) -> Single:
-    """Bands ``[frames, bands]`` of the power spectra of a signal, with ``root`` of their roots.
+    """Bands ``[frames, bands]`` of a signal's power spectra; with ``root``, of magnitude spectra.
 
-    ``signal`` is ``[samples]`` with ``edge`` zeros at both ends, a frame at least; frames are
-    those that fit, under a window of ``width`` samples, by default all. Each lane is a sixteenth
-    of the signal. ``out [rows, bands]`` (:func:`frames_and_rows`) gets them; rows behind the last
-    frame mean nothing. ``finish`` changes some frames of all lanes in place, ``[16, frames,
-    bands]``, while they are in the cache.
+    ``signal`` is ``[samples]``, with ``edge`` zeros added at both ends, and has at least one frame.
+    Only complete frames are used. The window has ``width`` samples, by default the whole frame.
+    Each lane is a sixteenth of the signal. The result is written to ``out [rows, bands]``
+    (:func:`frames_and_rows`); rows after the last frame are unused. ``finish`` is applied in place
+    to blocks ``[16, frames, bands]`` while they are in the cache.
     """
     count, rows = frames_and_rows(len(signal) + 2 * edge, size, hop)
     own = rows // LANES  # frames of a lane

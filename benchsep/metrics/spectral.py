@@ -1,11 +1,12 @@
-"""Distances between spectrograms: blind to phase, so fair to systems that re-synthesise.
+"""Distances between spectrograms. They do not depend on phase, so they also suit generative
+systems.
 
 Conventions
 -----------
 arrays     float ``[channels, frames]``, reference first, then estimate, as everywhere
-rate       the signals' own (published values are at 44.1 kHz)
-channels   each for itself; a value is the mean over channels (as gensvs_eval has it), without those
-           that are silent in the reference (:func:`benchsep.metrics.guard.is_silent`)
+rate       that of the signals (published values are at 44.1 kHz)
+channels   computed separately; a value is the mean over channels (as in gensvs_eval), without
+           channels that are silent in the reference (:func:`benchsep.metrics.guard.is_silent`)
 direction  lower is better; 0 for identical signals, no upper bound
 silence    a silent reference has no value (``ref_silent``); a silent estimate has one
 
@@ -14,8 +15,8 @@ Metrics
 mrstft   multi-resolution STFT distance: spectral convergence plus mean absolute log ratio of
          magnitudes, at five resolutions of 256 to 4096 samples with 75 % overlap, after an
          A-weighting filter. auraloss 0.4 ``MultiResolutionSTFTLoss`` as configured in
-         pablebe/gensvs_eval (WASPAA 2025), where it follows listeners' ratings of generative
-         systems better than any waveform measure (|SRCC| .72; SDR .18).
+         pablebe/gensvs_eval (WASPAA 2025), where it correlates better with listeners' ratings of
+         generative systems than any waveform metric (|SRCC| .72; SDR .18).
 lsd      log-spectral distance in dB: root mean square over frequency of the difference of
          power spectra in dB, mean over frames (Gray and Markel 1976), 2048 / 512 Hann,
          magnitudes floored 80 dB below the reference's peak.
@@ -58,15 +59,15 @@ TAPS = 101
 
 LSD_SIZE, LSD_HOP = 2048, 512
 LSD_RANGE = 80.0
-"""dB below the reference's peak where ``lsd`` floors both spectra."""
+"""Floor of both spectra in ``lsd``, in dB below the reference's peak."""
 
 SEGMENTS = 8
-"""Of a song, which are transformed side by side."""
+"""Segments of a song that are transformed in parallel lanes."""
 _STEPS = 16
-"""Largest hops that are transformed at once: their samples in all lanes stay in the cache."""
+"""Hops (of the largest size) per block: the samples of all lanes fit into the cache."""
 
 _BLOCK = 1 << 16
-"""Samples of overlapping frames transformed at once: frames and spectra stay in the cache."""
+"""Samples of overlapping frames per block: frames and spectra fit into the cache."""
 
 
 def mrstft(reference: Array, estimate: Array, rate: int) -> float:
@@ -85,7 +86,8 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
 
     _checked(reference, estimate, SIZES[-1])
     taps = a_weighting(rate)
-    # Edges reflected once, for the largest frames; smaller frames begin further in.
+    # Edges are reflected once, for the largest frames; smaller frames begin later in the padded
+    # signal.
     edge = SIZES[-1] // 2
     both = np.empty((2, len(reference) + 2 * edge), np.float32)
     for signal, row in zip((reference, estimate), both, strict=True):
@@ -96,10 +98,11 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
 
 
 def _stft_distances(both: Array) -> list[float]:
-    """For each size, of reference and estimate ``[2, frames + 4096]``, with their edges.
+    """The distance for each size; ``both`` is reference and estimate with padding, ``[2, frames +
+    4096]``.
 
-    The song is cut into eight segments of as many of the largest frames; each is a lane of the
-    transforms, that of the reference and that of the estimate.
+    The song is cut into eight segments of equal length; each segment of reference and estimate is a
+    lane of the transforms.
     """
     from benchsep.metrics.framing import interleave
     from benchsep.metrics.spectra import PairSums, aligned
@@ -129,7 +132,7 @@ def _stft_distances(both: Array) -> list[float]:
 
 
 def _frames(frames: int, size: int) -> int:
-    """Frames of the transform, of a signal of so many samples."""
+    """Number of STFT frames of a signal of ``frames`` samples."""
     return 1 + frames // (size // 4)
 
 
@@ -173,8 +176,8 @@ def _powers(spectra: Iterable[Array]) -> list[Array]:
 def a_weighting(rate: int) -> Array:
     """The 101-tap linear-phase A-weighting filter of auraloss, ``[101]``.
 
-    The analogue curve (IEC 61672) goes through a bilinear transform, and the FIR is the
-    least-squares fit of that IIR's magnitude at 512 frequencies.
+    The analogue curve (IEC 61672) is converted by a bilinear transform to an IIR filter; the FIR
+    filter is the least-squares fit to its magnitude at 512 frequencies.
     """
     from scipy.signal import bilinear, firls, freqz
 
@@ -193,9 +196,9 @@ def a_weighting(rate: int) -> Array:
 def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
     """Spectra ``[signals, n, 2 * bins]`` of ``[signals, frames]``, a block of frames at a time.
 
-    A periodic Hann window, as ``torch.stft`` has it. A yielded array is overwritten by the next
-    block. torch's transform is MKL's, two to four times as fast as scipy's on these blocks
-    (``python -m benchmarks.floors``).
+    A periodic Hann window, as in ``torch.stft``. The next block overwrites a yielded array. torch
+    uses MKL's transform, two to four times as fast as scipy's on these blocks (``python -m
+    benchmarks.floors``).
     """
     import torch
 
@@ -206,7 +209,7 @@ def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
     step = min(count, _BLOCK // size)
     frames = torch.empty((len(signals), step, size))
     found = torch.empty((len(signals), step, size // 2 + 1), dtype=torch.complex64)
-    # A view of a tensor takes a tenth of the time of a block's transform: made once.
+    # Created once, because a tensor view takes a tenth of the time of a block's transform.
     blocks, spectra = frames.numpy(), _halves(found)
     for first in range(0, count, step):
         now = min(step, count - first)
@@ -220,7 +223,7 @@ def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
 
 
 def _halves(spectra: torch.Tensor) -> Array:
-    """Real and imaginary parts in turn, ``[..., 2 * bins]`` of ``[..., bins]``."""
+    """Interleaved real and imaginary parts, ``[..., 2 * bins]`` of ``[..., bins]``."""
     import torch
 
     return torch.view_as_real(spectra).numpy().reshape(*spectra.shape[:-1], -1)
@@ -236,7 +239,7 @@ def _checked(reference: Array, estimate: Array, size: int) -> None:
 
 
 class _Spectral:
-    """What both metrics share."""
+    """Attributes that both metrics share."""
 
     name: str
     version = "3"
@@ -265,7 +268,8 @@ class _Spectral:
         found = [
             self.distance(y, x, reference.rate)
             for y, x in zip(reference.samples, estimate.samples, strict=True)
-            # A silent channel of a stereo reference says nothing. Dither would be divided by.
+            # A silent channel of a stereo reference is left out; otherwise errors would be divided
+            # by dither.
             if not is_silent(Audio(y[None], reference.rate))
         ]
         return {"": Score(float(np.mean(found)))}
@@ -286,7 +290,7 @@ _MRSTFT = ValueTraits(
     question="quality",
     companion=None,
     companion_rank=None,
-    # None on purpose: comparisons with this metric are published without ties.
+    # None on purpose: publications with this metric have no ties.
     tie_margin=None,
     failure=None,
     drift=Tolerance(0.01, 0.005, "moved by 2e-4 at -100 dB, 0.04 at -80 dB: it hears quiet bins"),

@@ -2,13 +2,13 @@
 
 Conventions
 -----------
-padded    a filtered signal with :func:`edge` samples reflected at both ends; frame ``k`` of a size
-          begins at ``edge - size / 2 + k * size / 4`` of it
-segment   :data:`SEGMENT` samples of hops: what is on the device at once, with all that its frames
-          reach, whatever the length of the song
+padded    a filtered signal with :func:`edge` reflected samples at both ends; frame ``k`` of a size
+          begins at sample ``edge - size / 2 + k * size / 4``
+segment   :data:`SEGMENT` samples of hops, with all samples of their frames: the block that is on
+          the device, for any length of the song
 
-The CPU engine (:mod:`benchsep.metrics.spectral`) computes in float32 and differs by its rounding,
-which the logarithms of quiet bins show.
+The CPU engine (:mod:`benchsep.metrics.spectral`) computes in float32. The difference is its
+rounding, mainly in the logarithms of quiet bins.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 SEGMENT = 1 << 19
-"""A multiple of every hop; some 200 MB of spectra."""
+"""A multiple of every hop; about 200 MB of spectra."""
 
 
 def mrstft(
@@ -40,7 +40,7 @@ def mrstft(
     Parameters
     ----------
     taps
-        Of the symmetric filter, an odd number.
+        Taps of the symmetric filter, an odd number.
     sizes
         Frame lengths; hops are a quarter of each.
     floor
@@ -73,7 +73,7 @@ def _padded(signals: list[Array], start: int, size: int, kernel: Any, device: An
 
     frames, edge, reach = len(signals[0]), size // 2, len(kernel) // 2
     stop = min(start + SEGMENT + size, frames + 2 * edge)
-    # What is reflected lies within an edge of the ends: it is filtered, too.
+    # The reflected samples near the ends must be filtered too.
     low, high = max(0, start - 2 * edge - 1), min(frames, stop + 1)
     given = uploaded(signals, low - reach, high - low + 2 * reach, device)
     filtered = conv1d(given[:, None], kernel[None, None])[:, 0]

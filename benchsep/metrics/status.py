@@ -1,4 +1,4 @@
-"""The status of one value: whether it is a number to use, and if not, why.
+"""The status of one value: usable, or the reason why not.
 
 Conventions
 -----------
@@ -8,16 +8,17 @@ est_silent        no value: the estimate is silent
 too_short         no value: the signal is shorter than the metric's window
 ill_conditioned   a value that is numerical noise: shown, never ranked
 not_finite        no value: a perfect or an infinite score
-undefined         no value: these signals do not have it (no onset, no such stem); final
-unavailable       no value: weights or a package are absent here; asked again once they are there
+undefined         no value: it is not defined for these signals (no onset, no such stem); final
+unavailable       no value: weights or a package are not installed here; computed again once they
+                  are
 failed            no value: an error; computed again by the next run
 
-A metric that can say neither in a :class:`~benchsep.metrics.metric.Score` raises
+A metric that cannot return the last two in a :class:`~benchsep.metrics.metric.Score` raises
 :class:`~benchsep.errors.Undefined` or :class:`~benchsep.errors.Unavailable`, which
 :meth:`Status.raised` turns into a status.
 
 The text form is ``kind`` or ``kind: reason``; stores, tables and :class:`~benchsep.metrics.metric.
-Score` hold this text. :meth:`Status.parse` is the one place that takes the text apart.
+Score` hold this text. Only :meth:`Status.parse` parses this text.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ KINDS: tuple[str, ...] = get_args(StatusKind)
 
 
 IN_WORDS: tuple[StatusKind, ...] = ("undefined", "unavailable", "failed")
-"""Kinds of which the reason is what one wants to know: tables give it in a sentence."""
+"""Kinds whose reason tables print in a sentence."""
 
 NoValue = (Undefined, Unavailable)
-"""What a metric raises instead of returning a status."""
+"""Exceptions that a metric may raise instead of returning a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Status:
 
     @classmethod
     def parse(cls, text: str) -> Status:
-        """The status that a text form names.
+        """The status of a text form.
 
         Raises
         ------

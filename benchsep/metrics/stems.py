@@ -1,19 +1,20 @@
-"""The loop over stems that most metrics share, with its statuses.
+"""The loop over stems that most metrics use, and its statuses.
 
-A metric hands over a function of one reference and one estimate, which get what the metric
-declares: its ``rate`` and its ``channels``. Everything that the content of the audio can make
-impossible is settled here, so that no metric raises for it:
+A metric passes a function of one reference and one estimate; these have the ``rate`` and the
+``channels`` that the metric declares. Faults in the content of the audio are handled here, so that
+no metric raises for them:
 
 ==============================  ============================================================
 estimate or reference absent    ``undefined: …`` naming the stem
 rate or length differ           ``failed: …`` naming what was found and expected
 NaN or infinite samples         ``failed: …``
-silent reference                ``ref_silent``, where the metric asks for it
-                                (:func:`~benchsep.metrics.guard.is_silent`); also one that is
-                                silent as the metric hears it: channels of opposite sign in mono
-silent estimate                 ``est_silent``, where the metric asks for it; likewise
-the metric raises               ``undefined: …`` or ``unavailable: …`` for that stem alone, where
-                                it is :class:`~benchsep.errors.Undefined` or ``Unavailable``
+silent reference                ``ref_silent``, if the metric wants it
+                                (:func:`~benchsep.metrics.guard.is_silent`); also if it is silent
+                                after conversion to the metric's channels (channels of opposite sign
+                                in mono)
+silent estimate                 ``est_silent``, if the metric wants it; likewise
+the metric raises               :class:`~benchsep.errors.Undefined` or ``Unavailable``: ``undefined:
+                                …`` or ``unavailable: …`` for that stem only
 ==============================  ============================================================
 """
 
@@ -39,7 +40,7 @@ Prepared = TypeVar("Prepared")
 
 
 class Declared(Protocol):
-    """What the loops read of a metric."""
+    """The attributes of a metric that the loops use."""
 
     @property
     def name(self) -> str: ...
@@ -52,14 +53,16 @@ class Declared(Protocol):
 
 
 def every(values: tuple[ValueTraits, ...], status: str) -> Scores:
-    """Each value missing for the same reason."""
+    """The scores of a stem if all values are missing for the same reason."""
     return {value.name: Score.missing(status) for value in values}
 
 
 def score_stems(
     metric: Metric, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
 ) -> dict[str, Scores]:
-    """``metric.score_track``; what it raises as :data:`NoValue` is the status of every value."""
+    """Call ``metric.score_track``; an exception in :data:`NoValue` becomes the status of every
+    value.
+    """
     try:
         return metric.score_track(references, estimates, stems)
     except NoValue as error:
@@ -68,7 +71,9 @@ def score_stems(
 
 
 def _answer(values: tuple[ValueTraits, ...], score: Callable[..., Scores], *given: Any) -> Scores:
-    """``score(*given)`` of one stem; what it raises as :data:`NoValue` is the status of all."""
+    """Call ``score(*given)`` for one stem; an exception in :data:`NoValue` becomes the status of
+    all values.
+    """
     try:
         return score(*given)
     except NoValue as error:
@@ -76,10 +81,10 @@ def _answer(values: tuple[ValueTraits, ...], score: Callable[..., Scores], *give
 
 
 def in_channels(metric: Declared, audio: Audio) -> Audio:
-    """Audio in the channels that the metric works on, at its own rate.
+    """Audio in the metric's channels, at the audio's own rate.
 
-    Silence is looked for here: resampling can make nothing of a clip of one sample, which is too
-    short, not silent.
+    Silence is checked at this point, before resampling, which can turn a clip of one sample into
+    zeros; such a clip is too short, not silent.
     """
     if metric.channels == "any":
         return audio
@@ -87,7 +92,7 @@ def in_channels(metric: Declared, audio: Audio) -> Audio:
 
 
 def at_rate(metric: Declared, audio: Audio) -> Audio:
-    """Audio at the rate that the metric works on."""
+    """Audio at the metric's rate."""
     return audio if metric.rate is None else audio.resampled(metric.rate)
 
 
@@ -97,7 +102,7 @@ def score_each(
     stems: tuple[str, ...],
     score: Callable[[Audio], Scores],
 ) -> dict[str, Scores]:
-    """A metric without a reference, stem by stem; a silent estimate is ``est_silent``."""
+    """Score a metric without a reference, stem by stem; a silent estimate has ``est_silent``."""
     table: dict[str, Scores] = {}
     for stem in stems:
         estimate = estimates.get(stem)
@@ -105,7 +110,7 @@ def score_each(
             table[stem] = every(metric.values, f"undefined: the system gives no {stem}")
         elif status := broken("estimate", estimate):
             table[stem] = every(metric.values, status)
-        # Also as the metric hears it: channels of opposite sign leave dither in mono.
+        # Also after conversion: channels of opposite sign leave only dither in mono.
         elif is_silent(estimate) or is_silent(heard := in_channels(metric, estimate)):
             table[stem] = every(metric.values, "est_silent")
         else:
@@ -123,15 +128,16 @@ def score_pairs(
     silent_reference: str = "ref_silent",
     silent_estimate: str = "",
 ) -> dict[str, Scores]:
-    """A metric of reference and estimate; ``score(reference, estimate, stem)`` for usable pairs.
+    """Score a metric of reference and estimate: ``score(reference, estimate, stem)`` for usable
+    pairs.
 
-    An empty ``silent_reference`` or ``silent_estimate`` means that the metric is defined there
-    and is to be called. The channel counts are made equal to the reference's, then both signals
-    are converted as the metric declares.
+    ``silent_reference``, ``silent_estimate``: the status in these cases; empty: the metric is
+    defined for silence and is called. The estimate gets the reference's number of channels; then
+    both signals are converted to the metric's rate and channels.
     """
 
     def converted_pair(stem: str, estimate: Audio) -> Scores:
-        given = references.stems[stem]  # was looked at already, and may be what the metric hears
+        given = references.stems[stem]  # was checked already
         reference, estimate = (in_channels(metric, x) for x in (given, estimate))
         if silent_reference and reference is not given and is_silent(reference):
             return every(metric.values, silent_reference)
@@ -154,10 +160,10 @@ def score_prepared(
     *,
     silent_estimate: str = "",
 ) -> dict[str, Scores]:
-    """As :func:`score_pairs` where the work on a reference is worth doing once for all systems.
+    """As :func:`score_pairs`, with work on the reference that is done once for all systems.
 
-    ``prepare(reference)`` is kept in ``references.cache``; a text that it returns is the status of
-    every value. A silent reference is ``ref_silent``.
+    ``prepare(reference)`` is cached in ``references.cache``; if it returns a text, this is the
+    status of every value. A silent reference has ``ref_silent``.
     """
 
     def prepared_pair(stem: str, estimate: Audio) -> Scores:
@@ -183,7 +189,9 @@ def score_prepared(
 
 
 def _prepared(prepare: Callable[[Audio], Prepared | str], reference: Audio) -> Prepared | str:
-    """What ``prepare`` gives; what these signals do not have is as final as it is."""
+    """The result of ``prepare``; an ``Undefined`` exception becomes a status, which is cached
+    too.
+    """
     try:
         return prepare(reference)
     except Undefined as error:
@@ -199,7 +207,7 @@ def _over_pairs(
     silent_reference: str,
     silent_estimate: str,
 ) -> dict[str, Scores]:
-    """``score(stem, estimate)`` for the stems that can be scored, and the status of the others."""
+    """Call ``score(stem, estimate)`` for stems that can be scored; the other stems get a status."""
     table: dict[str, Scores] = {}
     for stem in stems:
         if status := absent(references, estimates, stem):

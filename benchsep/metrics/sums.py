@@ -1,13 +1,13 @@
-"""Sums over the samples of several long signals in one pass, as vector instructions.
+"""Sums over the samples of several long signals in one pass, with vector instructions.
 
 Conventions
 -----------
 signals    a tuple of vectors ``[samples]``, all float32 or all float64, in order in memory
-lanes      eight samples side by side in double precision, whatever the registers of the processor;
-           sums of a lane are those of :data:`STRETCH` samples, and are then added up
+lanes      eight samples in parallel in double precision, for any register size of the processor. A
+           lane sums :data:`STRETCH` samples; these partial sums are then added
 
-Signals are read from memory once for all sums and converted on the way: a song is larger than any
-cache, and reading it takes longer than these sums do.
+Signals are read from memory once for all sums, and converted on the fly: a song is larger than any
+cache, and reading it takes longer than the sums.
 """
 
 from __future__ import annotations
@@ -31,20 +31,19 @@ if TYPE_CHECKING:
 
 LANES = 8
 STRETCH = 16384
-"""Samples whose sums are one sum of a lane: rounding errors do not grow with the song."""
+"""Samples per partial sum, so that rounding errors do not grow with the length of the song."""
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 
 def flat(signals: list[NDArray[np.floating[Any]]]) -> Signals:
-    """Arrays of equal shapes as signals: one vector each, all of one kind."""
+    """Arrays of equal shapes as signals: one vector each, all of one type."""
     return alike([x.reshape(-1) for x in signals])
 
 
 def alike(signals: Sequence[NDArray[np.floating[Any]]]) -> Signals:
-    """Vectors of one kind and read-only, which is part of a compiled function's types.
+    """Read-only vectors of one type, because writability is part of the argument types of a kernel.
 
-    A tuple of arrays, some read-only and some not, is no tuple of equal types, which a kernel
-    cannot index.
+    A kernel can only index a tuple whose items have equal types.
     """
     single = all(x.dtype == np.float32 for x in signals)
     kind: Any = np.float32 if single else np.float64
@@ -168,7 +167,7 @@ def _parted(
 
 
 def _emit_sums(builder: Any, count: Any, sums: int, target: Any, turn: Any) -> None:
-    """The loop, whose sums stay in registers; they are added to rows of ``target``."""
+    """Emit the loop with its sums in registers; the sums are then added to rows of ``target``."""
     totals = counted(builder, count, [ir.Constant(VECTOR, [0.0] * LANES)] * sums, turn)
     for row, total in enumerate(totals):
         place = vector_at(builder, builder.gep(target, [number(row * LANES)]), VECTOR)

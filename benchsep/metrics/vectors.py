@@ -1,14 +1,14 @@
-"""Instructions on vectors of 64 bytes, for kernels that a compiler leaves slower.
+"""Vector instructions (64 bytes) for kernels that the compiler does not vectorise well.
 
 Conventions
 -----------
-row        an array ``[rows, 16]`` of float32, or ``[rows, 8]`` of float64 where it says so, is a
+row        an array ``[rows, 16]`` of float32, or ``[rows, 8]`` of float64 where stated, is a
            sequence of vectors; a complex number is two rows
-function   each is one that a kernel calls; arrays are given whole, with the rows to work on
+function   kernels call each function with whole arrays and the rows to process
 
-LLVM prefers 256-bit registers on processors that have 512, and keeps sums that grow over a loop in
-memory unless it is told otherwise. Where registers are shorter a vector is several of them. Lanes
-never mix.
+LLVM prefers 256-bit registers on processors with 512-bit registers, and keeps sums of a loop in
+memory unless told otherwise. If registers are shorter, a vector uses several of them. Lanes never
+mix.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def constant(value: float, kind: Any = VECTOR) -> Any:
 
 
 def vector_of(pointer: Any) -> Any:
-    """The vectors that rows of an array are, of what its pointer points at."""
+    """The vector type of an array's rows, for a pointer to the array."""
     return DOUBLES if pointer.type.pointee == ir.DoubleType() else VECTOR
 
 
@@ -108,7 +108,7 @@ def _dft8(builder: Any, x: list[Complex]) -> list[Complex]:
 
 
 def _dft_odd(builder: Any, x: list[Complex]) -> list[Complex]:
-    """Of an odd number of values: those from both ends have cosines in common, and sines."""
+    """DFT of an odd number of values; values from both ends share cosines and sines."""
     radix = len(x)
     pairs = [(x[k], x[radix - k]) for k in range(1, (radix + 1) // 2)]
     sums = [add(builder, a, b) for a, b in pairs]
@@ -212,7 +212,7 @@ def _pass(radix: int) -> Any:
 
 
 def _last(radix: int) -> Any:
-    """Neighbours in place, without twiddles."""
+    """In place on neighbouring rows, without twiddles."""
 
     def typed(_: Any, room: Any, row: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -243,7 +243,7 @@ last_pass_2: Any = intrinsic(_last(2))
 def _type_powers(
     _: Any, room: Any, near: Any, far: Any, halves: Any, turn: Any, out: Any, low: Any, high: Any
 ) -> Any:  # fmt: skip
-    """Powers of bins ``low`` and ``high``, which lie at rows ``near`` and ``far`` of the room.
+    """Powers of bins ``low`` and ``high``, which are at rows ``near`` and ``far`` of ``room``.
 
     With ``Z`` the transform of even and odd samples, and ``W = exp(-2 pi i k / size)``, the frame's
     is ``E + W O`` at ``k`` and the conjugate of ``E - W O`` at ``size / 2 - k``, where
@@ -275,8 +275,9 @@ def _type_pair_sums(
 ) -> Any:
     """Sums over bins ``low``, ``low + 1``, ... and ``high``, ``high - 1``, ..., from zero.
 
-    ``found`` gets errors, energies and the fraction of the product of ratios, ``counts`` the
-    exponents that were taken out of it, 127 too much each. Lanes 0 to 7 are the low bins'.
+    ``found`` receives errors, energies and the fraction of the product of ratios; ``counts``
+    receives the exponents split off this product, each with a bias of 127. Lanes 0 to 7 belong to
+    the low bins.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -310,7 +311,7 @@ def _emit_pair_sums(
 
 
 def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]:
-    """Errors, energies, the product's fraction and its exponents, with one more bin a lane.
+    """Errors, energies, fraction and exponents of the product, updated with one more bin per lane.
 
     With ``r`` the larger power over the smaller ``m``, ``(sqrt y - sqrt x)^2 = m (sqrt r - 1)^2``.
     """
@@ -355,11 +356,13 @@ def _halves_of(builder: Any, rows: list[Any], first: int) -> Any:
 
 VECTORS = 8
 FILTERED = VECTORS * LANES
-"""Samples of a filtered signal that are computed at once."""
+"""Samples of a filtered signal per block."""
 
 
 def _type_filter_piece(_: Any, padded: Any, taps: Any, count: Any, out: Any) -> Any:
-    """:data:`FILTERED` outputs, whose sums stay in registers: a compiler's go through memory."""
+    """Compute :data:`FILTERED` outputs with sums in registers; the compiler would keep them in
+    memory.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _emit_filter_piece(builder, *data(context, builder, signature, arguments))
@@ -391,7 +394,7 @@ def _emit_filter_piece(builder: Any, padded: Any, taps: Any, count: Any, out: An
 def _type_band_sum(
     _: Any, rows: Any, first: Any, weights: Any, at: Any, count: Any, out: Any, band: Any
 ) -> Any:
-    """``out[band] = sum_k weights[at + k] rows[first + k]`` for ``count`` rows, one at least."""
+    """``out[band] = sum_k weights[at + k] rows[first + k]`` for ``count`` >= 1 rows."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, first, weights, at, count, out, band = data(context, builder, signature, arguments)

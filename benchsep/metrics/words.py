@@ -1,8 +1,8 @@
-"""Words of LLVM's language that all kernels of vector instructions share.
+"""Helpers that emit LLVM instructions, for all kernels with vector instructions.
 
 Conventions
 -----------
-builder    llvmlite's; what a function emits goes where it stands
+builder    an llvmlite builder; functions emit instructions at its position
 data       a pointer to the first number of an array, see :func:`data`
 """
 
@@ -18,7 +18,7 @@ WORD = ir.IntType(64)
 
 
 def number(value: int) -> Any:
-    """A whole number, of the kind that counts rows."""
+    """An integer constant of the type of row indices."""
     return ir.Constant(WORD, value)
 
 
@@ -33,7 +33,7 @@ def data(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any
 
 
 def vector_at(builder: Any, pointer: Any, kind: Any) -> Any:
-    """The pointer to a number as one to a vector that begins with it."""
+    """Cast a pointer to a number to a pointer to a vector."""
     return builder.bitcast(pointer, kind.as_pointer())
 
 
@@ -48,10 +48,11 @@ def splat(builder: Any, value: Any, kind: Any) -> Any:
 def counted(
     builder: Any, count: Any, states: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
 ) -> list[Any]:
-    """A loop over ``index`` from 0 to ``count - 1``, once at least, with states in registers.
+    """A loop over ``index`` from 0 to ``count - 1``, at least one iteration, with states in
+    registers.
 
-    ``body(index, states)`` emits a turn, which may hold loops, and gives the states of the next
-    one; ``states`` are those of the first. The last ones come back.
+    ``body(index, states)`` emits one iteration, which may contain loops, and returns the states for
+    the next one. ``states`` are the initial states; the final states are returned.
     """
     entry = builder.basic_block
     loop, done = builder.append_basic_block("turn"), builder.append_basic_block("done")

@@ -1,25 +1,26 @@
-"""``audiobox``: how good a recording sounds, by Audiobox Aesthetics, guessed without a reference.
+"""``audiobox``: Audiobox Aesthetics, a prediction of how good a recording sounds, without a
+reference.
 
 Conventions
 -----------
 rate       16 kHz; other rates are resampled (:meth:`benchsep.audio.Audio.resampled`)
 channels   mono: the mean over channels
-level      untouched: the network sees it
-length     25 ms at least (``too_short``); windows of 10 s, a padded last one counts as far as it
-           is signal
+level      unchanged: the value depends on it
+length     at least 25 ms (else ``too_short``); windows of 10 s. The weight of a padded last window
+           is its share of signal
 direction  higher is better, about 1 to 10; complexity has no better side
-silence    a silent estimate has no value (``est_silent``); the reference is never looked at
+silence    a silent estimate has no value (``est_silent``); the reference is not used
 
 Values
 ------
 pq  production quality: clarity, dynamics, spatial impression (the axis for separation)
-cu  content usefulness: would you use it as material
+cu  content usefulness: suitability as material for new content
 ce  content enjoyment
 pc  production complexity: how many components a listener hears
 
-Weights are the user's: :data:`VARIABLE` names a file or folder, else the hub's cache is read.
-Values are float32 always; the official command may use half precision, and it resamples with
-torchaudio.
+The user supplies the weights: :data:`VARIABLE` names a file or folder; without it, the cache of the
+Hugging Face hub is used. Values are always computed in float32; the official command may use half
+precision and resamples with torchaudio.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def _value(
         aggregate="mean",
         window_s=None,
         waveform_matching=False,
-        # Its listeners rated speech, music and sound alike.
+        # Its training ratings cover speech, music and sound.
         speech_model=False,
         display=display,
         question=question,
@@ -114,7 +115,7 @@ class Audiobox:
         return {"weights": _identity(weights_file(chosen)) if named else HUB}
 
     def available(self) -> str:
-        """Looks at this machine only; a download is left to the first score."""
+        """Checks local files only; the first score may download weights."""
         if importlib.util.find_spec("transformers") is None:
             return package_absent("audiobox needs transformers: pip install 'benchsep[embeddings]'")
         if chosen := self._chosen():
@@ -153,7 +154,9 @@ class Audiobox:
         return self._network
 
     def _path(self) -> Path:
-        """Of the weights; from the hub where they are neither named nor in its cache."""
+        """Path of the weights; they are downloaded from the hub if they are neither named nor in
+        its cache.
+        """
         if chosen := self._chosen():
             return Path(chosen)
         if (cached := self._cached()) is not None:

@@ -80,7 +80,7 @@ class Published:
         OSError
             a file is absent or cannot be read.
         ValueError
-            no checkpoint of Audiobox Aesthetics.
+            the file is not a checkpoint of Audiobox Aesthetics.
         """
         file = weights_file(path)
         if file.suffix != ".safetensors":
@@ -98,7 +98,7 @@ class Published:
             found = torch.load(path, map_location="cpu", weights_only=True)
         except OSError:
             raise
-        except Exception as error:  # torch lets through what its reader of weights stumbles on
+        except Exception as error:  # torch.load raises many types of errors for bad files
             raise ValueError(f"{path} is no file of weights alone") from error
         absent = {"state_dict", "model_cfg", "target_transform"} - set(found)
         if absent:
@@ -108,7 +108,7 @@ class Published:
 
 
 def weights_file(path: Path) -> Path:
-    """The file of weights that a path means: itself, or in a folder the safetensors first."""
+    """The weights' file of a path: the file itself, or of a folder first the safetensors."""
     if not path.is_dir():
         return path
     safe = path / "model.safetensors"
@@ -123,7 +123,7 @@ class Network:
         Raises
         ------
         ValueError
-            a weight is missing, unknown or of another shape; an option that is not known.
+            a weight is missing, unknown or has a wrong shape, or an option is unknown.
         """
         config = published.config
         for key, expected in (("use_weighted_layer_sum", True), ("output_dim", 1)):
@@ -172,7 +172,7 @@ class Network:
 
         trunk = self._trunk
         x = trunk.feature_extractor(signal).transpose(1, 2)  # [1, steps, channels]
-        # A step is padding where all samples of its hop are.
+        # A step is padding if all samples of its hop are padding.
         mask = torch.arange(x.shape[1], device=x.device)[None] < -(-length // HOP)
         x = trunk.feature_projection(x)[0] * mask[..., None]
         x = trunk.encoder.layer_norm(x + trunk.encoder.pos_conv_embed(x))
@@ -203,7 +203,7 @@ class Network:
 
 
 def _trunk(weights: Weights) -> Any:
-    """Transformers' WavLM with the published weights; its sizes are those of the weights."""
+    """WavLM of ``transformers`` with the published weights; its sizes are read from the weights."""
     from transformers import WavLMConfig, WavLMModel
 
     config = WavLMConfig(**_sizes(weights), conv_stride=STRIDES, conv_bias=False)
@@ -257,7 +257,7 @@ def _head(axis: str, weights: Weights, config: Mapping[str, Any], hidden: int) -
         parts.append(nn.Linear(hidden, hidden))
         parts += [nn.LayerNorm(hidden)] if config.get("proj_ln") else []
         parts.append(nn.GELU())
-        # Dropout does nothing here, but it counts in the names of the weights.
+        # Dropout does nothing in inference, but the numbering of the weights' names includes it.
         parts += [nn.Identity()] if config.get("proj_dropout") else []
     head = nn.Sequential(*parts, nn.Linear(hidden, 1))
     prefix = f"proj_layer.{axis}."

@@ -1,9 +1,10 @@
-"""BSSEval v4: how far an estimate is from its true stem, and of what the distance is made.
+"""BSSEval v4: the error of an estimate, split into spatial error, interference and artefacts.
 
 Goal
 ----
 The numbers of ``museval`` 0.4.1 (images, 512 taps, one filter per track, one-second windows and
-hops), exactly and about an order of magnitude faster, with a status where museval raises.
+hops), with equal values and about ten times as fast. Where museval raises an error, there is a
+status.
 
 An estimate ``e`` of stem ``s`` is split as ``e = s + spatial + interference + artefacts``.
 ``P_own`` projects on the 512 delays of the stem's own channels, ``P_all`` on those of every
@@ -25,10 +26,10 @@ arrays     ``[channels, frames]`` float32 in, float64 inside; channels of all st
 lags       ``corr[i, j, m]`` is ``sum_t x_i(t) y_j(t + m - (taps - 1))``
 direction  higher is better; a perfect estimate has no finite score (``not_finite``)
 track      nan-median over its windows (v4); the table takes the median over tracks
-silence    silent in museval's sense: the sum over channels is zero. A window in which any stem or
-           any estimate is silent has no value, for every stem (museval writes NaN)
-condition  of each Gram matrix with its diagonal scaled to one, 1-norm; above
-           :data:`MAX_CONDITION` ISR, SIR and SAR mean nothing and say ``ill_conditioned``
+silence    as in museval: the sum over channels is zero everywhere. If any stem or estimate is
+           silent in a window, no stem has a value there (museval writes NaN)
+condition  condition number of each Gram matrix with unit diagonal, 1-norm; above
+           :data:`MAX_CONDITION` ISR, SIR and SAR are numerical noise: ``ill_conditioned``
 
 Source: Stoeter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018;
 museval 0.4.1 (MIT) is the parity reference. ``docs/metrics/bsseval.md`` has the measurements.
@@ -65,7 +66,7 @@ float the worst single stem alone has 8e12 to 8e15. See ``docs/metrics/bsseval.m
 """
 
 PERFECT_DB = 150.0
-"""A ratio above this is float32 rounding, not a finite score."""
+"""In dB. A higher ratio is float32 rounding and has no finite score."""
 
 WINDOW_S = 1.0
 """Length and hop of the windows, in seconds."""
@@ -76,7 +77,7 @@ _QUESTIONS: tuple[tuple[str, Question, int | None], ...] = (
     ("sir", "interference", 20),
     ("sar", "quality", None),
 )
-"""Each value, the question that it answers, and its place as a companion."""
+"""Each value, the question that it answers, and its rank as a companion."""
 _VALUES = tuple(name for name, _, _ in _QUESTIONS)
 
 
@@ -102,9 +103,9 @@ class BSSEval:
             question=question,
             companion=None,
             companion_rank=companion_rank,
-            # What papers print as progress.
+            # Differences that papers report as progress.
             tie_margin=0.25,
-            # SDR: the error is louder than the stem. The others have no such bound.
+            # SDR below 0: the error is louder than the stem. The other values have no such limit.
             failure=0.0 if value == "sdr" else None,
             drift=Tolerance(0.02, 0.01, "moved by 1e-4 dB"),
             rank=130,
@@ -124,7 +125,9 @@ class BSSEval:
     source = "Stoeter, Liutkus, Ito, LVA/ICA 2018; values of museval 0.4.1"
 
     def settings(self) -> dict[str, Any]:
-        """What moves a value: filter length, window, and the bound of ``ill_conditioned``."""
+        """Settings that affect a value: filter length, window, and the limit of
+        ``ill_conditioned``.
+        """
         return {
             "taps": TAPS,
             "window_s": WINDOW_S,
@@ -141,8 +144,8 @@ class BSSEval:
     ) -> dict[str, dict[str, Score]]:
         """Scores of ``stems``; see the module for statuses.
 
-        Every usable estimate takes part in the rule that a silent window of one stem has no value
-        for any, also those not in ``stems``, so that a subset scores as the whole does.
+        All usable estimates are checked for silent windows, also those not in ``stems``, so that a
+        subset of stems has the same values as all stems.
         """
         spoiled = _spoiled(references)
         checked = {s: _check(references, estimates, s, spoiled) for s in {*stems, *estimates}}
@@ -203,7 +206,7 @@ def _scores(basis: AnyBasis, stem: str, frames: Real) -> dict[str, Score]:
     condition = max(span.own[basis.stems.index(stem)].condition, span.whole.condition)
     no_reference = bool(basis.silent.all())
     return {
-        # SDR needs no projection, so no matrix can spoil it.
+        # SDR needs no projection, so it does not depend on the condition of a matrix.
         value: _track_score(row, 0.0 if value == "sdr" else condition, no_reference)
         for value, row in zip(_VALUES, frames, strict=True)
     }

@@ -44,7 +44,7 @@ TAPS = 512
 """Length of the distortion filters, as in museval."""
 
 Pair = tuple[int, int]
-"""Number of a source, number of an estimate of it."""
+"""Index of a source, index of an estimate of this source."""
 
 
 # --- what depends on the references alone -----------------------------------------------------
@@ -52,12 +52,12 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Span:
-    """What delayed references span: the Gram matrices of ``P_all`` and of each ``P_own``."""
+    """The span of delayed references: the Gram matrices of ``P_all`` and of each ``P_own``."""
 
     signals: list[Any]
     """The ``K`` channels of all sources, vectors ``[frames]`` of any float type."""
     channels: int
-    """Of each source."""
+    """Number of channels of each source."""
     taps: int
     whole: Gram
     own: tuple[Gram, ...]
@@ -89,7 +89,7 @@ class Span:
         return cls(signals, channels, taps, whole, own)
 
     def rows(self, source: int) -> slice:
-        """The channels of one source among the stacked ones, of references or of estimates."""
+        """The rows of one source in the stacked channels of references or estimates."""
         return slice(source * self.channels, (source + 1) * self.channels)
 
 
@@ -99,16 +99,16 @@ def project(span: Span, estimates: list[Any], pairs: Iterable[Pair]) -> Projecti
     Parameters
     ----------
     span
-        Of the references.
+        The span of the references.
     estimates
-        The channels of all estimates, stacked as the references are; as long as they are.
+        The channels of all estimates, stacked like the references and of the same length.
     pairs
-        Which estimate is to be read as which source.
+        Indices of sources and estimates that are compared.
     """
     fft = max(FFT, 8 * 2 ** (span.taps - 1).bit_length())
     # sides[i, c, a] = sum_t x_i(t - a) y_c(t): lags 0 .. taps - 1.    [K, channels, taps]
     sides = lagged_correlations(span.signals, estimates, span.taps, fft=fft)[..., span.taps - 1 :]
-    # Every estimate meets the same matrix in P_all: all channels are solved for at once.
+    # All estimates have the same matrix for P_all: one solve for all channels.
     whole = _filters(span.whole, sides)
     filters = {}
     for source, estimate in pairs:
@@ -129,17 +129,17 @@ def _filters(matrix: Gram, sides: Real) -> Real:
 # --- windows of one estimate ----------------------------------------------------------------------
 
 WINDOWS_TOGETHER = 4
-"""Windows that meet the filters at once: the filters' spectra are larger than a cache."""
+"""Windows per block: the filters' spectra, which exceed the cache, are read once per block."""
 
 
 @dataclass
 class Projections:
-    """The filters of a whole track, which cut windows of it are filtered with."""
+    """The filters of a whole track, and their application to windows of it."""
 
     span: Span
     filters: dict[Pair, tuple[Real, Real]]
     """``P_own``: ``[own rows, channels, taps]``; ``P_all``: ``[rows, channels, taps]``. Channels
-    that span nothing new have no filter, see ``Gram.rows``."""
+    that are linearly dependent have no filter, see ``Gram.rows``."""
     _transform: Transform | None = None
     _spectra: dict[Pair, tuple[Real, Real]] = field(default_factory=dict)
 
@@ -148,7 +148,7 @@ class Projections:
     ) -> dict[Pair, list[Parts]]:
         """The parts of estimates in windows of equal length.
 
-        A filter is a product, and energies are sums over frequency: no projection is ever
+        Filtering is a product of spectra, and energies are sums over frequency, so no projection is
         transformed back.
 
         Parameters
@@ -156,7 +156,7 @@ class Projections:
         references, estimates
             The channels of all sources and of all estimates, ``[frames]`` each.
         windows
-            At most :data:`WINDOWS_TOGETHER`, or memory grows.
+            At most :data:`WINDOWS_TOGETHER`; more need more memory.
         """
         transform = self._prepare(windows[0].stop - windows[0].start)
         truth = transform.room(len(windows), len(references))
@@ -189,7 +189,7 @@ class Projections:
         )
 
     def _prepare(self, frames: int) -> Transform:
-        """The transform of windows of so many frames; the filters' spectra are kept."""
+        """The transform of windows of ``frames`` samples; caches the filters' spectra."""
         from benchsep.metrics.bsseval.transform import Transform
 
         # Long enough that a filtered window does not wrap around.
@@ -212,7 +212,8 @@ class Projections:
 
 
 def fast_length(frames: int) -> int:
-    """The shortest quick transform from ``frames`` on: a power of two times 1, 3, 5, 9, 15 or 45.
+    """The shortest fast transform of at least ``frames``: a power of two times 1, 3, 5, 9, 15 or
+    45.
 
     It is even. Factors of two are quickest: 46080 points take less time than 45000.
     """
@@ -252,7 +253,7 @@ class Parts:
 
     @property
     def filtered_sdr(self) -> float:
-        """SDR where the reference may be filtered too."""
+        """SDR with the filtered reference: ``|P_own e|^2 / |e - P_own e|^2`` in dB."""
         return ratio_db(self.own, self.rest)
 
 
@@ -261,14 +262,14 @@ class Parts:
 
 @dataclass
 class Basis:
-    """The references of one track, ready for any number of estimates."""
+    """The precomputed references of one track, for any number of estimates."""
 
     stems: tuple[str, ...]
-    """Stems that are not silent, in order; silent ones span nothing."""
+    """Stems that are not silent, in order."""
     span: Span
     rate: int
     silent: NDArray[np.bool_] = field(repr=False)
-    """``[windows]``: a reference is silent there."""
+    """``[windows]``: True where a reference is silent."""
 
     @classmethod
     def of(cls, references: References) -> Basis | None:
@@ -283,12 +284,12 @@ class Basis:
 
 
 def audible_stems(references: References) -> dict[str, Audio]:
-    """The references that are not silent, in order; silent ones span nothing."""
+    """The references that are not silent, in order."""
     return {s: a for s, a in references.stems.items() if not is_silent(a.samples)}
 
 
 def silent_windows(audible: dict[str, Audio]) -> NDArray[np.bool_]:
-    """``[windows]``: one of the references is silent there."""
+    """``[windows]``: True where at least one reference is silent."""
     first = next(iter(audible.values()))
     silent = [
         any(is_silent(audio.samples[:, window]) for audio in audible.values())
@@ -300,15 +301,15 @@ def silent_windows(audible: dict[str, Audio]) -> NDArray[np.bool_]:
 def windows(frames: int, rate: int) -> list[slice]:
     """One-second windows and hops as museval frames them; a shorter signal is one window.
 
-    The rest after the last whole window is in the filters and in no window.
+    The filters use the rest after the last whole window, but no window contains it.
     """
     count = frames // rate if frames > rate else 1
     return [slice(k * rate, min((k + 1) * rate, frames)) for k in range(count)]
 
 
 def is_silent(samples: NDArray[np.float32]) -> bool:
-    """Silence in the sense of museval: the channels add up to zero everywhere."""
-    # Most signals sound from the first piece on.
+    """Silence as in museval: the sum over channels is zero everywhere."""
+    # Most signals are not silent in their first piece.
     return not any(samples[:, k : k + 4096].sum(0).any() for k in range(0, samples.shape[1], 4096))
 
 

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 FFT = 16384
 """Block length of the correlations' transforms."""
 _LOOK = 1 << 16
-"""Samples that are compared at once."""
+"""Samples per block of a comparison."""
 
 
 def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT) -> Real:
     """Cross-correlations of all rows of ``x`` with all rows of ``y``, at the lags needed only.
 
-    Blocks of ``x`` meet the part of ``y`` that they can reach; products are added up in
-    frequency, so one inverse transform serves the whole song and memory does not grow with it.
+    Each block of ``x`` is multiplied with the part of ``y`` within the lags. Products are summed in
+    the frequency domain, so one inverse transform is enough for the whole song, and memory does not
+    grow with its length.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT
     for first in range(0, len(starts), TOGETHER):
         blocks = starts[first : first + TOGETHER]
         near[len(blocks) :], far[len(blocks) :] = 0, 0
-        # A block of x meets all that it reaches in y.
+        # A block of x, and the part of y within the lags.
         stops = [min(start + step, frames) for start in blocks]
         spans = [slice(a, b) for a, b in zip(blocks, stops, strict=True)]
         _write(transform, x, spans, [0] * len(spans), near)
@@ -80,7 +81,7 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, *, fft: int = FFT
 def _write(
     transform: Transform, signals: list[Any], spans: list[slice], places: list[int], out: Real
 ) -> None:
-    """Spectra ``[spans, signals, pieces, 2 * PIECE]`` of each span, put at its place."""
+    """Write spectra ``[spans, signals, pieces, 2 * PIECE]``, each span at its position."""
     parts = [signal[span] for span in spans for signal in signals]
     transform.write(parts, list(np.repeat(places, len(signals))), out.reshape(-1, *out.shape[2:]))
 
@@ -89,11 +90,12 @@ def _write(
 class Gram:
     """A factorised Gram matrix of delayed channels.
 
-    ``condition`` is that of the matrix with unit diagonal, 1-norm, infinite when singular.
+    ``condition`` is the condition number of the matrix with unit diagonal, 1-norm; infinite if
+    singular.
     """
 
     rows: tuple[int, ...]
-    """Which of the stacked channels span the space."""
+    """Indices of the stacked channels that span the space."""
     scale: Real
     factor: Any
     kind: Literal["cholesky", "lu", "lstsq"]
@@ -117,9 +119,9 @@ class Gram:
 def gram(corr: Real, rows: tuple[int, ...], taps: int) -> Gram:
     """Build, measure and factorise the Gram matrix of ``rows``.
 
-    Cholesky costs half of LU and needs one copy of the matrix; where rounding has made the
-    matrix indefinite LU solves it as museval does, and least squares where even LU meets a zero
-    pivot. Both cases are far beyond :data:`benchsep.metrics.bsseval.MAX_CONDITION`.
+    Cholesky costs half of LU and needs one copy of the matrix. If rounding has made the matrix
+    indefinite, LU solves it as in museval; if LU has a zero pivot, least squares. Both cases are
+    far beyond :data:`benchsep.metrics.bsseval.MAX_CONDITION`.
 
     Parameters
     ----------
@@ -180,8 +182,8 @@ def _one_norm(matrix: Real, chunk: int) -> float:
 def independent_rows(signals: list[Any], rows: range) -> tuple[int, ...]:
     """``rows`` without channels that are zero or copies of an earlier one.
 
-    A mono stem stored as stereo spans the same space as one channel of it, and makes the Gram
-    matrix singular; the projections are the same without the copy.
+    Two equal channels (a mono stem stored as stereo) make the Gram matrix singular; the projections
+    are the same without the copy.
     """
     kept: list[int] = []
     for row in rows:
@@ -192,7 +194,7 @@ def independent_rows(signals: list[Any], rows: range) -> tuple[int, ...]:
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """Whether two signals are the same; most differ early."""
+    """Whether two signals are equal; compared block by block, because most differ early."""
     return all(
         np.array_equal(first[k : k + _LOOK], second[k : k + _LOOK])
         for k in range(0, len(first), _LOOK)

@@ -2,13 +2,14 @@
 
 Conventions
 -----------
-arrays     float64 and complex128, on the device; signals are vectors ``[frames]`` of the host and
-           go there in blocks, so that device memory does not grow with the song
+arrays     float64 and complex128 on the device. Signals are vectors ``[frames]`` in host memory and
+           are copied in blocks, so that device memory does not grow with the song
 memory     the Gram matrix of all ``K`` channels and its factor, ``(512 K)^2`` numbers each (134 MB
            for four stereo stems), and blocks of at most :data:`BLOCKS` and :data:`WINDOWS`
-conditions LAPACK's estimates on the host, as in the CPU engine: a status depends on them
+conditions condition numbers are estimated by LAPACK on the host, as in the CPU engine, because a
+status depends on them
 
-What depends on the references alone is kept on the device as long as the track is scored.
+The precomputed references stay on the device while the track is scored.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 BLOCKS = 16
 """Blocks of :data:`~benchsep.metrics.bsseval.gram.FFT` samples that are correlated at once."""
 WINDOWS = 8
-"""Windows that meet the filters at once."""
+"""Windows per block."""
 
 
 def lagged_correlations(x: list[Any], y: list[Any], lags: int, device: Any) -> Any:
@@ -58,7 +59,7 @@ def lagged_correlations(x: list[Any], y: list[Any], lags: int, device: Any) -> A
     for first in range(0, count, BLOCKS):
         now = min(BLOCKS, count - first)
         start, length = first * step, now * step
-        # A block of x meets all that it reaches in y.
+        # A block of x, and the part of y within the lags.
         near = uploaded(x, start, length, device).unfold(1, step, step)  # [x, now, step]
         far = uploaded(y, start - reach, length + 2 * reach, device).unfold(1, FFT, step)
         ours, theirs = torch.fft.rfft(near, FFT), torch.fft.rfft(far)  # [rows, now, bins]
@@ -87,7 +88,7 @@ class DeviceGram:
 
 @dataclass
 class HostGram:
-    """A matrix that rounding has made indefinite: solved on the host, as the CPU engine does."""
+    """A matrix that rounding has made indefinite; solved on the host, as in the CPU engine."""
 
     gram: Gram
     device: Any
@@ -141,7 +142,7 @@ def _gram_matrix(corr: Any, rows: tuple[int, ...], taps: int) -> tuple[Any, Any]
 
 @dataclass
 class DeviceSpan:
-    """What delayed references span, as :class:`benchsep.metrics.bsseval.engine.Span`."""
+    """The span of delayed references, as :class:`benchsep.metrics.bsseval.engine.Span`."""
 
     signals: list[Any]
     channels: int
@@ -158,7 +159,7 @@ class DeviceSpan:
         return cls(signals, channels, whole, own, device)
 
     def rows(self, source: int) -> slice:
-        """The channels of one source among the stacked ones."""
+        """The rows of one source in the stacked channels."""
         return slice(source * self.channels, (source + 1) * self.channels)
 
 
@@ -212,16 +213,16 @@ def frame_scores(basis: DeviceBasis, estimates: dict[str, NDArray[np.float32]]) 
 
 @dataclass
 class _Filtered:
-    """The spectra of the filters of a track, and the windows that meet them."""
+    """The spectra of a track's filters, and their application to windows."""
 
     span: DeviceSpan
     estimates: list[Any]
     pairs: dict[str, tuple[int, int]]
-    """Stem to its number among the references, and among the estimates."""
+    """Stem to its index in the references and its index in the estimates."""
     frames: int
-    """Of a window."""
+    """Samples of a window."""
     length: int
-    """Of the transforms: a filtered window does not wrap around."""
+    """Points of the transforms; large enough that a filtered window does not wrap around."""
     own: dict[str, Any]
     """``[own rows, channels, bins]``."""
     whole: Any
@@ -270,7 +271,9 @@ class _Filtered:
         return torch.stack(cuts, 1)
 
     def _spectra(self, samples: Any) -> Any:
-        """With the bins of frequency zero and of Nyquist, which have no mirror, at half power."""
+        """Spectra; the bins at zero and at the Nyquist frequency, which have no mirror, are scaled
+        to half power.
+        """
         import torch
 
         found = torch.fft.rfft(samples, self.length)

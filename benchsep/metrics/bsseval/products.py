@@ -1,10 +1,10 @@
-"""The products of spectra that BSSEval adds up, compiled.
+"""Compiled kernels for sums of products of spectra in BSSEval.
 
 Conventions
 -----------
-pieces      a spectrum is cut into pieces of :data:`PIECE` bins, the last filled up with zeros; of
-            a piece first all real parts, then all imaginary parts: vector registers want neighbours
-            of one kind, and the compiler wants to see that arrays do not overlap
+pieces      a spectrum is cut into pieces of :data:`PIECE` bins; zeros fill the last one. A piece
+            stores first all real parts, then all imaginary parts, so that loads into vector
+            registers are contiguous and the compiler can see that arrays do not overlap
 row         ``[pieces, 2 * PIECE]`` float64 of a spectrum
 """
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     Whole = NDArray[np.int64]
 
 PIECE = 128
-"""Bins at a time: what is read of all rows and added up for all pairs stays in the cache."""
+"""Bins per piece: the inputs of all rows and the sums of all pairs fit into the cache."""
 PIECES_TOGETHER = 8
 """Pieces of all rows of some windows that fit into the second-level cache."""
 TOGETHER = 4
-"""Blocks of a signal that are multiplied in one pass over the sums."""
+"""Blocks of a signal that are multiplied per pass over the sums."""
 ENERGIES = 7
 """See :func:`add_energies`."""
 
@@ -107,7 +107,8 @@ def add_energies(
     first, stop
         which pieces are added.
     sums
-        ``[windows, 7 * PIECE]``: grow; an energy is the sum of its :data:`PIECE` numbers.
+        ``[windows, 7 * PIECE]``, updated in place; an energy is the sum of its :data:`PIECE`
+        numbers.
     """
     p, q = np.empty(2 * PIECE), np.empty(2 * PIECE)
     for piece in range(first, stop):
@@ -151,7 +152,9 @@ def _add_squares(s: Real, p: Real, q: Real, e: Real, sums: Real) -> None:
 
 
 def distances(truth: list[Any], heard: list[Any], window: slice) -> tuple[float, float]:
-    """Energies of a window of some channels, and of what an estimate differs by, in time."""
+    """Energies of the reference and of its difference to the estimate in a window, in the time
+    domain.
+    """
     found = [_distance(a[window], b[window]) for a, b in zip(truth, heard, strict=True)]
     return sum(target for target, _ in found), sum(error for _, error in found)
 

@@ -50,14 +50,14 @@ LANES = DOUBLES.count
 
 
 class Transform:
-    """Real transforms of one even length, eight signals at a time, in memory of their own."""
+    """Real transforms of one even length, eight signals at a time, with their own work memory."""
 
     def __init__(self, length: int) -> None:
         self.length, points = length, length // 2
         if length % 2 or length < 2:
             raise ValueError(f"{length} samples: expected an even number")
         self._radices = _odd_radices(points)
-        bins = np.arange(points // 2 + LANES)  # some more, which nothing is taken from
+        bins = np.arange(points // 2 + LANES)  # padding, never read
         places = 2 * bin_places(points, *self._radices)
         self._rows = np.stack([places[bins % points], places[-bins % points]], axis=1)
         self._twiddles = _turns(points, points)
@@ -74,11 +74,11 @@ class Transform:
         return np.zeros((*shape, self.pieces, 2 * PIECE))
 
     def write(self, parts: list[Any], places: list[int], out: Real, edge: float = 1.0) -> None:
-        """Spectra of vectors, each put at its place among zeros.
+        """Spectra of vectors, each at its position in a zero signal.
 
         ``out`` is ``[parts, pieces, 2 * PIECE]`` or longer. The bins of frequency zero and of
-        Nyquist are multiplied by ``edge``. Parts of any signals and blocks may go together: eight
-        cost as much as one.
+        Nyquist are multiplied by ``edge``. Parts of different signals and blocks can be combined:
+        eight cost as much as one.
         """
         half = self.length // 2
         for first in range(0, len(parts), LANES):
@@ -93,7 +93,7 @@ class Transform:
 
 
 def _alike(signals: list[Any]) -> Signals:
-    """Eight vectors of one kind; what lacks is the first one, whose spectra are not read."""
+    """Eight vectors of one type; missing ones repeat the first, and their spectra are not read."""
     found = alike(signals)
     eight: Signals = found + found[:1] * (LANES - len(found))
     return eight
@@ -159,7 +159,7 @@ def _lay_one(signal: NDArray[np.floating[Any]], at: int, room: Real, lane: int) 
 
 @kernel
 def _transform(room: Real, twiddles: Real, radices: Whole) -> None:
-    """After the first odd pass blocks are transformed one by one, each in the cache."""
+    """After the first odd pass, each block is transformed separately, in the cache."""
     points = room.shape[0] // 2
     outer = points
     if radices.shape[0] > 0:
@@ -175,7 +175,7 @@ def _transform(room: Real, twiddles: Real, radices: Whole) -> None:
 
 @kernel
 def _take_apart(room: Real, rows: Whole, halves: Real, out: Real) -> None:
-    """Spectra ``[signals, pieces, 2 * PIECE]`` of what the transform left in the room."""
+    """Spectra ``[signals, pieces, 2 * PIECE]`` from the output of the transform in ``room``."""
     half, stride = room.shape[0] // 2, out.shape[1] * 2 * PIECE
     found = np.empty((2 * LANES, 2 * LANES))  # [signal, real and imaginary parts] twice
     for first in range(0, half // 2 + 1, LANES):
@@ -192,7 +192,7 @@ def _take_apart(room: Real, rows: Whole, halves: Real, out: Real) -> None:
 
 @inner_kernel
 def _put(found: Real, base: int, first: int, stop: int, out: Real) -> None:
-    """Bins ``base + first`` to ``base + stop`` of a spectrum, to their pieces."""
+    """Write bins ``base + first`` to ``base + stop`` of a spectrum into its pieces."""
     for k in range(first, stop):
         number, place = (base + k) // PIECE, (base + k) % PIECE
         out[number, place], out[number, PIECE + place] = found[k], found[k + LANES]

@@ -1,28 +1,28 @@
-"""DNSMOS: how a listener to speech would rate a signal, guessed without a reference.
+"""DNSMOS: a prediction of the listening-test rating of speech, without a reference.
 
 Conventions
 -----------
 rate       16 kHz; other rates are resampled (:meth:`benchsep.audio.Audio.resampled`)
 channels   mono: the mean over channels
-level      untouched (the networks see absolute level); samples beyond [-1, 1] are clipped
-           there, as writing the estimate to a 16-bit file would, where ``speechmos`` refuses
-length     20 ms at least (``too_short``); a signal under 9.01 s is doubled until it is not
-           shorter (``speechmos``)
+level      unchanged (values depend on the absolute level); samples beyond [-1, 1] are clipped, as
+           in a 16-bit file (``speechmos`` raises an error for them)
+length     at least 20 ms (else ``too_short``); a signal under 9.01 s is doubled until it is long
+           enough (as in ``speechmos``)
 direction  higher is better, 1 to 5
-silence    a silent estimate has no value (``est_silent``); the reference is never looked at
+silence    a silent estimate has no value (``est_silent``); the reference is not used
 
 Values
 ------
 ovrl, sig, bak  P.835: overall, voice, background (network ``sig_bak_ovr``, quadratic map)
 p808            P.808 overall opinion (network ``model_v8``)
 
-Each is the mean over windows of 9.01 s, one a second. Two habits of ``speechmos`` 0.0.1.1
-are kept, since they are part of its values: the number of windows is counted from whole
-seconds, and a window whose rounded end falls one sample early is left out (a third of the
-windows of a minute). ``docs/metrics/dnsmos.md`` has the parity table.
+Each is the mean over windows of 9.01 s with a hop of 1 s. Two properties of ``speechmos`` 0.0.1.1
+are kept, because they affect its values: the number of windows is computed from whole seconds, and
+a window whose rounded end is one sample early is left out (a third of the windows of a minute).
+``docs/metrics/dnsmos.md`` has the parity table.
 
-Both networks were made for telephone-like speech. On singing they tell a mixture from
-vocals and not good from perfect: true vocals score about 2. Always read them beside the
+Both networks were trained on telephone-like speech. On singing they distinguish a mixture from
+vocals, but not good from perfect estimates: true vocals score about 2. Always compare with the
 ``reference`` row.
 
 Source: Reddy, Gopal, Cutler, "DNSMOS P.835", ICASSP 2022; the ONNX graphs shipped in the
@@ -66,7 +66,8 @@ def _value(name: str, display: str, question: Question) -> ValueTraits:
         companion_rank=None,
         # A tenth of the step from the mixture (OVRL 1.10) to the true vocals (2.18).
         tie_margin=0.10,
-        # The true vocals of a song score anything from 1.1 to 3: no value is a failure.
+        # True vocals score between 1.1 and 3, depending on the song, so no value counts as a
+        # failure.
         failure=None,
         drift=Tolerance(0.02, 0.01, "float32 network; CPU kernels differ"),
         rank=80,

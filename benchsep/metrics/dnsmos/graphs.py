@@ -1,6 +1,6 @@
-"""The ONNX graphs of DNSMOS: where they are, and one session for each.
+"""The ONNX graphs of DNSMOS: their paths, and one session per graph.
 
-They come with the ``speechmos`` wheel, byte for byte those of microsoft/DNS-Challenge.
+They are part of the ``speechmos`` wheel and byte-identical to those of microsoft/DNS-Challenge.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def graph_path(name: str) -> Path:
     Raises
     ------
     Unavailable
-        if the package is not installed, or the file is not the one that these values mean.
+        if the package is not installed, or the file has another sha256.
     """
     spec = importlib.util.find_spec("speechmos")
     if spec is None or spec.origin is None:
@@ -59,9 +59,9 @@ _sessions: dict[str, Any] = {}
 
 
 def session(name: str) -> Any:
-    """One single-threaded session per graph and process: cores are used by whole tracks.
+    """One single-threaded session per graph and process; parallelism is over tracks.
 
-    A part of a graph is called after both, as :data:`PARTS` has it.
+    The name of a part of a graph is in :data:`PARTS`.
     """
     with _lock:
         if name not in _sessions:
@@ -77,7 +77,7 @@ def session(name: str) -> Any:
 
 @functools.cache
 def filters() -> Filters:
-    """Of the four convolutions of ``sig_bak_ovr`` that are not run by onnxruntime."""
+    """Filters of the four convolutions of ``sig_bak_ovr`` that onnxruntime does not run."""
     return p835.lower_filters(graph_path("sig_bak_ovr").read_bytes())
 
 

@@ -1,4 +1,4 @@
-"""Rows of activations that overlapping windows of a song share, each computed once."""
+"""A cache for rows of activations that overlapping windows share: each is computed once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KeptRows:
-    """The rows ``[channels, rows, bands]`` that the window before had; none at first."""
+    """The rows ``[channels, rows, bands]`` of the previous window; empty at first."""
 
     def __init__(self) -> None:
         self._first = 0
@@ -26,9 +26,9 @@ class KeptRows:
         self._rows = None
 
     def between(self, begin: int, end: int, compute: Callable[[int, int], Array]) -> Array:
-        """Rows ``begin`` to ``end``; those that are not kept are ``compute(first, end)``.
+        """Rows ``begin`` to ``end``; rows that are not cached come from ``compute(first, end)``.
 
-        Windows come in order: what lies before ``begin`` is forgotten.
+        Windows must come in order: rows before ``begin`` are dropped.
         """
         rows = None if self._rows is None else self._rows[:, max(0, begin - self._first) :]
         known = begin + (0 if rows is None else rows.shape[1])

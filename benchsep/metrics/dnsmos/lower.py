@@ -2,11 +2,11 @@
 
 Conventions
 -----------
-spectrum   float32 ``[frames, 161]``, what the network makes of a signal before them
-pooled     float32 ``[32, frames / 2, 80]``, the activations behind the first pool
+spectrum   float32 ``[frames, 161]``, the input of the first convolution
+pooled     float32 ``[32, frames / 2, 80]``, the output of the first pool
 
-They run in strips of frames, so that the activations between them stay in the processor's cache,
-each by :mod:`benchsep.metrics.dnsmos.winograd`.
+The convolutions (:mod:`benchsep.metrics.dnsmos.winograd`) run over strips of frames, so that the
+activations between them stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 STRIP = 16
-"""Frames at once, an even number."""
+"""Frames per strip, an even number."""
 REACH = 4
-"""Frames that four convolutions read on either side."""
+"""Context of four convolutions on either side, in frames."""
 _SPARE = 6
 """Rows beside a strip's own: three of the strip before, a zero, one more for an odd count."""
 
@@ -47,7 +47,7 @@ class Filters:
 
 
 class Lower:
-    """The convolutions, with memory for work in progress: of one thread."""
+    """The convolutions with work memory, for one thread."""
 
     def __init__(self, filters: Filters) -> None:
         self._filters = filters
@@ -58,15 +58,15 @@ class Lower:
         self._sums = {width: winograd.room_for(width) for width in filters.channels[1:]}
 
     def pooled(self, spectrum: Array, before: bool = False, after: bool = False) -> Array:
-        """Activations of the frames whose surroundings are known.
+        """Activations of all frames with complete context.
 
-        ``before`` and ``after`` say that the spectrum ends there, and zeros surround it; else four
-        frames less come back at that end.
+        ``before`` and ``after``: the signal begins (ends) here, so the context is zeros. Without
+        them, the output has four frames fewer at that end.
 
         Raises
         ------
         ValueError
-            if an odd number of frames is left, which the pool would cut.
+            if the number of output frames is odd, because the pool takes pairs.
         """
         frames = len(spectrum) - REACH * (2 - before - after)
         if frames % 2 or frames < 0:

@@ -1,9 +1,9 @@
-"""Values of DNSMOS from arrays: windows, features, the two networks, the map to opinions.
+"""Values of DNSMOS from arrays: windows, features, the two networks, the map to MOS.
 
 Conventions
 -----------
 signal   float32 ``[frames]`` at 16 kHz, within [-1, 1]
-windows  of 9.01 s, one a second, as ``speechmos`` 0.0.1.1 keeps them
+windows  9.01 s long with a hop of 1 s, as in ``speechmos`` 0.0.1.1
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RATE = 16_000
 WINDOW_SECONDS = 9.01
 WINDOW = int(WINDOW_SECONDS * RATE)
 SHORTEST = 320
-"""Samples of one frame of the P.835 network: less, repeated, is a tone and no recording."""
+"""Samples of one frame of the P.835 network; a shorter signal, repeated, would be a tone."""
 
 MEL_FRAME, MEL_HOP, MEL_BANDS = 321, 160, 120
 MEL_FRAMES = 900
@@ -37,7 +37,7 @@ POLYNOMIALS = {
     "bak": (-0.13166888, 1.60915514, -0.39604546),
     "ovrl": (-0.06766283, 1.11546468, 0.04602535),
 }
-"""From the network's output to the opinion scale, highest power first (DNS-Challenge)."""
+"""Polynomials from the network's output to the MOS scale, highest power first (DNS-Challenge)."""
 
 
 def window_starts(frames: int) -> list[int]:
@@ -52,7 +52,7 @@ def window_starts(frames: int) -> list[int]:
 
 
 def doubled(signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The signal repeated 1, 2, 4, … times until it fills a window."""
+    """The signal, doubled until it fills a window."""
     repeats = 1
     while len(signal) * repeats < WINDOW:
         repeats *= 2
@@ -88,7 +88,7 @@ def dnsmos(signal: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         )
     signal = doubled(signal)
     starts = window_starts(len(signal))
-    # One window shares nothing, and sharing would recompute its edges.
+    # A single window shares nothing with others, so sharing would only add the work at the edges.
     raw = (p835_outputs if len(starts) > 1 else p835_plainly)(signal, starts)
     found = {
         name: np.asarray(np.polyval(POLYNOMIALS[name], raw[:, column]), dtype=np.float64)
@@ -114,7 +114,7 @@ def _shared(
 
 
 def p835_plainly(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.float64]:
-    """The same by running the whole graph on every window, as ``speechmos`` does."""
+    """The same, with the whole graph run on every window, as in ``speechmos``."""
     network = session("sig_bak_ovr")
     rows = [
         network.run(None, {"input_1": signal[None, start : start + WINDOW]})[0][0]
@@ -126,7 +126,8 @@ def p835_plainly(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.f
 def dnsmos_embedding(signal: NDArray[np.float32]) -> NDArray[np.float64]:
     """The P.835 network's 64 pooled activations for each window, ``[windows, 64]``.
 
-    Takes what :func:`dnsmos` takes: an embedding of voice quality that every install has.
+    Takes the same signal as :func:`dnsmos`. An embedding of voice quality that is part of every
+    installation.
     """
     signal = doubled(np.asarray(signal, dtype=np.float32))
     starts = window_starts(len(signal))
@@ -143,21 +144,21 @@ def p808_outputs(signal: NDArray[np.float32], starts: list[int]) -> NDArray[np.f
 def mel_power(signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mel power of the whole signal, ``[frames, 120]``; frame k is centred on sample 160 k.
 
-    Windows start on multiples of the hop, so all but their first and last frame are the
-    whole signal's, and nine tenths of the work of separate windows is saved.
+    Windows start on multiples of the hop. All frames of a window except its first and last are
+    therefore frames of the whole signal, which saves nine tenths of the work.
     """
     half = MEL_FRAME // 2
     padded = np.pad(signal, (half, half + 1))
     count = len(signal) // MEL_HOP + 1
     frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_FRAME)[::MEL_HOP][:count]
-    # A thousand frames at a time keep the spectra of a long song out of memory.
+    # Blocks of a thousand frames, so that memory does not grow with the song.
     return np.concatenate([_mel(frames[k : k + 1000]) for k in range(0, len(frames), 1000)])
 
 
 def _window_mel(
     signal: NDArray[np.float32], power: NDArray[np.float32], start: int
 ) -> NDArray[np.float32]:
-    """Mel power of one window: the shared frames, with its two zero-padded edges its own."""
+    """Mel power of one window: the shared frames, and its own two zero-padded edge frames."""
     first = start // MEL_HOP
     found = power[first : first + MEL_FRAMES].copy()
     half = MEL_FRAME // 2
@@ -181,7 +182,7 @@ def _mel(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def _mel_constants() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The periodic Hann window and librosa's Slaney filters, ``[321]`` and ``[161, 120]``."""
-    # 120 bands over 161 bins: some low bands hold no bin. It was so in training too.
+    # 120 bands over 161 bins: some low bands have no bin, as in training.
     filters = mel_filters(RATE, MEL_FRAME, MEL_BANDS)
     phase = 2 * np.pi * np.arange(MEL_FRAME) / MEL_FRAME
     window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
@@ -189,7 +190,7 @@ def _mel_constants() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Decibels below the window's peak, floored at 80 below it, mapped to [-1, 1]."""
+    """Level in dB relative to the window's peak, at least -80, mapped to [-1, 1]."""
     floor = np.float32(1e-10)
     level = 10 * np.log10(np.maximum(power, floor)) - 10 * np.log10(max(power.max(), floor))
     return np.asarray((np.maximum(level, level.max() - 80) + 40) / 40, dtype=np.float32)

@@ -1,9 +1,9 @@
-"""A part of an ONNX graph as a graph of its own.
+"""Extracts a part of an ONNX graph as a separate graph.
 
 onnxruntime runs whole files only, and the ``onnx`` package, which could cut them, is a large
 dependency for one call. A model file is a protocol buffer: a tree of (field number, value)
-pairs. Nodes and weights are copied as the bytes they are; only the list of nodes and the
-declared inputs and outputs are new, so a weight cannot change on the way.
+pairs. Nodes and weights are copied byte by byte; only the list of nodes and the declared inputs and
+outputs are new, so weights cannot change.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def weight(model: bytes, name: str) -> NDArray[np.float32]:
     Raises
     ------
     MetricError
-        if there is none of that name, or its numbers are not as many as its shape says.
+        if there is no weight of that name, or the number of values does not match its shape.
     """
     graph = next((value for number, value, _ in _fields(model) if number == MODEL_GRAPH), b"")
     for number, value, _ in _fields(graph):

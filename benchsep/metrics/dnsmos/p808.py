@@ -1,11 +1,12 @@
-"""The P.808 network of DNSMOS on overlapping windows, the first four convolutions shared.
+"""The P.808 network of DNSMOS on overlapping windows, which share the first four convolutions.
 
 The network reads decibels below the peak of each window of 9.01 s: five convolutions with three
-pools between, a global maximum and three dense layers. Most windows have the peak of the one
-before: the loudest frame of ten seconds lies in the eight that both hear. Where both read the same
-numbers, the part before the third pool (lower: nine tenths of the work) runs over what is new, and
-once more over the 24 outermost frames at either edge: 12 of them see the zeros that pad a window.
-The rest (upper) runs window by window, as its pool would see two phases.
+pools between, a global maximum and three dense layers. Most windows have the same peak as the
+previous one, because two neighbouring windows overlap by eight seconds. If the features are then
+equal, the part before the third pool (lower: nine tenths of the work) is computed for the new
+frames only, and again for the 24 outermost frames at either edge: 12 of them depend on the zeros
+that pad a window. The rest (upper) is computed for each window, because the position of its pool
+relative to the window alternates.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ _ROWS = "mos_estimator_small_1/conv2d_8/Relu:0"
 _OPINION = "Identity:0"
 _CHANNELS, _BANDS = 32, 120
 STEP = 4
-"""Frames of a row behind two pools."""
+"""Frames per row after two pools."""
 EDGE = 3
-"""Outermost rows of a window that see the zeros around it."""
+"""Outermost rows of a window that depend on its zero padding."""
 EDGE_FRAMES = 2 * EDGE * STEP
-"""Outermost frames that these rows are made of: the zeros on the other side reach as far."""
+"""Outermost frames that these rows are computed from."""
 
 
 def split_graph(model: bytes) -> tuple[bytes, bytes]:
-    """The network before its third pool, and from there on."""
+    """The network before its third pool, and the rest from this pool on."""
     lower = subgraph(model, {_FEATURES: ("N", 1, "T", _BANDS)}, [_ROWS])
     rows = {_ROWS: ("N", _CHANNELS, "T", _BANDS // STEP)}
     return lower, subgraph(model, rows, [_OPINION])
@@ -46,7 +47,7 @@ def split_graph(model: bytes) -> tuple[bytes, bytes]:
 def shared_opinions(
     windows: Iterable[tuple[int, Array]], lower: Any, upper: Any
 ) -> NDArray[np.float64]:
-    """Opinions ``[windows]``.
+    """Outputs of the network, MOS ``[windows]``.
 
     Parameters
     ----------
@@ -69,18 +70,18 @@ def shared_opinions(
 
 
 def _alike(features: Array, before: Array, hop: int) -> bool:
-    """Whether two windows have the same features but for their outermost frames."""
+    """Whether two windows have the same features except in their outermost frames."""
     return hop < len(before) - 2 and np.array_equal(before[1 + hop : -1], features[1 : -1 - hop])
 
 
 def _window(begin: int, features: Array, kept: KeptRows, lower: Any) -> Array:
-    """Rows of a window whose first one is row ``begin`` of the song."""
+    """Rows of the window that starts at row ``begin`` of the song."""
 
     def rows_of(frames: Array) -> Array:
         return np.asarray(lower.run([_ROWS], {_FEATURES: frames[:, None]})[0])
 
     def inner(first: int, end: int) -> Array:
-        # Three rows more on either side, which are thrown away.
+        # Three more rows on either side as context; they are discarded.
         frames = features[STEP * (first - EDGE - begin) : STEP * (end + EDGE - begin)]
         rows: Array = rows_of(frames[None])[0]
         return rows[:, EDGE:-EDGE]

@@ -1,22 +1,23 @@
 """The P.835 network of DNSMOS on overlapping windows, each activation computed once.
 
-DNSMOS evaluates 9.01 s every second: eight ninths of every window were in the one before. The
-network is a log spectrogram (320-sample frames every 160, no normalisation over the window),
-four 3x3 convolutions, a 2x2 max-pool, three more convolutions with pools between, a global
-maximum and three dense layers. 97 % of the work lies before the first pool, most of the rest
-before the third, and there a window differs from the song in nothing but the zeros that pad its
-edges: four convolutions let them reach four frames, the next two one row more each. So:
+DNSMOS evaluates 9.01 s every second: eight ninths of every window are part of the previous one. The
+network is a log spectrogram (320-sample frames every 160, no normalisation over the window), four
+3x3 convolutions, a 2x2 max-pool, three more convolutions with pools between, a global maximum and
+three dense layers. 97 % of the work is before the first pool, most of the rest before the third. In
+these layers a window differs from the whole song only by its zero padding, which affects four
+frames after four convolutions, and one more row after each of the next two. So:
 
-- the part before the first pool (:mod:`benchsep.metrics.dnsmos.lower`) runs over the song in
-  blocks, each with four frames more on either side; the part before the third pool (middle) runs
-  over the rows that a window has and the one before had not;
+- the part before the first pool (:mod:`benchsep.metrics.dnsmos.lower`) runs over the song in blocks
+  with a context of four frames on either side; the part before the third pool (middle) runs over
+  the rows that are new in a window;
 - for each window the edges are computed again: four frames from its own eight outermost frames,
   then three rows by the middle part;
-- windows start on multiples of four frames (the hop is 100), so the pools of the song are the pools
-  of each window; the rest (upper) runs window by window: its pool would see two phases.
+- windows start on multiples of four frames (the hop is 100), so the first two pools have the same
+  position in the song and in each window; the rest (upper) is computed for each window, because the
+  position of its pool alternates.
 
-Nothing is approximated: differences to whole windows are rounding, 1.5e-6 in 34 windows. Memory
-for activations is that of nine seconds, however long the song.
+Nothing is approximated: the differences to whole windows are rounding errors (1.5e-6 over 34
+windows). Activations need the memory of nine seconds, for any length of the song.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
 
 FRAME, HOP, WINDOW_FRAMES = 320, 160, 900
 EDGE = 4
-"""Frames that the zero padding of four 3x3 convolutions reaches."""
+"""Frames that depend on the zero padding after four 3x3 convolutions."""
 ROWS_EDGE = 3
-"""Rows of four frames that it reaches behind two convolutions more."""
+"""Rows of four frames that depend on the padding after two more convolutions."""
 BLOCK = 400
-"""Frames computed at once (even): 0.6 GB of activations would be a song's, 30 MB is a block's."""
+"""Frames per block (even): activations take 30 MB per block, and 0.6 GB for a song."""
 
 _SPECTRUM_INPUTS = ("adjusted_input7", "adjusted_input8")  # real and imaginary parts
 _SPECTRUM = "adjusted_input6"
@@ -54,9 +55,9 @@ _CHANNELS, _BANDS = 32, 80
 
 
 def split_graph(model: bytes) -> tuple[bytes, bytes, bytes]:
-    """The network before its convolutions; from its first pool to its third one; the rest.
+    """Three parts: before the convolutions, from the first to the third pool, and the rest.
 
-    What lies between the first two parts is :func:`lower_filters`.
+    Between the first two parts are the convolutions of :func:`lower_filters`.
     """
     frames = {name: ("N", FRAME, "T") for name in _SPECTRUM_INPUTS}
     spectrum = subgraph(model, frames, [_SPECTRUM])
@@ -108,7 +109,7 @@ def shared_outputs(
 
 
 class _Song:
-    """Activations of a song as its windows need them: rows of two frames, and of four."""
+    """Cached activations of a song: rows of two frames and rows of four frames."""
 
     def __init__(self, signal: Array, filters: Filters, spectrum: Any, middle: Any) -> None:
         from benchsep.metrics.dnsmos.lower import Lower
@@ -121,7 +122,7 @@ class _Song:
         """Rows of four frames."""
 
     def window(self, first: int) -> Array:
-        """Of the window that begins at frame ``first``: ``[32, 225, 40]``."""
+        """Activations ``[32, 225, 40]`` of the window that begins at frame ``first``."""
         half, edge = BLOCK // 2, ROWS_EDGE
         for done in [number for number in self._blocks if number < first // 2 // half]:
             del self._blocks[done]
@@ -132,12 +133,14 @@ class _Song:
 
     def _inner(self, begin: int, end: int) -> Array:
         """Rows of four frames of the song."""
-        # Two rows more on either side, which are thrown away.
+        # Two more rows on either side as context; they are discarded.
         rows: Array = self._rows_of(self._pooled(2 * begin - 4, 2 * end + 4)[None])[0]
         return rows[:, 2:-2]
 
     def _edges(self, first: int) -> Array:
-        """Five rows of four frames at both edges, of which the outer three are the window's own."""
+        """Five rows of four frames at both edges; the outer three depend on the window's
+        padding.
+        """
         edge, more, last = EDGE // 2, 2 * ROWS_EDGE + 2, (first + WINDOW_FRAMES) // 2
         begins = (first, first + WINDOW_FRAMES - 2 * EDGE)
         outermost = np.stack([_frames(self._signal, k, 2 * EDGE) for k in begins])
@@ -175,6 +178,6 @@ def _frames(signal: Array, first: int, count: int) -> Array:
 
 
 def _spectra(spectrum: Any, frames: Array) -> Array:
-    """What the convolutions read, ``[n, count, 161]``."""
+    """Input of the convolutions, ``[n, count, 161]``."""
     inputs = dict.fromkeys(_SPECTRUM_INPUTS, frames)
     return np.asarray(spectrum.run([_SPECTRUM], inputs)[0])[:, 0]

@@ -1,4 +1,4 @@
-"""Convolutions of 3 x 3 by Winograd's F(2 x 2, 3 x 3): 16 multiply-adds for 36.
+"""3 x 3 convolutions by Winograd's F(2 x 2, 3 x 3): 16 multiply-adds instead of 36.
 
 Conventions
 -----------
@@ -10,7 +10,7 @@ tile      2 x 2 outputs of the 4 x 4 inputs around them; 81 of them stand in a p
 The 16 numbers of a transformed tile are independent of each other, so that a convolution is 16
 products of matrices ``[tiles, channels in] [channels in, channels out]``. Transforms are sums and
 differences of neighbours, which keeps rounding errors near those of a plain convolution in single
-precision; those of the larger F(4, 3), with products by 4 and 5, moved opinions by over 1e-6.
+precision; the larger F(4, 3), with products by 4 and 5, changes outputs by more than 1e-6.
 
 Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 FREQUENCIES = 161
 COLUMNS = 164
-"""A zero before the first frequency, and two after the last: what 81 tiles read."""
+"""Columns that 81 tiles read: one zero before the first frequency, two after the last."""
 TILES = 81
 PAIRS = 2
-"""Pairs of rows whose tiles are multiplied at once."""
+"""Pairs of rows whose tiles are multiplied together."""
 ROOM = 168
-"""Rows of a matrix of tiles: at least 162, and a multiple of what is multiplied at once."""
+"""Rows of a matrix of tiles: at least 162, and a multiple of the rows per product."""
 
 LONG = bool(binding.get_host_cpu_features().get("avx512f", False))
 REGISTER = ir.VectorType(ir.FloatType(), 16 if LONG else 8)
-"""Sums of a product are registers: 24 of 32 where they are long, else 12 of 16."""
+"""A register. The sums of a product take 24 of 32 registers with AVX-512, else 12 of 16."""
 CONTRACT = ["contract"]
 
 _FILTER = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
@@ -59,14 +59,14 @@ def transformed(filters: Array) -> Array:
 def room_for(channels: int) -> Array:
     """``[16, numbers]``: the matrices of a convolution's transformed tiles.
 
-    The 16 numbers of a tile must not lie a multiple of 4096 bytes apart: they would take each
-    other's places in the cache.
+    The 16 numbers of a tile must not be a multiple of 4096 bytes apart: they would evict each other
+    from the cache.
     """
     return zeros(16, ROOM * channels + 16)
 
 
 def zeros(*shape: int) -> Array:
-    """Zeros whose first number begins a cache line."""
+    """Zeros, aligned to a cache line."""
     size = int(np.prod(shape))
     room = np.zeros(size + 16, np.float32)
     start = -room.ctypes.data // room.itemsize % 16
@@ -148,10 +148,10 @@ def _type_back(
     _: Any, sums: Any, at: Any, step: Any, bias: Any, channel: Any, maps: Any, to: Any, row: Any,
     column: Any,
 ) -> Any:  # fmt: skip
-    """The outputs of a tile, with the bias and above zero, to ``maps`` at ``to`` and beside it.
+    """Write the outputs of a tile, after bias and ReLU, to ``maps`` at ``to`` and its neighbours.
 
-    A ``row`` or ``column`` of zero numbers leaves out what would stand there: the first output is
-    written last.
+    With ``row`` or ``column`` 0, the outputs of that neighbour are overwritten, because the first
+    output is written last.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -174,7 +174,7 @@ def _type_back(
 def _type_back_pooled(
     _: Any, sums: Any, at: Any, step: Any, bias: Any, channel: Any, maps: Any, to: Any
 ) -> Any:
-    """The largest output of a tile, with the bias and above zero."""
+    """The largest output of a tile, after bias and ReLU."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, at, step, bias, channel, maps, to = data(context, builder, signature, arguments)
@@ -192,7 +192,7 @@ def _product(rows: int, registers: int) -> Any:
     """``out[at_out + r width + n] = sum_c maps[at + r count + c] filters[at_filter + c width + n]``
 
     for ``rows`` rows and as many ``n`` as the registers hold. Each sum is one chain of fused
-    multiply-adds, so that the number of registers moves no value.
+    multiply-adds, so values do not depend on the number of registers.
     """
 
     def typed(
@@ -319,13 +319,12 @@ def convolve(
     maps: Array, filters: Array, bias: Array, count: int, room: Array, sums: Array, out: Array,
     at: int, pooled: bool,
 ) -> None:  # fmt: skip
-    """``count`` rows of a convolution, with its bias and what is below zero cut off.
+    """``count`` rows of a convolution with bias and ReLU.
 
-    ``maps`` has a row more before them and after them, and one more again where ``count`` is odd.
-    They go to ``out`` from row ``at`` on; ``pooled`` writes the largest of 2 x 2, of even rows and
-    frequencies on, to ``out[at : at + count / 2, :80]``. ``room`` and ``sums`` are
-    :func:`room_for` their channels, of
-    work in progress.
+    ``maps`` has one more row before and after these rows, and another one at the end if ``count``
+    is odd. The result is written to ``out`` from row ``at`` on; with ``pooled``, the 2 x 2 maximum
+    to ``out[at : at + count / 2, :80]``. ``room`` and ``sums`` are work memory from
+    :func:`room_for`, for the channels in and out.
     """
     channels, width = maps.shape[2], out.shape[2]
     row, step, back = COLUMNS * channels, room.shape[1], sums.shape[1]

@@ -1,15 +1,15 @@
-"""NISQA v2: speech quality and what it is made of, guessed without a reference.
+"""NISQA v2: a prediction of speech quality and four of its dimensions, without a reference.
 
 Conventions
 -----------
-rate       48 kHz; other rates are resampled first (the mel front end is built for the rate
-           that it is told, so a 16 kHz signal would meet another network input)
+rate       48 kHz; other rates are resampled first (the mel front end depends on the rate, so a 16
+           kHz signal would be a different input)
 channels   mono: the mean over channels
-length     0.14 s at least (``too_short``); songs over 52 s, which the network cannot hold, are
-           cut into equal windows of at most 52 s, and a value is the mean over the windows
-           that are not digital silence
+length     at least 0.14 s (else ``too_short``). The network's limit is 52 s: longer songs are cut
+           into equal windows of at most 52 s, and a value is the mean over the windows that are not
+           digital silence
 direction  higher is better, nominally 1 to 5 (the network is not bounded: 0.7 occurs)
-silence    a silent estimate has no value (``est_silent``); the reference is never looked at
+silence    a silent estimate has no value (``est_silent``); the reference is not used
 
 Values
 ------
@@ -19,14 +19,15 @@ col   coloration         loud  loudness          (each: higher is better)
 
 Weights
 -------
-They are CC BY-NC-SA 4.0 and therefore not part of benchsep. Looked for, in this order: the
-``weights`` option, ``BENCHSEP_NISQA_WEIGHTS``, ``~/.torchmetrics/NISQA/nisqa.tar``, and one
-download a process to that last place (never with ``BENCHSEP_OFFLINE`` set). Whatever is
-found must have the sha256 of the NISQA repository's file. A path that was named and does
-not hold it is an error, not a reason to look further.
+They are CC BY-NC-SA 4.0 and therefore not part of benchsep. The search order is: the ``weights``
+option, ``BENCHSEP_NISQA_WEIGHTS``, ``~/.torchmetrics/NISQA/nisqa.tar``, and one download per
+process to this last path (never with ``BENCHSEP_OFFLINE`` set). The file must have the sha256 of
+the NISQA repository's file. If a path is named explicitly and the file is missing or wrong, this is
+an error; the search does not continue.
 
-Trained on telephone and conference speech: on singing it tells a mixture from vocals, not
-good from perfect (true vocals of MUSDB18 score 2.2). Read it with the ``reference`` row.
+Trained on telephone and conference speech: on singing it distinguishes a mixture from vocals, but
+not good from perfect estimates (true vocals of MUSDB18 score 2.2). Compare with the ``reference``
+row.
 
 Source: Mittag, Naderi, Chehadi, Möller, "NISQA: A Deep CNN-Self-Attention Model for
 Multidimensional Speech Quality Prediction", Interspeech 2021; values of torchmetrics 1.9,
@@ -65,23 +66,24 @@ SHA256 = "7ec4cf937514dd3f8860b21e66fabd8ca87a168572675ef8d979c4c4ad2e805c"
 URL = "https://github.com/gabrielmittag/NISQA/raw/refs/heads/master/weights/nisqa.tar"
 VARIABLE = "BENCHSEP_NISQA_WEIGHTS"
 TIMEOUT = 5.0
-"""Seconds: a machine without a network should say so soon."""
+"""Timeout of the download in seconds, short for machines without a network."""
 
 OUTPUTS = ("mos", "noi", "dis", "col", "loud")
-"""In the network's order (papers list coloration before discontinuity)."""
+"""In the order of the network's outputs (papers list coloration before discontinuity)."""
 
 FFT = 4096
 FRAME = RATE // 50
 HOP = RATE // 100
-"""Samples of a mel frame, and between frames."""
+"""Samples per mel frame, and hop."""
 SEGMENT, SEGMENT_HOP = 15, 4
-"""Mel frames of one input of the network, and between inputs."""
+"""Mel frames per segment (an input of the network), and hop between segments."""
 BATCH = 128
-"""Inputs of the network at once: what becomes of them stays in the cache."""
+"""Segments per batch: their activations fit into the cache."""
 SHORTEST = 14 * HOP
-"""One input of the network spans 15 mel frames, the first and last centred on the edges."""
+"""Minimum length in samples: one segment has 15 mel frames; the first and last are centred on the
+edges."""
 LONGEST = 52 * RATE
-"""1300 inputs, one every 40 ms."""
+"""Maximum length in samples: 1300 segments, one every 40 ms."""
 
 
 def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float64]:
@@ -105,7 +107,7 @@ def nisqa(signal: NDArray[np.float32], weights: str | Path) -> NDArray[np.float6
     AudioError
         if the signal is too short, silent, or not one-dimensional.
     Unavailable
-        if the weights are not those of NISQA v2.
+        if the weights are missing or not those of NISQA v2.
     """
     import torch
 
@@ -143,7 +145,7 @@ def _mel_levels(signal: NDArray[np.float32], bank: Bank) -> torch.Tensor:
 
     margin = (FFT - FRAME) // 2
     padded = np.pad(signal, FFT // 2, mode="reflect")[margin:-margin]
-    # The zeros around the window turn phases only, so they may as well be behind it.
+    # The position of the zeros around the window only changes phases, so all are put after it.
     padded = np.concatenate([padded, np.zeros(FFT - FRAME, np.float32)])
     bands = torch.from_numpy(banded(padded, FFT, HOP, bank, root=True, width=FRAME))
     levels = 20 * torch.log10(bands.clamp(min=1e-4))
@@ -151,15 +153,15 @@ def _mel_levels(signal: NDArray[np.float32], bank: Bank) -> torch.Tensor:
 
 
 def _opinions(network: Network, levels: torch.Tensor) -> NDArray[np.float32]:
-    """The five opinions of one window from its mel levels ``[frames, 48]``.
+    """The five outputs of one window from its mel levels ``[frames, 48]``.
 
-    The network reads 15 frames at a time, every fourth frame; what it makes of each (9 parts of 10
-    of the work) is independent of the others.
+    A segment is 15 frames, with a hop of four frames. The features of each segment (nine tenths of
+    the work) are independent of the others.
     """
     import torch
 
     segments = levels.unfold(0, SEGMENT, SEGMENT_HOP)[:, None]  # [segments, 1, 48, 15]
-    # With the channels innermost pooling is vectorised: half the time.
+    # With channels-last memory, pooling is vectorised: half the time.
     batches = segments.contiguous(memory_format=torch.channels_last).split(BATCH)
     features = torch.cat([network.features(batch) for batch in batches])
     return np.asarray(network.opinions(features).numpy())
@@ -180,7 +182,7 @@ def _model(path: Path) -> tuple[Network, Bank]:
 
 
 def default_path() -> Path:
-    """Where torchmetrics keeps the weights."""
+    """The path at which torchmetrics stores the weights."""
     return Path.home() / ".torchmetrics" / "NISQA" / "nisqa.tar"
 
 
@@ -189,10 +191,10 @@ def _fetch_command(path: Path) -> str:
 
 
 def _problem(path: Path) -> str:
-    """Empty when ``path`` holds NISQA's weights; else found, expected, how to mend."""
+    """``""`` if ``path`` is NISQA's weights; else an error text with the command that helps."""
     if not path.is_file():
         return weights_absent(f"no NISQA at {path}: {_fetch_command(path)}")
-    with path.open("rb") as handle:  # in pieces: whatever lies there may be of any size
+    with path.open("rb") as handle:  # in blocks: a wrong file may be large
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     if found != SHA256:
         return (
@@ -204,11 +206,13 @@ def _problem(path: Path) -> str:
 
 _lock = threading.Lock()
 _attempt: list[str] = []
-"""The outcome of this process' one download, once there was one."""
+"""The result of this process's download, after the first attempt."""
 
 
 def _download(target: Path) -> str:
-    """Try once a process; empty on success. A proxy's error page never becomes a weight file."""
+    """Download at most once per process; returns ``""`` or an error text. The hash is checked, so
+    an error page of a proxy is never stored.
+    """
     with _lock:
         if not _attempt:
             _attempt.append(_download_once(target))
@@ -254,10 +258,10 @@ def _value(name: str) -> ValueTraits:
         question="quality",
         companion=None,
         companion_rank=None,
-        # About the half width of a listening test's mean over 50 songs; a sixth of the step from
-        # the mixture (MOS 0.93) to the true vocals (2.21).
+        # About half the width of the confidence interval of a listening test with 50 songs; a sixth
+        # of the step from the mixture (MOS 0.93) to the true vocals (2.21).
         tie_margin=0.20,
-        # The true vocals of a song score anything from 1 to 4: no value is a failure.
+        # True vocals score between 1 and 4, depending on the song, so no value counts as a failure.
         failure=None,
         drift=Tolerance(0.02, 0.01, "float32 network; CPU kernels differ"),
         rank=90,
@@ -273,14 +277,16 @@ def _from_environment() -> Path | None:
 
 
 def _weights_state() -> dict[str, str]:
-    """What ``benchsep doctor`` says of the weights beside the metric itself."""
+    """The line of ``benchsep doctor`` on the weights."""
     path = _from_environment() or default_path()
     absent = f"the first score tries to download them, or: {_fetch_command(path)}"
     return {"weights (CC BY-NC-SA 4.0)": "" if path.is_file() else absent}
 
 
 class NISQA:
-    """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is found."""
+    """The metric ``nisqa``: see the module. ``weights`` names a file; by default it is searched
+    for.
+    """
 
     name = "nisqa"
     known_as = ("NISQA v2",)
@@ -303,7 +309,7 @@ class NISQA:
         return {"weights": SHA256[:16]}
 
     def available(self) -> str:
-        """Looks at files only: a download is left to the first score."""
+        """Checks local files only; the first score may download the weights."""
         named = self._named()
         if named is not None:
             return _problem(named)
@@ -313,12 +319,12 @@ class NISQA:
         return f"{_attempt[0]}: {_fetch_command(target)}" if _attempt and _attempt[0] else ""
 
     def resolved(self) -> Path:
-        """The weights' path, downloading them if need be.
+        """The weights' path; downloads them if necessary.
 
         Raises
         ------
         Unavailable
-            with the command that mends it.
+            there are no weights; the message names the command that helps.
         """
         path = self._named() or default_path()
         reason = self.available()

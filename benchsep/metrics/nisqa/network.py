@@ -1,10 +1,10 @@
-"""NISQA v2's network: convolutions on short pieces, attention over all of them, five opinions.
+"""NISQA v2's network: convolutions on short segments, attention over all segments, five outputs.
 
 Conventions
 -----------
 segments   float32 ``[segments, 1, 48, 15]``: mel bands and frames, one every four frames
-features   ``[segments, 384]``, what six convolutions make of each segment
-opinions   ``[5]``: of all segments together
+features   ``[segments, 384]``, the output of six convolutions for each segment
+opinions   ``[5]``: the five outputs, over all segments
 
 The weights are those of ``nisqa.tar``, by their names in it. The sizes are those of NISQA v2: the
 file's hash is checked before.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LAYERS = 6
 POOLS = {1: (24, 7), 2: (12, 5), 4: (6, 3)}
-"""Bands and frames that are left behind a convolution."""
+"""Convolution to the bands and frames of its pooled output."""
 ATTENTIONS, OPINIONS = 2, 5
 NORM = 1e-5
 """Added to variances, torch's default."""
@@ -45,15 +45,15 @@ class Network:
 
         x = segments
         for number in range(1, LAYERS + 1):
-            # The last one spans all three frames and leaves one.
+            # The last kernel spans all three frames, so one frame remains.
             x = conv2d(x, *self._convolutions[number], padding=(1, 0 if number == LAYERS else 1))
-            if number in POOLS:  # before what is below zero is cut off: it is a tenth then
+            if number in POOLS:  # before the ReLU, which then has a tenth of the work
                 x = adaptive_max_pool2d(x, POOLS[number])
             x = x.relu_()
         return x.flatten(1)
 
     def _folded(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias of a convolution with the normalisation behind it."""
+        """Weight and bias of a convolution with its batch normalisation folded in."""
         weight, bias = self._pair(f"cnn.model.conv{number}")
         name = f"cnn.model.bn{number}"
         mean, variance = (self._weights[f"{name}.running_{kind}"] for kind in ("mean", "var"))
@@ -87,11 +87,12 @@ class Network:
         return self._norm(f"{name}.norm2", x + dense)
 
     def _pooled(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """A mean over segments, weighted by what a small network makes of each, to one opinion."""
+        """Attention pooling: a weighted mean over segments, then a linear layer to one output."""
         import torch
 
         shares = self._linear(f"{name}.linear2", self._linear(f"{name}.linear1", x).relu())
-        # As upstream: a plain product adds the segments up in an order of its own, 3e-6 away.
+        # As upstream: a plain matrix product sums the segments in another order, which changes
+        # values by 3e-6.
         mean = torch.bmm(torch.softmax(shares.T, dim=1)[None], x[None])[0]
         return self._linear(f"{name}.linear3", mean)[0]
 

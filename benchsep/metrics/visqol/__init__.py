@@ -1,15 +1,15 @@
-"""ViSQOL: how close an estimate sounds to the true stem, as a mean opinion score.
+"""ViSQOL: perceptual similarity of the estimate to the true stem, as a mean opinion score.
 
 Conventions
 -----------
-input      mono (mean of the channels) at 48 kHz (soxr HQ); a different level or a constant delay
-           of the estimate costs nothing
-value      MOS-LQO, 1 (bad) to 4.732 (equal), mean over tracks; higher is better; the regression
-           is not quite monotone and has its maximum, 4.738, beside equality
+input      mono (mean of the channels) at 48 kHz (soxr HQ); the level and a constant delay of the
+           estimate do not affect the value
+value      MOS-LQO, 1 (bad) to 4.732 (equal), mean over tracks; higher is better; the regression is
+           not exactly monotone; its maximum is 4.738, for signals that are not quite equal
 silence    a silent reference has no value (``ref_silent``; Google's program would give a perfect
-           4.732); a silent estimate scores 1, the lowest, and counts: a system must not gain by
-           being dropped where it failed
-length     references under 0.96 s have no value (``too_short``)
+           4.732). A silent estimate has the lowest score, 1, and is included in means, so that a
+           system gains nothing from a failure
+length     references shorter than 0.96 s have no value (``too_short``)
 
 The numbers are those of google/visqol 3.3.3 in audio mode, computed by
 :mod:`benchsep.metrics.visqol.engine`; ``docs/metrics/visqol.md`` has the evidence. From arrays::
@@ -37,14 +37,14 @@ LOWEST, HIGHEST = 1.0, 4.738
 """The lowest score, and the highest that the regression gives; equal signals have 4.732."""
 
 MODEL_SHA256 = "1e8246ed33bf36dc5c859351f7110f2cd31f98661989715c0fcf974ec48d3e2e"
-"""Of Google's published model, whose numbers the package carries."""
+"""Hash of Google's published model file, from which the model in this package was converted."""
 
 
 class Visqol:
     """The metric ``visqol`` (see :class:`benchsep.metrics.metric.Metric`).
 
-    A reference's spectrogram is made once for all systems on a track and kept in
-    ``References.cache``: 12 MB a minute and stem.
+    A reference's spectrogram is computed once for all systems on a track and cached in
+    ``References.cache``: 12 MB per minute and stem.
     """
 
     name = "visqol"
@@ -72,7 +72,7 @@ class Visqol:
             companion_rank=None,
             # A tenth of the step from the mixture (2.99) to an ideal ratio mask (3.98).
             tie_margin=0.10,
-            # A point below the mixture's mean: worse than no separation at all.
+            # One point below the mean of the mixture, so worse than no separation.
             failure=2.0,
             drift=Tolerance(0.01, 0.005, "moved by 7e-4; a patch alignment may flip"),
             rank=10,
@@ -94,17 +94,17 @@ class Visqol:
     )
 
     def settings(self) -> dict[str, Any]:
-        """What moves a value besides the version."""
+        """All settings that affect a value in addition to the version."""
         return {"mode": "audio", "model_sha256": MODEL_SHA256, "resampler": "soxr HQ"}
 
     def available(self) -> str:
-        """Empty: everything it needs comes with benchsep."""
+        """``""``: all dependencies are part of benchsep."""
         return ""
 
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        """Score each stem by itself."""
+        """Score each stem separately."""
         from benchsep.metrics.visqol.engine import Reference, TooShort
 
         bank = _bank()

@@ -1,21 +1,21 @@
-"""By how many samples the estimate must be moved to meet the reference.
+"""The delay in samples that aligns the estimate with the reference.
 
 Conventions
 -----------
 signal     float32 ``[samples]``
-lag        samples by which the estimate must be moved later; below zero its beginning is cut off
+lag        samples by which the estimate must be delayed; if negative, its beginning is cut off
 
-The lag is where the cross-correlation of the two *envelopes* is highest, over all lags; of equal
-ones the lowest. What google/visqol calls the envelope is not that of the Hilbert transform,
-although the code sets out to compute it: the inverse transform keeps the real part alone, so
-that twice the centred signal is rectified, less its component at the Nyquist frequency of the
-padded transform (``envelope.cc``, ``fast_fourier_transform.cc``). The published scores come from
-that envelope, so it is the one used. ``visqol-python`` uses the true one (:data:`HILBERT`) and
-differs from Google's program by it, by up to 0.08 MOS on music; see ``docs/metrics/visqol.md``.
+The lag maximises the cross-correlation of the two *envelopes* over all lags; of equal maxima, the
+lowest lag is taken. The envelope of google/visqol is not the Hilbert envelope, although its code
+intends it: the inverse transform keeps only the real part. The result is twice the centred signal
+without its component at the Nyquist frequency of the padded transform, rectified (``envelope.cc``,
+``fast_fourier_transform.cc``). It is used here, because the published scores depend on it.
+``visqol-python`` uses the Hilbert envelope (:data:`HILBERT`), which changes scores on music by up
+to 0.08 MOS; see ``docs/metrics/visqol.md``.
 
-Google transforms in single precision. :func:`best_lag` does so too, to find the few lags that can
-be the best one; double precision then decides among them, so that the lag is the same on every
-machine and equal to :func:`best_lag_plain`, which transforms in double and is ten times as large.
+Google uses single precision. :func:`best_lag` also uses it to find the few candidates for the best
+lag, and compares these in double precision. So the lag is the same on every machine, and equal to
+the lag of :func:`best_lag_plain`, which uses double precision and takes ten times as long.
 """
 
 from __future__ import annotations
@@ -37,37 +37,38 @@ GOOGLE: Envelope = "google"
 HILBERT: Envelope = "hilbert"
 
 CHUNKS = 64
-"""Steps in which the range of lags that must be looked at is narrowed."""
+"""Number of steps in which the range of lags can be narrowed."""
 
 SINGLE_ERROR = 2e-5
-"""Bound of a correlation's error in single precision, relative to the product of the norms.
+"""Upper bound for the error of a correlation in single precision, relative to the product of the
+norms.
 
 Transforms of up to 2^25 points, each within ``log2(points) * 3 * 2^-24`` of the norm: one of both
 signals, whose norms differ by a factor of two at most, counts three times, and one back.
 """
 
 CANDIDATES = 64
-"""Lags that are compared one by one; a flatter peak is left to :func:`best_lag_plain`."""
+"""Most lags that are compared one by one; for a flatter peak, :func:`best_lag_plain` is used."""
 
 
 def usable_lag(
     reference: NDArray[np.float32], estimate: NDArray[np.float32], kind: Envelope = GOOGLE
 ) -> int:
-    """The best lag, or zero when it exceeds half the reference."""
+    """The best lag, or zero if it exceeds half of the reference's length."""
     find = best_lag if kind == GOOGLE else best_lag_plain
     lag = find(reference, estimate, kind)
     return 0 if abs(lag) > len(reference) / 2 else lag
 
 
 def moved(estimate: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
-    """The estimate behind ``lag`` zeros, or without its first ``-lag`` samples."""
+    """The estimate after ``lag`` zeros; for a negative lag, without its first ``-lag`` samples."""
     if lag < 0:
         return estimate[-lag:]
     return np.concatenate([np.zeros(lag, dtype=estimate.dtype), estimate]) if lag else estimate
 
 
 def envelope(signal: NDArray[np.float32], kind: Envelope = GOOGLE) -> NDArray[np.float64]:
-    """The envelope ``[samples]`` that lags are measured on."""
+    """The envelope ``[samples]`` for the correlation."""
     if kind == GOOGLE:
         out = np.empty((-(-len(signal) // LANES), LANES))
         _write_envelope(signal, *_shape(signal), out, 1.0)
@@ -94,11 +95,11 @@ def best_lag_plain(
 def best_lag(
     reference: NDArray[np.float32], estimate: NDArray[np.float32], kind: Envelope = GOOGLE
 ) -> int:
-    """The same lag, in a fraction of the time and memory.
+    """The same lag as :func:`best_lag_plain`, in a fraction of the time and memory.
 
-    By Cauchy and Schwarz, envelopes that overlap only beyond lag ``K`` cannot correlate better
-    than the norms of the parts that overlap; where that is less than the correlation at lag
-    zero, no lag beyond ``K`` need be looked at, and the transform is shorter.
+    By the Cauchy-Schwarz inequality, the correlation at lags beyond ``K`` is at most the product of
+    the norms of the overlapping parts. If this is less than the correlation at lag zero, lags
+    beyond ``K`` are excluded, and the transform is shorter.
     """
     ours, theirs = _shape(reference), _shape(estimate)
     longest = max(len(reference), len(estimate))
@@ -111,15 +112,16 @@ def best_lag(
     reach = min(longest - 1, chunk * _chunks_in_reach(*energies, at_zero))
 
     points = fast_points(longest + reach + 1)
-    # Both are parts of one complex signal: the error of one is relative to the louder one's norm.
+    # Both are parts of one complex signal, so errors are relative to the norm of the louder one.
     scales = [2.0 ** -round(np.log2(norm)) for norm in norms]
     both = sheet(points)
     _write_envelope(reference, *ours, both[:, 0], scales[0])
     _write_envelope(estimate, *theirs, both[:, 1], scales[1])
     lags = correlate(both, reach)
     error = SINGLE_ERROR * norms[0] * scales[0] * norms[1] * scales[1]
-    # Two single-precision values may each be off by the error: whatever is further than twice that
-    # below the maximum is not the best lag. Double precision decides among the rest.
+    # Each of two single-precision values may be wrong by the error, so lags with a correlation more
+    # than twice the error below the maximum are excluded. The others are compared in double
+    # precision.
     candidates = np.flatnonzero(lags >= lags.max() - 2 * error)
     if len(candidates) > CANDIDATES:
         return best_lag_plain(reference, estimate, kind)
@@ -158,7 +160,9 @@ def _chunks_in_reach(ours: NDArray[np.float64], theirs: NDArray[np.float64], at_
 
 
 def _shape(signal: NDArray[np.float32]) -> tuple[float, float]:
-    """The mean, and the amplitude of what Google's transform loses at its Nyquist frequency."""
+    """The mean, and the amplitude of the component that Google's transform loses at its Nyquist
+    frequency.
+    """
     mean, alternating = _sums(signal)
     padded = max(32, 1 << (len(signal) - 1).bit_length())
     return mean, alternating * (1.0 if len(signal) == padded else 2.0) / padded
@@ -192,7 +196,7 @@ def _write_envelope(
     out: NDArray[np.floating[Any]],
     scale: float,
 ) -> None:
-    """To ``out``, ``[rows, 16]``, row after row."""
+    """Write the envelope to ``out``, ``[rows, 16]``, row by row."""
     whole = signal.shape[0] // LANES
     for row in range(whole):
         write_sixteen(signal, row * LANES, mean, ripple, scale, out[row])

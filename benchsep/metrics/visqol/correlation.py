@@ -1,16 +1,17 @@
-"""Cross-correlation of two long signals in single precision, in the lanes of vectors.
+"""Cross-correlation of two long signals in single precision, vectorised over lanes.
 
 Conventions
 -----------
 points     length of the circular correlation, ``16 n`` with ``n = height * width``
-lanes      lane ``j`` of row ``q`` is sample ``16 q + j``; lane by lane there are sixteen transforms
-           of ``n`` points, and at last one of sixteen points across lanes
-sheet      float32 ``[2 n, 16]``, complex rows ``q = x + width * y``; after the columns are
-           transformed frequency ``k = y' + height * x'`` has its place at ``x' + width * y'``
+lanes      lane ``j`` of row ``q`` is sample ``16 q + j``. The transform is sixteen transforms of
+           ``n`` points, one per lane, and then transforms of sixteen points across lanes
+sheet      float32 ``[2 n, 16]``, complex rows ``q = x + width * y``; after the column transforms,
+           frequency ``k = y' + height * x'`` is at position ``x' + width * y'``
 
-Both signals are one complex signal, ``first + i second``. It is transformed by columns and then by
-rows, each of which lies in the second-level cache. Frequencies ``k`` and ``-k`` together give the
-cross-spectrum; on the way back eight complex transforms serve as sixteen real ones.
+Both signals form one complex signal, ``first + i second``. It is transformed by columns and then by
+rows, each of which fits into the second-level cache. The cross-spectrum is computed from
+frequencies ``k`` and ``-k``; the inverse transform computes sixteen real transforms as eight
+complex ones.
 """
 
 from __future__ import annotations
@@ -46,27 +47,27 @@ if TYPE_CHECKING:
     Whole = NDArray[np.int64]
 
 FACTORS = (1, 3, 5, 7)
-"""A length is one of these times a power of two."""
+"""Allowed lengths: one of these times a power of two."""
 TOGETHER = 4
-"""Columns that are read and written at once: memory is slow in small pieces far apart."""
+"""Columns per block, because memory access to small scattered pieces is slow."""
 STEP = 4096
-"""Roots of one come from two tables: multiples of this, and those between."""
+"""Roots of unity come from two tables: for multiples of STEP, and for exponents below STEP."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What correlations of one length share."""
+    """Tables for correlations of one length."""
 
     factor: int
     height: int
     width: int
     columns: Single
-    """``[height, 2]``: roots of one of order ``height``."""
+    """``[height, 2]``: roots of unity of order ``height``."""
     rows: Single
-    """``[width, 2]``, the same."""
+    """``[width, 2]``: roots of unity of order ``width``."""
     column_order: Whole
     row_order: Whole
-    """Where a transform leaves each bin."""
+    """The position of each bin after a transform."""
     across: Single
     """``[2 width, 16]``: complex rows ``exp(-2 pi i j x / (16 width))``."""
     between: Double
@@ -75,7 +76,7 @@ class Plan:
 
 
 def fast_points(points: int) -> int:
-    """The least length from ``points`` on that :func:`correlate` takes."""
+    """The smallest allowed length for :func:`correlate` that is at least ``points``."""
     least = max(points, 2 * LANES * LANES)
     return min(f << max(9, math.ceil(math.log2(least / f))) for f in FACTORS)
 
@@ -119,7 +120,8 @@ def _rows(values: Double) -> Single:
 
 
 def sheet(points: int) -> Single:
-    """Room for two signals, ``[n, 2, 16]`` zeros: sample ``16 q + j`` of one is ``[q, 0, j]``.
+    """Zeros ``[n, 2, 16]`` for two signals: sample ``16 q + j`` of signal ``s`` is at ``[q, s,
+    j]``.
 
     ``points`` is one of :func:`fast_points`.
     """
@@ -155,7 +157,9 @@ def _root(between: Double, multiples: Double, exponent: int) -> np.complex128:
 
 @inner_kernel
 def _transform(room: Single, twiddles: Single, points: int, factor: int) -> None:
-    """``points`` complex rows in place; :func:`bin_places` tells where the bins are then."""
+    """Transform ``points`` complex rows in place; :func:`bin_places` gives the positions of the
+    bins.
+    """
     if factor > 1:
         odd_pass(room, twiddles, points, points, factor, 0, points)
     even_passes(room, twiddles, points, points // factor, 0, points)
@@ -171,7 +175,7 @@ def _transform_columns(
     width: int,
     sheet: Single,
 ) -> None:
-    """Columns, times the roots that stand between columns and rows."""
+    """Transform columns and multiply by the roots between the column and row transforms."""
     height = order.shape[0]
     rooms = np.empty((TOGETHER, 2 * height, LANES), np.float32)
     for start in range(0, width, TOGETHER):
@@ -208,7 +212,9 @@ def _cross_rows(
     scale: np.float32,
     sheet: Single,
 ) -> None:
-    """Rows transformed, multiplied, and back as eight complex numbers a row instead of sixteen."""
+    """Transform rows, multiply to cross-spectra, and transform back as eight complex numbers per
+    row.
+    """
     room = np.empty((2 * width, LANES), np.float32)
     common = np.empty((2, LANES), np.float32)
     roots, mirrored = np.empty((width, 2), np.float32), np.empty((width, 2), np.float32)
@@ -246,7 +252,7 @@ def _cross(
     scale: np.float32,
     room: Single,
 ) -> None:
-    """Cross-spectra of two rows, ready for the way back.
+    """Cross-spectra of two rows, in the form that the inverse transform needs.
 
     Frequency ``x`` of ``ours`` is that of ``-shift - x`` of ``theirs``, negative.
     """
@@ -272,7 +278,7 @@ def _cross(
 
 @kernel
 def _return_columns(factor: int, twiddles: Single, order: Whole, width: int, sheet: Single) -> None:
-    """Columns back to lags; two neighbours are the halves of a vector.
+    """Transform columns back to lags; two neighbouring columns are the halves of a vector.
 
     Row ``y`` of the sheet has its ``16 width`` lags in its first half.
     """

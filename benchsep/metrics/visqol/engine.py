@@ -1,4 +1,4 @@
-"""ViSQOL v3 in audio mode: how alike two recordings sound, as a mean opinion score.
+"""ViSQOL v3 in audio mode: perceptual similarity of two recordings as a mean opinion score.
 
 Conventions
 -----------
@@ -8,19 +8,19 @@ levels      ``[bands, frames]``, see :mod:`benchsep.metrics.visqol.gammatone`
 
 Steps (google/visqol 3.3.3, ``visqol_manager.cc`` and ``visqol.cc``):
 
-1. the estimate is moved by the lag at which the envelopes correlate best
+1. the estimate is shifted by the lag with the highest correlation of the envelopes
 2. it is scaled to the reference's sound pressure level
-3. gammatone spectrograms in dB, with a floor at -45 dB and at 45 dB under each frame's peak
-4. a dynamic programme finds the estimate's patch for each patch of 0.6 s of the reference
-5. each pair of patches is aligned again, by its own lag; the better similarity counts
-6. a support vector regression turns the mean similarity of each band into a score
+3. gammatone spectrograms in dB, with floors at -45 dB and at 45 dB below each frame's peak
+4. dynamic programming finds a patch of the estimate for each patch (0.6 s) of the reference
+5. each pair of patches is aligned again with its own lag; the higher similarity counts
+6. a support vector regression maps the mean similarities of the bands to a score
 
-:class:`Reference` holds what depends on the reference alone, for all systems on a track.
+:class:`Reference` holds everything that depends only on the reference, for all systems on a track.
 
-The speed comes from four facts: the filters rest at the start of each window, so that a window
-on the grid of the whole signal is never filtered twice (step 5 finds nearly all its windows in
-step 3); a filter bank with its states in registers; NSIM with offsets as vector lanes and every
-local moment computed once; an envelope that needs no transform.
+Four things make it fast. The filters are reset at the start of each window, so no window on the
+grid of the whole signal is filtered twice (step 5 reuses nearly all windows of step 3). The filter
+bank keeps its states in registers. NSIM uses vector lanes for offsets and computes each local
+moment once. The envelope needs no transform.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ FLOOR_DB = -45.0
 BELOW_PEAK_DB = 45.0
 
 MINIMUM_SAMPLES = gammatone.WINDOW + (patches.MINIMUM_FRAMES - 1) * gammatone.HOP
-"""0.96 s: the shortest reference that holds one patch."""
+"""0.96 s: the shortest reference with one patch."""
 
 UNRELATED = 0.15
-"""Mean similarity under which the score is 1: the regression was never shown such pairs."""
+"""Below this mean similarity the score is 1: the training data of the regression have no such
+pairs."""
 
 
 class FilterBank(Protocol):
-    """What :mod:`benchsep.metrics.visqol.gammatone` computes, there or on a device."""
+    """The interface of :mod:`benchsep.metrics.visqol.gammatone` and of its version on a device."""
 
     def spectrogram(self, signal: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.float64]:
         """Levels ``[bands, frames]`` of all windows of ``scale * signal`` that fit."""
@@ -64,16 +65,16 @@ class FilterBank(Protocol):
 
 
 class TooShort(ValueError):
-    """A signal does not hold a single patch."""
+    """A signal is shorter than one patch."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A comparison.
+    """The result of a comparison.
 
     ``similarities`` ``[32]`` is the mean NSIM of each band, lowest first (Google's ``fvnsim``),
-    ``similarity`` their mean (``vnsim``), ``patches`` ``[patches, 32]`` those of each patch,
-    ``lag`` the samples by which the whole estimate was moved.
+    ``similarity`` their mean (``vnsim``), ``patches`` ``[patches, 32]`` the NSIM of each patch,
+    ``lag`` the shift of the whole estimate in samples.
     """
 
     score: float
@@ -85,7 +86,7 @@ class Result:
 
 @dataclass(eq=False)
 class Sound:
-    """A signal, its scale, and the levels of its windows on the grid of hops."""
+    """A signal, its gain, and the levels of its windows on the hop grid."""
 
     samples: NDArray[np.float32]
     scale: float = 1.0
@@ -106,7 +107,7 @@ class Sound:
 
 
 class Reference:
-    """A reference made ready for any number of estimates.
+    """A precomputed reference for any number of estimates.
 
     Raises
     ------
@@ -136,14 +137,14 @@ class Reference:
         Raises
         ------
         TooShort
-            if the estimate, once aligned, holds no patch.
+            if the estimate has no complete patch after alignment.
         """
         samples = np.ascontiguousarray(estimate, dtype=np.float32)
         lag = alignment.usable_lag(self.sound.samples, samples, self.envelope)
         samples = np.ascontiguousarray(alignment.moved(samples, lag))
         own, other = power(self.sound.samples), power(samples)
         if own == 0 or other == 0:
-            # Google's program divides by zero here and ends at the lowest score.
+            # Google's program divides by zero here and returns the lowest score.
             return _unrelated(lag)
         if len(samples) <= gammatone.WINDOW:
             raise TooShort(f"the estimate has {len(samples)} samples after alignment by {lag}")
@@ -178,7 +179,7 @@ class Reference:
         return np.array(rows)
 
     def _realigned(self, sound: Sound, start: int, offset: int) -> NDArray[np.float64]:
-        """NSIM of each band of one pair of patches that is aligned for itself."""
+        """NSIM of each band of one pair of patches after their own alignment."""
         reference, estimate = Slice.of(self.sound, start), Slice.of(sound, offset)
         lag = alignment.usable_lag(reference.samples, estimate.samples, self.envelope)
         reference, estimate = align_and_truncate(reference, estimate, lag)
@@ -199,8 +200,9 @@ class Slice:
     def of(cls, sound: Sound, frame: int) -> Slice:
         """The patch that begins at a frame.
 
-        The bounds go through seconds, as in the original: now and then rounding moves one by a
-        sample. What a patch lacks at the end of the signal is put as silence before it.
+        As in the original, the bounds are converted to seconds and back, which sometimes changes
+        one by a sample. If a patch exceeds the end of the signal, it is padded with silence at its
+        start.
         """
         begin = frame * FRAME_SECONDS
         end = begin + PATCH_SECONDS
@@ -231,10 +233,10 @@ class Slice:
 
 
 def align_and_truncate(reference: Slice, estimate: Slice, lag: int) -> tuple[Slice, Slice]:
-    """The parts of two slices that overlap once the estimate is moved by ``lag``.
+    """The overlapping parts of two slices after a shift of the estimate by ``lag``.
 
-    As in ``Alignment::AlignAndTruncate``: a positive lag is turned to seconds and back, and may
-    lose a sample on the way; the estimate then begins with one of the zeros it was moved by.
+    As in ``Alignment::AlignAndTruncate``: a positive lag is converted to seconds and back, which
+    may lose a sample. The estimate then begins with one of the zeros of the shift.
     """
     if lag <= 0:
         estimate = estimate.cut(-lag, len(estimate) + lag)
@@ -265,9 +267,9 @@ def decibels(mean_square: float) -> float:
 def above_common_floor(
     reference: NDArray[np.float64], estimate: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Levels in dB, floored, above the lowest of both.
+    """Levels in dB with a floor, relative to the lowest level of both signals.
 
-    The floor is -45 dB, and in frames that both have 45 dB below the louder one's peak.
+    The floor is -45 dB and, in frames that both signals have, 45 dB below the louder one's peak.
     """
     tiny = np.finfo(np.float64).eps
     ours, theirs = (

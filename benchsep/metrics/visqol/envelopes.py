@@ -1,8 +1,8 @@
-"""Envelopes and sums of their products, as vector instructions.
+"""Envelopes and sums of their products, with vector instructions.
 
-The envelope of a sample ``x`` is ``|2 (x - mean) - ripple| + mean``, with the ripple's sign turned
-at every other sample; :mod:`benchsep.metrics.visqol.alignment` says why. A compiler computes it
-sample by sample.
+The envelope of a sample ``x`` is ``|2 (x - mean) - ripple| + mean``; the sign of the ripple
+alternates from sample to sample (see :mod:`benchsep.metrics.visqol.alignment`). The compiler would
+not vectorise it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from benchsep.metrics.vectors import CONTRACT, DOUBLES
 from benchsep.metrics.words import counted, data, number, splat, vector_at
 
 SUMS = 16
-"""Running sums, two vectors: one would wait for itself. As many samples are written at once."""
+"""Partial sums, in two vectors, because additions to one vector depend on each other. Also the
+samples per write."""
 LANES = DOUBLES.count
 
 
@@ -25,7 +26,9 @@ def _type_products(
     _: Any, first: Any, mean_1: Any, ripple_1: Any, second: Any, mean_2: Any, ripple_2: Any,
     count: Any, sums: Any,
 ) -> Any:  # fmt: skip
-    """``sums[k]`` is that of samples ``k``, ``k + 16``, ... of ``16 count`` ones, one at least."""
+    """``sums[k]`` is the sum over samples ``k``, ``k + 16``, ... of ``16 count`` samples, ``count``
+    >= 1.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first, *shape_1, second, mean_2, ripple_2, count, sums = data(

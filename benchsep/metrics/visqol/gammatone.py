@@ -1,4 +1,4 @@
-"""The gammatone spectrogram: how loud each of 32 bands is in each 80 ms window.
+"""The gammatone spectrogram: the level of each of 32 bands in each 80 ms window.
 
 Conventions
 -----------
@@ -7,16 +7,16 @@ window       3840 samples (80 ms), symmetric Hann; hop 960 samples (20 ms)
 levels       float64 ``[bands, frames]``, RMS of the band in the window; band 0 is the lowest
              (50 Hz), band 31 the highest
 
-Every window is filtered on its own, from filters at rest, so a window's level depends on its
-3840 samples and on nothing else: :func:`levels_at` computes any window wherever it starts.
+The filters are reset before each window, so a window's level depends only on its 3840 samples:
+:func:`levels_at` computes windows at any start.
 
 Source: M. Slaney, "An Efficient Implementation of the Patterson-Holdsworth Auditory Filter
 Bank", Apple TR 35 (1993), as in google/visqol 3.3.3 (``equivalent_rectangular_bandwidth.cc``,
 ``gammatone_filterbank.cc``, ``gammatone_spectrogram_builder.cc``).
 
-Cost: a fourth-order gammatone is four biquads of which the last numerator coefficient is zero.
-With the gain moved out of the loop a sample costs a band 13 multiply-adds; the bands are the
-lanes of vector registers, and the filtered signal is never stored.
+Cost: a fourth-order gammatone is four biquads, each with its last numerator coefficient zero. With
+the gain outside of the loop, a sample takes 13 multiply-adds per band. The bands are lanes of
+vector registers, and the filtered signal is never stored.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BANDS = 32
 WINDOW = 3840
 HOP = 960
 REST = 3
-"""Turns after a window's last sample until the last of four stages has it."""
+"""Iterations after a window's last sample until it reaches the last of four stages."""
 LOWEST_HZ = 50.0
 
 EAR_Q, MINIMUM_BANDWIDTH = 9.26449, 24.7
@@ -55,7 +55,7 @@ EAR_Q, MINIMUM_BANDWIDTH = 9.26449, 24.7
 
 
 def frame_count(samples: int) -> int:
-    """Windows that fit a signal; zero when it is not longer than one window."""
+    """Number of windows in a signal; zero if it is not longer than one window."""
     return 1 + (samples - WINDOW) // HOP if samples > WINDOW else 0
 
 
@@ -75,7 +75,7 @@ def filter_coefficients() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     coefficients
         ``[6, bands]``: the zeros ``b1`` of the four stages (``b0`` is one), then ``-a1``, ``-a2``.
     gain
-        ``[bands]``: what the cascade's output is multiplied with.
+        ``[bands]``: gain of the cascade's output.
     """
     # A gammatone t^3 exp(-2 pi b t) cos(2 pi f t) has a fourfold pair of poles
     # exp(-bandwidth T +- i angle); Slaney writes it as four biquads with those poles and one zero
@@ -133,8 +133,8 @@ def _type_cascade(
 ) -> Any:
     """``energy[group * LANES :][:LANES]`` = energy of ``frame`` behind four biquads per lane.
 
-    Written as vector instructions since numba's compiler keeps sixteen filter states in
-    registers only when told to: through memory the same loop takes more than twice as long.
+    Written as vector instructions, because numba's compiler would keep the sixteen filter states in
+    memory, which takes more than twice as long.
     """
     signature = types.void(frame, coefficients, group, energy)
 
@@ -155,9 +155,10 @@ def _emit_cascade(builder: Any, frame: Any, coefficients: Any, group: Any, energ
 
         y(n) = x(n) + b1 x(n-1) - a2 y(n-2) - a1 y(n-1)
 
-    so two outputs of each stage are all the states there are, and three instructions are a stage.
-    Each stage takes what the one before it gave a turn ago, so that none waits for another, and the
-    last ends :data:`REST` turns after the first. Its output adds ``y^2`` to the energy.
+    so the states are two outputs of each stage, and a stage takes three instructions. The input of
+    a stage is the output of the previous stage in the previous iteration, so stages do not wait for
+    each other; the last stage ends :data:`REST` iterations after the first. Its output adds ``y^2``
+    to the energy.
     """
     table = builder.gep(coefficients, [builder.mul(group, number(6 * LANES))])
     b1 = [_load_lanes(builder, table, row) for row in range(4)]

@@ -1,8 +1,8 @@
 """ViSQOL's filter bank with torch on a device: levels as :mod:`~benchsep.metrics.visqol.gammatone`.
 
-A recursive filter is one step after the other, so each band is a product of spectra here: every
-window starts from filters at rest, and so its :data:`WINDOW` outputs are the convolution with as
-many samples of the band's impulse response. All in float64.
+A recursive filter is sequential, so each band is computed here as a product of spectra: the filters
+are reset before each window, so its :data:`WINDOW` outputs are the convolution with the first
+:data:`WINDOW` samples of the band's impulse response. All in float64.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOGETHER = 16
-"""Windows at once: their filtered bands take 65 MB."""
+"""Windows per batch: their filtered bands take 65 MB."""
 
 
 class DeviceBank:
@@ -44,7 +44,7 @@ class DeviceBank:
     ) -> NDArray[np.float64]:
         """Levels ``[bands, len(starts)]`` of the windows of ``scale * signal`` at ``starts``.
 
-        ``starts`` rise. Every window must lie within the signal.
+        ``starts`` are ascending. Every window must lie within the signal.
         """
         if len(starts) and (starts.min() < 0 or starts.max() + WINDOW > len(signal)):
             raise IndexError(f"a window reaches outside of the {len(signal)} samples")

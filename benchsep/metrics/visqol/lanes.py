@@ -1,9 +1,9 @@
-"""Vector instructions for kernels that numba's compiler would leave half as fast.
+"""Vector instructions for kernels that would be half as fast with numba's compiler.
 
-LLVM prefers 256-bit registers on processors that have 512, and keeps the states of a filter in
-memory unless it is told otherwise. The kernels of :mod:`~benchsep.metrics.visqol.gammatone` and
+LLVM prefers 256-bit registers on processors with 512-bit registers, and keeps the states of a
+filter in memory unless told otherwise. The kernels of :mod:`~benchsep.metrics.visqol.gammatone` and
 :mod:`~benchsep.metrics.visqol.profile` are therefore written as vector instructions, with these
-helpers. A lane is one float64; lanes never mix, so their number moves no value.
+helpers. A lane is one float64; lanes never mix, so values do not depend on their number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NSIM: how alike two patches of a spectrogram are.
+"""NSIM: the similarity of two patches of spectrograms.
 
 Conventions
 -----------
@@ -12,8 +12,8 @@ result     the mean over the patch of *intensity* times *structure*; 1 for equal
 
 Source: A. Hines and N. Harte, "Speech intelligibility prediction using a Neurogram Similarity
 Index Measure", Speech Communication 54 (2012), as in google/visqol 3.3.3
-(``neurogram_similiarity_index_measure.cc``). A product of variances that rounding has made
-negative counts as zero there, and here.
+(``neurogram_similiarity_index_measure.cc``). As there, a product of variances that is negative
+because of rounding counts as zero.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def band_similarity(
 
 @kernel
 def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What NSIM needs of a reference patch, ``[bands, frames, 5]``.
+    """Precomputed values of a reference patch for NSIM, ``[bands, frames, 5]``.
 
     The level, the local mean ``mu``, the local standard deviation, ``2 mu`` and ``mu^2 + C1``.
     """
@@ -94,8 +94,8 @@ def reference_taps(patch: NDArray[np.float64], weights: NDArray[np.float64]) -> 
 def local_moments(levels: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Local mean and standard deviation of every frame, ``[3, 2, bands, frames]``.
 
-    The first axis tells where in a patch the frame stands: first (its left neighbour is itself),
-    within, last (its right neighbour is itself).
+    The first axis is the position of the frame in a patch: first (its left neighbour is itself),
+    inner, last (its right neighbour is itself).
     """
     bands, frames = levels.shape
     moments = np.empty((3, 2, bands, frames))

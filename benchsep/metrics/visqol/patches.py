@@ -1,15 +1,14 @@
-"""Which patch of the estimate belongs to which patch of the reference.
+"""Matches patches of the reference with patches of the estimate.
 
 Conventions
 -----------
 patch      30 frames (0.6 s) of all bands; reference patches begin at frames 14, 44, 74, ...
 offset     the frame of the estimate at which its patch begins
 profile    the NSIM of one reference patch with the patch at every offset of its search window,
-           60 patches (36 s) to each side
+           which is 60 patches (36 s) to each side
 
-A dynamic programme chooses one offset for each reference patch, strictly rising, so that the
-similarities add up highest; a reference patch may also be declared lost. The whole window is
-searched, for any material: it costs less than to find out where it could be narrower.
+Dynamic programming chooses one offset per reference patch, strictly ascending, that maximise the
+sum of similarities; a reference patch may also be marked as lost. The whole window is searched.
 
 Source: google/visqol 3.3.3, ``image_patch_creator.cc`` and ``comparison_patches_selector.cc``.
 """
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEARCH = 60 * nsim.WIDTH
-"""Frames to each side."""
+"""Size of the search window to each side, in frames."""
 
 MINIMUM_FRAMES = nsim.WIDTH + nsim.WIDTH // 2
-"""Frames of the shortest reference that holds a patch."""
+"""Frames of the shortest reference with one patch."""
 
 
 def patch_starts(frames: int) -> NDArray[np.int64]:
-    """First frames of the reference patches; none when the reference is too short."""
+    """First frames of the reference patches; empty if the reference is too short."""
     if frames < MINIMUM_FRAMES:
         return np.empty(0, dtype=np.int64)
     first = nsim.WIDTH // 2
@@ -51,9 +50,9 @@ def match(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The offset in the estimate of each reference patch, and whether the patch is lost.
 
-    Levels are ``[bands, frames]`` above their common floor. Patches at the end for which the
-    estimate is too short by more than half a patch are left out: fewer offsets than starts, or
-    none, may come back.
+    Levels are ``[bands, frames]`` above their common floor. Patches at the end that exceed the
+    estimate by more than half a patch are left out, so there may be fewer offsets than starts, or
+    none.
     """
     frames = estimate.shape[1]
     count = len(starts)
@@ -73,7 +72,7 @@ def match(
     #     T_0(o) = s_0(o)
     #     T_i(o) = max( s_i(o) + max_{p < o} T_{i-1}(p),      patch i is at offset o
     #                   T_{i-1}(o) )                          patch i is lost
-    # One pass over o carries the inner maximum along: 3,601 steps a patch, not their square.
+    # One pass over o updates the inner maximum, so a patch takes 3,601 steps and not their square.
     for patch, start in enumerate(starts[:count]):
         low, high = lows[patch], min(frames - 1, start + search)
         taps = nsim.reference_taps(reference[:, start : start + nsim.WIDTH], nsim.WEIGHTS)
@@ -97,16 +96,17 @@ def _extend(
     totals: NDArray[np.float64],
     origins: NDArray[np.int32],
 ) -> None:
-    """One step of the programme: highest total up to each offset, and the offset it came from.
+    """One step of the dynamic programming: the highest total for each offset, and its previous
+    offset.
 
     ``before`` and ``totals`` span all frames, zero outside of the patch's window; the patch
-    before has a window from ``behind`` on; ``origins`` begins at ``low``. An origin that is the
-    offset itself means that the patch is lost.
+    before has a window from ``behind`` on; ``origins`` begins at ``low``. If an origin equals its
+    offset, the patch is lost.
     """
     best, best_at = -np.inf, -1
     for offset in range(low, low + profile.shape[0]):
         while behind < offset:
-            # Of equal totals the latest offset wins.
+            # Of equal totals, the latest offset is taken.
             if before[behind] >= best:
                 best, best_at = before[behind], behind
             behind += 1
@@ -122,15 +122,15 @@ def _extend(
 def _trace(
     origins: NDArray[np.int32], lows: NDArray[np.int64], offset: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Back from the best offset of the last patch."""
+    """Backtrack from the best offset of the last patch."""
     count = origins.shape[0]
     offsets = np.empty(count, dtype=np.int64)
     lost = np.zeros(count, dtype=np.bool_)
     for patch in range(count - 1, -1, -1):
         offsets[patch] = offset
         place = offset - lows[patch]
-        # Totals of dissimilar patches can fall below the zero outside of a window, and the path
-        # then runs there; the original's table of origins holds zeros at such places.
+        # Totals of dissimilar patches can be below the zeros outside of a window, so the path may
+        # leave it; the original's table of origins has zeros there.
         origin = origins[patch, place] if 0 <= place < origins.shape[1] else 0
         lost[patch] = origin == offset
         offset = origin

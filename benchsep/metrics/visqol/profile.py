@@ -3,12 +3,13 @@
 Conventions
 -----------
 levels      float64 ``[bands, frames]`` of the estimate, above the common floor
-lanes       neighbouring offsets: for a point of the patch they read neighbouring frames
-quotients   two points share a division, ``a/b + c/d = (a d + c b) / (b d)``: a division takes as
-            long as all other operations on a point
-reads       they would take longer than the arithmetic: products ``r d`` of a column are kept for
-            the next two, and numbers of the reference, the same in all lanes, serve two vectors
-frames      a loop, two a turn: the 30 frames in a row leave the compiler without registers
+lanes       neighbouring offsets; for one point of the patch, they read neighbouring frames
+quotients   two points share a division, ``a/b + c/d = (a d + c b) / (b d)``, because a division
+            takes as long as all other operations of a point
+reads       memory reads would take longer than the arithmetic, so products ``r d`` of a column are
+            kept for the next two columns, and values of the reference are used for two vectors
+frames      a loop with two frames per iteration, because fully unrolled code (30 frames) needs too
+            many registers
 """
 
 from __future__ import annotations
@@ -37,17 +38,18 @@ if TYPE_CHECKING:
 Quotient = tuple[Any, Any]
 """Vectors of a numerator and a denominator."""
 Column = tuple[Any, Any]
-"""Of one frame: a product of levels, and the sum of those in the bands above and below."""
+"""For one frame: a product of levels, and the sum of the products in the bands above and below."""
 
 TAPS = 5
-"""Numbers of a point of the reference, see :func:`benchsep.metrics.visqol.nsim.reference_taps`."""
+"""Values per point of the reference, see :func:`benchsep.metrics.visqol.nsim.reference_taps`."""
 TOGETHER = 2 if LANES == 8 else 1
-"""Neighbouring vectors that are compared at once; for more there are no registers."""
+"""Neighbouring vectors per iteration; more would need too many registers."""
 MARGIN = 1 + TOGETHER * LANES
-"""Frames beyond the patch at the last offset: a neighbour of its moments, and the vectors' rest."""
+"""Frames that are read after the patch at the last offset: one neighbour, and the rest of the
+vectors."""
 AHEAD = tuple(range(0, TOGETHER * LANES, LANES))
 BLOCK = 512
-"""Offsets that are compared at once: their sums stay in the first-level cache."""
+"""Offsets per block: their sums fit into the first-level cache."""
 
 
 @kernel
@@ -133,9 +135,9 @@ def _patch(
 ) -> list[Any]:
     """``totals`` and the similarities of all frames of a band, for a group of vectors.
 
-    ``points``, ``near``: the reference's numbers and the estimate's levels of the band above, of
-    the band and of the one below. ``local``: the estimate's moments in the band, a mean and a
-    deviation of each place in a patch.
+    ``points``, ``near``: values of the reference and levels of the estimate in the band above, the
+    band itself and the band below. ``local``: the estimate's moments in the band, mean and
+    deviation for each position in a patch.
     """
 
     def vector(pointer: Any, frame: Any, ahead: int) -> Any:

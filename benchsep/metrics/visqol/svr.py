@@ -1,4 +1,4 @@
-"""From similarities to a mean opinion score: Google's published support vector regression.
+"""Google's published support vector regression, from similarities to a mean opinion score.
 
 Conventions
 -----------
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MODEL = Path(__file__).with_name("svr.npz")
 MODEL_SHA256 = "8f2b55580eb58737c75830a534c749594a6baff25d90d796298223cf3c690906"
 SOURCE_SHA256 = "1e8246ed33bf36dc5c859351f7110f2cd31f98661989715c0fcf974ec48d3e2e"
-"""Of Google's text file, which the numbers were read from."""
+"""Hash of Google's text file, the source of the numbers."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def model() -> Model:
     Raises
     ------
     MetricError
-        if the file is missing or is not the one that was published with this package.
+        if the file is missing or is not the one of this package.
     """
     try:
         content = MODEL.read_bytes()

@@ -4,11 +4,11 @@ Conventions
 -----------
 arrays     float ``[frames]``, mono, 48 kHz
 direction  higher is better; 1 to 5 (equal signals)
-process    the package crashes natively (heap corruption) on empty and short signals. It runs in a
-           process of its own: a crash is a failed cell with its reason, never the end of a run
-length     under 0.2 s ``too_short``: shorter signals crashed it
-silence    silent reference: ``ref_silent``; silent estimate: ``est_silent``. The package gives
-           silence 2.9, more than a bad separation
+process    the package crashes (heap corruption) on empty and short signals, so it runs in a
+           separate process: a crash is a failed cell with its reason and does not end the run
+length     at least 0.2 s (else ``too_short``), because shorter signals crash the package
+silence    silent reference: ``ref_silent``; silent estimate: ``est_silent``. The package's score
+           for silence is 2.9, higher than for a bad separation
 
 Source: J. Alakuijala, M. Bruse et al., "Zimtohrli: An Efficient Psychoacoustic Audio Similarity
 Metric", 2025; google/zimtohrli, package ``zimtohrli`` (Apache-2.0).
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RATE = 48_000
 SHORTEST = RATE // 5
-"""Samples; the package fails below some 2,400 to 4,800 of them."""
+"""Samples. The package crashes with fewer than about 2,400 to 4,800 samples."""
 LOWEST, HIGHEST = 1.0, 5.0
 
 
@@ -79,11 +79,11 @@ class Zimtohrli:
     source = "Alakuijala, Bruse et al. 2025; google/zimtohrli, the package's own values"
 
     def settings(self) -> dict[str, Any]:
-        """The package's version moves values."""
+        """The version of the package, because values depend on it."""
         return {"package": _version() or "absent", "resampler": "soxr HQ"}
 
     def available(self) -> str:
-        """Empty if the package is installed."""
+        """``""`` if the package is installed."""
         if _version():
             return ""
         return package_absent("pip install 'benchsep[zimtohrli]'")
@@ -91,7 +91,7 @@ class Zimtohrli:
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        """Score each stem by itself, in the process of the package."""
+        """Score each stem separately, in the process of the package."""
 
         def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
             signals = reference.samples[0], estimate.samples[0]

@@ -1,10 +1,10 @@
-"""The package ``zimtohrli`` in a process of its own, which may die without harm.
+"""Runs the package ``zimtohrli`` in a separate process, so that a crash is harmless.
 
 Conventions
 -----------
 request  two lengths as int64, then the two signals as float32, on the process's stdin
 answer   one float64 on its stdout
-end      the process ends when its stdin closes, so with the process that started it
+end      the process ends when its stdin closes, so at the latest with its parent process
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Signal = NDArray[np.float32]
 
 
 class Worker:
-    """Starts the process when it is needed, and again after it died."""
+    """Starts the process when needed, and restarts it after a crash."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +57,7 @@ class Worker:
         self._process = None
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with suppress(OSError):  # what was not sent any more to a dead process
+                with suppress(OSError):  # the rest of the data to a dead process
                     pipe.close()
         return process.wait()
 
