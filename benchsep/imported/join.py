@@ -9,6 +9,9 @@ songs    names are compared as :func:`benchsep.stems.files.folded` has them; son
 cells    stems that the run does not have, or does not score with a metric, are left out as well
 edition  what the file says (ours do), else what the caller declares, else that of the run, where
          the lengths agree: a file's windows of a song and the run's differ by one at most
+audio    where the file has the hash of a mixture or a true stem (ours do), it is that of the run
+version  where the file says the version of a metric (ours do), values of another version than the
+         run's have a column of their own
 systems  are called ``NAME (museval)`` or ``NAME (csv)``: a row shows that it was not computed here
 manifest gets ``imported``: label to ``source``, ``version`` and ``remark``
 """
@@ -24,7 +27,11 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.escape import visible
 from benchsep.errors import StoreError, UsageError
 from benchsep.imported.museval import SUFFIXES, as_frame, of_set, read_results
-from benchsep.imported.table import read_table
+from benchsep.imported.ranges import check_ranges
+from benchsep.imported.same_data import check_audio, check_edition, check_lengths
+from benchsep.imported.stem_set import of_stem_set
+from benchsep.imported.table import AS_IMPORTED, FAMILIES, read_table
+from benchsep.imported.versions import of_versions
 from benchsep.runner.manifest import stem_set_of
 from benchsep.stems.files import folded
 from benchsep.stems.sets import set_name
@@ -32,9 +39,6 @@ from benchsep.stems.sets import set_name
 if TYPE_CHECKING:
     import pandas as pd
 
-FAMILIES = ("generative", "discriminative", "oracle", "unknown")
-MOST_WINDOWS_APART = 1
-"""The last window is cut or kept by rounding."""
 NAMED = 3
 """Songs that a message names."""
 KEYS = ["system", "draw", "track", "stem", "metric"]
@@ -47,7 +51,7 @@ class Imports:
     paths: Sequence[str] = ()
     """``PATH`` or ``NAME=PATH`` each."""
     edition: str | None = None
-    """Of files that do not say theirs. Where it is given, lengths are not compared."""
+    """Of files that do not say theirs. Where it is given, their lengths are not compared."""
     families: Mapping[str, str] = field(default_factory=dict)
     """Family by system, one of :data:`FAMILIES`; ``unknown`` where absent."""
 
@@ -68,6 +72,8 @@ class _Source:
     path: Path
     kind: str
     frame: pd.DataFrame
+    version: str
+    """Of the program that wrote it."""
     remarks: tuple[str, ...]
 
 
@@ -113,8 +119,7 @@ def _read(text: str, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Sourc
     """What ``PATH`` or ``NAME=PATH`` holds, under the names that the rows will have."""
     name, path = _named(text)
     if path.is_file() and path.suffix.casefold() == ".csv":
-        found = read_table(path, metrics=sorted(set(cells["metric"])))
-        source = _Source(path, "csv", found.frame, found.remarks)
+        source = _read_csv(path, cells, manifest)
     elif path.is_dir() and (path / "manifest.json").is_file():
         raise UsageError(f"{path} is a run folder; put it beside this one with: benchsep merge")
     elif path.is_dir() or path.name.endswith(SUFFIXES):
@@ -138,6 +143,27 @@ def _named(text: str) -> tuple[str, Path]:
     return "", Path(text).expanduser()
 
 
+def _read_csv(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Source:
+    """The values of a table, those that mean what they mean in the run's stem set."""
+    found, stems = read_table(path, metrics=sorted(set(cells["metric"]))), stem_set_of(manifest)
+    scales = check_ranges(found.frame, path)
+    frame, left = of_stem_set(found.frame, stems)
+    kept = "kept" if frame["frames"].isna().all() else "where the windows are known"
+    remarks = [*found.remarks, *scales, *_left_out(left, stems, kept)]
+    return _Source(path, "csv", frame, AS_IMPORTED, tuple(remarks))
+
+
+def _left_out(
+    left: Sequence[str], stems: Sequence[str], kept: str = "where the windows are known"
+) -> list[str]:
+    if not left:
+        return []
+    return [
+        f"{', '.join(left)} scored beside other stems than {set_name(stems)}: SIR and SAR left "
+        f"out, SDR and ISR {kept}"
+    ]
+
+
 def _read_museval(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Source:
     """Museval's values, those that mean what they mean in the run's stem set."""
     stems = stem_set_of(manifest)
@@ -146,11 +172,8 @@ def _read_museval(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) 
     pairs = [of_set(result, stems) for result in read_results(path, split=split)]
     frame = as_frame(result for result, _ in pairs)
     left = sorted({stem for _, stems in pairs for stem in stems})
-    remarks = [
-        f"{', '.join(left)} scored beside other stems than {set_name(stems)}: SIR and SAR left "
-        "out, SDR and ISR where the windows are known"
-    ]
-    return _Source(path, "museval", frame, tuple(remarks if left else ()))
+    versions = ", ".join(sorted({result.version for result, _ in pairs}))
+    return _Source(path, "museval", frame, versions, tuple(_left_out(left, stems)))
 
 
 # -- joining ------------------------------------------------------------------------------------
@@ -162,13 +185,17 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
 
     frame = _with_families(source.frame, imports.families)
     own = str(cells["edition"].iloc[0])
+    unsaid = frame.index[frame["edition"] == ""]
     said = frame["edition"].replace("", imports.edition or "")
     frame = _named_as_in_run(frame.assign(edition=said), cells)
     frame, songs = _shared_songs(frame, cells, source)
-    _check_edition(frame, own)
-    if imports.edition is None:
-        _check_lengths(frame, cells)
+    check_edition(frame, own)
+    check_lengths(
+        frame if imports.edition is None else frame.drop(index=unsaid, errors="ignore"), cells
+    )
+    check_audio(frame, cells)
     frame, stems = _shared_cells(frame, cells, source)
+    frame, versions = of_versions(frame, cells)
     _check_once(frame, source)
     labels = {name: f"{name} ({source.kind})" for name in sorted(set(frame["system"]))}
     if taken := sorted({*labels.values()} & {*joined.cells["system"]}):
@@ -176,17 +203,17 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
             f"{source.path}: there is a system {taken[0]!r} already; give it a name: "
             f"--import NAME={source.path}"
         )
-    unsaid = [f"edition not said, taken as {own}"] if (frame["edition"] == "").any() else []
+    taken_as = [f"edition not said, taken as {own}"] if (frame["edition"] == "").any() else []
     undeclared = sorted(set(frame.loc[frame["family"] == "unknown", "system"]))
     asked = [f"family not declared: --import-family {undeclared[0]!r}=…"] if undeclared else []
-    remark = "; ".join([*songs, *stems, *source.remarks, *unsaid])
+    remark = "; ".join([*songs, *stems, *versions, *source.remarks, *taken_as])
     entries = {
         label: {
             "source": str(source.path),
-            "version": str(frame.loc[frame["system"] == name, "metric_version"].iloc[0]),
+            "version": source.version,
             "remark": remark,
         }
-        for name, label in labels.items()
+        for label in labels.values()
     }
     added = frame.assign(system=frame["system"].map(labels), edition=own)
     message = f"imported from {source.path}: {', '.join(labels.values())}"
@@ -204,8 +231,17 @@ def _with_families(frame: pd.DataFrame, families: Mapping[str, str]) -> pd.DataF
 
 def _named_as_in_run(imported: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Songs by the run's spelling, of the run's split."""
-    tracks = {folded(name): name for name in map(str, cells["track"].unique())}
-    names = [tracks.get(folded(name), name) for name in imported["track"]]
+    own = sorted(map(str, cells["track"].unique()))
+    tracks: dict[str, list[str]] = {}
+    for name in own:
+        tracks.setdefault(folded(name), []).append(name)
+    # Songs of a run whose names look alike are each known by their own spelling alone.
+    exact = set(own)
+    spelled = {
+        name: name if name in exact or len(found := tracks.get(folded(name), [])) != 1 else found[0]
+        for name in set(imported["track"])
+    }
+    names = [spelled[name] for name in imported["track"]]
     if "split" not in cells:
         return imported.assign(track=names)
     splits = dict(zip(cells["track"], cells["split"], strict=True))
@@ -274,38 +310,3 @@ def _check_once(frame: pd.DataFrame, source: _Source) -> None:
             f"{source.path}: {row['metric']} of {row['system']}, {row['track']!r}, {row['stem']} "
             "is there twice: two of its names mean the same; remove one"
         )
-
-
-def _check_edition(imported: pd.DataFrame, own: str) -> None:
-    other = imported[~imported["edition"].isin(["", own])]
-    if not other.empty:
-        row = other.iloc[0]
-        raise UsageError(
-            f"{row['track']!r} of {row['system']} was scored on edition {row['edition']}, the run "
-            f"on {own}; editions never share a table: compare with a run on {row['edition']}"
-        )
-
-
-def _check_lengths(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
-    """Songs of files that do not say their edition are as long as the run's."""
-    expected = {track: windows for (_, track), windows in _windows(cells).items()}
-    unsaid = imported[imported["edition"] == ""]
-    for (system, track), windows in _windows(unsaid).items():
-        there = expected.get(track, windows)
-        if abs(windows - there) > MOST_WINDOWS_APART:
-            raise UsageError(
-                f"{track!r} has {windows} windows of 1 s in the results of {system} and {there} in "
-                "the run: they are of different editions or cuts; compare with a run on the same "
-                "audio, or name the files' edition with --import-edition"
-            )
-
-
-def _windows(cells: pd.DataFrame) -> dict[tuple[str, str], int]:
-    """``(system, track)`` to the number of its BSSEval windows; reference systems included."""
-    counts: dict[tuple[str, str], int] = {}
-    part = cells[cells["metric"].str.startswith("bsseval.")]
-    for system, track, frames in zip(part["system"], part["track"], part["frames"], strict=True):
-        if isinstance(frames, list | tuple) and frames:
-            key = str(system), str(track)
-            counts[key] = max(counts.get(key, 0), len(frames))
-    return counts

@@ -22,7 +22,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,8 @@ WINDOW = 1.0
 """Seconds of a window and of a hop, in museval v4 and in ours."""
 SPLITS = ("train", "test", "valid", "validation")
 SUFFIXES = (".json", ".json.gz")
+MUSEVAL = "museval"
+"""Begin of the version of values that are not ours."""
 PAIR = STEM_SETS["vi"].stems
 
 Frames = Sequence[float | None]
@@ -65,6 +67,10 @@ class Result:
     """Whether benchsep wrote it."""
     targets: Mapping[str, Mapping[str, Frames]]
     """By the names that the file has, accompaniment as ``instrumental``."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Of the song's mixture (``mixture``) and true stems, where the file says them: ours do."""
+    metric_version: str = ""
+    """Of our BSSEval; empty for museval's."""
 
     def scored_with(self, stem: str) -> frozenset[str]:
         """The stems whose references a target's interference was measured against, and itself."""
@@ -189,10 +195,12 @@ def _read(file: Path, method: str, draw: int, split: str) -> Result:
             split=split,
             track=_text(own.get("track", name)),
             edition=_text(own.get("edition", "")),
-            version=_text(f"museval {content.get('museval_version', 'unknown')}"),
+            version=_text(f"{MUSEVAL} {content.get('museval_version', 'unknown')}"),
             window=_window([frame for t in content["targets"] for frame in t["frames"]]),
             ours=bool(own),
             targets=targets,
+            hashes={_text(k): _text(v) for k, v in dict(own.get("audio_sha256", {})).items()},
+            metric_version=_text(own.get("metric_version", "")),
         )
     except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError,
             OverflowError, RecursionError) as error:  # fmt: skip
@@ -228,10 +236,15 @@ def _stem(name: str) -> str:
 
 
 def _windows(frames: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    times = [float(f["time"]) for f in frames if f.get("time") is not None]
+    if any(b <= a for a, b in itertools.pairwise(times)):
+        raise ValueError("windows that are there twice, or not in order")
     return {name: [_number(frame["metrics"].get(name)) for frame in frames] for name in VALUES}
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str | bool):
+        raise TypeError(f"{value!r} is no number")
     return None if value is None else float_or_none(float(value))
 
 
@@ -299,8 +312,10 @@ def as_frame(results: Iterable[Result]) -> pd.DataFrame:
             "split": result.split,
             "track": result.track,
             "edition": result.edition,
-            "metric_version": result.version,
-            **_cell(stem, _column(name, result.window), list(frames)),
+            "metric_version": result.metric_version or result.version,
+            "mixture_sha256": result.hashes.get("mixture", ""),
+            "reference_sha256": result.hashes.get(stem, ""),
+            **_cell(stem, column_of_windows(name, result.window), list(frames)),
         }
         for result in results
         for stem, values in result.targets.items()
@@ -312,7 +327,8 @@ def as_frame(results: Iterable[Result]) -> pd.DataFrame:
     return frame.sort_values(order, kind="stable").reset_index(drop=True)
 
 
-def _column(name: str, window: float) -> str:
+def column_of_windows(name: str, window: float) -> str:
+    """The column of museval's value ``name`` over windows of so many seconds; 0: not known."""
     from benchsep.runner.traits import IMPORTED
 
     if window == WINDOW:

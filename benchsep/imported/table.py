@@ -6,11 +6,12 @@ columns   by any of their names in :data:`ROLES`, in any case; further columns a
 long      ``system, track, stem, metric, value``. ``benchsep.load_run(...).to_csv(...)`` is one
 wide      ``system, track, stem`` and a column for each metric
 windows   with a column ``time`` (museval's own tables) the rows of one value are its windows, and
-          the value is their median
+          the value is their median (:mod:`benchsep.imported.windows`)
 metrics   names as for ``--metrics``. A name of no metric here, or of several, has a column of its
           own, ``imported:NAME``. With museval's ``target`` for the stem, ``SDR``, ``ISR``, ``SIR``
           and ``SAR`` are BSSEval's
 no value  an empty field, ``nan`` or ``inf``
+ours      tables of ours also say the version of a metric and the hashes of the audio
 text      UTF-8, separated by commas, semicolons or tabs; decimal points
 """
 
@@ -18,20 +19,22 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchsep._util.csv_rows import no_more_fields
 from benchsep._util.escape import from_csv_cell
 from benchsep.errors import UsageError
 from benchsep.imported.museval import VALUES
+from benchsep.imported.windows import in_windows
 from benchsep.metrics.names import column_named
 from benchsep.metrics.status import Status
 from benchsep.runner.traits import IMPORTED
 from benchsep.stems.sets import stem_called
+from benchsep.systems.reference import REFERENCE_FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,9 +50,17 @@ ROLES: dict[str, tuple[str, ...]] = {
     "draw": ("draw",),
     "status": ("status",),
     "time": ("time",),
+    **{name: (name,) for name in ("metric_version", "mixture_sha256", "reference_sha256")},
 }
 """Names of each column, first found wins."""
 NEEDED = ("track", "stem")
+FAMILIES = ("generative", "discriminative", "oracle", "unknown")
+"""Those that can be declared; a table of a run has the mixture as well."""
+AS_IMPORTED = "as imported"
+"""Version of a metric whose version is not known."""
+FACTS = ("edition", "metric_version", "mixture_sha256", "reference_sha256")
+MOST_SECONDS = 100_000
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf|infinity)", re.I | re.A)
 
 Key = tuple[str, str, str, str, int]
 """System, track, stem, metric, draw."""
@@ -65,7 +76,10 @@ class Line:
     """NaN where there is none."""
     status: str
     family: str
-    edition: str
+    time: str
+    """Seconds at which the window begins, where a value has several rows."""
+    facts: Mapping[str, str]
+    """``edition``, ``metric_version``, ``mixture_sha256``, ``reference_sha256``; empty: not said"""
 
 
 @dataclass(frozen=True)
@@ -193,11 +207,8 @@ def _metric_columns(
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    """Not all that ``float`` takes: ``1_000`` is no number of a table."""
+    return NUMBER.fullmatch(text) is not None
 
 
 def _line(
@@ -223,17 +234,21 @@ def _line(
     value, status = _value(text, of("status"), where)
     stem = stem_called(of("stem")) or of("stem")
     key = of("system", file.stem), of("track"), stem, metric, int(draw)
-    return Line(number, key, value, status, of("family", "unknown"), of("edition"))
+    family = of("family", "unknown").casefold()
+    if family not in {*FAMILIES, *REFERENCE_FAMILIES}:
+        raise UsageError(f"{where}: family {family!r}; expected one of {', '.join(FAMILIES)}")
+    wide = "metric" not in roles  # a version is that of one metric
+    facts = {name: "" if wide and name == "metric_version" else of(name) for name in FACTS}
+    return Line(number, key, value, status, family, of("time"), facts)
 
 
 def _value(text: str, status: str, where: str) -> tuple[float, str]:
     """The number, NaN for none, and its status: the row's own where it has one."""
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
+    if text and not _is_number(text):
         raise UsageError(
             f"{where}: {text!r} is no number; expected one with a decimal point, or nothing"
-        ) from None
+        )
+    value = float(text) if text else math.nan
     if status:
         try:
             kind = Status.parse(status).kind
@@ -287,13 +302,14 @@ def _frame(
     for line in lines:
         system, track, stem, metric, draw = line.key
         groups.setdefault((system, track, stem, columns[metric], draw), []).append(line)
-    rows = []
+    _check_families(lines, file)
+    windows = windows and any(len(group) > 1 for group in groups.values())
+    rows, times = [], []
     for (system, track, stem, metric, draw), group in groups.items():
+        what = f"{metric} of {system}, {track!r}, {stem}"
+        times.append(_by_time(group, what, file) if windows else {})
         if len(group) > 1 and not windows:
-            raise UsageError(
-                f"{file}: line {group[1].number} has another {metric} of {system}, {track!r}, "
-                f"{stem} than line {group[0].number}; expected one value each"
-            )
+            raise _twice(group[0], group[1], what, file)
         rows.append(
             {
                 "system": system,
@@ -302,21 +318,53 @@ def _frame(
                 "stem": stem,
                 "metric": metric,
                 "draw": draw,
-                "edition": group[0].edition,
-                "metric_version": "as imported",
-                **(_median(group) if windows else _single(group[0])),
+                **group[0].facts,
+                "metric_version": group[0].facts["metric_version"] or AS_IMPORTED,
+                "value": group[0].value,
+                "status": group[0].status,
+                "frames": None,
             }
         )
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = pd.DataFrame(in_windows(rows, times) if windows else rows, columns=list(COLUMNS))
     return frame.assign(value=frame["value"].astype(float))
 
 
-def _single(line: Line) -> dict[str, Any]:
-    return {"value": line.value, "status": line.status, "frames": None}
+def _check_families(lines: Sequence[Line], file: Path) -> None:
+    found: dict[str, Line] = {}
+    for line in lines:
+        first = found.setdefault(line.key[0], line)
+        if first.family != line.family:
+            raise UsageError(
+                f"{file}: {line.key[0]} is {first.family} in line {first.number} and "
+                f"{line.family} in line {line.number}; expected one family"
+            )
 
 
-def _median(group: Sequence[Line]) -> dict[str, Any]:
-    frames = [None if math.isnan(line.value) else line.value for line in group]
-    kept = [x for x in frames if x is not None]
-    value, status = (median(kept), "ok") if kept else (math.nan, "not_finite")
-    return {"value": value, "status": status, "frames": frames}
+def _by_time(group: Sequence[Line], what: str, file: Path) -> dict[float, float | None]:
+    """Begin of each window to its value; ``None`` where it has none that counts."""
+    found: dict[float, Line] = {}
+    for line in group:
+        if not _is_number(line.time) or not 0 <= float(line.time) < MOST_SECONDS:
+            raise UsageError(
+                f"{file}, line {line.number}: time {line.time!r}; expected the seconds at which "
+                "a window begins"
+            )
+        first = found.setdefault(float(line.time), line)
+        if first is not line:
+            raise _twice(first, line, f"{what} at {line.time} s", file)
+        if line.facts != group[0].facts:
+            raise UsageError(
+                f"{file}: line {line.number} has {what} of another edition, version or song than "
+                f"line {group[0].number}"
+            )
+    return {
+        time: line.value if line.status == "ok" and not math.isnan(line.value) else None
+        for time, line in found.items()
+    }
+
+
+def _twice(first: Line, second: Line, what: str, file: Path) -> UsageError:
+    return UsageError(
+        f"{file}: line {second.number} has another {what} than line {first.number}; expected one "
+        "value each: are there several systems or draws without a column that names them?"
+    )

@@ -137,8 +137,18 @@ def _extra(part: pd.DataFrame, system: str, track: str, draw: int) -> dict[str, 
         "draw": draw,
         "edition": str(part["edition"].iloc[0]),
         "metric_version": str(part["metric_version"].iloc[0]),
+        "audio_sha256": _hashes(part),
         "ill_conditioned": sorted(noisy["stem"] + " " + noisy["metric"]),
     }
+
+
+def _hashes(part: pd.DataFrame) -> dict[str, str]:
+    """Of the mixture and the true stems, so that values of other audio are never put beside."""
+    if not {"mixture_sha256", "reference_sha256"} <= set(part.columns):
+        return {}
+    stems = zip(part["stem"], part["reference_sha256"], strict=True)
+    found = {"mixture": part["mixture_sha256"].iloc[0], **dict(stems)}
+    return {str(name): text for name, text in found.items() if isinstance(text, str) and text}
 
 
 def _safe(name: str) -> str:

@@ -151,7 +151,8 @@ def reaggregated(
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
     """Frame and traits with one statistic over windows and over songs, whatever the field uses.
 
-    ``None`` changes nothing.
+    ``None`` changes nothing. A value without windows beside others with windows (of a table that
+    was imported) is left out, unless the column has the statistic already.
 
     Raises
     ------
@@ -163,7 +164,27 @@ def reaggregated(
     if statistic not in ("mean", "median"):
         raise UsageError(f"unknown aggregation {statistic!r}; expected mean or median")
     changed = {column: replace(value, aggregate=statistic) for column, value in traits.items()}
-    return from_frames(frame, statistic), changed
+    same = {column for column, value in traits.items() if value.aggregate == statistic}
+    return from_frames(_with_windows(frame, same), statistic), changed
+
+
+NO_WINDOWS = "unavailable: no windows to aggregate"
+"""Status of an imported value where those beside it are aggregated anew."""
+
+
+def _with_windows(frame: pd.DataFrame, same: set[str]) -> pd.DataFrame:
+    """Without values that cannot be aggregated anew as others of their column are.
+
+    ``same``: columns whose values have the statistic already.
+    """
+    has = frame["frames"].map(lambda each: isinstance(each, list | tuple) and len(each) > 0)
+    columns = set(frame.loc[has, "metric"]) - same
+    lost = ~has & frame["metric"].isin(list(columns)) & (frame["status"] == "ok")
+    if not lost.any():
+        return frame
+    return frame.assign(
+        value=frame["value"].mask(lost), status=frame["status"].mask(lost, NO_WINDOWS)
+    )
 
 
 def improvement(frame: pd.DataFrame, traits: Traits, *, over: str = "mixture") -> pd.DataFrame:

@@ -1,0 +1,79 @@
+"""Whether imported values are of the audio of the run: edition, length, samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_WINDOWS_APART = 1
+"""The last window is cut or kept by rounding."""
+DIGITS = 16
+"""Of a hash, that are compared."""
+AUDIO = {"mixture_sha256": "mixture", "reference_sha256": "true stem"}
+
+
+def check_edition(imported: pd.DataFrame, own: str) -> None:
+    other = imported[~imported["edition"].isin(["", own])]
+    if not other.empty:
+        row = other.iloc[0]
+        raise UsageError(
+            f"{row['track']!r} of {row['system']} was scored on edition {row['edition']}, the run "
+            f"on {own}; editions never share a table: compare with a run on {row['edition']}"
+        )
+
+
+def check_lengths(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
+    """Songs are as long as the run's: folders of songs all have one name of edition."""
+    expected = {track: windows for (_, track), windows in _windows(cells).items()}
+    for (system, track), windows in _windows(imported).items():
+        there = expected.get(track, windows)
+        if abs(windows - there) > MOST_WINDOWS_APART:
+            raise UsageError(
+                f"{track!r} has {windows} windows of 1 s in the results of {system} and {there} in "
+                "the run: they are of different editions or cuts; compare with a run on the same "
+                "audio, or name the edition of files that do not say it with --import-edition"
+            )
+
+
+def check_audio(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
+    """Songs of one name are the same samples, where the file has their hashes.
+
+    Raises
+    ------
+    UsageError
+        a mixture or a true stem with another hash than the run's.
+    """
+    for column, what in AUDIO.items():
+        own = {(t, s): text for _, t, s, text in _hashes(cells, column)}
+        for system, track, stem, text in _hashes(imported, column):
+            there = own.get((track, stem), text)
+            if text[:DIGITS] != there[:DIGITS]:
+                raise UsageError(
+                    f"{track!r}, {stem}: {system} was scored on another {what} than the run's "
+                    f"(sha256 {text[:DIGITS]}, in the run {there[:DIGITS]}); songs of one name "
+                    "with different audio cannot be compared: score both on the same files"
+                )
+
+
+def _hashes(cells: pd.DataFrame, column: str) -> list[tuple[str, str, str, str]]:
+    """System, track, stem and hash, where there is one."""
+    if column not in cells:
+        return []
+    rows = cells[["system", "track", "stem", column]].drop_duplicates()
+    found = rows.itertuples(index=False, name=None)
+    return [(a, b, c, text) for a, b, c, text in found if isinstance(text, str) and text]
+
+
+def _windows(cells: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """``(system, track)`` to the number of its BSSEval windows; reference systems included."""
+    counts: dict[tuple[str, str], int] = {}
+    part = cells[cells["metric"].str.startswith("bsseval.")]
+    for system, track, frames in zip(part["system"], part["track"], part["frames"], strict=True):
+        if isinstance(frames, list | tuple) and frames:
+            key = str(system), str(track)
+            counts[key] = max(counts.get(key, 0), len(frames))
+    return counts

@@ -1,0 +1,84 @@
+"""BSSEval of a table whose stems are not those of the run: what means the same in both.
+
+The rules are those of museval's files (:func:`benchsep.imported.museval.of_set`). A table may lack
+stems of the run; only stems beside those of the run show that it was scored in another set. SDR and
+ISR of a table without windows are kept: they differ only where a window of a stem is silent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchsep.imported.museval import FREE, VALUES, WINDOW, Frames, Result, of_set
+from benchsep.imported.table import AS_IMPORTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {f"bsseval.{name.lower()}": name for name in VALUES}
+
+
+def of_stem_set(frame: pd.DataFrame, stems: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that mean what they mean in a run of a set of stems; the stems that lost some.
+
+    Parameters
+    ----------
+    frame
+        Rows of :func:`benchsep.imported.table.read_table`.
+    stems
+        The stem set of the run.
+    """
+    bsseval = frame[frame["metric"].isin(list(COLUMNS))]
+    found = {
+        key: of_set(_result(part), stems)
+        for key, part in bsseval.groupby(["system", "draw", "track"], sort=False)
+        if not set(part["stem"]) <= set(stems)
+    }
+    if not found:
+        return frame, []
+    rows = []
+    for row in _rows(frame):
+        result, lost = found.get((row["system"], row["draw"], row["track"]), (None, []))
+        if result is not None and row["metric"] in COLUMNS and row["stem"] in lost:
+            rows += _kept(row, result)
+        else:
+            rows.append(row)
+    left = sorted({stem for _, lost in found.values() for stem in lost})
+    return type(frame)(rows, columns=frame.columns), left
+
+
+def _result(part: pd.DataFrame) -> Result:
+    """The rows of a track as museval's file has them; without windows where they have none."""
+    targets: dict[str, dict[str, Frames]] = {}
+    columns = (part[name] for name in ("stem", "metric", "frames"))
+    for stem, metric, frames in zip(*columns, strict=True):
+        values = targets.setdefault(stem, {name: () for name in VALUES})
+        values[COLUMNS[metric]] = frames if isinstance(frames, list) else ()
+    row = part.iloc[0]
+    ours = row["metric_version"] != AS_IMPORTED
+    return Result(row["system"], int(row["draw"]), "", row["track"], row["edition"],
+                  row["metric_version"], WINDOW, ours, targets)  # fmt: skip
+
+
+def _kept(row: dict[str, Any], result: Result) -> list[dict[str, Any]]:
+    """The row with the windows that count; none where it means something else in the run.
+
+    A row without windows keeps its SDR or ISR.
+    """
+    name = COLUMNS[row["metric"]]
+    if not isinstance(row["frames"], list):
+        return [row] if name in FREE else []
+    frames = result.targets.get(row["stem"], {}).get(name)
+    if not frames:
+        return []
+    values = [value for value in frames if value is not None]
+    status = "ok" if values else "not_finite"
+    value = median(values) if values else math.nan
+    return [{**row, "frames": list(frames), "value": value, "status": status}]
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
