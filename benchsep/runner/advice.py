@@ -1,10 +1,10 @@
-"""How many worker processes suit a run on this machine: what ``benchsep plan`` says of ``-j``.
+"""The best number of worker processes on this machine, for the advice of ``benchsep plan`` on
+``-j``.
 
-Every worker computes with one thread (:mod:`benchsep.runner.executors.worker`), so cores are used
-by processes alone. On two cores two of them took 1/1.80 of the time of one, for 1.04 times the
-CPU seconds (``python -m benchmarks.pool``, eight songs of 20 s): whole tracks share nothing, where
-threads would wait for each other at every transform and layer. What remains to be weighed is
-memory.
+Every worker computes with one thread (:mod:`benchsep.runner.executors.worker`), so only processes
+use several cores. On two cores, two workers were 1.80 times as fast as one, with 1.04 times the CPU
+time (``python -m benchmarks.pool``, eight songs of 20 s): tracks are independent, while threads
+would wait for each other at every transform and layer. The limit is then memory.
 
 Conventions
 -----------
@@ -19,13 +19,13 @@ import os
 from pathlib import Path
 
 WORKER_MB = (1000.0, 6.0)
-"""A fixed part, and a part for each second of audio: peaks of 1259 MB for a song of 60 s and of
-2238 MB for one of 240 s (folders of four stereo stems, default metrics), rounded up."""
+"""A fixed part, and a part per second of audio. Measured peaks, rounded up: 1259 MB for a song of
+60 s, 2238 MB for one of 240 s (folders of four stereo stems, default metrics)."""
 _MEMORY = Path("/proc/meminfo")
 
 
 def workers_for(jobs: int, longest_seconds: float) -> tuple[int, str]:
-    """The number of workers for ``-j``, and why."""
+    """The number of workers for ``-j``, and the reason."""
     cores = _cores()
     need = WORKER_MB[0] + WORKER_MB[1] * longest_seconds
     limits = {f"{cores} cores": cores, f"{jobs} jobs": max(1, jobs)}
@@ -38,7 +38,7 @@ def workers_for(jobs: int, longest_seconds: float) -> tuple[int, str]:
 
 
 def advice(jobs: int, longest_seconds: float) -> str:
-    """A sentence for the forecast."""
+    """The advice as a sentence for the forecast."""
     workers, reason = workers_for(jobs, longest_seconds)
     return (
         f"best here: -j {workers}, one thread each, as workers always have ({reason}; weights of a "
@@ -54,7 +54,7 @@ def _cores() -> int:
 
 
 def free_megabytes() -> float | None:
-    """Memory that programs can have without swapping; ``None`` where the system does not say."""
+    """Available memory in MB without swapping; ``None``: unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in _MEMORY.read_text().splitlines():
             if line.startswith("MemAvailable:"):

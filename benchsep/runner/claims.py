@@ -1,18 +1,18 @@
-"""Claims: who is working on which (system, track) of a run folder.
+"""Claims: files that state which process works on which (system, track) of a run folder.
 
 Conventions
 -----------
 claim      a file that names its owner: machine and a random token, process number, start time of
            the process. The owner is the process that runs the suite; its workers claim for it
-shared     creating a file exclusively is the one operation that every network file system honours;
-           no lock and no database is needed, and many machines can work on one run folder
+shared     exclusive creation of a file works on every network file system, so many machines can
+           work on one run folder without locks or a database
 fresh      the owner touches its claims every :data:`REFRESH_S`
-abandoned  a claim of this machine whose process is gone; of another machine, one that nobody has
-           touched while this process watched it for :data:`STALE_CLAIM_S`. Clocks of machines
-           differ, so that the time at which a claim was touched says nothing by itself, unless it
-           is :data:`ANCIENT_S` ago
-restart    a claim of this computer from before it was started again is abandoned at once: it names
-           the computer, and was touched before the kernel began and not for two refreshes
+abandoned  on this machine: a claim whose process is gone; of another machine: a claim that was not
+           touched while this process watched it for :data:`STALE_CLAIM_S`. The clocks of machines
+           differ, so the time of a claim alone is not used, unless it is :data:`ANCIENT_S` ago
+restart    a claim of this computer from before its last restart is abandoned immediately: it names
+           the computer and was last touched before the start of the kernel and more than two
+           refreshes ago
 """
 
 from __future__ import annotations
@@ -40,34 +40,38 @@ from benchsep._util.processes import (
 from benchsep.errors import StoreError
 
 REFRESH_S = 60.0
-"""How often held claims are touched: well under the age at which they count as abandoned."""
+"""Interval in seconds at which held claims are touched, far below the limit for abandoned
+claims."""
 STALE_CLAIM_S = 900.0
 UNWRITTEN_CLAIM_S = 5.0
-"""The owner of a claim without a name died before, or in, its first write."""
+"""Seconds after which a claim without content counts as abandoned: its owner died in the first
+write."""
 ANCIENT_S = 86_400.0
-"""More than clocks differ: a claim of that age is abandoned without being watched."""
+"""More than any difference of clocks: a claim of this age in seconds is abandoned without watching
+it."""
 MAX_ATTEMPTS = 4
-"""Each failed attempt means that another process claimed, released or swept in between."""
+"""Most attempts to claim; an attempt fails if another process claims, releases or sweeps at the
+same time."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds claims: one process of one machine."""
+    """The owner of claims: one process on one machine."""
 
     place: str
-    """``host:machine:token:computer``; the host's name is for people."""
+    """``host:machine:token:computer``; the host's name is only informative."""
     pid: int
     start: int
     """See :func:`benchsep._util.processes.process_start_time`."""
 
     @property
     def line(self) -> str:
-        """The content of its claims."""
+        """The content of the owner's claim files."""
         return f"{self.place} {self.pid} {self.start}\n"
 
 
 def this_process() -> Owner:
-    """The owner that this process is."""
+    """The owner object of this process."""
     return _owner(os.getpid())
 
 
@@ -80,13 +84,13 @@ def _owner(pid: int) -> Owner:
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims of a run folder, in its sub-folder ``claims``, as ``owner`` sees them."""
+    """The claims in the sub-folder ``claims`` of a run folder, from the view of ``owner``."""
 
     folder: Path
     owner: Owner = field(default_factory=this_process)
 
     def claim(self, system: str, track: str) -> bool:
-        """Try to become the owner of (system, track); False if somebody else is.
+        """Try to claim (system, track); False if another process has claimed it.
 
         Raises
         ------
@@ -105,29 +109,29 @@ class Claims:
                     return False
                 remove_abandoned(path)
             except FileNotFoundError:
-                continue  # a process that finished just now removed the folder
+                continue  # a process that just finished removed the folder
             except OSError as error:
-                # Created and not written: it would hold up the next run for nobody.
+                # Created but not written: it would only delay the next run.
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
                 raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
         return False
 
     def is_free(self, system: str, track: str) -> bool:
-        """Whether nobody holds (system, track) any more; an abandoned claim is removed."""
+        """Whether (system, track) is not claimed; an abandoned claim is removed."""
         path = self._path(system, track)
         if path.exists() and is_abandoned(path):
             remove_abandoned(path)
         return not path.exists()
 
     def release(self, system: str, track: str) -> None:
-        """Give up the claim; one that belongs to another owner by now is left alone."""
+        """Release the claim; a claim that now belongs to another owner is not changed."""
         path = self._path(system, track)
         if _text(path) == self.owner.line:
             _remove_if(path, lambda claim: _text(claim) == self.owner.line)
 
     def refresh(self, system: str, track: str) -> None:
-        """Show processes on other machines that the owner is alive."""
+        """Touch the claim, so that other machines see that the owner is alive."""
         path = self._path(system, track)
         with contextlib.suppress(OSError):
             if _text(path) == self.owner.line:
@@ -135,7 +139,7 @@ class Claims:
 
     @contextlib.contextmanager
     def kept_fresh(self, system: str, track: str) -> Iterator[None]:
-        """Refresh the claim from time to time while the ``with`` lasts."""
+        """Refresh the claim regularly during the ``with`` block."""
         done = threading.Event()
 
         def refresh() -> None:
@@ -151,7 +155,7 @@ class Claims:
             thread.join()
 
     def sweep(self) -> None:
-        """Remove the claims of dead processes, and the folder if it is empty then."""
+        """Remove the claims of dead processes, and then the folder if it is empty."""
         for path in self.folder.glob("*") if self.folder.is_dir() else ():
             if is_abandoned(path):
                 remove_abandoned(path)
@@ -165,11 +169,12 @@ class Claims:
 # -- abandoned claims ---------------------------------------------------------------------------
 
 _watched: dict[tuple[str, str, int], float] = {}
-"""Name, content and time of a claim to when this process first saw it so, on its own clock."""
+"""(Name, content, time) of a claim to the time at which this process first saw it, on its own
+clock."""
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether the owner of the claim at ``path`` is gone, as far as can be known here."""
+    """Whether the owner of the claim at ``path`` is gone, as far as this process can know."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
         touched = path.stat().st_mtime_ns
@@ -183,13 +188,13 @@ def is_abandoned(path: Path) -> bool:
     if owner and _is_before_restart(owner[1], touched / 1e9):
         return True
     first_seen = _watched.setdefault((path.name.partition("-")[0], text, touched), time.monotonic())
-    # Created, not yet written: its owner gets a moment.
+    # Created, but not yet written: give its owner some time.
     patience = STALE_CLAIM_S if owner else UNWRITTEN_CLAIM_S
     return time.monotonic() - first_seen > patience
 
 
 def _is_before_restart(place: str, touched: float) -> bool:
-    """Whether a claim is of this computer from before its kernel began."""
+    """Whether a claim is of this computer and from before the start of its kernel."""
     home = place.split(":")[3:]
     is_old = touched < boot_time() and time.time() - touched > 2 * REFRESH_S
     return is_old and bool(computer()) and home == [computer()]
@@ -198,8 +203,8 @@ def _is_before_restart(place: str, touched: float) -> bool:
 def remove_abandoned(path: Path) -> None:
     """Remove an abandoned claim, but never a new claim that has replaced it.
 
-    Two processes may find the same abandoned claim. The slower one could otherwise delete the
-    claim that the quicker one has made since: so it moves the file away first and looks at it.
+    Two processes may find the same abandoned claim. The slower one could delete the new claim of
+    the faster one. So the file is first moved away and then checked.
     """
     _remove_if(path, is_abandoned)
 
@@ -211,7 +216,7 @@ def _remove_if(path: Path, condition: Callable[[Path], bool]) -> None:
     except FileNotFoundError:
         return
     if not condition(aside):
-        # It is the claim of another process: give it back.
+        # It is the claim of another process: restore it.
         try:
             os.link(aside, path)
         except FileExistsError:

@@ -1,19 +1,20 @@
-"""``benchsep plan``: what a run will cost, before it is started.
+"""``benchsep plan``: estimates the cost of a run before it is started.
 
 Conventions
 -----------
-hours      of one core with one thread, or of one GPU; how long it takes is that over how many work
-rates      seconds of work for a second of audio, with a fixed part for each track: ``[fixed, per
-           second]``. A metric costs ``once`` for each track (its references) and ``each`` for
-           every estimate of it
-source     :data:`OWN_RATES`, measured on one machine that it names, or an earlier run's own costs
-           (wall-clock seconds of its workers), which know that machine and those weights
-devices    a metric that computes on another device (``--metric-device``) has the rates of an
-           earlier run there, or none; a worker waits for the device, so its hours are a core's
-unknown    what has no rate is named and is not in the sums
-upper      jobs that are done in part count as whole ones
+hours      hours of one core with one thread, or of one GPU; the duration is this divided by the
+           number of workers
+rates      seconds of work per second of audio, plus a fixed part per track: ``[fixed, per
+           second]``. A metric costs ``once`` per track (for its references) and ``each`` per
+           estimate of the track
+source     :data:`OWN_RATES`, measured on one machine (named there), or the costs of an earlier run
+           (wall-clock seconds of its workers), which fit its machine and weights
+devices    a metric on another device (``--metric-device``) has rates only from an earlier run on
+           this device. The worker waits for the device, so its time counts as CPU hours
+unknown    work without a rate is named and is not part of the sums
+upper      jobs that are partly done count as whole jobs, so the result is an upper bound
 
-A track's length is read from its files' headers; nothing is decoded, no model runs.
+The length of a track is read from file headers; nothing is decoded and no model is run.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ if TYPE_CHECKING:
 
 OWN_RATES = Path(__file__).with_name("rates.json")
 Line = tuple[float, float]
-"""Seconds: a fixed part, and a part for each second of audio."""
+"""Seconds of work: a fixed part, and a part per second of audio."""
 
 
 @dataclass(frozen=True)
 class MetricCost:
-    """What a metric takes on its default stems."""
+    """The cost of a metric for its default stems."""
 
     once: Line
     each: Line
@@ -58,10 +59,10 @@ class MetricCost:
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast things are somewhere.
+    """The rates of one machine.
 
-    ``systems`` maps a device (``cpu``, ``cuda``) to seconds of separation for a second of
-    audio, by label; ``stored_bytes`` is what a second of one kept stem takes on disk.
+    ``systems`` maps a device (``cpu``, ``cuda``) to seconds of separation per second of audio, by
+    label; ``stored_bytes`` is the disk space per second of one kept stem.
     """
 
     source: str
@@ -70,10 +71,10 @@ class Rates:
     load: Line
     stored_bytes: float
     device_metrics: dict[str, dict[str, MetricCost]] = field(default_factory=dict)
-    """Kind of another device that metrics compute on, to what a metric takes there."""
+    """Kind of another metric device to the costs of metrics on it."""
 
     def of_metric(self, metric: Metric, device: str) -> MetricCost | None:
-        """What a metric takes where ``device`` is the suite's metric device; ``None``: unknown."""
+        """The cost of a metric if ``device`` is the suite's metric device; ``None``: unknown."""
         if device == CPU or device_tolerance(metric) is None:
             return self.metrics.get(metric.name)
         return self.device_metrics.get(_kind(device), {}).get(metric.name)
@@ -86,7 +87,7 @@ def _kind(device: str) -> str:
 
 @dataclass
 class Forecast:
-    """The cost of a run; ``unknown`` names what the hours do not include."""
+    """The cost of a run; ``unknown`` lists the work that is not included."""
 
     source: str
     tracks: int
@@ -102,7 +103,7 @@ class Forecast:
     gpu_hours: float = 0.0
     disk_gb: float = 0.0
     longest_seconds: float = 0.0
-    """Of the tracks."""
+    """Length of the longest track in seconds."""
     unknown: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class Forecast:
 
 
 def own_rates() -> Rates:
-    """Those that come with benchsep; :data:`OWN_RATES` names the machine and the command."""
+    """The rates that benchsep ships; :data:`OWN_RATES` names the machine and the command."""
     stored = json.loads(OWN_RATES.read_text(encoding="utf-8"))
     gpu = f" and {stored['cuda_machine']}" if "cuda_machine" in stored else ""
     return Rates(
@@ -134,12 +135,12 @@ def _line(values: list[float]) -> Line:
 
 
 def rates_of_run(path: str | Path) -> Rates:
-    """What an earlier run took, where it knows; benchsep's own rates for the rest.
+    """The rates of an earlier run; for everything it did not measure, benchsep's own rates.
 
     Raises
     ------
     StoreError
-        no run folder, or one without a single timed cell.
+        the path is not a run folder, or the run has no timed cell.
     """
     from benchsep.runner.frame import load_costs
     from benchsep.runner.store import Store
@@ -166,9 +167,9 @@ def rates_of_run(path: str | Path) -> Rates:
 
 
 def _scoring_rates(store: Store) -> Iterator[tuple[str, str, float]]:
-    """Metric, kind of its device, and seconds for a second of audio, its default stems together.
+    """Metric, kind of its device, and seconds per second of audio for all its default stems.
 
-    The device is empty where the CPU engine scored.
+    The device is empty for the CPU engine.
     """
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     audio: dict[tuple[str, str], float] = defaultdict(float)
@@ -180,7 +181,7 @@ def _scoring_rates(store: Store) -> Iterator[tuple[str, str, float]]:
             name = cell.metric.partition(".")[0]
             what = (name, _kind(cell.device))
             stems = len(get_metric(name).default_stems)
-            # Every value of a metric carries the same seconds, those of its stem.
+            # All values of a metric store the same seconds, those of the stem.
             values = len(get_metric(name).values)
             scored[what, cell.draw] += cell.seconds / values
             audio[what] += (record.track.audio_seconds or 0.0) / values / stems
@@ -201,7 +202,7 @@ def seconds_of(track: Track) -> float:
     Raises
     ------
     DatasetError
-        no file of the track says how long it is.
+        no file of the track has its length in the header.
     """
     for path in sorted(track.paths, key=_audio_first):
         length = _header_seconds(path)
@@ -227,7 +228,7 @@ def _header_seconds(path: str) -> float:
 
 
 def forecast(plan: Plan, rates: Rates) -> Forecast:
-    """What the plan's jobs take at these rates.
+    """The cost of the plan's jobs at these rates.
 
     Raises
     ------
@@ -258,7 +259,7 @@ def forecast(plan: Plan, rates: Rates) -> Forecast:
 
 
 def at(line: Line, seconds: float) -> float:
-    """Seconds of work for ``seconds`` of audio: the fixed part and the part in proportion."""
+    """Seconds of work for ``seconds`` of audio: fixed part plus proportional part."""
     return line[0] + line[1] * seconds
 
 
@@ -286,10 +287,10 @@ def _add_separation(
 
 
 def rate_of(rates: Rates, device: str, job: Job) -> float | None:
-    """Seconds of separation for a second of audio; ``None``: unknown."""
+    """Seconds of separation per second of audio; ``None``: unknown."""
     if job.info.unavailable:
         return 0.0
-    # Reading estimates takes the same time, whatever their folder is called.
+    # All folders of estimates have the same rate.
     return rates.systems.get(device, {}).get("dir" if job.info.from_files else job.label)
 
 
@@ -318,7 +319,8 @@ def _add_scoring(
 
 
 def scored_share(metric: Metric, stems: Collection[str], job: Job) -> float:
-    """How many of the scored ``stems`` the job's system gives, over the default stems.
+    """Number of scored ``stems`` that the job's system provides, divided by the number of default
+    stems.
 
     Rates of a metric are for its default stems.
     """
@@ -350,7 +352,8 @@ def _scoring_seconds(
 def render(result: Forecast, cores: int, format: str = "terminal") -> str:
     """The forecast in one of :data:`benchsep._util.text_table.FORMATS`.
 
-    ``cores`` is how many single-threaded workers share the CPU hours. CSV has the rows alone.
+    ``cores`` is the number of single-threaded workers that share the CPU hours. CSV has only the
+    rows.
 
     Raises
     ------
@@ -380,7 +383,9 @@ def render(result: Forecast, cores: int, format: str = "terminal") -> str:
 
 
 def _rows(result: Forecast) -> list[tuple[str, Any, Any, Any]]:
-    """What is done, its jobs, CPU hours and GPU hours; NaN: unknown, ``None``: does not apply."""
+    """Rows of work, number of jobs, CPU hours and GPU hours; NaN: unknown, ``None``: does not
+    apply.
+    """
     rows: list[tuple[str, Any, Any, Any]] = [
         (f"separate with {label}", e["jobs"], _known(e["cpu_hours"]), _known(e["gpu_hours"]))
         for label, e in result.systems.items()
@@ -400,7 +405,7 @@ def _escaped(text: str, format: str) -> str:
 
 
 def _shown(hours: float | None) -> str:
-    """Hours for a table: unknown ones as ``?``, nothing where there are none."""
+    """Hours as text for a table; ``?``: unknown."""
     if hours is None:
         return ""
     return _hours(None if math.isnan(hours) else hours)

@@ -1,20 +1,21 @@
-"""What decides whether a cell is done. All rules are here.
+"""All rules that decide whether a cell is done.
 
 Conventions
 -----------
-inputs    :class:`Inputs` lists everything that moves a cell. Two cells with the same inputs have
-          the same value; :func:`cell_key` is their hash
-planning  :func:`is_done` decides from the record and from stamps, without reading audio. What is in
-          :class:`Inputs` is either in the job's stamp (:func:`planning_stamp`) or compared here
+inputs    :class:`Inputs` lists everything that affects a cell. Two cells with the same inputs have
+          the same value; :func:`cell_key` is a hash of the inputs
+planning  :func:`is_done` decides from the record and from stamps, without reading audio. Each field
+          of :class:`Inputs` is either part of the job's stamp (:func:`planning_stamp`) or compared
+          here
 shown     :func:`is_draw_shown` decides which stored cells are results of the manifest's request
-at work   :func:`cached_cells` decides from the keys, once the audio is decoded and hashed
-retried   a failure, and what was unavailable and is available now, is always computed again; what
-          is undefined is so for these signals, and stays
-kept      :func:`carried_over` keeps the cells that a job was not asked for, if they are still valid
+at work   :func:`cached_cells` decides from the keys, after the audio is decoded and hashed
+retried   failed cells, and unavailable ones that are available now, are always computed again;
+          undefined cells are final
+kept      :func:`carried_over` keeps cells that the job does not request, if they are still valid
 
-A plan is made once and its jobs start much later. Another run on the same folder may have done
-them since, so whoever starts a job claims it first and then asks again (:func:`begin`): from then
-on nobody else can do it.
+A plan is made once, and its jobs may start much later. Meanwhile another run on the same folder may
+have done them. So a worker first claims a job and then checks again (:func:`begin`); from then on
+no other process can do it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from benchsep.systems.contract import SystemInfo
 
 KEPT_AS = "flac; float wav above full scale"
-"""How kept estimates are written. Writing rounds their samples, so it moves their scores."""
+"""Format of kept estimates. It rounds their samples, so it affects their scores."""
 
 CellsByKey = Mapping[str, "Cell"]
 
@@ -55,18 +56,18 @@ CellsByKey = Mapping[str, "Cell"]
 
 
 def system_id(info: SystemInfo) -> str:
-    """Identity of what makes the estimates: name, version, weights, options."""
+    """Identity of a system: name, version, weights, options."""
     return digest(info.name, info.version, info.checkpoint_sha256, info.options)
 
 
 def metric_id(metric: Metric) -> str:
-    """Identity of what makes a value: name, version, settings."""
+    """Identity of a metric: name, version, settings."""
     packages = installed(getattr(metric, "packages", ()))
     return digest(metric.name, metric.version, metric.settings(), packages)
 
 
 ENGINES = ("torch", "soxr")
-"""Packages that may move the output of a model in the last digits, or more."""
+"""Packages that may change the output of a model, at least in the last digits."""
 
 
 @cache
@@ -80,9 +81,9 @@ def installed(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def engine(info: SystemInfo, device: str) -> dict[str, str]:
-    """What besides the system itself moves its output: packages and the kind of device.
+    """Other things that affect a system's output: versions of packages and the kind of device.
 
-    Empty for systems that compute nothing with a model: reference systems, files, programs.
+    Empty for systems without a model: reference systems, files, programs.
     """
     if info.family not in ("generative", "discriminative") or _from_outside(info):
         return {}
@@ -90,21 +91,21 @@ def engine(info: SystemInfo, device: str) -> dict[str, str]:
 
 
 def _from_outside(info: SystemInfo) -> bool:
-    """Whether files or another program make the estimates."""
+    """Whether the estimates come from files or from another program."""
     return info.from_files or info.from_program
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that moves the cells of one draw, except metric and stem (:func:`cell_key`).
+    """Everything that affects the cells of one draw, except metric and stem (:func:`cell_key`).
 
-    Whatever else is found to move a cell belongs into this list.
+    Any other input that affects a cell must be added here.
     """
 
     system_id: str
     mixture_sha256: str
     reference_sha256: dict[str, str]
-    """Of the stems that metrics compare with, and that an oracle gets."""
+    """Hashes of the references (for metrics and oracles), by stem."""
     sees_references: bool
     seed: int
     kept_as: str
@@ -114,11 +115,12 @@ class Inputs:
     derived: tuple[str, ...]
     """Relations of the stems that the system does not return itself."""
     computed: bool
-    """The estimates follow from these inputs; False where files or another program make them."""
+    """True: these inputs determine the estimates. False: the estimates come from files or another
+    program."""
 
     @property
     def estimate_id(self) -> str:
-        """Identity of the estimates, known before they are made; empty where it cannot be."""
+        """Identity of the estimates, known before the separation; empty if this is impossible."""
         if not self.computed or not self.mixture_sha256:
             return ""
         parts: list[Any] = [self.system_id, self.mixture_sha256, self.seed, self.kept_as]
@@ -145,28 +147,30 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         aligned=job.align,
         engine=engine(job.info, job.device),
         derived=derived_in(job.info, job.stem_set),
-        # Another song's stems are not among these inputs: its estimates are known by their samples.
+        # The stems of another song are not part of these inputs: such estimates are identified by
+        # their samples.
         computed=job.info.family != "unknown"
         and not (_from_outside(job.info) or job.info.needs_other_song),
     )
 
 
 def kept_as(job: Job) -> str:
-    """How the estimates of a job are written before they are scored, or ``none``."""
+    """Format in which the estimates of a job are stored before scoring, or ``none``."""
     return KEPT_AS if job.keep_estimates != "none" else "none"
 
 
 def planning_stamp(input_stamp: str, job: Job, mixture: str) -> str:
-    """What moves the cells of a job and is known before its audio is decoded, as one text.
+    """Everything that affects the cells of a job and is known before its audio is decoded, as one
+    text.
 
-    ``input_stamp``: of its files; ``mixture``: how the data set makes the mixture. Seeds are
-    compared draw by draw, metrics cell by cell (:func:`is_done`).
+    ``input_stamp``: stamp of the job's files; ``mixture``: how the data set makes the mixture.
+    Seeds are compared per draw, metrics per cell (:func:`is_done`).
     """
     made_by = tuple(engine(job.info, job.device).items())
     return _planning_stamp(input_stamp, mixture, kept_as(job), job.align, made_by)
 
 
-@lru_cache(maxsize=65536)  # most systems of a run have the same of a song
+@lru_cache(maxsize=65536)  # most systems of a run share the stamp of a song
 def _planning_stamp(
     input_stamp: str, mixture: str, kept: str, align: bool, made_by: tuple[tuple[str, str], ...]
 ) -> str:
@@ -174,9 +178,9 @@ def _planning_stamp(
 
 
 def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: TrackFacts) -> str:
-    """The content key of a cell: a hash of all that moves it.
+    """The content key of a cell: a hash of everything that affects it.
 
-    ``estimate_id`` is that of the inputs or, where those cannot tell, a hash of the samples.
+    ``estimate_id`` is :attr:`Inputs.estimate_id` or, if that is empty, a hash of the samples.
     """
     return digest(
         estimate_id,
@@ -192,11 +196,11 @@ def cell_key(estimate_id: str, stem: str, value: str, metric: Metric, track: Tra
 
 
 def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
-    """Each metric with the stems it scores, as far as the system and the track offer them.
+    """Each metric with the stems that it scores, if the system and the track have them.
 
-    A system that cannot run here has a reason on every stem; one that needs another song is scored
-    on the stems of both. A track without a single true stem is
-    scored by the metrics that need none.
+    A system that cannot run here has a reason on every stem. A system that needs another song is
+    scored on the stems that both songs have. A track without true stems is scored with the metrics
+    that need none.
     """
     pairs = []
     names = stems_in(job.info, job.stem_set)
@@ -213,9 +217,10 @@ def metrics_to_score(job: Job) -> list[tuple[Metric, tuple[str, ...]]]:
 
 
 def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
-    """Whether a stored cell is computed again: a failure, or what has become available.
+    """Whether a stored cell is computed again: it failed, or it was unavailable and is available
+    now.
 
-    ``system_lacks``: why the system cannot run here, if it cannot.
+    ``system_lacks``: why the system cannot run here; empty: it can.
     """
     if status.kind == "unavailable":
         return not metric.available() and not system_lacks
@@ -226,8 +231,8 @@ def is_retried(status: Status, metric: Metric, system_lacks: str = "") -> bool:
 
 
 class Identities:
-    """What the jobs of one plan share: the ids of its systems and metrics, each hashed once, and
-    which cells are done, asked once for all records whose cells have the same texts.
+    """Cache for the jobs of one plan: ids of systems and metrics, and whether cells are done,
+    computed once for all records whose cells have equal texts.
     """
 
     def __init__(self) -> None:
@@ -242,7 +247,7 @@ class Identities:
         return self._metrics[metric.name]
 
     def system(self, job: Job) -> str:
-        """As :func:`system_id` of the job's system."""
+        """:func:`system_id` of the job's system."""
         info, found = self._systems.get(job.label, (None, ""))
         if info is not job.info:
             found = system_id(job.info)
@@ -250,7 +255,9 @@ class Identities:
         return found
 
     def all_done(self, cells: Columns, job: Job) -> bool:
-        """Whether ``cells`` are all that a job scores, with these metrics, and none is retried."""
+        """Whether ``cells`` contain all cells of a job with the current metrics, and none is
+        computed again.
+        """
         key = (
             *(job.label, job.track.stems, job.other.stems if job.other else None),
             *(cells.metric, cells.stem, cells.draw, cells.metric_id, cells.status),
@@ -284,9 +291,9 @@ class Identities:
 def is_done(
     job: Job, store: Store, ids: Identities | None = None, read: Reader[Sheet] = read_sheet
 ) -> bool:
-    """Whether the store holds all cells of a job, made of the same files by the same versions.
+    """Whether the store has all cells of a job, from the same files and by the same versions.
 
-    ``ids``: shared by the jobs that are asked about at the same time. ``read`` reads a record.
+    ``ids``: cache that several calls share. ``read``: function that reads a record.
     """
     sheet = store.sheet(job.label, job.track.name, read)
     if sheet is None or sheet.input_stamp != job.input_stamp:
@@ -300,7 +307,7 @@ def is_done(
 
 
 def _has_seed(sheet: Sheet, job: Job, draw: int) -> bool:
-    """Whether a draw was made with the seed of the job, where the seed changes it."""
+    """Whether a draw has the seed of the job; True for a deterministic system."""
     if job.info.deterministic or job.info.from_files:
         return True
     made = sheet.draws.get(draw)
@@ -308,9 +315,9 @@ def _has_seed(sheet: Sheet, job: Job, draw: int) -> bool:
 
 
 def begin(job: Job, store: Store) -> bool:
-    """Claim a job; False, and no claim, if another process works on it or has done it.
+    """Claim a job; returns False, without a claim, if another process works on it or has done it.
 
-    The caller releases the claim.
+    The caller must release the claim.
     """
     if not store.claims.claim(job.label, job.track.name):
         return False
@@ -324,12 +331,12 @@ def begin(job: Job, store: Store) -> bool:
 
 
 def is_draw_shown(record: Record | Sheet, number: int, manifest: Mapping[str, Any]) -> bool:
-    """Whether the cells of a draw are results of the request that the manifest describes.
+    """Whether the cells of a draw belong to the request in the manifest.
 
-    A folder may hold cells of an earlier request: of another split or data set, of a song that was
-    renamed or has other true stems, of another seed, of more draws, of estimates that were aligned.
-    They stay on disk and are not shown. Cells of other systems and metrics on the same audio are
-    shown: a folder may be filled step by step.
+    A folder may have cells of an earlier request: another split or data set, a song that was
+    renamed or has other true stems, another seed, more draws, aligned estimates. These stay on disk
+    but are not shown. Cells of other systems and metrics on the same audio are shown, so that a
+    folder can be filled in several runs.
     """
     dataset, suite = manifest.get("dataset", {}), manifest.get("suite", {})
     if record.track.name not in dataset.get("tracks", [record.track.name]):
@@ -344,8 +351,10 @@ def is_draw_shown(record: Record | Sheet, number: int, manifest: Mapping[str, An
 
 
 def _is_of_same_audio(track: TrackFacts, manifest: Mapping[str, Any]) -> bool:
-    """Whether mixture and true stems of a song are those of the manifest, where it knows them."""
-    # A worker that died leaves a record of the failure without a hash: it is shown.
+    """Whether mixture and true stems of a song are those in the manifest, if the manifest has
+    them.
+    """
+    # The record of a worker that died has no hash; it is shown.
     if not track.mixture_sha256:
         return True
     mixture = manifest.get("mixtures", {}).get(track.name)
@@ -356,17 +365,17 @@ def _is_of_same_audio(track: TrackFacts, manifest: Mapping[str, Any]) -> bool:
 
 
 def references_id(track: TrackFacts) -> str:
-    """What identifies the true stems of a song."""
+    """Identity of the true stems of a song."""
     return _id_of_hashes(tuple(sorted(track.reference_sha256.items())))
 
 
-@lru_cache(maxsize=65536)  # all systems of a run have those of a song
+@lru_cache(maxsize=65536)  # all systems of a run share them
 def _id_of_hashes(hashes: tuple[tuple[str, str], ...]) -> str:
     return digest(dict(hashes))
 
 
 def with_track_set(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with its tracks as a set: each record is looked for among them."""
+    """The manifest with its tracks as a set, for fast lookup."""
     dataset = manifest.get("dataset", {})
     if "tracks" not in dataset:
         return {**manifest}
@@ -378,7 +387,7 @@ def _has_asked_seed(record: Record | Sheet, number: int, manifest: Mapping[str, 
     system = manifest.get("systems", {}).get(record.system.label, {}).get("info", {})
     seed = manifest.get("suite", {}).get("seed")
     fixed = system.get("deterministic", record.system.family not in ("generative", "unknown"))
-    # Of systems that earlier runs of this folder had, the manifest keeps the spec alone.
+    # For systems of earlier runs in this folder, the manifest has only the spec.
     is_folder = is_spec_of_folder(manifest.get("labels", {}).get(record.system.label))
     if draw is None or seed is None or fixed or system.get("from_files") or is_folder:
         return True
@@ -387,7 +396,7 @@ def _has_asked_seed(record: Record | Sheet, number: int, manifest: Mapping[str, 
 
 @lru_cache(maxsize=1024)
 def is_spec_of_folder(spec: str | None) -> bool:
-    """Whether a spec names a folder of estimates, on which no seed has a part."""
+    """Whether a spec names a folder of estimates; these do not depend on a seed."""
     try:
         return spec is not None and Spec.parse(spec).reads_folder
     except UsageError:
@@ -398,7 +407,7 @@ def is_spec_of_folder(spec: str | None) -> bool:
 
 
 def cells_by_key(job: Job, old: Record | None) -> CellsByKey:
-    """The stored cells that may be used again, by key."""
+    """The stored cells that may be reused, by key."""
     return {} if job.overwrite_all or old is None else {cell.key: cell for cell in old.cells}
 
 
@@ -410,7 +419,7 @@ def cached_cells(
     track: TrackFacts,
     draw: int,
 ) -> list[Cell] | None:
-    """The stored cells of a metric in a draw, or ``None`` unless every one is there and valid."""
+    """The stored cells of a metric in a draw, or ``None`` unless all exist and are valid."""
     cells = []
     for stem in stems:
         for value in metric.values:
@@ -428,10 +437,10 @@ def carried_over(
     cells: list[Cell],
     made: Mapping[int, Draw],
 ) -> tuple[list[Cell], dict[int, Draw]]:
-    """Old cells of metrics, stems and draws that the job was not asked for, and the old draws.
+    """Old cells of metrics, stems and draws that the job does not request, and the old draws.
 
-    They are kept if the system, the mixture and the references are the same, and the estimates are
-    (:func:`_same_estimates`); else none is. ``made``: the draws of the job, by number.
+    They are kept if system, mixture, references and estimates (:func:`_same_estimates`) are
+    unchanged; else all are dropped. ``made``: the draws of the job, by number.
     """
     if old is None or job.overwrite_all:
         return [], {}
@@ -448,10 +457,10 @@ def carried_over(
 
 
 def _same_estimates(old: Record, before: Draw | None, job: Job, now: Draw | None) -> bool:
-    """Whether the old cells of a draw are of the estimates that the job has.
+    """Whether the old cells of a draw belong to the job's current estimates.
 
-    A job that asks for fewer metrics or stems gives the record a new stamp. What it does not ask
-    for would then pass for a value of the changed files, of the other seed, of the aligned signal.
+    A job with fewer metrics or stems gives the record a new stamp. Without this check, its other
+    cells would then count as values of the changed files, the other seed or the aligned signal.
     """
     if before is not None and now is not None:
         if before.estimate_id and before.estimate_id == now.estimate_id:

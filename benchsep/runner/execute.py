@@ -1,6 +1,6 @@
 """Do a job: separate one track with one system, score the estimates, and store the cells.
 
-What is computed is a pure function of the job, so that any worker may do it.
+The result is a pure function of the job, so any worker may do it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def complete_job(
     store: Store,
     separated: dict[int, DrawResult] | None = None,
 ) -> Outcome:
-    """Do a job, store its record and report what came out.
+    """Do a job, store its record and return the outcome.
 
     Raises
     ------
@@ -43,10 +43,10 @@ def run_job(
     store: Store,
     separated: dict[int, DrawResult] | None = None,
 ) -> Record:
-    """Separate and score; stored cells that are still valid are taken over.
+    """Separate and score; stored cells that are still valid are kept.
 
-    ``separated`` is what :func:`separate_job` returned, here or on another machine: those draws
-    are not separated again.
+    ``separated`` is the result of :func:`separate_job`, here or on another machine: these draws are
+    not separated again.
     """
     track = loaded.facts(job.track)
     old = store.read(job.label, job.track.name)
@@ -62,7 +62,7 @@ def run_job(
             cached.add(number)
         cells += cells_of_draw(job, loaded, track, stored, number, result)
     old_cells, old_draws = carried_over(job, track, old, cells, made)
-    # What the separation took is in the old record of a draw that was not made again.
+    # If a draw was not separated again, the old record has its cost.
     draws = {n: old_draws.get(n, draw) if n in cached else draw for n, draw in made.items()}
     return Record(
         SystemFacts(job.label, job.info.family, system_id(job.info), job.info.checkpoint_sha256),
@@ -80,6 +80,6 @@ def separate_job(job: Job, loaded: LoadedTrack, store: Store) -> dict[int, DrawR
     made = {}
     for number in job.draws_to_run:
         draw = separate_draw(job, loaded, store, track, stored, number)
-        # Draws are held until all are made, and a system may use its buffers again.
+        # Draws are copied, because a system may reuse its buffers in the next draw.
         made[number] = draw.held() if job.draws > 1 else draw
     return made

@@ -1,8 +1,10 @@
-"""The formats of records and manifests: which are read, which is written, and what changed.
+"""The format versions of records and manifests: which are read, which is written, and their
+differences.
 
 Conventions
 -----------
-2   a value that the signals do not have is ``undefined``, what a machine lacks ``unavailable``
+2   a value that is not defined for the signals is ``undefined``; missing software is
+    ``unavailable``
 1   until version 0.2: both were ``unavailable`` (:mod:`benchsep.metrics.old_status`); the rest is
     as in 2
 """
@@ -16,23 +18,23 @@ from benchsep.metrics.old_status import meaning
 from benchsep.runner.texts import texts_back
 
 FORMAT = 2
-"""What is written."""
+"""The format that is written."""
 
 READ = (1, FORMAT)
 
 
 def format_of(content: Mapping[str, Any]) -> Any:
-    """The format that a file names; one without the entry is of the first."""
+    """The format version of a file; 1 if the entry is missing."""
     return content.get("format", 1)
 
 
 def as_now(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The content of a record of any format that is read, as :data:`FORMAT` has it.
+    """The content of a record of any known format, converted to :data:`FORMAT`.
 
     Raises
     ------
     ValueError
-        it is no record.
+        it is not a record.
     """
     if format_of(content) == FORMAT:
         return content

@@ -1,4 +1,4 @@
-"""A run as one long table: a row for each cell, for statistics, tables and figures alike."""
+"""A run as one long table with a row per cell, for statistics, tables and figures."""
 
 from __future__ import annotations
 
@@ -73,24 +73,25 @@ TABLE_COLUMNS = (
     *("system", "track", "stem", "metric", "value", "status", "draw", "family", "edition", "split"),
     "metric_version",
 )
-"""What tables over songs are made from; half of the memory of all columns."""
+"""The columns that tables over songs need; they take half of the memory of all columns."""
 
 
 def load_run(path: str | Path) -> pd.DataFrame:
-    """The cells of a run's last request, sorted by system, track, metric, stem, draw.
+    """The cells of a run's last request as a DataFrame, sorted by system, track, metric, stem,
+    draw.
 
-    Cells of earlier requests (another split, seed, data set, ...) stay in the folder and are left
-    out: see :func:`benchsep.runner.done.is_draw_shown`.
+    Cells of earlier requests (another split, seed, data set, ...) stay in the folder, but are not
+    returned: see :func:`benchsep.runner.done.is_draw_shown`.
 
-    ``value`` and ``seconds`` are float (NaN where there is none), ``frames`` a list or ``None``;
-    the columns are :data:`COLUMNS`.
+    The columns are :data:`COLUMNS`. ``value`` is in the metric's unit; ``value`` and ``seconds``
+    are float (NaN: no value), ``frames`` is a list of values per window or ``None``.
 
     Raises
     ------
     StoreError
-        if the folder is no run folder.
+        the folder is not a run folder, or cannot be read.
     UsageError
-        ``path`` is no path.
+        ``path`` is not a path.
     """
     return load_cells_and_costs(path, costs=False)[0]
 
@@ -103,10 +104,10 @@ def load_cells_and_costs(
     columns: Sequence[str] = COLUMNS,
     read: Reader[Sheet] = read_sheet,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What :func:`load_run` and :func:`load_costs` return, with each record read once.
+    """The results of :func:`load_run` and :func:`load_costs`; each record is read once.
 
-    Without ``costs`` the second table is empty. ``columns``: those of the first table. ``read``
-    reads a record. Raises as :func:`load_run` does.
+    Without ``costs`` the second table is empty. ``columns``: columns of the first table. ``read``:
+    function that reads a record. Raises as :func:`load_run` does.
     """
     import pandas as pd
 
@@ -133,9 +134,9 @@ def load_cells_and_costs(
 def load_for_tables(
     path: str | Path, *, read: Reader[Sheet] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What :func:`load_cells_and_costs` returns with :data:`TABLE_COLUMNS` alone.
+    """The result of :func:`load_cells_and_costs` with :data:`TABLE_COLUMNS` only.
 
-    ``read``: a :class:`benchsep.runner.reading.Sheets` that may know the records already. Raises
+    ``read``: a :class:`benchsep.runner.reading.Sheets`, which may have cached the records. Raises
     as :func:`load_run` does.
     """
     return load_cells_and_costs(path, columns=TABLE_COLUMNS, read=read or Sheets())
@@ -144,7 +145,7 @@ def load_for_tables(
 def cells_frame(sheets: Sequence[Sheet], columns: Sequence[str]) -> pd.DataFrame:
     """A row per cell, in the order of the sheets and their cells.
 
-    A column is made at a time: texts of a record are repeated, those of its cells put in a row.
+    Built column by column: texts of a record are repeated, columns of its cells are concatenated.
     """
     import pandas as pd
 
@@ -167,8 +168,8 @@ def cells_frame(sheets: Sequence[Sheet], columns: Sequence[str]) -> pd.DataFrame
 
 
 def _joined(columns: Sequence[tuple[str, ...]]) -> Any:
-    """Columns of texts one after the other, as an array of pandas. Few of them are different, and
-    pandas looks at the texts of those alone.
+    """Concatenated columns of texts, as a pandas array. Few columns are distinct, and pandas
+    processes only the texts of these.
     """
     import pandas as pd
 
@@ -190,7 +191,7 @@ def _counted(length: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=4096)
 def _as_shown(statuses: tuple[str, ...]) -> tuple[str, ...]:
-    """Statuses in their usual form; those of most records are the same."""
+    """Statuses in their usual form; cached, because most records have the same statuses."""
     return tuple(str(parsed_status(status)) for status in statuses)
 
 
@@ -204,7 +205,7 @@ _OF_RECORD: Mapping[str, Callable[[Sheet], str]] = {
     "mixture_source": lambda sheet: sheet.track.mixture_source,
     "split": lambda sheet: sheet.track.split,
 }
-"""Column to its entry in all rows of a record."""
+"""Column to a function that gives its entry in all rows of a record."""
 
 _REPEATED: Mapping[str, Callable[[Columns], tuple[str, ...]]] = {
     "stem": lambda cells: cells.stem,
@@ -214,7 +215,8 @@ _REPEATED: Mapping[str, Callable[[Columns], tuple[str, ...]]] = {
     "metric_version": lambda cells: cells.metric_version,
     "metric_id": lambda cells: cells.metric_id,
 }
-"""Column to its entries in the rows of a record; those of most records are one object."""
+"""Column to a function that gives its entries in the rows of a record; most records share one
+object."""
 
 _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
     "frames": lambda sheet: sheet.cells.frames,
@@ -224,7 +226,7 @@ _OF_CELL: Mapping[str, Callable[[Sheet], Iterable[Any]]] = {
     ),
     "reference_sha256": lambda sheet: _looked_up(sheet.track.reference_sha256, sheet.cells.stem),
 }
-"""Column to its entries in the rows of a record; ``value``, ``seconds`` and ``draw`` are arrays."""
+"""The same for other columns; ``value``, ``seconds`` and ``draw`` are arrays."""
 
 
 def _looked_up(texts: Mapping[Any, str], keys: Iterable[Any]) -> Iterable[str]:
@@ -234,7 +236,9 @@ def _looked_up(texts: Mapping[Any, str], keys: Iterable[Any]) -> Iterable[str]:
 def _shown_cells(
     sheet: Sheet, shown: set[int], lost: Sequence[str], manifest: Mapping[str, Any]
 ) -> Columns:
-    """The cells of the draws ``shown``, by place, with one for each stem ``lost``."""
+    """The cells of the draws ``shown``, sorted, with an additional one for each stem in
+    ``lost``.
+    """
     cells = sheet.cells
     if lost:
         cells = _with_lost(sheet, lost, manifest)
@@ -244,7 +248,9 @@ def _shown_cells(
 
 
 def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -> Columns:
-    """With cells without a value for stems that the system cannot give; nothing stores them."""
+    """Add cells without a value for stems that the system cannot provide; these are never
+    stored.
+    """
     cells = sheet.cells
     all_stems = bool((manifest.get("suite") or {}).get("all_stems"))
     samples = {(cells.metric[row], cells.draw[row]): row for row in range(len(cells.metric))}
@@ -259,40 +265,44 @@ def _with_lost(sheet: Sheet, lost: Sequence[str], manifest: Mapping[str, Any]) -
 
 
 def load_costs(path: str | Path) -> pd.DataFrame:
-    """What each separation took: seconds, real-time factor, memory that it added; its lag in
-    samples; ``changes``, stem to what was changed so that its estimate fits the mixture
-    (:class:`benchsep.systems.fit.Change`); ``mistakes``, stem to what looks wrong with its estimate
-    (:mod:`benchsep.runner.notes.mistakes`); ``residue_db``, how far the mixture of the song is from
-    the sum of its stems, where that is above :data:`benchsep.datasets.sums.LIMIT_DB`; ``aligned``,
-    whether the lag was taken out before scoring.
+    """The costs of a run's separations: a DataFrame with a row per draw and the columns
+    :data:`COST_COLUMNS`. ``seconds`` is wall-clock time, ``rtf`` the real-time factor,
+    ``peak_memory_mb`` the memory in MB that the separation added, ``lag`` the delay of the
+    estimates in samples. ``changes``: stem to its conversions
+    (:class:`benchsep.systems.fit.Change`). ``mistakes``: stem to a suspected fault of its file
+    (:mod:`benchsep.runner.notes.mistakes`). ``residue_db``: level of the mixture minus its stems,
+    if it is above :data:`benchsep.datasets.sums.LIMIT_DB`. ``aligned``: whether the lag was removed
+    before scoring. Raises as :func:`load_run` does.
     """
     return load_cells_and_costs(path)[1]
 
 
 def _from_files(manifest: Mapping[str, Any]) -> set[str]:
-    """Labels of the systems whose estimates are files: reading them has no costs."""
+    """Labels of the systems whose estimates are files; reading these has no cost."""
     systems, specs = manifest.get("systems"), manifest.get("labels")
     declared = {
         str(label)
         for label, entry in (systems.items() if isinstance(systems, dict) else ())
         if isinstance(entry, dict) and (entry.get("info") or {}).get("from_files")
     }
-    # Of systems that earlier runs of this folder had, the manifest keeps the spec alone.
+    # For systems of earlier runs in this folder, the manifest has only the spec.
     earlier = specs.items() if isinstance(specs, dict) else ()
     return declared | {str(label) for label, spec in earlier if is_spec_of_folder(str(spec))}
 
 
 def _family(sheet: Sheet, manifest: Mapping[str, Any]) -> str:
-    """The family that the last run declares; it may have been unknown when the record was made."""
+    """The family according to the last run; it may have been unknown when the record was
+    written.
+    """
     info = manifest.get("systems", {}).get(sheet.system.label, {}).get("info")
     declared = info.get("family") if isinstance(info, dict) else None
     return declared if isinstance(declared, str) and declared else sheet.system.family
 
 
 def _cost(sheet: Sheet, number: int, draw: Draw, computes: bool, align: bool) -> tuple[Any, ...]:
-    """A draw as a row, in the order of :data:`COST_COLUMNS`; files that are read cost nothing.
+    """A draw as a row, in the order of :data:`COST_COLUMNS`; files have no cost.
 
-    ``align``: what was asked for, where the record does not say whether lags were taken out.
+    ``align``: the run's option, used if the record does not say whether lags were removed.
     """
     audio = sheet.track.audio_seconds
     rtf = draw.seconds / audio if draw.seconds is not None and audio and computes else None

@@ -1,4 +1,4 @@
-"""The description of a system as JSON: what a manifest says of it."""
+"""The info of a system as JSON, for the manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def info_from_json(entry: dict[str, Any]) -> SystemInfo:
     Raises
     ------
     TypeError, KeyError
-        the entry is no description of a system.
+        the entry is not the info of a system.
     """
     info = SystemInfo(**entry)
     info = replace(

@@ -1,4 +1,4 @@
-"""A job: one system on one track, with all that is needed to do it anywhere."""
+"""A job: one system on one track, with everything a worker on any machine needs."""
 
 from __future__ import annotations
 
@@ -30,43 +30,46 @@ class Job:
     device: str = "cpu"
     keep_estimates: str = "none"
     stem_set: tuple[str, ...] = FOUR
-    """All stems of the set that ``stems`` are of: those with references."""
+    """All stems of the stem set of ``stems``; these have references."""
     align: bool = False
     """Remove the lag of late estimates before scoring."""
     overwrite: Literal["never", "missing", "always"] = "missing"
-    """What is computed again: nothing that has a cell, what is missing or stale, everything."""
+    """``never``: keep all stored cells; ``missing``: compute missing or outdated cells; ``always``:
+    compute all again."""
     other: Track | None = None
     """The next song of the data set, for a system that needs it."""
     input_stamp: str = ""
     """See :func:`benchsep.runner.stamps.input_stamp`."""
     metric_device: str = "cpu"
-    """Where metrics compute, see :mod:`benchsep.metrics.device`."""
+    """Device of the metrics, see :mod:`benchsep.metrics.device`."""
     session: str = ""
-    """The call of ``run`` that the job belongs to, for its timings."""
+    """Id of the call of ``run``, stored with timings."""
 
     @property
     def overwrite_all(self) -> bool:
-        """Compute every cell again, whatever the store holds."""
+        """Whether every cell is computed again, even if it is stored."""
         return self.overwrite == "always"
 
     @property
     def draws_to_run(self) -> range:
-        """Numbers of the draws: only the first where seeds change nothing."""
+        """Numbers of the draws; only the first for a deterministic system."""
         return range(1 if self.info.deterministic else self.draws)
 
     def seed_for(self, draw: int) -> int:
-        """The seed of a draw: one for each (seed, draw, track), the same for every system."""
+        """The seed of a draw; it depends on (seed, draw, track) and is the same for every
+        system.
+        """
         return seed_of(self.seed, draw, self.track.name)
 
 
 def seed_of(seed: int, draw: int, track: str) -> int:
-    """The seed of a draw of a track, from the seed of the suite; 32 bits."""
+    """The seed of a draw of a track, derived from the suite's seed; 32 bits."""
     return int(digest(seed, draw, track)[:8], 16)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished job reports: a few words, which travel instead of its cells."""
+    """The short report of a finished job; workers return it instead of the cells."""
 
     label: str
     track: str
@@ -77,7 +80,7 @@ class Outcome:
 
     @classmethod
     def of(cls, record: Record) -> Outcome:
-        """The outcome of the job that made a record."""
+        """The outcome of the job that wrote a record."""
         failed = record.failed
         return cls(
             record.system.label,

@@ -1,11 +1,11 @@
-"""What a run calls its systems, and what it asks about them.
+"""The labels of the systems of a run, and notes for the user about these systems.
 
 Conventions
 -----------
-label    the name that the spec gives (``mine=dir:PATH``), else ``name@checkpoint[option=value,…]``
-folders  two folders of one name never share a label: each gets as many parents as tell it from the
-         other (``dir:a/est``, ``dir:b/est``). A label that the run folder's manifest has for a
-         folder stays that folder's, in later runs too
+label    the name in the spec (``mine=dir:PATH``), else ``name@checkpoint[option=value,…]``
+folders  two folders with the same name get different labels, with as many parent folders as
+         necessary (``dir:a/est``, ``dir:b/est``). A label in the run folder's manifest always stays
+         with its folder, also in later runs
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from benchsep.datasets.track import Track
 
 Described = tuple[str, SystemInfo]
-"""A canonical spec and what its system is."""
+"""A canonical spec and the info of its system."""
 
 
 def label_of(spec: str, info: SystemInfo) -> str:
-    """What a run calls a system where no other has the same label."""
+    """The label of a system, if it is unique."""
     parsed = Spec.parse(spec)
     if parsed.label:
         return parsed.label
@@ -46,7 +46,7 @@ def label_of(spec: str, info: SystemInfo) -> str:
 def labelled(
     systems: Sequence[Described], before: Mapping[str, str] | None = None
 ) -> dict[str, Described]:
-    """Label to system, in order; each system has a label of its own.
+    """Label to system, in order; labels are unique.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def labelled(
     Raises
     ------
     UsageError
-        two systems that are not two folders have one label.
+        two systems have the same label, and they are not folders.
     """
     held = _folders_of(before or {})
     found: dict[str, Described] = {}
@@ -88,7 +88,7 @@ def _label(
 
 
 def _distinct(folder: Path, rivals: set[Path]) -> str:
-    """The shortest end of a path, of two parts at least, that no rival has."""
+    """The shortest unique end of a path, of at least two parts."""
     for depth in range(2, len(folder.parts)):
         if all(folder.parts[-depth:] != rival.parts[-depth:] for rival in rivals):
             return "/".join(folder.parts[-depth:])
@@ -101,7 +101,7 @@ def _unnamed_folders(systems: Sequence[Described]) -> list[Path]:
 
 
 def _folders_of(before: Mapping[str, str]) -> dict[str, Path]:
-    """Label to folder of an earlier run; a folder that is gone may have moved and holds none."""
+    """Label to folder of an earlier run; a folder that no longer exists does not keep its label."""
     found = {}
     for label, spec in before.items():
         parsed = Spec.parse(spec)
@@ -111,7 +111,7 @@ def _folders_of(before: Mapping[str, str]) -> dict[str, Path]:
 
 
 def _folder(text: str) -> Path:
-    # resolve() would replace the name of a link, which is what its user knows.
+    # resolve() would replace the name of a link, which is the name that the user knows.
     return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
 
 
@@ -119,7 +119,7 @@ def _folder(text: str) -> Path:
 
 
 def told_apart(systems: Mapping[str, Described]) -> list[str]:
-    """A sentence where folders of one name got longer labels."""
+    """A note if folders with the same name got longer labels."""
     longer = [label for label, (spec, info) in systems.items() if label != label_of(spec, info)]
     if not longer:
         return []
@@ -130,7 +130,7 @@ def told_apart(systems: Mapping[str, Described]) -> list[str]:
 
 
 def undeclared(systems: Mapping[str, Described]) -> list[str]:
-    """The question for the families that nobody declared, asked once for all systems."""
+    """A note on systems without a declared family, one for all systems."""
     unknown = [
         label
         for label, (_, info) in systems.items()
@@ -151,7 +151,7 @@ def undeclared(systems: Mapping[str, Described]) -> list[str]:
 
 
 def files_left_out(systems: Mapping[str, Described]) -> list[str]:
-    """What folders of estimates say of files that have no part in their values."""
+    """Notes on files in folders of estimates that are not used."""
     return [f"{label}: {info.remark}" for label, (_, info) in systems.items()
             if info.from_files and info.remark]  # fmt: skip
 
@@ -162,10 +162,10 @@ def without_estimates(
     asked: Sequence[str],
     tracks: Sequence[Track] = (),
 ) -> list[str]:
-    """A sentence for each folder that has no estimates of some of the stems that are asked for.
+    """A note for each folder without estimates of some of the requested stems.
 
-    It names the set of stems that the folder has whole, if there is one of which the ``tracks``
-    have references.
+    It suggests a stem set that the folder provides completely and for which the ``tracks`` have
+    references, if there is one.
     """
     sentences = []
     for label, (_, info) in systems.items():
@@ -184,7 +184,7 @@ NAMES_UNDERSTOOD = " (names that are understood: benchsep docs stems#names-of-st
 
 
 def _other_run(given: tuple[str, ...], stem_set: tuple[str, ...], tracks: Sequence[Track]) -> str:
-    """How to run with the stems that a folder has, if they are a set of their own."""
+    """A hint how to run with the stems of the folder, if they form another stem set."""
     option = fitting_option(given, stem_set)
     if not option or not has_references(tracks, stems_of_option(option)):
         return ""
@@ -197,7 +197,7 @@ def remarks(
     asked: Sequence[str],
     tracks: Sequence[Track] = (),
 ) -> list[str]:
-    """All that a run says of its systems at its end; ``asked``: the stems that it scores."""
+    """All notes on the systems at the end of a run; ``asked``: the scored stems."""
     return [
         *without_estimates(systems, stem_set, asked, tracks),
         *told_apart(systems),

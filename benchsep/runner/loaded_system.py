@@ -1,4 +1,4 @@
-"""Systems that are loaded in this process: what they say of themselves, and those of jobs."""
+"""Loads systems in this process: for their info, and for jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _asked(spec: str, fails: str) -> Iterator[None]:
-    """Inside, a system is asked something; whatever it raises is an error that names it."""
+    """Context for calls to a system: any exception becomes an error that names the system."""
     try:
         with own_surroundings(spec):
             yield
@@ -34,12 +34,12 @@ def _asked(spec: str, fails: str) -> Iterator[None]:
 
 
 def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
-    """What a system says of itself; with ``keep`` it stays loaded for the jobs of this process.
+    """The ``info`` of a system; with ``keep`` it stays loaded for the jobs of this process.
 
     Raises
     ------
     BenchsepError
-        it cannot be loaded, whatever it raises.
+        it cannot be loaded, for any reason.
     """
     with _asked(spec, " cannot be loaded"):
         info: SystemInfo = _loaded(spec, device, keep).info
@@ -51,12 +51,12 @@ def describe(spec: str, device: str, *, keep: bool = False) -> SystemInfo:
 def estimate_stamps(
     spec: str, device: str, tracks: Sequence[Track], *, keep: bool = False
 ) -> list[str]:
-    """What a system whose estimates are files says of those of each track (``FromTrack.stamp``).
+    """For a system whose estimates are files: the stamp of each track (``FromTrack.stamp``).
 
     Raises
     ------
     BenchsepError
-        it cannot say so, whatever it raises.
+        ``stamp`` raises any exception or returns no text.
     """
     with _asked(spec, ": stamp(track) failed"):
         system = _loaded(spec, device, keep)
@@ -72,7 +72,7 @@ def _loaded(spec: str, device: str, keep: bool) -> Any:
 
 @cache
 def _system(spec: str, device: str) -> Any:
-    # A worker loads each system once, however many tracks it separates.
+    # A worker loads each system once for all its tracks.
     return load_system(spec, device=device)
 
 
@@ -82,8 +82,8 @@ def system_of(job: Job) -> Any:
     Raises
     ------
     SeparatorError
-        what loads here has another version, other weights or options: its results would be stored
-        under the name of the planned system.
+        the loaded system has another version, weights or options than planned, so its results would
+        be stored under a wrong identity.
     """
     if system_id(_system(job.spec, job.device).info) != system_id(job.info):
         forget()

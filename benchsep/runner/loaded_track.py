@@ -1,4 +1,4 @@
-"""A track's audio in memory, decoded once for all systems and metrics of a unit of work."""
+"""A track's audio in memory, decoded once for all systems and metrics of a batch of jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LoadedTrack:
-    """A track's audio, decoded once for all systems of a unit of work; or why there is none."""
+    """A track's audio, decoded once for all systems of a batch of jobs; or the error."""
 
     audio: TrackAudio | None
     error: str = ""
@@ -31,13 +31,15 @@ class LoadedTrack:
         self.references = References(stems, self.audio.mixture if self.audio else None)
 
     def references_of(self, job: Job) -> References:
-        """What a metric compares with; of a song without stems: the names of the job's set."""
+        """The references for a metric; for a song without stems, only the names of the job's
+        stems.
+        """
         if self.references.stems:
             return self.references
         return replace(self.references, expected=job.stem_set)
 
     def facts(self, track: Track) -> TrackFacts:
-        """What the record of a job on this track says of it."""
+        """The facts on this track for the record of a job."""
         audio = self.audio
         return TrackFacts(
             name=track.name,
@@ -52,13 +54,13 @@ class LoadedTrack:
 
     @cached_property
     def residue_db(self) -> float | None:
-        """How far the mixture is from the sum of its stems, where it is too far to be that."""
+        """Level of the mixture minus its stems in dB if it is above the limit, else ``None``."""
         found = residue_db(self.audio) if self.audio else None
         return None if found is None or found <= LIMIT_DB else round(found, 1)
 
 
 def load_track(track: Track) -> LoadedTrack:
-    """Decode a track; an unusable one is remembered with the reason, not raised."""
+    """Decode a track; for an unusable one, the result holds the error (it is not raised)."""
     try:
         return LoadedTrack(_in_full_scale(track.load()))
     except BaseException as error:
@@ -66,7 +68,7 @@ def load_track(track: Track) -> LoadedTrack:
 
 
 def _in_full_scale(audio: TrackAudio) -> TrackAudio:
-    """The audio of a track of any data set, unless a signal is in another scale."""
+    """The audio of a track; raises if a signal is not in full scale 1."""
     for name, signal in {**audio.stems, "mixture": audio.mixture}.items():
         if fault := scale_fault(signal):
             raise DatasetError(f"{name}: {fault}")

@@ -1,4 +1,4 @@
-"""The manifest of a run: code, packages, platform, data, systems and metrics behind its numbers."""
+"""The manifest of a run: code version, packages, platform, data, systems and metrics."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PACKAGES = (
     "librosa",
     "pandas",
 )
-"""The packages that can move a score."""
+"""The packages that can change a score."""
 
 
 def describe(plan: Plan) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "suite": {
             key: value
             for key, value in suite.model_dump(mode="json").items()
-            if key not in ("root", "cluster", "inline")  # where it runs, which moves no value
+            if key not in ("root", "cluster", "inline")  # where it runs; this changes no value
         },
         "dataset": _dataset(plan),
         "systems": _systems(plan),
@@ -67,14 +67,14 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 
 def stem_set_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """All stems of the set that a run's stems are of; the four where the manifest does not say."""
+    """All stems of a run's stem set; the four stems if the manifest does not say."""
     suite = manifest.get("suite") or {}
     stems, named = suite.get("stems") or FOUR, suite.get("stem_set")
     return whole_set(tuple(map(str, stems)), named if named in STEM_SETS else None)
 
 
 def check_one_stem_set(manifests: Mapping[str, Mapping[str, Any]]) -> None:
-    """Whether runs may share a table.
+    """Raise unless all runs have the same stem set, so that they can share a table.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def check_one_stem_set(manifests: Mapping[str, Mapping[str, Any]]) -> None:
     Raises
     ------
     UsageError
-        naming two runs of different stem sets.
+        two runs have different stem sets; the message names them.
     """
     sets = {name: stem_set_of(manifest) for name, manifest in manifests.items()}
     first, *others = sets or ("",)
@@ -97,9 +97,9 @@ def check_one_stem_set(manifests: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def lacking_stems(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Label of a system to the stems of the run that it cannot give.
+    """Label of a system to the stems of the run that it cannot provide.
 
-    Not of runs of the four stems: their tables leave such cells empty.
+    Empty for runs of the four standard stems, whose tables leave such cells empty.
     """
     stem_set = stem_set_of(manifest)
     if set(stem_set) == set(FOUR):
@@ -152,7 +152,7 @@ def _metric(name: str, plan: Plan) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Benchsep's version and those of :data:`PACKAGES`; an absent one is left out."""
+    """Versions of benchsep and of the installed :data:`PACKAGES`."""
     installed = {"benchsep": __version__}
     for name in PACKAGES:
         try:
@@ -163,7 +163,9 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any]:
-    """``sha`` and ``dirty`` of the checkout the code runs from; empty for an installed wheel."""
+    """``sha`` and ``dirty`` of the git checkout that the code runs from; empty for an installed
+    wheel.
+    """
     here = Path(__file__).resolve().parents[1]
     if not (here.parent / ".git").exists():
         return {"sha": "", "dirty": None}
@@ -186,5 +188,5 @@ def _git(where: Path, *words: str) -> str:
 
 
 def command_line() -> str:
-    """The command as typed, with the program's name in place of its path."""
+    """The command as typed, with the program's name instead of its path."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,8 +1,8 @@
-"""The types of a manifest's entries, checked before anything reads them.
+"""Checks the types of a manifest's entries before they are used.
 
-A manifest may be edited by hand, or be damaged where its checksum was made anew. Readers index,
-compare and sort what it holds, so that an entry of another type is named here instead of there.
-What is absent is no fault: manifests of older versions have fewer entries.
+A manifest may have been edited by hand and given a new checksum. Readers index, compare and sort
+its entries, so an entry of a wrong type is reported here, before it causes an error there. Missing
+entries are no fault: manifests of older versions have fewer entries.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ ENTRIES: Mapping[str, tuple[str, Check]] = {
     "dataset.notes": ("a list of texts", _is_names),
     "dataset.tracks": ("a list of names", _is_names),
 }
-"""Entry to what it has to be, in words and as a test; a dot leads into a section."""
+"""Entry to its expected type, in words and as a check; a dot separates section and key."""
 
 
 def manifest_problem(manifest: Mapping[str, Any]) -> str:
-    """What is wrong with the entries that readers rely on, or an empty text."""
+    """An error text on the entries that readers rely on, or ``""``."""
     for name in OBJECTS:
         if not _is_object(manifest.get(name, {})):
             return _wrong(name, manifest[name], "an object")
@@ -85,7 +85,7 @@ def manifest_problem(manifest: Mapping[str, Any]) -> str:
         key = key if dot else section
         if key in where and not fits(where[key]):
             return _wrong(entry, where[key], expected)
-    if "imported" in manifest:  # made with the tables (benchsep.imported.join), never stored
+    if "imported" in manifest:  # created with the tables (benchsep.imported.join), never stored
         return _wrong("imported", manifest["imported"], "no such entry")
     for name, metric in manifest.get("metrics", {}).items():
         if not _is_object(metric):
@@ -116,7 +116,9 @@ def _wrong(name: str, value: Any, expected: str) -> str:
 
 
 def _found(value: Any) -> str:
-    """A type in words; of a list or an object also that of the first member that is no text."""
+    """The type in words; for a list or an object also the type of the first member that is not a
+    text.
+    """
     members = value.values() if isinstance(value, dict) else value
     odd = [m for m in members if not _is_text(m)] if isinstance(value, (dict, list)) else []
     return type(value).__name__ + (f" with {type(odd[0]).__name__}" if odd else "")

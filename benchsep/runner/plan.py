@@ -1,7 +1,7 @@
-"""From a suite to the jobs that the store does not hold yet.
+"""Makes the list of jobs for a suite: those whose results are not in the store yet.
 
-The plan looks at file sizes and times, not at audio, so that planning a finished run of
-50 tracks takes a moment; whoever does a job hashes the audio and decides cell by cell.
+The plan uses file sizes and times and reads no audio, so a plan of a finished run is fast. A worker
+hashes the audio and decides for each cell.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from benchsep.systems.spec import Spec
 from benchsep.systems.stems import lacking
 
 NO_FILES = "[]"
-"""The stamp of a track for which a folder has no estimates."""
+"""The stamp of a track without estimates in a folder."""
 
 Systems = dict[str, tuple[str, SystemInfo]]
 """Label to (spec, info), in table order."""
@@ -54,7 +54,7 @@ Systems = dict[str, tuple[str, SystemInfo]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs to do, and how many are done already."""
+    """The jobs to do, and the number of jobs that are done."""
 
     suite: Suite
     dataset: Dataset
@@ -73,14 +73,16 @@ class Plan:
 
 
 class Ask(Protocol):
-    """Asks systems: in this process (:mod:`benchsep.runner.loaded_system`), or in a worker."""
+    """Gets information from systems, in this process (:mod:`benchsep.runner.loaded_system`) or in a
+    worker.
+    """
 
     def describe(self, spec: str, device: str) -> SystemInfo:
-        """What a system says of itself."""
+        """The ``info`` of a system."""
         ...
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
-        """What a system whose estimates are files says of those of each track."""
+        """For a system whose estimates are files: the stamp of each track."""
         ...
 
 
@@ -94,14 +96,14 @@ def make_plan(
 ) -> Plan:
     """Resolve names, then list every (system, track) with something left to compute.
 
-    ``load_on``: the device that systems are loaded on to ask what they are, if not the suite's; a
-    run on GPUs can be planned on a machine that has none. ``ask``: how, if not in this process.
-    ``read`` reads a record.
+    ``load_on``: device on which systems are loaded to get their ``info``, if not the suite's
+    device; so a run on GPUs can be planned without a GPU. ``ask``: another way to get the
+    information than in this process. ``read``: function that reads a record.
 
     Raises
     ------
     UsageError, DatasetError, SeparatorError
-        whatever can be known to be wrong before the first job starts.
+        any error that can be detected before the first job.
     """
     if not suite.all_systems:
         raise UsageError("no systems: name at least one, as in --systems htdemucs")
@@ -123,7 +125,7 @@ def make_plan(
             )
             for n in systems
         ]
-        # Jobs of one track follow each other, so that a worker decodes it once.
+        # Jobs of one track are adjacent, so that a worker decodes it once.
         jobs = [job for of_track in zip(*by_system, strict=True) for job in of_track]
         todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
@@ -132,19 +134,20 @@ def make_plan(
 
 
 def dataset_of(suite: Suite) -> tuple[Dataset, list[Track]]:
-    """The dataset of a suite and the tracks that the suite wants of it.
+    """The data set of a suite, and the tracks that the suite selects.
 
     Raises
     ------
     UsageError, DatasetError
-        no such dataset or track, or a root that does not hold it; no such stems.
+        the data set, a track or a stem does not exist, or the root does not hold the data set.
     """
     suite, dataset = resolved(suite)
     return dataset, _chosen(dataset.tracks(), suite)
 
 
 def resolved(suite: Suite) -> tuple[Suite, Dataset]:
-    """The suite with the stems that it names, or that its data set has; and the data set in them.
+    """The suite with its stems filled in (its own, or those of the data set), and the data set with
+    references of these stems.
 
     Raises
     ------
@@ -172,7 +175,7 @@ def _has_stems(dataset: Dataset) -> bool:
 
 
 def _not_applicable(suite: Suite, dataset: Dataset) -> list[str]:
-    """The metrics that compare with true stems, where there are none.
+    """The metrics that need true stems, if the data set has none.
 
     Raises
     ------
@@ -192,7 +195,9 @@ def _not_applicable(suite: Suite, dataset: Dataset) -> list[str]:
 
 
 def _without_oracles(systems: Systems, suite: Suite) -> Systems:
-    """The systems for songs without true stems: an oracle that was asked for has the reason."""
+    """The systems for songs without true stems; a requested oracle becomes unavailable with a
+    reason.
+    """
     found = {}
     for label, (spec, info) in systems.items():
         if info.needs_references:
@@ -217,7 +222,7 @@ def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
 def next_songs(tracks: list[Track]) -> dict[str, Track]:
     """Name of each track to the one after it, the last one to the first; empty for one track.
 
-    Over the whole data set, so that the choice of tracks in a suite changes no estimate.
+    Computed over the whole data set, so that the selection of tracks does not change an estimate.
     """
     if len(tracks) < 2:
         return {}
@@ -227,7 +232,7 @@ def next_songs(tracks: list[Track]) -> dict[str, Track]:
 
 
 def mixture_of(suite: Suite, dataset: Dataset) -> str:
-    """How the mixture is made: the choice of the suite, else what the data set says of it."""
+    """How the mixture is made: the suite's choice, else that of the data set."""
     return suite.mixture or next((n for n in dataset.notes if "mixture" in n), "")
 
 
@@ -239,7 +244,7 @@ def _jobs_of(
     tracks: list[Track],
     others: dict[str, Track],
 ) -> list[Job]:
-    """One job for each track, in the order of ``tracks``."""
+    """One job per track, in the order of ``tracks``."""
     jobs = [_job(suite, track, label, spec, info) for track in tracks]
     if info.needs_other_song:
         jobs = [replace(job, other=others.get(job.track.name)) for job in jobs]
@@ -249,7 +254,9 @@ def _jobs_of(
 def _with_stamps(
     jobs: list[Job], stamps: InputStamps, ask: Ask, device: str, mixture: str
 ) -> list[Job]:
-    """The jobs of one system with the stamps of their inputs; some systems are asked for theirs."""
+    """The jobs of one system with the stamps of their inputs; systems whose estimates are files
+    provide these.
+    """
     asked: Sequence[str | None] = [None] * len(jobs)
     if jobs and jobs[0].info.from_files:
         asked = ask.estimate_stamps(jobs[0].spec, device, [job.track for job in jobs])
@@ -264,8 +271,8 @@ def _with_stamps(
 def _refuse_shared(jobs: list[Job], stamps: Sequence[str | None]) -> None:
     """Raise if two tracks get the same files of estimates.
 
-    Files are paired with tracks by names that look alike (:func:`.track_key`): where the folder of
-    ``song`` is missing, it would get the estimates of ``Song``.
+    Files are paired with tracks by names that look the same (:func:`.track_key`): without a folder
+    of ``song``, it would get the estimates of ``Song``.
     """
     seen: dict[tuple[str, str], str] = {}
     for job, stamp in zip(jobs, stamps, strict=True):
@@ -307,7 +314,9 @@ ONE_SONG = "the data set has one song; the stems of another song need a second o
 
 
 def _asked_for(suite: Suite, others: dict[str, Track]) -> tuple[str, ...]:
-    """The suite's systems, and the stems of another song where the data set has one."""
+    """The suite's systems, and the reference system with the stems of another song, if there is
+    another song.
+    """
     if not suite.yardsticks or not others or WRONG_SONG in suite.systems:
         return suite.all_systems
     return (*suite.all_systems, *({WRONG_SONG} & set(registry.names("system"))))
@@ -322,8 +331,9 @@ def _systems(
         spec = str(Spec.parse(text))
         stamp = system_stamp(spec, suite.device)
         old = remembered.get(spec)
-        # Folders and programs are cheap to ask, and their files are not part of the stamp.
-        # What was unavailable is asked again: a package that was installed is not in the stamp.
+        # For folders and programs this is cheap, and their files are not part of the stamp. An
+        # unavailable system is loaded again, because the stamp does not cover newly installed
+        # packages.
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and Spec.parse(spec).name not in WHOLE_TEXT
         info = old[1] if old and known else ask.describe(spec, device)

@@ -1,10 +1,10 @@
-"""One file of a run folder, read and checked; nothing here changes a file.
+"""Reads and checks one file of a run folder; never changes a file.
 
 Conventions
 -----------
 checksum   :func:`benchsep._util.digest.digest` of the rest of the file
-damaged    a file of a known format (:mod:`benchsep.runner.formats`) that fails its checksum or is
-           no record: :class:`DamagedRecordError`
+damaged    a file of a known format (:mod:`benchsep.runner.formats`) with a wrong checksum or
+           invalid content: :class:`DamagedRecordError`
 foreign    a file of any other format version: :class:`FormatError`
 """
 
@@ -28,23 +28,23 @@ from benchsep.runner.sheet import Sheet
 Read = TypeVar("Read", Record, Sheet)
 """A record in one of its two forms."""
 Reader = Callable[[str | Path], Read | None]
-"""Reads the file at a path as :func:`read_record` does, and raises as it does. In a large folder
-paths are texts: a ``Path`` for each record takes longer than to open it."""
+"""Reads the file at a path like :func:`read_record`, with the same errors. Paths may be texts,
+because creating a ``Path`` takes longer than opening the file."""
 
 
 class DamagedRecordError(Exception):
-    """A record of this format that cannot be trusted; its text says why."""
+    """A damaged record of this format; the text gives the reason."""
 
 
 def read_record(path: str | Path) -> Record | None:
-    """The record at ``path``, ``None`` where there is none.
+    """The record at ``path``; ``None`` if there is no file.
 
     Raises
     ------
     DamagedRecordError
-        it fails its checksum, or is no record of this format at all.
+        the checksum is wrong, or the content is not a record of this format.
     FormatError
-        it is of another format; the text says which.
+        the file is of another format; the text names it.
     StoreError
         the file cannot be opened.
     """
@@ -57,10 +57,10 @@ def read_sheet(path: str | Path) -> Sheet | None:
 
 
 class Sheets:
-    """Reads sheets without frames and keys, each once as long as its file stays the same.
+    """Reads sheets without frames and keys, with a cache that is valid while the file is unchanged.
 
-    A file is the same if its inode, size and both its times are: a record that was written in its
-    place is another inode, and an edit changes the time of change, which no program can set.
+    A file is unchanged if its inode, size and both times are. A replaced record has another inode,
+    and an edit changes the ctime, which programs cannot set.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ def _light_sheet(content: Mapping[str, Any]) -> Sheet:
 
 def _read(path: str | Path, from_json: Callable[[Mapping[str, Any]], Read]) -> Read | None:
     try:
-        with FileIO(path) as file:  # it is read at once: no buffer between
+        with FileIO(path) as file:  # read in one call, so no buffer is needed
             data = file.read()
     except FileNotFoundError:
         return None
@@ -97,7 +97,7 @@ def _read(path: str | Path, from_json: Callable[[Mapping[str, Any]], Read]) -> R
     try:
         content = parse_json(data)
         version = format_of(content)
-        # How another version makes its checksums is not known here.
+        # The checksums of another version are unknown here.
         sound = version not in READ or _checksum_holds(data, content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
         raise DamagedRecordError("damaged (its checksum does not hold)") from error
@@ -107,12 +107,12 @@ def _read(path: str | Path, from_json: Callable[[Mapping[str, Any]], Read]) -> R
         raise DamagedRecordError("damaged or edited by hand (its checksum does not hold)")
     try:
         return from_json(as_now(content))
-    except (ValueError, OverflowError) as error:  # an integer that no float can hold
+    except (ValueError, OverflowError) as error:  # an integer beyond the range of float
         raise DamagedRecordError(f"not a record of format {version}") from error
 
 
 def shown(value: Any) -> str:
-    """A value of a file for a message."""
+    """A value of a file as text for a message."""
     return repr(value)[:40]
 
 
@@ -123,15 +123,14 @@ _CHECKSUM = re.compile(rb'([0-9a-f]{32})",')
 def _checksum_holds(data: bytes, content: dict[str, Any]) -> bool:
     """Whether ``digest`` of the content without its checksum is the checksum.
 
-    The file is canonical JSON already. Serialising it once more takes half of the time that a
-    large run needs to load, so the canonical form of ``[body]`` is made from the text itself:
-    without the line of the checksum, and one level deeper. A file that somebody has formatted
-    anew does not match and is serialised.
+    The file is canonical JSON. To serialise it again would take half of the loading time of a large
+    run, so the canonical form of ``[body]`` is made from the text: without the line of the
+    checksum, and one level deeper. A reformatted file does not match and is serialised.
     """
     start = data.find(_BEFORE_CHECKSUM)
     found = _CHECKSUM.match(data, start + len(_BEFORE_CHECKSUM)) if start >= 0 else None
-    # An escaped character may be half of a surrogate pair, which canonical JSON refuses.
-    is_plain = b"\\" not in data or b"\\u" not in data  # one byte is found quicker than two
+    # An escaped character may be half of a surrogate pair, which canonical JSON does not allow.
+    is_plain = b"\\" not in data or b"\\u" not in data  # a search for one byte is faster
     if found and data.find(_BEFORE_CHECKSUM, found.end()) < 0 and is_plain:
         nested = hashlib.sha256(b"[\n ")
         nested.update(data[:start].replace(b"\n", b"\n "))

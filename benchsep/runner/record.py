@@ -4,13 +4,13 @@ Conventions
 -----------
 record   what one system scored on one track: facts about both, its draws and its cells
 draw     one separation with one seed, and what it cost
-cell     one value: a metric of a stem in a draw; ``value`` is finite or ``None``, ``status`` says
-         why there is none
+cell     one value: a metric of a stem in a draw; ``value`` is finite or ``None``, and ``status``
+         gives the reason for ``None``
 JSON     :meth:`Record.to_json` and :meth:`Record.from_json` are the only writer and reader. Keys,
-         types and the order of cells on disk are part of the format and change with it alone
-         (:mod:`benchsep.runner.formats`). The reader is written by hand because it checks types
-         without converting them: what is read and written again has the same bytes. Long reasons
-         stand once: :mod:`benchsep.runner.texts`
+         types and the order of cells on disk are part of the format version
+         (:mod:`benchsep.runner.formats`). The reader is written by hand, because it checks types
+         without converting them: a record that is read and written again has the same bytes. Long
+         reasons are stored once: :mod:`benchsep.runner.texts`
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchsep.systems.fit import Change
 
 @dataclass(frozen=True, slots=True)
 class SystemFacts:
-    """What a record knows of its system."""
+    """The facts on the system in a record."""
 
     label: str
     family: str
@@ -42,7 +42,7 @@ class SystemFacts:
 
 @dataclass(frozen=True, slots=True)
 class TrackFacts:
-    """What a record knows of its track; the hashes are empty where it could not be decoded."""
+    """The facts on the track in a record; the hashes are empty if it could not be decoded."""
 
     name: str
     split: str
@@ -53,40 +53,41 @@ class TrackFacts:
     """Stem to the hash of its true signal."""
     audio_seconds: float | None
     residue_db: float | None = None
-    """How far the mixture is from the sum of its stems (:mod:`benchsep.datasets.sums`), where that
-    is above the limit; on disk only there."""
+    """Level of the mixture minus its stems in dB (:mod:`benchsep.datasets.sums`), if it is above
+    the limit; else ``None`` and not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One separation: its seed, what came out, and what it cost."""
+    """One separation: its seed, its result and its cost."""
 
     seed: int
     estimate_id: str
     seconds: float | None
     """Wall-clock time of the separation."""
     peak_memory_mb: float | None
-    """What the separation added to the memory of its process, at the peak. ``None`` where it was
-    not measured: a worker measures a system again only where the mixture is longer."""
+    """Peak of the memory in MB that the separation added to its process. ``None``: not measured; a
+    worker measures a system again only for a longer mixture."""
     error: str = ""
-    """Why there are no estimates; empty where there are."""
+    """Why there are no estimates; empty: there are estimates."""
     faults: dict[str, str] = field(default_factory=dict)
-    """Stem to why its estimate cannot be used; on disk only where there is one."""
+    """Stem to the reason why its estimate cannot be used; stored only if not empty."""
     lags: dict[str, int] = field(default_factory=dict)
-    """Stem to the samples by which it is late (:mod:`benchsep.runner.notes.lag`); likewise."""
+    """Stem to its delay in samples (:mod:`benchsep.runner.notes.lag`); stored only if not empty."""
     session: str = ""
-    """The call of ``run`` that timed it; likewise."""
+    """Id of the call of ``run`` that timed it; stored only if not empty."""
     changes: dict[str, Change] = field(default_factory=dict)
-    """Stem to what was changed so that its estimate fits the mixture; likewise."""
+    """Stem to the conversions that fit its estimate to the mixture; stored only if not empty."""
     mistakes: dict[str, str] = field(default_factory=dict)
-    """Stem to what looks wrong with it (:mod:`benchsep.runner.notes.mistakes`); likewise."""
+    """Stem to a suspected fault (:mod:`benchsep.runner.notes.mistakes`); stored only if not
+    empty."""
     aligned: bool | None = None
-    """Whether the lags were taken out before scoring; on disk only where there is one, and not in
-    records of early versions."""
+    """Whether the lags were removed before scoring; stored only if there is a lag, and not by early
+    versions."""
 
 
 class Cell(NamedTuple):
-    """One value, with what identifies it. A tuple: a large run holds hundreds of thousands."""
+    """One value and its identity. A tuple, because a large run has hundreds of thousands."""
 
     metric: str
     """Name of the value's column: ``bsseval.sdr``, ``visqol``."""
@@ -98,15 +99,15 @@ class Cell(NamedTuple):
     value: float | None
     status: Status
     frames: tuple[float | None, ...] | None
-    """The value window by window, where the metric is defined so."""
+    """The values per window, if the metric has windows."""
     seconds: float | None
     """Wall-clock time of scoring this stem, all values of the metric together."""
     key: str
     """See :func:`benchsep.runner.done.cell_key`."""
     device: str = ""
-    """What computed it, where that was not the CPU engine
-    (:func:`benchsep.metrics.device.described`); on disk only there. No part of the key: values of
-    two devices are equal within the metric's ``device_tolerance``."""
+    """The device that computed the value (:func:`benchsep.metrics.device.described`); empty and not
+    stored for the CPU engine. It is not part of the key, because values of two devices are equal
+    within the metric's ``device_tolerance``."""
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -156,13 +157,13 @@ class Record:
     def from_json(cls, content: Mapping[str, Any]) -> Record:
         """The record that :meth:`to_json` wrote.
 
-        A checksum proves only that nothing changed since it was made, so every type that a reader
-        relies on is checked.
+        A checksum only proves that the file has not changed since it was written, so all types that
+        readers rely on are checked.
 
         Raises
         ------
         ValueError
-            a key is missing or has another type, or two cells have one place.
+            a key is missing or has a wrong type, or two cells have the same metric, stem and draw.
         """
         content = texts_back(content)
         columns = columns_from_json(content)
@@ -178,7 +179,7 @@ class Record:
 def facts_from_json(
     content: Mapping[str, Any],
 ) -> tuple[SystemFacts, TrackFacts, str, dict[int, Draw]]:
-    """System, track, stamp and draws of a record with its long texts in place.
+    """System, track, stamp and draws of a record, with long texts already inserted.
 
     Raises
     ------
@@ -274,7 +275,7 @@ def _draw_from_json(number: str, content: Any) -> tuple[int, Draw]:
 
 
 def _changes_to_json(changes: Mapping[str, Change]) -> dict[str, dict[str, int]]:
-    """What was done to each stem, without what was not."""
+    """The conversions of each stem, without those that are 0."""
     return {stem: {k: n for k, n in c._asdict().items() if n} for stem, c in changes.items()}
 
 
@@ -312,16 +313,16 @@ def _cell_to_json(cell: Cell) -> dict[str, Any]:
 
 
 parsed_status = cache(Status.parse)
-"""Statuses are few and cells many."""
+"""Cached, because there are few statuses and many cells."""
 
 
 _fields = itemgetter(*Cell._fields[:-1])
-"""All but the device, which most cells do not name."""
+"""All fields except the device, which most cells do not have."""
 
 
 def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """The cells of a record with its long texts in place, column by column, in the order of the
-    fields of :class:`Cell`. Types are checked by column: a large run has many cells.
+    """The cells of a record, with long texts already inserted, as columns in the order of the
+    fields of :class:`Cell`. Types are checked per column, because a large run has many cells.
 
     Raises
     ------
@@ -331,7 +332,7 @@ def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     try:
         cells = _typed(content, "cells", list)
         rows = list(map(_fields, cells))
-        # A cell that has as many entries as there are usual fields names no device.
+        # A cell with exactly the usual number of fields has no device.
         is_usual = sum(map(len, cells)) == len(rows) * (len(Cell._fields) - 1)
         devices = ("",) * len(rows) if is_usual else tuple([c.get("device", "") for c in cells])
     except (KeyError, TypeError, AttributeError) as error:
@@ -353,7 +354,7 @@ def columns_from_json(content: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
 
 
 REPEATED = ("metric", "metric_version", "metric_id", "stem", "status", "device")
-"""Columns of texts that are the same in most records of a run."""
+"""Columns of texts that are equal in most records of a run."""
 
 _NUMBER: frozenset[type] = frozenset((int, float, type(None)))
 _TEXT: frozenset[type] = frozenset((str,))
@@ -364,18 +365,18 @@ _KINDS: dict[str, frozenset[type]] = {
     "seconds": _NUMBER,
     "key": _TEXT,
 }
-"""Of the other columns."""
+"""Allowed types of the other columns."""
 
 
 def _checked_texts(name: str, column: tuple[Any, ...]) -> tuple[str, ...]:
-    """A column of :data:`REPEATED`: the first one that was equal, which is held once."""
+    """A column of :data:`REPEATED`; equal columns share one object."""
     try:
         return _checked_once(name, column)
     except TypeError:  # a list, which has no hash
         raise ValueError(f"{name} of a cell is no text") from None
 
 
-@lru_cache(maxsize=4096)  # only texts are equal to texts, so an equal column was checked
+@lru_cache(maxsize=4096)  # safe: an equal column was checked before
 def _checked_once(name: str, column: tuple[Any, ...]) -> tuple[str, ...]:
     _check_kinds(name, column, _TEXT)
     if name == "status":
@@ -393,8 +394,8 @@ def _are_finite(numbers: list[float | None]) -> bool:
     """Whether all numbers are finite, ``None`` left out."""
     kinds = set(map(type, numbers))
     found = [number for number in numbers if number is not None] if _NONE in kinds else numbers
-    # A sum of floats is finite only if all are. It may overflow without need, and whole numbers
-    # of any size cancel: then one by one.
+    # A sum of floats is finite only if all are. If it overflows, or if there are integers (which
+    # may cancel), numbers are checked one by one.
     if int not in kinds and math.isfinite(sum(found)):  # type: ignore[arg-type]
         return True
     return all(map(math.isfinite, found))  # type: ignore[arg-type]

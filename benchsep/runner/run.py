@@ -1,7 +1,7 @@
-"""``benchsep run``: plan, execute, store; started again, it continues.
+"""``benchsep run``: plan, execute, store; a second start continues the run.
 
-The manifest of a run folder describes the last plan; cells of earlier plans in the same folder
-stay and are shown, as long as they are of the same edition of the data.
+The manifest of a run folder describes the last plan. Cells of earlier plans in the same folder are
+kept and shown, if they are of the same edition of the data.
 """
 
 from __future__ import annotations
@@ -44,13 +44,15 @@ Listener = Callable[[Outcome], None]
 
 @dataclass(repr=False)
 class RunResult:
-    """What a run did. ``cells()`` has a row per cell of the folder, ``table()`` one per system."""
+    """The result of a run. ``cells()`` has a row per cell of the folder, ``table()`` one per
+    system.
+    """
 
     root: Path
     plan: Plan
     outcomes: list[Outcome] = field(default_factory=list)
     sheets: Sheets = field(default_factory=Sheets)
-    """The records that were read; one that changed since is read again."""
+    """Cache of the records; a record whose file has changed is read again."""
 
     @property
     def failed(self) -> list[Outcome]:
@@ -64,7 +66,9 @@ class RunResult:
 
     @property
     def too_many_failures(self) -> bool:
-        """Whether more than ``fail_on_error`` of the jobs failed; by default none may."""
+        """Whether the share of failed jobs exceeds ``fail_on_error``; by default, whether any job
+        failed.
+        """
         return self.failed_share > (self.plan.suite.fail_on_error or 0.0)
 
     def cells(self) -> pd.DataFrame:
@@ -74,7 +78,7 @@ class RunResult:
         return load_run(self.root)
 
     def table(self) -> pd.DataFrame:
-        """A row per system, a column per ``(metric, stem)``, aggregated as ``benchsep show``."""
+        """A row per system, a column per ``(metric, stem)``, aggregated as in ``benchsep show``."""
         from benchsep.runner.summary import summary_table
 
         return summary_table(self.cells(), Store(self.root).manifest())
@@ -85,7 +89,7 @@ class RunResult:
         return f"<RunResult {self.root}: {len(self.plan.systems)} systems, {jobs}{failed}>"
 
     def _repr_html_(self) -> str:
-        """The table under the line of ``repr``, for notebooks."""
+        """``repr`` and the table, for notebooks."""
         table = self.table()
         body = (
             "" if table.empty else table.to_html(float_format="{:.3f}".format, na_rep="–", border=0)
@@ -100,21 +104,24 @@ def run(
     progress: Callable[[Plan], Any] | None = None,
     **overrides: Any,
 ) -> RunResult:
-    """Run a suite into the folder ``out``; what is there already is not computed again.
+    """Run a suite and store its results in the folder ``out``. Results that are already there are
+    not computed again.
 
-    ``suite`` is a :class:`Suite`, a path of a YAML file, or ``None``; ``overrides`` are fields of
-    :class:`Suite`. ``progress(plan)`` may return a context manager that yields a listener, with
-    which the command line draws its bar: it is called with each outcome, and its ``started(job)``,
-    if there is one, before each job.
+    ``suite`` is a :class:`Suite`, the path of a YAML file, or ``None`` for a suite of ``overrides``
+    only; these are fields of :class:`Suite`, such as ``systems``, ``metrics``, ``limit``.
+    ``progress(plan)`` may return a context manager that yields a listener for a progress display:
+    the listener is called with each outcome, and its method ``started(job)``, if it has one, before
+    each job.
 
     Raises
     ------
     UsageError, DatasetError, SeparatorError, Unavailable
-        what is wrong with the request; nothing that a single job does raises.
+        the request is invalid. An error of a single job does not raise; it is stored as a failed
+        cell.
     StoreError
         the folder cannot be written.
     FormatError
-        it holds results of another format version; nothing was changed.
+        the folder has results of another format version; nothing is changed.
     """
     resolved = suite if isinstance(suite, Suite) else load_suite(suite, **overrides)
     store = Store(as_path(out, "out").absolute())  # a system may change the working folder
@@ -128,7 +135,7 @@ def run(
         _same_edition(store, plan, sheets)
         _same_stem_set(store, plan)
         own = {label: spec for label, (spec, _) in plan.systems.items()}
-        # Rows of earlier plans stay in the folder: no other system may take their labels.
+        # Rows of earlier plans stay in the folder, so no other system may use their labels.
         manifest = {**describe(plan), "labels": {**remembered_labels(store), **own}}
         songs = SongsAtWork(plan, store, sheets, manifest)
         started = {**songs.at_start, "command": command_line(), "finished": False}
@@ -139,7 +146,7 @@ def run(
                 result.outcomes.append(outcome)
                 songs.note(outcome)
         except BaseException:
-            with contextlib.suppress(StoreError):  # the first error is the one to tell
+            with contextlib.suppress(StoreError):  # report the first error only
                 songs.write()
             raise
         songs.write()
@@ -156,13 +163,17 @@ def run(
 
 
 def _in_one_session(plan: Plan) -> Plan:
-    """The plan with a name of this call in its jobs: timings of several calls are not alike."""
+    """The plan with an id of this call in its jobs, because timings of different calls may not be
+    comparable.
+    """
     session = secrets.token_hex(6)
     return replace(plan, jobs=[replace(job, session=session) for job in plan.jobs])
 
 
 def _refuse_lost_records(plan: Plan, store: Store) -> None:
-    """A folder that was moved, deleted or cleaned during the run has not all of its records."""
+    """Raise if records are missing because the folder was moved, deleted or cleaned during the
+    run.
+    """
     if not plan.jobs:
         return
     asked = [(label, track.name) for label in plan.systems for track in plan.tracks]
@@ -177,11 +188,12 @@ def _refuse_lost_records(plan: Plan, store: Store) -> None:
 
 MOVING = ("split", "mixture", "stems", "stem_set", "tracks", "limit", "seed", "draws",
           "keep_estimates", "align")  # fmt: skip
-"""Fields of a suite with which results of one run replace those of another, or hide them."""
+"""Fields of a suite: if two runs differ in one of them, the results of one replace or hide those of
+the other."""
 
 
 def _tell_of_other_requests(store: Store, ours: dict[str, Any]) -> None:
-    """Say so if another run has written its request into the folder since this one began."""
+    """Warn if another run has written its request into the folder since the start of this one."""
     try:
         now = store.manifest()
     except StoreError:
@@ -198,7 +210,9 @@ def _tell_of_other_requests(store: Store, ours: dict[str, Any]) -> None:
 
 
 def _refuse_data(store: Store, suite: Suite) -> None:
-    """Results among the songs or the estimates would be read as songs by the next run."""
+    """Raise if ``out`` is a folder of songs or estimates: the next run would read results as
+    songs.
+    """
     specs = [Spec.parse(text) for text in suite.systems]
     read = [spec.text for spec in specs if spec.reads_folder]
     read += [suite.dataset.partition(":")[2] if suite.dataset else "", suite.root or ""]
@@ -210,7 +224,7 @@ def _refuse_data(store: Store, suite: Suite) -> None:
 
 
 def _refuse_board(store: Store) -> None:
-    """The manifest of a run would take the place of a board's, which has the requests of many."""
+    """Raise if ``out`` is a board: its manifest describes several runs and would be overwritten."""
     try:
         is_board = MERGED in store.manifest()
     except StoreError:
@@ -223,7 +237,9 @@ def _refuse_board(store: Store) -> None:
 
 
 def _same_edition(store: Store, plan: Plan, sheets: Sheets) -> None:
-    """Editions never share a table: a run folder belongs to one dataset edition."""
+    """Raise if the folder has results of another edition of the data set: a table never mixes
+    editions.
+    """
     record = store.any_sheet(sheets)
     if record is not None and record.track.edition != plan.dataset.edition:
         raise UsageError(
@@ -233,7 +249,7 @@ def _same_edition(store: Store, plan: Plan, sheets: Sheets) -> None:
 
 
 def _same_stem_set(store: Store, plan: Plan) -> None:
-    """The stems of a run folder belong to one set: its references are those of that set."""
+    """Raise if the folder has results of another stem set, because its references differ."""
     try:
         before = stem_set_of(store.manifest())
     except StoreError:
@@ -260,7 +276,9 @@ def _execute(
 
 
 def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Outcome]:
-    """Do every job that no other process is doing; wait for those, take over if they die."""
+    """Do all jobs that no other process does; wait for the other processes, and take over their
+    jobs if they die.
+    """
     free, held, has_notified = plan.jobs, list[Job](), False
     while free or held:
         claimed = list(held)

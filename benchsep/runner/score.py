@@ -43,27 +43,27 @@ def score(
     mixture: Signal | None = None,
     metric_device: str = CPU,
 ) -> Scores:
-    """Score paths, arrays ``[frames]`` or ``[channels, frames]`` at ``rate`` Hz, or dicts of stems.
+    """Score estimates against references, both given as paths, arrays or dictionaries of stems.
 
-    Arrays are in full scale 1: integers and anything in another scale are refused.
+    Arrays are ``[frames]`` or ``[channels, frames]`` at ``rate`` Hz with full scale 1; integers and
+    other scales are errors.
 
-    A single signal is called ``signal`` in the ``stem`` column. The stems of a folder are found by
-    :mod:`benchsep.stems.files`, whatever their format. Rate and length of an estimate follow the
-    rule of ``benchsep run`` (:mod:`benchsep.systems.fit`); a stem that breaks it is a failed row.
-    So do those of the mixture, which is an error where it breaks it. ``metrics``: names, or a text
-    with commas between them.
-    Returns a DataFrame with a row per value: ``stem, metric, value, status, unit, frames``.
-    Estimates that are late or look like a mistake in files are named on standard error
-    (:mod:`benchsep.runner.notes`). A warning is shown once, however many stems and calls give it.
-    ``metric_device``: where BSSEval, MR-STFT and ViSQOL compute (:mod:`benchsep.metrics.device`).
+    A single signal is named ``signal`` in the ``stem`` column. A path may be a folder of stem files
+    (:mod:`benchsep.stems.files`). Rate and length of estimates and mixture are converted by the
+    rule of ``benchsep run`` (:mod:`benchsep.systems.fit`): an estimate that violates it is a failed
+    row, a mixture that violates it is an error. ``metrics``: names, or one text with commas between
+    them. ``metric_device``: the device of BSSEval, MR-STFT and ViSQOL
+    (:mod:`benchsep.metrics.device`). Returns a DataFrame with a row per value and the columns
+    ``stem, metric, value, status, unit, frames``. Delayed estimates and suspected mistakes in files
+    are reported on standard error (:mod:`benchsep.runner.notes`); each warning is shown once.
 
     Raises
     ------
     Unavailable
-        no such device here.
+        the device does not exist here.
     AudioError, UsageError
-        unreadable audio; references of different rates or lengths, or in another scale; no stem;
-        a stem of the estimate that has no reference; an unknown metric.
+        audio is unreadable; references differ in rate or length, or have a wrong scale; there is no
+        stem; a stem of the estimate has no reference; a metric is unknown.
     """
     asked = _metrics(metrics)
     resolved(metric_device)  # refused before any file is read
@@ -87,7 +87,7 @@ def score(
 
 
 def _metrics(names: str | Iterable[str]) -> tuple[str, ...]:
-    """The metrics that are named, each once."""
+    """The named metrics without duplicates."""
     if names is None:
         raise UsageError(f"metrics is None; leave it out for {', '.join(DEFAULT_METRICS)}")
     words = names.split(",") if isinstance(names, str) else names
@@ -102,7 +102,7 @@ def _metrics(names: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _references(signal: Signal | dict[str, Signal], rate: int) -> dict[str, Audio]:
-    """The true stems: one rate, length and scale."""
+    """The true stems; raises unless they have one rate, one length and full scale 1."""
     references = _alike(_stems(signal, rate, "reference"), "the references")
     for stem, audio in references.items():
         if fault := scale_fault(audio):
@@ -121,7 +121,9 @@ def _mixture(audio: Audio, references: dict[str, Audio]) -> Audio:
 def _fitted(
     estimates: dict[str, Audio], references: dict[str, Audio]
 ) -> tuple[dict[str, Audio], dict[str, str]]:
-    """Estimates at the rate, length and channels of their references, and why others are not."""
+    """Estimates at the rate, length and channels of their references, and the errors of the
+    others.
+    """
     usable, faults = {}, {}
     for stem, audio in estimates.items():
         try:
@@ -132,7 +134,9 @@ def _fitted(
 
 
 def _suspicions(estimates: dict[str, Audio], references: dict[str, Audio]) -> list[str]:
-    """Delays and mistakes in files, a line for each kind; values are of the files as they are."""
+    """Notes on delays and mistakes in files, a line per kind. The values are not corrected for
+    them.
+    """
     parts = loudest_parts(references)
     return [
         *lag.in_words(lags_of(references, estimates, parts)),
@@ -143,7 +147,7 @@ def _suspicions(estimates: dict[str, Audio], references: dict[str, Audio]) -> li
 def _conversions(
     estimates: dict[str, Audio], mixture: Audio | None, references: dict[str, Audio]
 ) -> list[str]:
-    """What is done to estimates and mixture before they are scored, a line for each kind."""
+    """Notes on the conversions of estimates and mixture before scoring, a line per kind."""
     found: dict[str, list[str]] = {}
     for stem, audio in estimates.items():
         for how in _changes(audio, references[stem]):
@@ -155,7 +159,7 @@ def _conversions(
 
 
 def _changes(audio: Audio, true: Audio) -> list[str]:
-    """What :func:`~benchsep.systems.fit.fitted` does to a signal, in words."""
+    """The conversions by :func:`~benchsep.systems.fit.fitted` in words."""
     found = []
     change = change_of(audio, true)
     if change.rate:
@@ -219,7 +223,9 @@ def _stems(
 
 
 def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
-    """The stems of a folder; with ``wanted`` those of them that it has, as sums if need be."""
+    """The stems of a folder; with ``wanted``, those of them that the folder has or that are sums of
+    its stems.
+    """
     given = audio_files(folder)
     files = stem_files(given)
     if read := read_as_stems([given]):
@@ -249,7 +255,9 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
 
 
 def _left_out(wanted: Iterable[str], made: Iterable[str], unused: list[str]) -> str:
-    """Which stems of the reference have no estimate, and which estimates no reference."""
+    """A note on stems of the reference without an estimate, and on estimates without a
+    reference.
+    """
     lost = [stem for stem in wanted if stem not in made]
     return ", and ".join(
         f"{what} {', '.join(stems)}"
@@ -259,7 +267,7 @@ def _left_out(wanted: Iterable[str], made: Iterable[str], unused: list[str]) -> 
 
 
 def _many_songs(folder: Path) -> str:
-    """What to do with a folder of songs, which was taken for the folder of one."""
+    """A hint for the error if the folder holds several songs instead of one."""
     songs = sorted(path.name for path in folder.iterdir() if path.is_dir())
     if not songs:
         return ""
@@ -270,7 +278,9 @@ def _many_songs(folder: Path) -> str:
 
 
 def _alike(stems: dict[str, Audio], where: str) -> dict[str, Audio]:
-    """Stems that are added or compared with each other: one rate, and the length of the first."""
+    """Stems that are added or compared: raises unless all have one rate and a similar length; cut
+    or padded to the length of the first.
+    """
     first, audio = next(iter(stems.items()), ("", None))
     fit = {}
     for name, other in stems.items():

@@ -1,4 +1,4 @@
-"""What ``benchsep.score`` returns: a DataFrame that is short on a screen and in a notebook."""
+"""The result of ``benchsep.score``: a DataFrame with a compact form for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from benchsep._util import escape
 
 COLUMNS = ("stem", "metric", "value", "status", "unit", "frames")
 ROWS = 20
-"""Of so many values the table is printed whole; of more, the first."""
+"""Most rows that are printed."""
 
 
 class Scores(pd.DataFrame):
     """A row per value: ``stem, metric, value, status, unit, frames``.
 
-    It prints as a table of metrics by stems, and each reason for an absent value once. Whatever
-    is selected from it is an ordinary DataFrame, and so is ``pandas.DataFrame(scores)``.
+    It is printed as a table of metrics by stems; each reason for a missing value is printed once.
+    Selections from it, and ``pandas.DataFrame(scores)``, are ordinary DataFrames.
     """
 
     @property
@@ -61,7 +61,9 @@ class Scores(pd.DataFrame):
 
 
 def _some(names: Any) -> str:
-    """The names, each once; of more than four, the first three and how many there are."""
+    """The names without duplicates; of more than four, the first three and the number of the
+    others.
+    """
     unique = list(dict.fromkeys(names))
     if len(unique) <= 4:
         return ", ".join(unique)

@@ -1,6 +1,6 @@
 """The cells of one draw: a value and a status for every stem and metric.
 
-Nothing that a metric does raises here: what went wrong is the status of its cells.
+Errors of a metric are not raised here; they become the status of its cells.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def cells_of_draw(
     number: int,
     result: DrawResult,
 ) -> list[Cell]:
-    """The cells of a draw: stored ones metric by metric, the rest scored now."""
+    """The cells of a draw: for each metric the stored ones if valid, else scored now."""
     cells: list[Cell] = []
     identity = result.draw.estimate_id
     for metric, stems in metrics_to_score(job):
@@ -79,7 +79,7 @@ def _score(
 
 
 def _described(device: str) -> str:
-    """The device of a cell; empty where it is not there, as the cell's status says."""
+    """The device of a cell; empty if it does not exist (the cell's status says so)."""
     try:
         return described(device)
     except Unavailable:
@@ -94,9 +94,9 @@ def _scores(
     unavailable: str = "",
     device: str = CPU,
 ) -> dict[str, dict[str, Score]]:
-    """Stem to value name to score: for every stem, whatever the metric does.
+    """Stem to value name to score; complete even if the metric fails.
 
-    ``unavailable``: why the system cannot run here, if it cannot.
+    ``unavailable``: why the system cannot run here; empty: it can.
     """
 
     def everywhere(status: str) -> dict[str, dict[str, Score]]:
@@ -129,13 +129,15 @@ def _scores(
 
 
 def _own(references: References) -> References:
-    """The same signals in memory of their own; what was computed of them is shared."""
+    """A copy of the signals; the cache is shared."""
     mixture = references.mixture and copied(references.mixture)
     return replace(references, stems=all_copied(references.stems), mixture=mixture)
 
 
 def _answer(scores: dict[str, dict[str, Score]], stem: str, name: str) -> dict[str, Any]:
-    """What a metric gave for a value of a stem, as a cell holds it, whatever it gave."""
+    """A metric's result for a value of a stem, in the form of a cell; an invalid result becomes a
+    failure.
+    """
     try:
         return _storable(scores[stem].get(name, Score.missing("failed: not returned")))
     except BaseException as error:
@@ -144,7 +146,7 @@ def _answer(scores: dict[str, dict[str, Score]], stem: str, name: str) -> dict[s
 
 
 def _storable(score: Score) -> dict[str, Any]:
-    """Value, status and frames as a cell holds them: finite numbers and a known status."""
+    """Value, status and frames for a cell: only finite numbers and known statuses."""
     value = float_or_none(score.value)
     try:
         status = Status.parse(score.status)

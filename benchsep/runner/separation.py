@@ -1,6 +1,6 @@
 """One draw of a job: the system separates, and its estimates are checked, aligned and kept.
 
-Nothing that a system does raises here: what went wrong is in the draw.
+Errors of a system are not raised here; they are stored in the draw.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ Estimates = dict[str, Audio]
 
 @dataclass(frozen=True)
 class DrawResult:
-    """One separation, on its way from who separates to who scores.
+    """The result of one separation, for the scoring process.
 
-    ``estimates`` is ``None`` where the store holds every cell of the draw already, and empty where
-    the separation failed.
+    ``estimates`` is ``None`` if the store already has all cells of the draw, and empty if the
+    separation failed.
     """
 
     draw: Draw
     estimates: Estimates | None
 
     def held(self) -> DrawResult:
-        """The same with samples that belong to nobody else."""
+        """A copy with its own samples."""
         estimates = self.estimates
         return self if estimates is None else replace(self, estimates=all_copied(estimates))
 
@@ -68,7 +68,7 @@ def separate_draw(
     stored: CellsByKey,
     number: int,
 ) -> DrawResult:
-    """One draw's estimates, unless the store holds all cells that would be made of them."""
+    """The estimates of one draw, unless the store already has all of its cells."""
     inputs = inputs_of(job, track, number)
     identity = inputs.estimate_id
     if job.info.unavailable:
@@ -103,7 +103,7 @@ def separate_draw(
                 estimates = keep(folder, estimates)
     except BaseException as raised:
         estimates, error, faults, lags, mistakes = {}, failure(raised), {}, {}, {}
-    # Estimates of files or of another program are identified by their samples.
+    # Estimates from files or from another program are identified by their samples.
     identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
     session = job.session if timed.seconds is not None else ""
     changes = timed.changes if estimates else {}
@@ -114,7 +114,7 @@ def separate_draw(
 
 
 class Timed(NamedTuple):
-    """What a separation gave, what it took, and what was changed so that it fits the mixture."""
+    """The result of a separation, its cost, and the conversions that fit it to the mixture."""
 
     outputs: Mapping[str, Audio | BenchsepError] = MappingProxyType({})
     seconds: float | None = None
@@ -135,14 +135,15 @@ def _timed_call(job: Job, audio: TrackAudio, seed: int) -> Timed:
 
 
 def _memory(job: Job, mixture: Audio) -> AbstractContextManager[PeakMemory]:
-    """Measures the memory of a separation, unless this run did so here with a mixture as long.
+    """Measures the memory of a separation, unless this process already did so with a mixture of at
+    least this length.
 
-    The table shows the largest value. To measure takes time, in the separation and after it: freed
-    memory is given back before.
+    The table shows the largest value. The measurement takes time, because freed memory is returned
+    to the system before.
     """
     of = job.session, job.spec, job.device
     if mixture.frames <= _longest.get(of, 0):
-        return nullcontext(PeakMemory())  # it is not entered, and says nothing
+        return nullcontext(PeakMemory())  # not entered: no measurement
     _longest[of] = mixture.frames
     return PeakMemory()
 
@@ -152,7 +153,7 @@ _longest: dict[tuple[str, str, str], int] = {}
 
 
 def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audio | BenchsepError]:
-    """Stem of the job's set to its estimate, or to the error of a stem that cannot be used."""
+    """Stem of the job's set to its estimate, or to an error if the estimate cannot be used."""
     outputs = estimate_or_error(
         system,
         audio.mixture,
@@ -167,10 +168,11 @@ def _call(system: Any, job: Job, audio: TrackAudio, seed: int) -> dict[str, Audi
 
 
 def keep(folder: Path, estimates: Estimates) -> Estimates:
-    """Write the estimates and return them as written, so that scoring again gives the same.
+    """Write the estimates and return them as read back, so that a later scoring has the same
+    values.
 
-    They are 24-bit FLAC. An estimate that exceeds full scale is a float WAV, because FLAC would
-    clip it and the score would be that of the clipped one (a sum of stems easily exceeds it).
+    The format is 24-bit FLAC. An estimate beyond full scale (often a sum of stems) is a float WAV,
+    because FLAC would clip it and change its scores.
     """
     written = {}
     for stem, audio in estimates.items():

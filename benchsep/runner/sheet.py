@@ -1,8 +1,8 @@
-"""The results of one system on one track column by column: what a large run is read as.
+"""The results of one system on one track as columns, for fast reading of large runs.
 
-A run of 1,000 tracks and 8 systems has half a million cells. As objects (:class:`~benchsep.runner.
-record.Cell`) they take longer to make than to parse; columns go into a table as they are, and those
-of texts are the same in most records and are held once.
+A run of 1,000 tracks and 8 systems has half a million cells. Creating objects
+(:class:`~benchsep.runner.record.Cell`) takes longer than parsing. Columns can be used for a table
+directly, and columns of texts, equal in most records, share one object.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Frames = list[float | None] | None
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The cells of a record; the fields are those of a cell, an entry for each."""
+    """The cells of a record as columns; the fields are those of a cell."""
 
     metric: tuple[str, ...]
     metric_version: tuple[str, ...]
@@ -38,10 +38,10 @@ class Columns:
     draw: tuple[int, ...]
     status: tuple[str, ...]
     value: NDArray[np.float64]
-    """NaN where there is none; so are ``seconds``."""
+    """NaN: no value; likewise in ``seconds``."""
     seconds: NDArray[np.float64]
     frames: tuple[Frames, ...] = ()
-    """Empty, as is ``key``, where they were not asked for."""
+    """Empty if not requested; likewise ``key``."""
     key: tuple[str, ...] = ()
     device: tuple[str, ...] = ()
 
@@ -55,12 +55,12 @@ class Columns:
         return Columns(**{f.name: _taken(getattr(self, f.name), rows) for f in fields(self)})
 
     def sorted(self) -> Columns:
-        """The cells by place, as a record that benchsep wrote has them."""
+        """The cells sorted by metric, stem and draw, as in records that benchsep wrote."""
         order = _order(self.metric, self.stem, self.draw)
         return self if order is None else self.take(order)
 
     def with_absent(self, row: int, stem: str, status: str) -> Columns:
-        """The cells, and after them a copy of ``row`` for a stem without a value."""
+        """The cells and an additional copy of ``row`` for a stem without a value."""
         copy = self.take([row])
         nothing = np.full(1, np.nan)
         absent = replace(
@@ -94,7 +94,8 @@ class Sheet:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], *, whole: bool = True) -> Sheet:
-        """What :meth:`benchsep.runner.record.Record.from_json` reads; raises as it does.
+        """Reads the same content as :meth:`benchsep.runner.record.Record.from_json`; raises as it
+        does.
 
         Without ``whole`` it has no frames and no keys.
         """
@@ -109,7 +110,7 @@ class Sheet:
 
     @property
     def draw_numbers(self) -> set[int]:
-        """Numbers of the draws that it holds a cell or a cost of."""
+        """Numbers of the draws with a cell or a cost."""
         return set(self.cells.draw) | self.draws.keys()
 
 
@@ -117,7 +118,9 @@ class Sheet:
 def _order(
     metric: tuple[str, ...], stem: tuple[str, ...], draw: tuple[int, ...]
 ) -> list[int] | None:
-    """The rows by place, ``None`` where they are sorted; the same in most records."""
+    """The order of rows by metric, stem and draw; ``None``: already sorted. Cached: the same in
+    most records.
+    """
     places = list(zip(metric, stem, draw, strict=True))
     order = sorted(range(len(places)), key=places.__getitem__)
     return None if order == list(range(len(places))) else order

@@ -1,14 +1,14 @@
-"""Which audio the songs of a run have, in its manifest also while the run is at work.
+"""The entries of the manifest that identify the audio of the songs; updated during the run.
 
 Conventions
 -----------
-entries   ``mixtures``: track to the hash of its mixture, as the systems were given it;
-          ``references``: track to what identifies its true stems (:func:`.done.references_id`).
-          Cells of other audio are not shown (:func:`.done.is_draw_shown`)
-at work   an interrupted run may be followed by ``show``, or by a run of other systems. So a song's
-          entries are written when its first record is there, at most every :data:`EVERY_S`
-          seconds, and when the run ends in any way. Until then they are those of the run before: a
-          new record that nobody could note is hidden until the run goes on
+entries   ``mixtures``: track to the hash of its mixture, as passed to the systems; ``references``:
+          track to the identity of its true stems (:func:`.done.references_id`). Cells of other
+          audio are not shown (:func:`.done.is_draw_shown`)
+at work   a run may be interrupted and followed by ``show`` or by a run of other systems. So a
+          song's entries are written after its first record, at most every :data:`EVERY_S` seconds,
+          and whenever the run ends. Until then the entries of the previous run are valid: if a
+          process is killed before this update, the new record is hidden until the run is continued
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Entries = dict[str, dict[str, str]]
 
 
 def audio_of_songs(plan: Plan, store: Store, sheets: Sheets) -> Entries:
-    """Both entries, once all jobs are done."""
+    """Both entries, after all jobs are done."""
     found = _none()
     for track in plan.tracks:
         _find(found, store, sheets, track.name, plan.systems)
@@ -41,7 +41,7 @@ def audio_of_songs(plan: Plan, store: Store, sheets: Sheets) -> Entries:
 
 
 class SongsAtWork:
-    """The entries of a run that goes on; ``manifest``: what it writes at its start."""
+    """The entries of an active run; ``manifest``: the one written at its start."""
 
     def __init__(
         self, plan: Plan, store: Store, sheets: Sheets, manifest: Mapping[str, Any]
@@ -56,7 +56,7 @@ class SongsAtWork:
         self._is_written, self._written_at = True, time.monotonic()
 
     def note(self, outcome: Outcome) -> None:
-        """A job is done: remember the song's audio, and write it unless that was a moment ago."""
+        """Record the song's audio after a job; write it unless the last write was just before."""
         if outcome.track not in self._known["mixtures"]:
             _find(self._known, self._store, self._sheets, outcome.track, (outcome.label,))
             self._is_written = False
@@ -64,8 +64,8 @@ class SongsAtWork:
             self.write()
 
     def write(self) -> None:
-        """Write what is new, if the manifest is still that of this request: another run may work
-        in the folder, too.
+        """Write new entries if the manifest still has this request; another run may be active in
+        the folder.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class SongsAtWork:
             return
         self._written_at = time.monotonic()
         if not (self._store.root / "manifest.json").is_file():
-            return  # the folder is gone: the end of the run tells of its records
+            return  # the folder is gone; the end of the run reports this
         now = self._store.manifest()
         if _request(now) == self._request:
             self._store.write_manifest({**now, **_joined(now, self._known)})
@@ -88,7 +88,7 @@ def _request(manifest: Mapping[str, Any]) -> str:
 
 
 def _of_run_before(store: Store, plan: Plan) -> Entries:
-    """What the manifest in the folder knows of the songs of a plan."""
+    """The entries of the manifest in the folder for the songs of a plan."""
     try:
         manifest = store.manifest()
     except StoreError:
@@ -109,7 +109,7 @@ def _none() -> Entries:
 
 
 def _find(found: Entries, store: Store, sheets: Sheets, track: str, labels: Iterable[str]) -> None:
-    """Add the audio of a song, from the first of its records that knows it."""
+    """Add the audio of a song, from its first record with hashes."""
     records = (store.sheet(label, track, sheets) for label in labels)
     record = next((r for r in records if r is not None and r.track.mixture_sha256), None)
     if record is not None:

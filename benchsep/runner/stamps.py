@@ -1,14 +1,14 @@
-"""Cheap fingerprints of files, so that planning a finished run reads no audio and loads no model.
+"""Fast fingerprints of files, so that a plan of a finished run reads no audio and loads no model.
 
 Conventions
 -----------
-stamp    a digest of the names, sizes and times of files; equal stamps mean that nothing was changed
-         since, as far as the file system shows. Programs may set the time of modification back
-         (rsync, tar), and the time of change of the inode tells that they did
-system   the files of the package or module that registers a system, every file that an option
-         names, the files in a folder that it names, and what lies in the caches where weights are
-         looked for: weights that appear, go or change there may change what the spec loads
-input    the files of a track, and the files of its estimates where a system reads those
+stamp    a digest of names, sizes and times of files; equal stamps mean that no file has changed, as
+         far as the file system shows. The ctime is included, because some programs set the
+         modification time back (rsync, tar)
+system   the files of the package or module that registers a system, files and folders that an
+         option names, and the files in caches of weights, because changes there may change which
+         weights the spec loads
+input    the files of a track and, for a system that reads estimates, the files of these
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def system_stamp(spec: str, device: str) -> str:
-    """Changes when the code or the weights behind a spec change; imports nothing."""
+    """A stamp that changes with the code or the weights of a spec; imports nothing."""
     parsed = Spec.parse(spec)
     paths = _named(parsed)
     for point in installed("system"):
@@ -45,7 +45,7 @@ def system_stamp(spec: str, device: str) -> str:
 
 
 def _named(spec: Spec) -> list[Path]:
-    """The files that a spec names, and those in a folder that an option names."""
+    """The files that a spec names, and the files in folders that an option names."""
     paths = [Path(v) for v in (*spec.options.values(), spec.text) if v and is_file(v)]
     for value in filter(None, spec.options.values()):
         with suppress(OSError, ValueError):  # a word that is no path
@@ -55,7 +55,7 @@ def _named(spec: Spec) -> list[Path]:
 
 
 def _code_of(module: str) -> list[Path]:
-    """The files of an installed package, or the one file of a module."""
+    """The files of an installed package, or the file of a module."""
     spec = find_spec(module)
     if spec is None:
         return []
@@ -84,7 +84,7 @@ def _cached_weights() -> list[Path]:
 
 
 class InputStamps:
-    """Stamps of inputs, for which each track's files are looked at once."""
+    """Stamps of inputs, with a cache for each track's files."""
 
     def __init__(self) -> None:
         self._files: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
@@ -112,17 +112,19 @@ class InputStamps:
 
 
 def input_stamp(track: Track, estimates: str | None = None, other: Track | None = None) -> str:
-    """Changes when a file of the track changes, or one that is read besides.
+    """A stamp that changes with the files of the track or other input files.
 
-    ``estimates``: what a system whose estimates are files says of those of the track
+    ``estimates``: the stamp of the track's estimates, for a system whose estimates are files
     (:func:`benchsep.runner.loaded_system.estimate_stamps`). ``other``: another song that the system
-    gets; its name and its files count.
+    gets; its name and files are included.
     """
     return InputStamps().of(track, estimates, other)
 
 
 def _by_path(paths: Sequence[str]) -> Sequence[str | Path]:
-    """Files as :func:`_stats` takes them: a ``Path`` takes long to make, and there are many."""
+    """Files in the form for :func:`_stats`; texts if possible, because creating many ``Path``
+    objects is slow.
+    """
     if len({path.rpartition(os.sep)[0] for path in paths}) == 1:
         return sorted(paths)  # in one folder: by name, as paths are sorted
     return sorted(map(Path, paths))
@@ -145,7 +147,7 @@ def _stats(paths: Sequence[str | Path]) -> list[list[Any]]:
 
 
 def remembered_systems(store: Store) -> dict[str, tuple[str, SystemInfo]]:
-    """Spec to (stamp, info) from the manifest of an earlier run; empty where there is none."""
+    """Spec to (stamp, info) from the manifest of an earlier run; empty if there is none."""
     try:
         entries = store.manifest().get("systems", {})
         return {e["spec"]: (e["stamp"], info_from_json(e["info"])) for e in entries.values()}
@@ -154,10 +156,10 @@ def remembered_systems(store: Store) -> dict[str, tuple[str, SystemInfo]]:
 
 
 def check_pinned(spec: str, old: tuple[str, SystemInfo] | None, now: SystemInfo) -> None:
-    """Weights that a spec names by an address are the same files in every run of a folder.
+    """Raise if the weights at an address in a spec have changed since an earlier run in the folder.
 
-    A local file may be trained further, and its cells are computed again; behind an address a
-    change is a surprise, and its new cells would stand among the old ones.
+    A change of a local file is normal (further training), and its cells are computed again. A
+    change at an address is unexpected, and new cells would be mixed with old ones.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def check_pinned(spec: str, old: tuple[str, SystemInfo] | None, now: SystemInfo)
 
 
 def remembered_labels(store: Store) -> dict[str, str]:
-    """Label to spec of every earlier run in the folder; empty where there is none."""
+    """Label to spec of all earlier runs in the folder; empty if there is none."""
     try:
         manifest = store.manifest()
         last = {label: entry["spec"] for label, entry in manifest.get("systems", {}).items()}

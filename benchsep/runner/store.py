@@ -1,19 +1,20 @@
-"""A run folder: one strict-JSON file for each (system, track), and the manifest.
+"""A run folder: one strict JSON file per (system, track), and the manifest.
 
 Conventions
 -----------
 layout     ``RUN/manifest.json``, ``RUN/cells/<system>/<track>.json``, ``RUN/estimates/…``,
-           ``RUN/claims/…`` while a run is at work
-atomic     a file is written under a temporary name and renamed: a reader gets the old file or the
-           new one, never a part
-checksum   of the rest of the file. Reading changes no file: it names what fails its checksum and
-           leaves it out. Only a job of ``benchsep run``, which holds the claim and is about to
-           write the record anew, renames such a file (``*.corrupt``): see :meth:`Store.set_aside`
-format     records and manifests of older formats are read (:mod:`benchsep.runner.formats`); one of
-           a format that is not known here is never touched: :class:`FormatError` says which format
-           it has and which version of benchsep wrote the folder
-names      system and track names become file names by :func:`benchsep._util.digest.file_name`,
-           which cannot leave the folder whatever the name holds
+           ``RUN/claims/…`` while a run is active
+atomic     a file is written under a temporary name and renamed: a reader sees the old or the new
+           file, never a part
+checksum   checksum of the rest of the file. Reading never changes a file: a file with a wrong
+           checksum is named and left out. Only a job of ``benchsep run`` that has claimed the
+           record and will write it again renames such a file (``*.corrupt``): see
+           :meth:`Store.set_aside`
+format     records and manifests of older formats are read (:mod:`benchsep.runner.formats`). A file
+           of an unknown format is never changed; :class:`FormatError` names its format and the
+           version of benchsep that wrote the folder
+names      :func:`benchsep._util.digest.file_name` maps system and track names to file names, which
+           cannot point outside of the folder
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Store:
 
     root: Path
     owner: Owner = field(default_factory=this_process, compare=False)
-    """Who claims jobs through this object: a worker does so in the name of its parent."""
+    """The owner of the claims that this object makes; a worker uses its parent process as owner."""
 
     @property
     def cells_root(self) -> Path:
@@ -62,15 +63,15 @@ class Store:
 
     @property
     def claims(self) -> Claims:
-        """Who is working on which (system, track) of this folder."""
+        """The claims on (system, track) pairs of this folder."""
         return Claims(self.root / "claims", self.owner)
 
     def path(self, system: str, track: str) -> Path:
-        """Where the record of a (system, track) belongs."""
+        """Path of the record of a (system, track)."""
         return Path(self._place(system, track))
 
     def _place(self, system: str, track: str) -> str:
-        """As :meth:`path`: in a large folder texts are made and compared much quicker."""
+        """As :meth:`path`, but a text, which is much faster in a large folder."""
         return f"{self._cells}{os.sep}{file_name(system)}{os.sep}{file_name(track)}.json"
 
     @cached_property
@@ -78,7 +79,7 @@ class Store:
         return str(self.cells_root)
 
     def estimate_folder(self, system: str, track: str, draw: int) -> Path:
-        """Where the kept estimates of a draw belong."""
+        """Folder of the kept estimates of a draw."""
         base = self.root / "estimates" / file_name(system) / file_name(track)
         return base if draw == 0 else base / f"draw-{draw}"
 
@@ -91,7 +92,7 @@ class Store:
     # -- records --------------------------------------------------------------------------
 
     def read(self, system: str, track: str) -> Record | None:
-        """The record of a (system, track), or ``None`` if there is none that can be trusted.
+        """The record of a (system, track), or ``None`` if there is none or it is damaged.
 
         Raises
         ------
@@ -103,7 +104,7 @@ class Store:
         return self._read(system, track, read_record)
 
     def sheet(self, system: str, track: str, read: Reader[Sheet] = read_sheet) -> Sheet | None:
-        """The same, column by column, by ``read``; raises as :meth:`read` does."""
+        """As :meth:`read`, in the form of columns, by the function ``read``."""
         return self._read(system, track, read)
 
     def _read(self, system: str, track: str, read: Reader[Read]) -> Read | None:
@@ -118,7 +119,8 @@ class Store:
     def set_aside(self, system: str, track: str) -> None:
         """Rename the record of a (system, track) if it is damaged, and say so.
 
-        For the owner of its claim alone: nobody else may have written a new one meanwhile.
+        Only for the owner of its claim, so that no other process can have written a new one
+        meanwhile.
         """
         path = self.path(system, track)
         try:
@@ -133,12 +135,12 @@ class Store:
             notify(f"{path} is {damage}; set aside as {target.name}, to be computed again")
 
     def write(self, record: Record) -> None:
-        """Store a record in place of the one that is there.
+        """Store a record; an existing one is replaced.
 
         Raises
         ------
         StoreError
-            the file cannot be written; the old one is intact.
+            the file cannot be written; the old one is unchanged.
         """
         body = {**record.to_json(), "format": FORMAT}
         text = canonical({**body, "checksum": digest(body)})
@@ -147,18 +149,18 @@ class Store:
     def records(self) -> list[Record]:
         """All records that pass their checksum, sorted by system and track.
 
-        What cannot be read is left out with a warning; so is a record at a path that is not its own
-        (a copy, made by hand), because its cells would count twice.
+        Unreadable records are left out with a warning. So are records at a wrong path (copies made
+        by hand), because their cells would count twice.
 
         Raises
         ------
         FormatError
-            there are records, and all of them are of another format.
+            there are records, but all are of another format.
         """
         return self._sound(read_record)
 
     def sheets(self, read: Reader[Sheet] = read_sheet) -> list[Sheet]:
-        """The same, column by column, by ``read``; raises as :meth:`records` does."""
+        """As :meth:`records`, in the form of columns, by the function ``read``."""
         return self._sound(read)
 
     def _sound(self, read: Reader[Read]) -> list[Read]:
@@ -174,7 +176,7 @@ class Store:
         return found
 
     def records_and_problems(self) -> tuple[list[Record], list[StoreError]]:
-        """The records as :meth:`records` sorts them, and what is wrong with each other file."""
+        """The records as :meth:`records`, and an error for each other file."""
         return self._found_and_problems(read_record)
 
     def _found_and_problems(self, read: Reader[Read]) -> tuple[list[Read], list[StoreError]]:
@@ -200,9 +202,9 @@ class Store:
         return record, None
 
     def _record_paths(self) -> list[str]:
-        """Where records are stored, sorted. Much quicker than ``Path.glob`` in a large folder.
+        """Sorted paths of the records. Much faster than ``Path.glob`` in a large folder.
 
-        A pipe or a device is none: to open it might last for ever.
+        Pipes and devices are left out, because opening one may block forever.
         """
         try:
             folders = [entry.path for entry in _entries(self.cells_root) if entry.is_dir()]
@@ -219,7 +221,7 @@ class Store:
             ) from error
 
     def any_sheet(self, read: Reader[Sheet] = read_sheet) -> Sheet | None:
-        """A record of the folder, or ``None`` if there is none that can be read."""
+        """Any readable record of the folder, or ``None``."""
         for path in self.cells_root.glob("*/*.json"):
             with contextlib.suppress(StoreError, DamagedRecordError):
                 if sheet := read(path):
@@ -227,7 +229,7 @@ class Store:
         return None
 
     def _foreign(self, path: str | Path, found: str) -> FormatError:
-        """What to say of a file of another format."""
+        """The error for a file of another format."""
         writer, known = _written_by(self.root / "manifest.json"), " and ".join(map(str, READ))
         return FormatError(
             f"{path}: {found}, the folder was written by {writer}; benchsep {__version__} reads "
@@ -243,7 +245,7 @@ class Store:
         Raises
         ------
         StoreError
-            if the folder is no run folder or its manifest cannot be read.
+            the folder is not a run folder, or its manifest cannot be read.
         FormatError
             it is of another format.
         """
@@ -277,12 +279,12 @@ class Store:
         return body
 
     def refuse_other_formats(self) -> None:
-        """Before anything is written: raise if another version owns it, or it is a file.
+        """Call before any write: raise if the folder is of another format, or the path is a file.
 
         Raises
         ------
         FormatError, StoreError
-            the folder is of another format; the path is that of a file.
+            the folder is of another format; the path is a file.
         """
         if self.root.is_file():
             raise StoreError(f"{self.root} is a file; results need a folder: -o FOLDER")
@@ -291,15 +293,15 @@ class Store:
         except FormatError:
             raise
         except StoreError:
-            return  # there is none, or it is damaged and will be written anew
+            return  # there is no manifest, or it is damaged and will be written again
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Store the manifest in place of the one that is there; raises as :meth:`write` does."""
+        """Store the manifest; an existing one is replaced. Raises as :meth:`write` does."""
         text = canonical({**manifest, "checksum": digest(manifest)})
         write_atomically(self.root / "manifest.json", text + "\n")
 
     def sweep(self) -> None:
-        """Remove what killed writers left: partial files and claims of dead processes."""
+        """Remove the rests of killed processes: partial files and claims."""
         for path in self.root.rglob(".*.partial*"):
             if is_orphaned(path):
                 path.unlink(missing_ok=True)
@@ -307,7 +309,7 @@ class Store:
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """What a folder holds; nothing where there is none."""
+    """The entries of a folder; empty if it does not exist."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -319,11 +321,11 @@ def _is_pipe_or_device(entry: os.DirEntry[str]) -> bool:
     try:
         return not (entry.is_file() or entry.is_dir()) and Path(entry.path).exists()
     except OSError:
-        return False  # a link in a circle: to be named when it is read
+        return False  # a circular link; reported when it is read
 
 
 def _written_by(manifest: Path) -> str:
-    """The version of benchsep that a manifest names, whatever its format."""
+    """The version of benchsep in a manifest of any format."""
     try:
         version = json.loads(manifest.read_text(encoding="utf-8"))["packages"]["benchsep"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -1,7 +1,8 @@
-"""What to run: a validated suite, read from YAML and overridden by the command line.
+"""A suite describes what to run; it is read from YAML, overridden by the command line, and
+validated.
 
-Unknown keys are refused with a suggestion. A suite names no folder of this machine unless it has
-``root``, so that it can be shared.
+An unknown key is an error with a suggestion. Without ``root``, a suite contains no local path, so
+it can be shared.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from benchsep.systems.spec import Spec
 
 
 class Suite(BaseModel):
-    """Everything that decides what a run computes, and how."""
+    """All settings of a run: what it computes, and how."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,7 +54,8 @@ class Suite(BaseModel):
         default=True, description="also score the mixture, the true stems and the oracles"
     )
     metrics: tuple[str, ...] = Field(
-        # A factory: reading the traits imports every metric, which `benchsep --help` need not do.
+        # A factory, because the default needs an import of every metric, which would slow down
+        # `benchsep --help`.
         default_factory=default_metrics,
         description="metrics of `benchsep list metrics`",
     )
@@ -136,9 +138,9 @@ class Suite(BaseModel):
     @field_validator("systems", "metrics", "stems", "tracks", mode="before")
     @classmethod
     def _names(cls, value: Any, info: ValidationInfo) -> Any:
-        """A list of names; a single text is a list of one, or of those between its commas."""
+        """A list of names; a single text is one name, or several names with commas."""
         if isinstance(value, str):
-            # A track's name may hold a comma.
+            # A track's name may contain a comma.
             return (value,) if info.field_name == "tracks" else split_specs(value)
         if isinstance(value, Sequence):
             read = _system if info.field_name == "systems" else _name
@@ -149,7 +151,7 @@ class Suite(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _stems_of_a_set(cls, values: Any) -> Any:
-        """A set without stems means all of them, and so does its name in place of stems."""
+        """A stem set without stems means all of its stems; so does its name in place of stems."""
         if not isinstance(values, Mapping):
             return values
         named = values.get("stem_set")
@@ -203,28 +205,29 @@ class Suite(BaseModel):
 
     @property
     def whole_set(self) -> tuple[str, ...]:
-        """All stems of the set that the stems are of."""
+        """All stems of the stem set of the run."""
         return whole_set(self.stems, self.stem_set)
 
     @property
     def names_stems(self) -> bool:
-        """Whether the stems were asked for, rather than left to the data set."""
+        """Whether the suite names its stems; otherwise they follow from the data set."""
         return bool({"stems", "stem_set"} & self.model_fields_set)
 
     @property
     def all_systems(self) -> tuple[str, ...]:
-        """The systems asked for, then the reference systems that are not among them."""
+        """The systems of the suite, then the reference systems that are not among them."""
         extra = [y for y in REFERENCE_SYSTEMS if y not in self.systems] if self.yardsticks else []
         return (*self.systems, *extra)
 
 
 def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
-    """Read a YAML suite and lay ``overrides`` (those not ``None``) over it.
+    """Read a YAML suite and apply ``overrides``; an override that is ``None`` is ignored.
 
     Raises
     ------
     UsageError
-        no such file, not a mapping, an unknown key (with a suggestion), a bad value; no path.
+        the file does not exist or is not a mapping, a key is unknown (with a suggestion), a value
+        is invalid, or ``path`` is not a path.
     """
     values = {} if path is None else read_mapping(as_path(path, "the suite"))
     refuse_unknown(values, Suite, f"{path}")
@@ -233,7 +236,7 @@ def load_suite(path: str | Path | None = None, **overrides: Any) -> Suite:
 
 
 def _system(value: Any) -> str:
-    """The spec of a system: a text, or a mapping as :meth:`Spec.of` takes it."""
+    """The spec of a system as text, from a text or a mapping (:meth:`Spec.of`)."""
     if not (isinstance(value, Mapping) and "spec" in value):
         return _name(value)
     try:
@@ -243,12 +246,12 @@ def _system(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    """The value itself where it is text.
+    """The value, if it is a text.
 
     Raises
     ------
     ValueError
-        YAML took an unquoted name for something else.
+        YAML parsed an unquoted name as another type.
     """
     if isinstance(value, str):
         return value

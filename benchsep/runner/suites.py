@@ -1,7 +1,7 @@
 """The suites that ship with benchsep: ``benchsep run demo``.
 
-They are the YAML files directly in ``configs/``. The wheel holds a copy as ``benchsep/configs``; a
-checkout has one folder only, which an editable installation reads.
+They are the YAML files in ``configs/``, without sub-folders. The wheel has a copy in
+``benchsep/configs``; an editable installation reads the folder of the checkout.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchsep.errors import UsageError
 
 
 def suites_folder() -> Path:
-    """Where the shipped suites are: in the installed package, or in the checkout."""
+    """The folder of the shipped suites: in the installed package, or in the checkout."""
     return shipped_folder("configs")
 
 
@@ -30,7 +30,7 @@ def find_suite(name: Path) -> Path:
     Raises
     ------
     UsageError
-        there is neither; a registered system is pointed to ``--systems``.
+        there is neither; for the name of a system, the message suggests ``--systems``.
     """
     if name.exists() and not name.is_dir():
         return name
@@ -66,7 +66,7 @@ def find_ablation(name: Path) -> Path:
 
 
 def describe(path: Path) -> str:
-    """The first sentence of the comment at the head of a suite."""
+    """The first sentence of the comment at the top of a suite."""
     comment: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 
 def summary_table(cells: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
-    """Aggregates over the songs that all ranked systems have, as ``benchsep show`` prints them.
+    """Averages over the songs that all ranked systems have, as in ``benchsep show``.
 
     Returns
     -------
     DataFrame
-        Index ``system``; columns ``(metric, stem)``, the average over stems last. float, NaN where
-        a system has no value; no rows if the run holds no cell.
+        Index ``system``; columns ``(metric, stem)``, with the average over stems as the last stem.
+        Values are float in the metric's unit, NaN if a system has no value; no rows if the run has
+        no cell.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Long reasons stand once in a record's file, however many cells have them.
+"""Stores each long reason once per record, even if many cells have it.
 
 Conventions
 -----------
@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"text #(\d+) of this record")
 
 
 def texts_once(content: dict[str, Any]) -> dict[str, Any]:
-    """A record's content as it is stored."""
+    """A record's content in its stored form."""
     texts: dict[str, int] = {}
 
     def short(text: str) -> str:

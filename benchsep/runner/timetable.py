@@ -1,11 +1,10 @@
-"""How long the rest of a run will take, from the rates of ``benchsep plan`` and what is done.
+"""Estimates the remaining time of a run from the rates of ``benchsep plan`` and its progress.
 
 Conventions
 -----------
-weight     seconds of work that a job is expected to take; only ratios of weights matter once the
-           first job is done
-remaining  before the first job is done: all weights over the number of workers. After it: the
-           elapsed time times the weight that is left over the weight that is done
+weight     expected seconds of work of a job; after the first job, only ratios of weights matter
+remaining  before the first job is done: sum of weights divided by the number of workers. After it:
+           elapsed time times remaining weight divided by finished weight
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from benchsep.runner.plan import Plan
 
 UNKNOWN_RATE = 1.0
-"""Seconds of separation for a second of audio where no rate is known."""
+"""Seconds of separation per second of audio, if no rate is known."""
 UNKNOWN_LENGTH = 60.0
-"""Seconds of a track whose header does not say its length."""
+"""Length in seconds of a track without a length in its header."""
 
 
 def job_weights(plan: Plan, rates: Rates) -> dict[tuple[str, str], float]:
@@ -45,7 +44,7 @@ def _weight(job: Job, plan: Plan, rates: Rates) -> float:
     seconds = length * (UNKNOWN_RATE if rate is None else rate)
     for name in plan.suite.metrics:
         metric = get_metric(name)
-        # An unknown device counts as the CPU: ratios of weights matter.
+        # An unknown device counts as the CPU, because only ratios of weights matter.
         cost = rates.of_metric(metric, job.metric_device) or rates.metrics.get(name)
         if cost is None or plan.unavailable.get(name):
             continue
@@ -56,7 +55,7 @@ def _weight(job: Job, plan: Plan, rates: Rates) -> float:
 
 @dataclass
 class Timetable:
-    """What is done of a run, and the time that is left."""
+    """The progress of a run and its remaining time."""
 
     weights: dict[tuple[str, str], float]
     workers: int
@@ -86,5 +85,5 @@ class Timetable:
         return elapsed * left / self._done_weight
 
     def per_minute(self, elapsed: float) -> float:
-        """Finished jobs a minute."""
+        """Finished jobs per minute."""
         return 60 * self.done / elapsed if elapsed > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Traits of the columns that a run holds, in the order of its metrics."""
+"""Traits of the columns of a run, in the order of its metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMPORTED = "imported:"
-"""Begin of the name of a column whose values others computed by a definition of their own."""
+"""Prefix of columns with imported values that were computed by another definition."""
 
 
 def traits_in(frame: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, ValueTraits]:
@@ -20,7 +20,7 @@ def traits_in(frame: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, ValueT
     Raises
     ------
     UsageError
-        if the run holds a metric that is not registered here.
+        if the run has a metric that is not registered here.
     """
     columns = set(frame["metric"].unique())
     foreign = sorted(c for c in columns if c.startswith(IMPORTED))
@@ -31,6 +31,6 @@ def traits_in(frame: pd.DataFrame, manifest: dict[str, Any]) -> dict[str, ValueT
 
 
 def _imported(column: str) -> ValueTraits:
-    """Of a definition that is not known here: never ranked, and compared by difference alone."""
+    """Traits for an unknown definition: never ranked, compared by difference only."""
     name = f"{column.removeprefix(IMPORTED)} (imported)"
     return ValueTraits(name="", direction=0, unit="", low=None, high=None, display=name)

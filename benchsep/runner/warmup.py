@@ -1,8 +1,8 @@
-"""The first call of a freshly loaded system, outside the clock.
+"""The first call of a newly loaded system, which is not timed.
 
-It compiles kernels, fills caches and allocates memory, which is no part of the time per song. The
-call is on at most one second of the mixture, its result and its errors are ignored, and the global
-random states are as before, so that estimates are the same with and without it.
+It compiles kernels, fills caches and allocates memory, which should not count as time per song. The
+call uses at most one second of the mixture; its result and its errors are ignored. The global
+random states are restored, so estimates are the same with and without it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 SECONDS = 1.0
 
 _warm: list[Any] = []
-"""The systems of this process that were called; an entry for each load."""
+"""The systems of this process that have been called; an entry per load."""
 
 
 def warm_up(system: Any, spec: str, mixture: Audio) -> None:
-    """Call a system once, if it was not called yet and compiles or caches anything."""
+    """Call a system once, if it has not been called yet and computes in this process."""
     if any(known is system for known in _warm) or not _has_warm_up(spec, system.info):
         return
     _warm.append(system)
@@ -39,19 +39,21 @@ def warm_up(system: Any, spec: str, mixture: Audio) -> None:
 
 
 def forget() -> None:
-    """The loaded systems were dropped."""
+    """Forget all calls, because the loaded systems were dropped."""
     _warm.clear()
 
 
 def _has_warm_up(spec: str, info: SystemInfo) -> bool:
-    """Whether it computes in this process: no files, programs, oracles or the mixture."""
+    """Whether the system computes in this process: not files, programs, oracles or the mixture."""
     elsewhere = info.from_files or Spec.parse(spec).name == "cmd"
     return not elsewhere and not info.needs_references and info.family not in REFERENCE_FAMILIES
 
 
 @contextlib.contextmanager
 def _random_states_kept() -> Iterator[None]:
-    """The global generators of Python, NumPy and torch are as before, on all CUDA devices."""
+    """Restore the global random generators of Python, NumPy and torch (all CUDA devices) at the
+    end.
+    """
     with contextlib.ExitStack() as stack:
         stack.callback(random.setstate, random.getstate())
         stack.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002

@@ -1,1 +1,1 @@
-"""Where jobs run: in this process, in local worker processes, on a Dask cluster."""
+"""Executors: run jobs in this process, in local worker processes, or on a Dask cluster."""

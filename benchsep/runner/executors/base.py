@@ -1,13 +1,13 @@
-"""What every executor has in common: the interface, units of work, and how a process does a job.
+"""The interface of executors, units of work, and how a process does a job.
 
 Conventions
 -----------
 job       one (system, track)
-unit      jobs on one track, one after the other on one worker, so that the track is decoded and
-          what depends on its references is computed once
-outcomes  in any order; a job that another run is working on comes back as itself
-threads   one inside each worker: results are the same bytes on one core and on eight, and ``-j``
-          says how many cores are used. Seeds come from the job alone
+unit      jobs on one track that one worker does in sequence, so that the track is decoded once and
+          work on its references is done once
+outcomes  in any order; a job that another run is doing is returned itself
+threads   one per worker, so results are the same bytes on one core and on eight; ``-j`` is the
+          number of used cores. Seeds depend only on the job
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Unit = list["Job"]
 
 
 class Executor(ABC):
-    """Does jobs. A context manager: what it holds (processes, connections) ends with it."""
+    """Does jobs. A context manager that ends its processes and connections at exit."""
 
     on_start: Callable[[Job], None] | None = None
-    """Told of each job that a worker begins, where this process knows (not on a cluster)."""
+    """Called for each job that a worker starts, if this process knows it (not on a cluster)."""
 
     def tell_start(self, job: Job) -> None:
-        """A worker begins a job."""
+        """Call :attr:`on_start`, if it is set."""
         if self.on_start is not None:
             self.on_start(job)
 
@@ -57,7 +57,7 @@ class Executor(ABC):
 
     @abstractmethod
     def describe(self, spec: str, device: str) -> SystemInfo:
-        """What a system says of itself, asked where it cannot harm this process, if possible.
+        """The ``info`` of a system, loaded in another process if possible.
 
         Raises
         ------
@@ -67,24 +67,25 @@ class Executor(ABC):
 
     @abstractmethod
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
-        """What a system whose estimates are files says of those of each track, asked likewise.
+        """The stamps of a system whose estimates are files, one per track; likewise in another
+        process.
 
         Raises
         ------
         UsageError, SeparatorError
-            it cannot say so.
+            the system cannot compute them.
         """
 
     @abstractmethod
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
         """Do the jobs and store their cells under ``root``.
 
-        Yields an outcome for each job, or the job itself if another run is working on it.
+        Yields an outcome for each job, or the job itself if another run is doing it.
         """
 
 
 def units_of(jobs: list[Job], workers: int) -> list[Unit]:
-    """Group jobs by track; where there are fewer tracks than workers, split each track's jobs."""
+    """Group jobs by track; with fewer tracks than workers, split each track's jobs."""
     by_track: dict[str, Unit] = {}
     for job in jobs:
         by_track.setdefault(job.track.name, []).append(job)
@@ -94,7 +95,7 @@ def units_of(jobs: list[Job], workers: int) -> list[Unit]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Numeric libraries use one thread inside; the caller's setting comes back after."""
+    """Context in which numeric libraries use one thread; the old setting is restored at the end."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -109,7 +110,9 @@ def one_thread() -> Iterator[None]:
 
 
 def run_one(job: Job, root: Path) -> Outcome | Job:
-    """One job in this process: its outcome, or the job itself if another run works on it."""
+    """Do one job in this process: returns its outcome, or the job itself if another run is doing
+    it.
+    """
     store = Store(root)
     if not begin(job, store):
         return job
@@ -124,9 +127,10 @@ _last_track: dict[str, LoadedTrack] = {}
 
 
 def loaded_track(job: Job, root: Path) -> LoadedTrack:
-    """The job's track, decoded. The last one stays in memory for the next job of its unit.
+    """The job's decoded track. The last one stays in memory for the next job of its unit.
 
-    The job's own stamp is not asked: it holds the files of estimates too, which differ by system.
+    The job's own stamp is not used, because it includes the files of estimates, which differ by
+    system.
     """
     key = f"{root}\n{job.track.name}\n{job.track.paths}\n{input_stamp(job.track, None)}"
     if key not in _last_track:

@@ -1,22 +1,22 @@
-"""A Dask cluster does the jobs of a run: ``--cluster tcp://…``, ``file:…`` or ``local:4``.
+"""Runs jobs on a Dask cluster: ``--cluster tcp://…``, ``file:…`` or ``local:4``.
 
 Conventions
 -----------
-client       this process: it plans, claims jobs in the store, assigns them, and collects their
-             outcomes. It holds the claims and keeps them fresh, so that a lost worker leaves none
+client       this process: it plans, claims jobs in the store, assigns them to workers, and collects
+             outcomes. It owns the claims and refreshes them, so a lost worker leaves no claim
 worker       a process that does one job at a time with one thread
              (:mod:`benchsep.runner.executors.dask_worker`); it loads a system once, and writes
              cells to the run folder, which all machines must see under the same path
-track queue  jobs on one track, one after the other on one worker, which keeps the track decoded
-stages       where some workers declare the Dask resource ``GPU`` and others do not, the first
-             separate and the others score. Estimates travel between them as float32, so values
-             are the same bytes. Jobs of systems that need no accelerator are not split
-lost         the job of a worker that vanishes goes to another worker. A job that has lost
-             :data:`MAY_LOSE` workers and one more is recorded as failed: it may be what kills them
-time limit   for each stage of a job
+track queue  jobs on one track that one worker does in sequence; it keeps the decoded track
+stages       if some workers declare the Dask resource ``GPU`` and others do not, the former
+             separate and the latter score. Estimates are sent as float32, so values are the same
+             bytes. Jobs of systems that need no accelerator are not split
+lost         the job of a lost worker goes to another worker. A job that has lost more than
+             :data:`MAY_LOSE` workers is recorded as failed, because it may be the cause
+time limit   per stage of a job
 
-The package ``distributed`` is imported here and in the worker's module alone, and only when a
-cluster is asked for.
+Only this module and the worker's module import the package ``distributed``, and only if a cluster
+is used.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ from benchsep.systems.contract import SystemInfo
 
 POLL_S = 0.5
 ANSWER_S = 60.0
-"""How long a finished job's outcome, a few words, may take to arrive."""
+"""Longest time in seconds until the (short) outcome of a finished job arrives."""
 MAY_LOSE = 3
-"""Workers that one job may lose; Dask's own bound for work that the client does not pin."""
+"""Most workers that one job may lose; Dask has the same limit for tasks that are not pinned."""
 LEAVING_S = 30.0
-"""How long a worker that has reported a timeout gets no job: it ends, and later its address may
-belong to another worker."""
+"""Time in seconds in which a worker that has reported a timeout gets no job: it ends, and later
+another worker may have its address."""
 GPU = "GPU"
 """The resource that a worker with a GPU declares: ``dask worker … --resources GPU=1``."""
 
@@ -97,15 +97,17 @@ class Cluster(Executor):
         self._stack.close()
 
     def describe(self, spec: str, device: str) -> SystemInfo:
-        """Asked in a worker process of this machine."""
+        """In a worker process of this machine."""
         return self._asked.describe(spec, device)
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
-        """Asked there, too."""
+        """Also in a worker process of this machine."""
         return self._asked.estimate_stamps(spec, device, tracks)
 
     def run(self, jobs: list[Job], root: Path) -> Iterator[Outcome | Job]:
-        """See :class:`benchsep.runner.executors.base.Executor`; connects when it is needed."""
+        """See :class:`benchsep.runner.executors.base.Executor`; connects to the cluster if
+        necessary.
+        """
         if self._client is None:
             self._client = self._stack.enter_context(_connected(self.address, self._stack))
         order = Order(
@@ -124,7 +126,9 @@ class Cluster(Executor):
 
 
 def _connected(address: str, stack: contextlib.ExitStack) -> Any:
-    """A Dask client of the scheduler at ``address``; a cluster made for it ends with ``stack``."""
+    """A Dask client of the scheduler at ``address``; a cluster that is started here ends with
+    ``stack``.
+    """
     try:
         distributed: Any = import_module("distributed")
     except ImportError as error:
@@ -132,14 +136,14 @@ def _connected(address: str, stack: contextlib.ExitStack) -> Any:
     try:
         if address == "local" or address.startswith("local:"):
             workers = int(address.partition(":")[2] or os.cpu_count() or 1)
-            # No memory limit: Dask would kill a job that is merely large.
+            # No memory limit, because Dask would kill large jobs.
             local = distributed.LocalCluster(
                 n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None
             )
             return distributed.Client(stack.enter_context(local), set_as_default=False)
         if address.startswith("file:"):
             path = Path(address.removeprefix("file:")).expanduser()
-            if not path.is_file():  # Dask would wait for it without end
+            if not path.is_file():  # Dask would wait for it forever
                 raise FileNotFoundError(f"no file {path}")
             return distributed.Client(scheduler_file=str(path), set_as_default=False)
         return distributed.Client(address, set_as_default=False)
@@ -151,12 +155,12 @@ def _connected(address: str, stack: contextlib.ExitStack) -> Any:
 
 
 def _workers_of(client: Any) -> dict[str, bool]:
-    """Address of each worker to whether it declares a GPU.
+    """Address of each worker, and whether it declares a GPU.
 
     Raises
     ------
     OSError, TimeoutError
-        the scheduler does not answer; ``Client.scheduler_info`` would return an old list then.
+        the scheduler does not answer (``Client.scheduler_info`` would return an old list).
     """
     scheduler: Any = import_module("distributed").Scheduler
     limited = "n_workers" in signature(scheduler.identity).parameters  # since 2025
@@ -166,14 +170,14 @@ def _workers_of(client: Any) -> dict[str, bool]:
 
 @dataclass(eq=False)
 class _TrackQueue:
-    """Jobs on one track, the first of which is under way."""
+    """Jobs on one track; the first one is running."""
 
     jobs: deque[Job]
     worker: str = ""
     futures: list[Any] = field(default_factory=list)
-    """Of the separation, where the job is split in stages, and of the whole job."""
+    """Futures of the separation (if the job is split into stages) and of the whole job."""
     lost: int = 0
-    """Workers that the job under way has lost."""
+    """Workers that the running job has lost."""
 
     @property
     def job(self) -> Job:
@@ -181,7 +185,7 @@ class _TrackQueue:
 
 
 class _Scheduler:
-    """One call of :meth:`Cluster.run`: which worker does which job when."""
+    """The state of one call of :meth:`Cluster.run`: assigns jobs to workers."""
 
     def __init__(self, client: Any, order: Order) -> None:
         self.client, self.order = client, order
@@ -190,11 +194,11 @@ class _Scheduler:
         self.active: list[_TrackQueue] = []
         self.claimed: set[tuple[str, str]] = set()
         self.overdue: dict[str, str] = {}
-        """Tasks that took too long, and their workers."""
+        """Tasks that exceeded the time limit, with their workers."""
         self.ending: dict[str, float] = {}
-        """Workers that have reported a timeout and are about to end, and when they did."""
+        """Workers that have reported a timeout and will end, with the time of the report."""
         self.present: dict[str, bool] = {}
-        """Addresses of workers, and whether they declare a GPU."""
+        """Addresses of workers, with whether they declare a GPU."""
         self.news = threading.Event()
         """Set when a task is done or a timeout is reported."""
         self.refreshed = time.monotonic()
@@ -220,7 +224,7 @@ class _Scheduler:
             self._refresh()
 
     def end(self) -> None:
-        """Leave nothing behind, however the run ended."""
+        """Clean up after any end of the run."""
         for queue in self.active:
             self._cancel(queue)
         for label, track in self.claimed:
@@ -235,7 +239,7 @@ class _Scheduler:
         """Addresses of workers with a GPU and of those without, as last known."""
         if self.client.status != "running":
             raise self._connection_lost()
-        # A busy scheduler may not answer in time: the list of before stays valid.
+        # A busy scheduler may not answer in time; the last list then stays valid.
         with contextlib.suppress(OSError, TimeoutError):
             self.present = _workers_of(self.client)
         free = {a: has_gpu for a, has_gpu in self.present.items() if not self._is_ending(a)}
@@ -248,7 +252,7 @@ class _Scheduler:
         return time.monotonic() - self.ending.get(address, -math.inf) < LEAVING_S
 
     def _warn_if_no_workers(self, gpu: set[str], rest: set[str]) -> None:
-        """Name once what the run is waiting for."""
+        """Warn once if there is no worker to wait for."""
         missing = ""
         if not gpu and not rest:
             missing = "worker"
@@ -268,7 +272,7 @@ class _Scheduler:
     # -- assigning -------------------------------------------------------------------------------
 
     def _assign(self, gpu: set[str], rest: set[str]) -> Iterator[Outcome | Job]:
-        """Give each free worker a queue; two where a GPU worker separates for it meanwhile."""
+        """Give each free worker a queue; two queues if a GPU worker separates for it."""
         split_stages = bool(gpu and rest)
         for address in sorted(rest or gpu):
             busy = sum(queue.worker == address for queue in self.active)
@@ -286,7 +290,7 @@ class _Scheduler:
         return queue
 
     def _begin(self, queue: _TrackQueue, *, split_stages: bool) -> Iterator[Outcome | Job]:
-        """Start the queue's next job that nobody else is doing or has done meanwhile."""
+        """Start the queue's next job that no other run is doing or has done."""
         while queue.jobs:
             job = queue.job
             claim = (job.label, job.track.name)
@@ -299,7 +303,7 @@ class _Scheduler:
 
     def _submit(self, queue: _TrackQueue, *, split_stages: bool) -> None:
         job, order = queue.job, self.order
-        # A key of its own: two runs on one scheduler must not share a task.
+        # A unique key, because two runs on one scheduler must not share a task.
         key = f"benchsep-{job.label}-{job.track.name}-{uuid4().hex}"
         where = {"workers": [queue.worker], "allow_other_workers": False}
         if split_stages:
@@ -315,7 +319,7 @@ class _Scheduler:
     # -- results ---------------------------------------------------------------------------------
 
     def _handle_finished(self) -> Iterator[Outcome | Job]:
-        """Wait a moment, pass on the outcomes of finished jobs and continue their queues."""
+        """Wait briefly, yield the outcomes of finished jobs and continue their queues."""
         self.news.wait(POLL_S)
         self.news.clear()
         for queue in [q for q in self.active if q.futures[-1].done()]:
@@ -326,7 +330,9 @@ class _Scheduler:
         if future.status == "finished":
             try:
                 outcome = future.result(timeout=ANSWER_S)
-            except TimeoutError:  # the worker died with it; its cells, if stored, are found again
+            except (
+                TimeoutError
+            ):  # the worker died before it arrived; cells that it stored are found later
                 self._cancel(queue)
             else:
                 self._done(queue)
@@ -338,7 +344,7 @@ class _Scheduler:
         self._requeue(queue)
 
     def _requeue(self, queue: _TrackQueue) -> None:
-        """Put the rest of the queue first: its worker has the track decoded."""
+        """Put the rest of the queue first, because its worker has the decoded track."""
         self.active.remove(queue)
         if queue.jobs:
             self.waiting.appendleft(queue)
@@ -357,12 +363,12 @@ class _Scheduler:
         yield outcome
 
     def _requeue_lost(self, workers: set[str]) -> Iterator[Outcome]:
-        """Take back the jobs of workers that are gone; record those that took too long."""
+        """Requeue the jobs of lost workers; record jobs that exceeded the time limit as failed."""
         for queue in list(self.active):
             late = {self.overdue[f.key] for f in queue.futures if f.key in self.overdue}
             if late:
                 if any(w in self.present and self._is_ending(w) for w in late):
-                    continue  # until the worker has ended, it might still finish and store the job
+                    continue  # the worker might still finish and store the job before it ends
                 yield from self._failed(queue, f"took more than {self.order.timeout:g} s")
             elif queue.worker not in workers and not queue.futures[-1].done():
                 queue.lost += 1
@@ -379,7 +385,7 @@ class _Scheduler:
         queue.futures = []
 
     def _refresh(self) -> None:
-        """Touch the claims, so that other machines do not take them for abandoned."""
+        """Touch the claims, so that other machines do not consider them abandoned."""
         if time.monotonic() - self.refreshed < REFRESH_S:
             return
         self.refreshed = time.monotonic()
@@ -388,7 +394,9 @@ class _Scheduler:
 
 
 def _why(error: BaseException) -> str:
-    """The reason to record for a job whose worker raised; what concerns the run is raised again."""
+    """The reason for a job whose worker raised; errors that concern the whole run are raised
+    again.
+    """
     if type(error).__name__ == "KilledWorker":
         return f"its workers died: {error}"
     if isinstance(error, BenchsepError):

@@ -1,4 +1,6 @@
-"""What runs on a worker of a Dask cluster: jobs, or stages of jobs, under the client's settings."""
+"""Code that runs on the workers of a Dask cluster: jobs or stages of jobs, with the client's
+settings.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,24 @@ from benchsep.runner.separation import DrawResult
 from benchsep.runner.store import Store
 
 GRACE_S = 1.0
-"""Between the report that a task took too long and the end of the process: time to send it."""
+"""Seconds between the report of a timeout and the end of the process, so that the report can be
+sent."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker must know besides the job: the run folder and the client's settings."""
+    """Information for a worker in addition to the job: the run folder and the client's settings."""
 
     root: Path
     folder: str
-    """The client's working folder: relative paths in specs and data sets start there."""
+    """The client's working folder; relative paths in specs and data sets refer to it."""
     environ: dict[str, str]
     """The client's ``BENCHSEP_…`` variables."""
     version: str
     timeout: float | None
     """Seconds that a task may take."""
     topic: str
-    """Of Dask's events, on which a worker reports a task that took too long."""
+    """The topic of Dask's events on which a worker reports a timeout."""
 
 
 _one_at_a_time = threading.Lock()
@@ -47,25 +50,25 @@ def run_full_job(job: Job, order: Order) -> Outcome:
 
 
 def run_separation(job: Job, order: Order) -> dict[int, DrawResult]:
-    """The first half of a job that is split in stages."""
+    """The first stage of a split job."""
     with _as_client(order):
         return separate_job(job, loaded_track(job, order.root), Store(order.root))
 
 
 def run_scoring(job: Job, order: Order, separated: dict[int, DrawResult]) -> Outcome:
-    """The second half of a job that is split in stages."""
+    """The second stage of a split job."""
     with _as_client(order):
         return complete_job(job, loaded_track(job, order.root), Store(order.root), separated)
 
 
 @contextlib.contextmanager
 def _as_client(order: Order) -> Iterator[None]:
-    """Run as the client would: its settings, its folder, one thread, and a time limit.
+    """Context with the client's settings and working folder, one thread, and a time limit.
 
     Raises
     ------
     UsageError
-        this machine has another version of benchsep than the client.
+        the versions of benchsep on this machine and on the client differ.
     StoreError
         this machine does not see the run folder.
     """
@@ -101,9 +104,9 @@ def _environment(order: Order) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _time_limit(order: Order) -> Iterator[None]:
-    """Report to the client when the time is over, then end this process.
+    """Context that reports a timeout to the client and then ends this process.
 
-    A thread cannot be stopped from outside, so the process ends; a nanny replaces it.
+    A thread cannot be stopped from outside, so the process ends; Dask's nanny replaces it.
     """
     if order.timeout is None:
         yield

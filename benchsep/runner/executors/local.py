@@ -1,8 +1,9 @@
-"""Jobs on a pool of local processes that survives its workers, or in this process.
+"""Runs jobs on a pool of local processes, which survives crashes of its workers, or in this
+process.
 
-A worker that dies, or exceeds the time limit, costs its current job only: the job's cells get the
-status ``failed``, and the rest of its unit goes to another worker. Whatever processes a worker has
-started end with it, and a watcher ends them all if this process is killed.
+If a worker dies or exceeds the time limit, only its current job fails: the job's cells get the
+status ``failed``, and the rest of its unit goes to another worker. All processes that a worker has
+started end with it. If this process is killed, a watcher process ends them all.
 """
 
 from __future__ import annotations
@@ -41,19 +42,20 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 EXIT_CODE_S = 2.0
 STARTING_S = 30.0
-"""What a worker may take, besides the limit, to start and to import what it needs: on a busy
-machine that is no fault of the system it loads."""
+"""Additional seconds for a worker to start and to import packages, because this may be slow on a
+busy machine."""
 MAY_DIE_LOADING = 2
-"""Workers that may die while they load one system: the first may have been killed by chance."""
+"""Most workers that may die while loading the same system; the first may have been killed by
+chance."""
 MAY_DIE_AT_START = 3
-"""Workers that die one after the other before their first job, which is no job's fault."""
+"""Most consecutive workers that may die before their first job, which no job can cause."""
 
 
 class Inline(Executor):
-    """All in this process."""
+    """Runs all jobs in this process."""
 
     def describe(self, spec: str, device: str) -> SystemInfo:
-        with one_thread():  # what a model computes while it is loaded moves values, too
+        with one_thread():  # computations while a model is loaded affect values, too
             return loaded_system.describe(spec, device)
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
@@ -72,17 +74,19 @@ class Inline(Executor):
 
 @dataclass
 class Pool(Executor):
-    """Local processes, which it starts and replaces. They serve all calls inside one ``with``."""
+    """Starts and replaces local processes; they are reused for all calls inside one ``with``
+    block.
+    """
 
     count: int
     timeout: float | None = None
-    """Seconds that one job may take; loading a system may take :data:`STARTING_S` more."""
+    """Time limit per job in seconds; the load of a system may take :data:`STARTING_S` more."""
     most_jobs: int | None = None
-    """Jobs that will come at most, where that is known: no more workers are started early."""
+    """Upper bound for the number of jobs, if known; not more workers are started early."""
     workers: list[_Worker] = field(default_factory=list)
     mark: str = field(default_factory=new_mark)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    """The watcher that ends the workers and all below them if this process is killed."""
+    """Holds the watcher, which ends the workers and their children if this process is killed."""
 
     def __exit__(
         self,
@@ -99,15 +103,15 @@ class Pool(Executor):
         self.stack.close()
 
     def describe(self, spec: str, device: str) -> SystemInfo:
-        """What a system says of itself; loaded in a worker, which keeps it for its jobs.
+        """The ``info`` of a system, which a worker loads and keeps for its jobs.
 
-        The other workers start meanwhile, and load it afterwards, while the plan goes on: then
-        what it downloads is there.
+        The other workers start at the same time and load the system afterwards, during the plan;
+        its downloads are then complete.
 
         Raises
         ------
         SeparatorError
-            it cannot be loaded; or its process died twice, or took too long.
+            the system cannot be loaded, its process died twice, or it exceeded the time limit.
         """
         if _is_ours(spec):
             return loaded_system.describe(spec, device)
@@ -119,21 +123,21 @@ class Pool(Executor):
         return info
 
     def estimate_stamps(self, spec: str, device: str, tracks: Sequence[Track]) -> list[str]:
-        """What a system says of its files, in a worker; raises as :meth:`describe` does."""
+        """The stamps of a system's files, from a worker; raises as :meth:`describe` does."""
         if _is_ours(spec):
             return loaded_system.estimate_stamps(spec, device, tracks)
         stamps = self._ask("cannot tell its files", "stamps", spec, device, list(tracks))
         return cast("list[str]", stamps)
 
     def _start_all(self) -> None:
-        """Start the workers that the jobs will need, so that they import what takes long."""
+        """Start the workers for the jobs early, because their imports take long."""
         most = self.count if self.most_jobs is None else min(self.count, self.most_jobs)
-        for _ in range(len(self.workers), most - 1):  # one more is asked
+        for _ in range(len(self.workers), most - 1):  # one more answers the question
             self.start().tell("prepare")
 
     def _ask(self, lacks: str, what: str, spec: str, *order: Any) -> Any:
         for _ in range(MAY_DIE_LOADING):
-            # One that loads early may end by that, as the jobs will see.
+            # A worker may die while loading early; the jobs handle this.
             asked = (w for w in self.workers if w.idle and not w.is_early)
             worker = next(asked, None) or self.start()
             kind, content = self._answer(worker, (what, spec, *order))
@@ -148,7 +152,7 @@ class Pool(Executor):
         raise SeparatorError(f"{spec} {lacks}: {content}")
 
     def _answer(self, worker: _Worker, order: tuple[Any, ...]) -> tuple[str, Any]:
-        """What a worker answers; ``died`` or ``late`` and why if it says nothing."""
+        """The answer of a worker; without one, ``died`` or ``late`` with the reason."""
         with contextlib.suppress(OSError):
             worker.pipe.send(order)
         started = time.monotonic()
@@ -180,26 +184,26 @@ class Pool(Executor):
 
 
 def _is_ours(spec: str) -> bool:
-    """Whether a system is benchsep's own (``dir:``, ``cmd:``): to be asked what it is, it computes
-    nothing, and a finished run needs no worker, whose start costs a second.
+    """Whether a system is benchsep's own (``dir:``, ``cmd:``): its info needs no computation, so a
+    finished run needs no worker, whose start takes a second.
     """
     return registry.is_ours("system", Spec.parse(spec).name)
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process, as its parent sees it."""
+    """The parent's handle of a worker process."""
 
     pool_mark: str
     mark: str = field(default_factory=new_mark)
     unit: Unit = field(default_factory=list)
     current: int = -1
-    """Index in the unit of the job under way; -1 before the first."""
+    """Index of the running job in its unit; -1 before the first."""
     is_under_way: bool = False
     is_early: bool = False
-    """It was started before there were jobs, to load what they need; it is asked nothing."""
+    """True: it was started before there were jobs, to load systems early."""
     since: float = 0.0
-    """When that job started, on the monotonic clock."""
+    """Start time of the running job, on the monotonic clock."""
 
     def __post_init__(self) -> None:
         try:
@@ -216,7 +220,7 @@ class _Worker:
 
     @property
     def job(self) -> Job | None:
-        """The job that the worker holds the claim of, or may hold it of."""
+        """The job that the worker has claimed or may have claimed."""
         return self.unit[self.current] if self.is_under_way and self.unit else None
 
     def assign(self, unit: Unit, root: Path, owner: Owner) -> None:
@@ -226,7 +230,7 @@ class _Worker:
             self.pipe.send(("unit", unit, root, owner))
 
     def tell(self, *order: str) -> None:
-        """An order that it answers nothing to."""
+        """Send an order that has no answer."""
         self.is_early = True
         with contextlib.suppress(OSError):  # it is dead, as the next look at it tells
             self.pipe.send(order)
@@ -239,11 +243,11 @@ class _Worker:
             return None
 
     def has_died(self) -> bool:
-        """Whether the process is gone: a child of its own may still hold the pipe open."""
+        """Whether the process has ended; a child of it may still keep the pipe open."""
         return self.process.poll() is not None
 
     def has_closed_its_pipe(self) -> bool:
-        """Whether nothing will come any more, although the process may live."""
+        """Whether no more messages can come, although the process may still run."""
         try:
             if not self.pipe.poll():
                 return False
@@ -253,7 +257,7 @@ class _Worker:
             return True
 
     def last_words(self) -> str:
-        """How the process ended, which takes a moment to be known."""
+        """How the process ended; waits briefly for its exit code."""
         try:
             return exit_reason(self.process.wait(EXIT_CODE_S))
         except subprocess.TimeoutExpired:
@@ -272,7 +276,7 @@ class _Worker:
 
 @dataclass
 class _Crew:
-    """One call of :meth:`Pool.run`: the units that wait for the pool's workers."""
+    """The state of one call of :meth:`Pool.run`: assigns units to the pool's workers."""
 
     pool: Pool
     queue: deque[Unit]
@@ -280,7 +284,7 @@ class _Crew:
     size: int
     owner: Owner = field(default_factory=this_process)
     deaths: int = 0
-    """Workers that died before a job, one after the other."""
+    """Consecutive workers that died before a job."""
     refreshed: float = field(default_factory=time.monotonic)
 
     def run(self) -> Iterator[Outcome | Job]:
@@ -290,7 +294,7 @@ class _Crew:
             self._leave_nothing()
 
     def _leave_nothing(self) -> None:
-        """End the workers that are busy still, and give up what they have claimed."""
+        """End the workers that are still busy, and release their claims."""
         claims = Store(self.root, self.owner).claims
         for worker in [worker for worker in self.pool.workers if not worker.idle]:
             worker.stop()
@@ -315,7 +319,7 @@ class _Crew:
             self._refresh_claims()
 
     def _look_at(self, worker: _Worker) -> Iterator[Outcome | Job]:
-        died = worker.has_died()  # asked first: what it sent before is still in the pipe
+        died = worker.has_died()  # checked first: earlier messages are still in the pipe
         if message := worker.receive():
             yield from self._handle_message(worker, *message)
         elif died or worker.has_closed_its_pipe():
@@ -329,7 +333,7 @@ class _Crew:
             worker.current, worker.is_under_way, worker.since = content, True, time.monotonic()
             self.pool.tell_start(worker.unit[content])
         elif kind == "done" and not Store(self.root).path(content.label, content.track).exists():
-            # A system has changed what its process sees as the root of all files.
+            # A system has changed the root folder of its process (chroot).
             yield from self._replace(worker, "its worker wrote its record elsewhere")
         elif kind == "done":
             worker.is_under_way = False
@@ -343,7 +347,7 @@ class _Crew:
             text, is_full = content
             if is_full:
                 raise StoreError(text)
-            # A system may have taken that right from its own process alone.
+            # A system may have removed the write permission of its own process only.
             yield from self._replace(worker, f"its worker could not write: {text}")
         elif kind == "error":
             raise as_error(*content)
@@ -353,7 +357,7 @@ class _Crew:
             yield from self._replace(worker, "")
 
     def _replace(self, worker: _Worker, why: str) -> Iterator[Outcome | Job]:
-        """Record the job under way as failed, queue the rest of its unit, start another worker."""
+        """Record the running job as failed, queue the rest of its unit, start another worker."""
         worker.stop()
         self.pool.workers.remove(worker)
         if rest := worker.unit[worker.current + 1 :]:
@@ -362,7 +366,7 @@ class _Crew:
             store = Store(self.root, self.owner)
             store.claims.release(job.label, job.track.name)
             yield complete_job(job, LoadedTrack(None, why), store)
-        elif why and worker.current < 0 and not worker.is_early:  # else loading has ended it
+        elif why and worker.current < 0 and not worker.is_early:  # else it died while loading early
             self.deaths += 1
             if self.deaths >= MAY_DIE_AT_START:
                 raise Unavailable(

@@ -1,4 +1,4 @@
-"""The executor that a suite asks for: this process, local processes, or a Dask cluster."""
+"""Chooses the executor for a suite: this process, local processes, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def executor_for(suite: Suite) -> Executor:
-    """The executor that a suite asks for: its cluster, this process, else worker processes.
+    """The executor for a suite: its cluster, this process if necessary, else worker processes.
 
-    Systems run in workers even one at a time: one that ends or breaks its process costs its own
-    job and no other.
+    Systems run in a worker process even with ``jobs=1``, so that a crash only affects the current
+    job.
 
     Raises
     ------
     Unavailable
-        a cluster is asked for and Dask is not installed.
+        the suite names a cluster, and Dask is not installed.
     UsageError
-        a time limit for what can only run in this process.
+        the suite has a time limit but can only run in this process.
     """
     if suite.cluster:
         from benchsep.runner.executors.dask import Cluster
@@ -44,17 +44,19 @@ def executor_for(suite: Suite) -> Executor:
 
 
 def _most_jobs(suite: Suite) -> int | None:
-    """Jobs of the systems that the suite names; ``None``: the data set decides their number.
+    """Upper bound for the jobs of the suite's systems; ``None``: it depends on the data set.
 
-    No more workers than these start early. The jobs of ``wrong-song`` are not known yet: for them
-    further workers start when they come.
+    It limits the number of workers that are started early. The jobs of ``wrong-song`` are not
+    included, because they are not known yet; more workers are started for them later.
     """
     tracks = suite.limit or len(suite.tracks)
     return tracks * len(suite.all_systems) or None
 
 
 def _registered_here(suite: Suite) -> str:
-    """What of the suite this process alone knows, or an empty text."""
+    """A text that names the parts of the suite registered in this process only; empty if there are
+    none.
+    """
     asked = {
         "system": [Spec.parse(text).name for text in suite.systems],
         "metric": list(suite.metrics),

@@ -1,23 +1,22 @@
-"""A worker process: what runs in it, and how it is started.
+"""A worker process: its start and its main loop.
 
-It is a fresh interpreter that imports benchsep and nothing of the program that started it: a script
-without ``if __name__ == "__main__"`` or a notebook is not run again in every worker.
+It is a new interpreter that imports benchsep but not the main program, so a notebook, or a script
+without ``if __name__ == "__main__"``, is not run again in every worker.
 
 Conventions
 -----------
 messages   to a worker: ``("describe", spec, device)``, ``("stamps", spec, device, tracks)``,
-           ``("unit", jobs, root, owner)``, and without an answer ``("prepare",)`` and
-           ``("load", spec, device)``. From it, each a pair: ``("answer", what was asked for)``
-           or ``("error", (kind, text))``; of a unit ``("start", index)`` of a job in it,
-           ``("done", outcome)``, ``("is done", index)`` of one that was done already, ``("claimed",
-           index)`` of one that another process does, ``("free", spoilt)`` at its end;
-           ``("spoilt", index)`` after a job that left a process in which nothing else should run;
-           ``("store error", (text, full))`` where results cannot be written: a disk without room
-           ends the run; else it may be this process alone that cannot write
-session    of its own: Ctrl-C and a terminal that hangs up reach the parent alone. When the parent
-           dies in whatever way, the kernel ends the worker
+           ``("unit", jobs, root, owner)``, and, without an answer, ``("prepare",)`` and ``("load",
+           spec, device)``. From a worker, always pairs: ``("answer", result)`` or ``("error",
+           (kind, text))``. For a unit: ``("start", index)`` of a job, ``("done", outcome)``, ``("is
+           done", index)`` if it was done already, ``("claimed", index)`` if another process does
+           it, ``("free", spoilt)`` at the end, ``("spoilt", index)`` after a job that left the
+           process unusable, ``("store error", (text, full))`` if results cannot be written: a full
+           disk ends the run; otherwise perhaps only this process cannot write
+session    its own, so Ctrl-C and the end of a terminal reach only the parent. If the parent dies,
+           the kernel ends the worker
 output     goes to standard error
-claims     in the name of the parent, which outlives its workers
+claims     owned by the parent, which outlives its workers
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ BOOT = (
 
 
 def start_worker(*marks: str) -> tuple[subprocess.Popen[bytes], Connection]:
-    """A worker process that carries ``marks``, and the parent's end of its pipe.
+    """Start a worker process with ``marks`` in its environment; returns it and the parent's pipe
+    end.
 
     Raises
     ------
@@ -84,9 +84,9 @@ def start_worker(*marks: str) -> tuple[subprocess.Popen[bytes], Connection]:
             env={**os.environ, **ONE_THREAD, **dict.fromkeys(marks, "1")},
         )  # fmt: skip
     finally:
-        # Only the child may hold its end: else its death would not close the pipe.
+        # Only the child may hold its end; otherwise its death would not close the pipe.
         theirs.close()
-    with contextlib.suppress(OSError):  # it is dead already, as whoever looks at the process sees
+    with contextlib.suppress(OSError):  # it has already died; the caller checks the process
         ours.send((sys.path, os.getpid()))
     return process, ours
 
@@ -95,7 +95,7 @@ def start_worker(*marks: str) -> tuple[subprocess.Popen[bytes], Connection]:
 
 
 def serve(pipe: Connection, parent: int) -> None:
-    """A worker's life: answer and do units until the parent closes the pipe or is gone."""
+    """The main loop of a worker: do orders until the parent closes the pipe or is gone."""
     end_with_parent(parent)
     keep_freed_memory()
     adopt_orphans()  # so that the daemons of a program are found: `benchsep.systems.program`
@@ -105,25 +105,25 @@ def serve(pipe: Connection, parent: int) -> None:
         while _serve_one(pipe):
             pass
     sys.stderr.flush()
-    os._exit(0)  # threads that a system has left would hold the process up
+    os._exit(0)  # threads that a system left would block the normal exit
 
 
 def _serve_one(pipe: Connection) -> bool:
-    """Do one order; False if this process should do no other."""
+    """Do one order; False: this process must not do another one."""
     try:
         order = pipe.recv()
     except (EOFError, OSError):
         return False
-    except Exception as error:  # whatever unpickling foreign objects raises
+    except Exception as error:  # unpickling third-party objects may raise anything
         text = f"a job cannot be sent to a worker process ({error!r}); use --inline"
         pipe.send(("error", ("UsageError", text)))
         return False
     if order[0] == "unit":
         return _do(pipe, *order[1:])
     if order[0] == "prepare":
-        import torch  # noqa: F401  # takes a second: while the parent makes the plan
+        import torch  # noqa: F401  # takes a second, during the parent's plan
     elif order[0] == "load":
-        with contextlib.suppress(BenchsepError):  # its first job fails again, and says why
+        with contextlib.suppress(BenchsepError):  # its first job fails again and reports the reason
             describe(*order[1:], keep=True)
     else:
         pipe.send(_answer(*order))
@@ -139,15 +139,18 @@ def _answer(what: str, *order: Any) -> tuple[str, Any]:
 
 
 def as_error(kind: str, text: str) -> BenchsepError:
-    """The error that a worker described; one of a plugin's own kinds as a SeparatorError."""
+    """The error from a worker's description; an exception class of a plugin becomes a
+    SeparatorError.
+    """
     known = getattr(errors, kind, SeparatorError)
     return known(text) if issubclass(known, BenchsepError) else SeparatorError(text)
 
 
 def _do(pipe: Connection, unit: Unit, root: Path, owner: Owner) -> bool:
-    """Do a unit; False if this process should do nothing after it."""
+    """Do a unit; False: this process must not do another one."""
     try:
-        # ONE_THREAD holds for what is loaded before: to describe a system needs no import of torch.
+        # Before this point, ONE_THREAD limits the threads, so that describing a system needs no
+        # import of torch.
         with one_thread():
             store = Store(root, owner)
             whole = run_unit(unit, store, lambda kind, content: pipe.send((kind, content)))
@@ -166,13 +169,14 @@ def _has_no_room(error: StoreError) -> bool:
 def run_unit(unit: Unit, store: Store, notify: Callable[[str, object], None]) -> bool:
     """Do the jobs of a unit; ``notify`` gets the messages that the module lists.
 
-    Returns False if a system left the process in a state in which nothing else should run.
+    Returns False if a system left the process unusable for other jobs.
     """
     loaded: LoadedTrack | None = None
     for index, job in enumerate(unit):
         notify("start", index)
         if not begin(job, store):
-            # The parent may see it otherwise: a download that failed is known in this process only.
+            # The parent may decide otherwise, because a failed download is known in this process
+            # only.
             notify("is done" if is_done(job, store) else "claimed", index)
             continue
         try:

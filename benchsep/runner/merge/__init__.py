@@ -1,1 +1,1 @@
-"""``benchsep merge``: the run folders of several people as one, with every conflict by name."""
+"""``benchsep merge``: merges the run folders of several people and reports every conflict."""

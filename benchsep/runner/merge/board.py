@@ -1,11 +1,11 @@
-"""Run folders into one folder that every reader of a run takes: a board.
+"""Merges run folders into a board: a folder that all commands read like a run.
 
 Conventions
 -----------
-all or nothing  any conflict, and nothing is written; nothing is dropped without a note
-inputs          are read only. A board that is there already is one of the inputs
-repeat          the bytes of a board depend on what is in it, not on the order of the runs or on how
-                often they are merged
+all or nothing  if there is any conflict, nothing is written; nothing is dropped without a note
+inputs          are only read. An existing board is one of the inputs
+repeat          the bytes of a board depend only on its content, not on the order of the runs or on
+                the number of merges
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchsep.runner.store import Store
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge found, and the board as it is, or would be, written."""
+    """The result of a merge: conflicts, and the board that is (or would be) written."""
 
     inputs: tuple[Input, ...]
     conflicts: tuple[Conflict, ...]
@@ -36,7 +36,7 @@ class Merged:
 
     @property
     def notes(self) -> list[str]:
-        """What the inputs hold and the board does not."""
+        """Notes on content of the inputs that is not in the board."""
         notes = [note for each in self.inputs for note in each.notes]
         if times := _timed_twice(self.inputs):
             notes.append(f"{times} draws are timed by more than one run; one session's are kept")
@@ -51,16 +51,16 @@ def merge(folders: Sequence[Path], out: Path, *, check: bool = False) -> Merged:
     folders
         Run folders or boards; none is changed.
     out
-        The board: a new folder, or a board, whose results stay in it.
+        The board: a new folder, or an existing board, whose results are kept.
     check
         Only look for conflicts; nothing is written.
 
     Raises
     ------
     UsageError
-        ``out`` is in one of the folders, holds one, or is a folder that no merge made.
+        ``out`` is inside one of the folders, contains one, or is a folder that is not a board.
     StoreError
-        a folder is no run folder, or the board cannot be written.
+        a folder is not a run folder, or the board cannot be written.
     FormatError
         a folder is of another format.
     """
@@ -94,7 +94,7 @@ def _refuse_to_write_inputs(folders: Sequence[Path], out: Path) -> None:
 
 
 def _board_there(out: Path) -> Input | None:
-    """The board that ``out`` is; ``None`` where there is nothing."""
+    """The existing board at ``out``, or ``None``."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / "manifest.json").is_file():
@@ -122,7 +122,7 @@ def _join_all(inputs: Sequence[Input]) -> tuple[list[Record], list[Conflict]]:
 
 
 def _write(merged: Merged, out: Path) -> None:
-    """Write the board. One that is left half written is a board too: merging again completes it."""
+    """Write the board. A partly written board is valid too; another merge completes it."""
     store = Store(out.absolute())
     store.write_manifest({**merged.manifest, "finished": False})
     for record in merged.records:
@@ -131,7 +131,7 @@ def _write(merged: Merged, out: Path) -> None:
 
 
 def _timed_twice(inputs: Sequence[Input]) -> int:
-    """Draws whose time was measured in several sessions."""
+    """Number of draws that were timed in several sessions."""
     sessions: dict[tuple[str, str, int], set[str]] = {}
     for each in inputs:
         for record in each.records:

@@ -1,4 +1,4 @@
-"""Whether runs may be merged: their requests, data, systems and metrics against each other."""
+"""Checks whether runs can be merged: compares their requests, data, systems and metrics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from benchsep.runner.record import Record
 
 Said = dict[str, list[tuple[str, str]]]
-"""Subject to what each run says of it."""
+"""Subject to the statements of the runs, each with the run's name."""
 
 
 def conflicts_between(inputs: Sequence[Input]) -> list[Conflict]:
-    """All conflicts but those of single cells (:mod:`benchsep.runner.merge.records`)."""
+    """All conflicts except those of single cells (:mod:`benchsep.runner.merge.records`)."""
     return [
         *(problem for each in inputs for problem in each.problems),
         *_requests(inputs),
@@ -40,7 +40,7 @@ def _listed(kind: Kind, said: Said) -> list[Conflict]:
 
 
 def _requests(inputs: Sequence[Input]) -> list[Conflict]:
-    """Editions, stem sets, and what else must be asked for alike to stand in one table."""
+    """Conflicts of editions, stem sets and other settings that must be equal in one table."""
     sets = [(each.name, set_name(sorted_set(each))) for each in inputs]
     said: Said = {"data set": [], "mixture": [], "split": [], "align": []}
     for each in inputs:
@@ -57,7 +57,7 @@ def _requests(inputs: Sequence[Input]) -> list[Conflict]:
 
 
 def sorted_set(each: Input) -> list[str]:
-    """The stems of the run's set, in one order: the order of a request is no conflict."""
+    """The stems of the run's set, sorted, because another order is not a conflict."""
     return sorted(stem_set_of(each.manifest))
 
 
@@ -73,7 +73,9 @@ def _editions_of(records: Iterable[Record]) -> list[str]:
 
 
 def _data(inputs: Sequence[Input]) -> list[Conflict]:
-    """Songs of one name are the same song: its split, its length, its mixture, its true stems."""
+    """Conflicts of songs with the same name: split, length, mixture and true stems must be
+    equal.
+    """
     said: Said = {}
     for each in inputs:
         for track in (record.track for record in each.records):
@@ -85,7 +87,7 @@ def _data(inputs: Sequence[Input]) -> list[Conflict]:
                 **{stem: text[:16] for stem, text in track.reference_sha256.items()},
             }
             for what, text in facts.items():
-                if text:  # empty where the song could not be decoded
+                if text:  # empty if the song could not be decoded
                     said.setdefault(f"{track.name} / {what}", []).append((each.name, text))
     return _listed("data", said)
 
@@ -94,7 +96,7 @@ def _data(inputs: Sequence[Input]) -> list[Conflict]:
 
 
 def _systems(inputs: Sequence[Input]) -> list[Conflict]:
-    """Systems of one label have one description and one checkpoint."""
+    """Conflicts of systems with the same label: description and checkpoint must be equal."""
     said: Said = {}
     for each in inputs:
         for label, info in each.systems.items():
@@ -121,10 +123,11 @@ def _short(value: Any) -> str:
 
 
 def _of_files(inputs: Sequence[Input]) -> list[Conflict]:
-    """Estimates of files and programs are known by their scores alone.
+    """Conflicts of systems whose estimates come from files or programs, which only their scores
+    identify.
 
-    Two people may both call a folder ``est``: rows of two runs are one system only if they have a
-    song in common, whose cells are then compared.
+    Two people may both use a folder named ``est``. Rows of two runs are the same system only if
+    they have a common song with equal cells.
     """
     places: dict[str, list[tuple[str, set[Any]]]] = {}
     for each in inputs:
@@ -141,7 +144,7 @@ def _of_files(inputs: Sequence[Input]) -> list[Conflict]:
 
 
 def _linked(runs: Sequence[tuple[str, set[Any]]]) -> list[tuple[list[str], set[Any]]]:
-    """Runs in groups that cells in common link."""
+    """Groups of runs that are connected by common cells."""
     groups: list[tuple[list[str], set[Any]]] = []
     for name, cells in runs:
         if not cells:
@@ -165,7 +168,7 @@ def _not_known_as_one(runs: Sequence[tuple[str, set[Any]]]) -> str:
 
 
 def _metrics(inputs: Sequence[Input]) -> list[Conflict]:
-    """Values of one metric are of one version, with one set of settings and packages."""
+    """Conflicts of metrics: version, settings and packages must be equal."""
     described: Said = {}
     said: Said = {}
     for each in inputs:
@@ -184,7 +187,7 @@ def _metrics(inputs: Sequence[Input]) -> list[Conflict]:
 
 
 def _versions(records: Iterable[Record]) -> set[tuple[str, str, str]]:
-    """Metric, version and id of all cells; those of a metric that was not there have no value."""
+    """Metric, version and id of all cells that are not ``unavailable``."""
     return {
         (cell.metric.partition(".")[0], cell.metric_version, cell.metric_id)
         for record in records

@@ -1,4 +1,4 @@
-"""What two runs say differently of one thing."""
+"""A conflict: different statements of two runs on the same thing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Conflict:
 
     kind: Kind
     subject: str
-    """Of what: a song, a system, a metric, a cell."""
+    """The song, system, metric or cell in question."""
     found: str
-    """What each run says of it."""
+    """The statement of each run."""
 
 
 def disagreement(kind: Kind, subject: str, said: Iterable[tuple[str, str]]) -> list[Conflict]:
-    """A conflict if the runs say different things; runs that say the same stand together.
+    """A conflict if the statements differ; runs with the same statement are grouped.
 
-    ``said``: name of a run, and what it says.
+    ``said``: pairs of a run's name and its statement.
     """
     runs: dict[str, list[str]] = {}
     for run, text in said:

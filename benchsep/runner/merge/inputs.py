@@ -1,4 +1,4 @@
-"""The results of one run folder as a merge reads them; nothing in the folder is changed."""
+"""Reads the results of one run folder for a merge; never changes the folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from benchsep.systems.contract import SystemInfo
 
 MERGED = "merged"
-"""Key of the manifest of a board: the runs that it is made of."""
+"""Key in the manifest of a board for the list of its runs."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A run folder: its manifest, the records of its last request, and what cannot be read."""
+    """A run folder: its manifest, the records of its last request, and errors of unreadable
+    files.
+    """
 
     name: str
-    """As the user names the folder."""
+    """The folder as the user named it."""
     manifest: dict[str, Any]
     records: tuple[Record, ...]
     problems: tuple[Conflict, ...]
@@ -39,12 +41,12 @@ class Input:
 
     @cached_property
     def systems(self) -> dict[str, SystemInfo]:
-        """Label to description, of the systems that the manifest describes.
+        """Label to info of the systems in the manifest.
 
         Raises
         ------
         StoreError
-            a description cannot be read.
+            an info cannot be read.
         """
         found = {}
         for label, entry in self.manifest.get("systems", {}).items():
@@ -59,12 +61,12 @@ class Input:
 
 
 def read_input(folder: Path) -> Input:
-    """The results that ``benchsep show`` prints of a folder.
+    """The results of a folder that ``benchsep show`` prints.
 
     Raises
     ------
     StoreError
-        it is no run folder, or its manifest cannot be read.
+        it is not a run folder, or its manifest cannot be read.
     FormatError
         it is of another format.
     """
@@ -88,7 +90,7 @@ def read_input(folder: Path) -> Input:
 
 
 def _shown(record: Record, manifest: dict[str, Any]) -> Record:
-    """The draws that the run shows, under the family that it declares last."""
+    """The shown draws of a record, with the family according to the manifest."""
     numbers = {cell.draw for cell in record.cells} | record.draws.keys()
     shown = {number for number in numbers if is_draw_shown(record, number, manifest)}
     info = manifest.get("systems", {}).get(record.system.label, {}).get("info") or {}

@@ -1,12 +1,12 @@
-"""The manifest of a board, of the manifests of its runs.
+"""Makes the manifest of a board from the manifests of its runs.
 
 Conventions
 -----------
-order     the result does not depend on the order of the runs, and merging it with one of them
-          changes nothing: sets are united, and of texts without a meaning for values the first in
-          alphabetical order is taken
-requests  what the runs were asked for alike is kept; a field in which they differ is left out, if
-          it is no conflict
+order     the result does not depend on the order of the runs, and another merge with one of them
+          changes nothing: sets are united; of different texts that do not affect values, the first
+          in alphabetical order is taken
+requests  fields of the request that are equal in all runs are kept; a field that differs is left
+          out, if it is not a conflict
 runs      ``merged`` has the command, request, code, packages and platform of each run, by the
           digest of its manifest
 """
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from benchsep.runner.record import Record
 
 KEPT = ("command", "suite", "code", "packages", "platform")
-"""What ``merged`` keeps of the manifest of a run."""
+"""Sections of a run's manifest that ``merged`` keeps."""
 
 
 def merge_manifests(inputs: Sequence[Input], records: Sequence[Record]) -> dict[str, Any]:
-    """The manifest of a board; the inputs have no conflict.
+    """The manifest of a board; the inputs must have no conflict.
 
-    ``records``: of the board.
+    ``records``: the records of the board.
     """
     manifests = [each.manifest for each in inputs]
     labels = {record.system.label for record in records}
@@ -65,7 +65,7 @@ def _sources(manifests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _first(values: Iterable[Any]) -> Any:
-    """One value, the same whatever their order."""
+    """One of the values, independent of their order."""
     return min(values, key=canonical)
 
 
@@ -74,7 +74,7 @@ def _all_the_same(values: Sequence[Any]) -> bool:
 
 
 def _united(lists: Sequence[Sequence[Any]]) -> list[Any]:
-    """The members of all lists, by name; lists that are the same stay in their order."""
+    """The union of all lists, sorted; equal lists keep their order."""
     if _all_the_same([list(each) for each in lists]):
         return list(lists[0])
     return sorted({member for each in lists for member in each})
@@ -116,7 +116,7 @@ def _systems(inputs: Sequence[Input]) -> dict[str, Any]:
 
 
 def _labels(manifests: Iterable[Mapping[str, Any]], shown: set[str]) -> dict[str, str]:
-    """Specs of the systems with results, also of those that a later request did not ask for."""
+    """Specs of all systems with results, including those of earlier requests."""
     found: dict[str, set[str]] = {}
     for manifest in manifests:
         specs = {label: entry.get("spec") for label, entry in manifest.get("systems", {}).items()}
@@ -127,7 +127,7 @@ def _labels(manifests: Iterable[Mapping[str, Any]], shown: set[str]) -> dict[str
 
 
 def _metrics(sections: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """A metric that one machine lacks is described as the others describe it."""
+    """If a metric is not installed on one machine, the descriptions of the others are used."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for section in sections:
         for name, entry in section.items():
@@ -150,7 +150,7 @@ def _code(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _texts(sections: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The different texts of each key, one after the other."""
+    """The distinct texts of each key, sorted and joined by commas."""
     found: dict[str, set[str]] = {}
     for section in sections:
         for key, text in section.items():

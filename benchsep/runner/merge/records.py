@@ -1,16 +1,16 @@
-"""Records of one system on one track, from several runs, as one record.
+"""Joins the records of one system on one track from several runs.
 
 Conventions
 -----------
-cells      of one place agree if their status is of one kind and their values differ by rounding
-           only (:data:`ROUNDING`), or by the metric's ``device_tolerance`` where another device
-           scored; of these the same one is taken whatever the order of the runs, a CPU's first
-absent     an ``unavailable`` cell says what a machine lacks, so that any other takes its place;
-           an ``undefined`` one is an answer, and a value beside it a conflict
-times      two runs never take equally long: they are no conflict. Those of the session whose name
-           is first are kept, so that all draws of a system are timed in one session if one run
-           has them all
-estimates  a draw with two ids is one draw only if cells with values prove it
+cells      cells of the same metric, stem and draw agree if their statuses are of one kind and their
+           values differ at most by rounding (:data:`ROUNDING`), or by the metric's
+           ``device_tolerance`` for different devices. The choice among them does not depend on the
+           order of the runs; CPU cells come first
+absent     an ``unavailable`` cell means missing software on a machine, so any other cell replaces
+           it. An ``undefined`` cell is a result, so a value in another run is a conflict
+times      times always differ and are not a conflict. Those of the session with the first name are
+           kept, so that all draws of a system are timed in one session, if one run has them all
+estimates  a draw with two ids counts as one draw only if it has common cells with values
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROUNDING = 1e-6
-"""The largest difference of equal values, relative where they exceed 1: processors round
+"""Largest difference between equal values, relative for values above 1, because processors round
 differently."""
 
 Place = tuple[str, str, int]
@@ -39,7 +39,7 @@ Named = tuple[str, Record]
 
 
 def join(records: Sequence[Named]) -> tuple[Record, list[Conflict]]:
-    """Records of one label and track as one, and what they disagree on.
+    """One record from records of the same label and track, and the conflicts between them.
 
     The data of the track and the system are compared elsewhere
     (:mod:`benchsep.runner.merge.checks`).
@@ -82,7 +82,7 @@ def _known(cells: Sequence[tuple[str, Cell]]) -> Sequence[tuple[str, Cell]]:
 
 
 def all_agree(cells: Sequence[Cell]) -> bool:
-    """Whether cells of one place have one result."""
+    """Whether cells of the same metric, stem and draw agree."""
     allowed = _between_devices(cells)
     return (
         len({cell.status.kind for cell in cells}) == 1
@@ -92,7 +92,7 @@ def all_agree(cells: Sequence[Cell]) -> bool:
 
 
 def _between_devices(cells: Sequence[Cell]) -> float:
-    """What values may differ by because different devices computed them; zero for one device."""
+    """Allowed difference for values of different devices; zero for one device."""
     if len({cell.device for cell in cells}) < 2:
         return 0.0
     try:
@@ -117,7 +117,7 @@ def _all_close(frames: Sequence[tuple[float | None, ...] | None], allowed: float
 
 
 def _said(cell: Cell) -> str:
-    """All digits: two values that are printed alike would look like one."""
+    """A cell as text, with all digits, so that different values look different."""
     value = "" if cell.value is None else f"{cell.value!r}"
     status = "" if str(cell.status) == "ok" else str(cell.status)
     return " ".join(filter(None, (value, status))) + _frames_said(cell)
@@ -132,7 +132,7 @@ def _sum(frames: Iterable[float | None]) -> float:
 
 
 def cell_name(record: Record, place: Place) -> str:
-    """``label / track / stem / metric``, and the draw where it is not the first."""
+    """``label / track / stem / metric``, and the draw if it is not the first."""
     metric, stem, draw = place
     words = [record.system.label, record.track.name, stem, metric]
     return " / ".join(words + ([f"draw {draw}"] if draw else []))
@@ -167,7 +167,7 @@ def _draw_conflicts(number: int, same: Sequence[Named]) -> list[Conflict]:
 
 
 def _outcome(draw: Draw) -> str:
-    """What came out, without the words of an error, which may name a path."""
+    """The outcome of a draw, without the text of an error, which may contain a path."""
     if draw.error:
         return "no estimates"
     late = [f"{stem} late by {lag}" for stem, lag in sorted(draw.lags.items()) if lag]
@@ -175,9 +175,9 @@ def _outcome(draw: Draw) -> str:
 
 
 def same_estimates(records: Sequence[Named], number: int) -> bool:
-    """Whether a draw of several runs may be one: no two ids, or cells with values in common.
+    """Whether a draw of several runs may be the same: one id, or common cells with values.
 
-    Whether these values agree is seen cell by cell.
+    Whether these values agree is checked per cell.
     """
     groups: list[tuple[set[str], set[Place]]] = []
     for _, record in records:
@@ -191,7 +191,7 @@ def same_estimates(records: Sequence[Named], number: int) -> bool:
 
 
 def valued(record: Record, number: int | None = None) -> set[Place]:
-    """The places of the cells with a value, of one draw or of all."""
+    """(Metric, stem, draw) of the cells with a value, for one draw or all."""
     return {
         cell.place
         for cell in record.cells
@@ -200,7 +200,7 @@ def valued(record: Record, number: int | None = None) -> set[Place]:
 
 
 def _join_track(tracks: Sequence[TrackFacts]) -> TrackFacts:
-    """Facts of the track; one that could not be decoded somewhere has no hashes there."""
+    """The joined facts on the track; a run that could not decode it has no hashes."""
     best = min(tracks, key=lambda t: (not t.mixture_sha256, t.audio_seconds is None, repr(t)))
     return replace(best, reference_sha256=_union(t.reference_sha256 for t in tracks))
 

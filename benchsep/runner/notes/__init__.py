@@ -1,5 +1,5 @@
-"""What a run says beside its values: about estimates, songs, draws and versions of metrics.
+"""Notes of a run on its estimates, songs, draws and versions of metrics.
 
-Each module finds one kind of thing that a reader must know before trusting a number, and puts it in
-a sentence. No module here changes a value.
+Each module detects one kind of problem that a reader must know before using the values, and
+describes it in a sentence. No module changes a value.
 """

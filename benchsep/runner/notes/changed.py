@@ -1,8 +1,8 @@
-"""What a run says at its end of signals that were changed, and of mixtures that look wrong.
+"""Notes at the end of a run on converted estimates and on mixtures that look wrong.
 
-One line for each kind, however many systems, songs and stems it concerns. The facts stand in the
-records (:class:`benchsep.runner.record.Draw`, :class:`~benchsep.runner.record.TrackFacts`), so that
-a run that has nothing left to do says the same.
+One line per kind, for all systems, songs and stems. The facts are stored in the records
+(:class:`benchsep.runner.record.Draw`, :class:`~benchsep.runner.record.TrackFacts`), so a run with
+nothing left to do prints the same notes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from benchsep.datasets.track import Track
 
 SHOWN = 3
-"""Systems or songs that a line names."""
+"""Most systems or songs that a line names."""
 
 Found = list[tuple[str, str, Change]]
-"""Song, stem, and what was done to its estimate."""
+"""Song, stem, and the change of its estimate."""
 
 
 def changed(costs: pd.DataFrame) -> list[str]:
-    """A line for each kind of change of estimates; from ``load_costs``."""
+    """A line per kind of change; ``costs``: from ``load_costs``."""
     by_system: dict[str, Found] = {}
     columns = (costs[name] for name in ("system", "track", "changes"))
     for system, track, changes in zip(*columns, strict=True):
@@ -61,7 +61,7 @@ KINDS: tuple[tuple[str, Callable[[Change], bool], Callable[[Sequence[Change]], s
     ("short estimates were padded with zeros at the end", lambda c: c.extra < 0, _samples),
     ("long estimates were cut at the end", lambda c: c.extra > 0, _samples),
 )
-"""How a line begins, which changes it is about, and what it adds of those of a system."""
+"""Start of the line, test for the changes it covers, and details per system."""
 
 
 def _named(label: str, found: Found, said: Callable[[Sequence[Change]], str]) -> str:
@@ -73,9 +73,10 @@ def _named(label: str, found: Found, said: Callable[[Sequence[Change]], str]) ->
 
 
 def not_the_sum(costs: pd.DataFrame, tracks: Sequence[Track]) -> list[str]:
-    """A line about the songs whose mixture is not the sum of the stems; from ``load_costs``.
+    """A line on the songs whose mixture is not the sum of the stems; ``costs``: from
+    ``load_costs``.
 
-    ``tracks``: the songs of the run. Songs of MUSDB18 that are known for it are left out.
+    ``tracks``: the songs of the run. Known errata of MUSDB18 are left out.
     """
     asked = {track.name for track in tracks}.difference(NOT_THE_SUM)
     rows = costs.dropna(subset=["residue_db"])

@@ -1,8 +1,7 @@
-"""Songs that lack a draw of a system: their values are means over the draws that are there.
+"""A note on songs with missing draws of a system; their values are means over the available draws.
 
-A run that was ended half way, or that asks for more draws than an earlier one in its folder, leaves
-such songs. A mean over fewer draws is an honest value of the song, with more noise in it, and a
-reader has to know.
+The cause is an interrupted run, or a run with more draws than an earlier one in its folder. A mean
+over fewer draws is a valid value, but with more noise.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ def fewer_draws(cells: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     cells
-        Cells without pseudo stems. Without a column ``draw`` nothing is known and nothing is said.
+        Cells without pseudo stems. Without a column ``draw`` there is no note.
     manifest
-        It says how many draws were asked for. Of a system that it does not describe, as many are
-        expected as its best song has.
+        Has the requested number of draws. For a system that it does not describe, the largest
+        number of draws of any song is expected.
     """
     asked = int((manifest.get("suite") or {}).get("draws") or 1)
     if "draw" not in cells or (asked == 1 and cells["draw"].nunique() < 2):
@@ -37,7 +36,7 @@ def fewer_draws(cells: pd.DataFrame, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _expected(label: str, manifest: Mapping[str, Any], asked: int, most: int) -> int:
-    """Draws of each song; ``most``: those that the system has of any song."""
+    """Expected draws per song; ``most``: the largest number of any song of the system."""
     info = (manifest.get("systems") or {}).get(label, {}).get("info")
     if not isinstance(info, dict) or "deterministic" not in info:
         return most
@@ -45,7 +44,7 @@ def _expected(label: str, manifest: Mapping[str, Any], asked: int, most: int) ->
 
 
 def _sentence(label: str, rows: pd.DataFrame, expected: int) -> str:
-    """Of the songs that have a value; a song that lacks one has a reason of its own."""
+    """Only for songs with a value; a song without one has its own reason."""
     valued = rows[rows["status"] == "ok"]
     counts = valued.groupby(["track", "metric", "stem"])["draw"].nunique()
     least = counts.groupby("track").min()

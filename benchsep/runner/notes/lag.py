@@ -1,17 +1,17 @@
-"""Whether estimates are late: a constant delay of all samples, as an mp3 encoder leaves it.
+"""Detects delayed estimates: a constant delay of all samples, for example from an mp3 encoder.
 
-A delay costs waveform-matching metrics more than 10 dB and is no fault of the separation, so it is
-measured for every separation, stored with the draw, and reported.
+A delay can lower waveform-matching metrics by more than 10 dB, but is not an error of the
+separation. So it is measured for every separation, stored with the draw, and reported.
 
 Conventions
 -----------
 lag       samples by which an estimate is later than its reference; positive: late. At most 0.1 s
           (:data:`benchsep.metrics.alignment.MAX_DELAY_S`)
 excerpt   the loudest :data:`EXCERPT_S` seconds of the reference, mono: enough for a correlation,
-          and cheap
-reported  a lag is reported where the estimate matches its reference clearly better after it is
-          removed: by :data:`GAIN_DB` of scale-invariant SDR, to at least :data:`FLOOR_DB`.
-          Estimates that match no waveform (generative ones) have no lag
+          and fast
+reported  a lag is reported if its removal improves the scale-invariant SDR by at least
+          :data:`GAIN_DB`, to at least :data:`FLOOR_DB`. Estimates that do not match the waveform
+          (generative ones) have no lag
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ FLOOR_DB = 0.0
 
 
 def loudest_parts(references: Mapping[str, Audio]) -> dict[str, slice]:
-    """Stem to where its reference is loudest; silent references are left out."""
+    """Stem to the loudest excerpt of its reference; silent references are left out."""
     return {
         stem: _loudest_part(audio) for stem, audio in references.items() if not is_silent(audio)
     }
 
 
 def _loudest_part(reference: Audio) -> slice:
-    """The loudest :data:`EXCERPT_S` seconds, mono; all of a shorter signal."""
+    """The loudest :data:`EXCERPT_S` seconds (of the mono signal); a shorter signal as a whole."""
     middle = reference.mono().samples[0]
     size = int(EXCERPT_S * reference.rate)
     if middle.size <= size:
@@ -64,9 +64,7 @@ def mono(audio: Audio, part: slice) -> Samples:
 def lags_of(
     references: Mapping[str, Audio], estimates: Mapping[str, Audio], parts: Mapping[str, slice]
 ) -> dict[str, int]:
-    """Stem to its lag in samples, for the stems that are late or early; ``parts``: of
-    :func:`loudest_parts`.
-    """
+    """Stem to its lag in samples, for stems with a lag; ``parts``: from :func:`loudest_parts`."""
     pairs = {
         s: (mono(references[s], parts[s]), mono(estimates[s], parts[s]))
         for s in parts
@@ -77,7 +75,9 @@ def lags_of(
 
 
 def lag_of(reference: Samples, estimate: Samples, rate: int) -> int:
-    """The lag of one estimate in samples; 0 where it has none that can be told. ``[1, frames]``."""
+    """The lag of one estimate in samples; 0 if no lag can be detected. Signals are ``[1,
+    frames]``.
+    """
     if not reference.any() or not estimate.any():
         return 0
     lags = candidate_lags(reference, estimate, rate)
@@ -88,13 +88,13 @@ def lag_of(reference: Samples, estimate: Samples, rate: int) -> int:
 
 
 def _si_sdr(reference: Samples, estimate: Samples) -> float:
-    """SI-SDR in dB; minus infinity where the signs are opposite."""
+    """SI-SDR in dB; minus infinity for opposite signs."""
     product, decibels = product_and_si_sdr(reference, estimate)
     return decibels if product > 0 else -math.inf
 
 
 def product_and_si_sdr(reference: Samples, estimate: Samples) -> tuple[float, float]:
-    """The inner product, and SI-SDR in dB whatever its sign.
+    """The inner product, and SI-SDR in dB for either sign of it.
 
     ``r**2 / (1 - r**2)`` of the correlation coefficient ``r``, between -120 and 120 dB.
     """
@@ -105,7 +105,7 @@ def product_and_si_sdr(reference: Samples, estimate: Samples) -> tuple[float, fl
 
 
 def aligned(estimates: dict[str, Audio], lags: dict[str, int]) -> dict[str, Audio]:
-    """The estimates with their lags removed; the ends are filled with zeros."""
+    """The estimates with their lags removed; the ends are padded with zeros."""
     return {stem: _moved(audio, lags.get(stem, 0)) for stem, audio in estimates.items()}
 
 
@@ -121,7 +121,7 @@ def _moved(audio: Audio, lag: int) -> Audio:
 
 
 def in_words(lags: Mapping[str, int]) -> list[str]:
-    """A sentence about the lags of one separation (:func:`lags_of`); none without lags."""
+    """A sentence on the lags of one separation (:func:`lags_of`); empty without lags."""
     if not lags:
         return []
     late = ", ".join(
@@ -132,7 +132,7 @@ def in_words(lags: Mapping[str, int]) -> list[str]:
 
 
 def late_systems(costs: pd.DataFrame) -> dict[str, str]:
-    """System label to a sentence about its lag, for systems with one; from ``load_costs``."""
+    """System label to a sentence on its lag; ``costs``: from ``load_costs``."""
     sentences: dict[str, str] = {}
     if "lag" not in costs:
         return sentences

@@ -1,24 +1,25 @@
-"""Whether estimates look like a mistake in files rather than in the separation.
+"""Detects mistakes in the files of estimates, which are not errors of the separation.
 
-Silent estimates, stems in another order, an inverted sign, swapped channels and clipped samples
-cost every metric, or those that match waveforms, and are no fault of a separator. So they are
-looked for in every separation, stored with the draw, and reported; values are not changed.
+Silent estimates, permuted stems, an inverted sign, swapped channels and clipped samples lower all
+metrics or the waveform-matching ones. So they are searched for in every separation, stored with the
+draw, and reported; values are not changed.
 
 Conventions
 -----------
-silent             the estimate is (:func:`benchsep.metrics.guard.is_silent`), and its reference is
-                   not: uSDR gives it 0 dB by definition, more than a bad separation
+silent             the estimate is silent (:func:`benchsep.metrics.guard.is_silent`) and its
+                   reference is not. Its uSDR is 0 dB by definition, higher than for a bad
+                   separation
 inverted           the negative estimate matches its reference
-channels swapped   the middle of both channels matches, and the side is inverted
-as another stem    the estimates match the references of other stems, and these stems' estimates
-                   others again (a permutation: two stems exchanged, four in another order), each
-                   better by :data:`MARGIN_DB` than its own reference. One estimate that resembles
-                   another stem alone is a bad separation
-clipped            more than :data:`CLIPPED` of the samples are in a run of three at full scale, ten
-                   times the share of the reference, and none is beyond full scale
+channels swapped   the mid signal (sum of both channels) matches, and the side signal (difference)
+                   is inverted
+as another stem    a permutation of stems: each estimate matches the reference of another stem
+                   better than its own, by :data:`MARGIN_DB` (two stems exchanged, four in another
+                   order). A single estimate that resembles another stem is only a bad separation
+clipped            the share of samples in a run of three at full scale is above :data:`CLIPPED` and
+                   ten times that of the reference, and no sample is beyond full scale
 match              SI-SDR of at least :data:`FLOOR_DB` over the loudest 20 s of the reference, mono.
-                   Estimates that match no waveform (generative ones) are never reported, but for
-                   clipping
+                   Estimates that do not match the waveform (generative ones) are never reported,
+                   except for clipping
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 FLOOR_DB = 3.0
 MARGIN_DB = 3.0
 SIDE = 1e-3
-"""Energy of the side over that of the middle, below which channels cannot be told apart."""
+"""Least energy of side relative to mid; below it, the channels cannot be distinguished."""
 CLIPPED = 1e-3
 FULL_SCALE = 0.999
 SILENT, INVERTED, CHANNELS = "silent", "inverted", "channels swapped"
@@ -55,7 +56,7 @@ CLIPS, OTHER_STEM = "clipped", "is "
 def mistakes_of(
     references: Mapping[str, Audio], estimates: Mapping[str, Audio], parts: Mapping[str, slice]
 ) -> dict[str, str]:
-    """Stem to what looks wrong with its estimate; stems that look right are left out.
+    """Stem to the suspected mistake; stems without one are left out.
 
     The texts are :data:`SILENT`, :data:`INVERTED`, :data:`CHANNELS`, :data:`CLIPS`, or
     :data:`OTHER_STEM` and the stem whose reference the estimate matches.
@@ -63,10 +64,10 @@ def mistakes_of(
     Parameters
     ----------
     references, estimates
-        Of one rate and length.
+        Signals of one rate and length.
     parts
-        Stem to where its reference is loudest (:func:`benchsep.runner.notes.lag.loudest_parts`);
-        stems whose reference is silent are not among them.
+        Stem to the loudest excerpt of its reference
+        (:func:`benchsep.runner.notes.lag.loudest_parts`), without stems with a silent reference.
     """
     given = [s for s in parts if s in estimates]
     silent = {s: SILENT for s in given if is_silent(estimates[s])}
@@ -90,13 +91,14 @@ def mistakes_of(
 def _matches(
     reference: Audio, estimates: Mapping[str, Audio], stems: list[str], part: slice
 ) -> dict[str, float]:
-    """How well the estimate of each of the stems matches one reference, as :func:`match` says."""
+    """:func:`match` of the estimate of each stem with one reference."""
     middle = mono(reference, part)[0]
     return {stem: match(middle, mono(estimates[stem], part)[0]) for stem in stems}
 
 
 def match(reference: Samples, estimate: Samples) -> float:
-    """SI-SDR in dB if above 0; its negative if that of the negative estimate is; else 0.
+    """SI-SDR in dB if positive; if the SI-SDR of the negative estimate is positive, minus this
+    value; else 0.
 
     ``reference``, ``estimate``: ``[frames]``.
     """
@@ -105,9 +107,9 @@ def match(reference: Samples, estimate: Samples) -> float:
 
 
 def _permuted(matches: dict[str, dict[str, float]]) -> dict[str, str]:
-    """Stem to the other stem that its estimate is, where such stems only changed places.
+    """Stem to the stem that its estimate matches, for stems that are permuted.
 
-    ``matches``: of a reference's stem, the match of each estimate.
+    ``matches``: stem of the reference to the match of each estimate.
     """
     found = {}
     for stem in matches:
@@ -116,12 +118,15 @@ def _permuted(matches: dict[str, dict[str, float]]) -> dict[str, str]:
         clear = by_reference[best] >= max(FLOOR_DB, by_reference[stem] + MARGIN_DB)
         if best != stem and clear:
             found[stem] = best
-    # A stem whose place no other estimate takes, or two take, is a bad separation.
+    # If no estimate, or two, match a stem's reference, it is not a permutation but a bad
+    # separation.
     return found if set(found) == set(found.values()) else {}
 
 
 def _side_inverted(reference: Samples, estimate: Samples, part: slice) -> bool:
-    """Whether left minus right has the other sign; ``[channels, frames]``, the middles match."""
+    """Whether left minus right has the opposite sign; signals ``[channels, frames]`` with matching
+    mid.
+    """
     if reference.shape[0] != 2 or estimate.shape[0] != 2:
         return False
     pair = reference[:, part], estimate[:, part]
@@ -134,13 +139,17 @@ def _side_inverted(reference: Samples, estimate: Samples, part: slice) -> bool:
 
 
 def is_clipped(reference: Samples, estimate: Samples) -> bool:
-    """Whether an estimate alone was cut at full scale; both ``[channels, frames]``."""
+    """Whether an estimate, but not its reference, is clipped at full scale; both ``[channels,
+    frames]``.
+    """
     share = _at_full_scale(estimate)
     return share > CLIPPED and share > 10 * _at_full_scale(reference)
 
 
 def _at_full_scale(signal: Samples) -> float:
-    """Share of samples in the middle of three at full scale; 0 where some are beyond it."""
+    """Share of samples in the middle of three at full scale; 0 if any sample is beyond full
+    scale.
+    """
     highest, lowest = float(signal.max()), float(signal.min())
     if max(highest, -lowest) > 1 or max(highest, -lowest) < FULL_SCALE:
         return 0.0
@@ -151,7 +160,7 @@ def _at_full_scale(signal: Samples) -> float:
 
 
 def mistaken_systems(costs: pd.DataFrame) -> dict[str, list[str]]:
-    """System label to a sentence for each kind of mistake; from ``load_costs``."""
+    """System label to a sentence per kind of mistake; ``costs``: from ``load_costs``."""
     sentences: dict[str, list[str]] = {}
     if "mistakes" not in costs:
         return sentences
@@ -169,7 +178,7 @@ def mistaken_systems(costs: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def in_words(mistakes: Mapping[str, str]) -> list[str]:
-    """A sentence for each kind of mistake of one separation (:func:`mistakes_of`)."""
+    """A sentence per kind of mistake of one separation (:func:`mistakes_of`)."""
     found = [(stem, text, "") for stem, text in mistakes.items()]
     return [f"{said}: {advice}" for said, advice, _ in _by_kind(found)]
 
@@ -179,7 +188,7 @@ Found = list[tuple[str, str, str]]
 
 
 def _by_kind(found: Found) -> Iterator[tuple[str, str, set[str]]]:
-    """What is said of each kind of mistake that was found, what to do, and the songs with it."""
+    """For each kind of mistake found: description, advice, and songs."""
     for kind, said, advice in _SAID:
         if of_kind := [each for each in found if each[1].startswith(kind)]:
             yield said.format(_named(of_kind)), advice, {song for _, _, song in of_kind}
@@ -212,11 +221,11 @@ _SAID = (
         "were they saved as integers with a peak above full scale? Save them as float",
     ),
 )
-"""Kind of mistake, what is said of it, and what to do."""
+"""Kind of mistake, description, and advice."""
 
 
 def _named(found: Found) -> str:
-    """The stems; of estimates that are another stem, its most frequent name, too."""
+    """The stems; for permuted stems also the most frequent other stem."""
     names = {}
     for stem in sorted({stem for stem, _, _ in found}):
         texts = Counter(text for name, text, _ in found if name == stem)

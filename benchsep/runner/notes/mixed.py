@@ -1,7 +1,7 @@
-"""Columns whose values come from several versions of their metric.
+"""A note on columns with values of several versions of their metric.
 
-A folder may be filled step by step, and benchsep may be updated in between: cells of other systems
-stay as they were. Values of two versions are not the same quantity.
+A folder may be filled in several runs, and benchsep may be updated between them: cells of other
+systems then keep the old version. Values of different versions are not comparable.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ MOST_NAMES = 3
 
 
 def mixed_versions(cells: pd.DataFrame, imported: Collection[str] = ()) -> dict[str, str]:
-    """Metric to a sentence that says which systems have values of which version.
+    """Metric to a sentence that lists the systems of each version.
 
     Parameters
     ----------
     cells
-        With ``system``, ``metric`` and, if known, ``metric_version``.
+        Has columns ``system``, ``metric`` and, if known, ``metric_version``.
     imported
-        Systems whose values others computed; what is said of them says so of their versions.
+        Systems with imported values; they have their own note on versions.
     """
     if "metric_version" not in cells:
         return {}

@@ -1,4 +1,4 @@
-"""Songs of a run that are one song: a link to its folder, or a copy of it under another name."""
+"""A note on duplicate songs of a run: links or copies with another name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST = 3
-"""Groups that are named."""
+"""Most groups that the note names."""
 
 
 def same_songs(manifest: Mapping[str, Any]) -> list[str]:
-    """A sentence, if tracks have the same mixture, sample by sample.
+    """A sentence if tracks have mixtures with equal samples.
 
-    ``manifest``: of a finished run; it has the hash of each mixture.
+    ``manifest``: of a finished run, with the hash of each mixture.
     """
     by_hash: dict[str, list[str]] = {}
     for song, sha256 in sorted((manifest.get("mixtures") or {}).items()):

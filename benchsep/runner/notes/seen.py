@@ -1,12 +1,14 @@
-"""Contamination: which songs of a run a system saw in training, by what its checkpoint declares.
+"""Contamination: the songs of a run that a system was trained on, according to its declared
+training data.
 
 Conventions
 -----------
-dataset   the songs' data set: ``musdb18`` for its editions and for the embedded clip, which is one
-          of its test songs; the data set's own name elsewhere; empty for a folder of stems, whose
-          songs are of no known data set
-seen      a system saw a song if an entry of ``SystemInfo.trained_on`` holds the song's split
-unknown   a system that declares ``unknown``, or nothing, and is no reference system
+dataset   the data set of the songs: ``musdb18`` for its editions and for the embedded clip (one of
+          its test songs); for other data sets their name; empty for a folder of stems, whose data
+          set is unknown
+seen      a system was trained on a song if an entry of ``SystemInfo.trained_on`` includes the
+          song's split
+unknown   a system that declares ``unknown`` or nothing, and is not a reference system
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEST_SEEN, TRAIN_SEEN = "‡", "§"
-"""Marks of a system that saw test songs of a table, and training songs of it."""
+"""Marks of a system that was trained on test songs, or on training songs, of a table."""
 
 _DATASETS = dict.fromkeys(("hq", "aac", "aac-7s", "clip"), "musdb18")
 """Edition to the data set of its songs."""
@@ -31,32 +33,34 @@ _DATASETS = dict.fromkeys(("hq", "aac", "aac-7s", "clip"), "musdb18")
 
 @dataclass(frozen=True)
 class Seen:
-    """What the systems of a run saw of its songs."""
+    """The songs of a run that its systems were trained on."""
 
     dataset: str = ""
     songs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Label of each system that saw a song: the songs it saw, each with its split."""
+    """Label of a system to the songs that it was trained on, each with its split."""
     unknown: tuple[str, ...] = ()
-    """Labels of ranked systems of which it is not known."""
+    """Labels of ranked systems with unknown training data."""
 
     def mark(self, system: str) -> str:
-        """The signs behind the name of a system; empty for one that is not known to have seen."""
+        """The marks after the name of a system; empty if no training song is known."""
         splits = set(self.songs.get(system, {}).values())
         return (TEST_SEEN if "test" in splits else "") + (TRAIN_SEEN if splits - {"test"} else "")
 
 
 def seen_in(trained_on: Iterable[str], edition: str, split: str) -> dict[str, str]:
-    """The split, by its own name, of an edition if the declared data hold its songs."""
+    """``{split: split}`` if the declared training data include the edition's songs of it; else
+    empty.
+    """
     return {split: split} if saw(trained_on, _DATASETS.get(edition, ""), split) else {}
 
 
 def seen_songs(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> Seen:
-    """What each system of one edition's cells saw.
+    """The songs of one edition that each system was trained on.
 
     Parameters
     ----------
     frame
-        Cells with ``system``, ``family``, ``track``, ``edition`` and, if known, ``split``.
+        Cells with columns ``system``, ``family``, ``track``, ``edition`` and, if known, ``split``.
     manifest
         The run's manifest; a system that it does not describe is unknown.
     """
@@ -75,13 +79,13 @@ def seen_songs(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> Seen:
 
 
 def declared_training(manifest: Mapping[str, Any], label: str) -> tuple[str, ...]:
-    """``trained_on`` of a system, as the manifest has it; ``unknown`` where it has none."""
+    """``trained_on`` of a system in the manifest; ``unknown`` if there is none."""
     info = (manifest.get("systems") or {}).get(label, {}).get("info", {})
     return tuple(info.get("trained_on", (UNKNOWN,)))
 
 
 def without_seen(frame: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """The cells of songs that the system did not see, as far as is declared."""
+    """The cells without songs that the system was trained on, as far as declared."""
     keep = frame["system"].notna()
     for edition in set(frame["edition"]):
         inside = frame["edition"] == edition

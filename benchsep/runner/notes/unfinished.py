@@ -1,4 +1,4 @@
-"""Whether a run was stopped before its end: songs are missing, or still have older values."""
+"""A note on an unfinished run: songs may be missing or have older values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def unfinished(manifest: Mapping[str, Any]) -> list[str]:
-    """A sentence, if the run that wrote the manifest has not come to its end."""
+    """A sentence if the run that wrote the manifest is not finished."""
     if manifest.get("finished", True):
         return []
     return [
