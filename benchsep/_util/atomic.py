@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what killed writers leave behind."""
+"""Atomic writes: a file is complete or does not exist. Removal of the rests of killed writers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchsep._util.processes import is_same_process_alive, machine, process_sta
 from benchsep.errors import StoreError
 
 WEEK_S = 7 * 86_400.0
-"""Age of a partial file of another machine that is swept: its writer cannot be asked, and clocks
-of machines differ."""
+"""Age in seconds after which a partial file of another machine is removed, because its writer
+cannot be checked and clocks differ."""
 
 
 def partial_beside(path: Path, suffix: str = "") -> Path:
@@ -23,14 +23,14 @@ def partial_beside(path: Path, suffix: str = "") -> Path:
 
 
 def owner_name() -> str:
-    """What the names of temporary files say of this process: ``<machine>-<pid>-<start>``."""
+    """The owner part of temporary file names: ``<machine>-<pid>-<start>`` of this process."""
     pid = os.getpid()
     return f"{machine()[:8]}-{pid}-{process_start_time(pid)}"
 
 
 def is_orphaned(partial: Path) -> bool:
-    """Whether the owner of a partial file or folder is gone: its process here, or for a week
-    elsewhere.
+    """Whether the owner of a partial file or folder is gone: on this machine, its process has
+    ended; on another machine, the file is a week old.
     """
     owner = re.match(r"(?:\.|[a-z-]+-)([0-9a-f]{8})-(\d+)-(\d+)-", partial.name)
     if owner and owner[1] == machine()[:8]:
@@ -42,7 +42,7 @@ def is_orphaned(partial: Path) -> bool:
 
 
 def sweep(folders: Iterable[Path]) -> None:
-    """Remove from these folders (not from those below) what writers left that are gone."""
+    """Remove orphaned partial files from these folders (not from sub-folders)."""
     for folder in set(folders):
         for path in folder.glob(".*.partial*"):
             if is_orphaned(path):
@@ -51,12 +51,12 @@ def sweep(folders: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A partial file (same suffix) to write inside the ``with``; at its end it becomes ``path``.
+    """Context with a partial file (same suffix) to write; at the end it is renamed to ``path``.
 
     Raises
     ------
     StoreError
-        naming the path when the disk is full, the folder read-only, or the file too large.
+        the disk is full, the folder read-only, or the file too large; the message names the path.
     """
     partial = partial_beside(path, path.suffix)
     try:
@@ -75,7 +75,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _reach_the_disk(path: Path) -> None:
-    """Some file systems say that they are full only now."""
+    """Flush the file to disk, because some file systems report a full disk only then."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Where benchsep keeps what it, or its user, downloads."""
+"""The folder for downloads of benchsep and its user."""
 
 from __future__ import annotations
 

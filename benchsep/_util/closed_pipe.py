@@ -1,4 +1,4 @@
-"""``benchsep show RUN | head``: a reader that has gone is no error to print."""
+"""A closed pipe (``benchsep show RUN | head``) ends the program without an error message."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_if_nobody_reads() -> Iterator[None]:
-    """Inside, a closed pipe ends the program with exit code 1 and without a message.
+    """Context in which a closed pipe ends the program with exit code 1 and without a message.
 
-    Short output is written when the program ends: it is written here, or Python itself would print
-    ``Exception ignored``.
+    Short output is only written at the end of the program. It is flushed here, because otherwise
+    Python would print ``Exception ignored``.
 
     Raises
     ------
     SystemExit
-        nobody reads the output.
+        the pipe is closed.
     OSError
-        the output cannot be written, to a full disk for instance.
+        the output cannot be written, for example to a full disk.
     """
     try:
         try:
@@ -37,6 +37,6 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        # what could not be written stays in the buffer: Python tries once more when it ends
+        # unwritten output stays in the buffer, and Python would try again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise

@@ -1,7 +1,7 @@
-"""A command of typer whose error for a missing argument or option says how to call it.
+"""A typer command whose errors for missing arguments or options show how to call it.
 
-Typer's own says ``Missing option '--baseline'.`` and no more. Here the message names what is
-missing, gives its help text, and an example of the whole call; ``--help`` ends with the example.
+typer's own message is only ``Missing option '--baseline'.``. Here the message has the name and help
+text of the missing option, and an example of the whole call; ``--help`` ends with the example.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ class Command(typer.core.TyperCommand):
     """For ``app.command(name, cls=Command, epilog=example(…))``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer's.
+        """As in typer.
 
         Raises
         ------
         UsageError
-            something that is required was not given, or an option stands where the value of
-            another is expected, or a value is empty, or an option that takes one value was given
-            twice.
+            a required argument or option is missing, an option stands in place of another one's
+            value, a value is empty, or an option for one value is given twice.
         """
         self._check_values(ctx, args)
         self._refuse_empty(ctx, args)
@@ -33,14 +32,14 @@ class Command(typer.core.TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            # By name: typer has moved the classes of click into a private package.
+            # By name, because typer has moved click's classes into a private package.
             if type(error).__name__ != "MissingParameter":
                 raise
             raise UsageError(self._missing(ctx, getattr(error, "param", None))) from None
 
     def _check_values(self, ctx: Any, args: list[str]) -> None:
-        """``--keep-estimates -o runs/a``: click takes ``-o`` as the value, and ``runs/a`` as the
-        suite; the message was about a suite that nobody asked for.
+        """Example: ``--keep-estimates -o runs/a``. click would take ``-o`` as the value and
+        ``runs/a`` as the suite, and the error would be about a suite.
         """
         options = [p for p in self.params if p.param_type_name == "option"]
         names = {name for p in options for name in (*p.opts, *p.secondary_opts)}
@@ -54,8 +53,8 @@ class Command(typer.core.TyperCommand):
                 )
 
     def _refuse_empty(self, ctx: Any, args: list[str]) -> None:
-        """``-o "$OUT"`` with a variable that is not set: the empty path is the working folder, and
-        an empty name a default.
+        """Example: ``-o "$OUT"`` with an unset variable. An empty path would mean the working
+        folder, and an empty name a default.
         """
         valued = self._valued()
         for before, value in pairwise(["", *_read_as_options(args)]):
@@ -72,7 +71,9 @@ class Command(typer.core.TyperCommand):
             )
 
     def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:
-        """``--systems a --systems b``: click takes the last value and drops the others silently."""
+        """Example: ``--systems a --systems b``. click would take the last value and ignore the
+        others.
+        """
         _, _, given = self.make_parser(ctx).parse_args(list(args))
         for param in self._valued().values():
             times = sum(other is param for other in given)
@@ -86,7 +87,7 @@ class Command(typer.core.TyperCommand):
                 )
 
     def _valued(self) -> dict[str, Any]:
-        """The options that take a value, by each of their names."""
+        """All names of the options that take a value."""
         options = [p for p in self.params if p.param_type_name == "option"]
         return {name: p for p in options if not getattr(p, "is_flag", False) for name in p.opts}
 
@@ -101,7 +102,7 @@ class Command(typer.core.TyperCommand):
 
 
 def example(call: str) -> str:
-    """The line that ends the help text and the message of a missing option."""
+    """The last line of the help text and of the message for a missing option."""
     return f"Example: {call}"
 
 

@@ -22,7 +22,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds; an empty file is an empty mapping.
+    """The mapping in a YAML file; an empty file is an empty mapping.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def refuse_unknown(
 ) -> None:
     """Raise UsageError for the first key that the model does not have, with a suggestion.
 
-    What is no mapping has no keys: :func:`validated` says so of it.
+    Values that are not a mapping are ignored here; :func:`validated` reports them.
     """
     if not isinstance(values, Mapping):
         return
@@ -58,15 +58,15 @@ def refuse_unknown(
 
 
 def validated(model: type[Model], values: Mapping[str, Any], source: str, whole: str = "") -> Model:
-    """The model of ``values``.
+    """Validate ``values`` and return the model.
 
-    ``source`` is the file or the command line, for messages; ``whole`` names what an error that
-    concerns no single key is about.
+    For messages: ``source`` is the file or the command line; ``whole`` is the subject of errors
+    that do not concern a single key.
 
     Raises
     ------
     UsageError
-        naming each key with a bad value.
+        a value is invalid; the message names each such key.
     """
     try:
         return model.model_validate(values)
@@ -85,7 +85,7 @@ EXPECTED = {
     "dict": "a mapping of keys",
     "model": "a mapping of keys",
 }
-"""What pydantic's kinds of error (``bool_parsing``, ``tuple_type`` ...) expected."""
+"""The expected type for pydantic's kinds of errors (``bool_parsing``, ``tuple_type`` ...)."""
 
 
 def _in_words(error: ErrorDetails) -> str:

@@ -1,4 +1,4 @@
-"""Rows of a CSV file whose fields are under the names that they belong to."""
+"""Checks that the rows of a CSV file do not have more fields than the header."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 
 def no_more_fields(row: dict[Any, Any]) -> dict[Any, Any]:
-    """A row of :class:`csv.DictReader`, if it has no more fields than the header.
+    """Returns a row of :class:`csv.DictReader` if it has no more fields than the header.
 
-    More of them, empty ones at the end excepted, mean that a field holds a separator without
-    quotes, and that all fields after it are under a wrong name.
+    More fields (except empty ones at the end) mean that a field has an unquoted separator, so all
+    later fields are in the wrong column.
 
     Raises
     ------
     csv.Error
-        with the numbers of fields.
+        the row has more fields; the message has both numbers.
     """
     more = row.get(None) or ()
     if any(more):

@@ -1,16 +1,16 @@
-"""Decode an audio file: what it holds, not what its header claims.
+"""Decodes audio files and checks the length in their headers.
 
 Conventions
 -----------
 samples   float32 ``[channels, samples]``, nominal range [-1, 1]
 reader    libsndfile for uncompressed and lossless files and Ogg; PyAV (FFmpeg) for everything else
-          (mp3, m4a, mp4, ``.stem.mp4``, aac, ...). An mp3 is decoded to its end: without a Xing
-          header its length is a guess from the bit rate, and libsndfile reads no further than that
+          (mp3, m4a, mp4, ``.stem.mp4``, aac, ...). An mp3 is decoded to its end by FFmpeg: without
+          a Xing header, libsndfile estimates the length from the bit rate and stops there
 streams   of a file with several audio streams, the first is read (the mixture of a ``.stem.mp4``)
-cut       a file that ends before the length that its header declares is an error. A wav header may
-          declare no length (0 or 0xFFFFFFFF: written to a pipe); it is read to its end
+cut       a file that is shorter than its header declares is an error. A wav header without a length
+          (0 or 0xFFFFFFFF, written to a pipe) is allowed; the file is read to its end
 
-Raises ``ValueError`` with a message that names what was found; :mod:`benchsep.audio` adds the path.
+Functions raise ``ValueError`` with the reason; :mod:`benchsep.audio` adds the path.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 SNDFILE = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".w64", ".caf")
-"""Suffixes that libsndfile reads; every other file is FFmpeg's."""
+"""Suffixes that libsndfile reads; FFmpeg reads all other files."""
 
 UNKNOWN_LENGTHS = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFF000)
-"""Data sizes that programs write into a wav header when they do not know it yet."""
+"""Placeholders for an unknown data size in wav headers."""
 
 DECLARED_SLACK_S = 0.1
-"""A compressed stream may be this much shorter than its container says (encoder padding)."""
+"""Seconds by which a compressed stream may be shorter than its container declares (encoder
+padding)."""
 
 
 def decode(path: Path) -> tuple[NDArray[np.float32], int]:
@@ -40,10 +41,10 @@ def decode(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def duration(path: Path) -> float:
-    """Seconds of audio that :func:`decode` gives, without decoding where the file can tell.
+    """Length in seconds of the output of :func:`decode`, without decoding if possible.
 
-    Exact for what libsndfile reads. For compressed files the packets are counted (nothing is
-    decoded); encoder padding may make the result some hundredths of a second too long.
+    Exact for files that libsndfile reads. For compressed files the packets are counted without
+    decoding; encoder padding may make the result some hundredths of a second too long.
     """
     if path.suffix.lower() not in SNDFILE:
         return _seconds_of_packets(path)
@@ -67,10 +68,10 @@ def _by_sndfile(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def _check_length(path: Path, declared: int, channels: int) -> None:
-    """Refuse a header that claims more than the file can hold.
+    """Raise if a header declares more samples than the file can hold.
 
-    No lossless codec packs over 10,000 samples into a byte. libsndfile shortens the length of a wav
-    that was cut, silently; so the size in the header is read here once more.
+    No lossless codec stores more than 10,000 samples per byte. libsndfile silently reduces the
+    length of a truncated wav, so the size in the header is read again here.
     """
     size = path.stat().st_size
     if declared * channels > max(size, 1) * 10_000:
@@ -84,11 +85,11 @@ def _check_length(path: Path, declared: int, channels: int) -> None:
 
 
 def _missing_bytes(path: Path, size: int) -> int:
-    """Bytes by which a RIFF file ends before its ``data`` chunk does; 0 where it is whole."""
+    """Bytes that are missing in the ``data`` chunk of a RIFF file; 0 if it is complete."""
     with path.open("rb") as handle:
         head = handle.read(12)
         if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-            return 0  # RF64, W64, raw: libsndfile's own checks hold
+            return 0  # RF64, W64, raw: libsndfile checks the length
         while len(chunk := handle.read(8)) == 8:
             name, length = struct.unpack("<4sI", chunk)
             if name == b"data":
@@ -104,7 +105,7 @@ def _by_ffmpeg(path: Path) -> tuple[NDArray[np.float32], int]:
         with av.open(str(path)) as container:
             stream = _first_audio(container)
             rate = int(stream.rate)
-            # fltp gives float32 [channels, samples] whatever the codec's own format is.
+            # fltp converts any sample format to float32 [channels, samples].
             convert = av.AudioResampler(format="fltp", rate=rate)
             parts = [
                 part.to_ndarray()
@@ -130,10 +131,10 @@ def _first_audio(container: Any) -> Any:
 
 
 def _declared_seconds(container: Any, stream: Any) -> float | None:
-    """The length that the container states, or ``None`` where FFmpeg guesses it.
+    """The length in the container in seconds, or ``None`` if FFmpeg only estimates it.
 
-    An mp3 states its length in a Xing, Info or VBRI header only; without one FFmpeg divides the
-    size of the file by the bit rate of its first frame.
+    An mp3 has its length only in a Xing, Info or VBRI header; without one, FFmpeg divides the file
+    size by the bit rate of the first frame.
     """
     if container.format.name == "mp3" and not stream.frames and not _has_xing(container.name):
         return None

@@ -1,4 +1,4 @@
-"""Where a model computes, by the name that ``--device`` gives."""
+"""The torch device for the value of ``--device``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def torch_device(device: str, option: str = "--device") -> Any:
     Parameters
     ----------
     option
-        Of the command line, which ``device`` was given to.
+        Name of the command-line option, for messages.
 
     Raises
     ------
     UsageError
-        for any other name.
+        the name is unknown.
     Unavailable
-        where this machine, or this build of torch, has no such device.
+        this machine or this build of torch has no such device.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""One serialisation of values as text, the hash of it, and file names made of any text.
+"""Canonical JSON, hashes of it, and safe file names for any text.
 
-Content keys, checksums and run folders depend on these three functions: a change of their output
-makes every stored result unreadable.
+Content keys, checksums and run folders depend on these three functions: if their output changes,
+all stored results become unreadable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from benchsep.errors import StoreError
 
 MAX_NAME_BYTES = 150
-"""Of a file name's readable part; file systems allow 255 bytes for the whole name."""
+"""Most bytes of a file name's readable part; file systems allow 255 bytes for the whole name."""
 
 
 def canonical(value: Any) -> str:
@@ -25,7 +25,7 @@ def canonical(value: Any) -> str:
     Raises
     ------
     StoreError
-        on NaN or infinity, which JSON does not know, and on text that is not valid Unicode.
+        a number is NaN or infinite (not allowed in JSON), or a text is not valid Unicode.
     """
     try:
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
@@ -51,8 +51,8 @@ def file_name(name: str) -> str:
     """A file name that is valid on every file system and distinct for distinct names.
 
     Letters of any script, digits, space and ``.-_()&'@+`` are kept, so that a person can read
-    the folder. A short hash is appended unless the name is plain lower case already, because two
-    names may differ only in case or in the characters that were replaced.
+    the folder. A short hash is appended unless the name is plain lower case, because two names may
+    differ only in case or in replaced characters.
     """
     readable = re.sub(r"[^\w .()&'@+-]", "_", name).strip(" .")
     readable = readable.encode()[:MAX_NAME_BYTES].decode(errors="ignore")

@@ -1,9 +1,9 @@
-r"""Text from outside (track names, system labels, failure reasons) made safe for each output.
+r"""Escapes external text (track names, system labels, failure reasons) for each output format.
 
 Conventions
 -----------
-Every function takes any string and returns one line. A song called ``<img onerror=…>`` is
-just a song: nothing is dropped without a trace, characters that could act are shown instead.
+Every function takes any string and returns one line. No character is silently dropped; active
+characters are shown in visible form, so a song named ``<img onerror=…>`` is harmless.
 
 Functions
 ---------
@@ -12,7 +12,7 @@ visible          control and direction-changing characters as ``\x1b`` (terminal
 html             for element text and quoted attributes
 markdown         for GitHub-flavoured table cells
 latex            for text; compiles under pdfLaTeX whatever the string holds
-csv_cell         for text cells, so that no spreadsheet runs one as a formula
+csv_cell         for text cells; prevents formulas in spreadsheets
 from_csv_cell    the text of such a cell
 json_for_script  for JSON inside ``<script>``
 printable        for messages and XML: control characters are replaced, not shown
@@ -42,10 +42,10 @@ _LATEX = {
 _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 
 _LATEX_LACKS = frozenset("ĦħĸĿŀŉŦŧſ")
-"""Latin letters that are no characters of LaTeX's fonts (T1): an error in pdfLaTeX."""
+"""Latin letters that LaTeX's T1 fonts do not have: an error in pdfLaTeX."""
 
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode categories that change the display or the terminal rather than being seen."""
+"""Unicode categories of invisible characters, which may change the display or the terminal."""
 
 
 def visible(text: str) -> str:
@@ -68,12 +68,12 @@ def html(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """For a table cell: nothing formats, links, opens HTML or ends the cell."""
+    """For a table cell: no formatting, links, HTML or cell separators."""
     escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", visible(text))
-    # An underscore inside a word is literal in every dialect; escaping it would only be noise.
+    # An underscore inside a word is literal in every dialect, so it is not escaped.
     escaped = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
     escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # GitHub links bare addresses and mentions people; a zero-width entity would be invisible.
+    # GitHub makes links of addresses and mentions; a zero-width entity would be invisible.
     return re.sub(r"(?i)(https?|ftp|mailto):|www\.", lambda m: m[0][:-1] + _entity(m[0]), escaped)
 
 
@@ -82,7 +82,7 @@ def _entity(matched: str) -> str:
 
 
 def latex(text: str) -> str:
-    """For text mode; a letter that pdfLaTeX has no glyph for becomes ``U+6F22``."""
+    """For text mode; a letter without a glyph in pdfLaTeX becomes ``U+6F22``."""
     return "".join(_latex_character(c) for c in visible(text))
 
 
@@ -96,21 +96,21 @@ def _latex_character(character: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """Puts an apostrophe before text that a spreadsheet would interpret as a formula.
 
-    Only for *text*: a number such as ``-3.47`` is written as it is. Quoting commas is the
-    CSV writer's work.
+    Only for *text*: a number such as ``-3.47`` must be written unchanged. The CSV writer quotes
+    commas.
     """
     return f"'{visible(text)}" if is_formula(text) else visible(text)
 
 
 def from_csv_cell(text: str) -> str:
-    """A cell without the apostrophe that :func:`csv_cell` puts before what looks like a formula."""
+    """The inverse of :func:`csv_cell`."""
     return text[1:] if text.startswith("'") and is_formula(text[1:]) else text
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would run the text."""
+    """Whether a spreadsheet would interpret the text as a formula."""
     return _FORMULA.match(text) is not None
 
 

@@ -1,8 +1,8 @@
-"""Resident memory of a stretch of code: its peak, and what it adds; a process that keeps what it
-frees; a pause of the collector.
+"""Resident memory of a block of code (peak and increase), reuse of freed memory, and a pause of the
+garbage collector.
 
-Linux keeps the peak since the process began (``VmHWM``) and lets a process reset it; elsewhere
-only the peak since the start is known, and nothing of what was added.
+Linux has the peak of a process (``VmHWM``), which can be reset. On other systems, only the peak
+since the start of the process is known, not the increase.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 class PeakMemory:
     """``with PeakMemory() as memory: …; memory.peak_mb``: MB of resident memory at the peak.
 
-    ``added_mb``: the peak above what was resident before, or ``None`` where the system does not
-    tell. Memory that earlier code has freed is returned first: code that uses it again adds it.
+    ``added_mb``: the peak minus the resident memory before, or ``None`` if unknown. Memory that
+    earlier code has freed is first returned to the system, so its reuse counts as added.
     """
 
     peak_mb: float = 0.0
@@ -50,7 +50,7 @@ class PeakMemory:
 
 
 def _status_mb(name: str) -> float | None:
-    """A size that Linux has of this process, in MB; ``None`` elsewhere."""
+    """A memory size of this process on Linux, in MB; ``None`` on other systems."""
     with contextlib.suppress(OSError, ValueError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith(f"{name}:"):
@@ -59,13 +59,13 @@ def _status_mb(name: str) -> float | None:
 
 
 def _largest_mb() -> float:
-    """The largest size since the process began."""
+    """The peak since the start of the process, in MB."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _return_freed() -> None:
-    """Give freed memory back to the system, as far as the C library can (glibc)."""
+    """Return freed memory to the system, if the C library can do this (glibc)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -88,8 +88,8 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """For code that makes millions of objects, none of them garbage: the collector would look at
-    all of them again and again.
+    """Pauses the garbage collector, for code that creates millions of live objects: the collector
+    would traverse all of them repeatedly.
     """
     was_enabled = gc.isenabled()
     gc.disable()

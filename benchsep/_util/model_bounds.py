@@ -1,9 +1,9 @@
-"""A model is never larger than its checkpoint: a bound while it is built, before memory is taken.
+"""Limits the size of a model to that of its checkpoint, before memory is allocated.
 
-The arguments of a model come from a file of a stranger. They may ask for 6,000 channels or a
-million layers, and the tensors would be allocated before any weight is compared. Here every
-allocation of the constructor is added up before it happens, and the first one that the
-checkpoint's own size cannot explain is refused.
+The arguments of a model come from an untrusted file. They may describe 6,000 channels or a million
+layers, and the tensors would be allocated before any weight is compared. Here the sizes of all
+allocations of the constructor are summed before each allocation; an allocation beyond the size of
+the checkpoint is an error.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Any, TypeVar
 from benchsep.errors import CheckpointError
 
 SLACK_ELEMENTS = 32_000_000
-"""Windows, filter banks and other buffers that a checkpoint does not hold: 128 MB."""
+"""Allowance for windows, filter banks and other buffers that are not in a checkpoint: 128 MB."""
 SLACK_TENSORS = 5_000
 LARGEST_ARGUMENT = 2**20
-"""Of a whole number: no width, rate or transform of audio is larger."""
+"""Largest integer argument; widths, rates and transform sizes for audio are smaller."""
 LARGEST_BANK = 2**24
-"""Numbers in a filter bank, bands times the points of the transform, which numpy computes."""
+"""Most numbers in a filter bank (bands times points of the transform), which numpy computes."""
 FUNCTIONS = {
     "window_fn": r"(hann|hamming|blackman|bartlett|kaiser)_window",
     "rnn_type": r"LSTM|GRU|RNN",
     "hidden_activation": r"(Leaky|P)?ReLU6?|C?ELU|[GS]ELU|GLU|SiLU|Mish|Tanh|Sigmoid|Softplus",
 }
-"""Arguments that a class looks up by name among all that torch has, and what they may be."""
+"""Arguments that a class uses to look up a torch function by name, with the allowed values."""
 MOST_ITEMS = 4096
-"""Of a list of arguments: bands, instruments."""
+"""Most items of a list argument: bands, instruments."""
 
 T = TypeVar("T")
 
 
 def check_arguments(arguments: Any, path: Path, name: str = "model") -> None:
-    """Refuse numbers and lists that no model has, before its class sees them.
+    """Raise for implausible numbers and lists, before the model's class gets them.
 
     Raises
     ------
     CheckpointError
-        naming the argument.
+        an argument is too large; the message names it.
     """
     if isinstance(arguments, dict):
         _check_lookups(arguments, path, name)
@@ -75,7 +75,7 @@ def _check_lookups(arguments: dict[str, Any], path: Path, name: str) -> None:
 
 
 def _short(number: int) -> str:
-    """Python refuses to write a whole number of more than 4,300 digits."""
+    """A number as text; Python cannot print integers of more than 4,300 digits."""
     return f"{number:,}" if abs(number) < 10**30 else "a number of more than 30 digits"
 
 
@@ -83,7 +83,7 @@ MISFITS = (
     *(TypeError, ValueError, AssertionError, KeyError, AttributeError),
     *(RuntimeError, ArithmeticError, MemoryError, IndexError),
 )
-"""What a model's class raises for arguments that are not its own."""
+"""Exceptions of a model's class for wrong arguments."""
 
 
 def built(build: Callable[[], T], arguments: Any, tensors: Mapping[str, Any], path: Path) -> T:
@@ -92,7 +92,8 @@ def built(build: Callable[[], T], arguments: Any, tensors: Mapping[str, Any], pa
     Raises
     ------
     CheckpointError
-        naming ``path``, the file of the arguments: they describe no model, or a larger one.
+        the arguments are invalid, or their model is too large; the message names their file
+        ``path``.
     """
     check_arguments(arguments, path, "its configuration")
     held = sum(int(tensor.numel()) for tensor in tensors.values())
@@ -104,7 +105,7 @@ def built(build: Callable[[], T], arguments: Any, tensors: Mapping[str, Any], pa
 
 
 def bounded(build: Callable[[], T], held: int, tensors: int, path: Path) -> T:
-    """``build()``, stopped before it allocates more than the checkpoint can fill.
+    """``build()`` with a limit on allocations: the size of the checkpoint plus a slack.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def bounded(build: Callable[[], T], held: int, tensors: int, path: Path) -> T:
     Raises
     ------
     CheckpointError
-        at the first tensor beyond the bound, before it is allocated.
+        a tensor would exceed the limit; raised before its allocation.
     """
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -148,7 +149,7 @@ _BY_LENGTH = tuple(f"aten.{name}." for name in ("hann_window", "hamming_window",
 
 
 def _requested(operation: str, args: tuple[Any, ...]) -> int:
-    """How many numbers an operation makes out of nothing; 0 for all others."""
+    """Number of elements that an allocating operation creates; 0 for other operations."""
     if operation.startswith(_BY_SHAPE):
         shape = next((a for a in args if isinstance(a, (list, tuple))), ())
         return max(1, prod(shape))

@@ -1,4 +1,4 @@
-"""Messages for the user that are not output: progress, warnings, what a command waits for."""
+"""Messages for the user that are not results: progress, warnings, reasons for waiting."""
 
 from __future__ import annotations
 

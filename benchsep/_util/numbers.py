@@ -1,4 +1,4 @@
-"""Numbers as JSON can hold them."""
+"""Numbers for JSON."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import math
 
 
 def float_or_none(value: float | None) -> float | None:
-    """``value`` as a float, or ``None`` where it is ``None``, NaN or infinite."""
+    """``value`` as a float, or ``None`` if it is ``None``, NaN or infinite."""
     return None if value is None or not math.isfinite(value) else float(value)

@@ -1,7 +1,7 @@
 """The documentation that ships with benchsep: ``benchsep docs report#how-to-read-a-table``.
 
-Pages are the Markdown files of ``docs/``. The wheel holds a copy as ``benchsep/docs``; a checkout
-has one folder only, which an editable installation reads. Tables and messages name a page as
+Pages are the Markdown files of ``docs/``. The wheel has a copy in ``benchsep/docs``; an editable
+installation reads the folder of the checkout. Tables and messages name a page as
 ``docs/report.md#draws-and-tails``, which is a link in the repository.
 """
 
@@ -46,7 +46,7 @@ def read_page(name: str) -> str:
 
 
 def _section(text: str, anchor: str, page: str) -> str:
-    """From the heading ``anchor`` to the next one of its level."""
+    """The section from the heading ``anchor`` to the next heading of its level."""
     lines, marks = text.splitlines(keepends=True), _headings(text)
     names = [name for _, _, name in marks]
     if anchor not in names:

@@ -1,4 +1,4 @@
-"""Paths as a caller of the library gives them."""
+"""Checks paths that callers of the library pass."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from benchsep.errors import UsageError
 
 
 def as_path(given: Any, what: str) -> Path:
-    """The path that was given as ``what``.
+    """``given`` as a path; ``what`` is its name in messages.
 
     Raises
     ------
     UsageError
-        no text and no ``Path``; an empty one, which would be the working folder; one with a zero
-        byte, which no file system has.
+        it is neither a text nor a ``Path``, is empty (which would mean the working folder), or
+        contains a zero byte.
     """
     if not isinstance(given, str | os.PathLike):
         raise UsageError(f"{what} is {type(given).__name__}, expected a path (a text or a Path)")

@@ -1,15 +1,16 @@
-"""Processes: which machine this is, who is alive, and the end of what a process leaves behind.
+"""Processes: identity of the machine, checks whether a process is alive, and ending all children of
+a process.
 
 Conventions
 -----------
-machine   host name, boot of the kernel and space of process numbers: two containers of one name
-          are two machines, and so is a machine before and after a restart
-mark      a variable ``BENCHSEP_OF_<token>`` in the environment of a process. Whatever it starts
-          inherits it, in whatever session and under whatever parent, so that all of it is found
-watcher   a process that reads a pipe from here to its end, and then ends what carries a mark: this
-          module run as a file, ``python -I -S processes.py MARK [FOLDER]``
-Linux     elsewhere the marks cannot be read and a death of the parent is not told: a process ends
-          with its pipe and its process group alone
+machine   identity from host name, boot id of the kernel and PID namespace: two containers with the
+          same name are different machines, and so is a machine before and after a restart
+mark      a variable ``BENCHSEP_OF_<token>`` in the environment of a process. All child processes
+          inherit it, in any session and under any parent, so they can be found
+watcher   a process that reads a pipe from this process until it closes, and then ends all processes
+          with a mark: this module run as a file, ``python -I -S processes.py MARK [FOLDER]``
+Linux     on other systems, marks cannot be read and the death of a parent is not signalled: a
+          process then only ends with its pipe and its process group
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 FIRST_PROCESSES = "pid:[4026531836]"
-"""The space of process numbers outside any container; a constant of Linux."""
+"""The PID namespace outside of containers; a constant of Linux."""
 MARK = "BENCHSEP_OF_"
 ROUNDS = 50
-"""How often processes that go on starting others are looked for, :data:`PAUSE_S` apart."""
+"""Most rounds of a search for processes that keep starting others; :data:`PAUSE_S` between
+rounds."""
 PAUSE_S = 0.02
 
 
@@ -47,7 +49,7 @@ def new_mark() -> str:
 
 @cache
 def machine() -> str:
-    """16 hexadecimal digits that are the same for processes that see each other's numbers."""
+    """16 hexadecimal digits that are equal for processes in the same PID namespace and boot."""
     boot = _text("/proc/sys/kernel/random/boot_id")
     numbers = ""
     with contextlib.suppress(OSError):
@@ -58,10 +60,10 @@ def machine() -> str:
 
 @cache
 def computer() -> str:
-    """16 hexadecimal digits that a computer keeps when it is started again; empty if unknown.
+    """16 hexadecimal digits that identify a computer, also after a restart; empty if unknown.
 
-    Its name, its ``machine-id`` and the addresses of its network cards. Unknown in a container:
-    those of one image may have all three in common.
+    Made of host name, ``machine-id`` and addresses of network cards. Unknown in a container,
+    because containers of one image may share all three.
     """
     with contextlib.suppress(OSError):
         identity = _text("/etc/machine-id")
@@ -76,23 +78,23 @@ def computer() -> str:
 
 
 def boot_time() -> float:
-    """When the kernel was started, in seconds since 1970; 0 if unknown."""
+    """Boot time of the kernel in seconds since 1970; 0 if unknown."""
     found = re.search(r"^btime (\d+)$", _text("/proc/stat"), re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
 def process_start_time(pid: int) -> int:
-    """When a process began, in the kernel's ticks since boot; 0 where that cannot be known.
+    """Start time of a process in the kernel's ticks since boot; 0 if unknown.
 
-    A number in a file is not a process: numbers are given again, and in a container whose name
-    stays the program has the same number after every restart.
+    A PID alone does not identify a process, because PIDs are reused; in a restarted container, the
+    program even has the same PID each time.
     """
     fields = _fields(pid)
     return int(fields[19]) if len(fields) > 19 else 0
 
 
 def is_same_process_alive(pid: int, start: int) -> bool:
-    """Whether the process of that number that began at ``start`` is alive (0: any start)."""
+    """Whether the process ``pid`` with start time ``start`` is alive (0: any start time)."""
     return pid_alive(pid) and start in (0, process_start_time(pid))
 
 
@@ -109,7 +111,9 @@ def pid_alive(pid: int) -> bool:
 
 
 def _fields(pid: int) -> list[str]:
-    """The fields of ``/proc/PID/stat`` after the name, which may hold spaces: the state first."""
+    """The fields of ``/proc/PID/stat`` after the name (which may contain spaces); the state is the
+    first.
+    """
     return _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
@@ -124,14 +128,16 @@ def _text(path: str) -> str:
 
 
 def end_with_parent(parent: int, how: int = signal.SIGKILL) -> None:
-    """The kernel sends this process ``how`` when ``parent`` ends; at once if it is gone already."""
+    """Let the kernel send the signal ``how`` to this process when ``parent`` ends; immediately if
+    it has ended.
+    """
     _prctl(PR_SET_PDEATHSIG, how)
     if os.getppid() != parent:
         os.kill(os.getpid(), how)
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent ends become children of this process, not of the system's first."""
+    """Let orphaned descendants become children of this process instead of the init process."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -142,7 +148,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def end_marked(*marks: str) -> int:
-    """Kill every process that carries one of the marks; returns how many there were."""
+    """Kill all processes with one of the marks; returns their number."""
     ended: set[int] = set()
     for _ in range(ROUNDS):
         found = _marked([mark.encode() + b"=" for mark in marks])
@@ -157,7 +163,7 @@ def end_marked(*marks: str) -> int:
 
 
 def _marked(marks: list[bytes]) -> set[int]:
-    """Numbers of the living processes, but for this one, whose environment holds a mark."""
+    """PIDs of the living processes, except this one, with a mark in their environment."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -174,9 +180,9 @@ def _marked(marks: list[bytes]) -> set[int]:
 
 @contextlib.contextmanager
 def watcher(mark: str, folder: str = "") -> Iterator[int]:
-    """While the ``with`` lasts, a death of this process ends all that carries ``mark``.
+    """Context in which the death of this process ends all processes with ``mark``.
 
-    ``folder`` is removed then. Yields the number of the process that watches.
+    ``folder`` is then removed. Yields the PID of the watcher.
     """
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, mark, folder],
@@ -197,14 +203,14 @@ def watcher(mark: str, folder: str = "") -> Iterator[int]:
 
 
 def _watch(mark: str, folder: str = "") -> None:
-    if not sys.stdin.buffer.read():  # it ended without a word: whoever held it is dead
+    if not sys.stdin.buffer.read():  # closed without a message: the owner has died
         end_marked(mark)
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def children(pid: int) -> set[int]:
-    """Numbers of the processes whose parent is ``pid``, the dead that wait for it included."""
+    """PIDs of the children of ``pid``, including zombies."""
     return {
         int(entry.name)
         for entry in Path("/proc").glob("[0-9]*")
@@ -213,7 +219,7 @@ def children(pid: int) -> set[int]:
 
 
 def exit_reason(code: int | None) -> str:
-    """An exit code for people: ``signal SIGKILL`` or ``exit code 7``."""
+    """An exit code in words: ``signal SIGKILL`` or ``exit code 7``."""
     if code is None:
         return "still running"
     if code >= 0:

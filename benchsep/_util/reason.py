@@ -1,13 +1,13 @@
-"""What an exception says, as text that can be stored: short, valid Unicode, whatever it holds."""
+"""The message of an exception as text that can be stored: short and valid Unicode."""
 
 from __future__ import annotations
 
 LONGEST = 500
-"""Characters of a reason; a message of megabytes would stand in the store and in every table."""
+"""Most characters of a reason, because it is stored and shown in tables."""
 
 
 def bounded(text: str, longest: int = LONGEST) -> str:
-    r"""Text of at most about ``longest`` characters; halves of characters as ``\ud800``."""
+    r"""Text of at most about ``longest`` characters; lone surrogates are written as ``\ud800``."""
     if len(text) > longest:
         end = longest // 5
         left_out = len(text) - longest
@@ -16,7 +16,7 @@ def bounded(text: str, longest: int = LONGEST) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says, without its type."""
+    """The message of an exception, without its type."""
     return bounded(_said(error))
 
 
@@ -30,5 +30,5 @@ def reason_of(error: BaseException) -> str:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except BaseException as failure:  # ``__str__`` is foreign code, too
+    except BaseException as failure:  # ``__str__`` is third-party code, too
         return f"its message cannot be shown ({type(failure).__name__})"

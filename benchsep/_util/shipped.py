@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped_folder(name: str) -> Path:
-    """Where it is: in the installed package, or in the checkout of an editable installation."""
+    """The folder in the installed package, or in the checkout of an editable installation."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

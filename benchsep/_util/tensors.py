@@ -1,4 +1,4 @@
-"""Safetensors files: read, written, checked, loaded into a model; errors name the file."""
+"""Reads, writes and checks safetensors files, and loads them into models; errors name the file."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from benchsep._util.atomic import replacing, sweep
 from benchsep.errors import CheckpointError
 
 LARGEST_HEADER = 4_000_000
-"""Bytes of a safetensors header: some 40,000 tensors. Models of billions of weights have a few
-thousand."""
+"""Most bytes of a safetensors header, about 40,000 tensors. Models with billions of weights have a
+few thousand."""
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes, read in pieces."""
+    """Hex digest of a file's bytes, read in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def check_header(path: Path) -> None:
-    """Refuse a safetensors file whose header is larger than any model needs, before it is parsed.
+    """Raise for a safetensors file with an implausibly large header, before it is parsed.
 
-    A hundred thousand tensors of no size fit into 7 MB, and take seconds to look at.
+    A hundred thousand empty tensors fit into 7 MB and take seconds to parse.
 
     Raises
     ------
     CheckpointError
-        naming the file and the size.
+        the header is too large; the message names the file and the size.
     """
     with path.open("rb") as handle:
         size = int.from_bytes(handle.read(8), "little")
@@ -40,7 +40,7 @@ def check_header(path: Path) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """Tensors of a safetensors file as float32 (integers and booleans as they are).
+    """Tensors of a safetensors file as float32 (integers and booleans unchanged).
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     check_header(path)
     try:
         tensors = load_file(path)
-    except Exception as error:  # a damaged header makes the reader raise whatever it likes
+    except Exception as error:  # the reader raises many types of errors for a damaged header
         raise CheckpointError(
             f"{path} is corrupt: not a whole safetensors file ({error}); fetch it again"
         ) from error
@@ -62,10 +62,10 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 def save_tensors(path: Path, tensors: dict[str, Any]) -> None:
-    """Write a safetensors file whole or not at all, with the permissions of an ordinary file.
+    """Write a safetensors file atomically, with the permissions of an ordinary file.
 
-    What killed writers have left in its folder is removed: the folders of weights are the ones
-    that nothing else looks after.
+    Partial files of killed writers in its folder are removed, because nothing else cleans up
+    folders of weights.
     """
     from safetensors.torch import save_file
 
@@ -78,12 +78,12 @@ def save_tensors(path: Path, tensors: dict[str, Any]) -> None:
 
 
 def load_strictly(model: Any, state: dict[str, Any], path: Path) -> None:
-    """``load_state_dict`` that names what differs.
+    """``load_state_dict`` with an error that names the differences.
 
     Raises
     ------
     CheckpointError
-        with the first keys that are absent, unexpected, or of another shape.
+        keys are absent, unexpected, or of another shape; the message names the first ones.
     """
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a state dict")

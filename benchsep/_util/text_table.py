@@ -41,7 +41,7 @@ ESCAPES: Mapping[str, Callable[[str], str]] = {
     "tex": escape.latex,
     "html": escape.html,
 }
-"""How text from outside is made safe, by format."""
+"""Escape function by format."""
 
 
 def render(table: pd.DataFrame, format: str = "terminal", *, digits: int = 3) -> str:
@@ -176,7 +176,7 @@ def _terminal(
     widths = _widths([head, *body])
     rows = [head, ["-" * width for width in widths], *body] if rule else [head, *body]
     texts = ["  ".join(_padded(row, widths, right)) for row in rows]
-    # A last column on the right ends every line at the same place, empty cells included.
+    # A right-aligned last column is padded in all lines, also for empty cells.
     return texts if len(widths) - 1 in right else [text.rstrip() for text in texts]
 
 

@@ -1,4 +1,4 @@
-"""A warning is shown once in a process, however many stems or calls give it."""
+"""Shows each warning once per process, for all stems and calls."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _SHOWN: set[tuple[type[Warning], str]] = set()
 
 @contextmanager
 def warn_once() -> Iterator[None]:
-    """Show warnings of the block at its end, without those that an earlier block has shown.
+    """Show the warnings of the block at its end, except those that an earlier block has shown.
 
-    Filters of the caller hold: an ignored warning stays silent, and one that is an error raises.
+    The caller's filters apply: an ignored warning is not shown, and a warning that is an error
+    raises.
     """
     caught: list[warnings.WarningMessage] = []
     try:

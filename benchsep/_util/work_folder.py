@@ -1,7 +1,8 @@
-"""Temporary folders with their owner's name, so that a later process removes those of the dead.
+"""Temporary folders with the owner in their name, so that later processes can remove abandoned
+ones.
 
-A process that is killed removes nothing, and who watches it may be killed with it. The songs in
-such a folder would stay in the system's temporary folder for ever.
+A killed process removes nothing, and its watcher may be killed with it. The songs in its folder
+would stay in the system's temporary folder forever.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from benchsep._util.atomic import is_orphaned, owner_name
 
 @contextmanager
 def work_folder(kind: str) -> Iterator[Path]:
-    """An empty folder ``benchsep-<kind>-<owner>-…`` while the ``with`` lasts.
+    """Context with an empty folder ``benchsep-<kind>-<owner>-…``.
 
-    Before it is made, folders of this kind and user whose process is gone are removed.
+    Before, folders of the same kind and user whose process has ended are removed.
     """
     prefix = f"benchsep-{kind}-"
     _sweep(prefix)
@@ -38,7 +39,7 @@ def _sweep(prefix: str) -> None:
 
 
 def _is_own_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder of this user and no link: what others put there is not ours."""
+    """Whether the entry is a folder of this user and not a link, so that it may be removed."""
     try:
         is_ours = (
             not hasattr(os, "getuid") or entry.stat(follow_symlinks=False).st_uid == os.getuid()

@@ -1,8 +1,8 @@
-"""YAML that strangers may have written, read without a trap.
+"""Reads untrusted YAML safely.
 
-PyYAML's safe loader runs no code, but it looks 1024 characters ahead of every token and, inside
-brackets, walks all open levels for each: a hundred kilobytes of ``[`` keep it busy for minutes.
-Nobody nests a suite or a model configuration that deep.
+PyYAML's safe loader runs no code. But for each token it looks 1024 characters ahead and, inside
+brackets, visits all open levels: 100 kB of ``[`` take minutes. Suites and model configurations
+never have such deep nesting, so it is an error.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ def read_yaml(path: Path, loader: Any = None) -> Any:
     Raises
     ------
     ValueError
-        whatever is wrong with it: not text, not YAML, nested too deep.
+        the content is not text, not YAML, or nested too deeply.
     OSError
-        a file that cannot be read.
+        the file cannot be read.
     """
     import yaml
 
     text = path.read_text(encoding="utf-8")
     check_nesting(text)
     try:
-        return yaml.load(text, Loader=loader or yaml.SafeLoader)  # a SafeLoader either way
-    except Exception as error:  # `!!timestamp x`, `!!bool x`: it raises whatever it likes
+        return yaml.load(text, Loader=loader or yaml.SafeLoader)  # always a SafeLoader
+    except Exception as error:  # `!!timestamp x`, `!!bool x` raise other types of errors
         raise ValueError(_in_words(error)) from error
 
 
 def _in_words(error: Exception) -> str:
-    """Where a text is no YAML and what is wrong there, without the parser's names."""
+    """The position and the reason of a YAML error, without the parser's names."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is None or not problem:
         return str(error) or type(error).__name__
@@ -44,7 +44,9 @@ def _in_words(error: Exception) -> str:
 
 
 def check_nesting(text: str) -> None:
-    """Brackets open at once, counted without parsing (those in quotes count as well)."""
+    """Raise if too many brackets are open at once; counted without parsing, including brackets in
+    quotes.
+    """
     level = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         level += 1 if bracket in "[{" else -1

@@ -1,12 +1,12 @@
-"""The command line: a module for each group of commands, named as the command.
+"""The command line: one module per group of commands.
 
 ``app``       the program: commands, ``--version``, completion, exit codes
 ``options``   options that several commands share; those of a run, made from ``Suite``
-``output``    what is printed: tables and file names on stdout, messages on stderr
+``output``    printing: tables and file names on stdout, messages on stderr
 ``progress``  the progress bars of a run
 others        the commands: each parses its options, calls one function, prints the result
 
-No command imports torch, pandas or SciPy before it runs, so that ``--help`` is quick.
+Commands import torch, pandas and SciPy only when they run, so ``--help`` is fast.
 """
 
 from benchsep.cli.app import app, main

@@ -89,7 +89,9 @@ def _train(ablations: list[Ablation], root: Path | None, work: Path, jobs: int) 
 def _measure(
     name: str, ablation: Ablation, root: Path | None, work: Path, out: Path, jobs: int
 ) -> tuple[list[str], bool]:
-    """Do one ablation and write its report; its sentences, and whether something in it failed."""
+    """Do one ablation and write its report; returns the report's sentences and whether a job
+    failed.
+    """
     from benchsep.ablation.conclusions import sentences
     from benchsep.ablation.effects import measure
     from benchsep.ablation.execute import execute

@@ -1,7 +1,7 @@
 """The program ``benchsep``: its commands, ``--version``, shell completion and exit codes.
 
-Exit codes: 0 success, 1 a negative result (the gate failed, too many jobs failed), 2 a wrong
-call. Results go to stdout, messages and progress to stderr.
+Exit codes: 0 success, 1 a negative result (the gate failed, too many jobs failed), 2 an error.
+Results go to stdout, messages and progress to stderr.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ EXAMPLES = {
     "validity": "ratings.csv --run runs/mine",
     "ablate": "encoder --root ~/musdb18-7s --dry-run",
 }
-"""A call of each command, for its help text and for the message when something is missing."""
+"""An example call of each command, for its help text and for errors on missing arguments."""
 
 app = typer.Typer(
     name="benchsep",
@@ -115,9 +115,12 @@ for _name, _command in COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point: an error of benchsep or of the file system is a message and exit code 2."""
-    # The cells of a large run are millions of objects that live as long as the command does: by
-    # default the collector looks at all of them again and again, a tenth of the time.
+    """Entry point; an error of benchsep or of the file system prints a message and has exit code
+    2.
+    """
+    # The cells of a large run are millions of objects that live until the end of the command. By
+    # default, the garbage collector traverses all of them repeatedly, which takes a tenth of the
+    # time.
     gc.set_threshold(20_000, 50, 100)
     try:
         with quiet_if_nobody_reads():

@@ -1,4 +1,4 @@
-"""``benchsep data``: data sets by name, where they are fetched, and whether a folder is whole."""
+"""``benchsep data``: lists data sets and their addresses, and checks a folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def data(
 
 
 def _print(found: list[Finding], format: str, cure: str = "") -> None:
-    """The findings; exit 1 with the number of faults if there are any."""
+    """Print the findings; exit 1 if there are faults."""
     print_rows(("state", "where", "what"), [(f.state, f.where, f.what) for f in found], format)
     if faults := sum(f.state == "fault" for f in found):
         message(f"{amount(faults, 'fault')}{cure}")

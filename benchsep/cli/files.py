@@ -96,7 +96,9 @@ _ESTIMATED = re.compile(
 
 
 def look_swapped(reference: Path, estimate: Path) -> bool:
-    """Whether the names say the opposite: an estimate first, or a reference second."""
+    """Whether the file names suggest the opposite order: an estimate first, or a reference
+    second.
+    """
     first, second = str(reference).lower(), str(estimate).lower()
     as_given = bool(_TRUE.search(first)) + bool(_ESTIMATED.search(second))
     swapped = bool(_ESTIMATED.search(first)) + bool(_TRUE.search(second))

@@ -1,6 +1,6 @@
-"""``benchsep list``: what is registered; ``benchsep doctor``: what is missing here.
+"""``benchsep list``: lists plugins; ``benchsep doctor``: checks what is installed.
 
-Both read only what the plugins declare: no model is loaded.
+Both only read the declarations of plugins; no model is loaded.
 """
 
 from __future__ import annotations
@@ -74,16 +74,17 @@ def list_registered(
     names, *rows = registered(what)
     print_rows(names, rows, format, rule=False)
     if format == "terminal" and any(WEIGHTS in cell or PACKAGE in cell for cell in chain(*rows)):
-        message("benchsep doctor says how to get what is absent")
+        message("benchsep doctor shows how to install what is absent")
 
 
 def registered(what: str) -> list[tuple[str, ...]]:
-    """The names of the columns, then a row for each of the ``systems``, ``datasets``, ``metrics``.
+    """The column names, then a row for each plugin; ``what``: ``systems``, ``datasets`` or
+    ``metrics``.
 
     Raises
     ------
     UsageError
-        for any other word.
+        ``what`` is any other word.
     """
     tables = {"systems": _systems, "datasets": _datasets, "metrics": _metrics}
     if what not in tables:
@@ -173,12 +174,12 @@ PACKAGES = {
         "pip install 'benchsep[train]'",
     ),
 }
-"""Optional packages: what each is for, and the command that installs it."""
+"""Optional packages: the purpose of each, and the command that installs it."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked for. ``state``: ``ok``, ``missing`` or ``broken``."""
+    """One check. ``state``: ``ok``, ``missing`` or ``broken``."""
 
     state: str
     what: str
@@ -200,7 +201,7 @@ def doctor(format: Format = "terminal") -> None:
 
 
 def _in_short(checks: list[Check]) -> str:
-    """The last line: what the missing parts mean."""
+    """The last line: a summary."""
     count = {state: sum(check.state == state for check in checks) for state in ("ok", "missing")}
     broken = [check.what for check in checks if check.state == "broken"]
     if broken:
@@ -212,7 +213,7 @@ def _in_short(checks: list[Check]) -> str:
 
 
 def diagnose() -> list[Check]:
-    """All checks: the device, the data, optional packages and programs, every plugin."""
+    """All checks: device, data, optional packages and programs, every plugin."""
     plugins = [check for kind in ("system", "dataset", "metric") for check in _plugins(kind)]
     return [_device(), _cores(), _data(), *_packages(), _ffmpeg(), *plugins]
 
@@ -264,7 +265,9 @@ def _plugins(kind: str) -> Iterator[Check]:
 
 
 def _parts(plugin: str, target: object) -> Iterator[Check]:
-    """What a plugin can use besides and says of itself: a part to why it is not here, or empty."""
+    """Optional parts of a plugin, as it declares them: part to the reason why it is missing, or
+    empty.
+    """
     parts = getattr(target, "about", {}).get("parts", dict)
     for part, reason in parts().items():
         what = f"{plugin}, {part}"

@@ -1,4 +1,6 @@
-"""Ctrl-C, a closed terminal and ``kill`` end a run in order: workers end, claims are released."""
+"""A clean end of a run after Ctrl-C, a closed terminal or ``kill``: workers end, claims are
+released.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """Somebody asked the program to end; ``code`` is its exit code."""
+    """A signal asked the program to end; ``code`` is its exit code."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -20,7 +22,7 @@ class Interrupted(Exception):
 
 
 class _Asked(KeyboardInterrupt):
-    """No ``Exception``, so that nothing on the way takes it for a failure of a job."""
+    """Not an ``Exception``, so that no handler treats it as a failure of a job."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -29,12 +31,13 @@ class _Asked(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Inside, the first signal ends what runs; further ones wait until it has ended.
+    """Context in which the first signal ends the running code; later signals wait until it has
+    ended.
 
     Raises
     ------
     Interrupted
-        a signal came.
+        a signal arrived.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -48,7 +51,7 @@ def ended_by_signals() -> Iterator[None]:
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
-        if before[number] is not signal.SIG_IGN:  # as `nohup` asks for
+        if before[number] is not signal.SIG_IGN:  # `nohup` ignores this signal
             signal.signal(number, end)
     try:
         yield

@@ -1,4 +1,4 @@
-"""``benchsep validity``: read studies, attach metrics, judge, show."""
+"""The steps of ``benchsep validity``: read studies, add metrics, judge, print."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the files are read."""
+    """Options for reading the files."""
 
     data: Path | None = None
     key: Path | None = None
@@ -36,7 +36,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is judged."""
+    """Options for what is judged."""
 
     run: Path | None = None
     score: bool = False
@@ -47,25 +47,25 @@ class Wanted:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Metrics and combinations of metrics that were asked for."""
+        """The requested metrics and combinations of metrics."""
         return split_words(self.metrics) if self.metrics else ()
 
     @property
     def single(self) -> tuple[str, ...]:
-        """The metrics alone: those of a combination too."""
+        """All single metrics, including those of combinations."""
         return singles(self.names)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One question of one study: its clips, and the verdict where there are metrics."""
+    """One question of one study: its clips, and the verdict if there are metrics."""
 
     study: str
     question: str
     clips: pd.DataFrame
     verdict: verdicts.Verdict | None
     title: str
-    """The study and the question with their counts."""
+    """The study, the question and their counts."""
 
 
 def read(source: str, how: Reading, wanted: Wanted) -> Study:
@@ -82,7 +82,7 @@ def read(source: str, how: Reading, wanted: Wanted) -> Study:
         table = screened(table, path) if how.screen else table
         return Study(StudyFile(name=path.stem), path.parent, table.assign(question="quality"))
     if how.key is not None:
-        raise UsageError(f"{source} is no result of a MUSHRA test: --key has no use")
+        raise UsageError(f"{source} is not a result of a MUSHRA test: leave out --key")
     families = dict(how.families)
     if wanted.run is not None:
         cells = _cells(wanted.run, ",".join(wanted.single) or None)
@@ -96,7 +96,7 @@ def judge(studies: Sequence[Study], wanted: Wanted, save: Path | None = None) ->
     Raises
     ------
     UsageError
-        an unknown question; what reading, scoring and judging raise.
+        an unknown question; also errors of reading, scoring and judging.
     """
     found = [judged for study in studies for judged in _questions(study, wanted)]
     if not found:
@@ -128,7 +128,7 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
         clips = attach_metrics(clips, _cells(wanted.run, ",".join(wanted.single) or None))
     there = [str(c) for c in clips.select_dtypes("number").columns if c != "rating"]
     combined = _combinations(wanted.names, there)
-    # of metrics that are computed or read from a run, every value is judged
+    # for metrics that are computed or come from a run, every value is judged
     asked = () if wanted.score or wanted.run is not None else _asked(wanted.names, there)
     directions = _directions(wanted.directions, there)
     if combined:
@@ -152,7 +152,7 @@ def _question(study: Study, question: str, wanted: Wanted, metrics: pd.DataFrame
 
 
 def _combinations(names: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
-    """Those of the names that combine metrics, with the columns that these mean."""
+    """The names that are combinations of metrics, in terms of columns."""
     groups = [parts for name in names if len(parts := parts_of(name)) > 1]
     return tuple(SIGN.join(column_named(p, there) for p in parts) for parts in groups)
 
@@ -164,7 +164,7 @@ def _asked(names: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
 
 
 def _directions(given: Mapping[str, int], there: Sequence[str]) -> dict[str, int]:
-    """The directions of the columns ``there``; others may be of another study."""
+    """The directions of the columns ``there``; others may belong to another study."""
     ours = {}
     for name, direction in given.items():
         with contextlib.suppress(UsageError):
@@ -179,7 +179,9 @@ def _title(study: Study, question: str, ratings: pd.DataFrame, clips: pd.DataFra
 
 
 def show(found: Sequence[Judged], format: str) -> None:
-    """Verdicts on stdout; in the terminal the listeners' own differences follow a single one."""
+    """Print verdicts on stdout; in a terminal, the listeners' differences follow if there is only
+    one verdict.
+    """
     import pandas as pd
 
     judged = [j for j in found if j.verdict is not None]

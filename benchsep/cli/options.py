@@ -1,6 +1,6 @@
-"""Options that several commands share, and those of a run, made from the fields of ``Suite``.
+"""Options that several commands share, and the options of a run, made from the fields of ``Suite``.
 
-``Format``         ``--format``: the same words for every command
+``Format``         ``--format``: the same values for every command
 ``suite_options``  a decorator: the command gets an option for each field of
                    :class:`benchsep.runner.suite.Suite` and is called with the resolved suite
 """
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 
 def format_option(*more: str) -> Any:
-    """The option ``--format``: the six formats, their aliases and ``more`` words of one command."""
+    """The option ``--format``: the six formats, their aliases, and ``more`` values for one
+    command.
+    """
     words = [*FORMATS, *more]
 
     def parse(word: str) -> str:
@@ -131,7 +133,7 @@ def named(pairs: Iterable[str]) -> dict[str, str]:
     Raises
     ------
     UsageError
-        a text without ``=``, or nothing on one side of it.
+        a text has no ``=``, or an empty side.
     """
     found = {}
     for pair in pairs:
@@ -182,12 +184,12 @@ def pairs_of_words(items: Iterable[str]) -> dict[str, str]:
 def imports_of(
     paths: list[str] | None, edition: str | None, families: list[str] | None
 ) -> Imports | None:
-    """What the three options of an import name; ``None`` without a path.
+    """The import that the three options describe; ``None`` without a path.
 
     Raises
     ------
     UsageError
-        an edition or a family without a path; a family that is no ``NAME=FAMILY``.
+        an edition or a family without a path; a family that is not ``NAME=FAMILY``.
     """
     from benchsep.imported.join import Imports
 
@@ -202,7 +204,7 @@ def imports_of(
 
 SHORT = {"jobs": "-j"}
 REPEATED = ("tracks",)
-"""Fields whose values may hold commas: the option is given once for each value."""
+"""Fields whose values may contain commas; the option is repeated for each value."""
 
 SuiteFile = Annotated[
     Path | None,
@@ -215,15 +217,16 @@ OutFolder = Annotated[
 
 
 def suite_options(*, without: Iterable[str] = ()) -> Callable[[Callable[..., None]], Any]:
-    """Give a command an option for each field of ``Suite``, and a resolved ``Suite``.
+    """Decorator that gives a command an option for each field of ``Suite``, and passes it a
+    resolved ``Suite``.
 
-    The command takes ``suite: Suite`` and ``out: Path``, its run folder; its other parameters
-    stay options of their own. An option that is not given leaves the value of the suite's file,
-    or the default of the field.
+    The command takes ``suite: Suite`` and ``out: Path``, its run folder; other parameters remain
+    separate options. Without an option, the value of the suite's file or the field's default is
+    used.
 
     Parameters
     ----------
-    without : fields that the command has no use for.
+    without : fields that the command does not need.
     """
     names = [name for name in Suite.model_fields if name not in set(without)]
 
@@ -249,7 +252,9 @@ def run_folder(suite: Path | None) -> Path:
 def _set_parameters(
     called: Callable[..., None], command: Callable[..., None], names: Iterable[str]
 ) -> None:
-    """Show typer the suite's file, the fields, ``--out``, and the command's own parameters."""
+    """Set the signature that typer reads: the suite's file, the fields, ``--out``, and the
+    command's own parameters.
+    """
     types_ = {"suite": SuiteFile, **{name: _option(name) for name in names}, "out": OutFolder}
     given = inspect.signature(command, eval_str=True).parameters.values()
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -261,7 +266,7 @@ def _set_parameters(
 
 
 def _option(name: str) -> Any:
-    """The type that typer reads for the field: what is typed, with names and help."""
+    """The typer annotation for a field: type, names and help."""
     field = Suite.model_fields[name]
     flag = f"--{name.replace('_', '-')}"
     kind = _typed(name, field)
@@ -281,7 +286,7 @@ def _short(name: str) -> list[str]:
 
 
 def _types(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, ``None`` left out."""
+    """The members of a union without ``None``."""
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(t for t in get_args(annotation) if t is not type(None))
     return (annotation,)
@@ -293,7 +298,7 @@ def _choices(field: FieldInfo) -> tuple[str, ...]:
 
 
 def _typed(name: str, field: FieldInfo) -> Any:
-    """The type of the option: a word for a list (see :func:`_value`) and for a choice."""
+    """The type of the option: text for a list (see :func:`_value`) or a choice."""
     (kind,) = _types(field.annotation)
     if name in REPEATED:
         return list[str]
@@ -309,7 +314,7 @@ def _help(name: str, field: FieldInfo) -> str:
 
 
 def _value(name: str, given: Any) -> Any:
-    """What was typed as the value of the field; ``None``: nothing was."""
+    """The typed value as a value of the field; ``None``: not given."""
     if given is None or (name in REPEATED and not given):
         return None
     if name in REPEATED:

@@ -1,7 +1,7 @@
-"""What commands print: results on stdout in the chosen format, messages on stderr.
+"""Output of commands: results on stdout in the chosen format, messages on stderr.
 
-Text from outside (track names, reasons of failures) cannot control the terminal: tables escape
-it (:mod:`benchsep._util.text_table`), messages replace control characters.
+External text (track names, reasons of failures) cannot control the terminal: tables escape it
+(:mod:`benchsep._util.text_table`), and messages replace control characters.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def message(text: str) -> None:
-    """One message on stderr, ``benchsep: `` in front."""
+    """Print a message on stderr with the prefix ``benchsep: ``."""
     notify(printable(text, keep="\n"))
 
 
 def print_error(error: Exception) -> None:
-    """An error as a message; one of the file system with the path that it concerns."""
+    """Print an error as a message; an error of the file system with its path."""
     if isinstance(error, OSError):
         path = f"{error.filename}: " if error.filename else ""
         message(f"{path}{error.strerror or error}")
@@ -33,19 +33,19 @@ def print_error(error: Exception) -> None:
 
 
 def print_table(table: pd.DataFrame, format: str) -> None:
-    """A DataFrame; in the terminal a blank line follows it."""
+    """Print a DataFrame; in the terminal, a blank line follows."""
     print(text_table.render(table, format), end="\n" if format == "terminal" else "")
 
 
 def print_rows(
     names: Sequence[str], rows: Sequence[Sequence[Any]], format: str, *, rule: bool = True
 ) -> None:
-    """Rows of values under the names of their columns; ``rule``: a line under these."""
+    """Print rows of values with column names; ``rule``: a line below the names."""
     print(text_table.render_rows(names, rows, format, rule=rule), end="")
 
 
 def print_files(paths: Iterable[Path], format: str) -> None:
-    """The files that a command wrote: a path a line, or a table with the column ``file``."""
+    """Print the written files: a path per line, or a table with the column ``file``."""
     names = [str(path) for path in paths]
     if format == "terminal":
         for name in names:

@@ -1,8 +1,8 @@
-"""The progress of a run on stderr: what will be done, then a bar of all work and what is at work.
+"""The progress of a run on stderr: a summary of the plan, then a bar and the running jobs.
 
-In a terminal the bar has the share of the work, jobs, elapsed and remaining time, and jobs a
-minute; a line below it for each worker says which system works on which track. Elsewhere (a log
-of a CI, ``2> file``) a line is printed at most once a minute.
+In a terminal, the bar has the share of the work, jobs, elapsed and remaining time, and jobs per
+minute; a line below it for each worker names its system and track. Elsewhere (CI log, ``2> file``)
+a line is printed at most once per minute.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchsep.runner.timetable import Timetable
 
 LINE_EVERY_S = 60.0
-"""Where stderr is no terminal: a line at most this often."""
+"""Seconds between lines, if stderr is not a terminal."""
 
 
 class Watcher:
@@ -40,32 +40,32 @@ class Watcher:
         return time.monotonic() - self.begun
 
     def started(self, job: Job) -> None:
-        """A worker has begun a job."""
+        """Called when a worker has started a job."""
         self.at_work[job.label, job.track.name] = time.monotonic()
         self.show()
 
     def __call__(self, outcome: Outcome) -> None:
-        """A job is finished."""
+        """Called when a job is finished."""
         self.at_work.pop((outcome.label, outcome.track), None)
         self.timetable.finish(outcome.label, outcome.track)
         self.show()
 
     def show(self) -> None:
-        """A line of progress, at most one a minute."""
+        """Print a line of progress, at most one per minute."""
         if time.monotonic() - self.printed >= LINE_EVERY_S:
             self.printed = time.monotonic()
             self.console.print(_markup(self.sentence()))
 
     def sentence(self) -> str:
-        """Where the run is, in one line."""
+        """The progress of the run in one line."""
         table, elapsed = self.timetable, self.elapsed
         text = f"{table.done}/{table.jobs} jobs, {table.share:.0%} of the work"
-        text += f", {clock(elapsed)} gone, about {clock(table.remaining(elapsed))} left"
+        text += f", {clock(elapsed)} elapsed, about {clock(table.remaining(elapsed))} left"
         works = [f"{label} on {track}" for label, track in self.at_work]
-        return text + (f"; at work: {', '.join(works)}" if works else "")
+        return text + (f"; running: {', '.join(works)}" if works else "")
 
     def lines(self) -> list[str]:
-        """What is at work, a line each, with its time so far."""
+        """The running jobs, a line each, with their elapsed time."""
         now = time.monotonic()
         return [
             f"  {label} on {track} ({clock(now - since)})"
@@ -74,7 +74,7 @@ class Watcher:
 
 
 class Bar:
-    """The live picture of a watcher; rich draws it again some times a second."""
+    """The live display of a watcher; rich redraws it several times per second."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -91,7 +91,7 @@ class Bar:
         row.add_row(
             ProgressBar(total=1.0, completed=table.share, width=24),
             f"{table.done}/{table.jobs} jobs",
-            f"{clock(elapsed)} gone, about {left} left",
+            f"{clock(elapsed)} elapsed, about {left} left",
             f"{table.per_minute(elapsed):.1f} jobs/min",
         )
         works = [Text(printable(line), no_wrap=True, overflow="ellipsis")
@@ -100,7 +100,7 @@ class Bar:
 
 
 class Live(Watcher):
-    """A watcher in a terminal: nothing is printed line by line."""
+    """A watcher in a terminal, without lines of progress."""
 
     def show(self) -> None:
         pass
@@ -108,7 +108,7 @@ class Live(Watcher):
 
 @contextmanager
 def progress(plan: Plan) -> Iterator[Watcher]:
-    """Announce the plan and draw the bar; yields what listens to the jobs."""
+    """Print the plan and draw the bar; yields the listener for the jobs."""
     from rich.console import Console
     from rich.live import Live as Picture
 
@@ -130,7 +130,7 @@ def progress(plan: Plan) -> Iterator[Watcher]:
 
 @contextmanager
 def words() -> Iterator[Callable[[str], None]]:
-    """A turning sign with the words of the step under way, and the time so far; on a terminal."""
+    """A spinner with the name of the current step and its elapsed time; only in a terminal."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -36,7 +36,7 @@ def recommend(
         hint = did_you_mean(question, list(QUESTIONS))
         raise UsageError(f"--question {question!r}{hint}; expected quality or interference")
     if song.endswith("x"):
-        raise UsageError(f"--song {song!r} is no length; expected e.g. 4min or 200s")
+        raise UsageError(f"--song {song!r} is not a length; expected e.g. 4min or 200s")
     song_s = chooser.seconds_of(song)
     cells, manifest = load_run(folder), Store(folder).manifest()
     cells, traits = with_combined(cells, traits_in(cells, manifest))

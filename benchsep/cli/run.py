@@ -73,7 +73,7 @@ def run(
 
 
 def _ask_if_swapped(suite: Suite) -> None:
-    """Folders whose names say that the true stems were given as estimates."""
+    """Warn if the names of the folders suggest that the true stems were given as estimates."""
     true = (suite.dataset or "").partition(":")[2]
     for text in suite.systems:
         spec = Spec.parse(text)
@@ -82,7 +82,7 @@ def _ask_if_swapped(suite: Suite) -> None:
 
 
 def _how_to_continue(folder: Path) -> str:
-    """What an interrupted run leaves, in one line."""
+    """The message after an interrupted run."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     program = "benchsep" if words[0] == "__main__.py" else words[0]
     records = sum(1 for _ in (folder / "cells").glob("*/*.json"))
@@ -93,7 +93,7 @@ def _how_to_continue(folder: Path) -> str:
 
 
 def _reproduced(folder: Path, cells: pd.DataFrame) -> list[str]:
-    """Whether the official weights of the run give what was published of them."""
+    """Notes on whether the official weights of the run reproduce their published values."""
     from benchsep.report.published.reproduced import reproduced
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in

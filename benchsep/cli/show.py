@@ -1,4 +1,4 @@
-"""``benchsep show``, ``report`` and ``explain``: the tables of a run and what is behind them."""
+"""``benchsep show``, ``report`` and ``explain``: the tables of a run and the values behind them."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def print_tables(
     loaded: CellsAndCosts | None = None,
     caption: str = "full",
 ) -> None:
-    """Print the tables of the run in ``folder``; ``everything`` is for the terminal alone.
+    """Print the tables of the run in ``folder``; ``everything`` only affects the terminal.
 
-    What is said of the imports goes to stderr.
+    Notes on imports are printed on stderr.
 
-    ``loaded``: the content of the run, where the caller has it already.
+    ``loaded``: the content of the run, if the caller has already read it.
     """
     from benchsep.report.tables.brief import brief, reasons
     from benchsep.report.tables.render import render, render_brief, terminal_width
@@ -111,7 +111,9 @@ def print_tables(
 def _content(
     folder: Path, imports: Imports | None, loaded: CellsAndCosts | None, *, frames: bool
 ) -> tuple[Joined, pd.DataFrame]:
-    """The cells and the manifest with the imports; the costs. ``frames``: they are needed."""
+    """The cells and the manifest with imports, and the costs. ``frames``: also load values per
+    window.
+    """
     from benchsep.imported.join import with_imports
     from benchsep.runner.frame import load_cells_and_costs, load_for_tables
     from benchsep.runner.store import Store
@@ -211,7 +213,7 @@ def report(
 
 
 def beside(folder: Path) -> Path:
-    """The folder of a report by default: ``runs/demo`` to ``runs/demo-report``."""
+    """The default folder of a report: ``runs/demo`` to ``runs/demo-report``."""
     whole = folder if folder.name else folder.resolve()
     return whole.with_name(f"{whole.name}-report")
 

@@ -1,4 +1,4 @@
-"""Questions about a finished run: compare, power, draws, tails; and its export for museval."""
+"""Statistics of a finished run: compare, power, draws, tails; and the export for museval."""
 
 from __future__ import annotations
 
@@ -164,18 +164,18 @@ def load_cells(
     imports: Imports | None = None,
     exclude_seen: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
-    """The cells of a run as a table, narrowed to ``metrics``, and the traits of their columns.
+    """The cells of a run with the given ``metrics``, and the traits of their columns.
 
     Parameters
     ----------
     metrics : metrics or columns, comma separated; ``None``: all of the run.
-    imports : results of others, added as further systems; what is said of them goes to stderr.
-    exclude_seen : leave out the cells of songs that a system saw in training.
+    imports : results of others, added as further systems; notes on them are printed on stderr.
+    exclude_seen : leave out the cells of songs that a system was trained on.
 
     Raises
     ------
     StoreError, UsageError
-        no run folder; a metric that the run does not have; see
+        the folder is not a run folder; the run does not have a metric; see also
         :func:`benchsep.imported.join.with_imports`.
     """
     from benchsep.imported.join import with_imports
@@ -205,7 +205,7 @@ def load_cells(
 def _of_metrics(
     cells: pd.DataFrame, traits: dict[str, ValueTraits], metrics: str | None
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
-    """Cells and traits narrowed to comma-separated ``metrics``; ``None``: all."""
+    """Cells and traits of the comma-separated ``metrics``; ``None``: all."""
     if metrics is None:
         return cells, traits
     columns = columns_named(split_words(metrics), traits)

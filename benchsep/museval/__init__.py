@@ -1,4 +1,4 @@
-"""museval's call, command and file format on benchsep's BSSEval engine, without torch.
+"""museval's functions, command and file format with benchsep's BSSEval engine, without torch.
 
 ``from benchsep.museval import bss_eval, evaluate`` are museval's functions, ``python -m
 benchsep.museval REF EST`` is its command ``bsseval``; files are in :mod:`benchsep.museval.io`.
@@ -15,7 +15,7 @@ __all__ = ["bss_eval", "evaluate"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when it is asked for: the command line reads this package without numpy.
+    # Lazy import, because the command line reads this package without numpy.
     if name in __all__:
         from benchsep.museval import api
 

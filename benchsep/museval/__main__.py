@@ -1,8 +1,8 @@
 """``python -m benchsep.museval REF EST``: museval's command ``bsseval``, and its JSON file.
 
-``REF`` and ``EST`` hold the audio files of one track, with the same names (``vocals.wav``, …), or
+``REF`` and ``EST`` contain the audio files of one track with equal names (``vocals.wav``, …), or
 folders of tracks. museval pairs files in the order of the file system and writes no file; here
-pairs have the same name, and ``OUT/<track>.json`` is written.
+files are paired by name, and ``OUT/<track>.json`` is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchsep.stems.files import SUFFIXES, is_junk
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Score, print the medians, write the files; 1 with a message where it cannot."""
+    """Score, print the medians, write the files; returns the exit code, 1 for an error."""
     options = _parser().parse_args(arguments)
     try:
         for track, (reference, estimate) in tracks(options.reference, options.estimate).items():
@@ -63,7 +63,7 @@ def tracks(reference: Path, estimate: Path) -> dict[str, tuple[Path, Path]]:
     """
     for folder in (reference, estimate):
         if not folder.is_dir():
-            raise UsageError(f"{folder} is no folder; expected one with a track's audio files")
+            raise UsageError(f"{folder} is not a folder; expected one with a track's audio files")
     if _files(reference):
         return {reference.resolve().name: (reference, estimate)}
     found = {p.name: (p, estimate / p.name) for p in sorted(reference.iterdir()) if _files(p)}
@@ -86,7 +86,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def score(reference: Path, estimate: Path, options: Any) -> dict[str, dict[str, list[float]]]:
-    """Target -> ``SDR``, ``ISR``, ``SIR``, ``SAR`` -> a value a window."""
+    """Target -> ``SDR``, ``ISR``, ``SIR``, ``SAR`` -> a value per window, in dB."""
     from benchsep.museval.api import evaluate
 
     targets, rate, truth, heard = read_pair(reference, estimate)
@@ -101,8 +101,8 @@ def score(reference: Path, estimate: Path, options: Any) -> dict[str, dict[str, 
 def read_pair(reference: Path, estimate: Path) -> tuple[list[str], int, Any, Any]:
     """Targets, rate, true stems and estimates ``[targets, samples, channels]`` float64.
 
-    Estimates get the length of their reference, as in museval. A ``mixture`` beside the true stems,
-    as in MUSDB18-HQ, is no target unless it has an estimate.
+    Estimates are cut or padded to the length of their reference, as in museval. A ``mixture``
+    beside the true stems (MUSDB18-HQ) is a target only if it has an estimate.
 
     Raises
     ------
@@ -140,7 +140,7 @@ NAMES = ("SDR", "ISR", "SIR", "SAR")
 
 
 def _table(track: str, scores: dict[str, dict[str, list[float]]]) -> str:
-    """The medians, a line a target, as museval prints them."""
+    """The medians, a line per target, in museval's format."""
     import numpy as np
 
     lines = [

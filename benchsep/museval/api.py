@@ -1,23 +1,22 @@
-"""museval's ``bss_eval`` on benchsep's engine: same call, same values, less time and memory.
+"""museval's ``bss_eval`` with benchsep's engine: same arguments and values, less time and memory.
 
 Conventions
 -----------
 arrays     museval's: ``[sources, samples, channels]``, float; results ``[sources, windows]`` in dB
-versions   BSSEval v4 (one filter a track) as :mod:`benchsep.metrics.bsseval` has it, and through
-           ``framewise_filters`` and ``bsseval_sources_version`` the v3 ones that museval keeps
+versions   BSSEval v4 (one filter per track) as in :mod:`benchsep.metrics.bsseval`, and with
+           ``framewise_filters`` and ``bsseval_sources_version`` museval's v3 versions
 errors     museval's: ``ValueError`` on silent or unequal sources, a warning on empty ones
-NaN        a window in which any source is silent, for every source
+NaN        for all sources in a window in which any source is silent
 
-Use it in one's own code, or in place of museval's own function, which its ``evaluate``,
-``eval_mus_track`` and wrappers then all use::
+Use it directly, or as a replacement of museval's function for its ``evaluate``, ``eval_mus_track``
+and wrappers::
 
     import museval.metrics
     from benchsep.museval import bss_eval
     museval.metrics.bss_eval = bss_eval
 
 museval's test suite passes that way (``tests/museval/test_api.py`` says how to run it).
-Where a source is silent or badly conditioned the metric ``bsseval`` says so in a status; this call
-cannot.
+For a silent or ill-conditioned source, the metric ``bsseval`` has a status; this function has none.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     Result = tuple[Real, Real, Real, Real, NDArray[np.int64]]
 
 MAX_SOURCES = 100
-"""More is taken for swapped axes, as in museval."""
+"""More sources are an error (probably swapped axes), as in museval."""
 
 SDR, ISR, SIR, SAR = range(4)
 
@@ -56,7 +55,8 @@ def bss_eval(
     framewise_filters: bool = False,
     bsseval_sources_version: bool = False,
 ) -> Result:
-    """SDR, ISR, SIR, SAR of every window, and the order of the estimates.
+    """SDR, ISR, SIR, SAR in dB of every window, ``[sources, windows]`` each, and the order of the
+    estimates.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ def bss_eval(
     framewise_filters
         new filters for each window (v3).
     bsseval_sources_version
-        the reference may be filtered too (v3 ``sources``); ISR is NaN.
+        use the filtered reference (v3 ``sources``); ISR is NaN.
 
     Raises
     ------
     ValueError
-        shapes that differ, a silent source, more than :data:`MAX_SOURCES` sources.
+        shapes differ, a source is silent, or there are more than :data:`MAX_SOURCES` sources.
     """
     truth, estimates = (
         np.atleast_3d(np.asarray(x)) for x in (reference_sources, estimated_sources)
@@ -140,7 +140,9 @@ def evaluate(
 
 
 def framing(window: float, hop: float, samples: int) -> list[slice]:
-    """Cut windows as museval does: they may overlap; what follows the last whole one is left."""
+    """Windows as in museval: they may overlap; the rest after the last complete window is left
+    out.
+    """
     if not window < samples:
         return [slice(0, samples)]
     count = math.floor((samples - window + hop) / hop)
@@ -161,13 +163,13 @@ def _validate(truth: Real, estimates: Real) -> None:
         if sources.size == 0:
             warnings.warn(f"{what}_sources is empty, and so is every result", stacklevel=3)
         elif _any_silent(sources):
-            raise ValueError(f"one of the {what} sources is silent; expected every one to sound")
+            raise ValueError(f"one of the {what} sources is silent; expected no silent source")
     if len(truth) > MAX_SOURCES:
         raise ValueError(f"{len(truth)} sources; expected {MAX_SOURCES} at most: swapped axes?")
 
 
 def _any_silent(sources: Real) -> bool:
-    """In museval's sense: the channels of a source add up to zero everywhere."""
+    """Whether a source is silent as in museval: the sum over its channels is zero everywhere."""
     return bool((~sources.sum(axis=2).any(axis=1)).any())
 
 
@@ -177,7 +179,7 @@ def _orders(count: int, every: bool) -> NDArray[np.int64]:
 
 
 def _ordered(scores: Real, orders: NDArray[np.int64], framewise: bool) -> Result:
-    """The order with the best mean SIR: one for the track, or one a window."""
+    """The order with the best mean SIR: one for the track, or one per window."""
     own = np.arange(scores.shape[1])
     sir = np.stack([scores[SIR, own, order] for order in orders])  # [orders, sources, windows]
     mean = sir.mean(axis=1) if framewise else sir.mean(axis=(1, 2))[:, None]
@@ -208,7 +210,8 @@ def _window_scores(
         else:
             target = energy(truth[j])
             sdr = ratio_db(target, energy(truth[j] - estimates[k]))
-            # A NaN anywhere in the track spoils the filters: the source's own, or those on all.
+            # A NaN anywhere in the track makes the filters NaN: those of the source, or those of
+            # all sources.
             if math.isnan(parts.spatial + parts.whole):
                 sdr = math.nan
             isr = ratio_db(target, parts.spatial)

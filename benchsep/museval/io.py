@@ -7,9 +7,9 @@ layout   ``OUT/<system>/<split>/<track>.json``; museval's own reader takes ``OUT
 schema   ``targets[].frames[].{time, duration, metrics: {SDR, ISR, SIR, SAR}}`` and
          ``museval_version``, as ``museval/musdb.schema.json`` has it; one-second windows and
          hops; five decimals
-no value a frame that lacks a value (a silent window, a perfect estimate) lacks the key: the
-         schema asks for numbers, and museval's literal ``NaN`` is not JSON. Where no frame of a
-         track has the value, each says ``null`` instead: museval's reader needs the column
+no value a frame without a value (a silent window, a perfect estimate) has no key, because the
+         schema requires numbers, and museval's literal ``NaN`` is not JSON. If no frame of a track
+         has the value, each has ``null`` instead, because museval's reader needs the column
 extra    ``benchsep`` beside ``targets``: true names, versions, which values are ill-conditioned
 
 Why not NaN: ``docs/design/statistics.md``.
@@ -38,7 +38,7 @@ def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
     Raises
     ------
     UsageError
-        a run without BSSEval frames.
+        the run has no BSSEval frames.
     """
     from benchsep._util.atomic import write_atomically
 
@@ -152,7 +152,9 @@ def _hashes(part: pd.DataFrame) -> dict[str, str]:
 
 
 def _safe(name: str) -> str:
-    """The name itself where a file may bear it, since museval reads track names off files."""
+    """The name itself if it is a valid file name, because museval reads track names from file
+    names.
+    """
     from benchsep._util.digest import file_name
 
     bad = any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)

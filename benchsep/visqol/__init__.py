@@ -1,4 +1,4 @@
-"""visqol-python's interface on benchsep's ViSQOL engine, without torch.
+"""visqol-python's interface with benchsep's ViSQOL engine, without torch.
 
 ``from benchsep.visqol import VisqolApi`` in place of ``from visqol import VisqolApi``; from a shell
 ``python -m benchsep.visqol --reference REF --degraded EST``. Audio mode only.
@@ -15,7 +15,7 @@ __all__ = ["SimilarityResult", "VisqolApi"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when it is asked for: numba and the compiled kernels take half a second.
+    # Lazy import, because numba and the compiled kernels take half a second.
     if name in __all__:
         from benchsep.visqol import api
 

@@ -9,7 +9,7 @@ from benchsep.errors import BenchsepError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the score; 1 with a message where there is none."""
+    """Print the score; returns the exit code, 1 for an error."""
     parser = argparse.ArgumentParser(
         prog="python -m benchsep.visqol",
         description="Compute ViSQOL v3 (audio mode) of an estimate.",

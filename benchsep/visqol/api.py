@@ -1,18 +1,18 @@
-"""``VisqolApi`` of visqol-python: same calls, scores of Google's program.
+"""``VisqolApi`` with the methods of visqol-python and the scores of Google's program.
 
 Conventions
 -----------
 signals    a file of any rate and channels, or an array ``[samples]``; channels are averaged and
            the rate becomes 48 kHz (soxr HQ)
 score      MOS-LQO of audio mode, 1 to 4.738; see :mod:`benchsep.metrics.visqol.engine`
-silence    a silent reference is refused (Google's program gives 4.732, whatever the estimate is);
-           a silent estimate has 1.0
-threads    a batch runs in threads: the kernels hold no lock, and pairs with the same reference
-           share its spectrogram
+silence    a silent reference is an error (Google's program gives 4.732 for any estimate); a silent
+           estimate has 1.0
+threads    a batch runs in threads, because the kernels release the GIL; pairs with the same
+           reference share its spectrogram
 
-visqol-python takes another envelope for the alignment than Google's program, so scores differ from
-it by up to 0.024 on the pairs that were compared (``docs/metrics/visqol.md``). What this engine
-does not have (speech mode, other models, other search windows, alignment switched off) is refused.
+visqol-python uses another envelope for the alignment than Google's program, so its scores differ by
+up to 0.024 on the compared pairs (``docs/metrics/visqol.md``). Unsupported options (speech mode,
+other models, other search windows, no alignment) are errors.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SEARCH_WINDOW = 60
 
 @dataclass(frozen=True)
 class SimilarityResult:
-    """A comparison, with visqol-python's names.
+    """The result of a comparison, with visqol-python's names.
 
     ``moslqo`` is the score, ``vnsim`` the mean similarity, ``fvnsim`` ``[32]`` that of each band,
     ``fvnsim10`` ``[32]`` the mean of its lowest tenth of patches, ``center_freq_bands`` ``[32]``
@@ -76,12 +76,12 @@ class VisqolApi:
         search_window: int = SEARCH_WINDOW,
         **others: object,
     ) -> None:
-        """Choose what to measure. Only the defaults of audio mode exist here.
+        """Set the options. Only the defaults of audio mode are supported.
 
         Raises
         ------
         ValueError
-            for anything else: visqol-python has it.
+            for any other option; use visqol-python for these.
         """
         given = {"mode": mode.lower(), "model_path": model_path, "search_window": search_window}
         usual = {"mode": "audio", "model_path": None, "search_window": SEARCH_WINDOW}
@@ -124,8 +124,8 @@ class VisqolApi:
         RuntimeError, ValueError
             as :meth:`measure`; or an array that is empty or not one-dimensional.
         benchsep.errors.AudioError
-            samples that are not finite, or not in full scale 1 (the score depends on the scale:
-            integers are to be divided by theirs); an absurd rate.
+            samples are not finite or not in full scale 1 (divide integers by their full scale), or
+            the rate is implausible.
         """
         from benchsep.audio import Audio, scale_fault
         from benchsep.errors import AudioError
@@ -149,7 +149,7 @@ class VisqolApi:
         parallel: bool = True,
         progress_callback: Callable[[int, int], None] | None = None,
     ) -> list[SimilarityResult | Exception]:
-        """Compare many pairs of files; an error takes its pair's place in the list.
+        """Compare many pairs of files; for a pair with an error, the list holds the exception.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class VisqolApi:
 
 
 def _identity(path: str | os.PathLike[str]) -> tuple[str, int, int]:
-    """The path, and what changes when the file does."""
+    """Path, modification time and size of a file, the key of the cache."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{os.fspath(path)}: no such file")
     status = Path(path).stat()
@@ -188,12 +188,16 @@ def _identity(path: str | os.PathLike[str]) -> tuple[str, int, int]:
 
 @lru_cache(maxsize=2)
 def _reference(path: str, modified: int, size: int) -> Reference:
-    """The last references: several estimates of one are usually compared in a row."""
+    """Cached references, because several estimates of one reference are usually compared in
+    sequence.
+    """
     return _sounding(Reference(_mono(path)))
 
 
 def _sounding(reference: Reference) -> Reference:
-    """The reference, unless it is silent: Google's program calls any estimate of it perfect."""
+    """The reference; raises if it is silent, because Google's program gives a perfect score to any
+    estimate of it.
+    """
     if not reference.sound.samples.any():
         raise ValueError("the reference is silent (as the mean of its channels): it has no score")
     return reference

@@ -43,7 +43,7 @@ def test_a_log_gets_a_line_a_minute_at_most(now):
     now.seconds = 60.0
     watcher.started(job("mixture"))
     assert text.getvalue() == (
-        "1/2 jobs, 75% of the work, 1:00 gone, about 0:20 left; at work: mixture on Song\n"
+        "1/2 jobs, 75% of the work, 1:00 elapsed, about 0:20 left; running: mixture on Song\n"
     )
 
 
@@ -53,7 +53,7 @@ def test_the_bar_names_what_is_at_work_and_for_how_long(now):
     now.seconds = 15.0
     text = io.StringIO()
     Console(file=text, width=100).print(Bar(watcher))
-    assert "0/2 jobs" in text.getvalue() and "0:15 gone, about 0:25 left" in text.getvalue()
+    assert "0/2 jobs" in text.getvalue() and "0:15 elapsed, about 0:25 left" in text.getvalue()
     assert "htdemucs on Song (0:15)" in text.getvalue()
     watcher(outcome("htdemucs"))
     assert watcher.lines() == []
