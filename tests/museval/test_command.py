@@ -88,7 +88,7 @@ def test_what_cannot_be_scored_is_said(folders, capsys, tmp_path):
     assert main([str(f) for f in folders]) == 1
     assert "no estimate of ['bass']" in capsys.readouterr().err
     assert main([str(tmp_path / "none"), str(folders[1])]) == 1
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     write_audio(folders[1] / "song" / "bass.wav", Audio(np.ones((1, 9)), RATE))
     assert main([str(f) for f in folders]) == 1
     assert "1 channel(s); expected" in capsys.readouterr().err
