@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchsep.cli.options import Format, RunFolder, format_option, split_words
 from benchsep.cli.output import message, print_files
+from benchsep.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def baseline(
@@ -30,11 +34,13 @@ def baseline(
     """Write the scores of a run as a baseline, with which `benchsep check` compares."""
     from benchsep.gate.baseline import write_baseline
     from benchsep.gate.tolerance import noise, parse_tolerance, with_known_names
-    from benchsep.runner.frame import load_run
+    from benchsep.runner.frame import load_cells_and_costs, load_run
+    from benchsep.runner.notes.said import warnings_of
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
 
-    cells, manifest = load_run(folder), Store(folder).manifest()
+    _check_repeats([folder, *(repeat or ())])
+    (cells, costs), manifest = load_cells_and_costs(folder), Store(folder).manifest()
     traits = traits_in(cells, manifest)
     measured = noise([cells, *map(load_run, repeat)]) if repeat else None
     write_baseline(
@@ -48,6 +54,8 @@ def baseline(
         measured=measured,
     )
     print_files([out], format)
+    for sentence in warnings_of(cells, costs, manifest):
+        message(sentence)
 
 
 BASELINE = "the file that `benchsep baseline RUN -o FILE` wrote of a run that you trust"
@@ -67,15 +75,18 @@ def check(
     from benchsep.gate.check import check as check_drift
     from benchsep.gate.render import render
     from benchsep.metrics.names import columns_named
-    from benchsep.runner.frame import load_run
+    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.notes.said import warnings_of
     from benchsep.runner.store import Store
 
-    cells, manifest = load_run(folder), Store(folder).manifest()
+    (cells, costs), manifest = load_cells_and_costs(folder), Store(folder).manifest()
     held = read_baseline(baseline)
     there = list(dict.fromkeys((*held["directions"], *cells["metric"])))
     only = None if metrics is None else columns_named(split_words(metrics), there)
     report = check_drift(cells, manifest, held, strict=strict, metrics=only)
     print(render(report, format))
+    for sentence in warnings_of(cells, costs, manifest):
+        message(sentence)
     if junit:
         write_atomically(junit, render(report, "junit"))
     if report.failed:
@@ -94,8 +105,21 @@ def noise(
     from benchsep.gate.render import render_noise
     from benchsep.gate.tolerance import noise as measure
     from benchsep.runner.frame import load_run
+
+    _check_repeats(folders)
+    print(render_noise(measure([load_run(folder) for folder in folders]), format), end="")
+
+
+def _check_repeats(folders: Sequence[Path]) -> None:
+    """Runs of one stem set, each once: a run beside itself has no noise."""
     from benchsep.runner.manifest import check_one_stem_set
     from benchsep.runner.store import Store
 
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        if (place := folder.resolve()) in seen:
+            raise UsageError(
+                f"{folder} and {seen[place]} are one run: noise is measured on repeated runs"
+            )
+        seen[place] = folder
     check_one_stem_set({str(folder): Store(folder).manifest() for folder in folders})
-    print(render_noise(measure([load_run(folder) for folder in folders]), format), end="")

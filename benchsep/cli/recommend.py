@@ -27,7 +27,9 @@ def recommend(
     """Say which system to use: the Pareto front of score and cost, with intervals."""
     from benchsep.listeners.scopes import QUESTIONS
     from benchsep.report import recommend as chooser
-    from benchsep.runner.frame import load_costs, load_run
+    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.notes.said import warnings_of
+    from benchsep.runner.notes.sessions import sessions_of, timed_apart
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
     from benchsep.stats import with_combined
@@ -38,11 +40,12 @@ def recommend(
     if song.endswith("x"):
         raise UsageError(f"--song {song!r} is not a length; expected e.g. 4min or 200s")
     song_s = chooser.seconds_of(song)
-    cells, manifest = load_run(folder), Store(folder).manifest()
+    (cells, costs), manifest = load_cells_and_costs(folder), Store(folder).manifest()
+    said = warnings_of(cells, costs, manifest)
     cells, traits = with_combined(cells, traits_in(cells, manifest))
     found = chooser.recommend(
         cells,
-        load_costs(folder),
+        costs,
         manifest,
         traits,
         stem=stem,
@@ -51,6 +54,9 @@ def recommend(
         song_s=song_s,
     )
     print_table(found.table, format)
+    systems = list(found.table["system"])
+    for sentence in (*said, *timed_apart(sessions_of(costs, systems), systems)):
+        message(sentence)
     for sentence in found.sentences:
         if format == "terminal":
             print(sentence)

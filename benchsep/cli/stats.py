@@ -148,9 +148,14 @@ def export_museval(
 ) -> None:
     """Write the BSSEval values of each window as museval's JSON files."""
     from benchsep.museval.io import export_run
-    from benchsep.runner.frame import load_run
+    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.notes.said import warnings_of
+    from benchsep.runner.store import Store
 
-    written = export_run(load_run(folder), out)
+    cells, costs = load_cells_and_costs(folder)
+    written = export_run(cells, out)
+    for sentence in warnings_of(cells, costs, Store(folder).manifest()):
+        message(sentence)
     if format == "terminal":
         print(f"{len(written)} files under {out}")
     else:
@@ -179,14 +184,14 @@ def load_cells(
         :func:`benchsep.imported.join.with_imports`.
     """
     from benchsep.imported.join import with_imports
-    from benchsep.runner.frame import load_run
-    from benchsep.runner.notes.fewer import fewer_draws
-    from benchsep.runner.notes.mixed import mixed_versions
+    from benchsep.runner.frame import load_cells_and_costs
+    from benchsep.runner.notes.said import warnings_of
     from benchsep.runner.store import Store
     from benchsep.runner.traits import traits_in
     from benchsep.stats import with_combined
 
-    joined = with_imports(load_run(folder), Store(folder).manifest(), imports)
+    own, costs = load_cells_and_costs(folder)
+    joined = with_imports(own, Store(folder).manifest(), imports)
     for line in joined.messages:
         message(line)
     cells, manifest = joined.cells, joined.manifest
@@ -194,9 +199,7 @@ def load_cells(
         from benchsep.runner.notes.seen import without_seen
 
         cells = without_seen(cells, manifest)
-    for metric, text in mixed_versions(cells, manifest.get("imported") or {}).items():
-        message(f"{metric}: {text}")
-    for sentence in fewer_draws(cells, manifest):
+    for sentence in warnings_of(cells, costs, manifest):
         message(sentence)
     cells, traits = with_combined(cells, traits_in(cells, manifest))
     return _of_metrics(cells, traits, metrics)

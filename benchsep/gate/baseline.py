@@ -4,19 +4,20 @@ Conventions
 -----------
 file    strict JSON, a line per estimate, sorted, so that a diff of two baselines can be reviewed
 values  rounded to six decimals; a cell without a value holds its status
-hashes  cut to :data:`HASH` hexadecimal digits
+hashes  cut (:mod:`benchsep.gate.facts`)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.atomic import write_atomically
 from benchsep.errors import DriftError
-from benchsep.gate.cells import UNMEASURED, CellKey, Group, cells_of_run, rows_of_baseline
+from benchsep.gate.cells import UNMEASURED, Group, cells_of_run, rows_of_baseline
+from benchsep.gate.facts import input_facts
 from benchsep.metrics.device import CPU
 from benchsep.metrics.status import Status
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import Tolerance, ValueTraits
 
 FORMAT = "benchsep-baseline/1"
-HASH = 16
-"""Hexadecimal digits kept of a hash: enough to tell inputs apart, short enough to review."""
-
 SECTIONS: dict[str, type] = {
     "run": dict, "edition": str, "metric_versions": dict, "checkpoints": dict, "mixtures": dict,
     "references": dict, "directions": dict, "tolerances": dict, "noise": list, "cells": list,
@@ -107,30 +105,6 @@ def write_baseline(
     return read_baseline(path)
 
 
-def input_facts(frame: pd.DataFrame, cells: Iterable[CellKey]) -> dict[str, Any]:
-    """What identifies the inputs: edition, references, metric versions, checkpoints.
-
-    Raises
-    ------
-    DriftError
-        two editions, or two values of one fact in one run.
-    """
-    editions = sorted(set(frame["edition"].astype(str)))
-    if len(editions) != 1:
-        raise DriftError(f"a baseline holds one edition of the data, found {', '.join(editions)}")
-    frame = frame[frame["metric"].isin({key.metric for key in cells})]
-    references: dict[str, dict[str, str]] = {}
-    for (track, stem), sha in _unique(frame, ["track", "stem"], "reference_sha256").items():
-        references.setdefault(track, {})[stem] = sha
-    return {
-        "edition": editions[0],
-        "metric_versions": _unique(frame, ["metric"], "metric_version"),
-        "checkpoints": _unique(frame, ["system"], "checkpoint_sha256"),
-        "mixtures": _unique(frame, ["track"], "mixture_sha256"),
-        "references": references,
-    }
-
-
 def run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader of the baseline wants to know; none of it fails a check."""
     suite = manifest.get("suite", {})
@@ -148,25 +122,6 @@ def run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _other_device(device: Any) -> Any:
     """Where metrics computed; nothing for the CPU, as in baselines that do not say it."""
     return None if device == CPU else device
-
-
-def _unique(frame: pd.DataFrame, by: list[str], column: str) -> dict[Any, str]:
-    """The one value of ``column`` for each key; two values in one run are an error.
-
-    A failed cell may lack it: an empty value says nothing and is passed over.
-    """
-    values: dict[Any, str] = {}
-    short = HASH if column.endswith("sha256") else None
-    # dict.fromkeys keeps one of each combination: a run repeats them thousands of times.
-    for *key, value in dict.fromkeys(zip(*(frame[c] for c in (*by, column)), strict=True)):
-        text = "" if value is None or value != value else str(value)[:short]
-        name = key[0] if len(by) == 1 else tuple(key)
-        if text and values.get(name) and values[name] != text:
-            raise DriftError(
-                f"{name} has two values of {column} in one run: {values[name]}, {text}"
-            )
-        values[name] = text or values.get(name, "")
-    return dict(sorted(values.items()))
 
 
 def tolerance_entry(tolerance: Tolerance) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.words import amount, amount_is
 from benchsep.errors import DriftError
-from benchsep.gate.baseline import input_facts, read_baseline, run_facts
+from benchsep.gate.baseline import read_baseline, run_facts
 from benchsep.gate.cells import UNMEASURED, CellKey, Group, Reading, cells_of_baseline, cells_of_run
+from benchsep.gate.facts import input_facts
 from benchsep.gate.tolerance import Limits
 from benchsep.metrics.catalog import traits_of_columns
 from benchsep.metrics.device import CPU

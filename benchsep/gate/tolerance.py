@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.words import amount
 from benchsep.errors import DriftError
 from benchsep.gate.cells import CellKey, Group, cells_of_run
+from benchsep.gate.facts import FACTS, input_facts
 from benchsep.metrics.metric import Tolerance
 from benchsep.metrics.names import canonical
 
@@ -125,7 +126,8 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
     Raises
     ------
     DriftError
-        fewer than two runs, or a cell that one of them lacks.
+        fewer than two runs, a cell that one of them lacks, or runs of different inputs: another
+        edition, mixture, true stem, checkpoint or metric version is no noise.
     """
     if len(frames) < 2:
         raise DriftError(f"noise needs at least two runs of the same suite, got {len(frames)}")
@@ -137,6 +139,7 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
                 f"run {number} and run 1 differ in {amount(len(odd), 'cell')}, e.g. {odd[0]}; "
                 "noise is measured on runs of the same suite"
             )
+    _check_inputs(frames, first)
     groups: dict[Group, list[list[float]]] = {}
     for key in sorted(first):
         readings = [cells[key] for cells in runs]
@@ -144,6 +147,29 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
             values = [float(r.value) for r in readings if r.value is not None]
             groups.setdefault(key.group, []).append(values)
     return {group: _pooled(songs) for group, songs in groups.items()}
+
+
+def _check_inputs(frames: Sequence[pd.DataFrame], cells: Iterable[CellKey]) -> None:
+    """Raises DriftError if runs of the same cells differ in what a repeat has in common."""
+    keys = list(cells)
+    if not all({*FACTS} <= set(frame.columns) for frame in frames):  # a table made by hand
+        return
+    first, *others = (input_facts(frame, keys) for frame in frames)
+    for number, facts in enumerate(others, start=2):
+        for what, before in first.items():
+            if odd := _differs(before, facts[what]):
+                raise DriftError(
+                    f"run {number} and run 1 differ in their {what.replace('_', ' ')} ({odd}): "
+                    "that is no noise; it is measured on runs of one suite on the same audio"
+                )
+
+
+def _differs(before: Any, now: Any) -> str:
+    """Where facts differ, in words; an empty text says nothing and is passed over."""
+    if isinstance(before, dict):
+        both = [name for name in before if name in now]
+        return next((f"{n}: {odd}" for n in both if (odd := _differs(before[n], now[n]))), "")
+    return f"{before}, {now}" if before and now and before != now else ""
 
 
 def _pooled(songs: list[list[float]]) -> Noise:

@@ -43,7 +43,7 @@ CALLS = {
     "data": "data",
     "baseline": "baseline RUN -o OUT/baseline.json",
     "check": "check RUN --baseline BASELINE",
-    "noise": "noise RUN RUN",
+    "noise": "noise RUN AGAIN",
     "compare": "compare RUN",
     "power": "power RUN --metric usdr --effect 0.5",
     "draws": "draws RUN",
@@ -77,6 +77,7 @@ def files(
         out=folder / "judged", dataset=f"folder:{songs}", limit=2, systems=("noisy",),
         metrics=("mrstft",), stems=("vocals",), yardsticks=False, inline=True,
     )  # fmt: skip
+    shutil.copytree(finished_run, folder / "again")
     gate.baseline(finished_run, folder / "baseline.json")
     (folder / "clips.csv").write_text(
         "song,system,family,rating,usdr\n"
@@ -91,7 +92,7 @@ def files(
         "OTHER": songs / "Band 1 - Song", "NEW": folder / "new", "OUT": folder / "out",
         "BASELINE": folder / "baseline.json", "CLIPS": folder / "clips.csv",
         "RATINGS": folder / "ratings.csv", "WINDOWS": folder / "windows",
-        "JUDGED": folder / "judged",
+        "JUDGED": folder / "judged", "AGAIN": folder / "again",
     }  # fmt: skip
 
 

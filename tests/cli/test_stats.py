@@ -122,6 +122,8 @@ def test_noise_and_export_take_run_folders(run, monkeypatch, tmp_path):
     frame = table(rows("a", [1.0, 2.0], metric="bsseval.sdr"))
     frame = frame.assign(split="test", metric_version="1", frames=[[1.0]] * 2)
     monkeypatch.setattr("benchsep.runner.frame.load_run", lambda folder: frame)
+    loaded = frame, pd.DataFrame({"system": []})
+    monkeypatch.setattr("benchsep.runner.frame.load_cells_and_costs", lambda folder: loaded)
     monkeypatch.setattr("benchsep.runner.store.Store.manifest", lambda store: {})
     assert "worst" in run("noise", "one", "two")
     assert run("export-museval", "one", "-o", str(tmp_path)).startswith("2 files")

@@ -15,6 +15,7 @@ from benchsep.runner.notes.lag import late_systems
 from benchsep.runner.notes.mistakes import mistaken_systems
 from benchsep.runner.notes.mixed import mixed_versions
 from benchsep.runner.notes.seen import Seen, seen_songs
+from benchsep.runner.notes.sessions import sessions_of
 from benchsep.stats.average import Averages
 from benchsep.stats.keys import last_of_each
 from benchsep.stats.songs import AVERAGE, WITHOUT_BASS, Key, of_edition, stem_or_average
@@ -130,7 +131,7 @@ def _edition(
         draws=int(cells["draw"].nunique()) if "draw" in cells else 1,
         traits=traits,
         costs=_costs(costs, set(families)),
-        sessions=_sessions(costs, set(families)),
+        sessions=sessions_of(costs, set(families)),
         late={s: text for s, text in late_systems(costs).items() if s in families},
         mistakes={s: said for s, said in mistaken_systems(costs).items() if s in families},
         manifest=manifest,
@@ -188,13 +189,3 @@ def _costs(costs: pd.DataFrame, systems: set[str]) -> dict[str, Costs]:
                 float(memory.max()) if len(memory) else None,
             )
     return measured
-
-
-def _sessions(costs: pd.DataFrame, systems: set[str]) -> dict[str, frozenset[str]]:
-    """The sessions behind the real-time factors of each system."""
-    if "session" not in costs:
-        return {}
-    timed = costs[costs["rtf"].notna() & costs["system"].isin(list(systems))]
-    return {
-        str(label): frozenset(map(str, rows["session"])) for label, rows in timed.groupby("system")
-    }

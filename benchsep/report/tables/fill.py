@@ -21,6 +21,7 @@ from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
 from benchsep.runner.notes.same_songs import same_songs
+from benchsep.runner.notes.sessions import timed_apart
 from benchsep.runner.notes.unfinished import unfinished
 from benchsep.stats import Summary
 from benchsep.stats.aggregate import NO_SHARED_SONG
@@ -266,19 +267,10 @@ def _version_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
 
 def _session_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
     """Which systems were timed together, where not all were."""
-    together: dict[frozenset[str], list[str]] = {}
-    for label in edition.systems:
-        sessions = edition.sessions.get(label)
-        if sessions and group_of(edition.families[label]) != "yardstick":
-            together.setdefault(sessions, []).append(label)
-    several = len(frozenset().union(*together)) > 1
-    if not several or all(column.metric != RTF.metric for column in columns):
+    if all(column.metric != RTF.metric for column in columns):
         return []
-    words = "; ".join(", ".join(labels) for labels in together.values())
-    return [
-        f"RTF was measured in several calls of `benchsep run`, together for: {words}. "
-        "The machine may have been busy in one of them; time the systems in one call to compare."
-    ]
+    ranked = [s for s in edition.systems if group_of(edition.families[s]) != "yardstick"]
+    return timed_apart(edition.sessions, ranked)
 
 
 def _no_shared_song_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
