@@ -1,4 +1,4 @@
-"""Results as a reader meets them: tables, figures, the listening page.
+"""Reports: tables, figures, the listening page.
 
-Nothing here computes a statistic of its own; see :mod:`benchsep.stats`.
+All statistics come from :mod:`benchsep.stats`.
 """

@@ -2,14 +2,14 @@
 
 Conventions
 -----------
-estimates  files that the run stored (``keep_estimates: flac``) are read, so that a listener hears
-           what was scored; otherwise the system separates again with the recorded seed
-missing    a system that cannot be loaded, or fails on a song, is left out of that song and
+estimates  files that the run stored (``keep_estimates: flac``) are read, so a listener hears the
+           scored audio; without them, the system separates again with the recorded seed
+missing    a system that cannot be loaded or that fails on a song is left out for this song and
            reported
-excerpt    at most ``seconds`` of a song, the same part of all its signals: where its stems are
-           most active together. Only the excerpt is kept in memory
-threads    ``spread`` maps a function over signals: ``map``, or that of a pool of threads
-           (transforms and encoders do not hold the interpreter)
+excerpt    at most ``seconds`` of a song, the same part of all its signals: the part in which its
+           stems are most active. Only the excerpt is kept in memory
+threads    ``spread`` maps a function over signals: ``map``, or ``map`` of a thread pool (transforms
+           and encoders release the GIL)
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 
 SECONDS = 12.0
-"""Length of an excerpt: the longest of a MUSHRA trial (BS.1534-3)."""
+"""Length of an excerpt in seconds: the maximum of a MUSHRA trial (BS.1534-3)."""
 MIXTURE, REFERENCE = "mixture", "reference"
-"""Labels of the signals that are no system's."""
+"""Labels of the signals that do not come from a system."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,17 @@ class Song:
     references: dict[str, Audio]
     """Stem to the true stem."""
     estimates: dict[str, dict[str, Audio]]
-    """System label to stem to audio, in table order; without systems whose estimate is the
-    mixture or the true stem."""
+    """System label to stem to audio, in table order; without the systems that return the mixture or
+    the true stem."""
     start: float = 0.0
-    """Begin of the excerpt within the song, in seconds."""
+    """Start of the excerpt in the song, in seconds."""
     spread: Callable[..., Iterator[Any]] = field(default=map, compare=False, repr=False)
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """The stems to hear: those with a reference or, of a song without, those estimated."""
+        """The available stems: those with a reference or, without references, the estimated
+        ones.
+        """
         heard = dict.fromkeys(stem for stems in self.estimates.values() for stem in stems)
         return tuple(self.references or heard)
 
@@ -72,7 +74,7 @@ class Song:
 
     @cached_property
     def spectra(self) -> dict[str, dict[str, NDArray[np.uint8]]]:
-        """Stem to label to levels of a spectrogram, one scale a stem; figures and page share them.
+        """Stem to label to levels of a spectrogram, one scale per stem; used by figures and page.
 
         See :func:`benchsep.report.figures.spectrogram.on_one_scale`.
         """
@@ -96,14 +98,14 @@ class Source:
     Raises
     ------
     UsageError
-        seconds that are not a positive number.
+        ``seconds`` is not a positive number.
     """
 
     store: Store
     root: str | None = None
     """Folder of the data set; ``None`` takes the default."""
     say: Callable[[str], None] = print
-    """Receives a line for whatever is missing."""
+    """Called with a line for everything that is missing."""
     seconds: float = SECONDS
     """Length of the excerpts."""
     spread: Callable[..., Iterator[Any]] = map
@@ -145,14 +147,16 @@ class Source:
 
     @cached_property
     def tracks(self) -> dict[str, Track]:
-        """The songs of the run's data set by name; none, and one line why, if it is not here."""
+        """The songs of the run's data set by name; if it is not found, empty, and a line with the
+        reason is reported.
+        """
         from benchsep.datasets.load import default_dataset, load_dataset
         from benchsep.datasets.references import seen_through
 
         manifest = self.store.manifest()
         suite = manifest.get("suite", {})
         name = suite.get("dataset") or default_dataset(self.root)
-        if self.root:  # the folder may have moved since: folder:PATH is then that of --root
+        if self.root:  # the folder may have moved: --root then replaces PATH of folder:PATH
             name = name.partition(":")[0]
         try:
             dataset = load_dataset(
@@ -210,15 +214,16 @@ class Source:
 
 
 def _as_it_was_run(manifest: Mapping[str, Any]) -> str:
-    """The run's command, if it names the folder of the data set that this command needs too."""
+    """A hint with the run's command, if it names the folder of the data set."""
     command = str(manifest.get("command", ""))
     return f". The run was made with: {command}" if "--root" in command else ""
 
 
 def read_part(path: Path, start: int, length: int) -> Audio:
-    """``length`` samples of a FLAC or wav file from sample ``start``, or fewer at its end.
+    """``length`` samples of a FLAC or wav file from sample ``start`` on; fewer at the end of the
+    file.
 
-    Of four minutes, only the excerpt is decoded.
+    Only the excerpt is decoded.
 
     Raises
     ------
@@ -237,7 +242,7 @@ def read_part(path: Path, start: int, length: int) -> Audio:
 
 
 def _cut(audio: Audio, start: int, length: int) -> Audio:
-    # A copy: a view would keep the whole song in memory.
+    # A copy, because a view would keep the whole song in memory.
     return Audio(audio.samples[:, start : start + length].copy(), audio.rate)
 
 
@@ -249,8 +254,8 @@ def most_active_excerpt(stems: Mapping[str, Audio], seconds: float) -> tuple[int
     """First sample and number of samples of the excerpt in which the stems are most active.
 
     Maximises the sum over stems of the level in dB, ``sum_s 10 log10(P_s)`` with the mean power
-    ``P_s`` of stem ``s`` over the excerpt: one loud stem does not make up for a silent one.
-    Excerpts begin on whole seconds.
+    ``P_s`` of stem ``s`` over the excerpt: a loud stem cannot compensate for a silent one. Excerpts
+    begin on whole seconds.
     """
     first = next(iter(stems.values()))
     total, rate = first.frames, first.rate
@@ -268,7 +273,7 @@ def most_active_excerpt(stems: Mapping[str, Audio], seconds: float) -> tuple[int
 
 
 def systems_with_audio(families: Mapping[str, str]) -> list[str]:
-    """Labels to listen to: systems and oracles, without mixture, true stems and other songs."""
+    """Labels of the systems and oracles, without mixture, true stems and other songs."""
     from benchsep.report.tables.model import is_reference
 
     heard = [s for s, family in families.items() if family != "mixture" and not is_reference(s)]
@@ -276,14 +281,14 @@ def systems_with_audio(families: Mapping[str, str]) -> list[str]:
 
 
 def warn(line: str) -> None:
-    """Print a line on stderr about what is left out."""
+    """Print a line on stderr about missing parts."""
     from benchsep._util.escape import visible
 
     notify(visible(line))
 
 
 def song_folder(path: Path, name: str) -> Path:
-    """Folder of a song inside ``path``; no name of a song can lead out of it."""
+    """Folder of a song inside ``path``, safe for any song name."""
     from benchsep._util.digest import file_name
 
     return path / file_name(name)

@@ -1,4 +1,4 @@
-"""Programme loudness after ITU-R BS.1770-4, for playing systems at equal level.
+"""Programme loudness according to ITU-R BS.1770-4, for playback of systems at equal loudness.
 
 Conventions
 -----------
@@ -17,7 +17,7 @@ Functions
 ---------
 loudness      of a signal
 k_weighted    a signal after both filters
-match_gains   decibels that bring signals to a common loudness without clipping
+match_gains   gains in dB for a common loudness without clipping
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 BLOCK_S, OVERLAP = 0.4, 0.75
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
 OFFSET = -0.691
-"""LUFS of full mean square: cancels the gain of the K-weighting at 997 Hz."""
+"""Offset of the standard in LUFS: compensates the gain of the K-weighting at 997 Hz."""
 MOST_BOOST_DB = 12.0
-"""Largest gain of :func:`match_gains`: a nearly silent estimate stays quiet."""
+"""Largest gain of :func:`match_gains` in dB, so that a nearly silent estimate stays quiet."""
 
 Biquad = tuple[list[float], list[float]]
 
@@ -75,7 +75,9 @@ def k_weighted(audio: Audio) -> NDArray[np.float64]:
 
     stages = [np.concatenate(stage) for stage in (_shelf(audio.rate), _high_pass(audio.rate))]
     filtered = np.empty(audio.samples.shape, np.float64)
-    for channel, row in zip(audio.samples, filtered, strict=True):  # a third quicker than at once
+    for channel, row in zip(
+        audio.samples, filtered, strict=True
+    ):  # a third faster than all channels together
         row[:] = sosfilt(stages, channel.astype(np.float64))
     return filtered
 
@@ -127,11 +129,12 @@ def match_gains(
     spread: Callable[..., Iterator[float]] = map,
     known: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Gains in dB that bring every signal to the loudness of ``signals[anchor]``.
+    """Gains in dB that match the loudness of every signal to that of ``signals[anchor]``.
 
-    All are lowered together where a matched peak would exceed full scale. A silent signal, and
-    every signal where the anchor is silent, gets only that common gain. ``spread`` maps over the
-    signals: ``map``, or that of a pool of threads. ``known``: loudness that need not be measured.
+    If a matched peak would exceed full scale, all gains are reduced equally. A silent signal gets
+    only this common gain; so do all signals if the anchor is silent. ``spread`` maps over the
+    signals: ``map``, or ``map`` of a thread pool. ``known``: loudness values that are already
+    measured.
     """
     levels = dict(known or {})
     unknown = [name for name in signals if name not in levels]
@@ -147,6 +150,6 @@ def match_gains(
 
 
 def _gain(target: float, level: float) -> float:
-    """From a loudness to that of the target; 0 where one of them is silent."""
+    """Gain in dB from a loudness to the target; 0 if one of them is silent."""
     audible = math.isfinite(target) and math.isfinite(level)
     return min(target - level, MOST_BOOST_DB) if audible else 0.0

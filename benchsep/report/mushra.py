@@ -1,4 +1,4 @@
-"""Export of a listening test: webMUSHRA configuration, sounds and key.
+"""Exports a listening test: webMUSHRA configuration, sounds and key.
 
 Conventions
 -----------
@@ -11,8 +11,8 @@ blinding    conditions are ``C1``, ``C2`` … in the YAML, so that no listener r
 
 Functions
 ---------
-export_run         the folder from a run: its most disputed songs, its systems' estimates
-export_webmushra   the folder from songs at hand
+export_run         a test from a run: the songs with the largest disagreement of metrics
+export_webmushra   a test from given songs
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from benchsep.report.excerpts import Song
 
 MOST_SIGNALS, MOST_SECONDS = 12, 12.0
-"""Of BS.1534-3, 5.3 and 5.2.3; webMUSHRA checks both. The reference and two anchors count."""
+"""Limits of BS.1534-3 (5.3 and 5.2.3), which webMUSHRA checks. The reference and two anchors count
+as signals."""
 
 
 def export_run(
@@ -57,16 +58,17 @@ def export_run(
     systems
         Labels that are judged; ``None`` takes every system and oracle with audio.
     seconds
-        Of each song, at most so much, where its stems are most active; BS.1534 advises ten.
+        Most seconds of each song, from the part in which its stems are most active; BS.1534
+        recommends ten.
     root
         Folder of the data set; ``None`` takes that of ``MUSDB_PATH``.
 
     Raises
     ------
     UsageError
-        a name that cannot be a file's, a system that the run has not, or no song to judge.
+        the name is not a valid file name, a system is not in the run, or there is no song to judge.
     StoreError
-        if ``folder`` is no run.
+        ``folder`` is not a run folder.
     """
     from benchsep.report.excerpts import Source, systems_with_audio, warn
     from benchsep.report.run import load, most_disputed_songs
@@ -142,7 +144,7 @@ def _signals(song: Song, stem: str) -> dict[str, Audio]:
     Raises
     ------
     UsageError
-        more systems than a trial may have signals.
+        there are more systems than a trial may have signals.
     """
     signals = {
         system: stems[stem]
@@ -244,13 +246,14 @@ def _farewell() -> dict[str, Any]:
         "content": "Send your ratings.",
         "showResults": False,
         "writeResults": True,
-        # Not every webMUSHRA writes a session's number: without this, raters cannot be told apart.
+        # Some versions of webMUSHRA write no session number; this field then distinguishes the
+        # raters.
         "questionnaire": [{"type": "text", "label": "Your name or number", "name": "rater"}],
     }
 
 
 def _write_key(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    # Names are written as they are: the key is read back by name. `read_ratings` is its reader.
+    # Names are not escaped, because `read_ratings` reads the key by name.
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.DictWriter(handle, KEY_COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -1,14 +1,15 @@
-"""Which system to use: quality against cost, the Pareto front, and the sentence behind it.
+"""Recommends a system: quality against cost, the Pareto front, and a text.
 
 Conventions
 -----------
-question   what a listener is asked: ``quality`` or ``interference``
-metric     of the run's metrics the one that agrees best with listeners on the question, by the
-           rule of :mod:`benchsep.listeners.judges`
-cost       seconds of computing for one song: the median real-time factor of the run's separations
+question   the question to listeners: ``quality`` or ``interference``
+metric     the run's metric that agrees best with listeners on the question, by the rule of
+           :mod:`benchsep.listeners.judges`
+cost       seconds of computation per song: the median real-time factor of the run's separations
            times the length of a song
-front      a system is on it unless another is at least as good and as cheap, and better in one
-contenders systems of the run that are no reference systems and did not see its songs in training
+front      a system is on the front unless another one is at least as good and as cheap, and better
+           in one of the two
+contenders systems of the run, without reference systems and systems that were trained on its songs
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 SONG_S = 240.0
-"""Length of a song in seconds, unless told otherwise."""
+"""Default length of a song in seconds."""
 
 COLUMNS = (
     *("system", "family", "metric", "stem", "value", "low", "high", "n", "total"),
@@ -44,7 +45,9 @@ _UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A row for each contender, best first (:data:`COLUMNS`), and what to make of it."""
+    """A row for each contender, best first (:data:`COLUMNS`), and the recommendation in
+    sentences.
+    """
 
     table: pd.DataFrame
     sentences: tuple[str, ...]
@@ -52,7 +55,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Contender:
-    """A system's value with its interval, and its cost in seconds for a song."""
+    """A system's value with its interval, and its cost in seconds per song."""
 
     system: str
     family: str
@@ -71,7 +74,7 @@ def seconds_of(text: str, song_s: float = SONG_S) -> float:
     Raises
     ------
     UsageError
-        another text, or nothing above zero.
+        another format, or a value that is not positive.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *(ms|s|min|h|x)(/song)?", text.strip())
     if not found or float(found[1]) <= 0:
@@ -91,19 +94,19 @@ def recommend(
     song_s: float = SONG_S,
     seed: int = 0,
 ) -> Recommendation:
-    """The contenders of a run on a stem, the front, and which one to use.
+    """The contenders of a run for a stem, the front, and the recommended system.
 
     Parameters
     ----------
     cells, costs, manifest
-        Of :func:`benchsep.runner.frame.load_run`, ``load_costs`` and the store.
+        From :func:`benchsep.runner.frame.load_run`, ``load_costs`` and the store.
     budget_s
-        Seconds of computing for a song of ``song_s`` seconds.
+        Limit in seconds of computation for a song of ``song_s`` seconds.
 
     Raises
     ------
     UsageError
-        no contender, no such stem, or no metric that answers the question.
+        there is no contender, the stem does not exist, or no metric answers the question.
     """
     averaged = stats.with_average(cells)
     part = averaged[~averaged["family"].isin(REFERENCE_FAMILIES)]
@@ -131,12 +134,12 @@ def recommend(
 
 
 def judge_of(cells: pd.DataFrame, traits: Mapping[str, ValueTraits], question: Question) -> Judge:
-    """The metric of these cells that agrees best with listeners on the question.
+    """The metric in these cells that agrees best with listeners on the question.
 
     Raises
     ------
     UsageError
-        none agrees better than chance; the metric to run is named.
+        no metric agrees better than chance; the message names a metric to run.
     """
     scope = scope_of(cells["family"])
     usable = cells[cells["status"] == "ok"]
@@ -183,7 +186,9 @@ def _contenders(
 
 
 def pareto(found: Sequence[Contender], direction: int) -> frozenset[str]:
-    """The systems with a cost that no other is at least as good and as cheap as."""
+    """The Pareto front: systems with a cost for which no other system is at least as good and as
+    cheap.
+    """
     points = [(direction * c.value, -c.cost, c.system) for c in found if c.cost is not None]
     return frozenset(
         system
@@ -224,7 +229,9 @@ def _choice(
     song_s: float,
     stem: str,
 ) -> list[str]:
-    """Which one to use, cheaper ones that are not shown to be worse, better ones that cost more."""
+    """The recommended system, cheaper ones that are not shown to be worse, and better ones beyond
+    the budget.
+    """
     limit = "" if budget_s is None else f" within {time_text(budget_s)}"
     song = f"a song of {time_text(song_s)}"
     priced = [c for c in found if c.cost is not None]
@@ -255,7 +262,7 @@ def _choice(
 
 
 def _shown_worse(differences: pd.DataFrame, best: str) -> set[str]:
-    """The systems that a test shows to be worse than ``best``."""
+    """The systems that are significantly worse than ``best``."""
     worse = set()
     for row in differences.to_dict("records"):
         pair = {"a": str(row["a"]), "b": str(row["b"])}

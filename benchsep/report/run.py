@@ -1,12 +1,12 @@
-"""A run read once for its report, and the choice of the songs to show.
+"""Reads a run for its report, and chooses the songs to show.
 
 Conventions
 -----------
-edition       figures and songs are those of the first table's edition: editions of the data never
-              share a table or a figure
-disagreement  of two metrics on a song: each cell (system, stem, song) has a rank from 0 to 1 among
-              all cells under either metric; the song's disagreement is the mean absolute
-              difference of the two ranks
+edition       figures and songs belong to the edition of the first table; editions of the data are
+              never mixed in a table or a figure
+disagreement  of two metrics on a song: each cell (system, stem, song) has, for each metric, a rank
+              from 0 to 1 among all cells; the song's disagreement is the mean absolute difference
+              of the two ranks
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RunData:
     traits: dict[str, ValueTraits]
     tables: list[Table]
     messages: tuple[str, ...] = ()
-    """A line for each import."""
+    """Notes on imports, one line each."""
 
     @property
     def families(self) -> dict[str, str]:
@@ -81,7 +81,7 @@ class RunData:
     def song_values(self) -> Mapping[tuple[str, str, str], Mapping[str, float]]:
         """``(system, stem, metric)`` to ``{song: value}`` of the first edition, averages included.
 
-        Read by the figures.
+        For the figures.
         """
         cells = of_edition(self.frame, self.edition)
         return song_values(with_average(cells[cells["metric"].isin(self.metrics)]))
@@ -106,19 +106,18 @@ def load(
     intervals
         Add intervals and compact letters to the tables (half a minute for a large run).
     aggregation
-        One statistic over songs, and over frames where they are stored, in place of each metric's
-        own.
+        One statistic over songs (and over frames, if they are stored) instead of each metric's own.
     exclude_seen
-        Leave out the cells of songs that a system saw in training.
+        Leave out the cells of songs that a system was trained on.
     imports
-        Results of others beside those of the run.
+        Results of others to show together with those of the run.
     combine
         Combined metrics to add, such as ``visqol+mrstft``.
 
     Raises
     ------
     StoreError
-        if ``folder`` is no run, or has no results.
+        ``folder`` is not a run folder, or has no results.
     UsageError
         see :func:`benchsep.imported.join.with_imports` and
         :func:`benchsep.stats.with_combined`.
@@ -152,9 +151,10 @@ def load(
 
 
 def with_likeness(run: RunData, store: Store) -> RunData:
-    """The run with the table of how alike its systems' kept estimates are, for songs without stems.
+    """The run with an additional table, for songs without stems: the similarity of the systems'
+    kept estimates.
 
-    For other songs, and where no two systems have one, it is ``run`` itself.
+    ``run`` itself for songs with stems, or if no two systems have kept estimates.
     """
     if run.edition != "mixtures":
         return run
@@ -169,7 +169,7 @@ def with_likeness(run: RunData, store: Store) -> RunData:
 
 
 def most_disputed_songs(run: RunData, limit: int) -> list[str]:
-    """At most ``limit`` songs, largest disagreement between metrics first.
+    """At most ``limit`` songs, those with the largest disagreement of metrics first.
 
     Raises
     ------
@@ -188,10 +188,10 @@ def song_disagreement(run: RunData) -> dict[str, float]:
 
 
 def contrasting_metrics(run: RunData) -> tuple[str, str, int] | None:
-    """The two metrics whose disagreement is shown, and the product of their directions.
+    """The two metrics for the disagreement, and the product of their directions.
 
-    The first metric that tolerates misalignment and the first that does not; without both kinds,
-    the first two that tolerate it; ``None`` if there are not two.
+    The first metric that tolerates misalignment and the first that does not. Without both kinds:
+    the first two that tolerate it, or ``None``.
     """
     tolerant = [m for m in run.metrics if not badges.fails_across(m, run.traits[m])]
     strict = [m for m in run.metrics if m not in tolerant]

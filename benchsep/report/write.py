@@ -1,4 +1,4 @@
-"""``benchsep report``: all of a run's tables, figures and its listening page in one folder.
+"""``benchsep report``: writes tables, figures and the listening page of a run into one folder.
 
 Conventions
 -----------
@@ -6,7 +6,7 @@ files   ``tables.{md,tex,csv,json,html}``, ``tables-standalone.tex``, ``figures/
         ``figures/<song>/<stem>.png``, ``index.html`` and ``page/``; with ``pdf`` each figure as
         ``.pdf`` too
 repeat  the same run gives the same bytes
-errors  a song or a system without audio is reported on stderr, and the rest is written
+errors  a song or a system without audio is reported on stderr; everything else is written
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from benchsep.runner.store import Store
 
 RATE = 44_100
-"""Of most data sets: only the choice of the codec depends on it."""
+"""Sample rate of most data sets, for the estimate of sizes; it only affects the choice of the
+codec."""
 FORMATS = ("md", "tex", "csv", "json", "html")
 
 
 @dataclass
 class Report:
-    """A report while it is written: the run, where to write, which songs, and the files so far."""
+    """The state of a report: the run, the output folder, the songs, and the written files."""
 
     run: RunData
     out: Path
@@ -93,11 +94,11 @@ def write_report(
         Songs with spectrograms and, on the page, with audio: those on which the metrics
         disagree most. 0 writes none and needs no data set.
     seconds
-        Length of the excerpt of each song: where its stems are most active.
+        Length of the excerpt of each song, from the part in which its stems are most active.
     page
         Whether to write the listening page.
     audio
-        Codec of the page's sounds; ``auto`` takes Opus where FLAC would exceed
+        Codec of the page's sounds; ``auto`` uses Opus if FLAC would exceed
         ``benchsep.report.site.audio.MAX_MB``.
     progress
         Called with a few words before each step and each song.
@@ -106,17 +107,17 @@ def write_report(
     improvement
         Add the gains over the mixture to the tables.
     aggregation
-        One statistic over songs and stored frames, in place of each metric's own.
+        One statistic over songs and stored frames, instead of each metric's own.
     exclude_seen
-        Leave out the cells of songs that a system saw in training.
+        Leave out the cells of songs that a system was trained on.
     imports
-        Results of others beside those of the run; they have no audio.
+        Results of others to show together with those of the run; they have no audio.
     combine
         Combined metrics to add to the tables, such as ``visqol+mrstft``.
     jobs
-        Threads that transform and encode; 0: one for each core. The files are the same.
+        Threads for transforms and encoding; 0: one per core. The files do not depend on it.
     caption
-        Of ``tables.tex``: ``short`` makes tables to paste, which need booktabs alone.
+        Caption of ``tables.tex``: ``short`` makes tables to paste, which need only booktabs.
     pdf
         Whether to write each figure as PDF too.
 
@@ -128,7 +129,7 @@ def write_report(
     Raises
     ------
     StoreError
-        if ``folder`` is no run.
+        ``folder`` is not a run folder.
     """
     from benchsep.runner.store import Store
 
@@ -159,7 +160,7 @@ def write_report(
 
 
 def _with_likeness(run: RunData, store: Store) -> RunData:
-    """As :func:`benchsep.report.run.with_likeness`; says what is missing for the table."""
+    """As :func:`benchsep.report.run.with_likeness`, with a message if the table cannot be made."""
     alike = with_likeness(run, store)
     several = len(excerpts.systems_with_audio(run.computed)) > 1
     if run.edition == "mixtures" and several and alike is run:
@@ -178,9 +179,9 @@ def _add_tables(report: Report) -> None:
 
 
 def write_tables(tables: Sequence[Table], out: Path, caption: str = "full") -> list[Path]:
-    """Write ``tables.*`` in every format, and a LaTeX document of its own.
+    """Write ``tables.*`` in every format, and a complete LaTeX document.
 
-    ``caption``: of ``tables.tex``, ``full`` or ``short``.
+    ``caption``: caption of ``tables.tex``, ``full`` or ``short``.
     """
     texts = {f"tables.{format}": render(tables, format) for format in FORMATS}
     texts["tables.tex"] = render(tables, "tex", caption)
@@ -196,7 +197,9 @@ def _add_summary_figures(report: Report) -> None:
 
 
 def _add_songs(report: Report) -> None:
-    """Spectrograms and, where asked for, the page: one pass, one decoded song at a time."""
+    """Write spectrograms and, if requested, the page, in one pass with one decoded song at a
+    time.
+    """
     pictures = [path for path in report.written if path.suffix == ".png"]
     songs = _spectrograms_as_songs_pass(report)
     if not report.page:
@@ -209,7 +212,7 @@ def _add_songs(report: Report) -> None:
 
 
 def _codec(report: Report) -> Codec:
-    """What was asked for; ``auto`` is FLAC unless the page would grow too large, which is told."""
+    """The codec; ``auto`` is FLAC, or Opus with a message if the page would be too large."""
     if report.audio != "auto":
         return report.audio
     if not report.source.tracks:
@@ -228,7 +231,7 @@ def _codec(report: Report) -> Codec:
 
 
 def _seconds_of_sound(report: Report) -> float:
-    """Of all sounds of the page: the mixtures, the true stems and what each system estimated."""
+    """Total length of the page's sounds in seconds: mixtures, true stems and estimates."""
     run = report.run
     songs = most_disputed_songs(run, report.max_songs)
     heard = ["reference", *excerpts.systems_with_audio(run.computed)]
@@ -248,12 +251,12 @@ STEPS: tuple[tuple[str, Callable[[Report], None]], ...] = (
 
 
 def _spectrograms_as_songs_pass(report: Report) -> Iterator[Song]:
-    """The songs to show; the spectrograms of each are drawn while its files are written."""
-    # One thread for all: the style of figures is a global state.
+    """The songs to show; their spectrograms are drawn while their files are written."""
+    # A single thread for all, because the style of figures is global state.
     with ThreadPoolExecutor(1) as drawer:
         for number, song in enumerate(_songs(report), 1):
             report.progress(f"song {number} of {report.max_songs}: {song.name}")
-            song.spectra  # noqa: B018 # before two threads ask for them
+            song.spectra  # noqa: B018 # computed before two threads use them
             drawing = drawer.submit(_write_spectrograms, song, report)
             yield song
             report.written += drawing.result()
@@ -269,7 +272,7 @@ def _songs(report: Report) -> Iterable[Song]:
 def _write_spectrograms(song: Song, report: Report) -> list[Path]:
     folder = excerpts.song_folder(report.figures, song.name)
     seconds = (song.start, song.start + song.mixture.seconds)
-    figures: dict[tuple[str, ...], Panels] = {}  # most systems estimate every stem
+    figures: dict[tuple[str, ...], Panels] = {}  # cached, because most systems estimate every stem
     written = []
     for stem, levels in song.spectra.items():
         labels = tuple(levels)

@@ -1,4 +1,4 @@
-"""Figures of a run, one module a figure.
+"""Figures of a run, one module per figure.
 
 Modules
 -------
@@ -14,8 +14,7 @@ choose        which of these figures a run gets, and with which data
 Conventions
 -----------
 input     plain mappings and arrays; no figure function reads a run (``choose`` does)
-labels    systems, songs and titles are text from outside: control characters are made visible,
-          ``$`` starts no formula
-legend    every figure explains its marks in its own legend, since figures are copied into papers
-          without the page around them
+labels systems, songs and titles are external text: control characters are made visible, and ``$``
+          does not start a formula
+legend    every figure explains its marks in its own legend, because figures are copied into papers
 """

@@ -1,6 +1,6 @@
-"""Which figures a run gets, and the data, labels and titles of each.
+"""Chooses the figures of a run, with data, labels and titles.
 
-A maker returns ``None`` where the run has too little data for its figure.
+Functions return ``None`` if the run has too little data for their figure.
 
 Functions
 ---------
@@ -48,7 +48,7 @@ def summary_figures(run: RunData) -> Iterator[tuple[str, Figure]]:
 
 
 def distribution(run: RunData, metric: str) -> Figure | None:
-    """The songs of each system; ``None`` where no system has two songs."""
+    """The songs of each system; ``None`` if no system has two songs."""
     stem = _headline_stem(run, metric)
     songs = {s: list(run.song_values.get((s, stem, metric), {}).values()) for s in run.families}
     largest = max(map(len, songs.values()), default=0)
@@ -66,9 +66,9 @@ def distribution(run: RunData, metric: str) -> Figure | None:
 
 
 def is_off_scale(songs: Mapping[str, Sequence[float]], system: str) -> bool:
-    """Whether a system is so far from all others that it would shrink their part of the axis.
+    """Whether a system is an outlier that would compress the axis of the others.
 
-    Farther from the others than the range of the others.
+    True if its distance from the others exceeds their range.
     """
     others = [v for s, values in songs.items() if s != system for v in values]
     if not others or not songs[system]:
@@ -84,7 +84,7 @@ def _reason_without_value(run: RunData, system: str, stem: str, metric: str) -> 
 
 
 def paired_differences(run: RunData) -> Figure | None:
-    """Every pair of systems, the better one first, from the largest lead down."""
+    """Every pair of systems, the better one first, sorted by decreasing difference."""
     from benchsep.stats import compare, with_average
 
     if not run.metrics or not run.traits[run.metrics[0]].direction:
@@ -109,7 +109,7 @@ def paired_differences(run: RunData) -> Figure | None:
 
 
 def better_first(record: Mapping[str, Any], direction: int) -> tuple[str, float, float, float]:
-    """Name, difference and interval of a pair, turned so that the difference is positive."""
+    """Name, difference and interval of a pair, in the order with a positive difference."""
     middle, low, high = (direction * record[k] for k in ("difference", "low", "high"))
     low, high = sorted((low, high))
     if middle < 0:
@@ -118,7 +118,7 @@ def better_first(record: Mapping[str, Any], direction: int) -> tuple[str, float,
 
 
 def quality_against_cost(run: RunData) -> Figure | None:
-    """The first metric against cost; ``None`` where no real-time factor was measured."""
+    """The first metric against cost; ``None`` without measured real-time factors."""
     if not run.metrics or not run.tables:
         return None
     metric = run.metrics[0]

@@ -1,4 +1,4 @@
-"""Quality against real-time factor and against memory; every system is named at its point."""
+"""Quality against real-time factor and memory; each point is labelled with its system."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def cost_figure(
     points
         System to ``(quality, real-time factor, memory in MB)``; NaN where unknown.
     families
-        System to family, which chooses colour and marker.
+        System to family, for colour and marker.
     label, title
         Label of the quality axis and title of the figure.
     reference_lines
-        Name to the quality of a reference system (mixture, oracle), drawn as a level line.
+        Name to the quality of a reference system (mixture, oracle), drawn as a horizontal line.
     """
     with styled():
         figure, axes = new_figure(7.6, 3.7, 1, 2, sharey=True)
@@ -64,7 +64,7 @@ def cost_figure(
         line_names = [_draw_reference_lines(axis, reference_lines or {}) for axis, *_ in panels]
         draw_legend(figure, [families.get(system, "unknown") for system in points])
         figure.suptitle(visible(title), fontsize=9)
-        figure.draw_without_rendering()  # the layout decides where names have room
+        figure.draw_without_rendering()  # positions of names depend on the layout
         for (axis, measured, _), texts in zip(panels, line_names, strict=True):
             _label_points(axis, measured, [_extent(text) for text in texts])
     return figure  # type: ignore[no-any-return]
@@ -98,7 +98,7 @@ def _scatter(axis: Axes, measured: Points, families: Mapping[str, str]) -> None:
 
 
 def _draw_reference_lines(axis: Axes, lines: Mapping[str, float]) -> list[Any]:
-    """Level lines with names; lines that nearly coincide share one name above the highest."""
+    """Horizontal lines with names; lines that nearly coincide share one label above the highest."""
     span = max(lines.values(), default=0.0) - min(lines.values(), default=0.0)
     clusters: list[tuple[float, list[str]]] = []
     for name, level in sorted(lines.items(), key=lambda item: (item[1], item[0])):
@@ -130,10 +130,10 @@ _PLACES = tuple(
 
 
 def _label_points(axis: Axes, points: Points, taken: Sequence[Box]) -> None:
-    """Names next to their points, each at the first place that is free.
+    """Draw names next to their points, each at its first free position.
 
-    A place is free if the name is inside the axes and over no point, no earlier name and none of
-    the boxes ``taken``. A name more than a line away gets a thin line to its point.
+    A position is free if the name is inside the axes and does not overlap points, earlier names or
+    the boxes ``taken``. A name that is more than a line away gets a thin line to its point.
     """
     scale = axis.figure.dpi / 72
     centres = {name: axis.transData.transform(at) for name, at in points.items()}

@@ -33,7 +33,7 @@ def disagreement_figure(
     title: str,
     named: int = 5,
 ) -> Figure:
-    """A mark for each song of each system; its coordinates are two metrics.
+    """A scatter plot of two metrics with a mark for each song of each system.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def disagreement_figure(
     labels, title
         Labels of the two axes and title of the figure.
     named
-        How many of the largest differences in rank carry the song's name.
+        Number of songs with the largest rank differences that are named.
     """
     points = [(s, song, x, y) for s, songs in values.items() for song, (x, y) in songs.items()]
     with styled():
@@ -84,7 +84,9 @@ def _scatter(
 
 
 def _number_points(axis: Axes, points: Sequence[Point]) -> list[str]:
-    """Numbers in the plot; the lines that explain them (names in the plot would overlap)."""
+    """Draw numbers in the plot; returns the lines that explain them (names in the plot would
+    overlap).
+    """
     lines = []
     for number, (system, song, x, y) in enumerate(points, 1):
         axis.annotate(str(number), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
@@ -93,10 +95,10 @@ def _number_points(axis: Axes, points: Sequence[Point]) -> list[str]:
 
 
 def largest_rank_differences(points: Sequence[Point]) -> list[int]:
-    """Indices of ``points`` by falling difference between their two ranks.
+    """Indices of ``points``, sorted by decreasing difference between their two ranks.
 
     The rank of a point under a metric is its position when all points are sorted by that metric.
-    Fewer than three points have no difference worth a name: the list is empty.
+    Empty for fewer than three points.
     """
     if len(points) < 3:
         return []

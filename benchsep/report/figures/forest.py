@@ -24,8 +24,8 @@ def forest_figure(
     Parameters
     ----------
     differences
-        ``(name of the pair, difference, low, high)``, in the order of the rows. The interval is
-        whatever the caller computed; ``label`` has to name it.
+        ``(name of the pair, difference, low, high)``, in the order of the rows. The caller computes
+        the interval; ``label`` must name its kind.
     label, title
         Label of the difference axis and title of the figure.
     """
@@ -41,8 +41,8 @@ def grouped_forest_figure(
     Parameters
     ----------
     differences
-        ``(row, group, difference, low, high)``; rows and groups in the order they first appear. A
-        filled point is one whose interval leaves out 0.
+        ``(row, group, difference, low, high)``; rows and groups are in the order of first
+        appearance. A point is filled if its interval does not contain 0.
     label, title
         Label of the difference axis and title of the figure.
     """
@@ -62,7 +62,7 @@ def grouped_forest_figure(
             axis.grid(axis="x", color="0.9")
         axes[0, 0].set_yticks(range(len(rows)), [visible(name) for name in rows])
         axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
-        # A label in the middle of several panels belongs to an axis of its own.
+        # A label in the middle of several panels needs its own axis.
         axes[0, len(groups) // 2].set_xlabel(visible(label))
         draw_legend(figure, (), _handles())
         figure.suptitle(visible(title), fontsize=9)
@@ -75,7 +75,7 @@ def _draw_difference(axis: Axes, row: int, middle: float, low: float, high: floa
 
 
 def _fill(clear: bool) -> str:
-    """Fill of a point: coloured where the interval leaves out 0."""
+    """Fill of a point: coloured if the interval does not contain 0."""
     return CLEAR_COLOR if clear else "white"
 
 

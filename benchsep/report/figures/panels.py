@@ -2,8 +2,10 @@
 
 Conventions
 -----------
-order      mixture, reference, then the systems by family; a frame has the colour of the family
-time       axes, ticks and names of a song are drawn once; each stem adds pictures and a title
+order      mixture, reference, then the systems by family; a panel's frame has the colour of the
+           family
+time       axes, ticks and names of a song are drawn once; for each stem, only pictures and title
+           are drawn
 picture    levels of :mod:`benchsep.report.figures.spectrogram`, averaged over each pixel
 
 Classes
@@ -57,22 +59,22 @@ if TYPE_CHECKING:
     Levels = Mapping[str, NDArray[np.uint8]]
 
 DPI = 120
-"""Of the PNG: a third of a megabyte a picture."""
+"""Resolution of the PNG: about 0.3 MB per picture."""
 PDF_DPI = 200
-"""Of the pictures inside the PDF; its text is drawn as text."""
+"""Resolution of pictures in the PDF; text remains text."""
 
 
 class Panels:
-    """The figure of one song: a panel for each label, filled for one stem after another.
+    """The figure of one song: a panel per label, reused for all stems.
 
     Parameters
     ----------
     labels
-        Of the signals: mixture, reference and systems, in any order.
+        Labels of the signals: mixture, reference and systems, in any order.
     families
         Label to family, for the order of the panels and the colour of their frames.
     seconds
-        Begin and end of the excerpt within the song.
+        Start and end of the excerpt in the song, in seconds.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class Panels:
         save_pdf(self.fill(levels, title), path, dpi=PDF_DPI)
 
     def write_png(self, path: Path, levels: Levels, title: str) -> None:
-        """Write the figure of a stem as PNG: what all stems share is drawn once."""
+        """Write the figure of a stem as PNG; parts that all stems share are drawn once."""
         from PIL import Image
 
         canvas: Any = self.figure.canvas
@@ -197,7 +199,7 @@ def _rank(family: str) -> int:
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes], tuple[float, float, float, float]]:
-    """Axes row by row without a hole (a shorter last row has wider panels); place of the bar."""
+    """Axes row by row (a shorter last row has wider panels), and the position of the colour bar."""
     columns = min(3, count) if count > 4 else 2
     rows = -(-count // columns)
     counts = [len(part) for part in np.array_split(np.arange(count), rows)]
@@ -231,13 +233,13 @@ def _set_axes(axis: Axes, label: str, seconds: tuple[float, float]) -> None:
     axis.set_xlim(*seconds)
     axis.set_ylim(mel(LOWEST_HZ), mel(HIGHEST_HZ))
     axis.set_yticks([mel(hertz) for hertz in TICKS_HZ], [f"{hertz / 1000:g}" for hertz in TICKS_HZ])
-    # The first and last second would run into the next panel's.
+    # Labels of the first and last second would overlap with those of the next panel.
     axis.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
     axis.set_title(visible(label), loc="left")
 
 
 def _draw_scale(figure: Figure, place: tuple[float, float, float, float]) -> None:
-    """The bar of colours, in dB."""
+    """The colour bar, in dB."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 

@@ -1,4 +1,4 @@
-"""The songs of each system under one metric: a point a song, with median and quartiles."""
+"""The songs of each system for one metric: a point per song, with median and quartiles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def distribution_figure(
     Parameters
     ----------
     values
-        System to one value a song, in the order of the rows; values that are not finite are left
+        System to its values, one per song, in the order of the rows; non-finite values are left
         out.
     families
         System to family, which chooses colour and marker.
@@ -48,7 +48,7 @@ def distribution_figure(
     with styled():
         figure, axes = new_figure(6.0, 0.42 * len(values) + 1.5, 1, 1)
         axis = axes[0, 0]
-        axis.use_sticky_edges = False  # a box at the edge must not hide the points beyond it
+        axis.use_sticky_edges = False  # a box at the edge must not hide points beyond it
         for row, (system, songs) in enumerate(values.items()):
             finite = np.asarray(songs, float)
             finite = np.sort(finite[np.isfinite(finite)])
@@ -75,8 +75,8 @@ def _draw_row(axis: Axes, row: int, songs: NDArray[np.float64], family: str) -> 
     low, middle, high = np.quantile(songs, (0.25, 0.5, 0.75))
     axis.barh(row, high - low, left=low, height=0.55, color="0.88", zorder=1)
     axis.plot([middle, middle], [row - 0.28, row + 0.28], color="0.1", lw=1.6, zorder=3)
-    # The vertical offset follows the rank (golden ratio), not a random generator: the same songs
-    # give the same figure, and neighbours in value are apart.
+    # The vertical offset depends on the rank (golden ratio), not on random numbers: the figure is
+    # reproducible, and points with similar values are apart.
     offset = ((np.arange(len(songs)) * 0.618) % 1 - 0.5) * 0.4
     axis.scatter(
         songs, row + offset, s=11, color=FAMILY_COLORS[family], marker=FAMILY_MARKERS[family],

@@ -1,13 +1,13 @@
-"""Spectrograms that can be compared: mel rows on one scale in dB, as pictures of bytes.
+"""Comparable spectrograms: mel rows on a common scale in dB, as 8-bit pictures.
 
 Conventions
 -----------
-transform  Hann 2048 / hop 512, power averaged over channels; hop 1024 where 512 would give more
-           than ``COLUMNS`` columns
+transform  Hann window of 2048 samples, hop 512, power averaged over channels; hop 1024 if 512 would
+           give more than ``COLUMNS`` columns
 scale      dB relative to the loudest bin of mixture and reference together, clipped to -80..0: one
            scale for all signals of a stem, so that brightness can be compared
-frequency  a mel axis from 40 Hz to 16 kHz, on which partials can be followed: a row is the loudest
-           bin between its edges, or the nearest bin where none lies there
+frequency  a mel axis from 40 Hz to 16 kHz. A row is the loudest bin between its edges, or the
+           nearest bin if there is none, so that partials stay visible
 level      uint8 ``[ROWS, columns]``, 0 to 255 for -80 to 0 dB: an index into :func:`colours`
 
 Functions
@@ -40,10 +40,10 @@ FLOOR_DB = -80.0
 LOWEST_HZ, HIGHEST_HZ, ROWS = 40.0, 16_000.0, 320
 TICKS_HZ = (250, 500, 1000, 2000, 4000, 8000, 16_000)
 BLOCK = 64
-"""Columns that are transformed at once: they stay in the processor's cache."""
+"""Columns per block; they fit into the processor's cache."""
 COLUMNS = 1000
-"""The largest number of columns; longer excerpts keep the maximum of neighbours, so that a click
-stays visible. No panel has as many pixels."""
+"""Most columns, more than the pixels of a panel. For longer excerpts, the maximum of neighbours is
+kept, so that clicks stay visible."""
 
 
 def power(audio: Audio) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def power(audio: Audio) -> NDArray[np.float32]:
 
     hop = HOP if audio.frames // HOP < COLUMNS else 2 * HOP
     window = get_window("hann", N_FFT).astype(np.float32)
-    # Mirrored, not zero-padded: an excerpt cut from a song would show a click at either end.
+    # Mirrored, not zero-padded, because an excerpt of a song would show a click at both ends.
     padded = np.pad(audio.samples, ((0, 0), (N_FFT // 2, N_FFT // 2)), mode="reflect")
     # [channels, samples] -> [channels, columns, N_FFT], a view
     windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::hop]
@@ -78,7 +78,7 @@ def mel_db(audio: Audio) -> tuple[NDArray[np.float32], float]:
     """``[ROWS, columns]`` in dB re full scale, -inf for silence, and the loudest bin of all."""
     found = power(audio)
     with np.errstate(divide="ignore"):
-        # The maximum first, then the logarithm: the same values, a third of the logarithms.
+        # The maximum before the logarithm: the same values with a third of the logarithms.
         rows: NDArray[np.float32] = 10 * np.log10(_mel_rows(found, audio.rate))
         return rows, float(10 * np.log10(found.max()))
 

@@ -1,9 +1,9 @@
-"""What all figures share: style, colours, legend and the files they are saved to.
+"""Common parts of all figures: style, colours, legend, saving.
 
 Conventions
 -----------
-colours   the map ``cividis`` and the Okabe-Ito palette: safe for colour-blind readers, monotone in
-          grey; a family has a marker as well as a colour
+colours   the map ``cividis`` and the Okabe-Ito palette: suitable for colour-blind readers and for
+          greyscale; each family has a colour and a marker
 files     PNG and PDF with embedded TrueType fonts (type 42) and without a date: the same input
           gives the same bytes
 back end  figures are made without pyplot, hence without a display and without global state
@@ -43,7 +43,7 @@ STYLE = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.hashsalt": "benchsep",
-    # U+2212 is outside of the first 256 characters: a PDF would hold the font a second time.
+    # U+2212 is not among the first 256 characters, so a PDF would embed the font twice.
     "axes.unicode_minus": False,
     "text.parse_math": False,  # a song called "$x^$" is text, not a formula
 }
@@ -67,13 +67,13 @@ SYSTEM_COLORS = {
     "discriminative": ("#0072B2", "#56B4E9", "#003355", "#009E73"),
     "unknown": ("#CC79A7", "#7A3F63"),
 }
-"""Colours of the systems of one family: they differ in lightness, so that they differ in grey."""
+"""Colours of the systems of one family; they differ in lightness, so also in greyscale."""
 
 _FAMILY_NAMES = {"unknown": "undeclared", "oracle": "oracle or truth"}
 
 
 def styled() -> Any:
-    """A context in which the style holds, whatever the user's matplotlibrc sets."""
+    """Context with the style of benchsep, independent of the user's matplotlibrc."""
     import matplotlib
 
     defaults: Any = matplotlib.rcParamsDefault
@@ -98,12 +98,12 @@ def empty_figure(width: float, height: float, layout: Any = None) -> Figure:
 
 
 def family_name(family: str) -> str:
-    """What a family is called in figures."""
+    """The name of a family in figures."""
     return _FAMILY_NAMES.get(family, family)
 
 
 def draw_legend(figure: Figure, families: Sequence[str], more: Sequence[Any] = ()) -> None:
-    """Below the figure: the marker of each family that is in it, then further handles."""
+    """Draw a legend below the figure: the marker of each family in it, then further handles."""
     from matplotlib.lines import Line2D
 
     markers = [
@@ -120,7 +120,7 @@ def draw_legend(figure: Figure, families: Sequence[str], more: Sequence[Any] = (
 
 
 def system_colors(families: Mapping[str, str]) -> dict[str, str]:
-    """System to a colour of its family; the colours of a family repeat when they run out."""
+    """System to a colour of its family; colours repeat if there are more systems."""
     colors: dict[str, str] = {}
     used: dict[str, int] = {}
     for system, family in families.items():
@@ -131,7 +131,7 @@ def system_colors(families: Mapping[str, str]) -> dict[str, str]:
 
 
 def visible_lines(lines: Sequence[str], limit: int = 60) -> str:
-    """Lines of text from outside, each made visible and cut to ``limit`` characters."""
+    """Lines of external text with visible control characters, cut to ``limit`` characters."""
     texts = map(visible, lines)
     return "\n".join(f"{text[: limit - 1]}…" if len(text) > limit else text for text in texts)
 
@@ -147,7 +147,7 @@ def save(figure: Figure, path_stem: str | Path, *, dpi: int = 200, pdf: bool = T
         figure.savefig(partial, dpi=dpi, metadata={"Software": None})
     if not pdf:
         return [png]
-    figure.set_layout_engine("none")  # settled; solving it again takes longer than drawing
+    figure.set_layout_engine("none")  # already computed; a new layout takes longer than drawing
     save_pdf(figure, stem.with_name(f"{stem.name}.pdf"), dpi=200)
     return [png, stem.with_name(f"{stem.name}.pdf")]
 
@@ -161,8 +161,8 @@ def save_pdf(figure: Figure, path: Path, *, dpi: int) -> None:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """A context in which a figure is drawn: the style, and no warning about its letters."""
+    """Context for drawing: the style, and no warnings about missing glyphs."""
     with styled(), warnings.catch_warnings():
-        # A title in a script that the font lacks shows boxes in the figure; the data is the same.
+        # If the font lacks a script, the title shows boxes; the data are not affected.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield

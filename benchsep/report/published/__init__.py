@@ -1,1 +1,1 @@
-"""Values that others published, with their definitions, and what they are compared with here."""
+"""Published values of others with their definitions, and comparisons with our values."""

@@ -3,11 +3,11 @@
 Conventions
 -----------
 file      one source on one data set: edition, split, number of songs
-values    one metric as defined there, named by the column of ours that comes nearest;
-          ``same_definition`` only where it is that column's definition
+values    one metric as defined there, named after our most similar column; ``same_definition`` only
+          if the definitions are equal
 system    the name there; ``aggregation`` is over songs. A value may be a text (``< 2.50``)
-agreement a value stands in a table of ours only where edition, split, number of songs, definition
-          and aggregation agree (:func:`agreeing`)
+agreement our tables show a published value only if edition, split, number of songs, definition and
+          aggregation agree (:func:`agreeing`)
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Values(BaseModel):
 
 
 class Source(BaseModel):
-    """A file: where values were published, and on which data."""
+    """One file: the source of values and their data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
     short: str
-    """Behind a system's name in a table."""
+    """Short form of the source, shown after a system's name in tables."""
     edition: str
     split: str
     songs: int
@@ -63,7 +63,7 @@ class Source(BaseModel):
 
 @dataclass(frozen=True)
 class Agreeing:
-    """Values that may stand beside ours."""
+    """Values that our tables may show."""
 
     source: Source
     values: Values
@@ -76,7 +76,7 @@ def sources() -> dict[str, Source]:
     Raises
     ------
     UsageError
-        a file that is damaged or lacks a key.
+        a file is damaged or lacks a key.
     """
     return {
         path.stem: validated(Source, read_mapping(path), path.name)
@@ -85,16 +85,16 @@ def sources() -> dict[str, Source]:
 
 
 def agreeing(cells: pd.DataFrame, traits: Mapping[str, ValueTraits], split: str) -> list[Agreeing]:
-    """The published values of the same quantities on the same songs.
+    """The published values with the same definition on the same songs.
 
     Parameters
     ----------
     cells
-        Of one edition; their column ``split``, where there is one, decides.
+        Cells of one edition; their column ``split`` is used if it exists.
     traits
-        Of the run, with the aggregation that its tables have.
+        Traits of the run, with the aggregation of its tables.
     split
-        The split that was asked for.
+        The split of the suite.
     """
     edition = next(map(str, cells["edition"]), "")
     splits = set(map(str, cells["split"].unique())) if "split" in cells else {split}

@@ -1,4 +1,4 @@
-"""Whether a run reproduces what was published of the same weights, in a sentence."""
+"""Sentences on whether a run reproduces the published values of the same weights."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import ValueTraits
 
 CHECKPOINT = "official"
-"""What the label of a system says after ``@`` where its weights are the published ones."""
+"""The checkpoint in the label of a system (after ``@``) that has the published weights."""
 
 
 def reproduced(
     cells: pd.DataFrame, manifest: Mapping[str, Any], traits: Mapping[str, ValueTraits]
 ) -> list[str]:
-    """A sentence for each system with official weights and each published value of it.
+    """A sentence per published value of each system with official weights.
 
-    Nothing where edition, split, songs, definition or aggregation differ, or a song is missing.
+    No sentence if edition, split, songs, definition or aggregation differ, or a song is missing.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _sentence(
     label: str, found: Agreeing, pairs: Mapping[str, tuple[float, float]], traits: ValueTraits
 ) -> str:
     tolerance, unit = found.values.tolerance or 0.0, traits.unit
-    # Both numbers are rounded before they are compared: the published one is.
+    # Both numbers are rounded before the comparison, because published values are rounded.
     digits = traits.digits
     gaps = {stem: abs(round(ours - there, digits)) for stem, (ours, there) in pairs.items()}
     off = [stem for stem, gap in gaps.items() if gap > tolerance]

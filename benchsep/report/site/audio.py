@@ -1,13 +1,13 @@
-"""The sounds of the listening page: FLAC, or Opus where FLAC would be too large.
+"""The sounds of the listening page: FLAC, or Opus if FLAC would be too large.
 
 Conventions
 -----------
-flac   16 bit; what exceeds full scale is clipped, as any player would
+flac   16 bit; samples beyond full scale are clipped, as in any player
 opus   160 kbit/s at 48 kHz and complexity 1 of 10 in an Ogg container, without the random serial
        number: the same sound gives the same bytes. It begins at the same sample; it may end up to
        20 ms later
-file   base64 in a script, a third larger than the sound: a script is the only file that a page on
-       disk may load and read
+file   base64 in a script, a third larger than the sound, because a page on disk can only load
+       scripts
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from benchsep.audio import Audio
 Codec = Literal["flac", "opus"]
 CODECS: tuple[Codec, ...] = ("flac", "opus")
 MAX_MB = 60.0
-"""Above this size of all sounds, the page takes Opus."""
+"""If the sounds would be larger in total (MB), the page uses Opus."""
 OPUS_RATE, OPUS_BITS = 48_000, 160_000
 OPUS_COMPLEXITY = "1"
-"""Half the time of 10, the codec's default, for the same sound: on nine stems of 20 s, true and
-estimated, ViSQOL is 4.72 and the error 22 dB below the sound at 1, 2, 5 and 10. 0 has no short
-blocks, which attacks need."""
+"""It takes half the time of the codec's default (10) with equal quality: on nine true and estimated
+stems of 20 s, ViSQOL is 4.72 and the error is 22 dB below the sound for 1, 2, 5 and 10. 0 has no
+short blocks, which transients need."""
 FLAC_SHARE = 0.65
 """Size of music in FLAC over its size in 16-bit PCM: the mean of our reports, rounded up."""
 BASE64 = 4 / 3
@@ -61,8 +61,8 @@ def write_audio_script(
 ) -> Path:
     """Write the sounds of one stem as ``<folder>/<name>.js``, under the key ``address/name``.
 
-    ``spread`` maps over the sounds: ``map``, or that of a pool of threads. Equal sounds are encoded
-    once, and those that the file holds from an earlier report are not encoded again.
+    ``spread`` maps over the sounds: ``map``, or ``map`` of a thread pool. Equal sounds are encoded
+    once; sounds in the file of an earlier report are not encoded again.
     """
     path = folder / f"{name}.js"
     digests = dict(zip(signals, spread(partial(_digest, codec), signals.values()), strict=True))
@@ -83,7 +83,7 @@ _BEFORE, _AFTER = "JSON.parse(", "));\n"
 
 
 def _encoded_before(path: Path) -> dict[str, str]:
-    """Digest to encoded sound of an earlier report's file; empty where there is no such file."""
+    """Digest to encoded sound from an earlier report's file; empty if there is none."""
     try:
         head, script = path.read_text(encoding="ascii").split("\n", 1)
         body = script[script.index(_BEFORE) + len(_BEFORE) : -len(_AFTER)]
@@ -94,7 +94,7 @@ def _encoded_before(path: Path) -> dict[str, str]:
 
 
 def _digest(codec: Codec, audio: Audio) -> str:
-    """Of a sound and of everything that decides what its file is."""
+    """Digest of a sound and of everything that affects its file."""
     how = f"{codec} {OPUS_BITS} {OPUS_COMPLEXITY} {audio.rate} {audio.samples.shape}"
     found = hashlib.sha256(how.encode())
     found.update(np.ascontiguousarray(audio.samples).data)

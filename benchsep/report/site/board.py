@@ -1,4 +1,4 @@
-"""The page of a board: one ``index.html`` with all tables, the first of an edition unfolded.
+"""The page of a board: one ``index.html`` with all tables; the first table of each edition is open.
 
 Style, tables and sorting are those of the listening page (:mod:`benchsep.report.site.build`). The
 page requests nothing, which its content security policy enforces; text from outside is escaped.
@@ -48,7 +48,7 @@ def write_board(run: RunData, out: Path) -> Path:
             head=head,
             badge_of=badge_of,
             format_value=format_value,
-            # Our own files, which hold no text from outside.
+            # Our own files, without external text.
             style=Markup(asset("style.css")),
             script=Markup(script),
         )

@@ -2,12 +2,12 @@
 
 Conventions
 -----------
-offline  the page is opened from disk: it requests only files of its own folder and has no module,
-         no worker and no fetch (a browser refuses all three for ``file:``); a content security
-         policy enforces this
+offline  the page is opened from disk: it requests only files of its own folder and uses no modules,
+         workers or fetch (browsers do not allow them for ``file:``); a content security policy
+         enforces this
 audio    ``page/s<i>/<stem>.js`` (:mod:`benchsep.report.site.audio`), loaded when a stem is opened;
          Web Audio needs the bytes to switch between systems at the same sample
-names    of songs, systems and stems reach the page as JSON and as text nodes, never as HTML;
+names of songs, systems and stems are passed as JSON and inserted as text nodes, never as HTML;
          files are numbered
 size     ``max_songs`` songs; FLAC or Opus; spectrograms of 160 x 600 palette pixels
 pictures one scale for each stem and the axes of the figures (mel; the song's time); the page draws
@@ -72,13 +72,13 @@ def write_site(
     run
         The run with its tables.
     songs
-        The songs that can be heard, in page order, one at a time; may be empty.
+        The songs with audio, in page order, one at a time; may be empty.
     out
         Folder of ``index.html``.
     pictures
         PNG figures inside ``out`` to show below the tables.
     codec
-        Of the sounds.
+        Codec of the sounds.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def _scores(run: RunData, track: str) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _all_songs(run: RunData, with_audio: list[str]) -> list[dict[str, Any]]:
-    """A row for each song of the run: scores by system, disagreement, index of its audio."""
+    """A row per song of the run: scores by system, disagreement, index of its audio."""
     by_song = song_disagreement(run)
     return [
         {
@@ -170,7 +170,7 @@ def _all_songs(run: RunData, with_audio: list[str]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where the files of a song go: on disk, and as the page addresses them."""
+    """The folder of a song's files: on disk, and as address in the page."""
 
     folder: Path
     address: str
@@ -207,7 +207,7 @@ def _stem(
     own = {label: audio for label, audio in signals.items() if label != MIXTURE}
     audio_file = files.sounds(name, own)
     pictures, picture_files = _pictures(name, song, files)
-    # Without a true stem the first estimate is the level of the others.
+    # Without a true stem, the level of the first estimate is the target for the others.
     anchor = REFERENCE if REFERENCE in signals else next(iter(own))
     gains = match_gains(signals, anchor, song.spread, {MIXTURE: mixture_level})
     entry = {
@@ -248,7 +248,7 @@ def _png(level: NDArray[np.uint8]) -> bytes:
 
 
 def _pooled(values: NDArray[np.uint8], most: int, axis: int) -> NDArray[np.uint8]:
-    """The maximum of neighbours, so that at most ``most`` remain along ``axis``."""
+    """The maximum over neighbours, so that at most ``most`` values remain along ``axis``."""
     size = values.shape[axis]
     if size <= most:
         return values
@@ -276,7 +276,7 @@ def _page(run: RunData, data: dict[str, Any], pictures: list[tuple[str, str]]) -
         format_value=format_value,
         data=data,
         pictures=[(address, _described(run, name)) for address, name in pictures],
-        # Our own files, which hold no text from outside.
+        # Our own files, without external text.
         style=Markup(asset("style.css")),
         script=Markup("\n".join(map(asset, SCRIPTS))),
     )
@@ -294,13 +294,13 @@ def unfolded(tables: Sequence[Table]) -> set[str]:
 
 
 def badge_of(column: Column) -> badges.Badge | None:
-    """The badge of a column's head; an axis names its share itself."""
+    """The badge of a column's head; an axis column has its share in the name."""
     plain = column.kind == "score" and not column.axis and column.stem != WITHOUT_BASS
     return badges.shown(column.metric) if plain else None
 
 
 def _described(run: RunData, name: str) -> str:
-    """In words, what a figure shows."""
+    """The description of a figure."""
     if name.startswith("songs-"):
         metric = display(name.removeprefix("songs-"), run.traits)
         return f"{metric}: the songs of each system, with median and quartiles"

@@ -1,12 +1,12 @@
-"""How far the estimates of two systems are apart: what songs without true stems can tell.
+"""Similarity of the estimates of two systems, for songs without true stems.
 
 Conventions
 -----------
 agreement  of two estimates ``a`` and ``b`` of a stem of a song, in dB:
-           ``10 log10((|a|^2 + |b|^2) / |a - b|^2)``; high: they are alike, 0: unrelated.
-           Symmetric; infinite for equal estimates, none for silent ones
+           ``10 log10((|a|^2 + |b|^2) / |a - b|^2)``; high: similar, 0: unrelated. Symmetric;
+           infinite for equal estimates, no value for silent ones
 values     median over the songs on which both systems have the stem
-estimates  those that the run kept (``keep_estimates``), draw 0; without them there is no table
+estimates  those that the run stored (``keep_estimates``), draw 0; without them there is no table
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Pair = tuple[str, str]
 BySong = dict[tuple[Pair, str], dict[str, float]]
 """A pair of systems and a stem, to the agreement on each song."""
 NAMED = 3
-"""Songs that a row names."""
+"""Most songs that a row names."""
 
 
 def apart_table(store: Store, systems: Sequence[str], songs: Sequence[str]) -> Table | None:
-    """A row for each pair of systems, a column for each stem, not numbered yet.
+    """A table with a row per pair of systems and a column per stem, not yet numbered.
 
-    ``None`` where no two systems have a kept estimate of one stem.
+    ``None`` if no two systems have stored estimates of the same stem.
     """
     found: BySong = {}
     for song in songs:
@@ -98,14 +98,15 @@ def _kept(store: Store, systems: Sequence[str], song: str) -> dict[str, dict[str
             paths = store.kept_estimates(system, song, 0)
             found[system] = {stem: read_audio(path) for stem, path in paths.items()}
         except AudioError:
-            continue  # reported where the song is heard
+            continue  # reported by the listening page
     return found
 
 
 def agreements(estimates: Mapping[str, Mapping[str, Audio]]) -> dict[tuple[Pair, str], float]:
     """The agreement in dB of each pair of systems on each stem that both have.
 
-    Signals of another rate or number of channels are not compared; of two lengths, the shorter.
+    Signals that differ in rate or channels are not compared; if lengths differ, the shorter is
+    used.
     """
     found = {}
     for one, other in combinations(estimates, 2):
@@ -117,7 +118,7 @@ def agreements(estimates: Mapping[str, Mapping[str, Audio]]) -> dict[tuple[Pair,
 
 
 def agreement(one: Audio, other: Audio) -> float | None:
-    """See the head of the module; ``None`` where it has no value."""
+    """The agreement in dB, see the top of the module; ``None`` if it has no value."""
     if one.rate != other.rate or one.samples.shape[0] != other.samples.shape[0]:
         return None
     length = min(one.frames, other.frames)

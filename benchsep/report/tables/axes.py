@@ -1,7 +1,7 @@
-"""The two columns that head an overview: quality and interference.
+"""The first two columns of an overview: quality and interference.
 
-Each is the column of the run that agrees best with listeners on the question, by the rule of
-:mod:`benchsep.listeners.judges`, among systems of the families that the table compares.
+Each is the run's column that agrees best with listeners on the question, by the rule of
+:mod:`benchsep.listeners.judges`, for the families in the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def axes_of(edition: Edition) -> dict[Question, Judge]:
-    """The columns that head the overview of an edition, with their badges."""
+    """The first columns of an edition's overview, with their badges."""
     return axes(edition.metrics, edition.traits, _scope(edition))
 
 
@@ -44,7 +44,7 @@ def heads(edition: Edition, names: Mapping[str, str]) -> dict[str, tuple[Questio
 
 
 def sentence(edition: Edition) -> str:
-    """What the head's numbers are, with intervals, other scopes and ties; empty without axes."""
+    """A note on the numbers in the heads: intervals, other scopes, ties; empty without axes."""
     scope, parts = _scope(edition), []
     for question, judge in axes_of(edition).items():
         text = f"{question} {judge} {_in_words(judge.scope)} ({', '.join(judge.studies)}"
@@ -64,7 +64,7 @@ def sentence(edition: Edition) -> str:
 
 
 def missing(edition: Edition) -> list[str]:
-    """What to add for a question that no metric of the run answers."""
+    """A note on the metric to add for a question that no metric of the run answers."""
     if edition.name == "mixtures":
         return []  # songs without true stems: no judge applies
     scope, found, lines = _scope(edition), axes_of(edition), []

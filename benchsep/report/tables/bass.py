@@ -1,14 +1,14 @@
-"""Where bass makes an average: leads that are mostly a lead on bass.
+"""Finds differences between averages over stems that come mostly from bass.
 
 Rule
 ----
-lead      of one system over another in the average over stems, in the better direction, at the
-          printed precision. Pairs: systems that are compared with each other in the column, and
-          each of them over the mixture
+lead      difference of two systems in the average over stems, in the better direction, at the
+          printed precision. Pairs: systems that are compared in the column, and each of them with
+          the mixture
 share     of bass in a lead, over ``n`` stems: ``1 - (n - 1) / n * lead without bass / lead``. For a
           mean over songs this is the difference on bass, over ``n``, as a share of the lead
-carries   bass carries a lead where its share is more than one half; above one, the order without
-          bass is the other way round
+carries   bass carries a lead if its share is more than one half; above one, the order without bass
+          is reversed
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lead:
-    """A lead in an average that bass carries."""
+    """A lead that bass carries."""
 
     system: str
     over: str
     share: float
-    """Of bass in it; more than one half."""
+    """Share of bass in the lead; more than one half."""
 
 
 def share_of_bass(lead: float, lead_without: float, stems: int) -> float:
@@ -51,7 +51,7 @@ def share_of_bass(lead: float, lead_without: float, stems: int) -> float:
 
 
 def carried_by_bass(edition: Edition, column: Column) -> list[Lead]:
-    """The leads in a column of averages that bass carries, the largest share first."""
+    """The leads that bass carries in a column of averages, the largest share first."""
     if column.stem != AVERAGE or not column.direction:
         return []
     averages = _values(edition, column)
@@ -73,7 +73,7 @@ def _values(edition: Edition, column: Column) -> dict[str, float]:
 
 
 def _pairs(edition: Edition, column: Column) -> Iterator[tuple[str, str]]:
-    """``(system, over)``: within the groups that are compared, and each over the mixture."""
+    """Pairs ``(system, over)``: within the compared groups, and each system over the mixture."""
     mixtures = [label for label, family in edition.families.items() if label == family == "mixture"]
     for group in compared(edition, column, of_column(edition, column)):
         yield from permutations(group, 2)
@@ -81,7 +81,7 @@ def _pairs(edition: Edition, column: Column) -> Iterator[tuple[str, str]]:
 
 
 def columns_without(columns: Sequence[Column], edition: Edition) -> list[Column]:
-    """The averages without bass of those columns in which bass carries a lead."""
+    """Averages without bass, for the columns in which bass carries a lead."""
     return [
         replace(column, stem=WITHOUT_BASS, head=_head(column, edition), axis="", spread=False)
         for column in columns
@@ -95,7 +95,7 @@ def _head(column: Column, edition: Edition) -> str:
 
 
 def clause(columns: Iterable[Column], edition: Edition) -> list[str]:
-    """How many leads come mostly from bass, for a caption; nothing where none do."""
+    """A clause for the caption with the number of leads that bass carries; empty without any."""
     leads = sum(len(carried_by_bass(edition, column)) for column in columns)
     if not leads:
         return []
@@ -106,7 +106,7 @@ def clause(columns: Iterable[Column], edition: Edition) -> list[str]:
 
 
 def sentence(columns: Iterable[Column], edition: Edition) -> str:
-    """Whose leads bass carries in which column; or nothing."""
+    """A warning that lists the leads that bass carries; empty without any."""
     parts = []
     for column in columns:
         if leads := carried_by_bass(edition, column):

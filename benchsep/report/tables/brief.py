@@ -1,12 +1,12 @@
-"""What a terminal shows of a run at first: the overview, its headline metrics by stem.
+"""The short view of a run in a terminal: the overview, and its headline metrics by stem.
 
 Conventions
 -----------
-fitted    the overview keeps the columns that fit the width, from the left: those that answer the
-          questions of listeners come first
+fitted    the overview keeps the columns that fit the width, from the left; those that answer
+          listeners' questions come first
 by stem   the tables of the metrics that head the overview; without a headed column, the first
-captions  the overview's alone; warnings stand once, below all tables
-reasons   why cells are undefined, unavailable or failed: equal reasons together
+captions  only that of the overview; warnings are printed once, below all tables
+reasons   why cells are undefined, unavailable or failed; equal reasons are grouped
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GAP = 3
-"""Columns between two numbers."""
+"""Spaces between two columns."""
 
 
 @dataclass(frozen=True)
 class Brief:
-    """The tables to show, the sentences below them, and what was left out."""
+    """The tables to show, the sentences below them, and a note on omitted parts."""
 
     tables: tuple[Table, ...]
     warnings: tuple[str, ...]
@@ -36,7 +36,7 @@ class Brief:
 
 
 def brief(tables: Sequence[Table], width: int) -> Brief:
-    """The part of ``tables`` that one can read on a screen of ``width`` columns."""
+    """The part of ``tables`` for a terminal of ``width`` columns."""
     if not tables:
         return Brief((), (), "")
     overview, hidden = fitted(tables[0], width)
@@ -57,7 +57,9 @@ def brief(tables: Sequence[Table], width: int) -> Brief:
 
 
 def fitted(table: Table, width: int) -> tuple[Table, int]:
-    """The table with as many columns as fit ``width``, at least one, and the number left out."""
+    """The table with the columns that fit ``width`` (at least one), and the number of omitted
+    columns.
+    """
     room = width - max([len("system"), *(len(row.head) + 2 for row in table.rows)])
     kept = 0
     for index, column in enumerate(table.columns):
@@ -75,7 +77,7 @@ def _width(column: Column, cells: Sequence[Cell]) -> int:
 
 
 def reasons(cells: pd.DataFrame) -> list[str]:
-    """A sentence for each reason in words why cells have no value; equal reasons together."""
+    """A sentence for each reason why cells have no value; equal reasons are grouped."""
     statuses = cells["status"].unique()
     reasons = [s for s in statuses if Status.parse(s).kind in IN_WORDS]
     absent = cells[cells["status"].isin(reasons)]

@@ -1,20 +1,20 @@
-"""A run as tables: systems by stems, a table a metric, each readable on its own.
+"""A run as tables of systems by stems, one per metric.
 
 Conventions
 -----------
-order      an overview first, then a table for each metric; metrics that tolerate misalignment
-           come first, so that no dB value heads a report that mixes families
-axes       the overview is headed by quality and interference
-           (:mod:`benchsep.report.tables.axes`), and then has the other metrics
-bass       where bass carries a lead in an average, the average without bass stands beside it
-           (:mod:`benchsep.report.tables.bass`): in tables by stem, and on the overview's axes
+order      an overview first, then a table per metric. Metrics that tolerate misalignment come
+           first, so that waveform metrics do not lead a report with several families
+axes       the first columns of the overview are quality and interference
+           (:mod:`benchsep.report.tables.axes`), then the other metrics
+bass       if bass carries a lead in an average, the average without bass is shown beside it
+           (:mod:`benchsep.report.tables.bass`), in tables by stem and for the overview's axes
 rows       generative, discriminative, undeclared, then the reference systems: mixture, true
            stems, oracles. Within a group by label
-songs      a column is aggregated over the songs that all its ranked systems have; ``n/N`` in
-           the cell where that is fewer than all
+songs      a column is aggregated over the songs that all its ranked systems have; ``n/N`` in the
+           cell if these are not all songs
 best       bold; the rules are in :mod:`benchsep.report.tables.fill`
-editions   never share a table
-output     a function of the run alone: the same bytes each time
+editions are never mixed in a table
+output     depends only on the run: the same bytes each time
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def tables(
     frame, costs
         Long tables as :func:`benchsep.runner.frame.load_run` and ``load_costs`` give them.
     manifest
-        The run's manifest; what it lacks is left out of the captions.
+        The run's manifest; missing entries are left out of the captions.
     traits
-        Column name to how its value is read.
+        Column name to its traits.
     improvement
         Add, after each value, the gain over the mixture, paired by song.
     intervals
@@ -78,7 +78,7 @@ def tables(
     Returns
     -------
     list of Table
-        Overview first for each edition; empty if the run holds no cell.
+        Overview first for each edition; empty if the run has no cell.
     """
     result: list[Table] = []
     is_four = set(stem_set_of(manifest)) == set(FOUR)
@@ -117,7 +117,9 @@ def _specs(edition: Edition) -> list[TableSpec]:
 
 
 def _columns_sharing_a_table(edition: Edition, column: str, columns: Sequence[str]) -> list[str]:
-    """Speech models scored on one stem share a table, and so do the details of a metric."""
+    """Groups of columns that share a table: speech models on one stem, and further values of a
+    metric.
+    """
     traits = edition.traits
     if is_detail(column, traits):
         name = metric_of(column)
@@ -145,7 +147,7 @@ def _overview(edition: Edition, columns: Sequence[str]) -> TableSpec:
         [*first, *bass.columns_without(first, edition), *rest],
         [*axes, *others],
         costs=(RTF, MEMORY),
-        with_gains=False,  # they would double a wide table; the metrics' own tables have them
+        with_gains=False,  # they would double the width; the metrics' own tables have them
         sentences=bass.clause([*first, *rest], edition),
         notes=[*filter(None, (axes_sentence(edition), bass.sentence(_averages(edition), edition)))],
         warnings=missing(edition),
@@ -184,7 +186,7 @@ def _speech_models(edition: Edition, columns: Sequence[str]) -> TableSpec:
 
 
 def _per_stem(edition: Edition, column: str) -> TableSpec:
-    """One value on each stem, and the value that it must be shown with."""
+    """One value by stem, and its companion."""
     stems = edition.stems(column)
     average = edition.stem_or_average(column) == AVERAGE
     names = (*stems, AVERAGE) if average else stems
@@ -194,7 +196,7 @@ def _per_stem(edition: Edition, column: str) -> TableSpec:
     if other:
         metrics.append(other)
         shown.append(_column(edition, other, f"{display(other, edition.traits)} (average)"))
-    # The companion has a table of its own, and its column without bass there.
+    # The companion has its own table, with a column without bass.
     first, companions = shown[: len(names)], shown[len(names) :]
     return TableSpec(
         _title(edition, column),
@@ -222,10 +224,10 @@ def _title(edition: Edition, column: str) -> str:
 def _column(
     edition: Edition, metric: str, head: str, *, stem: str = "", in_title: bool = False
 ) -> Column:
-    """A column of scores; without ``stem``: of the only stem, or of the average."""
+    """A column of scores; without ``stem``: the only stem, or the average."""
     stem = stem or edition.stem_or_average(metric)
     t = edition.traits[metric]
-    # An interval after every value would hide the values: only averages and headlines have one.
+    # Only averages and headlines have intervals, to keep tables readable.
     headline = len(edition.stems(metric)) == 1 and is_headline(metric, edition.traits)
     spread = stem == AVERAGE or headline
     return Column(

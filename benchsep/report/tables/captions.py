@@ -1,10 +1,10 @@
-"""What stands below and above a table: what the numbers are, and what they do not show.
+"""Captions, notes and warnings of tables.
 
 Conventions
 -----------
-caption   one line: what differs from table to table, and where the rest is explained
-notes     of a whole report, each once below all its tables: data, agreement, versions, marks
-warnings  above the table: what a reader must know before the numbers
+caption   one line: the facts that differ between tables, and a link to the explanation
+notes     for the whole report, each once below all tables: data, agreement, versions, marks
+warnings  above the table: facts that a reader must know before reading the numbers
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ COST_NOTE = (
 
 
 FEW = 3
-"""Columns up to which a caption names the aggregation of each."""
+"""With at most this many columns, a caption names the aggregation of each."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a table shows besides its values.
+    """Additional contents of a table.
 
-    Intervals may have been asked for without being shown: five songs are too few for one.
+    Intervals may be requested but missing: five songs are too few for them.
     """
 
     gains: bool
@@ -70,9 +70,9 @@ class Content:
 def caption(
     columns: Sequence[str], edition: Edition, content: Content, own: Sequence[str] = ()
 ) -> str:
-    """The line below a table: songs, data, aggregation, marks, and where they are explained.
+    """The line below a table: songs, data, aggregation, marks, and a link to their explanation.
 
-    ``own`` are clauses of the one table.
+    ``own`` are clauses for this table only.
     """
     clauses = [
         basis(edition.manifest, edition.name, len(edition.tracks)),
@@ -88,7 +88,7 @@ def caption(
 
 
 def line(clauses: Sequence[str], link: str = HOW_TO_READ) -> str:
-    """Clauses as one sentence, and the page that explains them."""
+    """The clauses as one sentence, with the page that explains them."""
     return f"{'; '.join(filter(None, clauses))}. How to read: {link}."
 
 
@@ -104,7 +104,7 @@ def _intervals(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str
 
 
 def notes() -> list[str]:
-    """How to read the marks; the same for every table."""
+    """The explanation of the marks; the same for every table."""
     return [
         "Bold: best of the ranked systems (ties at the printed precision together). n/N: the songs "
         "that all ranked systems have, where fewer than all; values are over these. "
@@ -122,7 +122,7 @@ def notes() -> list[str]:
 
 
 def facts(edition: Edition) -> list[str]:
-    """What is said once of a report: its data, the metrics' agreement, versions."""
+    """The notes of a report: data, agreement of the metrics with listeners, versions."""
     columns = edition.metrics
     lines = [
         _data(edition.manifest, edition.name),
@@ -133,27 +133,27 @@ def facts(edition: Edition) -> list[str]:
 
 
 def absent(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
-    """The systems that could not run, each with the reason and what helps."""
+    """Notes on systems that could not run, with reason and remedy."""
     described = manifest.get("systems", {})
     reasons = {s: described.get(s, {}).get("info", {}).get("unavailable", "") for s in systems}
     return [f"{system}: {reason}." for system, reason in reasons.items() if reason]
 
 
 def not_applicable(manifest: Mapping[str, Any]) -> list[str]:
-    """The metrics that songs without true stems have no value of."""
+    """A note on metrics without values, because the songs have no true stems."""
     metrics = manifest.get("metrics") or {}
     names = [n for n, entry in metrics.items() if entry.get("unavailable") == NO_REFERENCE]
     return [f"{NO_REFERENCE.capitalize()}: {', '.join(names)}."] if names else []
 
 
 def lacking(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
-    """The stems that a system does not give and that do not follow from those that it gives."""
+    """Notes on stems that a system does not provide and that cannot be derived from its stems."""
     found = {label: stems for label, stems in lacking_stems(manifest).items() if label in systems}
     return [f"{label} has no {', '.join(stems)}." for label, stems in found.items()]
 
 
 def remarks(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
-    """What the systems say of their own rows, those of one text together."""
+    """The systems' own remarks; equal texts are grouped."""
     described, labels = manifest.get("systems", {}), dict[str, list[str]]()
     for system in systems:
         if text := described.get(system, {}).get("info", {}).get("remark", ""):
@@ -162,7 +162,7 @@ def remarks(manifest: Mapping[str, Any], systems: Sequence[str]) -> list[str]:
 
 
 def imported(entries: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Where the rows are from that were not computed here, those of one source together."""
+    """Notes on the sources of imported rows, grouped by source."""
     labels: dict[tuple[str, str, str], list[str]] = {}
     for label, entry in entries.items():
         source = entry["source"], entry["version"], entry["remark"]
@@ -175,7 +175,7 @@ def imported(entries: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def wrong_song(systems: Sequence[str]) -> list[str]:
-    """What the row of another song is, where there is one."""
+    """A note that explains the row of another song, if there is one."""
     text = (
         f"The {WRONG_SONG} row is the score of the true stem of the data set's next song at the "
         "level of the right one: what a metric gives for any stem of the kind."
@@ -184,7 +184,7 @@ def wrong_song(systems: Sequence[str]) -> list[str]:
 
 
 def contamination(seen: Seen, songs: int) -> list[str]:
-    """What the systems saw of the table's songs in training; of which it is not known."""
+    """Notes on systems that were trained on songs of the table, and on unknown training data."""
     lines = []
     if seen.songs:
         who = "; ".join(
@@ -205,9 +205,9 @@ def contamination(seen: Seen, songs: int) -> list[str]:
 
 
 def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
-    """The badges of the columns' metrics in a line, and which metrics have none.
+    """A line with the badges of the columns' metrics, and the metrics without one.
 
-    Quality for every metric; interference for those that listeners confirm there.
+    Quality for every metric; interference for metrics that agree with listeners on it.
     """
     judged = [c for c in columns if badges.badges_of(c)]
     if not judged:
@@ -232,7 +232,7 @@ def agreement(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> str:
 
 
 def basis(manifest: Mapping[str, Any], edition: str, tracks: int) -> str:
-    """What was measured: number of songs, edition of the data, split."""
+    """Number of songs, edition of the data, split."""
     split = (manifest.get("suite") or {}).get("split")
     count = f"n = {tracks} {'song' if tracks == 1 else 'songs'}"
     return f"{count}; {EDITIONS.get(edition, edition)}" + (f", split {split}" if split else "")
@@ -254,7 +254,7 @@ def _aggregation(columns: Sequence[str], traits: Mapping[str, ValueTraits]) -> s
             seconds = traits[column].window_s
             text = f"{how} over songs"
             if seconds is not None:
-                # The field's median of medians, or what was asked for in its place.
+                # The usual median of medians, or the requested statistic.
                 text += f" of the {how} over {seconds:g}-s frames"
             groups.setdefault(text, []).append(display(column, traits))
     if len(groups) == 1:
@@ -277,7 +277,7 @@ def versions(columns: Sequence[str], manifest: Mapping[str, Any]) -> str:
     ]
     packages = manifest.get("packages") or manifest.get("versions") or {}
     ours = packages.get("benchsep") if isinstance(packages, dict) else None
-    # The commit is in the manifest: in a caption it would make equal tables differ.
+    # The commit is only in the manifest, because in a caption it would make equal tables differ.
     text = f"benchsep {ours}" if ours else ""
     parts = [p for p in (text, f"metric versions: {', '.join(metrics)}" if metrics else "") if p]
     return f"Versions: {'; '.join(parts)}." if parts else ""
@@ -292,14 +292,14 @@ def warnings(
     stems: frozenset[str],
     have_references: bool = True,
 ) -> list[str]:
-    """What a reader must know before the numbers.
+    """The warnings above a table.
 
     Parameters
     ----------
     columns, traits
         Metric columns of the table, and the run's traits.
     families, labels
-        Of the systems in the table.
+        Families and labels of the systems in the table.
     stems
         Stems on which the table's speech models were scored.
     have_references

@@ -1,6 +1,6 @@
-"""What a column of scores is, from its name and its traits, and the order of columns.
+"""Properties of score columns from their names and traits, and the order of columns.
 
-How far a metric agrees with listeners is in :mod:`benchsep.listeners.badges`.
+The agreement of metrics with listeners is in :mod:`benchsep.listeners.badges`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def display(column: str, traits: Mapping[str, ValueTraits]) -> str:
 
 
 def is_headline(column: str, traits: Mapping[str, ValueTraits]) -> bool:
-    """Whether a column stands for its metric where there is room for one value of each."""
+    """Whether a column represents its metric in overviews."""
     name = metric_of(column)
     values = [c for c in traits if metric_of(c) == name]
     named = [c for c in values if traits[c].overview]
@@ -51,8 +51,8 @@ def is_speech_model(column: str, traits: Mapping[str, ValueTraits]) -> bool:
 def companion(column: str, columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> str | None:
     """The column that must be shown with ``column``, or ``None``.
 
-    Of those in ``columns`` that answer the question its companion must answer, the one with the
-    lowest ``companion_rank``.
+    Among ``columns`` that answer the companion's question, the one with the lowest
+    ``companion_rank``.
     """
     wanted = traits[column].companion if column in traits else None
     if wanted is None:
@@ -68,9 +68,10 @@ def companion(column: str, columns: Iterable[str], traits: Mapping[str, ValueTra
 
 
 def metrics_in_order(columns: Iterable[str], traits: Mapping[str, ValueTraits]) -> list[str]:
-    """Metrics that compare families first, then by ``rank``; values of one metric as declared.
+    """Order: first metrics that can compare families, then by ``rank``; values of one metric as
+    declared.
 
-    Columns of a definition that is not known here come last.
+    Columns with an unknown definition come last.
     """
     declared = list(traits)
 
@@ -90,6 +91,6 @@ def metrics_in_order(columns: Iterable[str], traits: Mapping[str, ValueTraits]) 
 
 
 def stem_order(stems: Iterable[str]) -> tuple[str, ...]:
-    """Stems in table order: that of their set, others by name, the average last."""
+    """Stems in table order: the order of their set, then others by name, then the average."""
     names = set(stems)
     return (*in_order(names - {AVERAGE}), *((AVERAGE,) if AVERAGE in names else ()))

@@ -1,4 +1,4 @@
-"""One edition of a run, aggregated and indexed: what the tables of scores are filled from."""
+"""One edition of a run, aggregated and indexed, as input for the tables of scores."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ class Edition:
     name: str
     scores: Mapping[Key, stats.Summary]
     gains: Mapping[Key, stats.Summary]
-    """Over the mixture; empty unless asked for."""
+    """Gains over the mixture; empty unless requested."""
     without_bass: Mapping[Key, stats.Summary]
-    """Of the pseudo stem :data:`benchsep.stats.songs.WITHOUT_BASS`, without intervals."""
+    """Summaries of the pseudo stem :data:`benchsep.stats.songs.WITHOUT_BASS`, without intervals."""
     families: Mapping[str, str]
     """System label to family."""
     tracks: tuple[str, ...]
     draws: int
     traits: Mapping[str, ValueTraits]
     costs: Mapping[str, Costs]
-    """By system label; empty if nothing was measured."""
+    """System label to costs; empty if nothing was measured."""
     sessions: Mapping[str, frozenset[str]]
-    """By system label, the calls of ``run`` that timed it; of older runs ``""``."""
+    """System label to the calls of ``run`` that timed it; ``""`` for older runs."""
     late: Mapping[str, str]
     """System label to a sentence, for systems whose estimates have a delay."""
     mistakes: Mapping[str, list[str]]
-    """System to sentences about estimates that look like mistakes in files."""
+    """System to sentences on suspected mistakes in the files of its estimates."""
     manifest: Mapping[str, Any]
     seen: Seen
-    """Which songs the systems saw in training."""
+    """Songs that the systems were trained on."""
     versions: Mapping[str, str]
-    """Metric to a sentence, where its values are of several versions of it."""
+    """Metric to a sentence, if its values come from several versions."""
     fewer: tuple[str, ...]
-    """A sentence for each system that lacks draws of some songs."""
+    """A sentence for each system with missing draws."""
 
     @property
     def imported(self) -> Mapping[str, Mapping[str, str]]:
@@ -114,7 +114,7 @@ def _edition(
     improvement: bool,
     intervals: bool,
 ) -> Edition:
-    """One edition, of its cells."""
+    """One edition from its cells."""
     name = str(cells["edition"].iloc[0])
     families = last_of_each(cells, "system", "family")
     cells = cells[cells["metric"].isin(list(traits))]
@@ -144,7 +144,7 @@ def _edition(
 def _scores(
     averaged: pd.DataFrame, traits: Mapping[str, ValueTraits], intervals: bool
 ) -> dict[Key, stats.Summary]:
-    """Summaries by key; with intervals also letters and conflicts of the paired comparison."""
+    """Summaries by key; with intervals, also letters and conflicts of the paired comparison."""
     summaries = stats.aggregate(averaged, traits, intervals=intervals)
     if intervals:
         compared = stats.compare(averaged, traits)
@@ -166,13 +166,13 @@ def _without_bass(
 def _gains(
     averaged: pd.DataFrame, traits: Mapping[str, ValueTraits], families: Mapping[str, str]
 ) -> dict[Key, stats.Summary]:
-    """Summaries of the gains over the mixture, which itself has none."""
+    """Summaries of the gains over the mixture; the mixture has none."""
     mixture = min((s for s, f in families.items() if f == "mixture"), default=None)
     if mixture is None:
         return {}
     gained = stats.improvement(averaged, traits, over=mixture)
-    # A gain is better when higher, whatever the metric; why a value is missing is said once, in
-    # the column of the value.
+    # A higher gain is better for every metric. The reason of a missing value is shown only in the
+    # column of the value.
     rising = {c: replace(t, direction=abs(t.direction)) for c, t in traits.items()}
     return {s.key: replace(s, note="") for s in stats.aggregate(gained, rising)}
 

@@ -1,10 +1,9 @@
-"""Where a number in a table comes from: its songs, draws, statuses and keys.
+"""Explains a number in a table: its songs, draws, statuses and keys.
 
 Conventions
 -----------
 id    ``t2.r3c4`` (a gain: ``t2.r3c4g``) as in the tables' CSV and HTML, or ``system/metric/stem``
-text  the aggregate first, then a line for each cell behind it, songs by name; CSV has the cells
-      alone
+text  the aggregate first, then a line per cell, sorted by song; CSV has only the cells
 """
 
 from __future__ import annotations
@@ -41,17 +40,18 @@ def explain(
     combine: Sequence[str] = (),
     format: str = "terminal",
 ) -> str:
-    """The cells behind the number ``id`` of a run's tables, gains over the mixture included.
+    """The cells behind the number ``id`` of a run's tables (gains over the mixture included) as
+    text.
 
-    ``aggregation``, ``exclude_seen``, ``imports`` and ``combine`` are those of the tables which
-    the id was read from; ``format`` is one of :data:`benchsep._util.text_table.FORMATS`.
+    ``aggregation``, ``exclude_seen``, ``imports`` and ``combine`` must be those of the tables with
+    the id; ``format`` is one of :data:`benchsep._util.text_table.FORMATS`.
 
     Raises
     ------
     UsageError
-        if the run has no such number (with what there is).
+        the run has no such number; the message lists the possible ones.
     StoreError
-        if ``folder`` is no run.
+        ``folder`` is not a run folder.
     """
     from benchsep.report.run import load, with_likeness
     from benchsep.runner.store import Store
@@ -141,7 +141,7 @@ def _json(
 
 
 def _aggregation(column: Column, aggregate: str) -> str:
-    """In words, how the cells were aggregated."""
+    """The aggregation of the cells in words."""
     over = {
         "tail": "mean over the 5 % worst of the system's songs, each the mean over draws",
         "failures": "percent of the system's songs beyond the limit, each the mean over draws",
@@ -162,7 +162,7 @@ def find(tables: Sequence[Table], id: str) -> tuple[Table, Row, Column, Cell]:
     Raises
     ------
     UsageError
-        no such cell, with the ids or names that there are.
+        the cell does not exist; the message lists ids or names.
     """
     text = id.strip()
     for table in tables:
@@ -178,7 +178,7 @@ def _name(row: Row, column: Column) -> str:
 
 
 def _suggestion(tables: Sequence[Table], text: str) -> str:
-    """What could have been meant: rows and columns of a table, table ids, or a name."""
+    """A suggestion: rows and columns of a table, table ids, or a name."""
     id_parts = re.fullmatch(r"(t\d+)(\.r\d+c\d+g?)?", text)
     if id_parts and any(t.id == id_parts[1] for t in tables):
         table = next(t for t in tables if t.id == id_parts[1])
@@ -193,7 +193,9 @@ def _suggestion(tables: Sequence[Table], text: str) -> str:
 
 
 def _shared_parts(text: str, name: str) -> int:
-    """How many parts of ``text`` are parts of a name; ``htdemucs`` is ``htdemucs@mini``, too."""
+    """Number of parts of ``text`` that match the parts of a name; ``htdemucs`` also matches
+    ``htdemucs@mini``.
+    """
     parts = [part for whole in name.split("/") for part in (whole, whole.partition("@")[0])]
     return sum(part in parts for part in text.split("/"))
 
@@ -227,5 +229,5 @@ def _line(cell: dict[str, Any]) -> str:
 
 
 def _key(cell: dict[str, Any]) -> str:
-    """The begin of a cell's key; an imported cell has none."""
+    """The first digits of a cell's key; empty for an imported cell."""
     return cell["key"][:12] if isinstance(cell["key"], str) else "-"

@@ -1,13 +1,14 @@
-"""A table from its specification: cells, marks, caption and warnings.
+"""Fills a table from its specification: cells, marks, caption and warnings.
 
 Conventions
 -----------
-best       per column, among the ranked systems that are compared there; ties at the printed
-           precision together; never an ill-conditioned value, nor a system that saw songs of the
-           table in training, nor where fewer than two ranked systems have a value, nor where the
-           best value is better than that of the true stem: such a lead is the metric's fault
-compared   all ranked systems, or each family on its own where the metric misleads across families
-           or no listeners judged it there
+best       per column, among the ranked systems that are compared; values that are equal at the
+           printed precision are all best. Never an ill-conditioned value or a system that was
+           trained on songs of the table. No system is best if fewer than two ranked systems have a
+           value, or if the best value exceeds that of the true stem, because this is an artefact of
+           the metric
+compared   all ranked systems; or each family separately, if the metric is misleading across
+           families or has no listening data there
 """
 
 from __future__ import annotations
@@ -31,28 +32,28 @@ RTF = Column("rtf", "", "RTF", "", 3, -1, "cost")
 MEMORY = Column("peak_memory_mb", "", "Memory", "MB", 0, -1, "cost")
 
 ABSENT = "absent"
-"""Note of what an imported system has no value of."""
+"""Note of cells without a value of an imported system."""
 
 Summaries = Mapping[str, Summary]
-"""Of one column, by system label."""
+"""System label to summary, for one column."""
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """What a table of scores shows."""
+    """The specification of a table of scores."""
 
     title: str
     columns: Sequence[Column]
     metrics: Sequence[str]
-    """The metric columns that the caption is about."""
+    """The metric columns that the caption describes."""
     costs: tuple[Column, ...] = ()
     """Some of :data:`RTF` and :data:`MEMORY`."""
     with_gains: bool = True
-    """Whether gains are shown where the edition has them."""
+    """Whether gains are shown, if the edition has them."""
     sentences: Sequence[str] = ()
     """Clauses of the caption."""
     notes: Sequence[str] = ()
-    """Said once below all tables."""
+    """Notes below all tables."""
     warnings: Sequence[str] = ()
 
 
@@ -130,7 +131,7 @@ def _score_columns(edition: Edition, spec: TableSpec) -> list[tuple[Column, dict
 
 
 def _is_rankable(edition: Edition, metrics: Sequence[str]) -> bool:
-    """Speech-model values are not ranked without the row of the true stems."""
+    """Whether the column can be ranked: values of speech models need the row of the true stems."""
     if not all(is_speech_model(m, edition.traits) for m in metrics):
         return True
     return any(map(is_reference, edition.families))
@@ -187,9 +188,9 @@ def _best(edition: Edition, column: Column, summaries: Summaries) -> frozenset[s
 
 
 def compared(edition: Edition, column: Column, summaries: Summaries) -> list[dict[str, Summary]]:
-    """The ranked systems, split by family where the metric may mislead across families.
+    """The ranked systems in groups; by family if the metric may be misleading across families.
 
-    Without those that saw songs of the table in training.
+    Systems that were trained on songs of the table are left out.
     """
     seen = edition.seen.songs
     ranked = {label: s for label, s in summaries.items() if s.ranked and label not in seen}
@@ -203,9 +204,9 @@ def compared(edition: Edition, column: Column, summaries: Summaries) -> list[dic
 
 
 def _best_of_group(ranked: Summaries, column: Column, bound: float | None) -> frozenset[str]:
-    """Labels of the best at the printed precision; none where a rank would mislead.
+    """Labels of the best systems at the printed precision; empty if a ranking would be misleading.
 
-    ``bound``: the true stem's value, which no estimate can really surpass.
+    ``bound``: the true stem's value, the limit for valid estimates.
     """
     if len(ranked) < 2 or not column.direction or len({s.songs for s in ranked.values()}) > 1:
         return frozenset()
@@ -217,7 +218,7 @@ def _best_of_group(ranked: Summaries, column: Column, bound: float | None) -> fr
 
 
 def _cost_cells(edition: Edition, column: Column) -> dict[str, Cell]:
-    """Costs by label; reference systems have none, as they only copy or mask arrays."""
+    """Costs by label; reference systems have none, because they only copy or mask arrays."""
     index = 0 if column.metric == RTF.metric else 1
     cells = {}
     for label, family in edition.families.items():
@@ -266,7 +267,7 @@ def _version_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
 
 
 def _session_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
-    """Which systems were timed together, where not all were."""
+    """A warning that lists which systems were timed together, if not all were."""
     if all(column.metric != RTF.metric for column in columns):
         return []
     ranked = [s for s in edition.systems if group_of(edition.families[s]) != "yardstick"]
@@ -274,7 +275,7 @@ def _session_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
 
 
 def _no_shared_song_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
-    """Which systems have values on which songs, where the ranked systems share no song."""
+    """A warning that lists the songs of the ranked systems, if they have no common song."""
     heads: dict[str, list[str]] = {}
     for column in columns:
         own = {
@@ -302,7 +303,9 @@ def _some(songs: Sequence[str], most: int = 3) -> str:
 
 
 def _conflict_warnings(edition: Edition, columns: Sequence[Column]) -> list[str]:
-    """Pairs whose order in the table contradicts the median of their paired differences."""
+    """A warning on pairs whose order in the table contradicts the median of their paired
+    differences.
+    """
     pairs = [
         f"{label} over {other} ({column.head})"
         for column in columns

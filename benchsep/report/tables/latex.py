@@ -1,8 +1,8 @@
 r"""Tables as LaTeX: booktabs and siunitx.
 
-A fragment to ``\input``, its preamble named in a comment; or a document of its own. What follows a
-number (interval, letters, coverage) has a column of its own: in the number's column it would run
-into the next one.
+Either a fragment for ``\input``, with the required preamble in a comment, or a complete document.
+Text after a number (interval, letters, coverage) has its own column; in the number's column it
+would overlap with the next one.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def _notes(tables: Sequence[Table]) -> list[str]:
-    """The notes of all tables, each once, as a paragraph behind them."""
+    """The notes of all tables, each once, as a paragraph after them."""
     notes = [escape.latex(note) for note in shared_notes(tables)]
     return [r"\par\noindent{\scriptsize " + "\n".join(notes) + r"\par}", ""] if notes else []
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A document of its own around the tables, ready for pdfLaTeX."""
+    """A complete document with the tables, for pdfLaTeX."""
     return "\n".join(
         [
             r"\documentclass{article}",

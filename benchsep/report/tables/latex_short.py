@@ -1,9 +1,9 @@
-r"""Tables as LaTeX to paste into a paper: booktabs alone, a caption of one line, a label.
+r"""Tables as LaTeX to paste into a paper: only booktabs, a caption of one line, a label.
 
-A table that is wider than the text of ``article`` becomes several, each with all systems.
+A table that is wider than the text of ``article`` is split into several, each with all systems.
 
-What :mod:`benchsep.report.tables.latex` prints in columns of its own (intervals, letters) and
-warnings are left out; songs that are missing, and marks that the caption names, stay.
+Intervals, letters and warnings are left out; missing songs, and marks that the caption explains,
+are kept.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 PREAMBLE = r"\usepackage{booktabs}"
 BREAK = r"\\"
 TEXT_TYPE, TEXT_POINTS = "p{55mm}", 157.0
-"""Type and width of a column of text."""
+"""LaTeX type, and width in points, of a column of text."""
 NAME_TYPE, NAME_POINTS = "p{52mm}", 147.0
-"""Type and width of the column of names where one is too long for a line."""
+"""The same for the column of names, if a name is too long for a line."""
 ABSENT = frozenset("ÐÞðþĄąĐđĘęĮįŊŋŲų")
-"""Letters that LaTeX's first font encoding (OT1) lacks: without fontenc they are errors."""
+"""Letters that LaTeX's default font encoding (OT1) lacks: errors without fontenc."""
 
 
 def latex_short(tables: Sequence[Table]) -> str:
-    """All tables, each to be pasted on its own."""
+    """All tables, each can be pasted separately."""
     made = [text for table in tables for text in _tables(table)]
     return f"% Needs: {PREAMBLE}\n" + "\n".join(made)
 
@@ -42,7 +42,7 @@ def _escaped(text: str) -> str:
 
 
 def _tables(table: Table) -> list[str]:
-    """The table, or its parts where it is wider than a page."""
+    """The table, or its parts if it is wider than a page."""
     heads = [lines(head(c), _cell_width(table, i)) for i, c in enumerate(table.columns)]
     widths = [
         TEXT_POINTS if column.kind == "text" else max(_cell_width(table, i), *map(width, heads[i]))
@@ -82,7 +82,7 @@ def _name_type(table: Table) -> str:
 
 
 def _name(text: str) -> str:
-    """A name; one that is too long for its column may be broken after each letter."""
+    """A name; if it is too long for its column, it may be broken after each letter."""
     if width(text) <= NAME_POINTS:
         return _escaped(text)
     return r"\raggedright " + r"\allowbreak{}".join(map(_escaped, text))
@@ -95,7 +95,7 @@ def _head(found: Sequence[str]) -> str:
 
 
 def _cell_width(table: Table, index: int) -> float:
-    """Points of the widest cell of a column."""
+    """Width of the widest cell of a column in points."""
     return max(
         (_width_of(row.cells[index], table.columns[index]) for row in table.rows), default=0.0
     )
@@ -110,7 +110,7 @@ def _width_of(cell: Cell, column: Column) -> float:
 
 
 def _caption(table: Table, continued: bool) -> str:
-    """Title and songs, and what the marks in the table mean."""
+    """Title, number of songs, and the meaning of the marks in the table."""
     songs = re.match(r"n = \d+ songs?", table.caption[0]) if table.caption else None
     cells = [cell for row in table.rows for cell in row.cells]
     marks = "".join(row.mark for row in table.rows)

@@ -1,9 +1,9 @@
-r"""How wide text is in LaTeX's ``\footnotesize``, and which columns fit a page beside each other.
+r"""Width of text in LaTeX's ``\footnotesize``, and the split of columns into pages.
 
 Conventions
 -----------
 unit    TeX points, for ``\footnotesize`` of a document of 10 points: Computer Modern at 8 points
-widths  measured by pdflatex, rounded up to a tenth of a point; letters not listed count as ``W``
+widths  measured with pdflatex, rounded up to a tenth of a point; letters not listed count as ``W``
 
 Functions
 ---------
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 PAGE = 345.0
 r"""``\textwidth`` of the class ``article`` with 10 points."""
 GAP = 6.0
-r"""Between two columns: twice ``\tabcolsep``, which the table sets to 3 points."""
+r"""Space between two columns: twice ``\tabcolsep``, which the table sets to 3 points."""
 BOLD = 1.16
-"""Of bold text over upright text."""
+"""Width of bold text relative to upright text."""
 LARGEST = 8.8
 
 _WIDTHS = {
@@ -38,12 +38,12 @@ _WIDTH_OF = {letter: points for points, letters in _WIDTHS.items() for letter in
 
 
 def width(text: str) -> float:
-    """Points of a line of plain text."""
+    """Width of a line of plain text in points."""
     return sum(_WIDTH_OF.get(letter, LARGEST) for letter in text)
 
 
 def lines(text: str, room: float) -> list[str]:
-    """The words of a head on one to three lines: as few as fit ``room``, else the narrowest."""
+    """A head on one to three lines: as few lines as fit ``room``, else the narrowest layout."""
     words = re.sub(r" (?=[↑↓])", "\N{NO-BREAK SPACE}", text).split(" ")
     best = [text]
     for cuts in range(1, min(3, len(words))):
@@ -72,7 +72,7 @@ def parts(first: float, others: Sequence[float], page: float = PAGE) -> list[lis
     others
         Width of each other column.
     page
-        Room for a part. A column that is too wide for it has a part of its own.
+        Largest width of a part. A wider column gets its own part.
     """
     room = page - first - GAP
     count = len(_filled(others, room))

@@ -1,13 +1,12 @@
-"""What a table is before it is written in any format.
+"""The model of a table, independent of the output format.
 
 Conventions
 -----------
 ids      a table is ``t1``, ``t2`` …; a cell is ``t2.r3c4``, rows and columns from 1 in the order
-         of the output; a gain over the mixture has the id of the value it belongs to and a ``g``,
-         so that asking for gains moves no id. The same run gives the same ids;
-         ``benchsep explain RUN t2.r3c4`` prints the songs behind one.
-ranked   reference systems (mixture, true stems, oracles) have a group of their own and are never
-         best
+         of the output; a gain over the mixture has the id of its value plus ``g``, so that gains do
+         not change other ids. The same run gives the same ids; ``benchsep explain RUN t2.r3c4``
+         prints the songs behind one
+ranked   reference systems (mixture, true stems, oracles) have their own group and are never best
 values   float or ``None``; ``note`` is the reason of a cell without a value
 """
 
@@ -49,16 +48,16 @@ class Column:
     """``score``, ``gain`` (over the mixture), ``cost``; ``draws``, ``tail``, ``failures`` of
     :mod:`benchsep.report.tables.spread`; or ``text``, whose cells hold words in ``note``."""
     in_title: bool = False
-    """Whether the table's title names unit and direction already."""
+    """Whether the table's title already has unit and direction."""
     spread: bool = False
-    """Whether the interval is printed after the value; machine formats always have it."""
+    """Whether the interval is printed after the value; CSV and JSON always have it."""
     axis: str = ""
-    """The question of listeners that the column answers best in its table, where it heads it."""
+    """The listeners' question that the column answers, if it is an axis of the overview."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number: its value, the songs behind it, and whether it is the best."""
+    """One number: its value, its number of songs, and whether it is the best."""
 
     id: str
     value: float | None
@@ -73,13 +72,13 @@ class Cell:
 
     @property
     def partial(self) -> bool:
-        """Whether songs are missing, so that ``n/N`` must be shown."""
+        """Whether songs are missing, so that ``n/N`` is shown."""
         return self.total > 0 and self.n < self.total
 
 
 @dataclass(frozen=True)
 class Row:
-    """A system's cells. ``label`` and ``metric`` where a system has a row for each metric."""
+    """The cells of a system, or of a system and a metric if there is a row per metric."""
 
     system: str
     family: str
@@ -88,9 +87,10 @@ class Row:
     label: str = ""
     metric: str = ""
     source: str = ""
-    """Where a published or an imported row is from."""
+    """Source of a published or imported row."""
     mark: str = ""
-    """Signs of a system that saw songs of the table (:mod:`benchsep.runner.notes.seen`)."""
+    """Marks of a system that was trained on songs of the table
+    (:mod:`benchsep.runner.notes.seen`)."""
 
     @property
     def head(self) -> str:
@@ -104,16 +104,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A titled grid with the sentences that make it readable on its own."""
+    """A grid with title, caption, notes and warnings."""
 
     id: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: tuple[str, ...]
-    """A line: what these numbers are, and where that is explained."""
+    """A line that describes the numbers, with a link to the explanation."""
     notes: tuple[str, ...] = ()
-    """Said once below all tables: data, agreement with listeners, versions, marks."""
+    """Notes below all tables: data, agreement with listeners, versions, marks."""
     warnings: tuple[str, ...] = ()
     edition: str = ""
 
@@ -123,7 +123,7 @@ class Table:
         return [(head, rows) for head, rows in groups if rows]
 
     def cell(self, system: str, metric: str, stem: str, kind: str = "score") -> Cell | None:
-        """The cell by name, or ``None``."""
+        """The cell of a system and a column, or ``None``."""
         wanted = (system, metric, stem, kind)
         for row in self.rows:
             for column, cell in zip(self.columns, row.cells, strict=True):
@@ -145,7 +145,7 @@ def group_of(family: str) -> str:
 
 
 def is_reference(label: str) -> bool:
-    """Whether a label is the true stem scored as its own estimate."""
+    """Whether a label is the reference system that returns the true stem."""
     return label.split("@")[0].split(":")[0] == "reference"
 
 
@@ -157,7 +157,7 @@ def reference_rank(label: str, family: str) -> int:
 
 
 def format_value(cell: Cell, column: Column) -> str:
-    """The number as printed; the minus is an ASCII hyphen, so that the number can be copied."""
+    """The number as text; the minus is an ASCII hyphen, so that the number can be copied."""
     if cell.value is None:
         return cell.note or ("" if column.kind == "text" else "–")
     sign = "+" if column.kind == "gain" and cell.value >= 0 else ""
@@ -167,7 +167,7 @@ def format_value(cell: Cell, column: Column) -> str:
 
 
 def head(column: Column) -> str:
-    """``vocals ↑`` with the unit where there is one."""
+    """``vocals ↑``, with the unit if there is one."""
     if column.in_title:
         return column.head
     unit = f" [{column.unit}]" if column.unit not in ("", "MOS") else ""
@@ -176,7 +176,7 @@ def head(column: Column) -> str:
 
 
 def suffix(cell: Cell, column: Column) -> str:
-    """What follows the number: dagger, letters, the interval of an average, ``n/N``."""
+    """The text after the number: dagger, letters, the interval of an average, ``n/N``."""
     dagger = "†" if cell.ill_conditioned else ""
     letters = f" {cell.letters}" if cell.letters else ""
     form = f"{'+' if column.kind == 'gain' else ''}.{column.digits}f"

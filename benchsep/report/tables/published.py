@@ -1,4 +1,5 @@
-"""Published values beside ours: rows of their own where all agrees, a table of the paper's values.
+"""Published values: additional rows in our tables if everything agrees, and a table of the paper's
+values.
 
 Conventions
 -----------
@@ -6,7 +7,7 @@ values  in :mod:`benchsep.report.published`, with source, data and definition; n
 rows    in the table of a metric (:func:`with_published`): only where edition, split, songs,
         definition and aggregation agree
 paper   the values of arXiv 2604.09371 agree in none of these (other data, tools and training) and
-        have a table of their own (:func:`published_table`). A value in no text at hand is
+        have their own table (:func:`published_table`). A value that is in no available text is
         ``not seen``
 last    column of that table: the companion of ViSQOL in our ViSQOL table (an interference measure),
         which the paper does not report
@@ -34,14 +35,14 @@ SOURCE = PAPER.source
 
 
 def with_published(table: Table, values: Sequence[Agreeing]) -> Table:
-    """The table of one metric with the published rows that agree with it, above ours.
+    """The table of one metric with the agreeing published rows above ours.
 
     Parameters
     ----------
     table
-        Not yet numbered; any other than one metric by stem is returned as it is.
+        Not yet numbered; any table that is not one metric by stem is returned unchanged.
     values
-        Those that agree with the table's edition
+        Published values that agree with the table's edition
         (:func:`benchsep.report.published.entries.agreeing`).
     """
     if not table.columns or not table.columns[0].in_title:
@@ -124,19 +125,19 @@ _COLUMNS = (
 
 
 def published_table(tables: Sequence[Table], edition: str) -> Table | None:
-    """The published rows over the run's own values of the same quantities.
+    """The published rows, and below them the run's values of the same metrics.
 
     Parameters
     ----------
     tables
-        The run's tables; our values are taken from them, so that a number has one version.
+        The run's tables; our values are taken from them.
     edition
         Edition of the data whose tables are used.
 
     Returns
     -------
     Table or None
-        ``None`` if the run has none of the paper's quantities.
+        ``None`` if the run has none of the paper's metrics.
     """
     ours = [t for t in tables if t.edition == edition]
     published_rows = [_published_row(name) for name in _SYSTEMS]
@@ -213,7 +214,7 @@ def _our_cell(tables: Sequence[Table], system: str, metric: str, stem: str) -> C
     for table in tables:
         cell = table.cell(system, metric, stem)
         if cell is not None:
-            # Bold and letters belong to a table whose rows are ranked.
+            # Without bold and letters, because rows are not ranked here.
             return replace(cell, best=False, letters="", low=None, high=None)
     return Cell("", None, 0, 0)
 

@@ -7,8 +7,8 @@ Conventions
 ``csv``       long: a row a number, with its id; for machines
 ``json``      strict: numbers at full precision, ``null`` where there is none
 ``html``      a fragment of ``<figure><table>`` elements
-``terminal``  rich; colour only where stdout is a terminal
-Text from outside is escaped for each (:mod:`benchsep._util.escape`).
+``terminal``  rich; colour only if stdout is a terminal
+External text is escaped for each format (:mod:`benchsep._util.escape`).
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def _all_csv(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     records = [r for table in tables for r in _records(table)]
-    # Columns only where a system saw songs or was imported: other tables keep their bytes.
+    # These columns exist only if a system was trained on songs or imported; other tables keep their
+    # bytes.
     more = [name for name in ("seen", "source") if any(name in r for r in records)]
     columns = (*CSV_COLUMNS, *more)
     writer.writerow(columns)
@@ -192,7 +193,7 @@ def _all_html(tables: Sequence[Table]) -> str:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; 120 where there is none."""
+    """Columns of the terminal; 120 without a terminal."""
     import shutil
 
     return max(shutil.get_terminal_size((120, 40)).columns, 60)
@@ -222,7 +223,7 @@ def _all_terminal(tables: Sequence[Table]) -> str:
 
 
 def render_brief(shown: Brief, reasons: Sequence[str]) -> str:
-    """The terminal's first view: its tables, then warnings, reasons and what was left out."""
+    """The short view in a terminal: tables, then warnings, reasons and omitted parts."""
     from rich.text import Text
 
     out = io.StringIO()
@@ -239,7 +240,7 @@ def render_brief(shown: Brief, reasons: Sequence[str]) -> str:
 
 
 def _advice(text: str) -> str:
-    """A sentence for the terminal: pages of the documentation by the command that prints them."""
+    """A sentence for the terminal, with links to pages replaced by the commands that print them."""
     return as_commands(escape.visible(text))
 
 
@@ -263,7 +264,7 @@ def _print_table(console: Any, table: Table) -> None:
         for row in rows:
             cells = [_text_cell(x, c) for x, c in zip(row.cells, table.columns, strict=True)]
             grid.add_row(Text("  " + escape.visible(row.head)), *cells)
-    # A number cut short by a narrow window would be a wrong number: let the window wrap instead.
+    # Truncated numbers would be wrong, so long lines wrap in a narrow window.
     usual, console.width = console.width, 10_000
     console.width = max(usual, Measurement.get(console, console.options, grid).maximum)
     console.print(grid)
@@ -278,7 +279,7 @@ def _print_table(console: Any, table: Table) -> None:
 def _text_cell(cell: Cell, column: Column) -> Any:
     from rich.text import Text
 
-    # An asterisk as well: bold is lost in a pipe or a log file.
+    # Also an asterisk, because bold is lost in a pipe or a log file.
     text = Text()
     mark = "*" if cell.best else ""
     text.append(mark + escape.visible(format_value(cell, column)), "bold" if cell.best else "")

@@ -1,16 +1,17 @@
-"""What a mean hides, as tables: what another seed changes, and the worst songs of each system.
+"""Tables on the spread behind a mean: the effect of other seeds, and the worst songs of each
+system.
 
 Conventions
 -----------
-draws   a row for each system that drew at least twice and each headline metric, over the song's
-        mean over stems: the mean over draws is the headline, best and worst of k have columns of
-        their own, and the variance is split into song, seed and the rest (percent)
+draws   a row per system with at least two draws and headline metric, from the mean over stems of
+        each song. The main value is the mean over draws; best and worst of k have their own
+        columns, and the variance is split into song, seed and the rest (percent)
 tails   for the first metric that tolerates misalignment and the first that does not, two tables:
         the mean over the worst 5 % of songs, by stem, and the share of songs beyond the limit of
         the metric's ``failure`` trait; the songs are named. Each system over its own songs,
         nothing is ranked
-small   fewer songs than :data:`benchsep.stats.bootstrap.FEWEST` have no tail, and fewer than two no
-        variance: then there is no table
+small   no table of tails with fewer songs than :data:`benchsep.stats.bootstrap.FEWEST`, and none of
+        draws with fewer than two songs
 
 The numbers are those of :func:`benchsep.stats.draws` and :func:`benchsep.stats.tails`.
 """
@@ -39,15 +40,15 @@ if TYPE_CHECKING:
 FRACTION = 0.05
 DRAWS_AND_TAILS = "docs/report.md#draws-and-tails"
 NAMED = 6
-"""Songs named in one cell; `benchsep tails` names them all."""
+"""Most songs named in one cell; `benchsep tails` names all."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What the tables of one edition are made from.
+    """The input for the tables of one edition.
 
-    ``rows`` gives order and groups: those of the edition's first table. ``headlines`` are the
-    metrics with a column in it.
+    ``rows``: order and groups of the edition's first table. ``headlines``: the metrics with a
+    column in it.
     """
 
     frame: pd.DataFrame
@@ -62,12 +63,12 @@ class Spread:
         return songs_of_run(self.frame)
 
     def name(self, metric: str, *, unit: bool = True) -> str:
-        """The metric's name, with its unit where it has one."""
+        """The metric's name, with its unit if it has one."""
         text, printed = display(metric, self.traits), self.unit(metric)
         return f"{text} [{printed}]" if unit and printed else text
 
     def unit(self, metric: str) -> str:
-        """The metric's unit as printed: a MOS is none."""
+        """The metric's unit as printed; empty for MOS."""
         unit = self.traits[metric].unit
         return "" if unit == "MOS" else unit
 
@@ -97,7 +98,7 @@ def with_spread_tables(
 
 
 def spread_tables(spread: Spread, *, first: int) -> list[Table]:
-    """The tables of draws and tails, numbered from ``first``; empty where there are none."""
+    """The tables of draws and tails, numbered from ``first``; may be empty."""
     makers: list[Callable[[Spread], list[Table]]] = [_draw_tables, _tail_tables]
     tables = [table for make in makers for table in make(spread)]
     return [numbered(table, first + i) for i, table in enumerate(tables)]
@@ -107,7 +108,7 @@ def spread_tables(spread: Spread, *, first: int) -> list[Table]:
 
 
 def _draw_tables(spread: Spread) -> list[Table]:
-    """One table, or none where nothing was drawn twice."""
+    """One table, or none if no system has two draws."""
     if spread.frame["draw"].nunique() < 2:
         return []
     rows = _draw_rows(spread)
@@ -174,7 +175,7 @@ class _Tail:
     stems: Sequence[str]
 
     def rows(self) -> list[tuple[Row, list[Mapping[str, Any] | None]]]:
-        """The rows of systems with any record, and their records by stem."""
+        """The rows of systems with a record, and their records by stem."""
         rows = [
             (row, [self.records.get((row.system, stem)) for stem in self.stems])
             for row in self.spread.rows
@@ -308,7 +309,7 @@ def _rate_cell(spread: Spread, record: Mapping[str, Any] | None) -> Cell:
 
 
 def _song_cell(names: Sequence[str], *, of: int = 0) -> Cell:
-    """Names of songs, at most :data:`NAMED`; of all ``of`` songs only the first two."""
+    """Names of songs, at most :data:`NAMED`; if it is every song (``of``), only the first two."""
     if len(names) > NAMED and len(names) == of:
         return Cell("", None, 0, 0, note=f"every song; first {'; '.join(names[:2])}")
     more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""

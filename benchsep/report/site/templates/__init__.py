@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def unbroken(text: str) -> str:
-    """A head of which no line begins with a unit, an arrow, a share, a version or half a name."""
+    """A column head with non-breaking spaces, so that no line begins with a unit, an arrow, a
+    share, a version or half a name.
+    """
     joined = re.sub(r" (?=\[|↑|↓|\(\.|v\d)", "\u00a0", text)
     return re.sub(r"(?<=\w)-(?=\w)", "\u2011", joined)
 
