@@ -19,12 +19,13 @@ from benchsep.runner.done import CellsByKey, cached_cells, inputs_of, metrics_to
 from benchsep.runner.failure import failure
 from benchsep.runner.loaded_system import system_of
 from benchsep.runner.notes.lag import aligned, lags_of, loudest_parts
-from benchsep.runner.notes.mistakes import mistakes_of
+from benchsep.runner.notes.mistakes import mistakes_of, named
 from benchsep.runner.record import Draw, TrackFacts
 from benchsep.runner.warmup import warm_up
 from benchsep.stems.names import ACCOMPANIMENT
 from benchsep.systems.estimate import all_copied, estimate_or_error
 from benchsep.systems.fit import Change, changes_noted
+from benchsep.systems.named import names_noted
 from benchsep.systems.reference import REFERENCE_FAMILIES
 from benchsep.systems.stems import estimates_in
 from benchsep.systems.surroundings import own_surroundings
@@ -96,6 +97,7 @@ def separate_draw(
                 parts = loudest_parts(loaded.audio.stems)
                 lags = lags_of(loaded.audio.stems, estimates, parts)
                 mistakes = mistakes_of(loaded.audio.stems, estimates, parts)
+                mistakes = {**named(timed.names, estimates), **mistakes}
             if job.align:
                 estimates = aligned(estimates, lags)
             if job.keep_estimates != "none":
@@ -120,6 +122,8 @@ class Timed(NamedTuple):
     seconds: float | None = None
     added_mb: float | None = None
     changes: dict[str, Change] = {}  # noqa: RUF012  # never written
+    names: dict[str, str] = {}  # noqa: RUF012  # never written
+    """Stem to the name of a program's file that says more than the stem."""
 
 
 def _timed_call(job: Job, audio: TrackAudio, seed: int) -> Timed:
@@ -127,11 +131,12 @@ def _timed_call(job: Job, audio: TrackAudio, seed: int) -> Timed:
     with own_surroundings(job.spec):
         system = system_of(job)
         warm_up(system, job.spec, audio.mixture)
-        with _memory(job, audio.mixture) as memory, changes_noted() as changes:
+        noted = changes_noted(), names_noted()
+        with _memory(job, audio.mixture) as memory, noted[0] as changes, noted[1] as names:
             started = perf_counter()
             outputs = _call(system, job, audio, seed)
             seconds = perf_counter() - started
-    return Timed(outputs, seconds, memory.added_mb, changes)
+    return Timed(outputs, seconds, memory.added_mb, changes, names)
 
 
 def _memory(job: Job, mixture: Audio) -> AbstractContextManager[PeakMemory]:

@@ -22,7 +22,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -263,19 +263,30 @@ def read_as_stems(groups: Iterable[Iterable[Path]]) -> str:
     found: dict[str, str] = {}
     count = 0
     for group in groups:
-        given = list(group)
-        readings = meanings(given)
-        first = {stem: claims[0][1] for stem, claims in claims_of(given).items()}
-        before = [track_key(readings[path].track) for path in first.values()]
-        for stem, path in first.items():
-            own = track_key(readings[path].track)
-            if before.count(own) == 1 and not _names_folder(own, path.parent.name):
-                found.setdefault(path.name, stem)
-                count += 1
+        for stem, path in loosely_named(list(group)).items():
+            found.setdefault(path.name, stem)
+            count += 1
     if not found:
         return ""
     named = ", ".join(f"{name} as {stem}" for name, stem in list(found.items())[:4])
     return f"read by the end of their names: {named} ({amount(count, 'file')})"
+
+
+def loosely_named(files: Collection[Path], song: str | None = None) -> dict[str, Path]:
+    """Stem to its file, where the text before the stem is neither the song nor shared with others.
+
+    ``song``: the name of the song; ``None``: that of each file's folder.
+    """
+    readings = meanings(files)
+    first = {stem: claims[0][1] for stem, claims in claims_of(files).items()}
+    before = {stem: track_key(readings[path].track) for stem, path in first.items()}
+    count = Counter(before.values())
+    return {
+        stem: path
+        for stem, path in first.items()
+        if count[before[stem]] == 1
+        and not _names_folder(before[stem], path.parent.name if song is None else song)
+    }
 
 
 def _names_folder(before: str, folder: str) -> bool:

@@ -11,14 +11,16 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from benchsep._util.escape import visible
 from benchsep._util.processes import exit_reason
 from benchsep._util.work_folder import work_folder
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
-from benchsep.stems.files import audio_files, folders, stem_files
+from benchsep.stems.files import audio_files, folders, loosely_named, stem_files
 from benchsep.stems.names import MIXTURE
 from benchsep.systems.contract import SystemInfo
 from benchsep.systems.folder import offered, read_stems
+from benchsep.systems.named import note_name
 from benchsep.systems.program import run_program
 
 COMMAND_TIMEOUT_S = 24 * 3600
@@ -70,7 +72,8 @@ class Command:
 
     def _collect(self, out: Path, mixture: Audio) -> dict[str, Audio | BenchsepError]:
         try:
-            files = stem_files(_audio_below(out), track=None)
+            written = _audio_below(out)
+            files = stem_files(written, track=None)
         except AudioError as error:
             raise SeparatorError(f"{self.words[0]}: {error}") from error
         files = {name: path for name, path in files.items() if name not in MIXTURE}
@@ -79,8 +82,13 @@ class Command:
                 f"{self.words[0]} left no stem in its output folder; expected files such as "
                 f"{STEMS[0]}.wav or {MIXTURE[0]}_({STEMS[0].title()})_<model>.wav"
             )
+        loose = loosely_named(written, song=MIXTURE[0])
         try:
-            return dict(read_stems(files, offered(set(files), out), mixture))
+            stems = offered(set(files), out)
+            for stem, names in stems.sources.items():
+                if found := [loose[name].name for name in names if name in loose]:
+                    note_name(stem, visible(", ".join(found)))
+            return dict(read_stems(files, stems, mixture))
         except UsageError as error:
             raise SeparatorError(f"{self.words[0]}: {error}") from error
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,8 @@ CLIPPED = 1e-3
 FULL_SCALE = 0.999
 SILENT, INVERTED, CHANNELS = "silent", "inverted", "channels swapped"
 CLIPS, OTHER_STEM = "clipped", "is "
+NAMED = "from "
+"""A file of a program whose name says more than the stem: :func:`named`."""
 
 
 def mistakes_of(
@@ -86,6 +88,14 @@ def mistakes_of(
         elif is_clipped(reference, estimate):
             found[stem] = CLIPS
     return found
+
+
+def named(names: Mapping[str, str], estimates: Iterable[str]) -> dict[str, str]:
+    """Stem to :data:`NAMED` and the name of its file, for the stems among ``estimates``.
+
+    ``names``: of :func:`benchsep.systems.named.names_noted`.
+    """
+    return {stem: NAMED + names[stem] for stem in estimates if stem in names}
 
 
 def _matches(
@@ -220,6 +230,11 @@ _SAID = (
         "the estimates are clipped ({})",
         "were they saved as integers with a peak above full scale? Save them as float",
     ),
+    (
+        NAMED,
+        "files were read by the end of their names ({})",
+        "is it the whole stem? If so, let the program name it after the stem",
+    ),
 )
 """Kind of mistake, description, and advice."""
 
@@ -230,5 +245,6 @@ def _named(found: Found) -> str:
     for stem in sorted({stem for stem, _, _ in found}):
         texts = Counter(text for name, text, _ in found if name == stem)
         text = min(texts, key=lambda each: (-texts[each], each))
-        names[stem] = f"{stem} {text}" if text.startswith(OTHER_STEM) else stem
+        says_more = text.startswith((OTHER_STEM, NAMED))
+        names[stem] = f"{stem} {text}" if says_more else stem
     return ", ".join(names.values())
