@@ -1,5 +1,6 @@
-"""Ablations: a grid of variants, trained where they have to be, run on the same tracks, compared.
+"""Ablations: a grid of variants that are trained if necessary, run on the same tracks, and
+compared.
 
-``grid`` reads what is varied; ``training`` makes each variant once; ``execute`` runs them as
+``grid`` reads the variants; ``training`` trains each variant once; ``execute`` runs them as
 ordinary systems; ``effects`` compares them song by song; ``write`` makes the report.
 """

@@ -1,14 +1,13 @@
-"""What may be concluded from an ablation: one sentence for each variant.
+"""Conclusions from an ablation: one sentence per variant.
 
 Conventions
 -----------
 shown     a difference in the headline metric's average with a Holm-adjusted p below
           :data:`benchsep.ablation.tables.ALPHA`
-seeds     a difference that is shown but not larger than the range of the means of one variant's
-          own seeds supports no conclusion about the variant: a second training of the same
-          configuration moves the value as much
-control   a variant that must come out worse. If its loss is not shown, the ablation cannot detect
-          a broken condition
+seeds     a difference that is shown but not larger than the seed range of one variant supports no
+          conclusion: a second training of the same configuration changes the value as much
+control   a variant that must be worse. If this is not shown, the ablation cannot detect even a
+          broken variant
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def sentences(done: Executed, effects: Effects) -> list[str]:
-    """A sentence for each variant but the base, in the order of the grid."""
+    """A sentence per variant except the base, in the order of the grid."""
     base, *variants = expand(effects.ablation)
     lines = []
     for variant in variants:
@@ -88,7 +87,7 @@ def _larger_seed_range(effects: Effects, variant: str, base: str, stem: str) -> 
 
 
 def _on_single_stems(effects: Effects, variant: str, base: str) -> str:
-    """The stems that differ by more than seeds do, where the average shows no difference."""
+    """The stems with a difference above the seed range, if the average shows no difference."""
     parts = []
     for stem in headline_stems(effects):
         record = difference(effects, variant, stem)

@@ -1,4 +1,4 @@
-"""The effects of an ablation: paired differences to the base, main effects, interactions.
+"""Effects of an ablation: paired differences to the base, main effects, interactions.
 
 Conventions
 -----------
@@ -6,9 +6,9 @@ cells       the run's cells with variants as systems and training seeds as draws
             statistics of :mod:`benchsep.stats` apply: a song's value is the mean over seeds.
             Several draws of one trained variant for a song are averaged first
 unit        the song: intervals are bootstrapped over songs
-seed range  largest minus smallest mean over songs among a variant's seeds (without a trainer:
-            among its draws), column ``spread``: what a second training of the same thing changes
-references  rows of the run that are no variants: mixture, true stems, oracles
+seed range  largest minus smallest mean over songs among a variant's seeds (without a trainer: among
+            its draws), column ``spread``: the effect of a second training of the same configuration
+references  rows of the run that are not variants: mixture, true stems, oracles
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Effects:
 
     ablation: Ablation
     cells: pd.DataFrame
-    """From :func:`variant_cells`, averages over stems included."""
+    """From :func:`variant_cells`, including averages over stems."""
     differences: pd.DataFrame
-    """A row for each variant, stem and metric: :func:`benchsep.stats.compare` against the base,
-    and ``spread``, the seed range of the variant."""
+    """A row per variant, stem and metric: :func:`benchsep.stats.compare` with the base, and
+    ``spread``, the seed range of the variant."""
     factors: pd.DataFrame
     """Main effects and interactions on the headline metric's average; empty unless the grid is a
     product of axes."""
@@ -89,7 +89,7 @@ def measure(done: Executed) -> Effects:
 
 
 def reference_cells(whole: pd.DataFrame, done: Executed) -> pd.DataFrame:
-    """The cells of the rows that belong to the ablation and are no variants of it."""
+    """The cells of the ablation's rows that are not variants."""
     if done.references is not None:
         return whole[whole["system"].isin(done.references)]
     return whole[~whole["system"].isin(set(done.labels.values()))]
@@ -124,7 +124,7 @@ def variant_cells(frame: pd.DataFrame, done: Executed) -> pd.DataFrame:
 
 
 def _average_draws(part: pd.DataFrame) -> pd.DataFrame:
-    """One cell for each song, stem and metric: the mean over draws, or the first draw's reason."""
+    """One cell per song, stem and metric: the mean over draws, or the first draw's status."""
     import pandas as pd
 
     keys = ["system", "family", "edition", "metric", "stem", "track"]
@@ -136,7 +136,9 @@ def _average_draws(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def table_columns(ablation: Ablation) -> list[tuple[str, str]]:
-    """``(metric, stem)`` of the table: the headline on every stem, then the others."""
+    """``(metric, stem)`` of the table: the headline metric for every stem, then the other
+    columns.
+    """
     from benchsep.audio import STEMS
 
     headline = [(ablation.headline, stem) for stem in (*STEMS, AVERAGE)]
@@ -163,8 +165,8 @@ def seed_range(cells: pd.DataFrame, variant: str, stem: str, metric: str) -> flo
 def factor_effects(cells: pd.DataFrame, ablation: Ablation) -> pd.DataFrame:
     """Main effects and two-way interactions of a product grid, on the headline's average.
 
-    A main effect of a level is its mean difference to the axis' first level over all settings of
-    the other axes; an interaction is the difference of two such differences.
+    A main effect of a level is its mean difference to the first level of the axis, over all
+    settings of the other axes. An interaction is the difference of two such differences.
     """
     import pandas as pd
 

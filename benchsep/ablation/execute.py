@@ -1,4 +1,4 @@
-"""Training and running an ablation: its variants are ordinary systems in an ordinary run folder.
+"""Trains and runs an ablation: its variants are ordinary systems in an ordinary run folder.
 
 All files are in one work folder, shared by all ablations: ``variants/`` (checkpoints), ``cache/``
 (decoded audio, tokens), ``run/`` (cells). A second call computes only what is missing.
@@ -22,29 +22,29 @@ from benchsep.systems.spec import Spec
 
 @dataclass
 class Executed:
-    """An ablation that was run; keys are ``(variant, seed)``."""
+    """The result of an ablation; keys are ``(variant, seed)``."""
 
     ablation: Ablation
     run: Path
-    """The run folder; it is shared by ablations and may hold rows and songs of others."""
+    """The run folder, which ablations share; it may have rows and songs of others."""
     labels: dict[tuple[str, int], str] = field(default_factory=dict)
     """System label of the variant in the run folder."""
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
     """Reason why a variant has no row."""
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
     tracks: frozenset[str] | None = None
-    """The songs of this ablation; ``None``: all of the folder."""
+    """The songs of this ablation; ``None``: all songs of the folder."""
     references: frozenset[str] | None = None
-    """The rows of this ablation that are no variants; ``None``: all others of the folder."""
+    """The rows of this ablation that are not variants; ``None``: all other rows of the folder."""
 
 
 def training_data(ablation: Ablation, root: Path | None) -> Path:
-    """The folder that variants are trained on: ``--root``, or the embedded clip's.
+    """The folder of training data: ``--root``, or the folder of the embedded clip.
 
     Raises
     ------
     UsageError
-        no folder is given, or it is not there.
+        no folder is given, or it does not exist.
     """
     if ablation.suite.get("dataset") == "clip":
         from benchsep.datasets.clip import clip_path
@@ -59,7 +59,7 @@ def training_data(ablation: Ablation, root: Path | None) -> Path:
 
 
 def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
-    """What would be done, with estimates: the answer to ``--dry-run``."""
+    """The output of ``--dry-run``: the steps with estimated costs."""
     variants, seeds = expand(ablation), ablation.seeds
     lines = [f"{ablation.title}: {len(variants)} variants, {len(seeds)} seeds"]
     total = 0.0
@@ -109,9 +109,10 @@ def train(
     jobs: int = 0,
     say: Callable[[str], None] = print,
 ) -> dict[str, str]:
-    """Train what several ablations lack, together; ``identity -> reason`` of those that failed.
+    """Train all missing variants of several ablations together; returns ``identity -> reason`` of
+    failures.
 
-    Parameters as in :func:`execute`, which finds the checkpoints in ``work``.
+    Parameters as in :func:`execute`, which later uses the checkpoints in ``work``.
     """
     found = [
         tasks_of(ablation, training_data(ablation, root), work)
@@ -135,26 +136,27 @@ def execute(
     say: Callable[[str], None] = print,
     progress: Callable[[Any], AbstractContextManager[Any]] | None = None,
 ) -> Executed:
-    """Train what is not trained, run what is not run.
+    """Train and run everything that is missing.
 
     Parameters
     ----------
-    work : folder of everything that is computed.
-    root : the dataset's folder, for training (its ``train`` folder if it has one) and for running.
-    jobs : processes; 0 means one for each core.
+    work : folder for all results. root : the folder of the data set, for training (its sub-folder
+    ``train``, if it has one) and for the run. jobs : number of processes; 0: one per core.
 
     Raises
     ------
     UsageError, DatasetError
-        what is wrong with the request or the data set, before anything is trained; a training
-        that fails is in the result.
+        an error in the request or the data set, raised before any training. A training that fails
+        does not raise; the result has the reason.
     """
     from benchsep.runner.plan import dataset_of
 
     done = Executed(ablation, work / "run")
     if ablation.trainer:
         data = training_data(ablation, root)
-        dataset_of(_suite(ablation, (), root))  # trainings take hours: the songs must be there
+        dataset_of(
+            _suite(ablation, (), root)
+        )  # check the songs first, because trainings take hours
         specs = _trained(ablation, done, data, work, _workers(jobs), say)
     else:
         specs = {(v.name, -1): _untrained(ablation, v) for v in expand(ablation)}
@@ -196,7 +198,7 @@ def _untrained(ablation: Ablation, variant: Variant) -> str:
 def _suite(
     ablation: Ablation, systems: tuple[str, ...], root: Path | None, **overrides: Any
 ) -> Suite:
-    """The suite of an ablation; without a trainer its seeds are draws."""
+    """The suite of an ablation; without a trainer, its seeds are draws."""
     if not ablation.trainer:
         overrides |= {"draws": len(ablation.seeds), "seed": ablation.seeds[0]}
     if root is not None and ablation.suite.get("root") is None:

@@ -1,12 +1,12 @@
-"""What an ablation varies: a YAML file becomes a list of variants.
+"""Reads the variants of an ablation from a YAML file.
 
 Conventions
 -----------
-settings   dotted keys. ``spec.KEY`` is an option of the system's spec and needs no training; every
-           other key belongs to the trainer (``model.encoder.kind``, ``train.lr``)
+settings   dotted keys. ``spec.KEY`` is an option of the system's spec and needs no training; all
+           other keys are passed to the trainer (``model.encoder.kind``, ``train.lr``)
 axes       a product: ``axis -> level -> settings``; the first level of each axis is the base
 variants   an explicit list: ``name -> settings``; the first is the base
-control    a variant that must come out worse: a table that cannot tell it apart shows nothing
+control    a variant that must be worse; otherwise the table cannot detect real effects
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Settings = dict[str, Any]
 
 
 class Published(BaseModel):
-    """A value somebody else published for a variant: shown in a column of its own."""
+    """A published value for a variant, shown in its own column."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +37,7 @@ class Published(BaseModel):
 
 
 class Ablation(BaseModel):
-    """One ablation, as its YAML file says."""
+    """One ablation: the content of its YAML file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,14 +45,14 @@ class Ablation(BaseModel):
     trainer: str = ""
     """A name registered under ``benchsep.trainers``; empty: nothing is trained."""
     system: str = ""
-    """The spec that variants of an ablation without trainer start from."""
+    """The base spec of an ablation without a trainer."""
     base: Settings = {}
     """Settings of every variant."""
     axes: dict[str, dict[str, Settings]] = {}
     variants: dict[str, Settings] = {}
     control: str = ""
     seeds: tuple[int, ...] = Field(default=(0, 1), min_length=1)
-    """Of training; without a trainer, of the draws."""
+    """Seeds of training; without a trainer, of the draws."""
     headline: str = "visqol"
     columns: tuple[str, ...] = ()
     """``metric/stem`` columns after the headline, e.g. ``usdr/average``, ``nisqa.mos/vocals``."""
@@ -62,7 +62,7 @@ class Ablation(BaseModel):
     source: str = ""
     """Source of the published values."""
     caveat: str = ""
-    """What must not be concluded, in a sentence or two."""
+    """Limits of the conclusions, in a sentence or two."""
 
     @field_validator("headline")
     @classmethod
@@ -102,7 +102,9 @@ class Ablation(BaseModel):
 
     @property
     def draws(self) -> int:
-        """Draws of each song by each row: of a trained variant; else the seeds are the draws."""
+        """Draws per song and row of a trained variant; without a trainer, the seeds are the
+        draws.
+        """
         return int(self.suite.get("draws", 1)) if self.trainer else 1
 
     def resolved_suite(self, systems: tuple[str, ...], **overrides: Any) -> Suite:
@@ -118,7 +120,7 @@ class Variant:
     name: str
     settings: Settings
     levels: dict[str, str] = field(default_factory=dict)
-    """Axis to level; empty for a list."""
+    """Axis to level; empty for a list of variants."""
 
     @property
     def trained(self) -> Settings:
@@ -155,7 +157,8 @@ def load(path: str | Path) -> Ablation:
     Raises
     ------
     UsageError
-        no such file, not a mapping, an unknown key (with a suggestion), a grid that says nothing.
+        the file does not exist or is not a mapping, a key is unknown (with a suggestion), or the
+        grid is empty.
     """
     values = read_mapping(Path(path))
     refuse_unknown(values, Ablation, str(path))

@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-value       mean over songs of the song's mean over seeds; each variant over its own songs
-difference  paired by song, as :func:`benchsep.ablation.effects.measure` gives it
+value       mean over songs of the mean over seeds; each variant over its own songs
+difference  paired by song, from :func:`benchsep.ablation.effects.measure`
 base        the first variant of the grid
 """
 
@@ -91,7 +91,7 @@ def _value_rows(
 
 
 def _means(effects: Effects) -> Means:
-    """Mean over a system's own songs, and their number: of the variants and the references."""
+    """Mean over a system's own songs, and their number, for variants and references."""
     variants = aggregate(effects.cells, effects.traits, coverage="own", statistic="mean")
     summaries = [*variants, *effects.references]
     return {s.key: (s.value, s.n) for s in summaries if s.own and s.value is not None}
@@ -117,7 +117,7 @@ def _variant_row(
 
 
 def failure_reason(done: Executed, variant: str) -> str:
-    """Why the first seed of a variant that failed has no result; empty if none failed."""
+    """Why the first failed seed of a variant has no result; empty if none failed."""
     return next((reason for (name, _), reason in done.failed.items() if name == variant), "")
 
 

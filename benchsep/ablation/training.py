@@ -1,13 +1,15 @@
-"""Training what a grid needs, each variant once.
+"""Trains the variants of a grid, each once.
 
 Conventions
 -----------
-identity   sha256 of the resolved configuration (seed included) and of the data's fingerprint. The
-           folder is ``variants/NAME-sSEED-IDENTITY``; it is trained when it holds ``trained.json``
-process    one child process with one thread per training, so that a crash costs one variant; a lock
-           in the folder keeps a second command from training the same
-device     the trainer's choice; of several GPUs each child sees one, and all have as many children
-killed     the child's checkpoints stay: the next call continues
+identity   sha256 of the resolved configuration (including the seed) and of the data's fingerprint.
+           The folder is ``variants/NAME-sSEED-IDENTITY``; the training is complete if it contains
+           ``trained.json``
+process    one child process with one thread per training, so that a crash only affects one variant.
+           A lock in the folder prevents a second training of the same variant
+device     chosen by the trainer; with several GPUs, each child sees one GPU, and all GPUs have
+           equally many children
+killed     the child's checkpoints remain, and the next call continues
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ DONE, TASK, LOG = "trained.json", "task.json", "train.log"
 
 @dataclass(frozen=True)
 class Task:
-    """One training: a variant's trained settings under one seed."""
+    """One training: a variant's training settings with one seed."""
 
     trainer: str
     name: str
@@ -58,7 +60,7 @@ class Task:
 
     @property
     def folder(self) -> Path:
-        """Where it is, or will be; another ablation may have given it its name."""
+        """The folder of the training; another ablation may have named it."""
         variants = self.work / "variants"
         found = sorted(variants.glob(f"*-{self.identity}"))
         slug = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40] or "variant"
@@ -66,7 +68,7 @@ class Task:
 
     @property
     def facts(self) -> dict[str, Any] | None:
-        """What the training reported, if it is done."""
+        """The facts that the training returned, if it is done."""
         try:
             return dict(parse_json((self.folder / DONE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -79,14 +81,14 @@ def get_trainer(name: str) -> Trainer:
     Raises
     ------
     UsageError
-        if there is none of that name (with a suggestion).
+        there is no trainer with this name (with a suggestion).
     """
     made = registry.resolve("trainer", name)()
     return made  # type: ignore[no-any-return]
 
 
 def fingerprint(data: Path) -> str:
-    """A hash over names, sizes and both ends of every file below ``data``.
+    """A hash of the names, sizes, first and last bytes of all files below ``data``.
 
     Raises
     ------
@@ -108,7 +110,7 @@ def fingerprint(data: Path) -> str:
 
 
 def tasks_of(ablation: Ablation, data: Path, work: Path) -> dict[tuple[str, int], Task]:
-    """``(variant, seed)`` to its training; variants that differ in spec options share one."""
+    """``(variant, seed)`` to its training; variants that differ only in spec options share one."""
     trainer = get_trainer(ablation.trainer)
     mark = fingerprint(data)
     return {
@@ -132,9 +134,9 @@ def estimate(task: Task) -> float:
 
 
 def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[str, str]:
-    """Train what is not trained yet; returns ``identity -> reason`` of those that failed.
+    """Do the missing trainings; returns ``identity -> reason`` of failures.
 
-    The longest first, so that no core is left with it at the end.
+    The longest training starts first.
     """
     missing = {t.identity: t for t in reversed(tasks) if t.facts is None}
     todo = dict(sorted(missing.items(), key=lambda item: -estimate(item[1])))
@@ -161,7 +163,7 @@ def train_all(tasks: list[Task], jobs: int, say: Callable[[str], None]) -> dict[
 
 
 def slots(jobs: int) -> list[dict[str, str]]:
-    """The environment of each of ``jobs`` child processes: its GPU, where there are several."""
+    """The environment of each of ``jobs`` child processes, with its GPU if there are several."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -181,7 +183,7 @@ def _train_on_one(task: Task, free: Queue[dict[str, str]]) -> str:
 
 
 def _train_in_child(task: Task, slot: dict[str, str]) -> str:
-    """Train in a child process; the reason if it failed, else nothing."""
+    """Train in a child process; returns the reason of a failure, else an empty text."""
     folder = task.folder
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(
@@ -211,7 +213,7 @@ def _train_in_child(task: Task, slot: dict[str, str]) -> str:
 
 
 def _train_here(folder: Path, data: Path) -> None:
-    """The child: hold the folder's lock, train, record."""
+    """The work of the child: hold the folder's lock, train, record."""
     from filelock import FileLock
 
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))

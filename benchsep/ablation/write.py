@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-``NAME.md``    both tables, what may be concluded, the figure, how each variant was made
+``NAME.md``    both tables, conclusions, the figure, and the origin of each variant
 ``NAME.tex``   the tables (booktabs, siunitx)
 ``NAME.html``  the tables (a fragment)
 ``NAME.csv``   every difference at full precision, all stems and metrics
@@ -96,7 +96,7 @@ def _factor_lines(effects: Effects) -> list[str]:
 
 
 def _origin_lines(done: Executed) -> list[str]:
-    """How each variant was made: the system that was run, or the training of each seed."""
+    """The origin of each variant: its system, or the training of each seed."""
     if not done.tasks:
         rows = [f"- {escape.markdown(name)}: `{label}`" for (name, _), label in done.labels.items()]
         return ["Nothing was trained: the variants are options of one checkpoint.", "", *rows]
@@ -123,7 +123,7 @@ def _training_line(variant: str, seed: int, task: Task, failure: str) -> str:
 
 
 def _write_forest(effects: Effects, path: Path) -> list[Path]:
-    """The figure of the differences per stem; no file where no interval could be computed."""
+    """Write the figure of differences per stem; no file without intervals."""
     base, *variants = expand(effects.ablation)
     rows: list[tuple[str, str, float, float, float]] = []
     for variant in variants:

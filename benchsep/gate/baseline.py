@@ -1,10 +1,10 @@
-"""The baseline file: what a run scored, and what identifies its inputs.
+"""The baseline file: the scores of a run and the identity of its inputs.
 
 Conventions
 -----------
-file    strict JSON, a line per estimate, sorted, so that a diff of two baselines can be reviewed
-values  rounded to six decimals; a cell without a value holds its status
-hashes  cut (:mod:`benchsep.gate.facts`)
+file    strict JSON, one line per estimate, sorted, so that a diff of two baselines is readable
+values  rounded to six decimals; a cell without a value has its status
+hashes  shortened (:mod:`benchsep.gate.facts`)
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def write_baseline(
     Parameters
     ----------
     frame
-        The long table of the run to hold on to.
+        The long table of the run.
     manifest
         The run's manifest; its code revision and seed are recorded.
     traits
-        Traits by metric column (direction decides what an improvement is).
+        Traits by metric column (the direction defines improvements).
     tolerances
-        Overrides by metric column (``"bsseval.sdr"``) or metric (``"bsseval"``), for one
-        system with its label in front (``"tokensep@mini bsseval"``).
+        Overrides by metric column (``"bsseval.sdr"``) or metric (``"bsseval"``); for one system,
+        with its label as prefix (``"tokensep@mini bsseval"``).
     measured
         Noise by group, from :func:`benchsep.gate.tolerance.noise`; widens the declared
         tolerances.
@@ -66,12 +66,12 @@ def write_baseline(
     Returns
     -------
     dict
-        What was written, as :func:`read_baseline` returns it.
+        The written content, as :func:`read_baseline` returns it.
 
     Raises
     ------
     DriftError
-        an empty run, a failed cell, mixed editions, or a metric without traits.
+        the run is empty, has a failed cell or several editions, or a metric has no traits.
     """
     cells = {
         key: reading
@@ -106,7 +106,7 @@ def write_baseline(
 
 
 def run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader of the baseline wants to know; none of it fails a check."""
+    """Information for readers of the baseline; it does not affect checks."""
     suite = manifest.get("suite", {})
     packages = manifest.get("packages", {})
     facts = {
@@ -120,17 +120,19 @@ def run_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_device(device: Any) -> Any:
-    """Where metrics computed; nothing for the CPU, as in baselines that do not say it."""
+    """The devices of the metrics; empty for the CPU, as in older baselines."""
     return None if device == CPU else device
 
 
 def tolerance_entry(tolerance: Tolerance) -> dict[str, Any]:
-    """A tolerance as a baseline holds it."""
+    """A tolerance in the form of a baseline."""
     return {"cell": tolerance.cell, "mean": tolerance.mean, "reason": tolerance.reason}
 
 
 def write_content(path: Path, content: Mapping[str, Any]) -> None:
-    """Write what :func:`read_baseline` returns: a line per row, so that a diff shows what moved."""
+    """Write the content that :func:`read_baseline` returns, one line per row, so that a diff shows
+    changes.
+    """
     parts = []
     for key, value in content.items():
         if key in ("noise", "cells") and value:
@@ -152,12 +154,12 @@ def _dump(value: Any) -> str:
 
 
 def read_baseline(path: str | Path) -> dict[str, Any]:
-    """A baseline as written by :func:`write_baseline`.
+    """Read a baseline that :func:`write_baseline` wrote.
 
     Raises
     ------
     DriftError
-        a file that is absent, not strict JSON, or of another format.
+        the file does not exist, is not strict JSON, or is of another format.
     """
     try:
         content = json.loads(Path(path).read_text("utf-8"), parse_constant=_refuse_constant)
@@ -180,7 +182,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _problem(content: Mapping[str, Any]) -> str:
-    """What of a baseline's shape is not as :func:`write_baseline` leaves it, or an empty text."""
+    """An error text if the structure is not that of :func:`write_baseline`, else empty."""
     for name, kind in SECTIONS.items():
         if not isinstance(content.get(name), kind):
             return f"{name} is {type(content.get(name)).__name__}, expected {kind.__name__}"
@@ -207,12 +209,12 @@ def _problem(content: Mapping[str, Any]) -> str:
 
 
 def _finite(value: Any) -> bool:
-    # JSON's whole numbers have no limit; those beyond any float cannot be compared.
+    # Integers in JSON have no limit, but those beyond the range of float cannot be compared.
     return type(value) in (int, float) and abs(value) < 1e300
 
 
 def _numbers(entry: Any, numbers: set[str], texts: set[str]) -> bool:
-    """Whether an object has exactly these finite numbers, not negative, and these texts."""
+    """Whether an object has exactly these non-negative finite numbers and these texts."""
     if not isinstance(entry, dict) or set(entry) != numbers | texts:
         return False
     return all(isinstance(entry[key], str) for key in texts) and all(

@@ -1,10 +1,10 @@
-"""The cells of a run and of a baseline: one number with its status each.
+"""The cells of a run and of a baseline; each is one number with its status.
 
 Conventions
 -----------
 cell     one number: (system, track, stem, draw, metric)
 group    the cells of one (system, stem, metric), over songs and draws
-reading  what a cell holds: a value rounded to six decimals, or none, and its status
+reading  the content of a cell: a value rounded to six decimals or none, and its status
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNMEASURED = ("undefined", "unavailable")
-"""Kinds that a baseline does not hold: there is nothing to compare. A value that takes their place,
-or gives way to one, is a change."""
+"""Kinds that are not stored in a baseline, because there is nothing to compare. A change between a
+value and one of these kinds counts as a change."""
 DECIMALS = 6
-"""Of a value in a baseline: a diff of two baselines stays readable."""
+"""Decimals of a value in a baseline, so that a diff of two baselines is readable."""
 
 
 class Group(NamedTuple):
-    """The cells that share a tolerance of their mean."""
+    """The key of a group: cells that share a tolerance for their mean."""
 
     system: str
     stem: str
@@ -36,7 +36,7 @@ class Group(NamedTuple):
 
 
 class CellKey(NamedTuple):
-    """Which number it is; keys sort by system, track, stem, draw and metric."""
+    """The key of a cell; keys sort by system, track, stem, draw and metric."""
 
     system: str
     track: str
@@ -53,7 +53,7 @@ class CellKey(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a cell holds. ``ok`` means a finite value."""
+    """The content of a cell. ``ok`` means a finite value."""
 
     value: float | None
     status: Status
@@ -68,7 +68,7 @@ def cells_of_run(frame: pd.DataFrame) -> Cells:
     Raises
     ------
     DriftError
-        two rows for one cell, a value that is ``ok`` and not finite, or an unknown status.
+        a cell has two rows, a value is ``ok`` but not finite, or a status is unknown.
     """
     cells: Cells = {}
     columns = ["system", "track", "stem", "draw", "metric", "value", "status"]
@@ -106,7 +106,7 @@ def cells_of_baseline(content: Mapping[str, Any]) -> Cells:
 def rows_of_baseline(cells: Mapping[CellKey, Reading]) -> list[dict[str, Any]]:
     """The inverse of :func:`cells_of_baseline`: a row per system, track, stem and draw, sorted.
 
-    An entry is the value, the status where there is none, or both where the status is not ok.
+    An entry is the value, the status (without a value), or both (with a value that is not ok).
     """
     rows: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     for key in sorted(cells):

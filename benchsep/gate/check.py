@@ -1,16 +1,15 @@
-"""The drift gate: has any score moved since a baseline was written?
+"""The drift gate: detects changes of scores since a baseline was written.
 
 Conventions
 -----------
 difference  of a cell: run - baseline; of a group: the mean of its cells' differences, paired over
-            songs, which sees a small shift that no single cell shows
+            songs, which can detect smaller shifts than single cells
 gain        the difference times the metric's direction: positive is better
 tolerance   the largest difference that passes (:mod:`benchsep.gate.tolerance`)
 
-The gate never passes for want of measuring: zero comparisons, missing or extra cells, another
-edition, changed mixtures or references, metric version or checkpoint are failures, each named.
-Rendering is in :mod:`benchsep.gate.render`; the reasons and the rejected options are in
-``docs/drift-gate.md``.
+The gate fails, with a reason, if nothing was compared, if cells are missing or additional, or if
+the edition, mixtures, references, metric versions or checkpoints have changed. Output formats are
+in :mod:`benchsep.gate.render`; ``docs/drift-gate.md`` has the reasons for the rules.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """The mean paired difference of one group, and the smallest shift this gate can see.
+    """The mean paired difference of one group, and the smallest detectable shift.
 
     ``detectable`` is the shift found with 80 % power (with a declared tolerance: any shift
     above it, as no noise is known).
@@ -75,7 +74,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What :func:`check` found. ``failed`` is the exit code; ``reasons`` say why, in order."""
+    """The result of :func:`check`. ``failed`` is the exit code; ``reasons`` lists the reasons."""
 
     rows: tuple[Row, ...]
     groups: tuple[GroupRow, ...]
@@ -111,18 +110,18 @@ def check(
     strict
         Fail on improvements too.
     alpha
-        False-alarm rate of the whole check where the noise was measured (Bonferroni over all
+        False-alarm rate of the whole check for measured noise (Bonferroni correction over all
         measured cells and groups).
     metrics
         Compare only these columns; ``None`` compares all.
     traits
-        Traits by column, for the declared tolerances; ``None`` takes those of the registered
-        metrics. A metric that is in neither has no declared tolerance.
+        Traits by column, for the declared tolerances; ``None``: traits of the registered metrics.
+        Other metrics have no declared tolerance.
 
     Raises
     ------
     DriftError
-        a baseline that cannot be read, or a run with two rows for one cell.
+        the baseline cannot be read, or the run has two rows for one cell.
     """
     content = read_baseline(baseline) if isinstance(baseline, str | Path) else dict(baseline)
     only = set(metrics) if metrics is not None else None
@@ -154,7 +153,7 @@ def _changed_facts(
     content: Mapping[str, Any],
     manifest: Mapping[str, Any],
 ) -> tuple[list[str], list[str]]:
-    """Reasons to fail that lie in the inputs, and notes that do not fail."""
+    """Reasons to fail because of changed inputs, and notes that do not fail."""
     if frame.empty:
         return [], []
     reasons = []
@@ -251,7 +250,7 @@ def _groups(rows: Iterable[Row], limits: Limits) -> list[GroupRow]:
 
 
 def _not_measured(rows: Sequence[Row]) -> list[str]:
-    """A metric of the baseline that was compared nowhere is a failure, not a pass."""
+    """Reasons to fail for metrics of the baseline without any comparison."""
     metrics = {row.metric for row in rows if row.verdict != "extra"}
     measured = {row.metric for row in rows if row.difference is not None}
     if not measured:
@@ -261,7 +260,7 @@ def _not_measured(rows: Sequence[Row]) -> list[str]:
 
 
 def _not_compared(rows: Sequence[Row], unmeasured: Sequence[Row]) -> list[str]:
-    """Sentences on the cells of which no values were compared, and which do not fail for it."""
+    """Notes on cells whose values were not compared, but which are not failures."""
     notes = []
     for kind in UNMEASURED:
         if cells := [row for row in unmeasured if row.why == kind]:
@@ -283,14 +282,14 @@ def _not_compared(rows: Sequence[Row], unmeasured: Sequence[Row]) -> list[str]:
 
 
 def _counted(names: Iterable[str], most: int = 5) -> str:
-    """``a (3), b (1)``, the commonest ``most`` of them."""
+    """``a (3), b (1)``: the ``most`` frequent items with their counts."""
     counts = Counter(names).most_common()
     more = f" and {len(counts) - most} more" if len(counts) > most else ""
     return ", ".join(f"{name} ({count})" for name, count in counts[:most]) + more
 
 
 def _verdicts(rows: Sequence[Row], groups: Sequence[GroupRow]) -> tuple[list[str], list[str]]:
-    """Sentences on what moved for the worse, and on what moved for the better."""
+    """Sentences on values that became worse, and on values that became better."""
     reasons = []
     for verdict, what in (
         ("missing", "missing"),

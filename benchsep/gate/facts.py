@@ -1,4 +1,4 @@
-"""What identifies the inputs of a run: edition, audio, checkpoints, metric versions."""
+"""The identity of a run's inputs: edition, audio, checkpoints, metric versions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from benchsep.gate.cells import CellKey
 
 HASH = 16
-"""Hexadecimal digits kept of a hash: enough to tell inputs apart, short enough to review."""
+"""Kept hexadecimal digits of a hash."""
 
 FACTS = ("edition", "metric_version", "checkpoint_sha256", "mixture_sha256", "reference_sha256")
 """Columns of a run that :func:`input_facts` reads."""
 
 
 def input_facts(frame: pd.DataFrame, cells: Iterable[CellKey]) -> dict[str, Any]:
-    """What identifies the inputs: edition, references, metric versions, checkpoints.
+    """The identity of the inputs: edition, references, metric versions, checkpoints.
 
     Raises
     ------
     DriftError
-        two editions, or two values of one fact in one run.
+        the run has two editions, or two values of one fact.
     """
     editions = sorted(set(frame["edition"].astype(str)))
     if len(editions) != 1:
@@ -44,13 +44,13 @@ def input_facts(frame: pd.DataFrame, cells: Iterable[CellKey]) -> dict[str, Any]
 
 
 def _unique(frame: pd.DataFrame, by: list[str], column: str) -> dict[Any, str]:
-    """The one value of ``column`` for each key; two values in one run are an error.
+    """The value of ``column`` for each key; two different values are an error.
 
-    A failed cell may lack it: an empty value says nothing and is passed over.
+    Empty values are ignored, because failed cells may have none.
     """
     values: dict[Any, str] = {}
     short = HASH if column.endswith("sha256") else None
-    # dict.fromkeys keeps one of each combination: a run repeats them thousands of times.
+    # dict.fromkeys removes duplicates, because a run has thousands of them.
     for *key, value in dict.fromkeys(zip(*(frame[c] for c in (*by, column)), strict=True)):
         text = "" if value is None or value != value else str(value)[:short]
         name = key[0] if len(by) == 1 else tuple(key)

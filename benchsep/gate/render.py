@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-Every form except CSV says: passed or failed, why, and how many cells were compared. Tables list
-the cells and means that moved, and for each metric the minimum detectable shift (the widest over
-systems and stems); CSV has every cell, JSON every cell and every mean.
+Every form except CSV has the verdict, the reasons and the number of compared cells. Tables list the
+cells and means that moved and, per metric, the minimum detectable shift (the largest over systems
+and stems). CSV has every cell, JSON every cell and every mean.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 FORMS = (*text_table.FORMATS, "junit", "github")
 LISTED = 50
-"""Cells listed one by one in a table; the JSON has them all."""
+"""Most cells listed in a table; JSON has all."""
 WHY = 60
-"""Characters of a cell's reason in a table."""
+"""Most characters of a cell's reason in a table."""
 ANNOTATED = 10
 """GitHub shows at most ten annotations of a kind per step."""
 
@@ -81,7 +81,7 @@ def _text(report: DriftReport, format: str) -> str:
         ("Notes", report.notes),
     ):
         if items:
-            # A track's name or a system's message may hold the end of a line.
+            # A track's name or a system's message may contain line ends.
             listed = text_table.bullets([printable(item, " ") for item in items], format)
             lines += [text_table.paragraph(f"{title}:", format), *listed, ""]
     odd = [row for row in report.rows if row.verdict != "ok"]
@@ -100,7 +100,7 @@ def _text(report: DriftReport, format: str) -> str:
 
 
 def _certainty(report: DriftReport) -> str:
-    """How sure the check is; of measured noise only where noise was measured."""
+    """The explanation of the detectable shift, with measured noise only if there is any."""
     measured = sum(group.source == "measured" for group in report.groups)
     if not measured:
         return CERTAIN
@@ -169,7 +169,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _shown(why: str) -> str:
-    """A reason in one cell of a table; the reasons above it are whole."""
+    """A reason, shortened for a cell of a table; the list of reasons has the complete text."""
     return why if len(why) <= WHY else f"{why[: WHY - 1]}…"
 
 
@@ -206,7 +206,7 @@ def _json(report: DriftReport) -> str:
 
 
 def _junit(report: DriftReport) -> str:
-    """One case per group, one per odd cell, one for the reasons as a whole."""
+    """One test case per group, one per cell that is not ok, and one for all reasons."""
     root = xml.Element("testsuites", name="benchsep check")
     suite = xml.SubElement(root, "testsuite", name="benchsep check")
     case = xml.SubElement(suite, "testcase", classname="benchsep.check", name="gate")
@@ -251,7 +251,7 @@ def _github(report: DriftReport) -> str:
 
 
 def _annotation(level: str, text: str) -> str:
-    # The three characters that end or split a workflow command, as the runner expects them.
+    # Escapes of the three special characters of workflow commands.
     escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return f"::{level} title=benchsep check::{escaped}"
 

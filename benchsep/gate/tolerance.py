@@ -1,12 +1,12 @@
-"""How far a value may move: tolerances that are given, declared, or measured on repeated runs.
+"""Tolerances: given by the user, declared by metrics, or measured on repeated runs.
 
 Conventions
 -----------
-given     by the caller, kept in the baseline; wins over everything
+given     by the caller, stored in the baseline; overrides all others
 declared  by the metric (its trait ``drift``)
-measured  from repeated runs (:func:`noise`); widens the declared tolerance, never narrows it:
-          repeats on one machine cannot see what other processors do
-none      a metric with none of them may move by rounding only
+measured  from repeated runs (:func:`noise`); can increase the declared tolerance but not reduce it,
+          because repeats on one machine do not show the effect of other processors
+none      a metric with none of them may only change by rounding
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ROUNDING = 2e-6
 """Two values rounded to six decimals may differ by one unit each."""
 
 NORMAL_80 = 0.8416
-"""The 80 % quantile of the standard normal law."""
+"""The 80 % quantile of the standard normal distribution."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The tolerance that holds for one group, and where it comes from.
+    """The tolerance for one group, and its source.
 
     ``source``: given, measured, declared or none.
     """
@@ -50,15 +50,15 @@ class Limit:
 
 
 EXACT = Limit(ROUNDING, ROUNDING, "none")
-"""Where no tolerance is declared, given or measured."""
+"""The limit without a declared, given or measured tolerance."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Spread of one group over repeated runs.
+    """The noise of one group over repeated runs.
 
     ``sd`` is the standard deviation of a cell's value between runs, pooled over songs with
-    ``df`` degrees of freedom; ``worst`` the largest difference seen between two runs.
+    ``df`` degrees of freedom; ``worst`` the largest difference between two runs.
     """
 
     sd: float
@@ -68,12 +68,12 @@ class Noise:
 
 
 def parse_tolerance(text: str) -> tuple[str, Tolerance]:
-    """``visqol=0.3/0.1`` or ``tokensep@mini visqol=0.3/0.1`` as a key and its tolerance.
+    """Parse ``visqol=0.3/0.1`` or ``tokensep@mini visqol=0.3/0.1`` into a key and its tolerance.
 
     Raises
     ------
     DriftError
-        anything else.
+        the text has another format.
     """
     name, equals, limits = text.rpartition("=")
     cell, _, mean = limits.partition("/")
@@ -102,12 +102,13 @@ def with_known_names(
     Raises
     ------
     UsageError
-        neither a metric nor one of ``systems`` and a metric: see
+        a key is neither a metric nor one of ``systems`` and a metric: see
         :func:`benchsep.metrics.names.canonical`.
     """
     found = {}
     for key, tolerance in given.items():
-        # Labels and aliases may hold spaces: a label of the run, else the whole text is the metric.
+        # Labels and aliases may contain spaces: if no label of the run matches, the whole text is
+        # the metric.
         label = max((f"{s} " for s in systems if key.startswith(f"{s} ")), key=len, default="")
         metric = canonical(key.removeprefix(label).strip(), columns)
         found[label + metric] = tolerance
@@ -115,7 +116,7 @@ def with_known_names(
 
 
 def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
-    """Spread of every group over repeated runs of the same suite.
+    """The noise of every group over repeated runs of the same suite.
 
     Parameters
     ----------
@@ -126,8 +127,8 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
     Raises
     ------
     DriftError
-        fewer than two runs, a cell that one of them lacks, or runs of different inputs: another
-        edition, mixture, true stem, checkpoint or metric version is no noise.
+        there are fewer than two runs, a run lacks a cell, or the inputs differ (edition, mixture,
+        true stem, checkpoint or metric version): such differences are not noise.
     """
     if len(frames) < 2:
         raise DriftError(f"noise needs at least two runs of the same suite, got {len(frames)}")
@@ -150,7 +151,7 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
 
 
 def _check_inputs(frames: Sequence[pd.DataFrame], cells: Iterable[CellKey]) -> None:
-    """Raises DriftError if runs of the same cells differ in what a repeat has in common."""
+    """Raise DriftError if the inputs of the runs differ."""
     keys = list(cells)
     if not all({*FACTS} <= set(frame.columns) for frame in frames):  # a table made by hand
         return
@@ -165,7 +166,7 @@ def _check_inputs(frames: Sequence[pd.DataFrame], cells: Iterable[CellKey]) -> N
 
 
 def _differs(before: Any, now: Any) -> str:
-    """Where facts differ, in words; an empty text says nothing and is passed over."""
+    """The first difference of facts in words; empty values are ignored."""
     if isinstance(before, dict):
         both = [name for name in before if name in now]
         return next((f"{n}: {odd}" for n in both if (odd := _differs(before[n], now[n]))), "")
@@ -173,7 +174,7 @@ def _differs(before: Any, now: Any) -> str:
 
 
 def _pooled(songs: list[list[float]]) -> Noise:
-    """One spread of the values of each song over runs, ``songs[song][run]``.
+    """The pooled spread of values over runs, ``songs[song][run]``.
 
     The variance between runs is pooled over songs:
     ``sd^2 = sum over songs and runs (x - mean of the song)^2 / (songs (runs - 1))``.
@@ -190,10 +191,10 @@ def _pooled(songs: list[list[float]]) -> Noise:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits resolved for one check: the quantile depends on how many tests are made."""
+    """The limits of one check; the quantile depends on the number of tests."""
 
     given: Mapping[str, Tolerance]
-    """By column or metric, with a system's label in front of it or not."""
+    """By column or metric, with or without a system's label as prefix."""
     declared: Mapping[str, Tolerance]
     """By column."""
     measured: Mapping[Group, Noise]
@@ -217,7 +218,7 @@ class Limits:
             )
             for r in content["noise"]
         }
-        # A group that never moved is held to its declared tolerance: that is no test.
+        # For a group without any noise, the declared tolerance is used; this is not a test.
         noisy = {group for group, spread in measured.items() if spread.sd > 0}
         tests = [key.group for key in set(old) & set(new) if key.group in noisy]
         # Bonferroni: one test for each cell, and one for the mean of each group.
@@ -238,12 +239,12 @@ class Limits:
         return floor
 
     def _from_noise(self, spread: Noise, songs: int, floor: Limit) -> Limit:
-        """The larger of what was measured and of ``floor``.
+        """The larger one of the measured limit and ``floor``.
 
-        Run and baseline are two draws of the same noise, so that their difference has the variance
-        ``2 sd^2``. ``sd`` is itself an estimate with ``df`` degrees of freedom, hence Student's t
-        and not the normal law. With ``q`` its two-sided quantile at :attr:`level`, a difference
-        that is noise stays with probability ``1 - level`` within
+        Run and baseline are two draws of the same noise, so their difference has the variance ``2
+        sd^2``. ``sd`` is an estimate with ``df`` degrees of freedom, so Student's t distribution is
+        used instead of the normal distribution. With ``q`` its two-sided quantile at :attr:`level`,
+        noise stays with probability ``1 - level`` within
 
         - ``q sqrt(2) sd`` for one cell,
         - ``q sqrt(2) sd / sqrt(songs)`` for the mean over songs, which are independent.
@@ -251,20 +252,21 @@ class Limits:
         from scipy.stats import t
 
         width = float(t.ppf(1 - self.level / 2, spread.df)) * math.sqrt(2) * spread.sd
-        # sd is pooled over songs, and one song may be noisier than the others: no cell is held to
-        # less than the largest difference that was seen.
+        # sd is pooled over songs, and one song may be noisier than the others, so the limit of a
+        # cell is at least the largest measured difference.
         cell, mean = max(width, spread.worst), width / math.sqrt(songs)
-        # EXACT is no declared tolerance: what passes was measured, be it next to nothing.
+        # EXACT is not a declared tolerance, so the measured limit is used, even if it is tiny.
         wider = mean > floor.mean or floor is EXACT
         source = "measured" if wider else floor.source
         return Limit(max(cell, floor.cell), max(mean, floor.mean), source)
 
     def detectable(self, group: Group, songs: int, limit: Limit) -> float:
-        """Shift of the mean found with 80 % power.
+        """Shift of the mean that is detected with 80 % power.
 
         A true shift ``d`` is measured as ``d`` plus noise of standard deviation
         ``sqrt(2 / songs) sd``; it exceeds the limit in 80 % of runs when ``d`` is the limit plus
-        the 80 % quantile of that noise. Without measured noise any shift above the limit is found.
+        the 80 % quantile of that noise. Without measured noise, any shift above the limit is
+        detected.
         """
         spread = self.measured.get(group)
         deviation = math.sqrt(2 / songs) * spread.sd if spread else 0.0

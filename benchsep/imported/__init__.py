@@ -1,1 +1,1 @@
-"""Results that others computed, as rows beside those of a run: museval's files, tables as CSV."""
+"""Imports results of others as additional rows of a run: museval's files, CSV tables."""

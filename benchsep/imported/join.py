@@ -1,18 +1,19 @@
-"""Results that others computed, as further systems of a run, on the same songs of the same edition.
+"""Adds results of others as further systems of a run, for the same songs of the same edition.
 
 Conventions
 -----------
-path     a folder of museval's results, one such file, or a table as CSV; ``NAME=PATH`` names the
+path     a folder of museval's results, one such file, or a CSV table; ``NAME=PATH`` names the
          system
-songs    names are compared as :func:`benchsep.stems.files.folded` has them; songs that the run does
-         not have are left out, counted and named
-cells    stems that the run does not have, or does not score with a metric, are left out as well
-edition  what the file says (ours do), else what the caller declares, else that of the run, where
-         the lengths agree: a file's windows of a song and the run's differ by one at most
-audio    where the file has the hash of a mixture or a true stem (ours do), it is that of the run
-version  where the file says the version of a metric (ours do), values of another version than the
-         run's have a column of their own
-systems  are called ``NAME (museval)`` or ``NAME (csv)``: a row shows that it was not computed here
+songs    names are compared in the form of :func:`benchsep.stems.files.folded`; songs that are not
+         in the run are left out and reported
+cells    stems that the run does not have, or does not score with the metric, are left out too
+edition  the edition in the file (our files have it), else the one that the caller declares, else
+         that of the run if the lengths agree: the numbers of windows per song differ by at most one
+audio    if the file has hashes of mixtures or true stems (ours do), they must equal those of the
+         run
+version  if the file has the version of a metric (ours do), values of another version than the run's
+         get their own column
+systems  are named ``NAME (museval)`` or ``NAME (csv)``, to show that they were not computed here
 manifest gets ``imported``: label to ``source``, ``version`` and ``remark``
 """
 
@@ -40,25 +41,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAMED = 3
-"""Songs that a message names."""
+"""Most songs that a message names."""
 KEYS = ["system", "draw", "track", "stem", "metric"]
 
 
 @dataclass(frozen=True)
 class Imports:
-    """What to put beside a run."""
+    """The results to import."""
 
     paths: Sequence[str] = ()
     """``PATH`` or ``NAME=PATH`` each."""
     edition: str | None = None
-    """Of files that do not say theirs. Where it is given, their lengths are not compared."""
+    """Edition of files without one. If it is given, lengths are not compared."""
     families: Mapping[str, str] = field(default_factory=dict)
-    """Family by system, one of :data:`FAMILIES`; ``unknown`` where absent."""
+    """Family by system, one of :data:`FAMILIES`; the default is ``unknown``."""
 
 
 @dataclass(frozen=True)
 class Joined:
-    """The cells and the manifest of a run with its imports, and a line for each of these."""
+    """The cells and the manifest of a run with its imports, and a message per import."""
 
     cells: pd.DataFrame
     manifest: dict[str, Any]
@@ -67,13 +68,13 @@ class Joined:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a path holds."""
+    """The content of a path."""
 
     path: Path
     kind: str
     frame: pd.DataFrame
     version: str
-    """Of the program that wrote it."""
+    """Version of the program that wrote it."""
     remarks: tuple[str, ...]
 
 
@@ -85,15 +86,15 @@ def with_imports(
     Parameters
     ----------
     cells
-        As :func:`benchsep.runner.frame.load_run` gives them.
+        From :func:`benchsep.runner.frame.load_run`.
     manifest
-        That of the run.
+        The manifest of the run.
 
     Raises
     ------
     UsageError, StoreError
-        a path that holds no results; no song or no metric in common; files of another edition or
-        with songs of another length; an unknown family or system; two systems of one name.
+        a path has no results; there is no common song or metric; the edition or the length of songs
+        differs; a family or system is unknown; two systems have the same name.
     """
     joined = Joined(cells, dict(manifest))
     unused = dict(imports.families) if imports else {}
@@ -116,7 +117,7 @@ def with_imports(
 
 
 def _read(text: str, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Source:
-    """What ``PATH`` or ``NAME=PATH`` holds, under the names that the rows will have."""
+    """The content of ``PATH`` or ``NAME=PATH``, with the final names of the rows."""
     name, path = _named(text)
     if path.is_file() and path.suffix.casefold() == ".csv":
         source = _read_csv(path, cells, manifest)
@@ -136,7 +137,9 @@ def _read(text: str, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Sourc
 
 
 def _named(text: str) -> tuple[str, Path]:
-    """The name, empty for none, and the path; a path that exists as it is has no name."""
+    """The name (may be empty) and the path; if the whole text is an existing path, there is no
+    name.
+    """
     name, equals, path = text.partition("=")
     if equals and name and path and os.sep not in name and not Path(text).exists():
         return name.strip(), Path(path).expanduser()
@@ -144,7 +147,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _read_csv(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Source:
-    """The values of a table, those that mean what they mean in the run's stem set."""
+    """The values of a table that have the same meaning in the run's stem set."""
     found, stems = read_table(path, metrics=sorted(set(cells["metric"]))), stem_set_of(manifest)
     scales = check_ranges(found.frame, path)
     frame, left = of_stem_set(found.frame, stems)
@@ -165,7 +168,7 @@ def _left_out(
 
 
 def _read_museval(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Source:
-    """Museval's values, those that mean what they mean in the run's stem set."""
+    """The values of museval's files that have the same meaning in the run's stem set."""
     stems = stem_set_of(manifest)
     splits = set(cells["split"].dropna()) if "split" in cells else set()
     split = str(splits.pop()) if len(splits) == 1 else ""
@@ -230,12 +233,12 @@ def _with_families(frame: pd.DataFrame, families: Mapping[str, str]) -> pd.DataF
 
 
 def _named_as_in_run(imported: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Songs by the run's spelling, of the run's split."""
+    """The rows of the run's split, with songs in the run's spelling."""
     own = sorted(map(str, cells["track"].unique()))
     tracks: dict[str, list[str]] = {}
     for name in own:
         tracks.setdefault(folded(name), []).append(name)
-    # Songs of a run whose names look alike are each known by their own spelling alone.
+    # If names of songs in the run look the same, only exact spellings match.
     exact = set(own)
     spelled = {
         name: name if name in exact or len(found := tracks.get(folded(name), [])) != 1 else found[0]
@@ -251,7 +254,7 @@ def _named_as_in_run(imported: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFram
 def _shared_songs(
     frame: pd.DataFrame, cells: pd.DataFrame, source: _Source
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The cells of songs that the run has; what is said of the others."""
+    """The cells of the run's songs, and notes on the others."""
     here, there = set(map(str, cells["track"])), set(frame["track"])
     if not here & there:
         raise UsageError(
@@ -275,7 +278,7 @@ def _some(songs: set[str]) -> str:
 def _shared_cells(
     frame: pd.DataFrame, cells: pd.DataFrame, source: _Source
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The cells of stems that the run scores with the metric; what is said of the others."""
+    """The cells of stems that the run scores with the metric, and notes on the others."""
     metrics, stems = set(cells["metric"]), set(cells["stem"])
     pairs = set(zip(cells["stem"], cells["metric"], strict=True))
     keep = [
@@ -302,7 +305,7 @@ def _list(words: Iterable[str]) -> str:
 
 
 def _check_once(frame: pd.DataFrame, source: _Source) -> None:
-    """A value of a song that is there twice would be averaged as two draws."""
+    """Raise for duplicate values of a song, because they would be averaged like draws."""
     again = frame[frame.duplicated(KEYS)]
     if not again.empty:
         row = again.iloc[0]

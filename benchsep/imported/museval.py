@@ -1,4 +1,4 @@
-"""Museval's result files, read.
+"""Reads museval's result files.
 
 Conventions
 -----------
@@ -7,10 +7,11 @@ layout   ``METHOD/{train,test}/TRACK.json`` (museval's, SiSEC's), ``METHOD/TRACK
          method's folder or one file. Files that benchsep wrote name system, draw and track
 reading  literal ``NaN``, ``null`` and absent keys are the same: no value in this frame.
          The track's value is the median over its frames with one (museval's rule, and ours)
-targets  those that museval scored together, which are each other's interference. With vocals and
-         accompaniment in a file, these two are a pair, and the others (vocals among them) a set. A
-         window in which any signal of the set is silent has no value for any of the set
-windows  of 1 s; values of other windows are another quantity, and have a column of their own
+targets  the targets that museval scored together; interference is measured between them. If a file
+         has vocals and accompaniment, these two are one set, and vocals and the other targets
+         another one. A window in which any signal of a set is silent has no value for all targets
+         of the set
+windows  of 1 s; values of other window lengths are not comparable and get their own column
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
 
 VALUES = ("SDR", "ISR", "SIR", "SAR")
 FREE = ("SDR", "ISR")
-"""The values that do not depend on the other targets, but for the windows that have one."""
+"""The values that do not depend on the other targets (except for which windows have a value)."""
 WINDOW = 1.0
-"""Seconds of a window and of a hop, in museval v4 and in ours."""
+"""Length of window and hop in seconds, in museval v4 and in ours."""
 SPLITS = ("train", "test", "valid", "validation")
 SUFFIXES = (".json", ".json.gz")
 MUSEVAL = "museval"
-"""Begin of the version of values that are not ours."""
+"""Prefix of the version of values that are not ours."""
 PAIR = STEM_SETS["vi"].stems
 
 Frames = Sequence[float | None]
@@ -56,26 +57,26 @@ class Result:
     method: str
     draw: int
     split: str
-    """Empty where the layout has none."""
+    """Empty if the layout has no splits."""
     track: str
     edition: str
-    """Empty where the file does not say it: museval's do not."""
+    """Empty if the file does not have it (museval's files)."""
     version: str
     window: float
-    """Seconds of a window; 0 where hop and window differ."""
+    """Length of a window in seconds; 0 if hop and window differ."""
     ours: bool
     """Whether benchsep wrote it."""
     targets: Mapping[str, Mapping[str, Frames]]
-    """By the names that the file has, accompaniment as ``instrumental``."""
+    """By the names in the file; accompaniment as ``instrumental``."""
     hashes: Mapping[str, str] = field(default_factory=dict)
-    """Of the song's mixture (``mixture``) and true stems, where the file says them: ours do."""
+    """Hashes of the song's mixture (``mixture``) and true stems, if the file has them (ours do)."""
     metric_version: str = ""
-    """Of our BSSEval; empty for museval's."""
+    """Version of our BSSEval; empty for museval's files."""
 
     def scored_with(self, stem: str) -> frozenset[str]:
-        """The stems whose references a target's interference was measured against, and itself."""
+        """The stems that were scored together with a target, including itself."""
         names = frozenset(self.targets)
-        if self.ours:  # always all of the set
+        if self.ours:  # always the complete set
             return frozenset(whole_set(tuple(sorted(names))))
         pair = frozenset(PAIR)
         return pair if pair <= names and stem in pair else names - {"instrumental"}
@@ -91,24 +92,24 @@ def import_runs(
     edition: str = "hq",
     split: str = "test",
 ) -> pd.DataFrame:
-    """Museval files as a long table like that of ``benchsep.load_run``.
+    """Museval files as a long table in the format of ``benchsep.load_run``.
 
     Parameters
     ----------
     path
         As for :func:`read_results`.
     families
-        Family by method; ``unknown`` where absent.
+        Family by method; the default is ``unknown``.
     edition
-        Edition of the data that the files were scored on, for files that do not say it: ours do
-        (``benchsep.edition``), museval's do not. SiSEC18 was scored on ``aac``.
+        Edition of the data, for files without it (museval's; ours have ``benchsep.edition``).
+        SiSEC18 used ``aac``.
     split
-        The folders to read, where there are such.
+        The split whose folders are read, if there are such folders.
 
     Raises
     ------
     StoreError
-        no such file, or one that is not museval's JSON; the file is named.
+        a file does not exist or is not museval's JSON; the message names it.
     """
     frame = as_frame(read_results(path, split=split))
     family = [(families or {}).get(method, "unknown") for method in frame["system"]]
@@ -121,12 +122,13 @@ def read_results(path: str | Path, *, split: str = "") -> list[Result]:
     Parameters
     ----------
     split
-        Only the files of this split, where any file is in a folder of its name.
+        Only the files of this split, if any file is in a folder of this name.
 
     Raises
     ------
     StoreError
-        no such file, one that is not museval's JSON, or two of one track; the file is named.
+        a file does not exist, is not museval's JSON, or is the second one of a track; the message
+        names it.
     """
     root = Path(path)
     files = [root] if root.is_file() else _files(root)
@@ -149,7 +151,7 @@ def read_results(path: str | Path, *, split: str = "") -> list[Result]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in and below a folder, without what a NAS or macOS left there."""
+    """The files in and below a folder, without files that a NAS or macOS left there."""
     return [
         path
         for path in sorted(folder.rglob("*"))
@@ -211,7 +213,7 @@ def _read(file: Path, method: str, draw: int, split: str) -> Result:
 
 
 MAX_MB = 256
-"""Of a decompressed file; the longest song of MUSDB18 takes 1 MB."""
+"""Largest decompressed file in MB; the longest song of MUSDB18 takes 1 MB."""
 
 
 def _text_of(file: Path) -> str:
@@ -225,7 +227,7 @@ def _text_of(file: Path) -> str:
 
 
 def _text(value: Any) -> str:
-    """As text that can be encoded: JSON may hold half of a character."""
+    """Text without lone surrogates, which JSON may contain."""
     text = str(value)
     text.encode()
     return text
@@ -249,7 +251,7 @@ def _number(value: Any) -> float | None:
 
 
 def _window(frames: list[dict[str, Any]]) -> float:
-    """Seconds of the windows; files that do not say it have museval's default."""
+    """Length of the windows in seconds; museval's default for files without it."""
     lengths = {float(f["duration"]) for f in frames if f.get("duration") is not None}
     times = [float(f["time"]) for f in frames if f.get("time") is not None]
     hops = {round(b - a, 6) for a, b in itertools.pairwise(times) if b > a}
@@ -263,12 +265,12 @@ def _window(frames: list[dict[str, Any]]) -> float:
 
 
 def of_set(result: Result, stems: Iterable[str]) -> tuple[Result, list[str]]:
-    """The values that mean what they mean in a run of a set of stems; what was left out.
+    """The values that have the same meaning in a run with this stem set, and what was left out.
 
-    Values of a target that was scored with other stems: SIR and SAR have another meaning. SDR and
-    ISR have the same in each window, though other windows have one; they are kept where the
-    windows of the run's set are known: by a target of the file that was scored with it, or where
-    the file's parts are finer than the run's and no window lacks a value.
+    For a target that was scored with other stems, SIR and SAR have another meaning. SDR and ISR are
+    equal in each window, but other windows have a value. They are kept if the windows of the run's
+    set are known: from a target of the file that was scored with this set, or if the file's stems
+    are finer than the run's and no window lacks a value.
     """
     wanted = frozenset(stems)
     same = [s for s in result.targets if s in wanted and result.scored_with(s) == wanted]
@@ -290,7 +292,7 @@ def of_set(result: Result, stems: Iterable[str]) -> tuple[Result, list[str]]:
 
 
 def _masked(values: Frames, there: Frames) -> list[float | None]:
-    """The values of those windows that have one ``there``."""
+    """The values of the windows that also have a value in ``there``."""
     padded = [*there, *[None] * (len(values) - len(there))]
     return [v if t is not None else None for v, t in zip(values, padded, strict=False)]
 
@@ -299,7 +301,7 @@ def _masked(values: Frames, there: Frames) -> list[float | None]:
 
 
 def as_frame(results: Iterable[Result]) -> pd.DataFrame:
-    """Results as a table of the columns of a run, family not known."""
+    """Results as a table with the columns of a run; the family is unknown."""
     import pandas as pd
 
     from benchsep.runner.frame import COLUMNS
@@ -328,7 +330,7 @@ def as_frame(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def column_of_windows(name: str, window: float) -> str:
-    """The column of museval's value ``name`` over windows of so many seconds; 0: not known."""
+    """The column for museval's value ``name`` with windows of ``window`` seconds; 0: unknown."""
     from benchsep.runner.traits import IMPORTED
 
     if window == WINDOW:
@@ -338,7 +340,7 @@ def column_of_windows(name: str, window: float) -> str:
 
 def _cell(stem: str, column: str, values: list[float | None]) -> dict[str, Any]:
     kept = [x for x in values if x is not None]
-    # The file does not say why a frame has no value: silence and a perfect score look alike.
+    # The file does not distinguish the reasons of missing values (silence, a perfect score).
     status = "ok" if kept else "not_finite" if values else "failed: no frames"
     value = median(kept) if kept else math.nan
     return {"stem": stem, "metric": column, "value": value, "status": status, "frames": values}

@@ -1,4 +1,4 @@
-"""Values of a table that no metric of their name can have: another unit, scale or sign."""
+"""Checks imported values against the range of their metric: wrong unit, scale or sign."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROUNDING = 1e-6
-"""Relative: a value that is written with few digits may lie beyond its range by so much."""
+"""Relative tolerance, because rounded values may slightly exceed the range."""
 PERCENT = (0.0, 100.0)
-"""A range whose values others write as shares of one."""
+"""A range whose values are sometimes given as fractions of one."""
 
 
 def check_ranges(frame: pd.DataFrame, path: Path) -> list[str]:
-    """What must be said of the scale of values.
+    """Notes on the scale of values.
 
     Raises
     ------
     UsageError
-        a value out of the range of its metric.
+        a value is outside of the range of its metric.
     """
     said = []
     for metric, traits in traits_of_columns(sorted(set(frame["metric"]))).items():

@@ -1,4 +1,4 @@
-"""Whether imported values are of the audio of the run: edition, length, samples."""
+"""Checks whether imported values belong to the audio of the run: edition, length, samples."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_WINDOWS_APART = 1
-"""The last window is cut or kept by rounding."""
+"""Allowed difference, because rounding may drop the last window."""
 DIGITS = 16
-"""Of a hash, that are compared."""
+"""Compared digits of a hash."""
 AUDIO = {"mixture_sha256": "mixture", "reference_sha256": "true stem"}
 
 
@@ -27,7 +27,9 @@ def check_edition(imported: pd.DataFrame, own: str) -> None:
 
 
 def check_lengths(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
-    """Songs are as long as the run's: folders of songs all have one name of edition."""
+    """Check that songs are as long as the run's, because all folders of songs have the same edition
+    name.
+    """
     expected = {track: windows for (_, track), windows in _windows(cells).items()}
     for (system, track), windows in _windows(imported).items():
         there = expected.get(track, windows)
@@ -40,12 +42,12 @@ def check_lengths(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
 
 
 def check_audio(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
-    """Songs of one name are the same samples, where the file has their hashes.
+    """Check that songs with the same name have the same samples, if the file has hashes.
 
     Raises
     ------
     UsageError
-        a mixture or a true stem with another hash than the run's.
+        the hash of a mixture or a true stem differs from the run's.
     """
     for column, what in AUDIO.items():
         own = {(t, s): text for _, t, s, text in _hashes(cells, column)}
@@ -60,7 +62,7 @@ def check_audio(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
 
 
 def _hashes(cells: pd.DataFrame, column: str) -> list[tuple[str, str, str, str]]:
-    """System, track, stem and hash, where there is one."""
+    """System, track, stem and hash, for rows with a hash."""
     if column not in cells:
         return []
     rows = cells[["system", "track", "stem", column]].drop_duplicates()

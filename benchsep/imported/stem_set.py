@@ -1,8 +1,8 @@
-"""BSSEval of a table whose stems are not those of the run: what means the same in both.
+"""Selects the BSSEval values of a table that have the same meaning in the run's stem set.
 
 The rules are those of museval's files (:func:`benchsep.imported.museval.of_set`). A table may lack
-stems of the run; only stems beside those of the run show that it was scored in another set. SDR and
-ISR of a table without windows are kept: they differ only where a window of a stem is silent.
+stems of the run; only additional stems show that it was scored with another set. SDR and ISR of a
+table without windows are kept, because they differ only if a stem is silent in a window.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ COLUMNS = {f"bsseval.{name.lower()}": name for name in VALUES}
 
 
 def of_stem_set(frame: pd.DataFrame, stems: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The rows that mean what they mean in a run of a set of stems; the stems that lost some.
+    """The rows that have the same meaning with the stem set ``stems``, and the stems that lost
+    rows.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def of_stem_set(frame: pd.DataFrame, stems: Sequence[str]) -> tuple[pd.DataFrame
 
 
 def _result(part: pd.DataFrame) -> Result:
-    """The rows of a track as museval's file has them; without windows where they have none."""
+    """The rows of a track in the form of museval's file; without windows if they have none."""
     targets: dict[str, dict[str, Frames]] = {}
     columns = (part[name] for name in ("stem", "metric", "frames"))
     for stem, metric, frames in zip(*columns, strict=True):
@@ -64,7 +65,7 @@ def _result(part: pd.DataFrame) -> Result:
 
 
 def _kept(row: dict[str, Any], result: Result) -> list[dict[str, Any]]:
-    """The row with the windows that count; none where it means something else in the run.
+    """The row with its valid windows; ``None`` if it has another meaning in the run.
 
     A row without windows keeps its SDR or ISR.
     """

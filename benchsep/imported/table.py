@@ -1,17 +1,17 @@
-"""A table of results as CSV, read: one value a row (long), or one metric a column (wide).
+"""Reads a CSV table of results: one value per row (long) or one metric per column (wide).
 
 Conventions
 -----------
-columns   by any of their names in :data:`ROLES`, in any case; further columns are ignored
+columns   by any of their names in :data:`ROLES`, ignoring case; other columns are ignored
 long      ``system, track, stem, metric, value``. ``benchsep.load_run(...).to_csv(...)`` is one
-wide      ``system, track, stem`` and a column for each metric
-windows   with a column ``time`` (museval's own tables) the rows of one value are its windows, and
-          the value is their median (:mod:`benchsep.imported.windows`)
-metrics   names as for ``--metrics``. A name of no metric here, or of several, has a column of its
-          own, ``imported:NAME``. With museval's ``target`` for the stem, ``SDR``, ``ISR``, ``SIR``
-          and ``SAR`` are BSSEval's
+wide      ``system, track, stem`` and a column per metric
+windows   with a column ``time`` (museval's own tables), rows are windows, and the value is their
+          median (:mod:`benchsep.imported.windows`)
+metrics   names as for ``--metrics``. An unknown or ambiguous name gets its own column
+          ``imported:NAME``. With museval's column ``target`` for the stem, ``SDR``, ``ISR``,
+          ``SIR`` and ``SAR`` are BSSEval's
 no value  an empty field, ``nan`` or ``inf``
-ours      tables of ours also say the version of a metric and the hashes of the audio
+ours      our tables also have the version of a metric and the hashes of the audio
 text      UTF-8, separated by commas, semicolons or tabs; decimal points
 """
 
@@ -52,12 +52,12 @@ ROLES: dict[str, tuple[str, ...]] = {
     "time": ("time",),
     **{name: (name,) for name in ("metric_version", "mixture_sha256", "reference_sha256")},
 }
-"""Names of each column, first found wins."""
+"""Accepted names of each column; the first one found is used."""
 NEEDED = ("track", "stem")
 FAMILIES = ("generative", "discriminative", "oracle", "unknown")
-"""Those that can be declared; a table of a run has the mixture as well."""
+"""Families that can be declared; a table of a run also has the mixture."""
 AS_IMPORTED = "as imported"
-"""Version of a metric whose version is not known."""
+"""Version of a metric with an unknown version."""
 FACTS = ("edition", "metric_version", "mixture_sha256", "reference_sha256")
 MOST_SECONDS = 100_000
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf|infinity)", re.I | re.A)
@@ -68,23 +68,23 @@ Key = tuple[str, str, str, str, int]
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the long form, and where it is from."""
+    """A row of the long form and its source."""
 
     number: int
     key: Key
     value: float
-    """NaN where there is none."""
+    """NaN: no value."""
     status: str
     family: str
     time: str
-    """Seconds at which the window begins, where a value has several rows."""
+    """Start of the window in seconds, if a value has several rows."""
     facts: Mapping[str, str]
-    """``edition``, ``metric_version``, ``mixture_sha256``, ``reference_sha256``; empty: not said"""
+    """``edition``, ``metric_version``, ``mixture_sha256``, ``reference_sha256``; empty: unknown"""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The content of a file: a table of the columns of a run, and what must be said of it."""
+    """The content of a file: a table with the columns of a run, and notes."""
 
     frame: pd.DataFrame
     remarks: tuple[str, ...] = ()
@@ -96,13 +96,13 @@ def read_table(path: str | Path, *, metrics: Sequence[str] = ()) -> Imported:
     Parameters
     ----------
     metrics
-        Metric columns that are at hand: a name is looked for among them first.
+        Available metric columns; a name is first searched among them.
 
     Raises
     ------
     UsageError
-        a file that cannot be read, columns that are missing, a value that is no number, a value
-        that is given twice; the file and the line are named.
+        the file cannot be read, columns are missing, or a value is not a number or is given twice;
+        the message names file and line.
     """
     file = Path(path)
     names, rows = _rows(file)
@@ -197,7 +197,7 @@ def _metric_columns(
     roles: Mapping[str, str],
     file: Path,
 ) -> tuple[list[str], list[str]]:
-    """The columns that hold numbers, and those that hold something else."""
+    """The columns with numbers, and the others."""
     others = [name for name in names if name and name not in roles.values()]
     numbers = [n for n in others if any(map(_is_number, (row[n] for _, row in rows)))]
     if not numbers:
@@ -207,7 +207,7 @@ def _metric_columns(
 
 
 def _is_number(text: str) -> bool:
-    """Not all that ``float`` takes: ``1_000`` is no number of a table."""
+    """Stricter than ``float``: ``1_000`` is not a number in a table."""
     return NUMBER.fullmatch(text) is not None
 
 
@@ -237,13 +237,13 @@ def _line(
     family = of("family", "unknown").casefold()
     if family not in {*FAMILIES, *REFERENCE_FAMILIES}:
         raise UsageError(f"{where}: family {family!r}; expected one of {', '.join(FAMILIES)}")
-    wide = "metric" not in roles  # a version is that of one metric
+    wide = "metric" not in roles  # a version belongs to one metric
     facts = {name: "" if wide and name == "metric_version" else of(name) for name in FACTS}
     return Line(number, key, value, status, family, of("time"), facts)
 
 
 def _value(text: str, status: str, where: str) -> tuple[float, str]:
-    """The number, NaN for none, and its status: the row's own where it has one."""
+    """The number (NaN: none) and its status; the status of the row, if it has one."""
     if text and not _is_number(text):
         raise UsageError(
             f"{where}: {text!r} is no number; expected one with a decimal point, or nothing"
@@ -267,7 +267,7 @@ def _value(text: str, status: str, where: str) -> tuple[float, str]:
 
 
 def _column(name: str, there: Sequence[str], is_museval: bool) -> tuple[str, str]:
-    """The column that a name means, and why it has one of its own; empty where it has not."""
+    """The column that a name means, and the reason if it gets its own column (else empty)."""
     if name in there:
         return name, ""
     if is_museval and name in VALUES:
@@ -281,7 +281,7 @@ def _column(name: str, there: Sequence[str], is_museval: bool) -> tuple[str, str
 
 
 def _known(name: str, there: Sequence[str]) -> str:
-    """Raises UsageError: no metric of this name, or several."""
+    """Raises UsageError for an unknown or ambiguous name."""
     try:
         return column_named(name, there)
     except UsageError:
@@ -341,7 +341,7 @@ def _check_families(lines: Sequence[Line], file: Path) -> None:
 
 
 def _by_time(group: Sequence[Line], what: str, file: Path) -> dict[float, float | None]:
-    """Begin of each window to its value; ``None`` where it has none that counts."""
+    """Start of each window to its value; ``None``: no usable value."""
     found: dict[float, Line] = {}
     for line in group:
         if not _is_number(line.time) or not 0 <= float(line.time) < MOST_SECONDS:

@@ -1,4 +1,4 @@
-"""Values of another version of their metric than the run's, in columns of their own."""
+"""Moves values of another metric version than the run's to their own columns."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 
 def of_versions(frame: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The frame with such columns renamed, and a sentence for each.
+    """The frame with renamed columns, and a sentence for each.
 
     Parameters
     ----------
     frame
-        Imported cells. Where a file does not say the version, it is
-        :data:`benchsep.imported.table.AS_IMPORTED` or begins with
-        :data:`benchsep.imported.museval.MUSEVAL`.
+        Imported cells. If a file has no version, it is :data:`benchsep.imported.table.AS_IMPORTED`
+        or begins with :data:`benchsep.imported.museval.MUSEVAL`.
     cells
-        Those of the run.
+        Cells of the run.
     """
     if "metric_version" not in cells:
         return frame, []

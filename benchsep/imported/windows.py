@@ -1,13 +1,12 @@
-"""The values of windows in a table, as the cells of songs.
+"""Converts values of windows in a table to cells of songs.
 
 Conventions
 -----------
 value    the median over the windows with a value (museval's rule, and ours)
-windows  of BSSEval are of 1 s. Values of other windows are another quantity, as is the median over
-         windows of a metric that the run computes over the whole song: both have a column of their
-         own
-hop      the smallest distance of two windows of a metric in the file: windows without a value may
-         be absent; 1 s where each song has one window
+windows  BSSEval uses 1 s. Values of other window lengths are not comparable; nor is the median over
+         windows of a metric that the run computes over the whole song. Both get their own column
+hop      the smallest distance between two windows of a metric in the file (windows without a value
+         may be missing); 1 s if each song has one window
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from benchsep.metrics.catalog import traits_of_columns
 from benchsep.runner.traits import IMPORTED
 
 Values = Mapping[float, float | None]
-"""Begin of a window in seconds to its value."""
+"""Start of a window in seconds to its value."""
 
 
 def in_windows(rows: Sequence[dict[str, Any]], windows: Sequence[Values]) -> list[dict[str, Any]]:
-    """Rows with the median over their windows, under the name that it has then.
+    """Rows with the median over their windows, and the resulting metric name.
 
-    ``windows``: of each row.
+    ``windows``: the windows of each row.
     """
     times: dict[str, list[list[float]]] = {}
     for row, values in zip(rows, windows, strict=True):
@@ -48,7 +47,7 @@ def _cell(values: Values, hop: float) -> dict[str, Any]:
 
 
 def _frames(values: Values, hop: float) -> list[float | None]:
-    """A value for each window from the first of the song; ``None`` for those that are absent."""
+    """A value for each window from the start of the song; ``None`` for missing ones."""
     if hop != WINDOW or not _on_grid(values, hop):
         return [values[time] for time in sorted(values)]
     by_number = {round(time / hop): value for time, value in values.items()}

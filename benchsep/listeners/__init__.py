@@ -1,1 +1,1 @@
-"""Agreement of metrics with listeners: ratings, agreement, badges."""
+"""Listening studies: ratings, and the agreement of metrics with listeners."""

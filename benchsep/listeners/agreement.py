@@ -1,22 +1,21 @@
-"""How often a metric orders two systems on a song as listeners do.
+"""Agreement of metrics with listeners: how often they order two systems on a song equally.
 
 Conventions
 -----------
-agreement  share of pairs of systems *on the same song* that the metric orders as the listeners
-           do; .50 is chance. Pairs whose mean ratings are equal are left out; a pair that the
-           metric ties while listeners do not is a miss. The share is taken per song and then
-           averaged over songs, the song being the unit. A correlation over all clips would mix
-           the difficulty of songs with the quality of systems
+agreement  share of pairs of systems *on the same song* that the metric and the listeners order
+           equally; .50 is chance. Pairs with equal mean ratings are left out; a tie of the metric
+           only is a miss. The share is computed per song and then averaged over songs. A
+           correlation over all clips would mix the difficulty of songs with the quality of systems
 scope      :data:`benchsep.listeners.scopes.SCOPES`. Conditions that are not systems (hidden
-           reference, anchors) make no pairs: their family is neither generative nor discriminative
+           reference, anchors) are in no pair: their family is neither generative nor discriminative
 interval   percentile bootstrap over songs, seeded
 
 Functions
 ---------
 agreement           a row per metric, with the share in each scope
 song_shares         the shares of one metric, song by song
-judged_columns      the columns that have a direction
-rating_differences  the listeners' own differences of systems
+judged_columns      the columns with a direction
+rating_differences  differences between systems in the ratings
 render              the agreement table for a terminal
 """
 
@@ -51,7 +50,7 @@ DIRECTIONS: dict[str, int] = {
 
 RESAMPLES = 9999
 RATING_RESAMPLES = 99_999
-"""Limits of a rating difference are read to the second decimal: fewer resamples move it."""
+"""Enough resamples for two stable decimals of the limits."""
 
 
 def agreement(
@@ -70,9 +69,9 @@ def agreement(
     ratings
         Clips of a :class:`benchsep.listeners.study.Study`, with or without ``attach_metrics``.
     metrics
-        Columns to judge; ``None`` takes every numeric column whose direction is known.
+        Columns to judge; ``None``: every numeric column with a known direction.
     directions
-        +1 or -1 by column, over :data:`DIRECTIONS` and the registered metrics' traits.
+        +1 or -1 by column; overrides :data:`DIRECTIONS` and the traits of registered metrics.
 
     Returns
     -------
@@ -84,7 +83,7 @@ def agreement(
     Raises
     ------
     UsageError
-        an asked metric that is absent or has no direction, or no pair to judge by.
+        a requested metric is missing or has no direction, or there is no pair.
     """
     import pandas as pd
 
@@ -134,7 +133,7 @@ def known_directions(ratings: pd.DataFrame, given: Mapping[str, int] | None) -> 
 
 
 def _registered(columns: Iterable[str]) -> dict[str, int]:
-    """Directions of those columns that registered metrics yield."""
+    """Directions of the columns of registered metrics."""
     from benchsep import registry
     from benchsep.metrics.catalog import traits_of
 
@@ -144,7 +143,7 @@ def _registered(columns: Iterable[str]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two systems on one song: the listeners' difference and that of each metric."""
+    """Two systems on one song: the difference in the ratings and in each metric."""
 
     song: str
     scope: str
@@ -152,7 +151,7 @@ class _Pair:
     metrics: Mapping[str, float]
 
     def agrees(self, metric: str, direction: int) -> bool:
-        """Whether the metric orders the pair as the listeners do; a tie of the metric does not."""
+        """Whether metric and listeners order the pair equally; False for a tie of the metric."""
         return direction * self.metrics[metric] * self.rating > 0
 
 
@@ -175,7 +174,7 @@ def _pair(
     song: str, one: Mapping[str, Any], other: Mapping[str, Any], metrics: Sequence[str]
 ) -> _Pair:
     scope = one["family"] if one["family"] == other["family"] else "across"
-    # Means of the same ratings in another order differ in the last bit: rounded, they are equal.
+    # Rounded, because means of the same ratings in another order differ in the last bit.
     rating = round(one["rating"] - other["rating"], 9)
     return _Pair(song, scope, rating, {m: float(one[m]) - float(other[m]) for m in metrics})
 
@@ -193,7 +192,7 @@ def _row(
 
 
 def _hits(metric: str, direction: int, pairs: Sequence[_Pair]) -> dict[str, dict[str, list[bool]]]:
-    """Scope to song to whether the metric agrees on each pair."""
+    """Scope to song to a list: whether the metric agrees on each pair."""
     found: dict[str, dict[str, list[bool]]] = {scope: {} for scope in SCOPES}
     for pair in pairs:
         if not math.isnan(pair.metrics[metric]):
@@ -203,7 +202,7 @@ def _hits(metric: str, direction: int, pairs: Sequence[_Pair]) -> dict[str, dict
 
 
 def song_shares(ratings: pd.DataFrame, metric: str, direction: int) -> dict[str, dict[str, float]]:
-    """Scope to song to the share of its pairs that the metric orders as the listeners do."""
+    """Scope to song to the share of pairs on which the metric agrees."""
     found = _hits(metric, direction, _pairs(ratings, [metric]))
     return {
         scope: {song: sum(hits) / len(hits) for song, hits in sorted(songs.items())}
@@ -226,7 +225,7 @@ def _mean_share(
 def rating_differences(
     ratings: pd.DataFrame, *, resamples: int = RATING_RESAMPLES, seed: int = 0
 ) -> pd.DataFrame:
-    """What listeners say of each pair of systems, paired by song.
+    """The differences between systems in the ratings, paired by song.
 
     Returns
     -------

@@ -5,8 +5,8 @@ The table ``validity_badges.json`` holds shares and intervals (no ratings), made
 
 Conventions
 -----------
-headline   of a column: its badge of the study that compares families (scope ``across``)
-verdict    the interval of a share against .50: ``holds`` above, ``fails`` below, ``unclear``
+headline   of a column: its badge from the study that compares families (scope ``across``)
+verdict    ``holds`` if the interval of the share is above .50, ``fails`` if below, else ``unclear``
 disagree   two studies of one question give a column different verdicts in the same scope
 
 Functions
@@ -14,8 +14,9 @@ Functions
 badge         the headline of a column
 badges_of     all badges of a column
 shown         the badge to print beside a column
-disagreement  the sentence about studies that disagree
-fails_across  whether a metric misleads in comparisons of generative with discriminative systems
+disagreement  a sentence on studies that disagree
+fails_across  whether a metric is misleading in comparisons of generative with discriminative
+              systems
 warning       the line for a table that makes such comparisons
 """
 
@@ -43,7 +44,7 @@ ENDS = ("", "_low", "_high")
 
 @dataclass(frozen=True)
 class Share:
-    """One scope of a badge; NaN where a study has no such pairs."""
+    """One scope of a badge; NaN if a study has no such pairs."""
 
     share: float = math.nan
     low: float = math.nan
@@ -83,7 +84,7 @@ class Badge:
     generative: Share
     across: Share
     listeners: Share
-    """How many listeners the metric is worth (``inf``: more than the study can tell)."""
+    """Number of listeners that the metric is worth (``inf``: more than the study can show)."""
 
     @property
     def verdict(self) -> str:
@@ -92,7 +93,7 @@ class Badge:
 
     @property
     def scope(self) -> str:
-        """``across`` where the study compares families, else the family that it has."""
+        """``across`` if the study compares families, else its family."""
         return next(s for s in ("across", *FAMILIES) if getattr(self, s).known)
 
     @property
@@ -137,7 +138,7 @@ def all_badges() -> dict[str, tuple[Badge, ...]]:
 
 
 def _share(values: Sequence[float | str | None] | None) -> Share:
-    """Numbers of the file; ``"inf"`` is infinite, ``null`` is not known."""
+    """Numbers of the file; ``"inf"`` is infinite, ``null`` is unknown."""
     return Share(*(math.nan if v is None else float(v) for v in values or ()))
 
 
@@ -147,7 +148,7 @@ def badges_of(column: str) -> tuple[Badge, ...]:
 
 
 def badge(column: str) -> Badge | None:
-    """The headline of a column; ``None`` where no study compares families by it."""
+    """The headline of a column; ``None`` if no study compares families with it."""
     return next((b for b in badges_of(column) if b.across.known), None)
 
 
@@ -158,9 +159,9 @@ def shown(column: str) -> Badge | None:
 
 
 def disagreement(column: str) -> str:
-    """What to say of studies whose verdicts on a column differ; empty where none do.
+    """A sentence on studies with different verdicts on a column; empty without any.
 
-    Studies are compared in one question and in the scopes that both have.
+    Studies are compared for the same question and in common scopes.
     """
     found = badges_of(column)
     for n, one in enumerate(found):
@@ -178,10 +179,11 @@ def disagreement(column: str) -> str:
 
 
 def fails_across(column: str, traits: ValueTraits) -> bool:
-    """Whether comparing families by this metric is known to mislead, or is built to.
+    """Whether comparisons of families with this metric are misleading, by listening data or by
+    design.
 
-    Listening data decide where there are any; elsewhere a metric that matches waveforms counts
-    as failing, since generated audio is not sample-aligned.
+    Listening data decide, if they exist. Without them, a waveform-matching metric counts as
+    failing, because generated audio is not sample-aligned.
     """
     known = badge(column)
     return known.verdict == "fails" if known else traits.waveform_matching
@@ -190,9 +192,9 @@ def fails_across(column: str, traits: ValueTraits) -> bool:
 def warning(
     columns: Sequence[str], traits: Mapping[str, ValueTraits], families: Iterable[str]
 ) -> str:
-    """The line that a table needs which compares families by metrics that fail across them.
+    """The warning for a table that compares families with metrics that fail across them.
 
-    Empty where the table holds one family, or every metric holds or is unjudged.
+    Empty if the table has only one family, or no metric fails.
     """
     failing = [c for c in columns if c in traits and fails_across(c, traits[c])]
     if not failing or not set(FAMILIES) <= set(families):
@@ -208,7 +210,7 @@ def warning(
 
 
 def write_badges(verdicts: Sequence[tuple[str, str, str, Verdict]], path: str | Path) -> None:
-    """Write the badge table, for the columns that benchsep has.
+    """Write the badge table for the columns of benchsep.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
 Conventions
 -----------
 score   the mean of the metrics' z scores, each with its direction, so that higher is better
-z       within a song (and stem), over its systems (:func:`benchsep.stats.combined.z_scores`). So no
-        metric counts more because its numbers are larger, and nothing is fitted
+z       within a song (and stem), over its systems (:func:`benchsep.stats.combined.z_scores`). So
+        the scale of a metric has no influence, and nothing is fitted
 missing a clip without a value in one of the metrics has no score
 """
 
@@ -37,7 +37,7 @@ def with_combined(
     Raises
     ------
     UsageError
-        a metric that is no column, or whose direction is not known.
+        a metric is not a column, or its direction is unknown.
     """
     table = clips.copy()
     for name in names:

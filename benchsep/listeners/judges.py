@@ -1,16 +1,16 @@
-"""Which metric answers a question of listeners best, by the badges.
+"""Chooses the metric that answers a listeners' question best, by the badges.
 
 Rule
 ----
-scope     of the compared systems: ``across`` where both families are among them, or neither;
-          else the family that is
-evidence  the studies of the question in that scope. A metric without them may be judged by studies
-          of another scope if it is not known, nor built, to fail across families
-supports  some study's 95 % interval lies above chance (.50), and none below it; the mean share over
-          studies is above chance
-order     evidence in the scope first, then the larger mean share, then the order of tables. Equal
-          shares are a tie, which is said
-never     metrics without a better side, and quality networks trained on speech
+scope     of the compared systems: ``across`` if both families or neither are among them, else their
+          family
+evidence  the studies of the question in this scope. A metric without them may be judged by studies
+          of another scope, unless it fails across families, by listening data or by design
+supports  at least one study's 95 % interval is above chance (.50), none is below, and the mean
+          share over studies is above chance
+order     first metrics with evidence in the scope, then by mean share, then by the order of tables.
+          Equal shares are a tie, which is reported
+never     metrics without a better direction, and quality networks trained on speech
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judge:
-    """A metric that answers the question, and what listeners say of it."""
+    """A metric that answers the question, with its agreement with listeners."""
 
     column: str
     scope: str
-    """Of the evidence; not that of the comparison where no study has it."""
+    """Scope of the evidence; it differs from that of the comparison if no study has this."""
     shares: Mapping[str, Share]
-    """Study to the share of pairs that the metric orders as its listeners do."""
+    """Study to the share of pairs on which metric and listeners agree."""
     ties: tuple[str, ...] = ()
-    """Other columns of the same share."""
+    """Other columns with the same share."""
 
     @property
     def share(self) -> float:
@@ -52,7 +52,7 @@ class Judge:
         return tuple(self.shares)
 
     def __str__(self) -> str:
-        """``.71 [.67, .75]``; of several studies the mean and each share."""
+        """``.71 [.67, .75]``; for several studies the mean and each share."""
         if len(self.shares) == 1:
             (share,) = self.shares.values()
             return share_text(share.share, share.low, share.high)
@@ -60,7 +60,7 @@ class Judge:
 
 
 def scope_of(families: Iterable[str]) -> str:
-    """The scope in which systems of these families are compared."""
+    """The scope for a comparison of systems of these families."""
     known = [family for family in FAMILIES if family in set(families)]
     return known[0] if len(known) == 1 else "across"
 
@@ -81,8 +81,8 @@ def axes(
 ) -> dict[Question, Judge]:
     """The best judge of each question; a question that no column answers is left out.
 
-    The answers to the two questions oppose each other, so that no column answers both: it keeps
-    the question for which its share is larger.
+    The two questions contradict each other, so no column answers both: it keeps the question with
+    the larger share.
     """
     found = {question: judges(columns, traits, question, scope) for question in QUESTIONS}
     heads = [ranked[0] for ranked in found.values() if ranked]
@@ -93,9 +93,9 @@ def axes(
 
 
 def metric_to_add(question: Question, scope: str) -> str:
-    """The metric with the best judge, of the default suite where it has one; empty without one.
+    """The metric with the best judge, preferably of the default suite; empty without a judge.
 
-    Metrics whose weights the user must fetch come after those that run everywhere.
+    Metrics whose weights the user must download come last.
     """
     known = badges.all_badges()
     found = judges(known, traits_of_columns(known), question, scope)

@@ -1,12 +1,13 @@
-"""Ratings of a MUSHRA test: the listening page's CSV, or webMUSHRA's with the key of the export.
+"""Reads ratings of a MUSHRA test: the listening page's CSV, or webMUSHRA's with the key of the
+export.
 
 Conventions
 -----------
-table   ``rater, trial, song, stem, system, family, kind, rating``: what ``benchsep validity`` reads
+table   ``rater, trial, song, stem, system, family, kind, rating``: input of ``benchsep validity``
 rater   named by the first column found of :data:`RATERS`
-key     ``conditions.csv`` of :mod:`benchsep.report.mushra`: which system a condition is
-screen  post-screening of BS.1534-3, 4.1.2: a rater who rates the hidden reference below 90 in
-        more than 15 % of the trials is left out, and named
+key     ``conditions.csv`` of :mod:`benchsep.report.mushra`: maps conditions to systems
+screen  post-screening of BS.1534-3, 4.1.2: a rater with ratings of the hidden reference below 90 in
+        more than 15 % of the trials is left out and named
 
 Functions
 ---------
@@ -36,7 +37,7 @@ HIDDEN = "hidden_reference"
 LEAST_RATING, MOST_MISSES = 90.0, 0.15
 RATERS = ("session_uuid", "rater", "name", "email")
 WEBMUSHRA_ANCHORS = {"anchor35": "anchor", "anchor70": "anchor", "reference": HIDDEN}
-"""webMUSHRA's names of the conditions that it adds by itself."""
+"""webMUSHRA's names of the conditions that it adds."""
 _WEBMUSHRA = {"trial_id", "rating_stimulus", "rating_score"}
 
 
@@ -46,7 +47,7 @@ def is_listening_test(path: str | Path) -> bool:
     Raises
     ------
     UsageError
-        a file that cannot be read as CSV.
+        the file cannot be read as CSV.
     """
     rows = _rows(Path(path))
     return bool(rows) and (rows[0].keys() >= _WEBMUSHRA or rows[0].keys() >= set(COLUMNS))
@@ -58,8 +59,8 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
     Raises
     ------
     UsageError
-        no such file, missing columns, a rating that is no number from 0 to 100, one without a
-        rater or that is there twice, or a condition that the key does not know or has twice.
+        the file does not exist, columns are missing, a rating is not a number from 0 to 100, has no
+        rater or is given twice, or a condition is missing or duplicate in the key.
     """
     rows = _rows(Path(path))
     if rows and rows[0].keys() >= _WEBMUSHRA:
@@ -81,7 +82,9 @@ def read_ratings(path: str | Path, key: str | Path | None = None) -> pd.DataFram
 
 
 def _check_raters(rows: list[dict[str, str]], path: str | Path) -> None:
-    """Each rating has a rater, who gave one to each condition of a trial."""
+    """Check that each rating has a rater, and that a rater rated each condition of a trial at most
+    once.
+    """
     seen: set[tuple[str, ...]] = set()
     for row in rows:
         if not row["rater"].strip():
@@ -96,18 +99,18 @@ def _check_raters(rows: list[dict[str, str]], path: str | Path) -> None:
 
 
 def refuse_utf16(path: Path) -> None:
-    """What Excel calls "Unicode text" is UTF-16; a reader of UTF-8 would name a strange byte.
+    """Raise for UTF-16 files (Excel's "Unicode text"), for which the UTF-8 error would be unclear.
 
     Raises
     ------
     UsageError
-        the file begins as UTF-16 does, or holds zeros, as it does without a mark.
+        the file begins with a UTF-16 mark, or contains zero bytes.
     """
     try:
         with path.open("rb") as handle:
             start = handle.read(4096)
     except OSError:
-        return  # its reader says why
+        return  # the reader reports the error
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
         raise UsageError(f"{path}: is UTF-16 or no text, expected UTF-8; save it as CSV UTF-8")
 
@@ -165,7 +168,7 @@ def _rating(row: Mapping[str, str], path: str | Path) -> float:
 
 
 def screen(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Ratings of the raters who pass BS.1534-3's post-screening, and the raters who do not.
+    """Ratings of the raters who pass BS.1534-3's post-screening, and the names of the others.
 
     A rater without any rating of a hidden reference cannot be screened and is left out.
     """
@@ -177,6 +180,8 @@ def screen(ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def ratings_csv(ratings: pd.DataFrame) -> str:
-    """The table as CSV; what looks like a formula gets an apostrophe, which the reader drops."""
+    """The table as CSV; text that looks like a formula gets an apostrophe, which the reader
+    removes.
+    """
     safe = ratings.map(lambda v: f"'{v}" if isinstance(v, str) and is_formula(v) else v)
     return str(safe.to_csv(index=False, lineterminator="\n"))

@@ -1,8 +1,9 @@
-"""A run's scores beside the ratings of its clips.
+"""Joins a run's scores with the ratings of its clips.
 
 Conventions
 -----------
-clip  one song (and stem) of one system; its listeners averaged (:mod:`benchsep.listeners.study`)
+clip  one song (and stem) of one system; ratings are averaged over listeners
+      (:mod:`benchsep.listeners.study`)
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 def attach_metrics(ratings: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """The ratings with a run's scores in further columns, matched by song, stem and system.
 
-    Draws are averaged. Ratings without a ``stem`` column are matched where the run has one stem.
+    Draws are averaged. Ratings without a ``stem`` column need a run with one stem.
 
     Raises
     ------
     UsageError
-        when no rating finds a score.
+        no rating has a matching score.
     """
     stems = sorted(set(frame["stem"]))
     if "stem" not in ratings.columns and len(stems) != 1:

@@ -1,4 +1,4 @@
-"""The questions and scopes of agreement with listeners, and how a share is printed."""
+"""The questions and scopes of agreement with listeners, and the format of a share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Literal
 
 Question = Literal["quality", "interference"]
 QUESTIONS: tuple[Question, ...] = ("quality", "interference")
-"""What listeners are asked: how good is it, and how little of the rest is heard?"""
+"""Questions to listeners: how good is it, and how little of the other sources is audible?"""
 FAMILIES = ("discriminative", "generative")
 SCOPES = (*FAMILIES, "across")
-"""``discriminative``: both systems of a pair are; ``generative``: both are; ``across``: one of
+"""``discriminative``, ``generative``: both systems of a pair are of this family; ``across``: one of
 each."""
 
 

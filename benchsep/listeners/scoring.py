@@ -1,8 +1,8 @@
-"""Metrics of the sounds that listeners heard: the columns that a study is judged by.
+"""Computes metrics for the sounds of a study.
 
 Conventions
 -----------
-reference  the true stem; with a mixture, what it holds besides the stem is a second reference,
+reference  the true stem; with a mixture, the mixture minus the stem is a second reference,
            ``accompaniment``, so that interference can be measured
 values     of status ``ok`` or ``ill_conditioned``; any other leaves the cell empty
 """
@@ -34,7 +34,7 @@ def scored(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        the study names no audio, a file is absent, or a metric is unknown.
+        the study has no ``audio``, a file is missing, or a metric is unknown.
     AudioError
         a file cannot be read.
     """
@@ -59,7 +59,9 @@ def scored(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def with_metrics(table: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Clips or ratings with the columns of :func:`scored`, in place of columns of the same name."""
+    """Clips or ratings with the columns of :func:`scored`, which replace columns of the same
+    name.
+    """
     keys = ["song", "stem", "system"]
     new = [c for c in metrics.columns if c not in keys]
     return table.drop(columns=[c for c in new if c in table.columns]).merge(

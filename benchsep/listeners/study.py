@@ -1,13 +1,13 @@
-"""A listening study as data: ratings in a CSV, and a YAML file that says what they are.
+"""A listening study: ratings in a CSV file, described by a YAML file.
 
 Conventions
 -----------
-question  what listeners were asked: ``quality`` (how good does it sound), ``interference`` (how
-          little of the other sources is heard), or any other name. Higher ratings are better
+question  the question to listeners: ``quality`` (how good does it sound), ``interference`` (how
+          little of the other sources is audible), or any other name. Higher ratings are better
 table     a row per rating: ``question song stem system family rater rating``, and columns of
           metrics if the CSV has any. A listener's repeated ratings of a clip are averaged
 family    ``generative`` and ``discriminative`` are systems; every other family (hidden reference,
-          anchors) is a condition that makes no pairs
+          anchors) is a condition that is in no pair
 
 ``docs/listeners.md`` describes the two files; :mod:`benchsep.listeners.template` writes examples.
 """
@@ -44,12 +44,12 @@ ROLES: dict[str, tuple[str, ...]] = {
     "rater": ("rater", "subject", "listener", "session_uuid"),
     "question": ("question",),
 }
-"""Accepted column names of every role, first found wins."""
+"""Accepted column names of each role; the first one found is used."""
 OPTIONAL = ("stem", "rater", "question", "family")
 
 
 def _template(*names: str, needs: str = "") -> AfterValidator:
-    """A text in which ``{name}`` stands for a value, of these names and nothing else in braces."""
+    """Check a template: only these names may be in braces."""
     allowed = ", ".join(f"{{{name}}}" for name in names)
 
     def checked(text: str) -> str:
@@ -73,7 +73,7 @@ SoundFile = Annotated[str, _template("song", "system", "stem")]
 
 
 class AudioFiles(BaseModel):
-    """Where the sounds of a study are: templates with ``{song}``, ``{system}``, ``{stem}``."""
+    """Paths of the sounds of a study: templates with ``{song}``, ``{system}``, ``{stem}``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,12 +81,12 @@ class AudioFiles(BaseModel):
     reference: SoundFile
     mixture: SoundFile | None = None
     mixture_level: Literal["as found", "fitted"] = "as found"
-    """``fitted``: sounds were brought to one loudness; the mixture is scaled so that the reference
-    is contained in it at its own level (least squares)."""
+    """``fitted``: for loudness-normalised sounds; the mixture is scaled so that it contains the
+    reference at its level (least squares)."""
 
 
 class Wide(BaseModel):
-    """Ratings side by side in a row: ``rating: rating_{n}``, ``rater: subject_{n}``, n from 0."""
+    """Several ratings per row: ``rating: rating_{n}``, ``rater: subject_{n}``, n from 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -107,16 +107,16 @@ class StudyFile(BaseModel):
     ratings: str = "ratings.csv"
     """CSV, relative to the YAML file or to ``--data``."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Role to column of the CSV, where it is not one of :data:`ROLES`."""
+    """Role to column of the CSV, if its name is not in :data:`ROLES`."""
     wide: Wide | None = None
     where: dict[str, list[Any]] = Field(default_factory=dict)
-    """Column to the values that are kept; rows with others are left out."""
+    """Column to the allowed values; other rows are left out."""
     question: str = "quality"
-    """For a CSV without such a column."""
+    """Question of a CSV without this column."""
     questions: dict[str, str] = Field(default_factory=dict)
     """Name in the CSV to the question's name here."""
     stem: str = "vocals"
-    """For a CSV without such a column; empty: not known."""
+    """Stem of a CSV without this column; empty: unknown."""
     families: dict[str, str] = Field(default_factory=dict)
     """System, or a pattern such as ``*``, to its family; a name counts before patterns."""
     audio: AudioFiles | None = None
@@ -124,16 +124,16 @@ class StudyFile(BaseModel):
 
 @dataclass(frozen=True)
 class Study:
-    """Ratings with what they are."""
+    """Ratings with their description."""
 
     file: StudyFile
     folder: Path
-    """That of the CSV and the sounds."""
+    """Folder of the CSV and the sounds."""
     table: pd.DataFrame = field(repr=False)
 
     @property
     def questions(self) -> list[str]:
-        """The questions asked, the known ones first."""
+        """The questions, known ones first."""
         asked = set(self.table["question"])
         return [q for q in QUESTIONS if q in asked] + sorted(asked - set(QUESTIONS))
 
@@ -153,12 +153,12 @@ class Study:
 
 
 def one_value_each(ratings: pd.DataFrame, metrics: Iterable[str]) -> None:
-    """Check that all ratings of a clip stand beside one value of each metric.
+    """Check that all ratings of a clip have the same value of each metric.
 
     Raises
     ------
     UsageError
-        a clip with two values of a metric.
+        a clip has two values of a metric.
     """
     for metric in metrics:
         clips = ratings.groupby(["song", "stem", "system"])[metric].agg(["min", "max"])
@@ -191,13 +191,13 @@ def read_study(
     data
         Folder of the CSV and the sounds, or the CSV; default: the folder of the YAML file.
     columns, families
-        Over those of the file: role to column, system (or pattern) to family.
+        Override those of the file: role to column, system (or pattern) to family.
 
     Raises
     ------
     UsageError
-        a file that cannot be read, an unknown key, a missing column, a rating that is no number,
-        a system of two families.
+        a file cannot be read, a key is unknown, a column is missing, a rating is not a number, or a
+        system has two families.
     """
     file, folder = _file(str(source), data)
     given = {"columns": {**file.columns, **(columns or {})}}
@@ -255,7 +255,7 @@ def _csv(path: Path) -> pd.DataFrame:
 
 
 def _kept(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
-    """The rows that ``where`` asks for."""
+    """The rows that ``where`` selects."""
     for column, values in file.where.items():
         if column not in raw.columns:
             raise UsageError(f"{path} has no column {column!r}, which `where` names")
@@ -276,7 +276,7 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
         if role not in roles and (name := _column(raw, role, file, path)):
             roles[role] = name
     taken = {column: role for role, column in roles.items()}
-    # A CSV may have `DMOS` and `rating`: the first is the rating, and the second must not be, too.
+    # A CSV may have both `DMOS` and `rating`; only the first one found is the rating.
     doubled = [role for role in roles if role in raw.columns and role not in taken]
     table = raw.drop(columns=doubled).rename(columns=taken)
     for role, value in (("stem", file.stem), ("question", file.question)):
@@ -299,7 +299,7 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
     for role in ("song", "system"):
         if absent := int(table[role].isna().sum()):
             raise UsageError(f"{path}: {amount(absent, 'rating')} without a {role}")
-    # Ratings without a rater are of nobody knows how many: not the repeated ones of a single one.
+    # Ratings without a rater may come from many raters, so they are not averaged as repeats of one.
     nobody = table["rater"].isna()
     table.loc[nobody, "rater"] = [f"row {n}" for n in table.index[nobody]]
     absent_is = {"stem": file.stem, "question": file.question, "family": "unknown"}
@@ -310,7 +310,7 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
 
 
 def _column(raw: pd.DataFrame, role: str, file: StudyFile, path: Path) -> str | None:
-    """The column of a role; None where the role may be absent and is."""
+    """The column of a role; None if an optional role is absent."""
     if (named := file.columns.get(role)) is not None:
         if named not in raw.columns:
             raise UsageError(f"{path} has no column {named!r}, which is named for the {role}")
@@ -361,7 +361,7 @@ def _averaged(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _family_of(system: str, families: Mapping[str, str]) -> str | None:
-    """By the system's own name, else by the first pattern that fits."""
+    """The family for the system's exact name, else for the first pattern that matches."""
     if system in families:
         return families[system]
     return next((f for p, f in families.items() if fnmatch.fnmatchcase(system, p)), None)
@@ -378,7 +378,7 @@ def _spelled(family: str, path: Path) -> str:
 
 
 def _families(table: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
-    """Families by the file's patterns, over the CSV's own."""
+    """Families from the file's patterns; they override those of the CSV."""
     for system in sorted(set(table["system"])):
         family = _family_of(system, file.families)
         if family is not None:

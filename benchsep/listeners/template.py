@@ -1,4 +1,4 @@
-"""Examples of the two files of a study: ``benchsep validity --template FOLDER``."""
+"""Writes examples of the two files of a study: ``benchsep validity --template FOLDER``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ RATINGS = {
     "interference": {"mine": (55, 60), "theirs": (75, 80), "old": (20, 35), "reference": (98, 100)},
 }
 VISQOL = {"mine": 3.1, "theirs": 2.8, "old": 2.9, "reference": 4.73}
-"""A metric's values, so that there is something to judge."""
+"""Example values of a metric."""
 
 
 def write_template(folder: Path) -> list[Path]:
-    """Write ``study.yaml`` and ``ratings.csv``; the example can be judged as it is.
+    """Write ``study.yaml`` and ``ratings.csv``, a complete example.
 
     Raises
     ------
     UsageError
-        one of the files is there already.
+        one of the files already exists.
     """
     lines = [
         f"{question},{song},vocals,{system},{rater},{value},{VISQOL[system]}\n"

@@ -1,4 +1,6 @@
-"""One table per question of a study: agreement of every metric, and the listeners it is worth."""
+"""One table per question of a study: the agreement of each metric, and the number of listeners it
+is worth.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ WORTH = ("listeners", "listeners_low", "listeners_high")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What listeners of one question say about the metrics."""
+    """The agreement of the metrics with listeners for one question."""
 
     title: str
     table: pd.DataFrame
     """:func:`benchsep.listeners.agreement.agreement`, best first in :attr:`scope`, with
     ``listeners listeners_low listeners_high`` (NaN: not known)."""
     scope: str
-    """The scope by which the table is ordered: ``across`` where there are such pairs."""
+    """The scope that orders the table: ``across`` if there are such pairs."""
     curve: tuple[float, ...]
     """Agreement of 1, 2, 3 … listeners with the others, in the same scope."""
 
@@ -64,7 +66,7 @@ def verdict(
 def _worth(
     ratings: pd.DataFrame, clips: pd.DataFrame, table: pd.DataFrame, scope: str, seed: int
 ) -> tuple[list[Worth | None], tuple[float, ...]]:
-    """Of every metric of the table; nothing where the ratings name no listeners."""
+    """The worth of each metric of the table; empty if the ratings have no raters."""
     columns = dict(zip(table["metric"], table["direction"], strict=True))
     keys = ["song", *(["stem"] if "stem" in clips.columns else []), "system"]
     plain = ratings[[*keys, "family", "rater", "rating"]]

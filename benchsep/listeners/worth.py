@@ -1,18 +1,18 @@
-"""How many listeners a metric is worth.
+"""The number of listeners that a metric is worth.
 
-The mean of ``n`` listeners orders pairs of systems as the other listeners do in a share ``A(n)`` of
-the pairs; it rises with ``n``. A metric orders them so in a share ``M``, against the same other
-listeners. The metric is worth the ``n`` at which ``A(n) = M``.
+``A(n)`` is the share of pairs of systems that the mean of ``n`` listeners orders like the other
+listeners; it increases with ``n``. ``M`` is the share of pairs that a metric orders like the same
+other listeners. The metric is worth the ``n`` with ``A(n) = M``.
 
 Conventions
 -----------
 split     the listeners of a song are split at random into ``n`` and the rest, many times; both
-          shares are means over splits, then over songs. Where not every listener rated every
-          clip of a song, the ratings of each clip are split instead
-ties      of the rest: no pair; of the metric or of the ``n`` listeners: half a hit, as a guess
-          would give. (:mod:`benchsep.listeners.agreement` counts a metric's tie as a miss.)
-n         from 1 to half of the listeners of a song; no listener at all is chance, ``A(0) = 1/2``;
-          between two numbers the curve is a straight line
+          shares are means over splits, then over songs. If not every listener rated every clip of a
+          song, the ratings of each clip are split instead
+ties      in the rest: no pair; in the metric or the ``n`` listeners: half a hit, like a guess.
+          (:mod:`benchsep.listeners.agreement` counts a metric's tie as a miss.)
+n         from 1 to half of the listeners of a song; ``A(0) = 1/2`` (chance); linear interpolation
+          between integers
 interval  percentile bootstrap over songs, of the crossing
 """
 
@@ -54,7 +54,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Worth:
-    """A number of listeners with its interval; ``inf`` is more than the study can tell."""
+    """A number of listeners with its interval; ``inf``: more than the study can show."""
 
     listeners: float
     low: float
@@ -92,7 +92,7 @@ def curves(
     Raises
     ------
     UsageError
-        fewer than two listeners on every song, or no pair.
+        all songs have fewer than two listeners, or there is no pair.
     """
     systems = ratings[ratings["family"].isin(FAMILIES)]
     songs = [
@@ -113,7 +113,8 @@ def curves(
 
 
 def worth(found: Curves, metric: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Worth:
-    """Where the metric's agreement meets the listeners' curve, over the songs that have both.
+    """The ``n`` at which the listeners' curve reaches the metric's agreement, over the songs with
+    both.
 
     NaN below :data:`benchsep.stats.bootstrap.FEWEST` songs.
     """
@@ -128,7 +129,7 @@ def worth(found: Curves, metric: str, *, resamples: int = RESAMPLES, seed: int =
         crossing(_mean(listeners[pick]), _mean(other[pick]))
         for pick in rng.integers(songs, size=(resamples, songs))
     ]
-    # a rank, not an interpolation: some of the draws are infinite
+    # no interpolation, because some resamples are infinite
     low, high = (float(np.quantile(draws, q, method="nearest")) for q in (0.025, 0.975))
     return Worth(value, low, high, most)
 
@@ -136,8 +137,8 @@ def worth(found: Curves, metric: str, *, resamples: int = RESAMPLES, seed: int =
 def crossing(listeners: Sequence[float] | Array, metric: Sequence[float] | Array) -> float:
     """The ``n`` at which ``listeners [n]`` reaches ``metric [n]``, n from 1; ``inf``: nowhere.
 
-    Below one listener the line from chance (0, 1/2) decides; a metric at or below chance is worth
-    nothing.
+    Below one listener, the line from chance (0, 1/2) is used; a metric at or below chance is worth
+    0.
     """
     gap_before = 0.5 - float(metric[0])
     if gap_before >= 0:
@@ -161,7 +162,7 @@ def _mean(shares: Array) -> Array:
 class _Song:
     """Ratings ``[clips, n]``, metrics ``[clips]``, pairs ``[P, 2]``.
 
-    ``together``: column k of the ratings is one listener, who rated every clip.
+    ``together``: column k of the ratings is one listener, who rated all clips.
     """
 
     ratings: Array

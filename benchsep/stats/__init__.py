@@ -1,6 +1,6 @@
-"""From the cells of a run to statements about systems.
+"""Statistics over the cells of a run.
 
-``frame`` is the long table of :func:`benchsep.load_run`, ``traits`` are those of its columns.
+``frame`` is the long table of :func:`benchsep.load_run`; ``traits`` are the traits of its columns.
 
 =================  ==============================================================================
 ``with_average``   the frame with the mean over stems as a further stem

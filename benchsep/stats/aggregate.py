@@ -4,11 +4,11 @@ Tables, figures, ``explain``, ``compare`` and ablations read :class:`Summary`.
 
 Conventions
 -----------
-common songs  of a (stem, metric): those on which every ranked system that has any value has one.
-              Reference systems (mixture, oracles) never shrink this set and are never ranked
-ranked        a system over exactly the common songs, with a value from usable cells alone
-no shared song  a system whose songs are none of the common ones has no value: values on different
-              songs are not put next to each other
+common songs  of a (stem, metric): the songs on which all ranked systems (with any value) have a
+              value. Reference systems (mixture, oracles) never reduce this set and are never ranked
+ranked        a system with values for exactly the common songs, from usable cells only
+no shared song  a system without any common song has no value, because values on different songs
+              must not be compared
 The rest is in :mod:`benchsep.stats.songs`; the reasons are in ``docs/design/statistics.md``.
 """
 
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 
 Coverage = Literal["common", "own"]
 NO_SHARED_SONG = "no shared song"
-"""Note of a system that has values, though on none of the common songs."""
+"""Note of a system with values on none of the common songs."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A system's aggregate over songs in one metric and stem, and the songs behind it."""
+    """A system's aggregate over songs for one metric and stem, with its songs."""
 
     system: str
     family: str
     stem: str
     metric: str
     value: float | None
-    """``None`` where the system has no value."""
+    """``None`` if the system has no value."""
     songs: frozenset[str]
-    """Songs in the value; the system's own songs where the note is :data:`NO_SHARED_SONG`."""
+    """Songs of the value; with the note :data:`NO_SHARED_SONG`, the system's own songs."""
     own: int
     """Songs of the system with a usable value, common or not."""
     total: int
@@ -70,11 +70,11 @@ class Summary:
     """Why there is no value: the most frequent status of the cells."""
     low: float | None = None
     high: float | None = None
-    """95 % bootstrap interval over the songs; ``None`` unless asked for, or for few songs."""
+    """95 % bootstrap interval over the songs; ``None`` if not requested or for few songs."""
     letters: str = ""
     """Compact letters, see :func:`benchsep.stats.compare.with_comparisons`."""
     conflicts: tuple[str, ...] = ()
-    """Systems over which this one leads in the value, though not in the paired median."""
+    """Systems that are worse in the value, but not in the paired median."""
 
     @property
     def n(self) -> int:
@@ -90,7 +90,7 @@ class Summary:
 
     @property
     def ill_conditioned(self) -> bool:
-        """Whether the value is one of ill-conditioned cells, for want of usable ones."""
+        """Whether the value comes from ill-conditioned cells, because there are no usable ones."""
         return self.unranked == ILL_CONDITIONED
 
 
@@ -103,7 +103,7 @@ def aggregate(
     intervals: bool = False,
     seed: int = 0,
 ) -> list[Summary]:
-    """Aggregate cells over songs, comparable between systems or not ranked.
+    """Aggregate cells over songs; systems that are not comparable are not ranked.
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ def aggregate(
         Traits of every metric column of the frame.
     coverage
         ``common``: over the songs that all ranked systems have. ``own``: each system over its own
-        songs; a system whose songs are not those of the others is not ranked.
+        songs; a system with other songs than the others is not ranked.
     statistic
-        Over songs; ``None`` takes the metric's own.
+        Statistic over songs; ``None``: the metric's own.
     intervals
         Add bootstrap intervals (the only slow part: half a minute for a large run).
     seed
@@ -130,7 +130,7 @@ def aggregate(
     Raises
     ------
     UsageError
-        a frame with several editions.
+        the frame has several editions.
     """
     usable = song_values(frame)
     has_ill = (frame["status"] == ILL_CONDITIONED).any()
@@ -170,7 +170,7 @@ def aggregate(
 
 
 def common_songs(column: Mapping[str, SongValues], families: Mapping[str, str]) -> set[str]:
-    """Songs of every ranked system with any value; of every system if none is ranked."""
+    """Songs that all ranked systems with any value have; all systems, if none is ranked."""
     ranked = [set(v) for s, v in column.items() if v and families[s] not in REFERENCE_FAMILIES]
     ranked = ranked or [set(v) for v in column.values() if v]
     return set.intersection(*ranked) if ranked else set()
@@ -188,7 +188,7 @@ def _limits(songs: SongValues, how: Statistic, seed: int) -> tuple[float | None,
 
 
 def _ranked(block: list[Summary], direction: int) -> list[Summary]:
-    """The block with ranks for the systems over the same songs, and reasons for all others."""
+    """The block with ranks for systems with the same songs, and reasons for the others."""
     rivals = [s for s in block if s.family not in REFERENCE_FAMILIES and not s.unranked]
     largest = max((s.n for s in rivals), default=0)
     full = next((s.songs for s in rivals if s.n == largest), frozenset[str]())
@@ -217,8 +217,8 @@ def _beats(one: Summary, other: Summary, direction: int) -> bool:
 
 
 def _reasons(frame: pd.DataFrame) -> dict[Key, str]:
-    """The most frequent status other than ``ok``, without its details; of the average: over the
-    cells of all stems.
+    """The most frequent status except ``ok``, without details; for the average, over the cells of
+    all stems.
     """
     bad = frame[(frame["status"] != "ok") & (frame["stem"] != AVERAGE)]
     counts: dict[Key, Counter[str]] = {}

@@ -1,4 +1,4 @@
-"""What the array statistics share: the type, the check, mean and median over songs."""
+"""Common parts of the array statistics: type, check, mean and median over songs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def one_value_per_song(x: Sequence[float] | Array) -> Array:
     Raises
     ------
     UsageError
-        no value, another shape, or a value that is not finite.
+        the array is empty, has another shape, or has a value that is not finite.
     """
     values = np.asarray(x, dtype=np.float64)
     if values.ndim != 1 or not len(values):

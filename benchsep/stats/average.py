@@ -1,9 +1,9 @@
-"""The mean over stems as a stem of its own.
+"""The mean over stems as an additional stem.
 
 Conventions
 -----------
-average        pseudo stem :data:`~benchsep.stats.songs.AVERAGE`: mean over those stems of the set
-               that the metric was scored on, where all have a value; never over another target
+average        pseudo stem :data:`~benchsep.stats.songs.AVERAGE`: mean over the stems of the set
+               that the metric was scored on, if all have a value; never over other targets
                (``accompaniment``)
 without bass   pseudo stem: the same songs as the average, mean over the stems other than bass
 block          one metric: a row for each (system, family, edition, track, draw), a column for each
@@ -39,15 +39,15 @@ def with_average(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_bass(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the pseudo stem ``average without bass``, of metrics scored on bass and more.
+    """Rows of the pseudo stem ``average without bass``, for metrics scored on bass and other stems.
 
-    A song without an average has none here either, so that the two means are over the same songs.
+    A song without an average has no value here either, so that both means are over the same songs.
     """
     return Averages(frame).rows(WITHOUT_BASS)
 
 
 class Averages:
-    """Both pseudo stems of a frame, whose cells are put in blocks once."""
+    """Both pseudo stems of a frame; the blocks of cells are computed once."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
@@ -89,13 +89,13 @@ class Averages:
 
 @dataclass(frozen=True)
 class _Block:
-    """The cells of one metric that an average is over."""
+    """The cells of one metric for an average."""
 
     stems: list[str]
     groups: NDArray[np.int64]
-    """Number of each row among the groups of the frame, ``[rows]``, rising."""
+    """Index of each row's group in the frame, ``[rows]``, ascending."""
     values: NDArray[np.float64]
-    """``[rows, stems]``, NaN where there is no cell."""
+    """``[rows, stems]``; NaN: no cell."""
     statuses: NDArray[np.object_]
     """``[rows, stems]``."""
 
@@ -146,8 +146,8 @@ def _stems_of_metrics(frame: pd.DataFrame) -> dict[str, list[str]]:
 def mean_or_reason(values: Sequence[float], statuses: Sequence[str]) -> dict[str, Any]:
     """``value`` and ``status`` of a mean over cells.
 
-    The mean of ill-conditioned cells is ill-conditioned; where a cell has no value at all, the
-    mean is NaN with the first such reason.
+    The mean of ill-conditioned cells is ill-conditioned; if a cell has no value, the mean is NaN
+    with the first such status.
     """
     missing = [status for status in statuses if status not in ("ok", ILL_CONDITIONED)]
     if missing:

@@ -4,8 +4,8 @@ Conventions
 -----------
 x         one value per song (draws and stems averaged before), shape ``[songs]``; the song is the
           unit of resampling
-seed      the same seed resamples the same songs for every comparison, so that an interval does not
-          depend on which other intervals are computed
+seed      the same seed gives the same resamples for every comparison, so that an interval does not
+          depend on the other computed intervals
 few songs below :data:`FEWEST` songs there is no interval: the limits are ``None``, never NaN
 
 Sources: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 13 (percentile) and 14
@@ -34,7 +34,7 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence limits (``None`` where there are too few songs)."""
+    """A statistic with its confidence limits (``None`` for too few songs)."""
 
     estimate: float
     low: float | None
@@ -50,7 +50,7 @@ class Interval:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """``(low, high)``, NaN where there is no limit: for columns of a DataFrame."""
+        """``(low, high)`` for columns of a DataFrame; NaN: no limit."""
         return (
             math.nan if self.low is None else self.low,
             math.nan if self.high is None else self.high,
@@ -80,8 +80,8 @@ def bootstrap(
     statistic
         Statistic over songs.
     method
-        ``auto``: BCa for a mean, percentile for a median (the jackknife of a median has at most
-        two distinct values, so that BCa's acceleration means nothing there).
+        ``auto``: BCa for a mean, percentile for a median (the jackknife of a median has at most two
+        distinct values, so BCa's acceleration is meaningless).
     level
         Nominal coverage.
     resamples
@@ -90,13 +90,13 @@ def bootstrap(
         Seed of the resamples.
     expand
         Widen the tails for few songs, so that the interval of a mean has Student's width
-        instead of the normal width times ``sqrt((n-1)/n)``: unexpanded limits cover about 93 % at
-        14 songs where 95 % was asked. ``False`` gives the textbook interval.
+        instead of the normal width times ``sqrt((n-1)/n)``: without this, nominal 95 % limits cover
+        about 93 % for 14 songs. ``False``: the textbook interval.
 
     Raises
     ------
     UsageError
-        no value, or one that is not finite; a negative seed.
+        there is no value, a value is not finite, or the seed is negative.
     """
     values = one_value_per_song(x)
     if seed < 0:

@@ -3,13 +3,13 @@
 Conventions
 -----------
 score     the mean of the parts' z scores, each with its direction: higher is better
-z         ``(x - mean) / deviation`` on one song and stem, both over its systems that have all
-          parts; a system that drew several times counts once, as its mean. 0 where all systems
-          have one value. Reference systems do not count and are placed on the same scale
+z         ``(x - mean) / deviation`` on one song and stem, both over the song's systems with all
+          parts; a system with several draws counts once, with its mean. 0 if all systems have the
+          same value. Reference systems do not count but are placed on the same scale
 missing   a cell whose parts are not all ``ok`` has the first part's reason; with fewer than
           :data:`FEWEST` systems on the song there is no scale, and the reason says so
-meaning   0 is the mean of the compared systems, 1 a deviation of them: a value depends on the
-          systems of the table, and must not be compared with one of another table
+meaning   0 is the mean of the compared systems, 1 their standard deviation. A value depends on the
+          systems in the table and must not be compared with values of other tables
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST = 3
-"""Systems on a song: the z scores of two are always 1 and -1, whatever their values."""
+"""Fewest systems on a song; the z scores of two systems are always 1 and -1."""
 
 SAME = 1e-9
-"""A deviation below this share of the largest value is rounding."""
+"""A standard deviation below this share of the largest value counts as rounding."""
 
 CELL = ["edition", "track", "stem", "system", "draw"]
 SONG = ["edition", "track", "stem"]
 OWN = ("frames", "seconds", "key", "metric_version", "metric_id")
-"""Of a computed cell; a combined one has none."""
+"""Columns of computed cells that a combined cell does not have."""
 
 
 def with_combined(
     frame: pd.DataFrame, traits: Mapping[str, ValueTraits], asked: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
-    """Cells and traits with the combined metrics whose parts are there, and those asked for.
+    """Cells and traits with the combined metrics whose parts exist, and the requested ones.
 
     Parameters
     ----------
     frame, traits
-        Cells of a run, and the traits of their columns; both are returned as they are where
-        nothing is to be combined.
+        Cells of a run, and the traits of their columns; both are returned unchanged if there is
+        nothing to combine.
     asked
         Names such as ``visqol+mrstft``.
 
@@ -90,7 +90,7 @@ def combination(name: str, traits: Mapping[str, ValueTraits]) -> tuple[str, Comb
     Raises
     ------
     UsageError
-        fewer than two metrics, or one that is not among the columns or has no better side.
+        there are fewer than two metrics, or one is not a column or has no better direction.
     """
     if name in COMBINED:
         missing = [part for part in COMBINED[name].parts if part not in traits]

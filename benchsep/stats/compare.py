@@ -3,11 +3,10 @@
 Conventions
 -----------
 pair      ``d [songs] = value of a - value of b`` on each song that both have
-verdict   ``a`` or ``b``, the better one, where the sign-flip test rejects after Holm's correction;
-          ``tied`` where TOST shows equivalence within the margin; ``open`` otherwise
-family    Holm runs over the pairs of one stem and metric: one column of one table. A reader asks
-          "which of these systems differ here?" once for each column, and the answer does not
-          change with the number of metrics in the run
+verdict   ``a`` or ``b`` (the better one) if the sign-flip test rejects after Holm's correction;
+          ``tied`` if TOST shows equivalence within the margin; else ``open``
+family    Holm's correction is over the pairs of one stem and metric, which is one column of a
+          table. So the result for a column does not depend on the number of metrics in the run
 seed      the interval is bootstrapped and depends on ``seed``; p values and verdicts do not
 
 The tests are in :mod:`benchsep.stats.significance`; songs and averages in
@@ -65,9 +64,9 @@ def compare(
     against
         Only the pairs with this system, as ``b``.
     yardsticks
-        Compare the reference systems (oracles, mixture) as well.
+        Also compare the reference systems (oracles, mixture).
     margins
-        Equivalence margins by column or metric, over the traits' ``tie_margin``.
+        Equivalence margins by column or metric; override the traits' ``tie_margin``.
     alpha
         Level of ``verdict`` (after Holm) and of the equivalence test.
     seed
@@ -78,14 +77,14 @@ def compare(
     DataFrame
         ``a b stem metric n total gap difference low high median p p_holm p_tied margin verdict
         sign_conflict``. ``total``: songs of the run. ``difference``: mean (or median, as the
-        metric aggregates) of ``d`` with its interval. ``gap``: value of a minus value of b, which
-        a reader takes from the table. ``median``: of ``d``. ``sign_conflict`` marks a gap that
-        points the other way than the paired median.
+        metric aggregates) of ``d`` with its interval. ``gap``: value of a minus value of b in the
+        table. ``median``: median of ``d``. ``sign_conflict``: gap and paired median have opposite
+        signs.
 
     Raises
     ------
     UsageError
-        a system that is not in the frame; a margin that is not a positive number; a negative seed.
+        a system is not in the frame, a margin is not a positive number, or the seed is negative.
     """
     import pandas as pd
 
@@ -133,7 +132,7 @@ def _difference(
     testable = len(songs) >= FEWEST
     return {
         "n": len(songs),
-        # For a median the gap of the table is not the median of the differences.
+        # For a median, the gap in the table differs from the median of the differences.
         "gap": float(statistic(x) - statistic(y)),
         "difference": interval.estimate,
         "low": low,
@@ -168,8 +167,7 @@ def _with_verdicts(frame: pd.DataFrame, traits: Traits, alpha: float) -> pd.Data
 
 
 def _verdict(row: Any, direction: int, alpha: float) -> str:
-    # A difference that is significant and still within the margin is a tie: it has no practical
-    # weight.
+    # A significant difference within the margin is a tie, because it is negligible.
     if row.p_tied < alpha:
         return "tied"
     if row.p_holm < alpha and direction:
@@ -178,7 +176,7 @@ def _verdict(row: Any, direction: int, alpha: float) -> str:
 
 
 def too_few_songs(compared: pd.DataFrame, *, alpha: float = 0.05) -> str:
-    """Why no pair of :func:`compare` can get a verdict; empty where some pair can.
+    """Why no pair of :func:`compare` can have a verdict; empty if a pair can.
 
     The smallest p of ``n`` songs is ``2 / 2**n``, and Holm multiplies it by the pairs of its stem
     and metric; equivalence is tested from :data:`FEWEST` songs on.
@@ -209,7 +207,7 @@ def _songs_for_a_difference(pairs: int, alpha: float) -> int:
 def groups(
     compared: pd.DataFrame, summaries: Iterable[Summary], *, alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Compact letters per (stem, metric): systems that share one are not shown to differ.
+    """Compact letters per (stem, metric): systems with a common letter are not shown to differ.
 
     Parameters
     ----------
@@ -249,9 +247,9 @@ def groups(
 def with_comparisons(
     summaries: Sequence[Summary], compared: pd.DataFrame, traits: Traits
 ) -> list[Summary]:
-    """The summaries with their letters and with the systems over which their lead is in conflict.
+    """The summaries with letters and ``conflicts``.
 
-    Letters are left out of a (stem, metric) in which all systems have the same.
+    No letters for a (stem, metric) in which all systems have the same.
     """
     letters: dict[Key, str] = {
         (system, stem, metric): text
@@ -272,7 +270,7 @@ def with_comparisons(
 
 
 def _conflicts(compared: pd.DataFrame, traits: Traits) -> dict[Key, list[str]]:
-    """``(leader, stem, metric)`` to the systems that it leads by the gap alone."""
+    """``(leader, stem, metric)`` to the systems that it leads only in the gap."""
     conflicts: dict[Key, list[str]] = {}
     for row in compared[compared["sign_conflict"]].to_dict("records"):
         leads = row["gap"] * traits[row["metric"]].direction > 0

@@ -1,11 +1,11 @@
-"""Columns of texts as whole numbers: what groups a large frame quickly.
+"""Fast grouping of large frames: columns of texts as integer codes.
 
 Conventions
 -----------
-code    place of a row's entry among the sorted different entries of its column
+code    index of a row's entry in the sorted distinct entries of its column
 group   rows with the same entries in several columns; groups are in the order of those entries
 
-A frame of texts yields its rows as tuples a hundred times slower than numpy sorts their codes.
+numpy sorts codes a hundred times faster than pandas iterates rows of texts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 def coded(column: pd.Series) -> tuple[Ints, list[Any]]:
-    """The code of each row, and the different entries in order."""
+    """The code of each row, and the sorted distinct entries."""
     import pandas as pd
 
     codes, different = pd.factorize(column, use_na_sentinel=False)
@@ -40,7 +40,7 @@ class Groups:
     """The groups of a frame's rows."""
 
     of_row: Ints
-    """Number of the group of each row, ``[rows]``."""
+    """Index of each row's group, ``[rows]``."""
     entries: list[list[Any]]
     """For each column: its entry in each group."""
 
@@ -60,7 +60,7 @@ class Groups:
 
 
 def last_of_each(frame: pd.DataFrame, key: str, column: str) -> dict[str, Any]:
-    """Each different entry of ``key``, in the order of the rows, to its last ``column``."""
+    """Each distinct entry of ``key``, in the order of the rows, to its last value in ``column``."""
     last = frame[[key, column]].drop_duplicates(key, keep="last")
     found = dict(zip(last[key].tolist(), last[column].tolist(), strict=True))
     return {entry: found[entry] for entry in frame[key].unique().tolist()}

@@ -1,4 +1,4 @@
-"""How many songs a paired comparison needs.
+"""The number of songs that a paired comparison needs.
 
 Functions
 ---------
@@ -32,7 +32,7 @@ def power(
     target: float = 0.8,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
-    """How many songs a paired ``effect`` needs, for every pair of systems that was measured.
+    """The number of songs that a paired ``effect`` needs, for every pair of systems.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def power(
     -------
     DataFrame
         ``a b stem songs sd needed detectable``: ``sd`` of the paired differences, songs
-        ``needed`` for ``effect`` at power ``target``, and the effect that the measured number
-        of songs shows at that power. The last row of a stem (``a`` = ``median pair``) is what to
-        plan with.
+        ``needed`` for ``effect`` at power ``target``, and the ``detectable`` effect with the
+        available songs at this power. Use the last row of a stem (``a`` = ``median pair``) for
+        planning.
 
     Raises
     ------
     UsageError
-        an unknown metric, an effect of zero, no two systems with two songs in common, or a target
-        that is not between ``alpha`` and 1.
+        the metric is unknown, the effect is zero, no two systems have two common songs, or the
+        target is not between ``alpha`` and 1.
     """
     import pandas as pd
 
@@ -123,12 +123,12 @@ def songs_needed(
 ) -> int:
     """Fewest songs that show a paired ``effect`` with power ``target``.
 
-    Power rises with the songs: the number is doubled until it suffices, then bisected.
+    Power increases with the number of songs: it is doubled until it is enough, then bisected.
 
     Raises
     ------
     UsageError
-        an effect of zero, or one that needs more than ``most`` songs.
+        the effect is zero, or needs more than ``most`` songs.
     """
     if effect == 0 or not math.isfinite(effect):
         raise UsageError(f"the effect must be a number other than zero, got {effect}")

@@ -51,7 +51,7 @@ def sign_flip(
     x
         Paired differences ``[n]``, finite, at least one.
     statistic
-        What a table aggregates with; the test uses the same.
+        The statistic of the table; the test uses the same.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def sign_flip(
     Raises
     ------
     ValueError
-        if ``x`` is empty or holds a value that is not finite.
+        ``x`` is empty or has a value that is not finite.
     """
     d = np.asarray(x, np.float64)
     if d.ndim != 1 or not d.size or not np.isfinite(d).all():

@@ -1,4 +1,4 @@
-"""Tests of paired differences over songs, and the correction for many of them.
+"""Tests of paired differences over songs, and the correction for multiple tests.
 
 Conventions
 -----------
@@ -50,7 +50,7 @@ def tost(x: Sequence[float] | Array, margin: float) -> float:
     Raises
     ------
     UsageError
-        a margin that is not positive, or fewer than two songs.
+        the margin is not positive, or there are fewer than two songs.
     """
     values = one_value_per_song(x)
     n = len(values)

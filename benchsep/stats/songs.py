@@ -1,17 +1,17 @@
-"""From the cells of a run to one value per song.
+"""Reduces the cells of a run to one value per song.
 
 Conventions
 -----------
 frame        the long table of :func:`benchsep.load_run`: one row per cell; one edition
 traits       ``{metric column: ValueTraits}``
-song value   mean over draws. A song on which any draw lacks a value counts as missing, so that a
-             lucky draw never enters a table
-usable       status ``ok``. ``ill_conditioned`` values are shown where there is nothing else, and
-             never ranked; every other status is a missing song
-average      pseudo stem ``average``: mean over those stems of the set that the metric was scored
-             on, where all have a value; never over another target (``accompaniment``)
+song value   mean over draws. A song counts as missing if any draw has no value, so that lucky draws
+             are not selected
+usable       status ``ok``. ``ill_conditioned`` values are shown if there are no others, and never
+             ranked; any other status is a missing song
+average      pseudo stem ``average``: mean over the stems of the set that the metric was scored on,
+             if all have a value; never over other targets (``accompaniment``)
 without bass pseudo stem: the same songs as the average, mean over the stems other than bass
-total        songs of the run: all tracks of the frame, whether a metric has cells on them or not
+total        songs of the run: all tracks of the frame, even without cells of a metric
 
 Functions
 ---------
@@ -67,7 +67,7 @@ def song_values(frame: pd.DataFrame, *, ill_conditioned: bool = False) -> dict[K
     Raises
     ------
     UsageError
-        a frame with several editions of the data: they never share a number.
+        the frame has several editions of the data, which must not be averaged.
     """
     editions = sorted(set(map(str, frame["edition"].unique())))
     if len(editions) > 1:
@@ -92,7 +92,7 @@ def song_values(frame: pd.DataFrame, *, ill_conditioned: bool = False) -> dict[K
 def _mean_over_draws(
     songs: Sequence[int], values: Sequence[float], names: Sequence[str]
 ) -> SongValues:
-    """Name of each song to its value, without those that a draw has none of (NaN).
+    """Name of each song to its value, without songs for which a draw has no value (NaN).
 
     ``songs``: numbers among ``names``, rising; one for each of ``values``.
     """
@@ -115,19 +115,17 @@ def of_edition(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def songs_of_run(frame: pd.DataFrame) -> int:
-    """Songs of the run, whether a metric has cells on them or not: a run that stopped half way
-    shows it.
-    """
+    """Songs of the run, even without cells of a metric, so that an interrupted run is visible."""
     return int(frame["track"].nunique())
 
 
 def averaged_stems(stems: Iterable[str]) -> list[str]:
-    """Those of ``stems`` that an average is over: different parts of the song, in table order."""
+    """The stems of an average: disjoint parts of the song, in table order."""
     return list(disjoint(stems))
 
 
 def stem_or_average(stems: Iterable[str]) -> str:
-    """The stem that stands for a metric scored on ``stems``: the average where there is one."""
+    """The stem that represents a metric scored on ``stems``: the average, if there is one."""
     names = sorted(set(stems) - {AVERAGE})
     four = averaged_stems(names)
     if len(four) > 1:
@@ -149,15 +147,15 @@ def from_frames(frame: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
 def reaggregated(
     frame: pd.DataFrame, traits: Traits, statistic: Statistic | None
 ) -> tuple[pd.DataFrame, dict[str, ValueTraits]]:
-    """Frame and traits with one statistic over windows and over songs, whatever the field uses.
+    """Frame and traits with one statistic over windows and songs, instead of the usual one.
 
-    ``None`` changes nothing. A value without windows beside others with windows (of a table that
-    was imported) is left out, unless the column has the statistic already.
+    ``None`` changes nothing. In a column with windows, values without windows (from an imported
+    table) are left out, unless the column already has this statistic.
 
     Raises
     ------
     UsageError
-        another statistic.
+        the statistic is unknown.
     """
     if statistic is None:
         return frame, dict(traits)
@@ -169,13 +167,13 @@ def reaggregated(
 
 
 NO_WINDOWS = "unavailable: no windows to aggregate"
-"""Status of an imported value where those beside it are aggregated anew."""
+"""Status of an imported value without windows in a column that is aggregated again."""
 
 
 def _with_windows(frame: pd.DataFrame, same: set[str]) -> pd.DataFrame:
-    """Without values that cannot be aggregated anew as others of their column are.
+    """The frame without values that cannot be aggregated again like the others in their column.
 
-    ``same``: columns whose values have the statistic already.
+    ``same``: columns whose values already have the statistic.
     """
     has = frame["frames"].map(lambda each: isinstance(each, list | tuple) and len(each) > 0)
     columns = set(frame.loc[has, "metric"]) - same
@@ -197,7 +195,7 @@ def improvement(frame: pd.DataFrame, traits: Traits, *, over: str = "mixture") -
     Raises
     ------
     UsageError
-        if the reference system is not in the frame.
+        the reference system is not in the frame.
     """
     base = frame[frame["system"] == over]
     if base.empty:

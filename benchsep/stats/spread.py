@@ -1,4 +1,4 @@
-"""What a mean hides: the variance between draws, and the worst songs.
+"""Statistics on the spread of scores: the variance between draws, and the worst songs.
 
 Functions
 ---------
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 
 
 def draws(frame: pd.DataFrame, traits: Traits) -> pd.DataFrame:
-    """What drawing again changes, for systems with at least two draws of two songs.
+    """The effect of other draws, for systems with at least two draws of two songs.
 
     Returns
     -------
     DataFrame
         ``system stem metric songs draws mean best_of_k worst_of_k var_song var_seed
-        var_residual share_song share_seed share_residual``. ``mean`` is the headline;
-        ``best_of_k`` takes each song's best draw, which needs the references to be known.
+        var_residual share_song share_seed share_residual``. ``mean`` is the main value;
+        ``best_of_k`` uses the best draw of each song, which can only be selected with the
+        references.
     """
     import pandas as pd
 
@@ -80,8 +81,8 @@ def _draw_statistics(table: Array, direction: int) -> dict[str, Any]:
 class Components:
     """Variances of one score: between songs, between seeds, and the residual.
 
-    Each is an unbiased estimate and may come out below zero when the true one is near zero;
-    :meth:`shares` sets those to zero.
+    Each is an unbiased estimate, and may be negative if the true value is near zero; :meth:`shares`
+    sets these to zero.
     """
 
     song: float
@@ -107,13 +108,13 @@ def variance_components(x: Array) -> Components:
     - ``E[MS_seed] = var_residual + songs * var_seed``
     - ``E[MS_rest] = var_residual``
 
-    and are solved for the variances. The residual holds the song-by-seed interaction, which for a
-    generative system is most of what a seed changes.
+    and are solved for the variances. The residual contains the song-by-seed interaction, which for
+    a generative system is most of the effect of a seed.
 
     Raises
     ------
     UsageError
-        fewer than two songs or two draws.
+        there are fewer than two songs or two draws.
     """
     values = np.asarray(x, dtype=np.float64)
     if values.ndim != 2 or min(values.shape) < 2:
@@ -141,16 +142,16 @@ def tails(
     thresholds: Mapping[str, float] | None = None,
     fraction: float = 0.05,
 ) -> pd.DataFrame:
-    """The worst songs of each system, which a median hides.
+    """The worst songs of each system, which are not visible in a median.
 
     Parameters
     ----------
     frame, traits
         Cells of one edition, and the traits of its metric columns.
     thresholds
-        Failure limits by column or metric, over the traits' ``failure``.
+        Failure limits by column or metric; override the traits' ``failure``.
     fraction
-        Of the songs (at least one) that count as the tail.
+        Share of the songs (at least one song) that is the tail.
 
     Returns
     -------
@@ -162,7 +163,7 @@ def tails(
     Raises
     ------
     UsageError
-        a fraction that is not from 0 to 1; a threshold that is no number.
+        the fraction is not from 0 to 1, or a threshold is not a number.
     """
     if not 0 <= fraction <= 1:
         raise UsageError(f"the tail is a fraction from 0 to 1, got {fraction:g}")
@@ -217,7 +218,8 @@ def _failures(
 
 
 def wilson_interval(hits: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate; sensible at 0 and 1, where the normal one has no width.
+    """Wilson's score interval of a rate; also valid at 0 and 1, where the normal interval has no
+    width.
 
     The rates ``p`` with ``|hits/n - p| <= z sqrt(p (1 - p) / n)``.
     """
