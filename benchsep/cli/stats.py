@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsep._util.words import amount
 from benchsep.cli.options import (
     ExcludeSeen,
     Format,
@@ -147,13 +148,18 @@ def export_museval(
     format: Format = "terminal",
 ) -> None:
     """Write the BSSEval values of each window as museval's JSON files."""
-    from benchsep.museval.io import export_run
+    from benchsep.museval.io import export_run, left_over
     from benchsep.runner.frame import load_cells_and_costs
     from benchsep.runner.notes.said import warnings_of
     from benchsep.runner.store import Store
 
     cells, costs = load_cells_and_costs(folder)
     written = export_run(cells, out)
+    if other := left_over(written):
+        message(
+            f"{out} holds {amount(len(other), 'file')} of other songs, e.g. {other[0]}: readers "
+            "take them for results of this run; remove them, or export to a new folder"
+        )
     for sentence in warnings_of(cells, costs, Store(folder).manifest()):
         message(sentence)
     if format == "terminal":

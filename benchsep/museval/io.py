@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchsep.errors import UsageError
-from benchsep.imported.museval import VALUES, WINDOW
+from benchsep.imported.museval import SUFFIXES, VALUES, WINDOW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,18 @@ def export_run(frame: pd.DataFrame, out: str | Path) -> list[Path]:
         write_atomically(path, json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1))
         paths.append(path)
     return sorted(paths)
+
+
+def left_over(paths: Iterable[Path]) -> list[Path]:
+    """Files of other songs beside those that were written: readers take them for the same run."""
+    written = set(paths)
+    folders = sorted({path.parent for path in written})
+    return [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.name.endswith(SUFFIXES) and path not in written
+    ]
 
 
 def _content(part: pd.DataFrame) -> dict[str, Any]:

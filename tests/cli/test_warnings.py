@@ -83,3 +83,11 @@ def test_a_run_beside_itself_has_no_noise(run: Path, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, [*words, *out])
         assert done.exit_code != 0
         assert "are one run" in (done.output + str(done.exception))
+
+
+def test_files_of_an_earlier_export_are_named(run: Path, tmp_path: Path) -> None:
+    call = ["export-museval", str(run), "-o", str(tmp_path)]
+    assert "of other songs" not in CliRunner().invoke(app, call).output
+    assert "of other songs" not in CliRunner().invoke(app, call).output
+    (tmp_path / "est" / "test" / "Another.json").write_text("{}")
+    assert "holds 1 file of other songs" in CliRunner().invoke(app, call).output

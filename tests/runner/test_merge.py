@@ -21,6 +21,7 @@ from benchsep.metrics.status import Status
 from benchsep.runner.merge.board import merge
 from benchsep.runner.record import Record
 from benchsep.runner.store import Store
+from benchsep.systems.fit import Change
 
 Edit = Callable[[Record], Record]
 
@@ -375,3 +376,27 @@ def test_another_format_is_refused(runs: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
     with pytest.raises(FormatError):
         merge([runs / "a", runs / "b"], runs / "board")
+
+
+def test_what_one_run_says_of_an_estimate_or_a_song_is_kept_whatever_the_order(runs: Path) -> None:
+    """An early version of benchsep did not look for mistakes: its record says nothing."""
+    shutil.copytree(runs / "a", runs / "early")
+
+    def noted(record: Record) -> Record:
+        draws = {
+            number: replace(draw, session="z", mistakes={"vocals": "inverted"},
+                            changes={"bass": Change(rate=48_000)})
+            for number, draw in record.draws.items()
+        }  # fmt: skip
+        return replace(record, draws=draws, track=replace(record.track, residue_db=-12.0))
+
+    edit_records(runs / "a", noted)
+    for order in (["early", "a"], ["a", "early"]):
+        board = runs / "-".join(order)
+        assert not merge([runs / name for name in order], board).conflicts
+        for record in Store(board).records():
+            assert record.track.residue_db == -12.0
+            for draw in record.draws.values():
+                assert draw.mistakes == {"vocals": "inverted"}
+                assert draw.changes == {"bass": Change(rate=48_000)}
+    assert content(runs / "early-a") == content(runs / "a-early")

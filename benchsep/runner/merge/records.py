@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
@@ -34,6 +34,7 @@ ROUNDING = 1e-6
 differently."""
 
 Place = tuple[str, str, int]
+Said = TypeVar("Said")
 Named = tuple[str, Record]
 """A record, and the name of its run."""
 
@@ -149,9 +150,23 @@ def _join_draws(records: Sequence[Named]) -> tuple[dict[int, Draw], list[Conflic
     draws, conflicts = {}, []
     for number, same in sorted(found.items()):
         made = [record.draws[number] for _, record in same]
-        draws[number] = min(made, key=lambda d: (d.session, repr(d)))
+        draws[number] = replace(
+            min(made, key=lambda d: (d.session, repr(d))),
+            # Records of early versions, and of other stems, do not have them all.
+            changes=_all_said(d.changes for d in made),
+            mistakes=_all_said(d.mistakes for d in made),
+        )
         conflicts += _draw_conflicts(number, same)
     return draws, conflicts
+
+
+def _all_said(notes: Iterable[Mapping[str, Said]]) -> dict[str, Said]:
+    """What the runs say of each stem; of two notes the first, whatever the order of the runs."""
+    found: dict[str, Said] = {}
+    for note in notes:
+        for stem, said in note.items():
+            found[stem] = min((said, found.get(stem, said)), key=repr)
+    return dict(sorted(found.items()))
 
 
 def _draw_conflicts(number: int, same: Sequence[Named]) -> list[Conflict]:
@@ -202,7 +217,12 @@ def valued(record: Record, number: int | None = None) -> set[Place]:
 def _join_track(tracks: Sequence[TrackFacts]) -> TrackFacts:
     """The joined facts on the track; a run that could not decode it has no hashes."""
     best = min(tracks, key=lambda t: (not t.mixture_sha256, t.audio_seconds is None, repr(t)))
-    return replace(best, reference_sha256=_union(t.reference_sha256 for t in tracks))
+    residues = sorted(t.residue_db for t in tracks if t.residue_db is not None)
+    return replace(
+        best,
+        reference_sha256=_union(t.reference_sha256 for t in tracks),
+        residue_db=residues[0] if residues else None,
+    )
 
 
 def _union(mappings: Iterable[Mapping[str, str]]) -> dict[str, str]:
