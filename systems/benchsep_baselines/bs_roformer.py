@@ -2,9 +2,10 @@
 
 Conventions
 -----------
-zero_dc   upstream zeroes the lowest bin of every estimate since September 2025 and its public
-          configurations do not say so; the published scores of 2024 were computed without.
-          Here it is the configuration's, else true as upstream runs today, and it is declared.
+zero_dc   since September 2025, upstream sets the lowest bin of every estimate to zero, which its
+          public configurations do not state; the published scores of 2024 were computed without it.
+          Here the configuration's value is used; the default is true, as in current upstream. The
+          option is part of the system's identity
 speed     the public model takes about 19 s of one CPU core per second of music: use a GPU
 
 Source: W.-T. Lu, J.-C. Wang, Q. Kong, Y.-N. Hung, "Music source separation with band-split
@@ -20,21 +21,20 @@ from benchsep_baselines.common import switch
 
 
 class BSRoformer(msst.MsstSeparator):
-    """BS-RoFormer behind the contract.
+    """BS-RoFormer as a system.
 
     Parameters
     ----------
     checkpoint
         ``auto``, ``official``, ``mini``, or a ``.ckpt`` (with ``config``) or ``.safetensors``.
     config
-        The ``.yaml`` that belongs to the ``.ckpt``; by default the one of the same name.
+        The ``.yaml`` for the ``.ckpt``; by default the file with the same name.
     overlap
-        Chunks over each sample; by default the configuration's.
+        Number of chunks that cover each sample; by default the configuration's value.
     zero_dc
-        By default the configuration's, else true.
+        Set the lowest bin to zero; by default the configuration's value, else true.
     batch
-        Chunks that go through the model at once: more is faster on a GPU. Values then differ in
-        their last digits.
+        Chunks per batch: larger is faster on a GPU. Samples then differ in their last digits.
     """
 
     about: ClassVar[dict[str, Any]] = availability.about(

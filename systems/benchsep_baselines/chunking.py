@@ -1,17 +1,17 @@
-"""Long signals through a fixed-length model, as the MSST ecosystem does it.
+"""Applies a fixed-length model to long signals, as in the MSST ecosystem.
 
 Conventions
 -----------
-chunk     frames that the model sees at once; ``step = chunk // overlap``
+chunk     frames per input of the model; ``step = chunk // overlap``
 window    ones with linear fades of ``chunk // 10``; no fade-in on the first chunk, no
           fade-out on the last
 border    a signal longer than two borders is reflected by ``chunk - step`` at both ends first
 
-Source: ``demix`` (generic mode) of ZFTurbo/Music-Source-Separation-Training. Two deviations,
-both on purpose: windows belong to chunks and not to batches (upstream's choice of window
-depends on its batch size; ours is its result at batch size 1), and a signal of a single chunk
-keeps its last sample, which upstream divides 0 by 0. Its mode for HTDemucs (``plain``) has no
-window, no border and no reflection: chunks that cover a sample are averaged.
+Source: ``demix`` (generic mode) of ZFTurbo/Music-Source-Separation-Training. Two intended
+deviations: the window depends on the chunk, not on the batch (upstream's result depends on its
+batch size; ours is that for batch size 1), and the last sample of a signal with a single chunk is
+kept (upstream computes 0 / 0). Its mode for HTDemucs (``plain``) has no window, border or
+reflection: the chunks that cover a sample are averaged.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def demix(
     model
         Maps ``[B, 2, chunk]`` to ``[B, stems, 2, chunk]``.
     overlap
-        How many chunks cover each sample.
+        Number of chunks that cover each sample.
     batch
-        Chunks given to the model at once, at most.
+        Most chunks per batch.
     plain
         Upstream's mode for HTDemucs.
 
     Raises
     ------
     UsageError
-        if chunk or overlap leave no step.
+        chunk and overlap give a step of zero.
     """
     if chunk < 1 or not 1 <= overlap <= chunk:
         raise UsageError(f"chunk {chunk} and overlap {overlap} leave no step")
@@ -102,7 +102,7 @@ def _window(chunk: int, *, first: bool, last: bool) -> NDArray[np.float32]:
 
 
 def _fill(part: NDArray[np.float32], chunk: int, plain: bool) -> NDArray[np.float32]:
-    """To the full chunk: reflected when more than half is there, else zeros."""
+    """Pad to a full chunk: by reflection if more than half is present, else with zeros."""
     missing = chunk - part.shape[1]
     if missing == 0:
         return part

@@ -1,13 +1,13 @@
-"""What the wrapped models share: their signal domain and option parsing.
+"""Common parts of the wrapped models: signal conversion and option parsing.
 
 Conventions
 -----------
-inside    every model here works on float32 ``[2, T]``, at 44.1 kHz unless it says otherwise
+inside    models work on float32 ``[2, T]``, at 44.1 kHz unless stated otherwise
 outside   the caller's rate, channels and length, restored exactly
 
-The contract for odd inputs: silence in, silence out, without asking the model (some regress
-spectra and answer zeros with noise); mono is doubled and its estimate averaged back; one
-sample is padded.
+Special inputs: for silence, the result is silence without a call of the model (some models return
+noise for zeros); mono is converted to stereo, and its estimate is averaged back; a single sample is
+padded.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ FALSE = ("false", "no", "0", "off", "")
 
 
 class Separator(ABC):
-    """A model behind the contract; subclasses implement :meth:`_estimate` in the model's domain."""
+    """A model as a system; subclasses implement :meth:`_estimate` in the model's signal domain."""
 
     info: SystemInfo
     stems: StemMap
-    """What the model's own names mean."""
+    """The meaning of the model's own stem names."""
     rate = RATE
-    """What the model works at, in Hz."""
+    """Sample rate of the model in Hz."""
     minimum_frames = 2
-    """Shorter inputs are zero-padded to a second: a deviation needs two samples."""
+    """Shorter inputs are zero-padded to one second, because a standard deviation needs two
+    samples."""
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
         """Estimates at the mixture's rate, channels and length, in the order of ``info.stems``.
@@ -51,7 +52,7 @@ class Separator(ABC):
         Raises
         ------
         SeparatorError
-            if the model fails or returns samples that are not finite.
+            the model fails or returns samples that are not finite.
         """
         if mixture.silent:
             return {stem: mixture for stem in self.info.stems}
@@ -75,7 +76,9 @@ class Separator(ABC):
     def _outside(
         self, samples: NDArray[np.float32], frames: int, stem: str, mixture: Audio
     ) -> Audio:
-        """Back at the mixture's rate, channels and length; ``frames`` is the length inside."""
+        """An output converted to the mixture's rate, channels and length; ``frames`` is the model's
+        length.
+        """
         if not np.isfinite(samples).all():
             raise SeparatorError(f"{self.info.label}: {stem} holds NaN or infinite samples")
         audio = Audio(fit_length(samples, frames), self.rate).to_channels(mixture.channels)
@@ -91,15 +94,16 @@ def _sum(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def offered_stems(names: list[str], outputs: list[str], where: object) -> StemMap:
-    """What a model offers: ``names`` are all its instruments, ``outputs`` those that it returns.
+    """The stems of a model: ``names`` are all its instruments, ``outputs`` those that it returns.
 
-    A single-target model returns one of its instruments, and the others tell what that one means:
-    ``other`` of ``[vocals, other]`` is ``instrumental``, of the four stems it is MUSDB18's.
+    A single-target model returns one of its instruments, whose meaning depends on the others:
+    ``other`` of ``[vocals, other]`` is ``instrumental``; of the four stems, it is MUSDB18's
+    ``other``.
 
     Raises
     ------
     CheckpointError
-        not one stem is returned.
+        no output is a stem.
     """
     try:
         stems = full_map(names)
@@ -121,7 +125,7 @@ def number(name: str, value: str | float, *, low: float, high: float) -> float:
     Raises
     ------
     UsageError
-        naming the option, what was given and the range.
+        the value is not in the range; the message has option, value and range.
     """
     try:
         result = float(value)

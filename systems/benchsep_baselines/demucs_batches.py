@@ -1,15 +1,15 @@
-"""Chunks of a song through a demucs model several at a time.
+"""Runs chunks of a song through a demucs model in batches.
 
-``demucs.apply.apply_model`` cuts the song, hands each chunk to a pool, and then asks for one result
-after the other: :class:`BatchPool` is such a pool, and computes as many chunks at once as it may
-when the first of them is asked for. Shifts, bags, padding, fades and the order of sums stay
-upstream's.
+``demucs.apply.apply_model`` cuts the song, submits each chunk to a pool, and then requests one
+result after the other. :class:`BatchPool` is such a pool: at the first request, it computes as many
+chunks as the batch size allows. Shifts, bags, padding, fades and the order of sums are unchanged
+upstream code.
 
 Conventions
 -----------
 chunk     ``TensorChunk`` ``[1, channels, frames]`` of the song; the last one is shorter
 group     neighbours of one padded length, for one model
-memory    the estimates of a group are kept until each was asked for
+memory    the estimates of a group are kept until all have been requested
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Chunk:
     estimate: Any = None
 
     def result(self) -> Any:
-        """``[1, stems, channels, frames]``, once."""
+        """The result ``[1, stems, channels, frames]``; can be requested once."""
         if self.estimate is None:
             self.pool.compute_from(self)
         estimate, self.estimate = self.estimate, None
@@ -39,7 +39,7 @@ class _Chunk:
 
     @property
     def padded_length(self) -> int:
-        """As ``apply_model`` pads it."""
+        """The chunk with the padding of ``apply_model``."""
         from demucs.htdemucs import HTDemucs
 
         frames = int(self.chunk.shape[-1])
@@ -51,25 +51,25 @@ class _Chunk:
 
 @dataclass
 class BatchPool:
-    """What ``apply_model`` takes for a pool.
+    """A replacement for the pool of ``apply_model``.
 
     Parameters
     ----------
     size
-        Chunks given to the model at once, at most.
+        Most chunks per batch.
     """
 
     size: int
     waiting: list[_Chunk] = field(default_factory=list)
 
     def submit(self, function: Any, model: Any, chunk: Any, **options: Any) -> _Chunk:
-        """Note a chunk; ``function`` is ``apply_model``, whose last step is done here."""
+        """Submit a chunk; ``function`` is ``apply_model``, whose last step is done here."""
         added = _Chunk(self, model, chunk, options["segment"], options["device"])
         self.waiting.append(added)
         return added
 
     def shutdown(self, **options: Any) -> None:
-        """Forget what nobody will ask for."""
+        """Drop results that will not be requested."""
         self.waiting.clear()
 
     def compute_from(self, first: _Chunk) -> None:
@@ -93,15 +93,15 @@ class BatchPool:
 
 
 def _random_shift(model: Any) -> int:
-    """By how much the model moves the positions of each call at random: 0 in upstream's models."""
+    """Largest random shift of positions per call of the model: 0 in upstream's models."""
     return int(getattr(getattr(model, "crosstransformer", None), "sin_random_shift", 0))
 
 
 def _draw_as_calls_do(model: Any, calls: int) -> None:
-    """Leave the random generator as so many further calls would.
+    """Advance the random generator as ``calls`` further calls would.
 
-    HTDemucs draws its shift in every call, also where it can be zero only, and upstream draws the
-    shift of the next pass over the song after that.
+    HTDemucs draws a shift in every call, even if it can only be zero, and upstream then draws the
+    shift of the next pass over the song.
     """
     if getattr(getattr(model, "crosstransformer", None), "emb", "") == "sin":
         for _ in range(calls):

@@ -1,4 +1,4 @@
-"""Fetching published weights over https, checked by the hash that the file's name carries."""
+"""Downloads published weights over https and checks them by the hash in the file's name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchsep_baselines import locate, transfer
 from benchsep_baselines.locate import Bag, torch_cache
 
 TLS = "https://"
-"""Start of every address that weights are fetched from."""
+"""Required start of addresses of weights."""
 
 
 def fetch_official(bag: Bag) -> list[Path] | None:
-    """Download the bag into ``torch.hub``'s cache; None where the server cannot be reached.
+    """Download the bag into ``torch.hub``'s cache; None if the server cannot be reached.
 
-    A connection is tried for two seconds at most, so that an offline machine does not wait;
-    ``BENCHSEP_OFFLINE=1`` skips even that.
+    The connection has a timeout of two seconds for machines without a network;
+    ``BENCHSEP_OFFLINE=1`` skips it.
     """
     if not online(locate.DEMUCS_ROOT):
         return None
@@ -37,7 +37,7 @@ def fetch_official(bag: Bag) -> list[Path] | None:
 
 
 def online(url: str) -> bool:
-    """Whether the server of an address may be asked, and answers within two seconds."""
+    """Whether network access is allowed and the server of an address answers within two seconds."""
     return not os.environ.get("BENCHSEP_OFFLINE") and _reachable(url)
 
 
@@ -47,7 +47,7 @@ def _reachable(url: str, seconds: float = 2.0) -> bool:
     from urllib.request import getproxies
 
     if getproxies().get("https"):
-        return True  # only the proxy can tell; its refusal comes quickly
+        return True  # only the proxy knows; it refuses quickly
     try:
         with socket.create_connection((urlsplit(url).hostname or "", 443), timeout=seconds):
             return True
@@ -56,15 +56,15 @@ def _reachable(url: str, seconds: float = 2.0) -> bool:
 
 
 def _download(url: str, path: Path) -> None:
-    """To ``path``, with the hash that its name carries; once, where several processes want it.
+    """Download to ``path`` and check the hash in its name; only one of several processes downloads.
 
     Raises
     ------
     CheckpointError
-        an address that is not TLS, a name that promises no hash, or content that is not what
-        the name promises: a proxy's error page, half a file.
+        the address is not https, the name contains no hash, or the content has another hash (a
+        proxy's error page, a partial file).
     transfer.Unreachable
-        no server, or no such file there.
+        the server cannot be reached or has no such file.
     """
     if not url.startswith(TLS):
         raise CheckpointError(f"{url}: weights are only fetched over https")
@@ -77,12 +77,12 @@ def _download(url: str, path: Path) -> None:
 
 
 def check_name_hash(path: Path, stem: str) -> None:
-    """``<signature>-<hash prefix>``: the prefix must be the file's.
+    """Check a file named ``<signature>-<hash prefix>``.
 
     Raises
     ------
     CheckpointError
-        on a corrupt file. A stem without a hex suffix promises nothing and passes.
+        the file is corrupt. A name without a hex suffix is not checked.
     """
     prefix = _promised_hash(stem)
     if not prefix:

@@ -1,15 +1,16 @@
-"""Files by address: fetched once, continued where a connection broke, checked for ever after.
+"""Downloads files by address: once, with resumption after a broken connection, and with checks of
+the hash.
 
 Conventions
 -----------
 address   ``hf://OWNER/REPO/PATH@REVISION`` (a branch, tag or commit; ``main`` if none is given) or
-          ``https://HOST/PATH``, each with ``#sha256=HEX`` at its end where the hash is known.
-          Plain http is for this machine's own loopback alone
+          ``https://HOST/PATH``, each with ``#sha256=HEX`` at its end if the hash is known. Plain
+          http is allowed only for loopback addresses
 kept      ``<cache>/checkpoints/fetched/<hash of the address>/<file name>``
-partial   ``<file name>.partial`` beside it; it is continued (``Range``) as long as the server says
-          that the file is the same one
+partial   ``<file name>.partial`` beside it; the download continues (``Range``) if the file on the
+          server is unchanged
 pin       ``<file name>.pin.json`` beside it: address, sha256, size. Written at the first download;
-          a file that is another one later, here or at its address, is refused
+          if the file is different later, locally or at its address, this is an error
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Address:
     """A parsed address."""
 
     text: str
-    """Without the hash."""
+    """The address without the hash."""
     sha256: str = ""
     repository: str = ""
     """``OWNER/REPO`` on the hub; empty for a URL."""
@@ -49,7 +50,7 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Where a browser or curl would fetch it."""
+        """The https address for a browser or curl."""
         if not self.repository:
             return self.text
         hub = os.environ.get("HF_ENDPOINT") or HUB
@@ -57,7 +58,7 @@ class Address:
 
     @property
     def file(self) -> Path:
-        """Where the file is kept."""
+        """The local path of the file."""
         key = digest_of(self.text.encode()).hexdigest()[:16]
         name = PurePosixPath(unquote(self.path or urlsplit(self.text).path)).name
         return cache_folder() / "checkpoints" / "fetched" / key / name
@@ -68,17 +69,17 @@ class Address:
 
 
 def is_address(text: str) -> bool:
-    """Whether an option names an address, rather than a file or a name."""
+    """Whether an option is an address (not a file or a name)."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text))
 
 
 def parse_address(text: str) -> Address:
-    """An address in its parts.
+    """Parse an address.
 
     Raises
     ------
     UsageError
-        neither form, no file name, or a connection that anyone could change.
+        the form is wrong, there is no file name, or the connection is not encrypted.
     """
     base, _, promise = text.partition("#")
     match = re.fullmatch(r"(?:sha256=([0-9a-fA-F]{64}))?", promise)
@@ -110,7 +111,7 @@ def fetched(text: str) -> Path:
     UsageError
         a malformed address.
     CheckpointError
-        it cannot be fetched, with the one command that helps; or it is not the file that it was.
+        the file cannot be downloaded (the message has a command for it), or it has changed.
     """
     address = parse_address(text)
     if address.file.is_file() and address.pin.is_file():
@@ -131,7 +132,7 @@ def is_kept(text: str) -> bool:
 
 
 def command_for(*texts: str) -> str:
-    """The one command that brings the files of addresses to where they are looked for."""
+    """A command that downloads the files of addresses to their local paths."""
     found = [parse_address(text) for text in texts]
     parts = " ".join(f"-o {quote(str(a.file))} {quote(a.url)}" for a in found)
     return f"curl -L --fail --create-dirs {parts}"
@@ -159,7 +160,9 @@ def _offline(address: Address, why: str) -> str:
 
 
 def _check(address: Address) -> None:
-    """Compare with the hash of the address and with the pin; the first time, write the pin."""
+    """Compare a file with the hash in the address and with the pin; at the first download, write
+    the pin.
+    """
     try:
         transfer.check_content(address.file, address.url)
     except CheckpointError:

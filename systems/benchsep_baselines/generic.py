@@ -1,9 +1,9 @@
 """Any checkpoint of the MSST ecosystem: ``msst:checkpoint=x.ckpt,config=x.yaml``.
 
-Every architecture that ``pymss-core`` holds (:mod:`benchsep_baselines.architectures`), with any
+It supports all architectures in ``pymss-core`` (:mod:`benchsep_baselines.architectures`) and any
 stems: four, six, two, or a single target. The stems are the configuration's
-``training.instruments``, or its ``target_instrument`` alone; what else follows from them, such as
-``instrumental = mixture - vocals``, a run derives by the relations of stems.
+``training.instruments``, or only its ``target_instrument``. A run derives further stems by the
+relations of stems, such as ``instrumental = mixture - vocals``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchsep_baselines.common import switch
 
 
 class Msst(msst.MsstSeparator):
-    """A checkpoint of MSST behind the contract.
+    """An MSST checkpoint as a system.
 
     Parameters
     ----------
@@ -25,18 +25,17 @@ class Msst(msst.MsstSeparator):
         A ``.ckpt`` (``.pt``, ``.pth``, ``.th``, ``.bin``) with ``config``, or a ``.safetensors``.
         Either may be an address: ``hf://OWNER/REPO/FILE@REV`` or ``https://…``.
     config
-        The ``.yaml`` that belongs to it; by default the one of the same name.
+        The ``.yaml`` for the checkpoint; by default the file with the same name.
     model
-        Instead of both, a name of the list of public checkpoints (``docs/checkpoints.md``).
+        A name in the list of public checkpoints (``docs/checkpoints.md``), instead of both.
     architecture
-        By default as configuration and weights have it.
+        By default recognised from configuration and weights.
     overlap
-        Chunks over each sample; by default the configuration's.
+        Number of chunks that cover each sample; by default the configuration's value.
     zero_dc
-        Of RoFormers; by default the configuration's, else true.
+        RoFormers only: set the lowest bin to zero; by default the configuration's value, else true.
     batch
-        Chunks that go through the model at once: more is faster on a GPU. Values then differ in
-        their last digits.
+        Chunks per batch: larger is faster on a GPU. Samples then differ in their last digits.
     """
 
     about: ClassVar[dict[str, Any]] = {

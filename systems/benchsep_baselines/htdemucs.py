@@ -1,13 +1,14 @@
-"""HTDemucs and its relatives, through the official ``demucs`` package.
+"""HTDemucs and related models, through the official ``demucs`` package.
 
 Conventions
 -----------
-call      upstream's, bit for bit on the CPU: normalise by the mono mean and deviation, then
-          ``demucs.apply.apply_model`` (``demucs.api.Separator.separate_tensor`` does the same)
-shifts    drawn from stdlib ``random``, which upstream's command line never seeds; here it is
-          seeded for the call and put back afterwards, so an estimate can be repeated
-stems     mapped by ``model.sources``, never by position; ``htdemucs_6s`` gives its six, whose rest
-          is ``other6``, and ``other`` as the sum of that, guitar and piano
+call      bit-identical to upstream on the CPU: normalise by mean and standard deviation of the mono
+          mixture, then ``demucs.apply.apply_model`` (``demucs.api.Separator.separate_tensor`` does
+          the same)
+shifts    drawn from stdlib ``random``, which upstream's command line never seeds. Here it is seeded
+          for the call and restored afterwards, so estimates are reproducible
+stems     mapped by ``model.sources``, never by position; ``htdemucs_6s`` returns six stems, of
+          which the rest is ``other6``, and ``other`` as the sum of ``other6``, guitar and piano
 files     ``.th`` (torch.save of class, arguments, half-precision state) and ``.safetensors``
           (the same in metadata), as upstream writes them
 
@@ -55,7 +56,8 @@ TRAINING_DATA = {
     "mdx": "MUSDB18-HQ train",
     "mdx_extra": "MUSDB18-HQ train and test + extra songs",
 }
-"""As upstream's README states. ``mdx_extra`` saw the test songs: its scores there are no test."""
+"""From upstream's README. ``mdx_extra`` was trained on the test songs, so its scores on them are
+not a valid test."""
 
 TRAINED_ON = {
     "htdemucs": ("musdb18:train", "demucs-800"),
@@ -65,9 +67,9 @@ TRAINED_ON = {
     "mdx": ("musdb18:train",),
     "mdx_extra": ("musdb18:train", "musdb18:test", "unknown"),
 }
-"""The same as data sets. ``demucs-800`` are upstream's 800 songs, which are not public; upstream
-reports test scores beside them. A folder of estimates of ``mdx_extra_q``, which is ``mdx_extra``
-quantised, is declared by its user: ``dir:PATH::discriminative::musdb18:train+musdb18:test``."""
+"""The same as data sets. ``demucs-800`` are upstream's 800 songs, which are not public. For a
+folder of estimates of ``mdx_extra_q`` (the quantised ``mdx_extra``), the user must declare the
+training data: ``dir:PATH::discriminative::musdb18:train+musdb18:test``."""
 
 WHAT = {
     "htdemucs": "Hybrid Transformer Demucs",
@@ -83,7 +85,7 @@ MIT = "MIT (upstream states no separate terms for the weights)"
 
 @dataclass(frozen=True)
 class Weights:
-    """A resolved checkpoint: its short name, files, bag layout, and what may be said of it."""
+    """A resolved checkpoint: short name, files, bag layout, training data and licence."""
 
     label: str
     paths: list[Path]
@@ -95,7 +97,7 @@ class Weights:
 
 
 class Demucs(Separator):
-    """A demucs model or bag behind the contract.
+    """A demucs model or bag as a system.
 
     Parameters
     ----------
@@ -104,14 +106,16 @@ class Demucs(Separator):
     checkpoint
         ``auto``, ``official``, ``mini`` (htdemucs only), or a ``.th`` / ``.safetensors`` file.
     shifts
-        Random shifts averaged (upstream's default 1; 0 is upstream's own deterministic mode).
+        Number of random shifts that are averaged (upstream's default 1; 0 is upstream's
+        deterministic mode).
     overlap
-        Between segments, as a fraction (0.25).
+        Overlap of segments as a fraction (0.25).
     segment
-        Seconds; empty for the model's own. HTDemucs refuses longer ones than it was trained on.
+        Length in seconds; empty: the model's own. HTDemucs does not accept longer segments than in
+        training.
     batch
-        Chunks that go through the model at once, see :mod:`benchsep_baselines.demucs_batches`: more
-        is faster on a GPU. Values then differ in their last digits.
+        Chunks per batch, see :mod:`benchsep_baselines.demucs_batches`: larger is faster on a GPU.
+        Samples then differ in their last digits.
     trust_pickle
         Unpickle a local ``.th`` fully: see :mod:`benchsep_baselines.safe_load`.
     """
@@ -208,7 +212,7 @@ def find_weights(name: str, checkpoint: str) -> Weights:
     Raises
     ------
     CheckpointError
-        naming the missing files and where to put them.
+        files are missing; the message names them and the folder for them.
     """
     if checkpoint == "mini":
         return _mini(name)
@@ -260,7 +264,7 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     Raises
     ------
     CheckpointError
-        if the file is corrupt, unsafe, of a foreign class, or its weights do not fit.
+        the file is corrupt, unsafe or of another class, or its weights do not fit.
     """
     download.check_name_hash(path, path.stem)
     package = (
@@ -279,7 +283,9 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
 
 
 def _built(package: dict[str, Any], path: Path) -> Any:
-    """The class with its arguments, no larger than the weights in the same file."""
+    """Build the class with its arguments; the model may not be larger than the weights in the
+    file.
+    """
     held = [t.numel() for t in package["state"].values() if hasattr(t, "numel")]
     arguments = _known_arguments(package)
     check_arguments([package["args"], arguments], path)
@@ -292,7 +298,9 @@ def _built(package: dict[str, Any], path: Path) -> Any:
 
 
 def _known_arguments(package: dict[str, Any]) -> dict[str, Any]:
-    """Without arguments that the installed class has dropped, as upstream's loader does."""
+    """The arguments without those that the installed class no longer has, as in upstream's
+    loader.
+    """
     import inspect
 
     known = inspect.signature(package["klass"]).parameters

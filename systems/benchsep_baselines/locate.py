@@ -1,14 +1,14 @@
-"""Where weights are: bundled with this package, in a cache, or in the user's folder.
+"""Finds weights: bundled with this package, in a cache, or in the user's folder.
 
 Conventions
 -----------
-auto      official weights where they are cached or can be fetched, else the bundled mini (with
-          a warning on stderr), else an error
-official  insists on the published weights
+auto      official weights if they are cached or can be downloaded, else the bundled mini (with a
+          warning on stderr), else an error
+official  the published weights, or an error
 mini      the small checkpoint in this package's ``weights``
 PATH      a local file
 
-This module imports no torch, so that ``benchsep list`` is quick.
+This module does not import torch, so that ``benchsep list`` is fast.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ DEMUCS_ROOT = "https://dl.fbaipublicfiles.com/demucs/"
 
 
 def combined_sha256(paths: list[Path]) -> str:
-    """Hash of one file, or of the hashes of several in order (a bag)."""
+    """Hash of one file; for several files (a bag), a hash of their hashes in order."""
     hashes = [file_sha256(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def user_folder() -> Path:
-    """Where a user puts published weights that benchsep does not download itself."""
+    """The user's folder for published weights that benchsep does not download."""
     return cache_folder() / "checkpoints"
 
 
@@ -58,7 +58,7 @@ def bundled_path(name: str) -> Path:
     Raises
     ------
     CheckpointError
-        if this installation lacks it.
+        it is missing in this installation.
     """
     path = WEIGHTS / f"{name}-mini.safetensors"
     if not path.is_file():
@@ -72,12 +72,12 @@ def bundled_path(name: str) -> Path:
 def existing_file(
     name: str, text: str, suffixes: tuple[str, ...], option: str = "checkpoint"
 ) -> Path:
-    """``checkpoint=PATH`` as a file of an expected kind; an address is fetched.
+    """The file of ``checkpoint=PATH``; an address is downloaded.
 
     Raises
     ------
     CheckpointError
-        if it cannot be fetched, there is no such file or its suffix is of no use here.
+        it cannot be downloaded, does not exist, or has a wrong suffix.
     """
     path = fetched(text) if is_address(text) else Path(text).expanduser()
     if not path.is_file():
@@ -104,12 +104,12 @@ class Bag:
 
 
 def demucs_bag(name: str) -> Bag:
-    """What the installed demucs package says of a model; nothing of it is imported.
+    """The description of a model in the installed demucs package, read without importing it.
 
     Raises
     ------
     CheckpointError
-        if the package is absent or does not know the name.
+        the package is not installed or does not know the name.
     """
     import yaml
 
@@ -150,10 +150,10 @@ def hub_cache() -> Path:
 
 
 def cached_official(bag: Bag) -> list[Path] | None:
-    """The bag's files where all of them are on this machine, else None.
+    """The bag's files if all exist on this machine, else None.
 
-    Looked for in the user folder and ``torch.hub``'s cache (``.th``), then in the HuggingFace
-    cache (``.safetensors`` of the same models).
+    Searched in the user folder and ``torch.hub``'s cache (``.th``), then in the HuggingFace cache
+    (``.safetensors`` of the same models).
     """
     names = [Path(file).name for file in bag.files]
     for folder in (user_folder(), torch_cache()):
@@ -185,7 +185,7 @@ def demucs_download_hint(bag: Bag) -> str:
 
 
 def warn_bundled(name: str, why: str) -> None:
-    """Say on stderr that the small weights stand in; the label says it in every output."""
+    """Warn on stderr that the mini is used instead; labels also show it."""
     notify(
         f"{name}: {why}; using the small checkpoint trained here ({name}@mini). "
         f"For published quality: {name}:checkpoint=official"

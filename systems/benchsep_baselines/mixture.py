@@ -9,7 +9,7 @@ from benchsep.systems.contract import SystemInfo
 
 
 class Mixture:
-    """Returns its input four times. Every other row is read against this one."""
+    """Returns its input as each of the four stems, the baseline for all other rows."""
 
     about: ClassVar[dict[str, str]] = {
         "family": "mixture",
@@ -28,5 +28,5 @@ class Mixture:
         )
 
     def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
-        """The mixture under each stem's name."""
+        """The mixture as the estimate of each stem."""
         return {stem: mixture for stem in STEMS}

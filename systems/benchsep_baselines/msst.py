@@ -1,12 +1,13 @@
-"""Models of the MSST ecosystem: a ``.ckpt`` of weights next to a ``.yaml`` of settings.
+"""Models of the MSST ecosystem: a ``.ckpt`` with weights and a ``.yaml`` with settings.
 
 Conventions
 -----------
-yaml      what counts of it is in :mod:`benchsep_baselines.msst_config`
-ckpt      a state dict, in whatever a training put around it (:mod:`benchsep_baselines.wrapped`)
-weights   loaded strictly: a key that does not fit is an error, never a zero-padded guess
-normalize ``inference.normalize`` standardises the mixture by its mono mean and deviation, and
-          undoes it on the estimates
+yaml      the used settings are in :mod:`benchsep_baselines.msst_config`
+ckpt      a state dict, possibly nested in other data of a training
+          (:mod:`benchsep_baselines.wrapped`)
+weights   loaded strictly: a key that does not fit is an error
+normalize ``inference.normalize`` standardises the mixture by mean and standard deviation of its
+          mono signal, and reverts this for the estimates
 precision float32; upstream runs its GPU models in half precision by default
 
 Source: ZFTurbo/Music-Source-Separation-Training; the classes are those of ``pymss-core``,
@@ -52,12 +53,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MISFITS = (TypeError, ValueError, AssertionError, KeyError, AttributeError, RuntimeError)
-"""What a model's class raises for arguments that are not its own."""
+"""Exceptions of a model's class for wrong arguments."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A resolved checkpoint: label, files, and what may be said of it."""
+    """A resolved checkpoint: label, files, training data and licence."""
 
     label: str
     weights: Path
@@ -74,7 +75,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Pair:
-    """What the files of a checkpoint hold."""
+    """The content of a checkpoint's files."""
 
     config: dict[str, Any]
     settings: Settings
@@ -83,7 +84,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded network with what is to be known of it."""
+    """A loaded network with its properties."""
 
     net: Any
     architecture: str
@@ -97,7 +98,7 @@ class MsstSeparator(Separator):
     Parameters
     ----------
     architecture
-        One of :data:`benchsep_baselines.architectures.NAMES`; empty: as the files say.
+        One of :data:`benchsep_baselines.architectures.NAMES`; empty: recognised from the files.
     arguments
         Arguments of the model that replace those of the configuration.
     """
@@ -155,7 +156,7 @@ class MsstSeparator(Separator):
         )
 
     def _declared(self, model: Model) -> dict[str, Any]:
-        """Options that are worth a line only where they differ from the usual."""
+        """Options that are only listed if they differ from the default."""
         return {
             **({"batch": self.batch} if self.batch > 1 else {}),
             **({"stems": self.stems.folded} if self.stems.folded else {}),
@@ -241,7 +242,7 @@ def find(name: str, checkpoint: str, config: str) -> Found:
     Raises
     ------
     CheckpointError
-        naming what is missing and where to get it.
+        a file is missing; the message names it and its source.
     """
     if checkpoint == "mini":
         return _mini(name)
@@ -260,7 +261,7 @@ def find(name: str, checkpoint: str, config: str) -> Found:
 
 
 def public(entry: zoo.Entry) -> Found:
-    """A checkpoint of the list of public ones, fetched if it is not here."""
+    """A checkpoint of the public list, downloaded if necessary."""
     weights, config = zoo.kept(entry) or zoo.fetched(entry)
     return Found(entry.name, weights, config, entry.training_data, entry.licence, entry.trained_on)
 
@@ -280,12 +281,12 @@ def _mini(name: str) -> Found:
 
 
 def given(name: str, checkpoint: str, config: str) -> Found:
-    """Files or addresses that a user names: weights, and a configuration beside or inside them.
+    """Files or addresses of the user: weights, and a configuration beside or inside them.
 
     Raises
     ------
     CheckpointError
-        a file is missing, cannot be fetched, or is of no use here.
+        a file is missing, cannot be downloaded, or has a wrong type.
     """
     weights = locate.existing_file(name, checkpoint, locate.WEIGHT_SUFFIXES)
     if config:
@@ -312,7 +313,7 @@ def read_pair(found: Found, *, trust_pickle: bool) -> Pair:
     Raises
     ------
     CheckpointError
-        if either is unreadable, unsafe or incomplete.
+        one of them is unreadable, unsafe or incomplete.
     """
     metadata: dict[str, str] = {}
     if found.weights.suffix == ".safetensors":
@@ -326,7 +327,7 @@ def read_pair(found: Found, *, trust_pickle: bool) -> Pair:
 
 
 def _inside(metadata: dict[str, str], path: Path) -> dict[str, Any]:
-    """The configuration that a safetensors file of weights carries."""
+    """The configuration in the metadata of a safetensors file."""
     text = metadata.get("config", "")
     try:
         if len(text) > LARGEST_FILE:
@@ -348,7 +349,7 @@ def load_model(pair: Pair, found: Found, architecture: str, replaced: dict[str, 
     Raises
     ------
     CheckpointError
-        the configuration builds no model, a larger one than the weights, or another one.
+        the configuration is invalid, or its model is larger than or different from the weights.
     """
     names = [key for state in pair.states for key in state.tensors]
     kind = architecture_of(pair.config, names, architecture, found.settings)
@@ -369,7 +370,7 @@ def load_model(pair: Pair, found: Found, architecture: str, replaced: dict[str, 
 
 
 def _load(net: Any, weights: State, found: Found, kind: str) -> None:
-    """Strictly; the message of a mismatch says which name is the first that differs."""
+    """Load strictly; for a mismatch, the message has the first name that differs."""
     try:
         load_strictly(net, weights.tensors, found.weights)
     except CheckpointError as error:

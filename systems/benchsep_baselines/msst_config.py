@@ -1,14 +1,14 @@
-"""A configuration of the MSST ecosystem: which of its settings count, and which do not.
+"""Reads a configuration of the MSST ecosystem: used, ignored and refused settings.
 
 Conventions
 -----------
 honoured  ``model`` (the class's arguments), ``audio.chunk_size``, ``audio.sample_rate``,
           ``audio.num_channels``, ``training.instruments``, ``training.target_instrument``,
           ``inference.chunk_size``, ``inference.num_overlap``, ``inference.normalize``
-ignored   :data:`IGNORED`, each with its reason; ``training`` and ``augmentations`` otherwise
-          describe a training, and a result does not depend on them
-refused   any other setting of ``inference`` that is on: it would be a setting that moves an
-          estimate and is not followed
+ignored   :data:`IGNORED`, each with its reason; other settings in ``training`` and
+          ``augmentations`` only affect a training
+refused   any other setting of ``inference`` that is on, because it would change an estimate but is
+          not supported
 warned    any other section or setting of ``audio``, in one line on stderr
 
 Source: ``demix`` and ``inference.py`` of ZFTurbo/Music-Source-Separation-Training.
@@ -38,10 +38,10 @@ IGNORED = {
     "inference.dim_t": "upstream does not read it; chunk_size counts",
     "training.use_amp": "everything is computed in float32",
 }
-"""Settings that are known and not followed, with the reason."""
+"""Known settings that are ignored, with the reason."""
 
 ARCHITECTURE_ONLY = ("dim_f", "dim_t", "hop_length", "n_fft")
-"""Settings of ``audio`` that MDX23C builds its transform from; the others have their own."""
+"""Settings of ``audio`` for the transform of MDX23C; other architectures have their own."""
 HONOURED = {
     "audio": ("chunk_size", "sample_rate", "num_channels", "min_mean_abs", *ARCHITECTURE_ONLY),
     "inference": ("chunk_size", "num_overlap", "normalize"),
@@ -50,19 +50,19 @@ SECTIONS = (
     *("audio", "model", "kwargs", "training", "inference", "augmentations", "htdemucs"),
     *("optimizer", "lora", "model_type", "name", "cls", "stft"),
 )
-"""Top-level sections that are known; those that begin with ``loss`` are too."""
+"""Known top-level sections; also those that begin with ``loss``."""
 EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+")
-"""A number that plain YAML takes for a text, for want of a point."""
+"""A number that plain YAML parses as text, because it has no decimal point."""
 OFF = (None, False, 0, "", "none", "null")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a configuration says: model arguments, stems in output order, chunking."""
+    """The used parts of a configuration: model arguments, stems in output order, chunking."""
 
     arguments: dict[str, Any]
     instruments: list[str]
-    """What the model returns."""
+    """The stems that the model returns."""
     names: list[str]
     """All instruments of the configuration; with a target, more than the model returns."""
     chunk: int
@@ -80,7 +80,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        if the file is no mapping, or asks for any other Python object.
+        the file is not a mapping, or contains other Python objects.
     """
     import yaml
 
@@ -109,7 +109,7 @@ def settings_of(config: dict[str, Any], path: Path) -> Settings:
     Raises
     ------
     CheckpointError
-        naming the section that is missing, or the setting that is not followed.
+        a section is missing, or a setting is not supported; the message names it.
     """
     try:
         arguments = model_arguments(config)
@@ -167,7 +167,7 @@ def _within(path: Path, name: str, value: int, low: int, high: int) -> None:
 
 
 def _check_settings(config: dict[str, Any], path: Path) -> None:
-    """Refuse what would move an estimate and is not followed; name the rest that is unknown."""
+    """Raise for unsupported settings that would change an estimate; report other unknown ones."""
     inference, audio = config.get("inference") or {}, config.get("audio") or {}
     known = {key.partition(".")[2] for key in IGNORED} | set(HONOURED["inference"])
     followed = ", ".join(HONOURED["inference"])

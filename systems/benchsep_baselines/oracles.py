@@ -1,4 +1,4 @@
-"""Separators that are shown the truth: the ceilings of a table.
+"""Oracles: systems that use the true stems and give upper bounds.
 
 Conventions
 -----------
@@ -6,15 +6,14 @@ references   true stems at the mixture's rate, channels and length
 spectrum     complex ``[channels, F, N]``: periodic Hann 2048, hop 512, per channel
 mask         applied to the mixture, whose phase the estimate keeps
 
-- ``reference``   the true stem itself: for a metric without a reference the only way to know
-  what a number is worth
-- ``wrong-song``  the true stem of the data set's next song: what a metric gives for any stem of the
-  kind
+- ``reference``   the true stem itself: the best case, in particular for metrics without a reference
+- ``wrong-song``  the true stem of the data set's next song: the value of a metric for any sound of
+  this stem type
 - ``oracle-irm``  ideal ratio mask ``|S_i|^p / Σ_j |S_j|^p``
-- ``oracle-mwf``  multichannel Wiener filter: each stem a power spectrogram times a spatial
-  covariance a frequency bin, both taken from the truth. After the MWF oracle of SiSEC 2018
-  (F.-R. Stöter, A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign",
-  LVA/ICA 2018; github.com/sigsep/sigsep-mus-oracle)
+- ``oracle-mwf``  multichannel Wiener filter: each stem is modelled by a power spectrogram times a
+  spatial covariance per frequency bin, both from the true stems. After the MWF oracle of SiSEC 2018
+  (F.-R. Stöter, A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018;
+  github.com/sigsep/sigsep-mus-oracle)
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
 
 SIZE, HOP = 2048, 512
 EPS = 1e-10
-"""Regularises covariances of unit trace: enough for a song with two identical channels."""
+"""Regularisation of covariances with unit trace, enough for a song with two identical channels."""
 
 BINS_AT_ONCE = 64
-"""Frequency bins that the Wiener filter treats together: bounds its memory for a whole song."""
+"""Frequency bins per block of the Wiener filter, which limits its memory."""
 
 
 class Reference:
@@ -101,7 +100,9 @@ def _at_level_of(reference: Audio, other: Audio) -> Audio:
 
 
 class IdealRatioMask:
-    """``|S_i|^power / Σ_j |S_j|^power`` on the mixture; ``power=2`` unless told otherwise."""
+    """Ideal ratio mask ``|S_i|^power / Σ_j |S_j|^power``, applied to the mixture; default
+    ``power=2``.
+    """
 
     about: ClassVar[dict[str, str]] = {
         "family": "oracle",
@@ -122,7 +123,7 @@ class IdealRatioMask:
         powers = {
             stem: np.abs(_stft(audio.samples)) ** self.power for stem, audio in references.items()
         }
-        # A tiny constant only where all stems are silent: elsewhere the masks sum to one.
+        # The constant is used only where all stems are silent; elsewhere the masks sum to one.
         total = np.maximum(sum(powers.values()), np.finfo(np.float32).tiny)
         return {stem: _audio(spectrum * (p / total), mixture) for stem, p in powers.items()}
 
@@ -161,7 +162,7 @@ def wiener(mixture: NDArray[np.complex64], truth: NDArray[np.complex64]) -> NDAr
     With ``y_j`` the true spectrum and ``R_j(f)`` its spatial covariance (mean over time of
     ``y y^H / power``, trace normalised to the number of channels, regularised by ``eps I``),
     the power is ``P_j = tr(R_j^-1 y y^H) / C`` and the estimate
-    ``P_j R_j (Σ_k P_k R_k)^-1 x``. Cost: one C×C inverse a bin and frame.
+    ``P_j R_j (Σ_k P_k R_k)^-1 x``. Cost: one C×C inverse per bin and frame.
     """
     channels = mixture.shape[0]
     identity = np.eye(channels)
@@ -209,7 +210,7 @@ def _check(mixture: Audio, references: dict[str, Audio], name: str) -> None:
 def _stft(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
     from scipy.signal import stft
 
-    # Padding to one window keeps the transform's size for signals shorter than it.
+    # Padding to one window, so that the transform has the same size for short signals.
     padded = fit_length(samples, max(samples.shape[-1], SIZE))
     spectrum = stft(padded, nperseg=SIZE, noverlap=SIZE - HOP)[2]
     return np.asarray(spectrum, np.complex64)

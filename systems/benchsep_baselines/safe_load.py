@@ -1,8 +1,8 @@
-"""Reading checkpoint files without running code from them.
+"""Reads checkpoint files without running code from them.
 
 ``.th`` and ``.ckpt`` are pickles. They go through ``torch.load(weights_only=True)`` with a short
-list of allowed names; ``trust_pickle=true`` lifts this for one checkpoint of the user's own.
-Torch is imported when a file is read.
+list of allowed names; ``trust_pickle=true`` disables this check for a checkpoint that the user
+trusts. Torch is imported when a file is read.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def load_pickle(path: Path, *, admitted: dict[str, Any], trust_pickle: bool) -> 
     Parameters
     ----------
     admitted
-        Dotted name → object: what a pickle may refer to beside tensors and plain containers.
+        Dotted name → object: allowed names in addition to tensors and plain containers.
     trust_pickle
         Unpickle fully. The file can then run any code as this user.
 
     Raises
     ------
     CheckpointError
-        if the file is corrupt, or refers to anything else (named in the message).
+        the file is corrupt, or refers to other names; the message lists them.
     """
     import torch
 
@@ -37,7 +37,7 @@ def load_pickle(path: Path, *, admitted: dict[str, Any], trust_pickle: bool) -> 
             return torch.load(path, map_location="cpu", weights_only=False)
         with torch.serialization.safe_globals([(value, key) for key, value in admitted.items()]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes the unpickler raise whatever it likes
+    except Exception as error:  # the unpickler raises many types of errors for a damaged pickle
         disallowed = disallowed_globals(path) - set(admitted)
         if disallowed and not trust_pickle:
             raise CheckpointError(
@@ -60,7 +60,7 @@ def _numpy_scalar(dtype: Any, data: bytes) -> Any:
 
 
 def numpy_scalars() -> dict[str, Any]:
-    """What a pickled numpy number refers to; none of it can run code from the file."""
+    """The names that a pickled numpy number uses; none of them can run code from the file."""
     import numpy as np
 
     kinds = [
@@ -75,7 +75,7 @@ def numpy_scalars() -> dict[str, Any]:
 
 
 class Inert:
-    """Stands in for a class of settings in a checkpoint: made of anything, it is an empty dict."""
+    """A placeholder for classes of settings in a checkpoint; an empty dict for any arguments."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return OrderedDict()  # torch fills this class, and no subclass of it
@@ -103,11 +103,11 @@ SETTINGS_CLASSES = (
     *(f"__builtin__.{name}" for name in ("list", "dict", "int", "float", "str", "frozenset")),
     *(f"builtins.{name}" for name in ("list", "dict", "int", "float", "str", "frozenset")),
 )
-"""Beside its weights, a training saves its settings in objects of these classes."""
+"""Classes of settings that trainings store in checkpoints."""
 
 
 def harmless() -> dict[str, Any]:
-    """What a checkpoint of a training may refer to, none of which can run code from the file.
+    """The allowed names in a checkpoint of a training; none of them can run code from the file.
 
     Numbers and arrays of numpy are read; settings become :class:`Inert`, which is never used.
     """
@@ -129,7 +129,7 @@ def disallowed_globals(path: Path) -> set[str]:
 
     try:
         return set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # any corruption: the caller's message covers it
+    except Exception:  # corrupt file: the caller reports it
         return set()
 
 
@@ -143,7 +143,7 @@ def load_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     Raises
     ------
     CheckpointError
-        if the file cannot be read.
+        the file cannot be read.
     """
     import torch
     from safetensors import SafetensorError, safe_open

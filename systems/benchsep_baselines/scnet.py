@@ -3,7 +3,7 @@
 Conventions
 -----------
 normalize ``inference.normalize`` of some configurations standardises the mixture first and
-          undoes it on the estimates: followed when the configuration asks for it
+          reverts this for the estimates; supported
 
 Source: W. Tong et al., "SCNet: sparse compression network for music source separation"
 (ICASSP 2024).
@@ -17,7 +17,7 @@ from benchsep_baselines import availability, msst
 
 
 class SCNet(msst.MsstSeparator):
-    """SCNet behind the contract; options as :class:`benchsep_baselines.bs_roformer.BSRoformer`."""
+    """SCNet as a system; options as :class:`benchsep_baselines.bs_roformer.BSRoformer`."""
 
     about: ClassVar[dict[str, Any]] = availability.about(
         "scnet", "Sparse Compression Network (MSST checkpoints)", "unstated (code: MIT)"

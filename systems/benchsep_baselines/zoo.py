@@ -1,11 +1,12 @@
-"""Public checkpoints by name: ``msst:model=NAME``, and what ``bs_roformer`` and ``scnet`` mean.
+"""Public checkpoints by name: ``msst:model=NAME``, and the defaults of ``bs_roformer`` and
+``scnet``.
 
 Conventions
 -----------
-list      ``zoo.yaml``, reviewed: addresses, stems, training data and licence as their sources state
-          them; a hash only where independent sources agree on it
-found     first in the user's folder (``<cache>/checkpoints``, by the published file names), then
-          among what was fetched, then at the address
+list      ``zoo.yaml``: addresses, stems, training data and licence according to their sources; a
+          hash only if independent sources agree
+found     searched in the user's folder (``<cache>/checkpoints``, by the published file names), then
+          among downloaded files, then at the address
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from benchsep_baselines import fetch, locate
 LIST = Path(__file__).with_name("zoo.yaml")
 
 OFFICIAL = {"bs_roformer": "bs-roformer-musdb", "scnet": "scnet-musdb"}
-"""System to the entry that it means by itself."""
+"""System to its default entry."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A public checkpoint, as ``zoo.yaml`` has it."""
+    """A public checkpoint: an entry of ``zoo.yaml``."""
 
     name: str
     architecture: str
@@ -43,12 +44,12 @@ class Entry:
 
     @property
     def addresses(self) -> tuple[str, str]:
-        """Of the weights, with their hash if it is known, and of the configuration."""
+        """Addresses of the weights (with hash, if known) and of the configuration."""
         return self.weights + (f"#sha256={self.sha256}" if self.sha256 else ""), self.config
 
     @property
     def command(self) -> str:
-        """The one command that brings both files."""
+        """A command that downloads both files."""
         return fetch.command_for(self.weights, self.config)
 
 
@@ -70,7 +71,7 @@ def entry(name: str) -> Entry:
     Raises
     ------
     UsageError
-        there is none, with a suggestion.
+        there is none; the message has a suggestion.
     """
     known = entries()
     if name not in known:
@@ -82,12 +83,12 @@ def entry(name: str) -> Entry:
 
 
 def is_here(found: Entry) -> bool:
-    """Whether both files are on this machine; nothing is read."""
+    """Whether both files exist on this machine, without reading them."""
     return all(p.is_file() for p in _own(found)) or all(map(fetch.is_kept, found.addresses))
 
 
 def kept(found: Entry) -> tuple[Path, Path] | None:
-    """Weights and configuration where both are on this machine, else ``None``."""
+    """Weights and configuration if both are on this machine, else ``None``."""
     own = _own(found)
     if all(path.is_file() for path in own):
         return own
@@ -95,7 +96,7 @@ def kept(found: Entry) -> tuple[Path, Path] | None:
 
 
 def _own(found: Entry) -> tuple[Path, Path]:
-    """Where a user may have put the two files, by their published names."""
+    """The paths of the two files in the user's folder, by their published names."""
     weights, config = (PurePosixPath(fetch.parse_address(a).url).name for a in found.addresses)
     return locate.user_folder() / weights, locate.user_folder() / config
 
@@ -106,10 +107,10 @@ def fetched(found: Entry) -> tuple[Path, Path]:
     Raises
     ------
     CheckpointError
-        one cannot be fetched, or is another file than it was; with the command for both.
+        a file cannot be downloaded or has changed; the message has a command for both.
     """
     try:
-        config = fetch.fetched(found.addresses[1])  # the small one first: it tells what is wrong
+        config = fetch.fetched(found.addresses[1])  # the small file first, for a quick error
         return fetch.fetched(found.addresses[0]), config
     except CheckpointError as error:
         if "cannot be fetched" not in str(error):

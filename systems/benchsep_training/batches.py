@@ -1,9 +1,9 @@
-"""Where a trainer gets its batches: one small protocol between data and :class:`Loop`.
+"""The source of a trainer's batches: a small protocol between data and :class:`Loop`.
 
-Two kinds of source meet it. One is a function of :class:`Turn` (crops drawn with a seed that
-depends on it): it has no state, and a training may continue with another number of processes. The
-other reads on in a stream: it gives its next batch whatever the turn says, and its state is the
-place that it has reached. States are part of a checkpoint, one for each process.
+There are two kinds of sources. The first is a function of :class:`Turn` (crops drawn with a seed
+that depends on it): it has no state, and a training may continue with another number of processes.
+The second reads a stream: it returns its next batch for any turn, and its state is the position in
+the stream. A checkpoint has one state per process.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ B_co = TypeVar("B_co", covariant=True)
 
 @dataclass(frozen=True)
 class Turn:
-    """Which batch is asked for.
+    """The index of a batch.
 
     Attributes
     ----------
     step : optimizer step, from 0.
-    piece : of the batches whose gradients this step adds up, from 0. Numbers from ``accumulate``
-        on are batches besides those of the step, e.g. for the start of codebooks.
-    rank, ranks : the process that asks, and how many there are.
+    piece : index of the batch among those whose gradients are accumulated in this step, from 0.
+        Indices from ``accumulate`` on are additional batches, e.g. for the initialisation of
+        codebooks.
+    rank, ranks : index of the process, and number of processes.
     """
 
     step: int
@@ -32,29 +33,29 @@ class Turn:
     ranks: int = 1
 
     def indices(self, size: int) -> range:
-        """The examples of the step's global batch that are this turn's ``size`` ones.
+        """Indices of this turn's ``size`` examples in the step's global batch.
 
-        The global batch is numbered piece by piece, and within a piece process by process: N
-        processes see together what one with an N times larger batch sees.
+        The global batch is numbered by piece, and within a piece by process, so N processes
+        together use the same examples as one process with an N times larger batch.
         """
         start = (self.piece * self.ranks + self.rank) * size
         return range(start, start + size)
 
 
 class BatchSource(Protocol[B_co]):
-    """Gives a training its batches; what a batch is, source and trainer agree on."""
+    """A source of batches for a training; source and trainer define the type of a batch."""
 
     def batch(self, turn: Turn) -> B_co:
         """The batch of ``turn``, on the CPU."""
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`load_state` needs to go on after the last batch, as JSON; {} if nothing."""
+        """The state for :meth:`load_state` after the last batch, as JSON; {} if there is none."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on where the source that had this state was."""
+        """Continue at the position of a stored state."""
 
     def close(self) -> None:
-        """Give back what the source holds, e.g. processes; it may be asked again afterwards."""
+        """Release resources, e.g. processes; the source may be used again afterwards."""
 
 
 class Stateless:

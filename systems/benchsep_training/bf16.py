@@ -1,10 +1,10 @@
-"""Convolutions in bf16 on a CPU: those that its kernels compute wrongly are kept in float32.
+"""Keeps convolutions in float32 whose bf16 kernels on the CPU give wrong results.
 
-oneDNN 3.12 (in torch 2.13), on processors with AMX, gives noise instead of the result where a
-convolution has few input channels (up to 24 were seen) and channels times kernel width is a
-multiple of 64, e.g. 8 channels and a kernel of 8. A transposed convolution has the same fault in
-its gradient. No error is raised, and a network trained that way even learns something: the fault
-shows only where its weights are used in float32. So each kind of convolution is tried.
+oneDNN 3.12 (in torch 2.13), on processors with AMX, returns noise for convolutions with few input
+channels (up to 24 observed) if channels times kernel width is a multiple of 64, e.g. 8 channels and
+a kernel of 8. Transposed convolutions have the same fault in their gradient. No error is raised,
+and a network still learns something: the fault is only visible when its weights are used in
+float32. So each kind of convolution is tested.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import torch
 from torch import Tensor, nn
 
 LARGEST_ERROR = 0.05
-"""Of a bf16 result, relative to the float32 one; rounding gives 0.003, the fault about 1."""
+"""Largest allowed error of a bf16 result relative to float32; rounding gives 0.003, the fault about
+1."""
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 OUTPUTS = 16
-"""Cells of the trial's output (transposed: input) in each dimension."""
+"""Size of the test's output (transposed: input) in each dimension."""
 Convolution = nn.modules.conv._ConvNd
 
 
 def keep_in_float32(module: nn.Module) -> list[str]:
-    """Make the convolutions in ``module`` that bf16 spoils compute in float32 from now on.
+    """Let the faulty convolutions in ``module`` compute in float32.
 
     Returns
     -------
-    names : of these convolutions; empty on most machines.
+    names : names of these convolutions; empty on most machines.
     """
     wrong: dict[Hashable, bool] = {}
     kept = []
@@ -47,10 +48,9 @@ def keep_in_float32(module: nn.Module) -> list[str]:
 
 
 def bf16_error(conv: Convolution) -> float:
-    """Relative error of the convolution in bf16, of its output or its gradient on the input.
+    """Relative error of the convolution in bf16: of its output, or of the gradient of its input.
 
-    Measured with random weights and input, on the CPU; random numbers of the caller stay as they
-    are.
+    Measured with random weights and input on the CPU; the caller's random state is not changed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -1,8 +1,8 @@
-"""How long a training lasts, and how often something is due: in steps, CPU or wall time.
+"""Budget of a training, and periods of its events: in steps, CPU time or wall time.
 
 Conventions
 -----------
-Times are in seconds and count all resumptions of a training. Under several processes all of them
+Times are in seconds, summed over all resumptions of a training. Under several processes all of them
 use the times of rank 0, read every few steps (see :class:`benchsep_training.loop.Loop`), so that
 they stop, validate and save at the same step.
 """
@@ -18,7 +18,7 @@ from benchsep.errors import UsageError
 
 @dataclass(frozen=True)
 class Spent:
-    """What a training has used: optimizer steps, CPU seconds, wall seconds."""
+    """The used budget of a training: optimizer steps, CPU seconds, wall seconds."""
 
     step: int = 0
     cpu: float = 0.0
@@ -26,28 +26,28 @@ class Spent:
 
 
 class Stopwatch:
-    """Measures on from what earlier processes of the same training used."""
+    """Measures the used budget, including earlier processes of the same training."""
 
     def __init__(self, before: Spent) -> None:
         self.before = before
         self.started = time.process_time(), time.monotonic()
 
     def read(self, step: int) -> Spent:
-        """Everything used up to now."""
+        """The total used budget."""
         cpu, wall = time.process_time() - self.started[0], time.monotonic() - self.started[1]
         return Spent(step, self.before.cpu + cpu, self.before.wall + wall)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a training ends: at whichever of the given bounds it reaches first.
+    """The budget of a training, which ends at the first reached bound.
 
     Raises
     ------
     ValueError
         No bound is given.
     UsageError
-        A bound that no training keeps: no steps, or minutes that are not above 0.
+        A bound is not positive.
     """
 
     steps: int | None = None
@@ -69,7 +69,7 @@ class Budget:
         return self.cpu_minutes is not None or self.wall_minutes is not None
 
     def progress(self, spent: Spent) -> float:
-        """Share of the budget that is used, 0 to 1: the largest over its bounds."""
+        """Used share of the budget, 0 to 1: the largest over its bounds."""
         shares = []
         if self.steps is not None:
             shares.append(spent.step / self.steps)
@@ -82,14 +82,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Every:
-    """A period, in steps or in CPU seconds; without either it never comes round."""
+    """A period in steps or CPU seconds; without both, the event never occurs."""
 
     steps: int | None = None
     cpu_seconds: float | None = None
 
     @property
     def timed(self) -> bool:
-        """Whether a clock decides."""
+        """Whether the period depends on a clock."""
         return self.cpu_seconds is not None
 
     def passed(self, before: Spent, after: Spent) -> bool:

@@ -3,8 +3,8 @@
 Conventions
 -----------
 A checkpoint is a folder ``step-N`` with ``tensors.safetensors`` (names ``part/key``) and
-``state.json``. It is written under a temporary name and renamed, so that a kill leaves no damaged
-one. The newest complete one is resumed. Two are kept.
+``state.json``. It is written under a temporary name and renamed, so a killed process leaves no
+damaged one. The newest complete one is resumed. The two newest are kept.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def load_rng(state: dict[str, Any], rng: np.random.Generator | None) -> None:
 def save(
     folder: Path, step: int, parts: dict[str, dict[str, Tensor]], state: dict[str, Any]
 ) -> Path:
-    """Write ``folder/step-N`` completely or not at all, and drop all but the two newest.
+    """Write ``folder/step-N`` atomically, and delete all but the two newest.
 
     Raises
     ------
     CheckpointError
-        The disk is full or the folder cannot be written; older checkpoints stay.
+        The disk is full or the folder cannot be written; older checkpoints are kept.
     """
     target, temporary = folder / f"step-{step}", folder / f".step-{step}"
     shutil.rmtree(temporary, ignore_errors=True)

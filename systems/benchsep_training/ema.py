@@ -1,4 +1,4 @@
-"""Exponential moving average of a model's parameters: what is validated and exported."""
+"""Exponential moving average of a model's parameters, used for validation and export."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from torch import Tensor, nn
 class Ema:
     """``average <- d * average + (1 - d) * parameters`` after every optimizer step.
 
-    ``d = min(decay, (1 + step) / (warmup + step))`` forgets the random start: at step 1 it is 2/11
-    for a warm-up of 10. Buffers (codebooks, statistics of norms) are not averaged, the model's own
-    are used.
+    ``d = min(decay, (1 + step) / (warmup + step))`` reduces the influence of the random initial
+    weights: at step 1 it is 2/11 for a warm-up of 10. Buffers (codebooks, statistics of norms) are
+    not averaged; the model's own are used.
 
     Parameters
     ----------
-    module : the model; its parameters are the first average.
-    decay : largest share of the old average that is kept.
-    warmup : larger values let the average follow the parameters for longer.
+    module : the model; its parameters initialise the average. decay : upper limit of ``d``. warmup
+    : larger values let the average follow the parameters more closely for longer.
     """
 
     def __init__(self, module: nn.Module, decay: float, warmup: int = 10) -> None:
@@ -45,12 +44,14 @@ class Ema:
         self.shadow = {k: shadow[k].to(v.device) for k, v in self.shadow.items()}
 
     def state_dict(self, module: nn.Module) -> dict[str, Tensor]:
-        """State of ``module`` with the average in place of its parameters."""
+        """State of ``module`` with averaged parameters."""
         return {**module.state_dict(), **self.shadow}
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
-        """Give ``module`` the averaged parameters inside the ``with``, its own ones after it."""
+        """Context in which ``module`` has the averaged parameters; its own ones are restored at the
+        end.
+        """
         own = {k: v.detach().clone() for k, v in module.named_parameters()}
         _copy(self.shadow, module)
         try:

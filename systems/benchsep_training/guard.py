@@ -1,4 +1,6 @@
-"""Steps whose gradient is not finite: a few are skipped, many in a row end the training."""
+"""Handles gradients that are not finite: single steps are skipped; many in a row end the
+training.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,18 @@ import math
 from benchsep.errors import TrainingError
 
 PATIENCE = 50
-"""Steps in a row that may lack a finite gradient before a training gives up."""
+"""Consecutive steps without a finite gradient after which a training ends."""
 
 
 class NonFiniteGuard:
     """Decides for one optimizer whether a step may be taken.
 
-    The norm of the gradient is what it looks at: under several processes the averaged gradient is
-    the same everywhere, and so is the decision; the loss differs from process to process.
+    It checks the norm of the gradient: with several processes, the averaged gradient is equal on
+    all, so the decision is too; the loss differs between processes.
 
     Parameters
     ----------
-    what : names the training in the error, e.g. its folder.
+    what : name of the training for the error, e.g. its folder.
     """
 
     def __init__(self, what: str) -> None:
@@ -31,7 +33,7 @@ class NonFiniteGuard:
         Raises
         ------
         TrainingError
-            After :data:`PATIENCE` steps in a row whose gradient is not.
+            The gradient was not finite for :data:`PATIENCE` consecutive steps.
         """
         self.skipped_in_a_row = 0 if math.isfinite(norm) else self.skipped_in_a_row + 1
         if self.skipped_in_a_row >= PATIENCE:

@@ -1,7 +1,7 @@
 """Logs of a training: ``train.csv`` (one row per logged step) and ``valid.jsonl``.
 
 A killed training continues from its last checkpoint and repeats the steps after it. Both logs
-therefore drop what was written after the checkpoint, and a last line that was not written whole.
+therefore drop rows after the checkpoint, and an incomplete last line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchsep.errors import CheckpointError
 
 
 class CsvLog:
-    """Rows of numbers; the first row fixes the columns, of which the first is ``step``."""
+    """Rows of numbers; the first row defines the columns, and the first column is ``step``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class CsvLog:
 
 
 class JsonLog:
-    """JSON objects, one a line, each with a ``step``."""
+    """JSON objects, one per line, each with a ``step``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,7 +58,7 @@ class JsonLog:
             handle.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """All whole rows.
+        """All complete rows.
 
         Raises
         ------

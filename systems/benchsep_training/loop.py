@@ -19,11 +19,11 @@ Files in the folder of a training
 Several processes
 -----------------
 Rank 0 writes files. Each process validates its share of the validation data, and the sums are
-added up: see :meth:`Loop.validate`. Where anything depends on time (the budget, validation, saving)
-the clock of rank 0 counts for all, so that no process takes a step that another does not take. It
-is read and sent, as two numbers, every :data:`CLOCK_STEPS` steps; between two readings the last one
-counts: the learning rate then moves in stairs, and a training ends up to that many steps late. With
-bounds in steps alone nothing but gradients is sent in a step.
+added up: see :meth:`Loop.validate`. If anything depends on time (budget, validation, saving), all
+processes use the clock of rank 0, so that they take the same steps. It is read and sent (two
+numbers) every :data:`CLOCK_STEPS` steps and constant between: the learning rate then changes in
+steps, and a training may end up to that many steps late. If all bounds are in steps, only gradients
+are sent.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ Parts = dict[str, dict[str, Tensor]]
 
 EVERY_100_STEPS = Every(steps=100)
 CLOCK_STEPS = 10
-"""Steps between two readings of the common clock of several processes; one process reads its own
-after every step."""
+"""Steps between two readings of the common clock of several processes; a single process reads its
+clock after every step."""
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What the loop needs to know; the subclass keeps the rest."""
+    """The settings of the loop; the subclass has the others."""
 
     budget: Budget
     schedule: WarmupCosine
@@ -76,7 +76,7 @@ class LoopSettings:
 
     @property
     def timed(self) -> bool:
-        """Whether anything depends on a clock."""
+        """Whether any setting depends on a clock."""
         return self.budget.timed or self.validate.timed or self.save.timed
 
 
@@ -85,15 +85,13 @@ class Loop(ABC):
 
     Parameters
     ----------
-    folder : where checkpoints and logs are.
-    model : what is trained, averaged and saved, on the device of ``processes``.
-    optimizer : over the model's parameters.
-    objective : the module that :meth:`loss` calls, if not ``model`` itself; it is what DDP wraps.
-    batches : where :meth:`loss` takes its batches from (:mod:`benchsep_training.batches`); its
-        state is saved. None where a subclass makes them itself.
-    rng : a generator that the subclass draws from; its state is saved. None where all draws are
-        functions of (seed, step), which also lets a training continue with another number of
-        processes.
+    folder : folder of checkpoints and logs. model : the model that is trained, averaged and saved,
+    on the device of ``processes``. optimizer : over the model's parameters. objective : the module
+    that :meth:`loss` calls, if not ``model`` itself; it is what DDP wraps. batches : source of
+    batches for :meth:`loss` (:mod:`benchsep_training.batches`); its state is saved. None: the
+    subclass makes the batches. rng : random generator of the subclass; its state is saved. None:
+    all draws are functions of (seed, step), so a training may continue with another number of
+    processes.
     """
 
     def __init__(
@@ -117,7 +115,7 @@ class Loop(ABC):
         self.best = math.inf
         self.rate = 0.0
         self.data_wait = 0.0
-        """Seconds that this step has waited for its batches so far."""
+        """Seconds that this step has waited for batches."""
         self.sums: dict[str, float] = {}
         """Values summed since the last row of ``train.csv``, over :attr:`summed` steps."""
         self.summed = 0
@@ -129,11 +127,11 @@ class Loop(ABC):
 
     @property
     def step(self) -> int:
-        """Optimizer steps done, skipped ones included."""
+        """Number of optimizer steps, including skipped ones."""
         return self.spent.step
 
     def turn(self, piece: int) -> Turn:
-        """The place of batch ``piece`` of this step and process."""
+        """The :class:`Turn` of batch ``piece`` of this step and process."""
         return Turn(self.step, piece, self.processes.rank, self.processes.count)
 
     def next_batch(self, piece: int) -> Any:
@@ -161,8 +159,8 @@ class Loop(ABC):
     def validate(self) -> dict[str, Any] | None:
         """Scores of ``model``, which holds the averaged weights; None without validation data.
 
-        Every process calls it. It must return the same on all of them: the scores of all data, of
-        which a process need compute its share only (:meth:`Processes.total`).
+        Called on every process, and must return the same scores of all data on each; a process may
+        compute only its share (:meth:`Processes.total`).
         """
         return None
 
@@ -171,13 +169,13 @@ class Loop(ABC):
         return float(result["loss"])
 
     def save_best(self) -> None:  # noqa: B027
-        """Keep ``model``, which holds the averaged weights of the best validation; on rank 0."""
+        """Store ``model``, which holds the averaged weights of the best validation; on rank 0."""
 
     def export(self) -> None:  # noqa: B027
-        """Write what the training is for; called once at its end, on rank 0."""
+        """Write the result of the training; called once at its end, on rank 0."""
 
     def more_state(self) -> tuple[Parts, dict[str, Any]]:
-        """Further tensors and JSON of a checkpoint."""
+        """Additional tensors and JSON for a checkpoint."""
         return {}, {}
 
     def load_more_state(  # noqa: B027
@@ -188,29 +186,29 @@ class Loop(ABC):
     # --- a training ----------------------------------------------------------------------------
 
     def run(self, *, stop_after: int | None = None) -> dict[str, Any]:
-        """Train to the end of the budget, resuming if the folder holds a checkpoint, and export.
+        """Train to the end of the budget (resuming from a checkpoint in the folder) and export.
 
         Parameters
         ----------
-        stop_after : save and return after that many steps of this call, without export.
+        stop_after : save and return after this many steps of this call, without export.
 
         Returns
         -------
         dict
-            Row of the last validation; ``step`` alone if there was none.
+            Row of the last validation; only ``step`` if there was none.
 
         Raises
         ------
         CheckpointError
             The checkpoint cannot be read, or belongs to another configuration.
         TrainingError
-            The gradients are not finite any more.
+            The gradients are no longer finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.resume():
             self.start()
         first = self.processes.rank == 0
-        if first:  # also for a run that was killed before its first checkpoint
+        if first:  # also if a run was killed before its first checkpoint
             self.train_log.cut(self.step)
             self.valid_log.cut(self.step)
         self.monitor = TrainingMonitor(self.folder, self.step, active=first)
@@ -282,7 +280,7 @@ class Loop(ABC):
         return values | {"grad_norm": norm, "lr": self.rate}
 
     def _log(self, values: dict[str, float]) -> None:
-        """Show the step; every ``log_every`` steps write a row of means."""
+        """Show the step, and write a row of means every ``log_every`` steps."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.summed += 1
@@ -297,10 +295,10 @@ class Loop(ABC):
     # --- validation ----------------------------------------------------------------------------
 
     def evaluate(self) -> dict[str, Any]:
-        """Validate the averaged weights, once for each step; keep the best.
+        """Validate the averaged weights, at most once per step; keep the best.
 
-        The row is written last: it says that all of it was done, so that a run killed before it
-        does it again.
+        The row is written last and marks a complete validation; a run that was killed before
+        repeats it.
         """
         first = self.processes.rank == 0
         done = self.processes.from_first(self.valid_log.row_of(self.step) if first else None)

@@ -1,8 +1,8 @@
 """Progress of a training: a bar on a terminal, lines elsewhere, and TensorBoard if installed.
 
-The CSV and JSON logs of a run are its record and do not depend on any of this. TensorBoard files
-are written to ``tensorboard/`` in the run's folder when the package can be imported:
-``pip install 'benchsep[board]'``.
+The CSV and JSON logs of a run do not depend on this module. TensorBoard files are written to
+``tensorboard/`` in the run's folder when the package can be imported: ``pip install
+'benchsep[board]'``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 LINE_EVERY = 20
-"""Steps between two lines where there is no terminal."""
+"""Steps between two lines without a terminal."""
 
 
 class TrainingMonitor:
@@ -23,9 +23,9 @@ class TrainingMonitor:
     Parameters
     ----------
     folder : of the run.
-    step : where the run starts or continues; TensorBoard's records after it are dropped.
-    active : False on every rank but the first: nothing is shown or written.
-    stream : where lines or the bar go (default: stderr).
+    step : first step of this process; later TensorBoard records are dropped. active : False on all
+    ranks except 0: nothing is shown or written. stream : where lines or the bar go (default:
+    stderr).
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Work that one process of a training does and all need: decoding and encoding its data.
+"""Preparation of data (decoding, encoding) by one process of a training for all.
 
-Rank 0 does it and the others wait until what it writes is complete. They look at files and wait in
-no collective call: those end after minutes (NCCL: ten), a preparation may take hours. Meanwhile
-rank 0 touches a file every few seconds; if that stops, the others end with an error.
+Rank 0 does it, and the others wait until the files are complete. They do not wait in a collective
+call, because these have a timeout of minutes (NCCL: ten), while a preparation may take hours.
+Meanwhile rank 0 touches a file every few seconds; if it stops, the others end with an error.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from filelock import FileLock
 from benchsep.errors import TrainingError
 
 BEAT_SECONDS = 5.0
-"""Between two signs of life."""
+"""Seconds between two touches of the heartbeat file."""
 PATIENCE_SECONDS = 600.0
-"""Without a sign of life, after which the waiting processes give up."""
+"""Seconds without a heartbeat after which waiting processes raise."""
 POLL_SECONDS = 0.5
 
 
@@ -33,20 +33,18 @@ def launched() -> tuple[int, int]:
 def prepare(folder: Path, ready: Callable[[], bool], make: Callable[[], None]) -> None:
     """Call ``make`` in one process unless ``ready()``; return when ``ready()`` on every process.
 
-    Other trainings on this machine may prepare the same folder at the same time: a lock makes one
-    of them do it.
+    If other trainings on this machine prepare the same folder at the same time, a lock ensures that
+    only one does it.
 
     Parameters
     ----------
-    folder : what is prepared; it must be on storage that all processes share.
-    ready : whether the folder is complete; it may raise if it holds something else.
-    make : makes it complete.
+    folder : the folder to prepare; it must be on storage that all processes share. ready : whether
+    the folder is complete; it may raise if it holds something else. make : makes it complete.
 
     Raises
     ------
     TrainingError
-        On the waiting processes, when rank 0 has shown no sign of life for
-        :data:`PATIENCE_SECONDS`.
+        On waiting processes, after :data:`PATIENCE_SECONDS` without a heartbeat of rank 0.
     """
     rank, ranks = launched()
     if rank:
@@ -67,7 +65,9 @@ def _sign(folder: Path) -> Path:
 
 @contextmanager
 def _signs_of_life(folder: Path, *, needed: bool) -> Iterator[None]:
-    """Touch the sign of ``folder`` every few seconds inside the ``with``; then remove it."""
+    """Context that touches the heartbeat file of ``folder`` every few seconds and removes it at the
+    end.
+    """
     if not needed:
         yield
         return

@@ -1,12 +1,12 @@
-"""One process or several: what the trainers need of ``accelerate``, and a plain path without it.
+"""One or several processes: the parts of ``accelerate`` that trainers need, and a path without it.
 
 Several processes are data-parallel (torch's DDP): each holds the whole model and its optimizer's
-state, and gradients are averaged. Sharded states (FSDP, DeepSpeed) are refused: clipping, the
-moving average and checkpoints here read whole parameters.
+state, and gradients are averaged. Sharded states (FSDP, DeepSpeed) are not supported, because
+clipping, the moving average and checkpoints need whole parameters.
 
-``accelerate`` rather than ``lightning-fabric``: it is launched the same way on one CPU, one GPU or
-many nodes, configures bf16, and ``transformers`` users have it already. It is imported only when
-there is something to distribute or to cast, so training the mini needs torch alone.
+``accelerate`` is used instead of ``lightning-fabric``, because it has the same launcher for one
+CPU, one GPU and many nodes, configures bf16, and is already installed with ``transformers``. It is
+imported only for several processes, a GPU or bf16, so the training of the mini needs only torch.
 
 Conventions
 -----------
@@ -33,9 +33,9 @@ from benchsep_training.bf16 import keep_in_float32
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=1)
-"""Of a process in a collective call, e.g. while rank 0 writes a checkpoint to a slow disk."""
+"""Timeout of collective calls, e.g. while rank 0 writes a checkpoint to a slow disk."""
 SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
-"""Kinds of ``accelerate`` that are refused."""
+"""Unsupported distribution types of ``accelerate``."""
 
 
 class Processes:
@@ -44,13 +44,13 @@ class Processes:
     Parameters
     ----------
     precision : "no" (float32) or "bf16".
-    alone : train in this process, on the CPU, whatever the machine has.
+    alone : train in this process on the CPU, even if there is a GPU.
 
     Raises
     ------
     Unavailable
-        Several processes or bf16 are asked for and ``accelerate`` is absent, or it is configured
-        for sharded states.
+        Several processes or bf16 are requested and ``accelerate`` is not installed, or it is
+        configured for sharded states.
     """
 
     def __init__(self, precision: str = "no", *, alone: bool = False) -> None:
@@ -95,16 +95,16 @@ class Processes:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         return torch.device(self.accelerator.device if self.accelerator else "cpu")
 
     def wrap(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """The module to call and the optimizer to step.
 
-        DDP's broadcast of buffers before each forward pass is switched off: codebooks are equal
-        everywhere, since their statistics are summed over the processes, and large. Only batch
-        norm, whose statistics are each process's own, keeps it. On a CPU, convolutions that bf16
-        spoils stay in float32 (:mod:`benchsep_training.bf16`).
+        DDP's broadcast of buffers before each forward pass is disabled, because codebooks are large
+        and equal on all processes (their statistics are summed over them). It stays enabled only
+        for models with batch norm, whose statistics differ. On a CPU, convolutions with faulty bf16
+        kernels stay in float32 (:mod:`benchsep_training.bf16`).
         """
         if self.accelerator is None:
             return module, optimizer
@@ -118,9 +118,9 @@ class Processes:
 
     @contextmanager
     def accumulating(self, module: nn.Module, *, last: bool) -> Iterator[None]:
-        """Inside the ``with``: forward and backward of one of several accumulated batches.
+        """Context for forward and backward passes of one of several accumulated batches.
 
-        Gradients are averaged over the processes once a step, with the ``last`` batch.
+        Gradients are averaged over the processes once per step, with the ``last`` batch.
         """
         no_sync = getattr(module, "no_sync", None)  # only DDP has it
         with nullcontext() if last or no_sync is None else no_sync():
@@ -134,7 +134,7 @@ class Processes:
             self.accelerator.backward(loss)
 
     def gather(self, item: T) -> list[T]:
-        """``item`` of every process, by rank. Slow, as it is pickled: for checkpoints only."""
+        """``item`` of every process, by rank. Slow (pickled), only for checkpoints."""
         if self.count == 1:
             return [item]
         items: list[Any] = [None] * self.count
@@ -142,7 +142,7 @@ class Processes:
         return items
 
     def from_first(self, item: T) -> T:
-        """``item`` of rank 0, on every rank. Slow, as it is pickled: never in every step."""
+        """``item`` of rank 0, on every rank. Slow (pickled), not for every step."""
         if self.count == 1:
             return item
         items: list[Any] = [item]
@@ -150,7 +150,9 @@ class Processes:
         return items[0]  # type: ignore[no-any-return]
 
     def tensor_from_first(self, tensor: Tensor) -> Tensor:
-        """``tensor`` of rank 0, on every rank; on the others it gives shape and type."""
+        """``tensor`` of rank 0, on every rank; on other ranks, ``tensor`` only gives shape and
+        type.
+        """
         if self.count == 1:
             return tensor
         sent = tensor.to(self.device, copy=True)
@@ -166,7 +168,7 @@ class Processes:
         return summed.to(tensor.device)
 
     def totals(self, values: dict[str, float]) -> dict[str, float]:
-        """Sums over the processes, by name; a process that lacks a name counts as 0."""
+        """Sums over the processes, by name; a missing name counts as 0."""
         if self.count == 1:
             return values
         names = sorted(set().union(*self.gather(list(values))))
@@ -174,7 +176,7 @@ class Processes:
         return dict(zip(names, self.total(own).tolist(), strict=True))
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait for all processes."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
@@ -183,8 +185,8 @@ def leave_group() -> None:
     """Wait for the other processes and leave their group: the last call of a training program.
 
     A process that ends while others still work, or before gloo's threads have ended, may abort
-    ("terminate called without an active exception"). The threads end with the last reference to
-    the group, so modules that DDP wraps must be gone. Does nothing in a single process.
+    ("terminate called without an active exception"). The threads end with the last reference to the
+    group, so DDP modules must be deleted before. Does nothing in a single process.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()

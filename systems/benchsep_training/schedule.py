@@ -24,8 +24,8 @@ class WarmupCosine:
     def at(self, step: int, progress: float) -> float:
         """Rate of step ``step`` (from 0) when ``progress`` (0 to 1) of the budget is used.
 
-        The warm-up counts steps and the cosine follows the budget, so that a training bounded by
-        time ends at ``floor`` too, however many steps fit in.
+        The warm-up is in steps and the cosine follows the budget, so a training with a time limit
+        also ends at ``floor``.
         """
         warm = min(1.0, (step + 1) / max(1, self.warmup))
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

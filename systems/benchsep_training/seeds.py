@@ -1,9 +1,9 @@
-"""Seeds of a training's random draws: one stream of random numbers for each purpose and place.
+"""Seeds of a training's random draws: an independent stream for each purpose and position.
 
-A key such as ``("dropout", seed, step, rank)`` is hashed (BLAKE2b of its text). Different keys
-have different streams, whatever the size of their numbers; sums and products of seeds do not have
-this property, and ``numpy.random.SeedSequence`` lacks it too: it pads keys with zeros and splits
-large numbers, so that (5, 1, 7), (5, 1, 7, 0) and (5 + 2^32, 7) are one stream.
+A key such as ``("dropout", seed, step, rank)`` is hashed (BLAKE2b of its text). Different keys have
+different streams, for numbers of any size. Sums and products of seeds do not have this property;
+nor does ``numpy.random.SeedSequence``, which pads keys with zeros and splits large numbers, so (5,
+1, 7), (5, 1, 7, 0) and (5 + 2^32, 7) are the same stream.
 """
 
 from __future__ import annotations

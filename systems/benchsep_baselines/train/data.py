@@ -1,13 +1,13 @@
-"""Training material: MUSDB18 (7-second edition) stems held in memory, remixed at every step.
+"""Training data: MUSDB18 stems (7-second edition) in memory, remixed at every step.
 
 Conventions
 -----------
-stems     float16 ``[4, 2, T]`` a song, 44.1 kHz, in the order of :data:`SOURCES`
+stems     float16 ``[4, 2, T]`` per song, 44.1 kHz, in the order of :data:`SOURCES`
 batch     ``(mixture [B, 2, T], targets [B, 4, 2, T])`` float32; the mixture is the exact sum
 split     the validation songs of the ``musdb`` package's ``configs/mus.yaml`` are never trained on
 
-A batch depends on ``(seed, step)`` alone, so a resumed training sees what an undisturbed one
-would have seen, without any generator state to save.
+A batch depends only on ``(seed, step)``, so a resumed training gets the same batches as an
+uninterrupted one, without storing a generator state.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ Song = NDArray[np.float16]
 
 RATE = 44_100
 SOURCES = ("drums", "bass", "other", "vocals")
-"""Stem order of the small models, which is that of every public 4-stem model."""
+"""Stem order of the small models, the same as in public 4-stem models."""
 
 SPEED = 1.12
-"""Fastest and slowest playing, two semitones."""
+"""Largest speed factor (and inverse of the smallest), two semitones."""
 
 SILENT = 1e-3
-"""Peak of a crop that is as good as silent: made songs have tracks that pause for minutes."""
+"""A crop with a lower peak counts as silent; tracks of synthetic songs may pause for minutes."""
 
 TRIES = 4
-"""Crops of a made song that are drawn until one sounds."""
+"""Most draws for a crop of a synthetic song that is not silent."""
 
 
 def validation_songs() -> list[str]:
-    """The names that ``musdb``'s own configuration keeps out of training (14 songs).
+    """The 14 validation songs of ``musdb``'s configuration.
 
     Raises
     ------
     Unavailable
-        where the package ``musdb`` is not installed (nothing of it is imported: that needs ffmpeg).
+        the package ``musdb`` is not installed (it is not imported, because this needs ffmpeg).
     """
     import yaml
 
@@ -98,7 +98,7 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[
 
 
 class StemFolder:
-    """A song on disk as MUSDB18-HQ has them; crops are read from its 16-bit files."""
+    """A song on disk in the layout of MUSDB18-HQ; crops are read from its 16-bit files."""
 
     def __init__(self, folder: Path) -> None:
         import soundfile
@@ -130,7 +130,7 @@ def load_folders(folders: Sequence[Path]) -> list[StemFolder]:
     Raises
     ------
     DatasetError
-        A folder holds no song.
+        A folder has no song.
     """
     from benchsep.errors import DatasetError
 
@@ -145,7 +145,7 @@ def load_folders(folders: Sequence[Path]) -> list[StemFolder]:
 
 @dataclass(frozen=True)
 class Mixing:
-    """How batches are made."""
+    """Settings of the batches."""
 
     remix: float = 0.7
     """Share of items whose stems come from different songs."""
@@ -160,9 +160,9 @@ class Material:
     """Songs to train on."""
 
     songs: list[Song]
-    """With vocals; one is as likely as another."""
+    """Songs with vocals, drawn with equal probability."""
     extra: list[StemFolder] = field(default_factory=list)
-    """Made songs. Their vocals, which are those of ``songs``, are not used."""
+    """Synthetic songs. Their vocals come from ``songs`` and are not used."""
 
 
 def batch(
@@ -170,8 +170,8 @@ def batch(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A random batch: crops, stems mixed across songs, gains of ±6 dB, polarity, channel swap.
 
-    Each item is scaled so that its mixture has unit standard deviation, which weighs a quiet
-    song as much as a loud one, as SDR does.
+    Each item is scaled to a mixture with unit standard deviation, so that quiet and loud songs have
+    equal weight, as in SDR.
     """
     rng = np.random.default_rng((seed, step))
     targets = np.empty((size, 4, 2, frames), np.float32)
@@ -193,7 +193,7 @@ def batch(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in which song, and how fast."""
+    """Song, position and speed of a crop."""
 
     song: Song | StemFolder
     start: int
@@ -207,7 +207,7 @@ class _Place:
 def _place(
     rng: np.random.Generator, material: Material, mixing: Mixing, source: int, frames: int
 ) -> _Place:
-    # What is not asked for draws no number: the batches of a first training stay what they were.
+    # Options that are off draw no random number, so the batches of earlier trainings are unchanged.
     faster = mixing.speed > 0 and rng.random() < mixing.speed
     speed = float(rng.uniform(1 / SPEED, SPEED)) if faster else 1.0
     made = SOURCES[source] != "vocals" and bool(material.extra) and mixing.extra > 0
@@ -230,7 +230,7 @@ def _crop(song: Song | StemFolder, source: int, start: int, frames: int) -> NDAr
 
 
 def played(audio: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """``[2, n]`` played in the time of ``frames`` samples: pitch and tempo change together."""
+    """``[2, n]`` resampled to ``frames`` samples, which changes pitch and tempo together."""
     if audio.shape[1] == frames:
         return audio
     import soxr

@@ -1,4 +1,4 @@
-"""Validation in uSDR over whole excerpts, as the model cards state it.
+"""Validation in uSDR over whole excerpts, for the model cards.
 
 ``uSDR = 10 log10((|s|^2 + 1e-7) / (|s - e|^2 + 1e-7))`` of a stem ``s`` and its estimate ``e``,
 summed over channels and samples; the mean over songs.
@@ -37,8 +37,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Mean uSDR of a model with the weights ``state``.
 
-    A model of its own, not the one under training: upstream's models cache tensors in their forward
-    pass, which a later training step must not find.
+    A separate model is used, not the one in training, because upstream's models cache tensors in
+    their forward pass that a later training step must not use.
     """
     with torch.random.fork_rng():
         model = build(name, preset.arguments)

@@ -1,4 +1,4 @@
-"""From a working folder to what is shipped: half-precision safetensors and a model card.
+"""Exports a training: half-precision safetensors and a model card.
 
 Conventions
 -----------
@@ -6,8 +6,8 @@ weights   the moving average, float16, at most 12 MB
 metadata  enough to rebuild the model: HTDemucs in upstream's own layout (``klass``, ``args``,
           ``kwargs``, readable by ``demucs.hf.load_safetensors_model``), BS-RoFormer as the
           MSST-like configuration that :mod:`benchsep_baselines.msst` reads
-scores    measured on the exported file through the system that users run, not on the
-          training's own forward pass
+scores    measured with the exported file and the system for users, not with the training's forward
+          pass
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TITLES = {"bs_roformer": "BS-RoFormer", "htdemucs": "HTDemucs"}
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: its weights, and what the card says of it."""
+    """A finished training: its weights and the facts for the card."""
 
     name: str
     preset: Preset
@@ -46,7 +46,7 @@ class Trained:
     material: data.Material
     course: Course
     minutes: float
-    """CPU minutes that it took."""
+    """CPU minutes of the training."""
     bound: str
     """Its budget, as an option of the command."""
     steps: int

@@ -1,4 +1,4 @@
-"""What the minis are trained on: a logarithmic error, and a distance of compressed spectra.
+"""Losses of the minis: a logarithmic error, and a distance of compressed spectra.
 
 Conventions
 -----------
@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 FLOOR = 0.003
-"""Of the mixture's power: below -25 dB an error, or a stem, is as good as silent."""
+"""Floor relative to the mixture's power (-25 dB): quieter errors or stems count as silent."""
 
 SIZES = (512, 2048)
-"""Samples of the windows of the spectra, half a window apart."""
+"""Window lengths of the spectra in samples; the hop is half a window."""
 
 POWER = 0.3
-"""Of the magnitudes: -40 dB count as 0.25 of 0 dB, so that a noise floor is heard."""
+"""Exponent of the magnitudes: -40 dB count as 0.25 of 0 dB, so that a noise floor has an
+influence."""
 
 SMALLEST = 1e-3
-"""Of a magnitude; smoother below, where the power's slope has no bound."""
+"""Smoothing limit of a magnitude, because the slope of the power is unbounded at zero."""
 
 
 def log_error_ratio(estimate: Tensor, target: Tensor) -> Tensor:
@@ -28,9 +29,10 @@ def log_error_ratio(estimate: Tensor, target: Tensor) -> Tensor:
 
     Powers are means over channels and samples.
 
-    Most separators train with L1. Its optimum is a median, which for a weak model of a quiet stem
-    is silence. Squared error leads to the mean, and the logarithm gives quiet stems the weight of
-    loud ones. The two were not compared with all else equal; the model cards say what was tried.
+    Most separators are trained with L1. Its optimum is a median, which for a weak model and a quiet
+    stem is silence. The optimum of the squared error is the mean, and the logarithm gives quiet and
+    loud stems equal weight. The two were not compared with all else equal; the model cards list
+    what was tried.
     """
     error = (estimate - target).square().mean((-2, -1))
     power = target.square().mean((-2, -1))
@@ -40,14 +42,14 @@ def log_error_ratio(estimate: Tensor, target: Tensor) -> Tensor:
 def spectral_distance(estimate: Tensor, target: Tensor, excess: float = 0.5) -> Tensor:
     """Mean absolute difference of magnitudes to the power 0.3, mean over :data:`SIZES`.
 
-    Squared error leaves a noise floor 20 to 25 dB below the stem: less of it would not be worth a
-    decibel. It is audible, fills what is silent in the mixture, and lowers ViSQOL; the power makes
-    it count.
+    The squared error leaves a noise floor 20 to 25 dB below the stem, because a reduction would
+    improve it by less than 1 dB. This noise is audible, fills silent parts of the mixture, and
+    lowers ViSQOL; with the exponent it has an influence.
 
-    ``excess`` is the share of the weight that lies on what the estimate has too much of. At 1/2 the
-    best estimate of an uncertain bin is the median of what it may be, so a bin that is more often
-    than not the stem's is given to it whole, and other stems are heard there. At ``1 - q`` it is
-    the quantile ``q``: less is given, and less bleeds.
+    ``excess`` is the share of the weight on excess energy of the estimate. With 1/2, the optimal
+    estimate of an uncertain bin is the median, so a bin that usually belongs to the stem is
+    assigned to it completely, with audible bleed. With ``1 - q``, the optimum is the quantile
+    ``q``: less energy and less bleed.
     """
     total = estimate.new_zeros(())
     for size in SIZES:

@@ -1,4 +1,4 @@
-"""The two small configurations that are trained here, and how their models are built.
+"""The configurations of the two small models.
 
 ``arguments`` are those of the upstream class, complete enough to rebuild the model from the
 metadata of a checkpoint; nothing else defines the architecture.
@@ -15,7 +15,7 @@ from torch import nn
 from benchsep_baselines.train.data import SOURCES, Mixing
 
 BANDS_24 = (8,) * 8 + (16,) * 6 + (32,) * 4 + (64,) * 4 + (256, 225)
-"""24 bands over the 1025 bins of a 2048-point transform: narrow where music is dense."""
+"""24 bands over the 1025 bins of a 2048-point transform, narrow at low frequencies."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Preset:
 
 @dataclass(frozen=True)
 class Course:
-    """What a training begins with, hears and minimises; the defaults are those of a first one."""
+    """Initial weights and losses of a training; the defaults are for a first training."""
 
     init: Path | None = None
-    """Weights to begin with, else random ones."""
+    """Initial weights; ``None``: random."""
     mixing: Mixing = field(default_factory=Mixing)
     spectral: float = 0.0
     """Weight of :func:`benchsep_baselines.train.losses.spectral_distance` beside the error."""
@@ -70,8 +70,8 @@ PRESETS = {
     ),
     "htdemucs": Preset(
         arguments={
-            # Magnitudes with the mixture's phase: the estimate of a spectrogram is then learnt
-            # as a gate on it, in hundreds of steps where complex regression takes thousands.
+            # Magnitudes with the mixture's phase: the model then learns a mask, in hundreds of
+            # steps, while complex regression takes thousands.
             "cac": False,
             "wiener_iters": -1,
             "end_iters": -1,

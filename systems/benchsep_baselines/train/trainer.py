@@ -32,13 +32,13 @@ SAVE_EVERY = Every(cpu_seconds=60.0)
 
 
 class BaselineTrainer(Loop):
-    """One model under training in a working folder, in one process on the CPU.
+    """The training of one model in a working folder, in one process on the CPU.
 
     Parameters
     ----------
     name : ``bs_roformer`` or ``htdemucs``.
     train, valid : songs ``[4, 2, T]`` (:func:`benchsep_baselines.train.data.load_songs`).
-    validate : how often, besides the validation at the end.
+    validate : period of validations, in addition to the one at the end.
     """
 
     ema: Ema
@@ -109,7 +109,7 @@ class BaselineTrainer(Loop):
         return {"usdr": evaluate(self.name, self.preset, self.model.state_dict(), self.valid)}
 
     def score(self, result: dict[str, Any]) -> float:
-        """Lower is better; the last average is exported, whatever was best."""
+        """Lower is better. The last average is exported, not the best one."""
         return -float(result["usdr"]["mean"])
 
     def export(self) -> None:
