@@ -29,7 +29,7 @@ from benchsep._util.escape import visible
 from benchsep.errors import StoreError, UsageError
 from benchsep.imported.museval import SUFFIXES, as_frame, of_set, read_results
 from benchsep.imported.ranges import check_ranges
-from benchsep.imported.same_data import check_audio, check_edition, check_lengths
+from benchsep.imported.same_data import check_audio, check_edition, check_lengths, other_splits
 from benchsep.imported.stem_set import of_stem_set
 from benchsep.imported.table import AS_IMPORTED, FAMILIES, read_table
 from benchsep.imported.versions import of_versions
@@ -175,6 +175,8 @@ def _read_museval(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) 
     pairs = [of_set(result, stems) for result in read_results(path, split=split)]
     frame = as_frame(result for result, _ in pairs)
     left = sorted({stem for _, stems in pairs for stem in stems})
+    if frame.empty and left:
+        raise UsageError(f"{path}: no value is left: {_left_out(left, stems)[0]}")
     versions = ", ".join(sorted({result.version for result, _ in pairs}))
     return _Source(path, "museval", frame, versions, tuple(_left_out(left, stems)))
 
@@ -190,12 +192,10 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
     own = str(cells["edition"].iloc[0])
     unsaid = frame.index[frame["edition"] == ""]
     said = frame["edition"].replace("", imports.edition or "")
-    frame = _named_as_in_run(frame.assign(edition=said), cells)
+    frame, splits = _named_as_in_run(frame.assign(edition=said), cells)
     frame, songs = _shared_songs(frame, cells, source)
     check_edition(frame, own)
-    check_lengths(
-        frame if imports.edition is None else frame.drop(index=unsaid, errors="ignore"), cells
-    )
+    lengths = check_lengths(frame, cells, unsaid if imports.edition else ())
     check_audio(frame, cells)
     frame, stems = _shared_cells(frame, cells, source)
     frame, versions = of_versions(frame, cells)
@@ -209,7 +209,7 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
     taken_as = [f"edition not said, taken as {own}"] if (frame["edition"] == "").any() else []
     undeclared = sorted(set(frame.loc[frame["family"] == "unknown", "system"]))
     asked = [f"family not declared: --import-family {undeclared[0]!r}=…"] if undeclared else []
-    remark = "; ".join([*songs, *stems, *versions, *source.remarks, *taken_as])
+    remark = "; ".join([*songs, *stems, *splits, *lengths, *versions, *source.remarks, *taken_as])
     entries = {
         label: {
             "source": str(source.path),
@@ -232,8 +232,8 @@ def _with_families(frame: pd.DataFrame, families: Mapping[str, str]) -> pd.DataF
     return frame.assign(family=[families.get(system, family) for system, family in own])
 
 
-def _named_as_in_run(imported: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the run's split, with songs in the run's spelling."""
+def _named_as_in_run(imported: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with the songs' spelling and split in the run, and notes on other splits."""
     own = sorted(map(str, cells["track"].unique()))
     tracks: dict[str, list[str]] = {}
     for name in own:
@@ -246,9 +246,10 @@ def _named_as_in_run(imported: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFram
     }
     names = [spelled[name] for name in imported["track"]]
     if "split" not in cells:
-        return imported.assign(track=names)
+        return imported.assign(track=names), []
+    said = other_splits(imported.assign(track=names), cells)
     splits = dict(zip(cells["track"], cells["split"], strict=True))
-    return imported.assign(track=names, split=[splits.get(name, "") for name in names])
+    return imported.assign(track=names, split=[splits.get(name, "") for name in names]), said
 
 
 def _shared_songs(

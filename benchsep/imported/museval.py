@@ -188,6 +188,7 @@ def _read(file: Path, method: str, draw: int, split: str) -> Result:
         targets = {_stem(_text(t["name"])): _windows(list(t["frames"])) for t in content["targets"]}
         if len(targets) < len(content["targets"]):
             raise ValueError("a target twice")
+        _check_counts(targets)
         own = content.get("benchsep")
         own = own if isinstance(own, dict) else {}
         name = file.name.removesuffix(".gz").removesuffix(".json")
@@ -242,6 +243,14 @@ def _windows(frames: list[dict[str, Any]]) -> dict[str, list[float | None]]:
     if any(b <= a for a, b in itertools.pairwise(times)):
         raise ValueError("windows that are there twice, or not in order")
     return {name: [_number(frame["metrics"].get(name)) for frame in frames] for name in VALUES}
+
+
+def _check_counts(targets: Mapping[str, Mapping[str, Frames]]) -> None:
+    """All targets of a song have as many windows; a target that failed has none."""
+    counts = {name: len(values["SDR"]) for name, values in targets.items() if values["SDR"]}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+        raise ValueError(f"targets with different numbers of windows ({found})")
 
 
 def _number(value: Any) -> float | None:

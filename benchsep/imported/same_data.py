@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchsep._util.escape import visible
+from benchsep._util.words import amount
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
 MOST_WINDOWS_APART = 1
@@ -26,19 +30,56 @@ def check_edition(imported: pd.DataFrame, own: str) -> None:
         )
 
 
-def check_lengths(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
+def check_lengths(
+    imported: pd.DataFrame, cells: pd.DataFrame, declared: Collection[int]
+) -> list[str]:
     """Check that songs are as long as the run's, because all folders of songs have the same edition
     name.
+
+    Parameters
+    ----------
+    declared
+        Index of the rows whose edition the caller declares: their lengths are noted only.
+
+    Raises
+    ------
+    UsageError
+        a song of another length, in rows that are not declared.
     """
     expected = {track: windows for (_, track), windows in _windows(cells).items()}
+    believed = set(imported.loc[imported.index.isin(list(declared)), "system"])
+    noted: dict[str, str] = {}
     for (system, track), windows in _windows(imported).items():
         there = expected.get(track, windows)
         if abs(windows - there) > MOST_WINDOWS_APART:
+            if system in believed:
+                noted.setdefault(
+                    track, f"{track!r} has {windows} windows of 1 s, in the run {there}"
+                )
+                continue
             raise UsageError(
                 f"{track!r} has {windows} windows of 1 s in the results of {system} and {there} in "
                 "the run: they are of different editions or cuts; compare with a run on the same "
                 "audio, or name the edition of files that do not say it with --import-edition"
             )
+    if not noted:
+        return []
+    first = visible(min(noted.values()))
+    return [f"{amount(len(noted), 'song')} of another length than the run's: {first}"]
+
+
+def other_splits(imported: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+    """A sentence, if the file says another split of songs that the run has."""
+    if "split" not in cells:
+        return []
+    own = dict(zip(cells["track"], cells["split"], strict=True))
+    pairs = zip(imported["track"], imported["split"], strict=True)
+    found = {
+        (str(split), str(own[track]))
+        for track, split in pairs
+        if isinstance(split, str) and split and own.get(track) and own[track] != split
+    }
+    return [f"files of the split {there}, in the run {here}" for there, here in sorted(found)]
 
 
 def check_audio(imported: pd.DataFrame, cells: pd.DataFrame) -> None:

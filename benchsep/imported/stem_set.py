@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep.imported.museval import FREE, VALUES, WINDOW, Frames, Result, of_set
 from benchsep.imported.table import AS_IMPORTED
+from benchsep.stems.sets import parts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,9 @@ def of_stem_set(frame: pd.DataFrame, stems: Sequence[str]) -> tuple[pd.DataFrame
     stems
         The stem set of the run.
     """
-    bsseval = frame[frame["metric"].isin(list(COLUMNS))]
+    # Names of no part of a song, such as an average over stems, say nothing about the set.
+    known = frame["stem"].map(lambda stem: bool(parts_of(stem))).astype(bool)
+    bsseval = frame[frame["metric"].isin(list(COLUMNS)) & known]
     found = {
         key: of_set(_result(part), stems)
         for key, part in bsseval.groupby(["system", "draw", "track"], sort=False)

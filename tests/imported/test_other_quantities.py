@@ -188,6 +188,15 @@ def test_vocals_scored_against_the_accompaniment_have_no_sir_among_four(tmp_path
     assert ("vocals", "bsseval.sir") in theirs(joined(tmp_path, cells, museval_table("vocals")))
 
 
+def test_an_average_over_stems_is_no_stem_of_another_set(tmp_path: Path) -> None:
+    cells = run_with(*(row(stem=s, metric="bsseval.sir") for s in FOUR))
+    lines = [f"m,s,{stem},bsseval.sir,1" for stem in (*FOUR, "average")]
+    found = joined(tmp_path, cells, "\n".join(["system,track,stem,metric,value", *lines, ""]))
+    assert set(theirs(found)) == {(stem, "bsseval.sir") for stem in FOUR}
+    assert "stems that the run has not: average" in found.messages[0]
+    assert "left out" not in found.messages[0]
+
+
 def test_values_without_windows_of_another_set_keep_the_sdr(tmp_path: Path) -> None:
     cells = run_with(*(row(stem=s, metric=f"bsseval.{m}") for s in FOUR for m in ("sdr", "sir")))
     targets = "vocals", "accompaniment"
@@ -251,3 +260,39 @@ def test_songs_that_look_alike_are_known_by_their_own_spelling(tmp_path: Path) -
     assert list(theirs_["track"]) == ["Song"]
     with pytest.raises(UsageError, match="no song of the run"):
         joined(tmp_path, cells, "system,track,stem,metric,value\nm,SONG,vocals,usdr,7\n")
+
+
+def test_a_declared_edition_does_not_hide_another_cut(tmp_path: Path) -> None:
+    for song in ("song 0", "song 1"):
+        museval_file(tmp_path / "m" / "test" / f"{song}.json", 6)
+    found = with_imports(run_of(200), {}, Imports((str(tmp_path),), "hq"))
+    assert "2 songs of another length than the run's: 'song 0' has 6 windows of 1 s, in the run 200" in found.messages[0]  # fmt: skip  # noqa: E501
+    same = with_imports(run_of(6), {}, Imports((str(tmp_path),), "hq"))
+    assert "another length" not in same.messages[0]
+
+
+def test_files_of_another_split_are_noted(tmp_path: Path) -> None:
+    museval_file(tmp_path / "m" / "train" / "song 0.json", 6)
+    found = with_imports(run_of(6), {}, Imports((str(tmp_path),)))
+    assert "files of the split train, in the run test" in found.messages[0]
+    assert set(found.cells["split"]) == {"test"}
+
+
+def test_targets_of_one_song_have_as_many_windows(tmp_path: Path) -> None:
+    file = tmp_path / "m" / "test" / "song 0.json"
+    museval_file(file, 6)
+    content = json.loads(file.read_text())
+    content["targets"][0]["frames"] = content["targets"][0]["frames"][:4]
+    file.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"different numbers of windows .bass: 6, .*vocals: 4"):
+        with_imports(run_of(6), {}, Imports((str(tmp_path),)))
+
+
+def test_a_file_of_one_target_says_why_nothing_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "m" / "test" / "song 0.json"
+    museval_file(file, 6)
+    content = json.loads(file.read_text())
+    content["targets"] = content["targets"][:1]
+    file.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="no value is left: vocals scored beside other stems"):
+        with_imports(run_of(6), {}, Imports((str(tmp_path),)))
