@@ -6,7 +6,7 @@ that writes the tokens of vocals, drums, bass and other one after the other. Fro
     from tokensep import TokenSep
     stems = TokenSep.from_checkpoint("mini").separate(audio, 44_100)  # {"vocals": [C, T], …}
 
-Importing this package is cheap; torch comes with the first name taken from it.
+The import of this package is fast; torch is imported when the first name is used.
 """
 
 from __future__ import annotations

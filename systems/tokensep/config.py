@@ -1,9 +1,9 @@
-"""Configurations, from the 20 MB ``mini`` to ``paper``: the same code, other numbers.
+"""Configurations of all sizes, from the 20 MB ``mini`` to ``paper``.
 
 Conventions
 -----------
-Pydantic models that refuse unknown keys. Times in samples at ``rate`` unless named otherwise.
-The LM's and the conditioner's models live in :mod:`tokensep.lm.config`.
+Pydantic models in which unknown keys are errors. Times are in samples at ``rate`` unless stated
+otherwise. The LM's and the conditioner's models live in :mod:`tokensep.lm.config`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Minutes = Annotated[float | None, Field(gt=0)]
 """A budget; None: no limit."""
 Weight = Annotated[float, Field(ge=0)]
-"""Of a part of the loss; 0 switches it off."""
+"""Weight of a loss term; 0 disables it."""
 Share = Annotated[float, Field(ge=0, le=1)]
-"""A chance, or a share of something."""
+"""A probability or a share, 0 to 1."""
 
 
 class Strict(BaseModel):
@@ -39,11 +39,11 @@ class Strict(BaseModel):
 
 
 LARGEST_COUNT = 2**20
-"""No width, rate, window or number of layers is larger."""
+"""Upper limit for integers (widths, rates, windows, layers)."""
 
 
 def check_counts(config: Strict, *may_be_zero: str) -> None:
-    """Refuse whole numbers that describe no network.
+    """Raise for integers out of range.
 
     Raises
     ------
@@ -80,8 +80,8 @@ class TeacherConfig(Strict):
     power: float = 0.3
     """Exponent of the signed power compression of the averaged hidden states."""
     resampling: Literal["fourier", "sinc"] = "fourier"
-    """How a wave gets to the 16 kHz of an ``hf`` teacher: exact for band-limited waves, or by a
-    short windowed sinc, as the public H-Codec-2.0 does it."""
+    """Resampling to the 16 kHz of an ``hf`` teacher: exact for band-limited signals, or by a short
+    windowed sinc, as the public H-Codec-2.0 does it."""
 
     @model_validator(mode="after")
     def _counts(self) -> TeacherConfig:
@@ -97,17 +97,17 @@ class BandsConfig(Strict):
     """Spectra per token frame."""
     bands: int = 128
     context: int = 2
-    """Frames of semantic tokens on either side from which band levels are guessed."""
+    """Context in frames of semantic tokens on either side for the prediction of band levels."""
     pitch_fft: int = 4096
     pitch_low: float = 41.2
     pitch_octaves: float = 5.5
     pitch_per_octave: int = 48
     pitch_dims: int = 16
-    """Of the acoustic latents, those that tell the pitch; the others tell band levels."""
+    """Number of acoustic latents for pitch; the others are for band levels."""
     search: int = 8
-    """Partial sums of codebook entries that are followed from layer to layer (1: greedy)."""
+    """Beam width of the search for codebook entries (1: greedy)."""
     sources: int = 2
-    """Combs with an envelope of their own."""
+    """Number of harmonic combs with their own envelope."""
     envelope_bands: int = 48
     dim: int = 320
     ffn: int = 640
@@ -118,7 +118,7 @@ class BandsConfig(Strict):
     fine_ffn: int = 448
     fine_blocks: int = 3
     phase_steps: int = 4
-    """Steps of fast Griffin-Lim after the phase that follows from the peaks."""
+    """Steps of fast Griffin-Lim after the initial phase from spectral peaks."""
 
     @model_validator(mode="after")
     def _counts(self) -> BandsConfig:
@@ -160,7 +160,7 @@ class CodecConfig(Strict):
     quantizer_dropout: float = 0.0
     ema_decay: float = 0.99
     dead_threshold: float = 0.05
-    """An entry whose running use per step is lower is replaced by a vector of the batch."""
+    """An entry with a lower running use per step is replaced by a vector of the batch."""
     teacher: TeacherConfig = TeacherConfig()
     # Where the public H-Codec-2.0 differs; the defaults are those of the shipped weights.
     norm_eps: float = 1e-5
@@ -239,7 +239,8 @@ PUBLIC_SWITCHES: dict[str, Any] = {
     "semantic_bias": False,
     "semantic_up": "transposed",
 }
-"""What makes our ``paper`` network the published H-Codec-2.0 (``tokensep import-hcodec``)."""
+"""The differences between our ``paper`` network and the published H-Codec-2.0 (``tokensep
+import-hcodec``)."""
 
 PRESETS: dict[str, CodecConfig] = {
     "mini": CodecConfig(
@@ -313,7 +314,7 @@ class LossConfig(Strict):
     erb: Weight = 0.5
     """Log energies of 32 gammatone-shaped bands, 80 ms windows every 20 ms."""
     convergence: Weight = 0.3
-    """Relative error of linear band magnitudes: keeps the loud parts at their level."""
+    """Relative error of linear band magnitudes, for correct levels of loud parts."""
     bass: Weight = 0.0
     """Complex STFT distance below ``bass_hz``."""
     bass_hz: float = 250.0
@@ -349,7 +350,7 @@ class SpectrogramLossConfig(Strict):
 
 
 class CodecTrainConfig(Strict):
-    """How a codec is trained."""
+    """Settings of the codec's training."""
 
     seed: int = SEED
     batch: int = Field(default=12, ge=1)
@@ -373,13 +374,14 @@ class CodecTrainConfig(Strict):
     save_every: int = Field(default=100, ge=1)
     eval_every: int = Field(default=200, ge=1)
     shuffle_shards: int = Field(default=16, ge=1)
-    """Shards among whose clips crops are shuffled (a window of the stream, ``--shards``)."""
+    """Number of shards in a window of the stream (``--shards``); crops are shuffled among the clips
+    of a window."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Processes that read shards ahead, beside each training process; any number gives the same
     crops."""
     losses: LossConfig = LossConfig()
     spectrogram: SpectrogramLossConfig = SpectrogramLossConfig()
-    """In place of ``losses`` for a codec of the design ``bands``."""
+    """Replaces ``losses`` for a codec of the design ``bands``."""
     pitch: Weight = 0.1
     """Weight of the pitch loss (design ``bands``)."""
 
@@ -399,7 +401,8 @@ def load(model: type[T], source: Path | dict[str, Any]) -> T:
     Raises
     ------
     ConfigError
-        Unknown key, wrong type, or parts that do not fit; the message names each of them.
+        A key is unknown, a type is wrong, or parts do not fit together; the message names each of
+        them.
     """
     data = source
     if isinstance(source, Path):
@@ -413,7 +416,7 @@ def load(model: type[T], source: Path | dict[str, Any]) -> T:
 
 
 def _told(model: type[Strict], error: Any) -> str:
-    """One of pydantic's complaints: where, what, and what was found there."""
+    """An error of pydantic as text: key, reason and value."""
     name, where = ".".join(map(str, error["loc"])), error["loc"]
     if error["type"] == "extra_forbidden":
         known = sorted(model.model_fields) if len(where) == 1 else []

@@ -1,4 +1,4 @@
-"""What a configuration costs, by arithmetic on the networks themselves: ``tokensep info``.
+"""Sizes and costs of a configuration, computed from its networks: ``tokensep info``.
 
 Conventions
 -----------
@@ -36,7 +36,7 @@ def codec_counts(config: CodecConfig) -> dict[str, int]:
 
 
 class NoTeacher(torch.nn.Module):
-    """In place of the frozen teacher, which is not part of the codec's size."""
+    """A placeholder for the frozen teacher, which does not count as part of the codec."""
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The errors that tokensep raises on purpose: those of benchsep, and two of its own."""
+"""The errors of tokensep: those of benchsep, and two more."""
 
 from benchsep.errors import (
     AudioError,
@@ -27,4 +27,4 @@ class ConfigError(UsageError):
 
 
 class DataError(DatasetError):
-    """A data folder or file that does not hold what its layout promises."""
+    """A data folder or file lacks required content or is damaged."""

@@ -1,13 +1,12 @@
-"""How probable an LM finds true stems: the teacher-forced negative log-likelihood of their tokens.
+"""The teacher-forced negative log-likelihood of true stems under an LM.
 
-Nothing is drawn, so the value moves smoothly with the weights and with rounding: a small loss of
-the model shows here long before it shows in a separation, where one token that falls otherwise
-moves a whole song.
+Nothing is sampled, so the value is a smooth function of the weights. It shows a small degradation
+of the model more reliably than a separation, in which one different token changes the whole song.
 
 Conventions
 -----------
 nll       nats per token ``[S, K]``: stems in the LM's order, layers semantic first
-windows   of the length the LM was trained on, side by side; a last one that is not full is left out
+windows   of the LM's training length, without overlap; an incomplete last window is left out,
           unless it is the only one
 """
 
@@ -28,17 +27,17 @@ from tokensep.separator import TokenSep
 
 @torch.no_grad()
 def stem_nll(model: TokenSep, mixture: Audio, stems: dict[str, Audio]) -> NDArray[np.float64]:
-    """NLL ``[S, K]`` of the tokens of true stems, each token given the true ones before it.
+    """NLL ``[S, K]`` in nats per token of the true stems, each token given the true ones before it.
 
     Parameters
     ----------
     mixture : any rate, level and number of channels (their mean is taken).
-    stems : one for every stem of the LM, as long as the mixture.
+    stems : the true stem for each stem of the LM, as long as the mixture.
 
     Raises
     ------
     AudioError
-        A stem is absent, lengths differ, or the mixture is silent.
+        A stem is missing, lengths differ, or the mixture is silent.
     """
     names = model.config.stems
     if missing := [name for name in names if name not in stems]:

@@ -1,7 +1,7 @@
-"""Activation checkpointing (arXiv 1604.06174): less memory for a second forward pass.
+"""Activation checkpointing (arXiv 1604.06174): less memory at the cost of a second forward pass.
 
-A :class:`Stack` keeps the inputs of its blocks only; what is inside a block is computed again when
-the backward pass reaches it, with the same dropout. Loss and gradients stay the same.
+A :class:`Stack` stores only the inputs of its blocks; the activations inside a block are computed
+again in the backward pass, with the same dropout. Loss and gradients are unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Stack(nn.ModuleList):
 def recompute(module: nn.Module, active: bool) -> None:
     """Switch activation checkpointing on or off in every stack of ``module``.
 
-    A block with batch norm is not computed twice: its running statistics would move twice.
+    A block with batch norm is not recomputed, because its running statistics would be updated
+    twice.
     """
     for part in module.modules():
         if isinstance(part, Stack):

@@ -1,17 +1,19 @@
-"""From a song to its stems: level, windows, rendering, stereo.
+"""The separator: level, windows, rendering and stereo of a song.
 
 Conventions
 -----------
 audio     float32 ``[channels, T]`` at any rate; the stems come back with the same shape and rate
-mono      the model separates mono at the codec's rate, as in the paper; the stems' places in the
-          stereo image are estimated afterwards (:mod:`tokensep.dsp.stereo`)
-level     the mono mixture is brought to one RMS before, and the stems back after
-windows   of the length the LM was trained on (:mod:`tokensep.decode.render`)
+mono      the model separates mono at the codec's rate, as in the paper; the stereo positions of the
+          stems are estimated afterwards (:mod:`tokensep.dsp.stereo`)
+level     the mono mixture is scaled to a fixed RMS before the separation, and the stems are scaled
+          back
+windows   of the LM's training length (:mod:`tokensep.decode.render`)
 
-Three ways to more than one channel: ``panning`` (level of each stem in each channel per band,
-read off the mixture through soft masks), ``mid-side`` (the side signal is separated as a second
-song), ``mono``. ``refine="mask"`` masks the mixture channel by channel and needs none of them,
-``refine="blend"`` always pans. The guided decoder lays factors on every channel.
+Three methods for several channels: ``panning`` (gain of each stem in each channel per band,
+estimated with soft masks on the mixture), ``mid-side`` (the side signal is separated as a second
+song), ``mono``. ``refine="mask"`` masks each channel of the mixture and needs none of them;
+``refine="blend"`` always uses panning. The guided decoder multiplies every channel of the mixture
+by factors.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ from tokensep.lm.model import TokenLM
 
 Samples = NDArray[np.float32]
 CODEC_FACTS = ("rate", "frame_hop", "codebook_size", "semantic_layers", "acoustic_layers")
-"""What the LM's configuration and the codec must agree on."""
+"""Settings in which the LM's configuration and the codec must agree."""
 PLACING_BYTES = 2**30
-"""What placing stems needs besides the samples: spectra of a block."""
+"""Memory in bytes for the placement of stems in addition to the samples (spectra of a block)."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Provenance:
 class MonoStems:
     """Stems ``[S, T]`` of a mono mixture, at its rate, length and level.
 
-    ``rendered`` has what they come from at the model's level, ``gain`` times the mixture's; None if
-    the mixture is silent or if tokens, not the consensus of latents, were decoded. With
-    ``render="guided"`` there are no mono stems: they are zeros, and only ``rendered`` is read.
+    ``rendered`` has the decoded stems and latents at the model's level (``gain`` times the
+    mixture's); None if the mixture is silent or if tokens (not the consensus of latents) were
+    decoded. With ``render="guided"`` the mono stems are zeros and only ``rendered`` is used.
     """
 
     stems: Tensor
@@ -79,13 +81,13 @@ class TokenSep:
     lm : conditioner and language model.
     codec : a :class:`tokensep.codec.interface.Codec`, frozen.
     provenance : name and hash of the weights.
-    folder : where they lie, and the weights of the guided decoder, if there are any. The stems that
-        its configuration names are rendered by it unless ``refine`` says otherwise.
+    folder : folder of the weights, perhaps with those of the guided decoder, which then renders the
+        stems that its configuration names, unless ``refine`` overrides this.
 
     Raises
     ------
     CheckpointError
-        the LM was made for another codec.
+        the LM was trained for another codec.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class TokenSep:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.lm.tables.device
 
     @property
@@ -151,12 +153,12 @@ class TokenSep:
 
     @property
     def guide(self) -> Guide:
-        """The guided decoder, read when it is first needed.
+        """The guided decoder, loaded when first needed.
 
         Raises
         ------
         CheckpointError
-            There is none beside the LM, or it is not for this LM and codec.
+            There is none in the folder, or it is not for this LM and codec.
         """
         if self._guide is None:
             if self._folder is None:
@@ -173,7 +175,7 @@ class TokenSep:
 
     @property
     def guide_sha256(self) -> str:
-        """Hash of the weights of :attr:`guide`, which is read if it was not."""
+        """Hash of the weights of :attr:`guide`, which is loaded if necessary."""
         assert self.guide is not None and self._folder is not None
         return file_sha256(self._folder / GUIDE_WEIGHTS)
 
@@ -193,21 +195,19 @@ class TokenSep:
         ----------
         audio : the mixture, any level; not changed.
         rate : Hz.
-        seed : of every draw; the same seed gives the same stems, whatever the batch.
-        options : default: those of the checkpoint.
-        truth : the true stems, each as ``audio``: a stem is then drawn after the true tokens of
-            the stems before it instead of the generated ones, which shows how much error
-            accumulates.
-        progress : gets the share of the song that is decoded, 0 to 1, after each batch of windows
-            (again from 0 for the side signal).
+        seed : seed of all draws; the same seed gives the same stems for any batch size. options :
+        default: those of the checkpoint. truth : the true stems, each as ``audio``: a stem is then
+        generated after the true tokens of the previous stems instead of the generated ones, which
+        shows the effect of error accumulation. progress : called with the decoded share of the
+        song, 0 to 1, after each batch of windows (again from 0 for the side signal).
 
         Raises
         ------
         AudioError
             No samples, NaN or infinite samples, or a shape that is not ``[channels, T]``.
         ConfigError
-            ``truth`` with parallel decoding (no stem sees another), mid-side stereo (two songs
-            are separated) or ``prime``.
+            ``truth`` with parallel decoding (stems are independent), mid-side stereo (two songs are
+            separated) or ``prime``.
         """
         options, mixture = options or self.config.inference, Audio.of(audio, rate)
         true_stems = self._true_stems(truth, mixture, options) if truth is not None else None
@@ -309,7 +309,7 @@ class TokenSep:
         return waves.cpu().numpy().reshape(shape)
 
     def _source(self, options: InferenceConfig) -> TokenSource:
-        """What draws the tokens; its copy in float64 is made when it is first needed."""
+        """The token source; its float64 copy is created when first needed."""
         exact = None
         if options.precision == "float64":
             self._exact = self._exact or in_float64(self.lm, self.codec, self.codebooks)
@@ -320,7 +320,7 @@ class TokenSep:
         return TokenSource(self.lm, self.codec, options, codebooks, exact)
 
     def _gain(self, level: float) -> float:
-        """Factor that brings an RMS to the LM's: ``10^(loudness / 20) / level``."""
+        """Gain from an RMS to that of the LM: ``10^(loudness / 20) / level``."""
         return float(10 ** (self.config.loudness / 20) / level)
 
     def _to_model(self, audio: Audio, gain: float) -> Tensor:
@@ -333,7 +333,7 @@ class TokenSep:
     ) -> Tensor:
         """Inverse of :meth:`_to_model`, cut or padded to ``length``; resampling is the CPU's.
 
-        ``in_place``: the waves are the caller's own and may be changed.
+        ``in_place``: the waves may be modified.
         """
         if rate != self.config.rate:
             back = Audio(waves.cpu().numpy(), self.config.rate).resampled(rate)
@@ -359,10 +359,10 @@ def checkpoint_folder(source: str | Path) -> Path:
 
 
 def placing_device(device: torch.device, stems: int, mixture: Audio) -> torch.device:
-    """Where stems are placed in the mixture's channels: on the model's GPU if they fit there.
+    """Device for the placement of stems in the mixture's channels: the model's GPU if they fit.
 
-    A blend holds two views of the stems, the result and as much again; and it needs float64,
-    which only CUDA has besides the CPU.
+    A blend needs the memory of four copies of the stems; and it needs float64, which only CPU and
+    CUDA support.
     """
     if device.type != "cuda":
         return torch.device("cpu")

@@ -1,11 +1,11 @@
-"""Songs as files: what ``tokensep separate`` reads and writes.
+"""Reading and writing of songs for ``tokensep separate``.
 
 Conventions
 -----------
 song      any file that FFmpeg or libsndfile can decode (wav, flac, ogg, mp3, m4a …); of a
           ``.stem.mp4`` the first stream, which is the mixture
-stems     ``<out>/<song>/<stem>.wav``, float, of the song's rate and length; the four of a song
-          appear together, or none of them
+stems     ``<out>/<song>/<stem>.wav``, float, with the song's rate and length; the four files of a
+          song are written atomically together
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def folders(songs: Sequence[Path], out: Path, *, overwrite: bool) -> list[Path]:
-    """Where the stems of each song go.
+    """The output folder of each song.
 
     Raises
     ------
     UsageError
-        Two songs have one name, or there are stems of one already and ``overwrite`` is false;
+        Two songs have the same name, stems of a song already exist and ``overwrite`` is false, or
         ``out`` is a file.
     """
     if out.exists() and not out.is_dir():
@@ -56,9 +56,10 @@ def folders(songs: Sequence[Path], out: Path, *, overwrite: bool) -> list[Path]:
 
 
 def write_stems(folder: Path, stems: Mapping[str, NDArray[np.float32]], rate: int) -> None:
-    """Write ``[channels, T]`` stems beside the folder first, so that it never holds a part of them.
+    """Write ``[channels, T]`` stems to a temporary folder first, so that the folder is always
+    complete.
 
-    In a folder that is there each stem replaces the old one.
+    In an existing folder, each stem replaces the old one.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep([folder.parent])
@@ -79,7 +80,7 @@ def write_stems(folder: Path, stems: Mapping[str, NDArray[np.float32]], rate: in
 def bar(songs: int) -> Iterator[Callable[[str], Callable[[float], None]]]:
     """A progress bar on stderr, if that is a terminal.
 
-    It yields a function of a song's name, which returns what takes the share of it that is done.
+    Yields a function that takes a song's name and returns a callback for its finished share.
     """
     from rich.console import Console
     from rich.markup import escape

@@ -1,10 +1,10 @@
-"""The command line: a module for each group of commands.
+"""The command line: one module per group of commands.
 
 ``app``       the program: commands, exit codes
 ``configs``   names, files and ``key=value`` texts → configurations
 others        the commands: each parses its options, calls one function, prints the result
 
-Torch is imported by the commands that need it, so that ``--help`` is quick.
+Only the commands that need torch import it, so that ``--help`` is fast.
 """
 
 from tokensep.cli.app import app, main

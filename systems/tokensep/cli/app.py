@@ -1,7 +1,7 @@
 """The program ``tokensep``: its commands and exit codes.
 
-Exit codes: 0 good, 1 the work could not be done, 2 the call was wrong. Results go to stdout,
-progress to stderr.
+Exit codes: 0 success, 1 the work failed, 2 wrong arguments. Results go to stdout, progress to
+stderr.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ EXAMPLES = {
     "lm": "--codec codecs/mine --musdb ~/musdb18hq/train -o lm",
     "guided": "--musdb ~/musdb18hq/train -o guided",
 }
-"""A call of each command, for its help text and for the message when something is missing."""
+"""An example call of each command, for its help text and for errors on missing arguments."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,7 +72,7 @@ for _name, _command in TRAIN_COMMANDS.items():
 
 
 def main() -> None:
-    """Entry point: an error raised on purpose ends in one line, not in a traceback."""
+    """Entry point; known errors are printed in one line, without a traceback."""
     try:
         with quiet_if_nobody_reads():
             app()

@@ -15,7 +15,7 @@ def override(base: Any, pairs: list[str]) -> Any:
     Raises
     ------
     ConfigError
-        no ``=``, a key that is given twice or reaches into what has no keys, a bad value.
+        there is no ``=``, a key is given twice or does not exist, or a value is invalid.
     """
     data = base.model_dump()
     given: set[str] = set()
@@ -41,8 +41,8 @@ def override(base: Any, pairs: list[str]) -> Any:
 def configs_of(name: str) -> tuple[Any, Any]:
     """Separator and codec configurations of a preset, a folder, or a file.
 
-    ``hcodec-2`` is the published codec under the paper's LM. A folder may hold a codec alone, or an
-    LM alone as ``train lm`` exports it: the other is None then.
+    ``hcodec-2`` is the published codec with the paper's LM. A folder may contain only a codec, or
+    only an LM (exported by ``train lm``); the other one is then None.
     """
     from tokensep import config as configs
     from tokensep.lm.config import PRESETS, TokenSepConfig
@@ -76,7 +76,7 @@ def lm_configs(name: str) -> tuple[Any, Any]:
 
 
 def lm_training(name: str, settings: Path | None) -> Any:
-    """The settings of a file; else those of a preset; else the defaults, which are the mini's."""
+    """The settings of a file, else those of a preset, else the defaults (of the mini)."""
     from tokensep.config import load
     from tokensep.lm.config import LMTrainConfig
     from tokensep.lm.training_presets import TRAINING

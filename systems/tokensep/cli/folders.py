@@ -1,4 +1,4 @@
-"""Folders that a command will write to, looked at before the work begins."""
+"""Checks output folders before the work begins."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tokensep.errors import UsageError
 
 
 def check_output(folder: Path, option: str) -> Path:
-    """``folder``, which is there or can be made. Nothing is made yet.
+    """``folder``, if it exists or can be created. It is not created yet.
 
     Raises
     ------
     UsageError
-        It is a file, lies below one, or nothing can be written there.
+        It is a file, is below a file, or is not writable.
     """
     place = folder.absolute()
     while not place.exists() and place != place.parent:

@@ -1,8 +1,8 @@
 """The acoustic encoder of the design ``bands``: a linear code of band energies and of pitch.
 
-Nothing here is learned by gradient: :mod:`tokensep.codec.fit` sets the matrices. The semantic
-tokens tell most of the band energies (a linear guess from a few frames of them); what they leave
-is sent as its first principal components, and beside it those of the pitch salience.
+Nothing here is trained by gradient descent: :mod:`tokensep.codec.fit` sets the matrices. A linear
+prediction from a few frames of semantic tokens explains most of the band energies. The first
+principal components of the residual, and of the pitch salience, are the acoustic code.
 
 Conventions
 -----------
@@ -21,7 +21,7 @@ from tokensep.codec.pitch import Grid, Salience
 from tokensep.config import CodecConfig
 
 SENT_FLOOR = 3e-6
-"""Amplitude below which bands are not told apart (-110 dB re a full-scale sine)."""
+"""Amplitude floor of bands (-110 dB re a full-scale sine)."""
 
 
 def neighbours(x: Tensor, reach: int) -> Tensor:
@@ -73,14 +73,14 @@ class BandEncoder(nn.Module):
     def tones(self, wave: Tensor) -> Tensor:
         """Root of the salience, blurred over five candidates, times confidence: ``[B, F, grid]``.
 
-        The root makes the distance of two tones one of distributions (Hellinger's).
+        With the root, the distance of two tones is the Hellinger distance of distributions.
         """
         salience, sure = self.pitch(wave)  # [B, F stride, grid], [B, F stride]
         root = fn.avg_pool1d(salience, 5, 1, 2).sqrt() * sure[..., None]
         return root.unflatten(1, (-1, self.per_token)).mean(2)
 
     def rest(self, wave: Tensor, semantic: Tensor) -> Tensor:
-        """Band levels less what the semantic latents ``[B, F, D]`` tell of them."""
+        """Band levels minus their prediction from the semantic latents ``[B, F, D]``."""
         return self.band_levels(wave) - self.hint(neighbours(semantic, self.config.context))
 
     @torch.no_grad()

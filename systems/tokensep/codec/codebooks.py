@@ -1,4 +1,4 @@
-"""A codec's entries as vectors, read through its interface alone."""
+"""A codec's entries as vectors, obtained only through its interface."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def codebooks(codec: Any) -> Tensor:
         z(e_kv) - z(0) = c_k[v] - c_k[0].
 
     These differences, with ``z(0) = sum_k c_k[0]`` added to the first layer, sum to the latents
-    exactly: ``z(i) = sum_k books[k, i_k]``. Computed on the CPU, so that they (and a hash of them)
-    are the same wherever the codec is.
+    exactly: ``z(i) = sum_k books[k, i_k]``. Computed on the CPU, so that they (and their hash) do
+    not depend on the codec's device.
     """
     layers, entries = codec.semantic_layers + codec.acoustic_layers, codec.codebook_size
     # one "frame" for each e_kv, and the last one all zero

@@ -1,10 +1,11 @@
 """Closed-form start of the design ``bands``: regression, principal components, k-means.
 
-Trained through a quantiser from random weights, encoder and codebooks chase each other; here the
-encoder is found without gradients and stays, and only the decoder is trained.
+If encoder and codebooks are trained together from random weights, each must follow changes of the
+other. Here the encoder is computed without gradients and then fixed, and only the decoder is
+trained.
 
 1. The semantic tokens' best linear guess (ridge regression) of the band levels of their frame.
-2. Principal components of what it leaves, and of the pitch salience: the acoustic latents.
+2. Principal components of its residual, and of the pitch salience: the acoustic latents.
 3. Residual k-means of these latents: the acoustic codebooks.
 4. The decoder's linear path is the inverse of 1 and 2.
 """

@@ -2,9 +2,9 @@
 
 A spectrum is ``|X|^2 = N + sum_s E_s (p_s C)``: ``N`` a smooth spectrum given in mel bands; ``C``
 the fixed combs of a grid of pitches, ``p_s`` weights over the grid (sum 1), and ``E_s`` a smooth
-envelope, for each of a few sources ``s``. Harmonics need not be learned: the network says which
-pitch. The bands begin as a linear map of the latents, the inverse of the encoder's. The phase
-follows from the magnitudes (:mod:`tokensep.codec.phase`).
+envelope, for each of a few sources ``s``. The network only predicts the pitch; harmonics need not
+be learned. The bands are initialised as a linear map of the latents, the inverse of the encoder's.
+The phase is computed from the magnitudes (:mod:`tokensep.codec.phase`).
 
 Conventions
 -----------
@@ -27,8 +27,8 @@ from tokensep.recompute import Stack
 FLOOR = 1e-6
 """Amplitude that counts as silence (-120 dB re a full-scale sine).
 
-ViSQOL hears bands of -90 dB, which a spectrum's bins reach at about -105 dB: a floor or a gate
-there costs 0.1 to 0.9.
+ViSQOL is sensitive to bands at -90 dB, where bins are at about -105 dB: a floor or a gate there
+lowers it by 0.1 to 0.9.
 """
 START_BELOW = -1.0
 """Natural-log level of the combs below the noise, at the start."""

@@ -1,4 +1,4 @@
-"""What the language model needs to know of a codec: codes in, codes out, and three numbers.
+"""The interface of a codec for the language model.
 
 Conventions
 -----------
@@ -47,14 +47,14 @@ class Codes:
 
 @dataclass(frozen=True)
 class ChunkedCodes(Codes):
-    """Tokens of overlapping chunks, each chunk's frames behind those of the chunk before it.
+    """Tokens of overlapping chunks; the frames of all chunks are concatenated.
 
     Attributes
     ----------
     chunks : how many; each has ``F / chunks`` frames.
-    scales : levels that the chunks were divided by, ``[B, chunks]``, or None. They are part of what
-        has to be transmitted and are no tokens.
-    spare : frames at the end of the last chunk that only fill it up.
+    scales : levels by which the chunks were divided, ``[B, chunks]``, or None. They must be
+        transmitted, but are not tokens.
+    spare : padding frames at the end of the last chunk.
     """
 
     chunks: int
@@ -63,7 +63,7 @@ class ChunkedCodes(Codes):
 
 
 class Codec(Protocol):
-    """The part of :class:`tokensep.codec.model.HCodec` that others may rely on.
+    """The public interface of :class:`tokensep.codec.model.HCodec`.
 
     ``HCodec.from_checkpoint(folder)`` reads ``config.json``, ``codec.safetensors`` and, for the
     mini teacher, ``hubert.safetensors``, and returns a frozen model in eval mode.
@@ -87,14 +87,14 @@ class Codec(Protocol):
         """Codes → the summed codebook vectors, both streams joined: ``[B, F, 2 * latent_dim]``."""
 
     def to(self, device: torch.device | str) -> Codec:
-        """Move there, in place."""
+        """Move to a device, in place."""
 
     def save_checkpoint(self, folder: Path) -> None:
         """Write safetensors and JSON."""
 
 
 def check_wave(wave: Tensor, channels: int) -> None:
-    """A wave that a codec of so many channels can encode.
+    """Check a wave for a codec with ``channels`` channels.
 
     Raises
     ------
@@ -110,5 +110,5 @@ def check_wave(wave: Tensor, channels: int) -> None:
 
 
 def device_of(codec: Any) -> torch.device:
-    """Where a codec computes; one without parameters is on the CPU."""
+    """Device of a codec; the CPU for a codec without parameters."""
     return next((p.device for p in getattr(codec, "parameters", list)()), torch.device("cpu"))

@@ -1,10 +1,10 @@
-"""What the codec is trained on: spectra at several resolutions, phase only in the bass.
+"""Losses of the codec: spectra at several resolutions, with phase only in the bass.
 
 Conventions
 -----------
 Waves ``[B, T]``. Spectra are scaled so that a full-scale sine has magnitude 1; distances are in
-natural-log amplitude units (1 = 8.7 dB). The phase of most music above the bass is beyond a few
-kbit/s: a loss that compares complex spectra there only teaches the decoder to be quiet.
+natural-log amplitude units (1 = 8.7 dB). A few kbit/s cannot code the phase above the bass: with a
+loss on complex spectra there, the decoder only learns to be quiet.
 """
 
 from __future__ import annotations

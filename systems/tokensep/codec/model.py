@@ -3,8 +3,8 @@
 The design of HCodec-2.0 (arXiv 2512.20151; facts in the project's notes): STFT → ConvNeXt →
 transformer → strided convolution → RVQ for the acoustic stream; a frozen self-supervised teacher →
 strided encoder → its own RVQ for the semantic stream; both joined → transformer → ConvNeXt →
-inverse STFT. What is added for small models: log-mel bands next to the STFT at the input, and an
-output bias that starts at a given mean spectrum.
+inverse STFT. Additions for small models: log-mel bands besides the STFT at the input, and an output
+bias initialised with a mean spectrum.
 
 Conventions
 -----------
@@ -180,8 +180,8 @@ class Decoder(nn.Module):
     def start_at(self, log_magnitude: Tensor) -> None:
         """Start the output at a mean log-magnitude spectrum ``[bins]``.
 
-        The head's bias is that spectrum with phase 0, and half the weight keeps the first outputs
-        near it: training starts at the sound's average level instead of at magnitude 1.
+        The head's bias is this spectrum with phase 0, and its weights are halved, so that the first
+        outputs are near it: training starts at the average level instead of magnitude 1.
         """
         bins = log_magnitude.shape[0]
         with torch.no_grad():
@@ -212,10 +212,10 @@ class Decoder(nn.Module):
 
 @dataclass
 class Pass:
-    """What one training pass yields.
+    """The output of one training pass.
 
-    ``output`` is what the decoder's losses compare: the wave, or log-magnitudes (design
-    ``bands``, whose first comb's weights are ``pitch``).
+    ``output`` is the input of the decoder's losses: the wave, or log-magnitudes (design ``bands``,
+    whose first comb's weights are ``pitch``).
     """
 
     output: Tensor
@@ -231,8 +231,8 @@ class HCodec(nn.Module):
     Parameters
     ----------
     config : see :class:`tokensep.config.CodecConfig`.
-    teacher : a ready teacher; by default the one that ``config.teacher`` names (``hf`` teachers are
-        fetched or read from a folder here).
+    teacher : a teacher; by default the one of ``config.teacher`` (``hf`` teachers are downloaded or
+        read from a folder).
     """
 
     def __init__(self, config: CodecConfig, teacher: nn.Module | None = None) -> None:
@@ -300,7 +300,7 @@ class HCodec(nn.Module):
         return Pass(self.decoder(torch.cat([acoustic, semantic], -1)), commit, distance, codes)
 
     def _bands_pass(self, wave: Tensor, encoder: BandEncoder) -> Pass:
-        """The decoder alone learns: encoder, semantic branch and codebooks are fixed."""
+        """Train only the decoder: encoder, semantic branch and codebooks are fixed."""
         assert isinstance(self.decoder, HarmonicDecoder)
         with torch.no_grad():
             target = self.teacher(wave)
@@ -331,7 +331,7 @@ class HCodec(nn.Module):
         check_wave(wave, self.channels)
         wave = torch.nn.functional.pad(wave, (0, -wave.shape[-1] % self.frame_hop))
         was = self.training
-        self.eval()  # or encoding would move the codebooks
+        self.eval()  # otherwise encoding would update the codebooks
         known, semantic, _ = self.semantic_rvq(self.semantic_encoder(self.teacher(wave)))
         if isinstance(self.encoder, BandEncoder):
             width = self.config.bands.search

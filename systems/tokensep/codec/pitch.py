@@ -1,4 +1,4 @@
-"""Pitch on a logarithmic grid: how strongly each candidate sounds, and the spectrum it would have.
+"""Pitch on a logarithmic grid: salience of each candidate, and its harmonic spectrum.
 
 Conventions
 -----------
@@ -90,7 +90,7 @@ def kernels(grid: Grid, n_fft: int, rate: int) -> Tensor:
 
 
 class Salience(nn.Module):
-    """How strongly each candidate of the grid sounds, one frame per ``hop`` samples."""
+    """Salience of each candidate of the grid, one frame per ``hop`` samples."""
 
     window: Tensor
     kernels: Tensor

@@ -11,8 +11,8 @@ Conventions
 -----------
 ``[B, F, D]`` vectors, int64 ``[B, K, F]`` codes; distance Euclidean; layer 0 first. Codebooks are
 buffers: the optimizer never sees them. Several processes average their statistics. Everything
-here is computed in float32, under autocast too: in bf16, whose steps are 2^-8 of a number, the
-nearest entry is often another one, and the running sums would lose what is added to them.
+here is computed in float32, under autocast too: in bf16, with a relative precision of 2^-8, the
+nearest entry is often wrong, and small additions to running sums are lost.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ class ResidualVQ(nn.Module):
     def search(self, x: Tensor, width: int) -> tuple[Tensor, Tensor]:
         """Quantised vectors and codes by beam search; nothing is updated.
 
-        Of all sums of one entry per layer, the ``width`` nearest partial sums are followed; the
-        nearest whole sum of these is taken. 1 is the greedy search of ``forward``.
+        Beam search: in each layer, the ``width`` nearest partial sums are kept, and finally the
+        nearest sum is taken. ``width`` 1 is the greedy search of ``forward``.
         """
         flat = x.reshape(-1, x.shape[-1]).float()
         left = flat[:, None]  # what each partial sum leaves: [N, W, D]

@@ -1,4 +1,4 @@
-"""What :class:`tokensep.codec.harmonic.HarmonicDecoder` is trained on: distances of magnitudes.
+"""The loss of :class:`tokensep.codec.harmonic.HarmonicDecoder`: distances of magnitudes.
 
 Conventions
 -----------

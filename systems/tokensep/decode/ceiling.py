@@ -1,13 +1,13 @@
-"""A true stem through a codec and back: the upper bound of any language model over its tokens.
+"""Encodes and decodes a true stem with a codec: the upper bound for any language model over its
+tokens.
 
 Conventions
 -----------
 stem      float32 ``[channels, T]`` at any rate; it comes back with the same shape and rate
-channels  a mono codec codes each channel by itself, left and right alike; a stereo codec codes both
-          together, and a mono stem as two equal channels
-level     a codec that belongs to an LM gets the level the LM works at; any other gets the stem as
-          it is
-pieces    20 s, cross-faded, so that memory is bounded; a codec that works in chunks needs none
+channels  a mono codec codes each channel separately; a stereo codec codes both together, and a mono
+          stem as two equal channels
+level     for the codec of an LM, the stem is scaled to the LM's level; otherwise it is unchanged
+pieces    20 s with cross-fades, to limit memory; not needed for codecs that work in chunks
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The decoding step as one compiled call per row (numba), with fp32 or int8 weights.
 
-At batch 1 the operations of a step are so small that calling them costs a third of its time. Here
-a step is one call (:mod:`tokensep.decode.kernels`): products read each weight once, in the order it
-has in memory, and little else is allocated. No C++ compiler is needed, but the first use in a
-process compiles (2.4 CPU seconds measured, and numba's import 0.2), so :func:`should_compile`
-decides by the length of the job.
+At batch size 1, the call overhead of the small operations is a third of the time of a step. Here a
+step is one call (:mod:`tokensep.decode.kernels`): products read each weight once, in memory order,
+with few allocations. No C++ compiler is needed, but the first use in a process compiles (2.4 CPU
+seconds measured, and numba's import 0.2), so :func:`should_compile` decides by the length of the
+job.
 
 ``int8``: each column of a matrix is stored as 8-bit integers and one scale (weight only,
 activations stay fp32): a quarter of the memory to read.
@@ -32,7 +32,7 @@ from tokensep.errors import ConfigError
 from tokensep.lm.decoder import Decoder, KVCache
 
 STEPS_WORTH_COMPILING = 5_000
-"""Steps of one row from which compiling pays for itself: each is about a millisecond quicker."""
+"""Number of steps of one row for which compilation saves time: each step is about 1 ms faster."""
 
 
 def should_compile(steps: int, rows: int, reference_tensor: Tensor) -> bool:

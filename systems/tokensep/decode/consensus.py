@@ -1,18 +1,18 @@
 """The consensus of several draws: expected latents averaged over draws and overlapping windows.
 
 The language model gives ``E[z_t | past, mixture]``, the expected latent z_t of a frame given the
-past that happened to be drawn. Its mean over pasts is, by the law of total expectation,
+drawn past. By the law of total expectation, its mean over pasts is
 
     E_past[ E[z_t | past, mixture] ] = E[z_t | mixture],
 
-the least-squares estimate of the latent from the mixture alone; a few draws approach it. Two
-windows that overlap are two more draws, with another context. Latents are averaged, not waves:
-waves of two draws differ in phase and would cancel, their latents hardly differ.
+the least-squares estimate of the latent from the mixture alone, which a few draws approximate.
+Overlapping windows are further draws with another context. Latents are averaged, not waves, because
+waves of two draws differ in phase and would cancel, while their latents are similar.
 
 Conventions
 -----------
 latents   ``[S, F, D]``, F frames of a song or a window
-weight    of a frame in its window: rises linearly from the edge, where context is missing, over
+weight    of a frame in its window: increases linearly from the edge (where context is missing) over
           the overlap
 covered   a frame that at least one window with sound contains
 """

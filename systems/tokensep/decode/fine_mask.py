@@ -1,15 +1,16 @@
-"""A small U-Net over time and frequency: what the guided decoder adds to masks and gates per bin.
+"""A small U-Net over time and frequency, which predicts masks and gates per bin for the guided
+decoder.
 
-The decoder's other network (:class:`tokensep.decode.guide.Guide`) sees each spectrum as one vector,
-and 192 numbers cannot say which of 1,025 bins hold a partial. Here neighbouring bins are compared,
-in both channels, so that partials, onsets and places in the stereo image separate stems.
+The decoder's other network (:class:`tokensep.decode.guide.Guide`) represents each spectrum as one
+vector of 192 numbers, which cannot locate partials in 1,025 bins. This network compares
+neighbouring bins in both channels, so it can use partials, onsets and stereo positions.
 
 Conventions
 -----------
 maps       ``[B, K, N, bins]``: K maps over N spectra (time) and bins (frequency)
 levels     time / 1, 1, 2, 4 and frequency / 4, 8, 16, 32; channels W, 2 W, 4 W, 6 W
-edges      time is padded to a whole number of the coarsest steps, the highest bin (of
-           ``n_fft / 2 + 1``) gets what the one below it gets
+edges      time is padded to a multiple of the coarsest step; the highest bin (of ``n_fft / 2 + 1``)
+           gets the values of the bin below it
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ WIDTHS = (1, 2, 4, 6)
 
 
 class FineMask(nn.Module):
-    """Maps of what is heard → maps of what is added; 0 everywhere before it is trained.
+    """Input maps → maps of corrections; initialised so that all outputs are 0.
 
     Parameters
     ----------
     maps_in, maps_out : numbers of maps.
     bins : of a spectrum, ``n_fft / 2 + 1``; ``bins - 1`` is a multiple of :data:`BIN_STEP`.
     width : channels of the finest level.
-    context : numbers per spectrum that the coarsest level hears, too.
+    context : additional inputs per spectrum for the coarsest level.
     """
 
     def __init__(self, maps_in: int, maps_out: int, bins: int, width: int, context: int) -> None:

@@ -2,14 +2,14 @@
 
 Conventions
 -----------
-rows      R, one per window and draw; a row does not depend on the others: with the same seed it
-          is the same in any batch (each row has its own noise generator)
+rows      R, one per window and draw. Rows are independent: with the same seed, a row is the same in
+          any batch (each row has its own noise generator)
 decoder   R' rows: R, or R S where stems are generated in parallel; twice as many with guidance
 cond      ``[R, F, encoder.dim]`` from :meth:`TokenLM.condition`
 result    codes ``[R, S, K, F]``, semantic layers first
 
-``sequential`` (the paper): stems one after the other over one cache, each seeing those before.
-``parallel`` (the ablation): every stem alone with the mixture. The length is that of the mixture.
+``sequential`` (the paper): stems in sequence over one cache; each stem sees the previous ones.
+``parallel`` (the ablation): each stem sees only the mixture. The length is that of the mixture.
 ``order`` changes which stem is generated first; the result keeps the model's order.
 
 A position is decoded in four lines (:mod:`tokensep.decode.step`):
@@ -19,8 +19,8 @@ A position is decoded in four lines (:mod:`tokensep.decode.step`):
     tokens = known tokens where given, pad where the layout has none
     previous tokens = tokens
 
-What a position does not depend on is computed before the loop: the input embeddings of all steps,
-the rotation tables, the layout's gaps, the noise, and the cache at its final size.
+Everything that does not depend on previous tokens is computed before the loop: the input embeddings
+of all steps, the rotation tables, the layout's gaps, the noise, and the cache at its final size.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def generate(
     Raises
     ------
     ConfigError
-        if seeds, prompt or known do not fit the rows, or order is no order of the stems.
+        seeds, prompt or known do not fit the rows, or order is not a permutation of the stems.
     """
     sampling = sampling or SamplingConfig()
     rows, frames = cond.shape[:2]

@@ -1,10 +1,12 @@
-"""All steps of a generation, each repeated from a recording: one launch instead of a hundred.
+"""Runs decoding steps as recorded CUDA graphs: one launch per step instead of a hundred.
 
-On a GPU a step of a small model is as long as its kernels take to start. A CUDA graph starts all
-of them at once. It repeats addresses and shapes, so that the attention reads the whole cache and
-masks what is not there yet; several recordings, each for a longer part of the cache, halve that.
+On a GPU, kernel launches dominate the time of a step of a small model. A CUDA graph launches all
+kernels at once. Its addresses and shapes are fixed, so the attention reads the whole cache and
+masks positions that are not filled yet; several recordings for increasing parts of the cache halve
+this overhead.
 
-Recording needs CUDA. Elsewhere, and where it fails (the log says so), the same step is called.
+Recording needs CUDA. Without it, or if it fails (with a warning in the log), the step is called
+directly.
 """
 
 from __future__ import annotations

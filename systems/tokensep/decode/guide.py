@@ -1,23 +1,23 @@
-"""The guided decoder: it combines generated magnitudes with masks on the mixture, by a network.
+"""The guided decoder: a network that combines generated magnitudes with masks on the mixture.
 
-The paper decodes the tokens alone; this decoder also gets the mixture. Stem s gets, bin by bin, the
-factor
+The paper decodes only the tokens; this decoder also gets the mixture. Stem s is, per bin, the
+product of a factor
 
     R_s = M_s^(1 - g_s) * (G_s / |X|)^g_s,        Y_s = R_s X,
 
-of the mixture ``X`` in each channel. ``G_s`` is the magnitude of what the codec's decoder makes of
-the stem's latents, ``M_s`` a mask (those of all stems add up to 1), ``g_s`` a gate in (0, 1): 0
-masks the mixture, 1 sets the generated magnitude. The network sees ``X``, all ``G_s`` and the
-latents. It starts from shares of the generated levels, ``M_s = G_s / sum G`` in mel bands, with a
-gate of 1/4 (``refine=blend`` is a gate of 1/2).
+with the mixture ``X`` in each channel. ``G_s`` is the magnitude that the codec's decoder generates
+from the stem's latents, ``M_s`` a mask (the sum over stems is 1), and ``g_s`` a gate in (0, 1): 0
+masks the mixture, 1 sets the generated magnitude. The network's inputs are ``X``, all ``G_s`` and
+the latents. It is initialised with ``M_s = G_s / sum G`` in mel bands and a gate of 1/4
+(``refine=blend`` is a gate of 1/2).
 
 Conventions
 -----------
 spectra    Hann windows of ``n_fft`` every ``hop``, centred; magnitudes of a full-scale sine are 1
 shapes     B examples, S stems, N spectra, F token frames, C channels
-views      V magnitudes of the mixture: left, right, mid and side. A mixture that is not stereo is
-           its own mid, left and right, and the factors of the left are laid on each channel
-phase      the mixture's: the stems lie on it sample by sample
+views      V magnitudes of the mixture: left, right, mid and side. For a mixture that is not stereo,
+           mid, left and right are equal, and the factors of the left are used for each channel
+phase that of the mixture, so stems are sample-aligned with it
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ WEIGHTS, CONFIG = "guided.safetensors", "guided.json"
 FLOOR = 1e-5
 """Magnitude that counts as silence (-100 dB re a full-scale sine)."""
 CEILING = 2.0
-"""Largest factor: where the mixture is nearly silent, nothing is generated."""
+"""Largest factor; it limits what is generated where the mixture is nearly silent."""
 VIEWS, MID = 4, 2
 START_GATE = -1.1
 """Before the sigmoid: 1/4."""
@@ -93,8 +93,8 @@ class GuideConfig(Strict):
 class Guide(nn.Module):
     """Mixture spectrum, generated spectra and latents → factors on the mixture.
 
-    Masks of bins come from :class:`~tokensep.decode.fine_mask.FineMask` alone. A linear head on
-    each spectrum, which an earlier version had beside it, learns the training songs by heart.
+    Only :class:`~tokensep.decode.fine_mask.FineMask` predicts masks per bin. A linear head per
+    spectrum, in an earlier version, overfitted the training songs.
     """
 
     window: Tensor
@@ -206,14 +206,13 @@ class Guide(nn.Module):
 
         Parameters
         ----------
-        stems : the places of those that are wanted; None: all.
-        generated : decoded stems ``[S, T]``.
+        stems : indices of the requested stems; None: all. generated : decoded stems ``[S, T]``.
         latents : their latents ``[S, F, latent_dim]``, ``F = ceil(T / frame_hop)``.
 
         Raises
         ------
         ConfigError
-            The latents have another width or number of stems than those it was trained on.
+            The width of the latents or the number of stems differs from training.
         """
         c, (channels, length) = self.config, mixture.shape
         if (len(latents), latents.shape[-1]) != (c.stems, c.latent_dim):

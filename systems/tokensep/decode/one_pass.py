@@ -1,11 +1,10 @@
-"""Tokens of all steps at once, or in a few passes, instead of one step after the other.
+"""Generates the tokens of all steps in one pass or a few passes, instead of step by step.
 
 One pass
 --------
-Every step's input tokens are hidden, as they are in part during training, so that the mixture
-alone is left: one forward pass gives the estimate of every frame of every stem. Within a step the
-layers still follow each other, since a layer of a residual quantiser codes what those before it
-left.
+The input tokens of all steps are hidden (in training, part of them is hidden), so the model uses
+only the mixture: one forward pass estimates every frame of every stem. Within a step, layers are
+still sequential, because a layer of a residual quantiser codes the residual of the previous ones.
 
 A few passes (MaskGIT, arXiv 2202.04200; SoundStorm, arXiv 2305.09636)
 -----------------------------------------------------------------------
@@ -13,8 +12,8 @@ After pass p of P, the tokens of the most confident steps are kept and shown to 
 
     kept(p) = floor(cos(pi / 2 * (1 - p / P)) * S N),   confidence = log p(S0) + log p(A0)
 
-the log probabilities of the first layer of each stream, which decide most of the sound. The
-decoder is causal, so a kept step is seen by the steps and stems after it only.
+the log probabilities of the first layer of each stream, which decide most of the sound. The decoder
+is causal, so only later steps and stems see a kept step.
 
 Conventions
 -----------

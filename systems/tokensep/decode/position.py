@@ -1,8 +1,8 @@
-"""Where a decoding step is: a number of Python's, or a tensor that a CUDA graph can read.
+"""The position of a decoding step: a Python integer, or a tensor that a CUDA graph can read.
 
-A graph repeats the same operations on the same addresses. What depends on the position must then
-be looked up by a tensor, and what a step hands to the next must stay where it is. The two classes
-do the same, so that one step function serves both.
+A graph repeats the same operations on the same addresses. So values that depend on the position
+must be looked up with a tensor, and values for the next step must stay at their address. Both
+classes have the same interface, so that one step function works with both.
 
 Conventions
 -----------

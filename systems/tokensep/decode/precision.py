@@ -1,11 +1,11 @@
 """LM and codec in float64, so that draws are the same on every processor.
 
-A token is drawn by comparing sums of logits and noise. In float32 these differ between processors
-by about 1e-6 (the order of additions, and what a library's exp or log rounds to), of the ten
-thousand draws of a clip some fall the other way, and everything behind them changes. In float64
-they differ by about 1e-14. Weights are what they were; tables that follow from the configuration
-alone (windows, mel filters, rotations) are computed in float64 too. Only what decides tokens is
-computed so: the condition, the LM, and the noise's logarithms. The codec decodes in float32.
+A token is drawn by comparing sums of logits and noise. In float32, these differ between processors
+by about 1e-6 (order of additions, rounding of exp and log). Some of the ten thousand draws of a
+clip then differ, and so do all later tokens. In float64, the difference is about 1e-14. The weights
+keep their float32 values; tables that depend only on the configuration (windows, mel filters,
+rotations) are also computed in float64. Only the parts that decide tokens use float64: the
+condition, the LM, and the logarithms of the noise. The codec decodes in float32.
 """
 
 from __future__ import annotations

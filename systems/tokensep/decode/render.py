@@ -1,11 +1,11 @@
-"""From a mono mixture to its stems: draw the tokens of each window, decode them, join the windows.
+"""Separates a mono mixture: draws the tokens of each window, decodes them, and joins the windows.
 
 Conventions
 -----------
 mixture   float32 ``[T]`` at the codec's rate and the LM's level
 stems     float32 ``[S, T]``; true stems, for teacher forcing, have the same shape
-window    as long as the LM was trained on; windows overlap and are drawn as a batch
-seeds     one per window and draw, so that neither the batch nor the device's order matters
+window    of the LM's training length; windows overlap and are drawn as a batch
+seeds     one per window and draw, so results do not depend on the batch or the device
 
 Three renderings: ``tokens`` decodes the drawn tokens; ``mean`` decodes the expected latent under
 each token's distribution; ``consensus`` averages those expected latents over draws and overlapping
@@ -96,8 +96,8 @@ class TokenSource:
     def step_kind(self, rows: int, windows: int) -> StepKind:
         """How a decoding step is computed.
 
-        Depends on the song's length and the options alone, never on the machine's load, so that
-        the same call gives the same samples.
+        Depends only on the song's length and the options, not on the machine's load, so that the
+        same call gives the same samples.
         """
         if self.options.step != "auto":
             return self.options.step
@@ -115,9 +115,9 @@ class TokenSource:
     def batch_size(self) -> int:
         """Draws of windows to decode together.
 
-        On a GPU all of a song, as far as their caches fit into :data:`CACHE_BYTES`: a step takes as
-        long as its kernels take to start. Like :meth:`step_kind` it depends on the options and
-        the model alone.
+        On a GPU, the whole song if the caches fit into :data:`CACHE_BYTES`, because kernel launches
+        dominate the time of a step. Like :meth:`step_kind`, it depends only on the options and the
+        model.
         """
         if self.options.batch is not None:
             return self.options.batch
@@ -141,8 +141,8 @@ class TokenSource:
     ) -> Generated:
         """Codes ``[R, S, K, F]`` (and expected latents) of conditions ``[R, F, C]``.
 
-        With ``true_codes [R, S, K, F]`` each stem is drawn after the true tokens of the stems
-        before it (teacher forcing), one stem at a time.
+        With ``true_codes [R, S, K, F]``, each stem is drawn after the true tokens of the previous
+        stems (teacher forcing), one stem at a time.
         """
         if true_codes is None:
             return self._generate(cond, seeds, step, prompt, None)
@@ -256,7 +256,7 @@ class Renderer:
     ) -> tuple[Tensor, Tensor]:
         """Windows ``[W, T]`` → stems ``[W, S, T]`` and codes ``[W, S, K, F]``.
 
-        Of several draws, each window keeps the one whose stems add up to the mixture best.
+        With several draws, each window uses the draw whose stems sum to the mixture best.
         """
         audible = waves.square().mean(1).sqrt() > SILENT
         cond = self.source.condition(waves)

@@ -61,7 +61,7 @@ def gumbel(
 ) -> Tensor:
     """Gumbel noise ``-log(-log U)``, ``[R, *shape]``: row r from generator r alone.
 
-    So a row's noise is the same in any batch. U is float32 whatever ``dtype`` is.
+    So a row's noise is the same in any batch. U is float32 for any ``dtype``.
     """
     rows = [torch.rand(tuple(shape), generator=g, device=g.device) for g in generators]
     uniform = torch.stack(rows).to(dtype)
@@ -71,9 +71,9 @@ def gumbel(
 class Noise:
     """Gumbel noise for all steps of each row, drawn for many steps at once.
 
-    A row has one generator and its numbers are used in order: a row's noise depends on its seed
-    alone, and on a CPU it is what drawing step by step would give. To draw a step at a time would
-    start one kernel a row and step, most of what a GPU does then.
+    Each row has its own generator, whose numbers are used in order, so a row's noise depends only
+    on its seed; on a CPU it is the same as when drawn step by step. Drawing per step would launch
+    one kernel per row and step, most of a GPU's time.
 
     Parameters
     ----------

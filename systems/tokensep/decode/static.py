@@ -1,10 +1,11 @@
-"""One decoding step with little between the weights and the memory bus.
+"""One decoding step with minimal overhead.
 
-At batch 1 a step costs what it takes to read the weights once; all else is overhead of small
-operations. So: each matrix is stored as its product reads it fastest, norms' gains are folded
-into the matrices that follow them, residual additions into the products, rotation signs into the
-sine table, padding into a zero row of the token tables, and keys and values go into buffers of the
-final size. The numbers are those of :class:`tokensep.lm.decoder.Decoder` up to rounding (tested).
+At batch size 1, the minimal cost of a step is one read of the weights; the rest is overhead of
+small operations. So each matrix is stored in the layout that is fastest for its product, gains of
+norms are folded into the following matrices, residual additions into the products, rotation signs
+into the sine table, and padding into a zero row of the token tables; keys and values are written to
+buffers of the final size. Results equal those of :class:`tokensep.lm.decoder.Decoder` up to
+rounding (tested).
 
 Conventions
 -----------

@@ -6,10 +6,10 @@ rows      R' of the decoder: rows to draw R (x S where stems are generated in pa
           many with guidance
 position  of the step among N (x S) steps; the decoder's cache has the prefix before them
 
-A step is a function without arguments. What it reads is a tensor that was there before, looked up
-by its :class:`~tokensep.decode.position.Position`; what it makes goes into such tensors. With a
-:class:`~tokensep.decode.position.DevicePosition` it is always the same operations on the same
-addresses, so that a CUDA graph can repeat it (:mod:`tokensep.decode.graph`).
+A step is a function without arguments. It reads existing tensors at its
+:class:`~tokensep.decode.position.Position` and writes to existing tensors. With a
+:class:`~tokensep.decode.position.DevicePosition`, the operations and addresses are always the same,
+so a CUDA graph can repeat it (:mod:`tokensep.decode.graph`).
 """
 
 from __future__ import annotations

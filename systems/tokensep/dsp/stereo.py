@@ -1,11 +1,11 @@
-"""From mono stems to the channels of the mixture: masks, panning, and a blend of both.
+"""Places mono stems in the channels of the mixture: masks, panning, and a blend of both.
 
 Conventions
 -----------
 mixture   float32 ``[C, T]``; mono stems ``[S, T]``; placed stems ``[S, C, T]``; all on one device
-which     indices of stems; what a stem shares with the others does not depend on it
-memory    all work on spectra a block at a time (:mod:`tokensep.dsp.spectra`): what they need
-          besides the samples does not grow with the song
+which     indices of the requested stems; the result for a stem does not depend on this choice
+memory    spectra are processed in blocks (:mod:`tokensep.dsp.spectra`), so additional memory does
+          not grow with the song
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rms(samples: Samples) -> float:
 
 @dataclass(frozen=True)
 class Stereo:
-    """How mono stems become the channels of the mixture."""
+    """Settings of the placement."""
 
     mode: str
     """Of stems without refinement: ``panning``, ``mid-side`` or ``mono``."""
@@ -126,8 +126,8 @@ def pan(mixture: Tensor, stems: Tensor) -> Tensor:
 def blend_mixture(mixture: Tensor, stems: Tensor, power: float = 1.0) -> Tensor:
     """Geometric mean of the magnitudes of :func:`pan` and :func:`mask_mixture`.
 
-    The phase is the mixture's. In decibels it is the mean of two views of a stem: what was
-    generated, which knows no leak, and what the mixture has there, which knows the timing.
+    The phase is the mixture's. In decibels, it is the mean of two estimates of a stem: the
+    generated one, which has no leakage, and the masked mixture, which has the exact timing.
     """
     return place(mixture, stems, ["blend"] * len(stems), power)
 

@@ -11,8 +11,8 @@ dac, encodec, mimi   from the Hugging Face hub (:mod:`tokensep.codec.public`)
 a folder  a codec folder of tokensep, or a model of ``transformers`` of one of these three kinds
 
 Options: ``codebooks`` (dac, mimi), ``bandwidth`` in kbit/s (encodec), ``revision`` on the hub. By
-default a codec uses all that it has. A codec that cannot be loaded here still gives a system: its
-``info.unavailable`` says why, and a run gives it a row with that reason.
+default all codebooks or the highest bandwidth are used. A codec that cannot be loaded here still
+gives a system with the reason in ``info.unavailable``, and a run stores unavailable cells.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class CodecCeiling:
 
     Parameters
     ----------
-    info : what is known of the codec; with ``unavailable``, ``through`` is never called.
-    through : ``(stem [channels, T], rate)`` → the decoded stem.
+    info : the codec's info; with ``unavailable``, ``through`` is never called. through : ``(stem
+    [channels, T], rate)`` → the decoded stem.
     """
 
     def __init__(self, info: SystemInfo, through: Callable[[Any, int], Any] | None) -> None:
@@ -68,7 +68,7 @@ class CodecCeiling:
         Raises
         ------
         Unavailable
-            The codec is not here.
+            The codec is not available here.
         """
         if self.through is None:
             raise Unavailable(self.info.unavailable)
@@ -85,7 +85,7 @@ def load_ceiling(codec: str, device: str, options: dict[str, str]) -> CodecCeili
     Raises
     ------
     UsageError
-        No such codec, or an option or value that it has not.
+        The codec is unknown, or does not have the option or value.
     CheckpointError
         Its files are damaged.
     """
@@ -103,7 +103,7 @@ def load_ceiling(codec: str, device: str, options: dict[str, str]) -> CodecCeili
 
 
 def hcodec_folder() -> Path:
-    """Where ``codec=hcodec`` looks for the imported weights."""
+    """The folder of the imported weights for ``codec=hcodec``."""
     return cache_folder() / "hcodec-2"
 
 

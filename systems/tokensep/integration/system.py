@@ -3,27 +3,26 @@
 Options of a spec string (all text)
 -----------------------------------
 checkpoint    ``auto`` and ``mini`` (the shipped weights) or a folder
-mode          ``generate``; ``oracle-tokens``: the true stems through the codec and back, the
-              ceiling of every LM on this codec (``tokensep:oracle-tokens`` for short), or on
-              the one that ``codec`` names (:mod:`tokensep.integration.ceiling`);
-              ``oracle-context``: each stem is drawn behind the true tokens of those before it
+mode          ``generate``; ``oracle-tokens``: the true stems encoded and decoded, the upper bound
+              of every LM on this codec (short form ``tokensep:oracle-tokens``) or on another one
+              named by ``codec`` (:mod:`tokensep.integration.ceiling`); ``oracle-context``: each
+              stem is drawn after the true tokens of the previous stems
 decoding      ``sequential`` | ``parallel`` | ``one-pass`` (``passes``: how many)
 order         stems in the order they are drawn, ``other+bass+drums+vocals``
-refine        ``none``, ``mask`` or ``blend``, of all stems or of some:
-              ``vocals:blend+drums:blend``; of some also ``guided``, the guided decoder's stem
-              of the same latents
+refine        ``none``, ``mask`` or ``blend``, for all stems or per stem:
+              ``vocals:blend+drums:blend``; per stem also ``guided``, the guided decoder's stem from
+              the same latents
 precision     ``float64``: the same tokens on every processor (default ``float32``)
-render        ``tokens``: the drawn tokens through the codec's decoder and nothing else, as the
-              paper has it (without ``refine``, unless that is given too); ``mean`` and
-              ``consensus`` decode an estimate of the latents instead; ``guided``: a decoder of
-              ours, not of the paper, that also gets the mixture (:mod:`tokensep.decode.guide`), by
-              default with the latents of one pass
+render        ``tokens``: only the codec's decoder on the drawn tokens, as in the paper (without
+              ``refine``, unless it is given too); ``mean`` and ``consensus`` decode an estimate of
+              the latents instead; ``guided``: our own decoder, not in the paper, which also gets
+              the mixture (:mod:`tokensep.decode.guide`), by default with the latents of one pass
 every other field of :class:`tokensep.lm.config.InferenceConfig` (``draws``, ``step`` …) and of its
 :class:`~tokensep.lm.config.SamplingConfig` (``temperature``, ``top_k``, ``top_p``, ``cfg``,
 ``sampled_layers``; ``none`` switches a filter off); default: the checkpoint's own
 
-The name tells variants apart that must not share a row. ``tokensep`` is refined as the checkpoint
-says (the shipped one: the guided decoder makes all stems except other); others are
+The name distinguishes variants that must not share a row. ``tokensep`` uses the checkpoint's
+refinement (shipped: the guided decoder for all stems except other); other names are
 ``tokensep-unrefined``, ``tokensep+bass-mask+other-blend``, ``tokensep-parallel``,
 ``tokensep-one-pass``, ``tokensep-tokens``, ``tokensep-guided``, ``tokensep-oracle-tokens``,
 ``tokensep-oracle-context``.
@@ -59,7 +58,7 @@ TRAINING_DATA = (
     "MUSDB18 7-second edition, train split without the 14 validation songs (10 min of stems)"
 )
 TRAINED_ON = {"mini": ("musdb18:train-less-validation",)}
-"""The same as data sets, by checkpoint; of any other it is unknown."""
+"""The same as data sets, by checkpoint; unknown for other checkpoints."""
 TOKENS_REMARK = "the paper's rendering: drawn tokens through the codec's decoder, nothing else"
 ESTIMATE_REMARK = (
     "not the paper's rendering: decodes a regression estimate (the expected latents, averaged over "
@@ -84,11 +83,11 @@ def load(
     Raises
     ------
     UsageError
-        an unknown option, or a value that is not allowed.
+        an option is unknown, or a value is not allowed.
     CheckpointError
-        weights that are missing, corrupt, or made for another model.
+        weights are missing, corrupt, or for another model.
     Unavailable
-        a device that is not here.
+        the device does not exist here.
     """
     torch_device(device)
     if mode not in MODES:
@@ -252,7 +251,9 @@ class TokenSepSystem:
 
 
 class TokenSepInContext:
-    """Generates each stem behind the true tokens of those before it: no error is carried over."""
+    """Generates each stem after the true tokens of the previous stems, without error
+    accumulation.
+    """
 
     def __init__(self, model: Any, options: InferenceConfig) -> None:
         self.model, self.options = model, options
@@ -279,7 +280,7 @@ class TokenSepInContext:
 
 
 class TokenSepOracle:
-    """The true stems, encoded and decoded: what the codec alone costs."""
+    """The true stems, encoded and decoded: the error of the codec alone."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

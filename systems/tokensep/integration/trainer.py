@@ -22,7 +22,7 @@ from benchsep._util.tensors import file_sha256
 from benchsep.errors import UsageError
 
 VERSION = 2
-"""Raised when training changes so that old checkpoints are not what the same settings give now."""
+"""Must be increased when a change of the training gives other weights for the same settings."""
 
 CODEC_FILES = ("codec.safetensors", "hubert.safetensors", "config.json")
 SECONDS_PER_POSITION = 0.36 / (2 * (4 * 69 + 16))

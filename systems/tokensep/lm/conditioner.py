@@ -5,9 +5,9 @@ Conventions
 wave      float32 ``[B, T]`` at the codec's rate, ``T = F x frame_hop``
 embedding ``[B, F, dim]``; bidirectional over the window
 
-Two kinds. :class:`ConformerEncoder` is learned with the LM from log-mel frames, optionally together
-with the frozen codec's continuous encoding of the mixture (a switch: with little training data it
-shows the LM the target space directly). :class:`SSLEncoder` is the paper's ablation: frozen HuBERT
+Two kinds. :class:`ConformerEncoder` is trained with the LM from log-mel frames, optionally with the
+frozen codec's continuous encoding of the mixture (an option that shows the LM the target space
+directly, for little training data). :class:`SSLEncoder` is the paper's ablation: frozen HuBERT
 states and one linear layer. Conformer block after Gulati et al. 2020 (arXiv 2005.08100), sizes and
 RoPE on some heads after UniSE (paper.md §3.1).
 """

@@ -130,10 +130,10 @@ def check_stems(option: str, found: Iterable[str], stems: Sequence[str]) -> None
 
 
 class SamplingConfig(Strict):
-    """How tokens are drawn.
+    """Settings of sampling.
 
-    ``temperature`` 0 is greedy. Only the ``sampled_layers`` first layers (semantic first) are
-    drawn, the rest taken greedily; None: all are drawn. ``cfg`` 1 is off.
+    ``temperature`` 0 is greedy. Only the first ``sampled_layers`` layers (semantic first) are
+    sampled, the others are greedy; None: all are sampled. ``cfg`` 1 disables guidance.
     """
 
     temperature: float = Field(default=0.0, ge=0)
@@ -144,19 +144,18 @@ class SamplingConfig(Strict):
 
 
 class InferenceConfig(Strict):
-    """How a song is separated; the shipped values were chosen on the validation songs.
+    """Settings of the separation; the shipped values were chosen on the validation songs.
 
-    ``render``: the decoder gets the chosen ``tokens``, or the ``mean`` of each token's distribution
-    (what is undecided then adds little instead of noise), or the ``consensus``: that mean averaged
-    over all draws and overlapping windows too (:mod:`tokensep.decode.consensus`). ``guided``: a
-    decoder that also gets the mixture decodes that consensus (:mod:`tokensep.decode.guide`); it is
-    not of the paper, needs weights of its own, and is never refined. ``refine="mask"``: the
-    stems' magnitudes become soft masks on the mixture; ``"blend"``: the geometric mean of a
-    generated magnitude and that of the masked mixture, with the mixture's phase, so that what
-    either of the two lacks is gone; ``"guided"``: the guided decoder's stem of the same
-    latents, which must be a consensus.
-    ``draws`` > 1: that many seeds per window, of which the consensus is made, or else the one kept
-    that adds up to the mixture best.
+    ``render``: the codec's decoder gets the drawn ``tokens``; or the ``mean`` of each token's
+    distribution (uncertain tokens then add little instead of noise); or the ``consensus``, this
+    mean averaged over all draws and overlapping windows (:mod:`tokensep.decode.consensus`).
+    ``guided``: a decoder that also gets the mixture decodes this consensus
+    (:mod:`tokensep.decode.guide`); it is not part of the paper, needs its own weights, and is never
+    refined. ``refine="mask"``: the stems' magnitudes are used as soft masks on the mixture;
+    ``"blend"``: the geometric mean of the generated magnitude and that of the masked mixture, with
+    the mixture's phase, so energy remains only where both have energy; ``"guided"``: the guided
+    decoder's stem from the same latents, which must be a consensus. ``draws`` > 1: number of seeds
+    per window, for the consensus; otherwise the draw that sums to the mixture best is kept.
     """
 
     sampling: SamplingConfig = SamplingConfig()
@@ -205,8 +204,8 @@ class InferenceConfig(Strict):
     def rendered_as(self, render: Rendering) -> InferenceConfig:
         """These options with another rendering and what goes with it, unless it is changed again.
 
-        ``tokens`` and ``guided`` are not refined, and ``mean`` has no guided stems. ``guided``
-        takes the latents of one pass without guidance: those of drawn tokens serve it worse.
+        ``tokens`` and ``guided`` are not refined, and ``mean`` has no guided stems. ``guided`` uses
+        the latents of one pass without guidance, because it is worse with those of drawn tokens.
         """
         data = {**self.model_dump(), "render": render}
         if render in UNREFINED:
@@ -349,11 +348,11 @@ class TokenSepConfig(Strict):
 
 
 class LMTrainConfig(Strict):
-    """How the LM is trained.
+    """Settings of the LM's training.
 
-    Progress is steps over ``max_steps``, CPU time over ``cpu_minutes`` or wall time over
-    ``wall_minutes``, whichever is furthest; the learning rate follows it, so any may end the run.
-    Only a run bounded by steps alone is the same on every machine.
+    Progress is the largest of steps / ``max_steps``, CPU time / ``cpu_minutes`` and wall time /
+    ``wall_minutes``; the learning rate follows it. Only a training with a limit in steps alone is
+    reproducible on every machine.
     """
 
     seed: int = SEED
@@ -381,9 +380,9 @@ class LMTrainConfig(Strict):
     regression: float = Field(default=1.0, ge=0)
     """Weight of the squared error of the estimated latents (``lm.anchored``)."""
     condition_dropout: Share = 0.1
-    """Chance that a crop's mixture is hidden, for classifier-free guidance."""
+    """Probability that a crop's mixture is hidden, for classifier-free guidance."""
     token_dropout: Share = 0.3
-    """Chance that a step's input tokens are hidden: keeps a small LM on the mixture."""
+    """Probability that a step's input tokens are hidden, so that a small LM uses the mixture."""
     dropout: Share | None = None
     """Of the LM and its encoder, in place of their configuration's: also for ``--init``."""
     one_pass: Share = 0.0

@@ -62,8 +62,8 @@ class LatentRegressionHead(nn.Module):
 
         z_hat[g, s] = W[g, s] h + b[g, s]
 
-    When layer k of that frame is predicted, the layers of its stream that came in earlier steps
-    are known. Layer k and those after it must code what they leave:
+    When layer k of that frame is predicted, the layers of its stream from earlier steps are known.
+    Layer k and later ones must code their residual:
 
         q_k = z_hat[lag(k), stream(k)] - sum_{j known to k} c_j[code_j]
 
@@ -72,8 +72,8 @@ class LatentRegressionHead(nn.Module):
         log N(q_k | c_kv, diag(1 / p_k)) = -1/2 sum_d p_kd (q_kd - c_kvd)^2 + const
                                          = sum_d p_kd (q_kd c_kvd - c_kvd^2 / 2) + const'
 
-    since ``q_kd^2`` is the same for every v. That and a learned bias per entry are the logits: one
-    matrix product. Two things follow: one regression loss on ``z_hat`` teaches all layers at once,
+    because ``q_kd^2`` is the same for every v. This plus a learned bias per entry are the logits,
+    computed by one matrix product. So one regression loss on ``z_hat`` trains all layers together,
     and ``z_hat`` itself can be decoded to audio.
 
     Attributes

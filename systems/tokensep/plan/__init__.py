@@ -1,1 +1,1 @@
-"""What a training would cost, before it is started: ``tokensep plan``."""
+"""Estimates the cost of a training before it is started: ``tokensep plan``."""

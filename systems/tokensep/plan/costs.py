@@ -1,4 +1,4 @@
-"""From counts and rates to days, bytes and tokens.
+"""Computes days, bytes and tokens from counts and rates.
 
 Conventions
 -----------
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be trained on, and on what."""
+    """The data and the hardware of a training."""
 
     hours: float
     gpus: int

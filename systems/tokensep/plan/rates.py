@@ -1,4 +1,4 @@
-"""The rates that a plan assumes: they are stated, not measured here, and printed with the plan."""
+"""The assumed rates of a plan; they are not measured here, and are printed with the plan."""
 
 from __future__ import annotations
 

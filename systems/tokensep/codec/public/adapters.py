@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-See :mod:`tokensep.codec.interface`. Nothing is added to what the models do: no change of level, no
-padding but zeros on the right to whole frames (EnCodec 48 kHz: none at all). Bits per second are
-``frame_rate * layers * log2(codebook_size)`` of one signal, whatever its channels.
+See :mod:`tokensep.codec.interface`. The models are used unchanged: no change of level, and only
+zero padding on the right to whole frames (EnCodec 48 kHz: none). Bits per second are ``frame_rate *
+layers * log2(codebook_size)`` of one signal, whatever its channels.
 
 ========  =========  ========  ========  ========================================================
 codec     rate       channels  frames/s  streams

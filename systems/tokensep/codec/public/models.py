@@ -1,4 +1,4 @@
-"""The published codecs by name: where their weights are, whether they are here, how to load them.
+"""The published codecs by name: location of the weights, availability, loading.
 
 A codec comes from a folder that ``transformers`` wrote, or from the Hugging Face hub's cache, which
 is filled over the network unless ``BENCHSEP_OFFLINE`` or ``HF_HUB_OFFLINE`` is set. Only
@@ -32,7 +32,7 @@ class Published:
     ----------
     repository : id on the hub.
     rate, channels : of the published weights.
-    option : what sets its bits per second.
+    option : option that sets the bit rate.
     """
 
     repository: str
@@ -70,7 +70,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Choice:
-    """Which codec, from where, at how many bits.
+    """The choice of a codec, its source and bit rate.
 
     Attributes
     ----------
@@ -88,13 +88,13 @@ class Choice:
 
     @property
     def command(self) -> str:
-        """The command that brings the weights."""
+        """The command that downloads the weights."""
         revision = f" --revision {self.revision}" if self.revision else ""
         return f"hf download {PUBLISHED[self.name].repository}{revision}"
 
 
 def check_options(choice: Choice) -> None:
-    """Refuse an option that this codec has not.
+    """Raise for an option that this codec does not have.
 
     Raises
     ------
@@ -109,9 +109,9 @@ def check_options(choice: Choice) -> None:
 
 
 def missing(choice: Choice) -> str:
-    """Why it cannot be loaded here, with the command that helps; empty if it can be tried.
+    """Why it cannot be loaded here, with the command that helps; empty if loading can be tried.
 
-    Looks at the disk only.
+    Checks only local files.
     """
     if importlib.util.find_spec("transformers") is None:
         return package_absent(f"codec {choice.name} needs transformers: {INSTALL}")
