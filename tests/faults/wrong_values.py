@@ -17,6 +17,7 @@ class WrongValue:
 
 DONE, LAG, SCORE = "runner/test_done.py", "runner/notes/test_lag.py", "runner/test_score.py"
 ADAPTERS, DATASETS = "systems/test_adapters.py", "datasets/test_datasets.py"
+OTHER = "imported/test_other_quantities.py"
 MSST, DECODE, JOIN = (
     "systems/baselines/test_msst.py",
     "_util/test_decode.py",
@@ -146,4 +147,30 @@ WRONG_VALUES = (
                "of estimates, only exact zeros were silent",
                "one rule for references, estimates and mixtures: at or below -80 dBFS",
                "metrics/test_silence.py::test_an_estimate_of_dither_scores_as_zeros_do"),
+    WrongValue("SIR of imported vocals, scored against the accompaniment, in a run of four stems",
+               "museval's rule for such files was applied to its JSON, not to a CSV",
+               "one rule for both",
+               f"{OTHER}::test_vocals_scored_against_the_accompaniment_have_no_sir_among_four"),
+    WrongValue("2-second windows of a CSV in the column of 1-second windows",
+               "the times of a table were not read", "such windows have a column of their own",
+               f"{OTHER}::test_windows_of_another_length_have_a_column_of_their_own"),
+    WrongValue("A CSV with all windows of two systems under one name: one median of both",
+               "a window could be there twice", "it is an error with both lines",
+               f"{OTHER}::test_a_window_that_is_there_twice_is_an_error"),
+    WrongValue("Imported values of an old version of a metric beside new ones",
+               "the version in the file was not read", "they have a column of their own",
+               f"{OTHER}::test_a_table_of_another_version_has_a_column_of_its_own"),
+    WrongValue("Imported values of a song of the same name with other audio",
+               "folders of songs all have one name of edition, and hashes were not compared",
+               "hashes and lengths are; `export-museval` writes the hashes",
+               f"{OTHER}::test_a_song_of_the_same_name_with_other_audio_is_an_error"),
+    WrongValue("ViSQOL 391, onset F1 71, an imported `1_000`", "any number was taken",
+               "a value out of the range of its metric is an error",
+               f"{OTHER}::test_a_value_that_the_metric_cannot_have"),
+    WrongValue("`--aggregation mean`: imported medians among means",
+               "a value without windows was left as it was", "it is left out",
+               f"{OTHER}::test_one_statistic_leaves_out_imported_values_without_windows"),
+    WrongValue("A drift gate whose tolerance held the change of a metric's version",
+               "`noise` did not look at the inputs of the repeats", "other inputs are an error",
+               "gate/test_check.py::test_runs_of_other_inputs_are_no_repeats"),
 )  # fmt: skip

@@ -22,6 +22,7 @@ from benchsep.report.tables.columns import display, is_speech_model
 from benchsep.report.tables.edition import Edition
 from benchsep.report.tables.model import Cell, Column, Row, Table, group_of, is_reference
 from benchsep.runner.notes.same_songs import same_songs
+from benchsep.runner.notes.same_systems import same_systems
 from benchsep.runner.notes.sessions import timed_apart
 from benchsep.runner.notes.unfinished import unfinished
 from benchsep.stats import Summary
@@ -90,6 +91,7 @@ def fill(edition: Edition, spec: TableSpec) -> Table:
             *captions.not_applicable(edition.manifest),
             *captions.remarks(edition.manifest, edition.systems),
             *same_songs(edition.manifest),
+            *same_systems(edition.manifest, edition.systems),
             *captions.imported(edition.imported),
             *captions.wrong_song(edition.systems),
             *captions.contamination(edition.seen, len(edition.tracks)),

@@ -21,6 +21,8 @@ from benchsep.runner.merge.conflict import Conflict
 from benchsep.runner.merge.inputs import Input, read_input
 from benchsep.runner.merge.manifest import merge_manifests
 from benchsep.runner.merge.records import join
+from benchsep.runner.notes.same_songs import same_songs
+from benchsep.runner.notes.same_systems import same_systems
 from benchsep.runner.record import Record
 from benchsep.runner.store import Store
 
@@ -40,6 +42,8 @@ class Merged:
         notes = [note for each in self.inputs for note in each.notes]
         if times := _timed_twice(self.inputs):
             notes.append(f"{times} draws are timed by more than one run; one session's are kept")
+        systems = {record.system.label for record in self.records}
+        notes += same_songs(self.manifest) + same_systems(self.manifest, systems)
         return notes
 
 

@@ -10,6 +10,7 @@ from benchsep.runner.notes.lag import late_systems
 from benchsep.runner.notes.mistakes import mistaken_systems
 from benchsep.runner.notes.mixed import mixed_versions
 from benchsep.runner.notes.same_songs import same_songs
+from benchsep.runner.notes.same_systems import same_systems
 from benchsep.runner.notes.unfinished import unfinished
 
 if TYPE_CHECKING:
@@ -34,4 +35,5 @@ def warnings_of(cells: pd.DataFrame, costs: pd.DataFrame, manifest: Mapping[str,
         *(f"{metric}: {text}" for metric, text in mixed.items()),
         *fewer_draws(cells, manifest),
         *same_songs(manifest),
+        *same_systems(manifest, systems),
     ]
