@@ -208,8 +208,11 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
         )
     taken_as = [f"edition not said, taken as {own}"] if (frame["edition"] == "").any() else []
     undeclared = sorted(set(frame.loc[frame["family"] == "unknown", "system"]))
-    asked = [f"family not declared: --import-family {undeclared[0]!r}=…"] if undeclared else []
-    remark = "; ".join([*songs, *stems, *splits, *lengths, *versions, *source.remarks, *taken_as])
+    asked = [f"--import-family {undeclared[0]!r}=… declares a family"] if undeclared else []
+    ranked = [f"family not declared, so ranked: {_some(set(undeclared))}"] if undeclared else []
+    remark = "; ".join(
+        [*songs, *stems, *splits, *lengths, *versions, *source.remarks, *taken_as, *ranked]
+    )
     entries = {
         label: {
             "source": str(source.path),

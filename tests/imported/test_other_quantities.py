@@ -296,3 +296,16 @@ def test_a_file_of_one_target_says_why_nothing_is_left(tmp_path: Path) -> None:
     file.write_text(json.dumps(content))
     with pytest.raises(UsageError, match="no value is left: vocals scored beside other stems"):
         with_imports(run_of(6), {}, Imports((str(tmp_path),)))
+
+
+def test_an_oracle_that_nobody_declares_is_ranked_and_the_note_below_the_table_says_so(
+    tmp_path: Path,
+) -> None:
+    for method in ("IRM1", "UMX"):
+        museval_file(tmp_path / method / "test" / "song 0.json", 6)
+    found = with_imports(run_of(6), {}, Imports((str(tmp_path),)))
+    remark = found.manifest["imported"]["IRM1 (museval)"]["remark"]
+    assert "family not declared, so ranked: 'IRM1', 'UMX'" in remark
+    declared = Imports((str(tmp_path),), families={"IRM1": "oracle", "UMX": "discriminative"})
+    remark = with_imports(run_of(6), {}, declared).manifest["imported"]["IRM1 (museval)"]["remark"]
+    assert "family" not in remark
