@@ -32,6 +32,7 @@ def separate(
     from benchsep.audio import read_audio, write_audio
     from benchsep.stems.relations import finest
     from benchsep.systems.estimate import estimate
+    from benchsep.systems.named import names_noted
     from benchsep.systems.spec import load_system
     from benchsep.systems.surroundings import own_surroundings
 
@@ -39,7 +40,10 @@ def separate(
     folder = out.absolute()  # a system may change the working folder
     with own_surroundings(system):
         loaded = load_system(system, device=device)
-        stems = estimate(loaded, mixture, seed=seed)
+        with names_noted() as names:
+            stems = estimate(loaded, mixture, seed=seed)
+    for stem, name in sorted(names.items()):
+        message(f"{stem} is {name}, read by the end of its name: is it the whole stem?")
     written = []
     for stem in finest(stems):
         written.append(folder / f"{file_name(stem)}.wav")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchsep.audio import Audio, write_audio
 from benchsep.cli.app import app
 
 PROGRAM = """\
@@ -49,3 +51,15 @@ def test_a_part_of_a_stem_that_a_program_writes_is_named(tmp_path: Path) -> None
 )
 def test_names_of_the_song_and_of_the_model_are_not(tmp_path: Path, files: tuple[str, ...]) -> None:
     assert "by the end of their names" not in said(tmp_path, *(f"'{name}'" for name in files))
+
+
+def test_separate_says_it_too(tmp_path: Path) -> None:
+    write_audio(tmp_path / "song.wav", Audio(np.zeros((2, 8000), np.float32), 8000))
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    spec = f"cmd:{sys.executable} {script} {{mixture}} {{out}} lead_vocals.wav drums.wav"
+    call = ["separate", str(tmp_path / "song.wav"), "--system", spec, "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, call)
+    assert done.exit_code == 0, done.output
+    assert "vocals is lead_vocals.wav, read by the end of its name" in done.output
+    assert "drums is" not in done.output
