@@ -140,8 +140,10 @@ def execute(
 
     Parameters
     ----------
-    work : folder for all results. root : the folder of the data set, for training (its sub-folder
-    ``train``, if it has one) and for the run. jobs : number of processes; 0: one per core.
+    work : folder for all results.
+    root : the folder of the data set, for training (its sub-folder ``train``, if it has one) and
+        for the run.
+    jobs : number of processes; 0: one per core.
 
     Raises
     ------
@@ -154,9 +156,7 @@ def execute(
     done = Executed(ablation, work / "run")
     if ablation.trainer:
         data = training_data(ablation, root)
-        dataset_of(
-            _suite(ablation, (), root)
-        )  # check the songs first, because trainings take hours
+        dataset_of(_suite(ablation, (), root))  # check the songs first: trainings take hours
         specs = _trained(ablation, done, data, work, _workers(jobs), say)
     else:
         specs = {(v.name, -1): _untrained(ablation, v) for v in expand(ablation)}

@@ -241,10 +241,10 @@ class Limits:
     def _from_noise(self, spread: Noise, songs: int, floor: Limit) -> Limit:
         """The larger one of the measured limit and ``floor``.
 
-        Run and baseline are two draws of the same noise, so their difference has the variance ``2
-        sd^2``. ``sd`` is an estimate with ``df`` degrees of freedom, so Student's t distribution is
-        used instead of the normal distribution. With ``q`` its two-sided quantile at :attr:`level`,
-        noise stays with probability ``1 - level`` within
+        Run and baseline are two draws of the same noise, so the variance of their difference is
+        ``2 sd^2``. ``sd`` is an estimate with ``df`` degrees of freedom, so Student's t
+        distribution is used instead of the normal distribution. With ``q`` its two-sided quantile
+        at :attr:`level`, noise stays with probability ``1 - level`` within
 
         - ``q sqrt(2) sd`` for one cell,
         - ``q sqrt(2) sd / sqrt(songs)`` for the mean over songs, which are independent.

@@ -98,9 +98,9 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
 
 
 def _stft_distances(both: Array) -> list[float]:
-    """The distance for each size; ``both`` is reference and estimate with padding, ``[2, frames +
-    4096]``.
+    """The distance for each size.
 
+    ``both`` is reference and estimate with padding, ``[2, frames + 4096]``.
     The song is cut into eight segments of equal length; each segment of reference and estimate is a
     lane of the transforms.
     """
@@ -197,8 +197,8 @@ def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
     """Spectra ``[signals, n, 2 * bins]`` of ``[signals, frames]``, a block of frames at a time.
 
     A periodic Hann window, as in ``torch.stft``. The next block overwrites a yielded array. torch
-    uses MKL's transform, two to four times as fast as scipy's on these blocks (``python -m
-    benchmarks.floors``).
+    uses MKL's transform, two to four times as fast as scipy's on these blocks
+    (``python -m benchmarks.floors``).
     """
     import torch
 

@@ -4,9 +4,9 @@ Conventions
 -----------
 hours      hours of one core with one thread, or of one GPU; the duration is this divided by the
            number of workers
-rates      seconds of work per second of audio, plus a fixed part per track: ``[fixed, per
-           second]``. A metric costs ``once`` per track (for its references) and ``each`` per
-           estimate of the track
+rates      seconds of work per second of audio, plus a fixed part per track:
+           ``[fixed, per second]``. A metric costs ``once`` per track (for its
+           references) and ``each`` per estimate of the track
 source     :data:`OWN_RATES`, measured on one machine (named there), or the costs of an earlier run
            (wall-clock seconds of its workers), which fit its machine and weights
 devices    a metric on another device (``--metric-device``) has rates only from an earlier run on

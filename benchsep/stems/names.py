@@ -20,8 +20,8 @@ Rules
    four stems. :mod:`benchsep.stems.meaning` has the rules for other stem sets.
 4. Any other name is unknown. It is listed but never scored.
 
-:func:`stem_map` applies these rules for all callers: folders, programs, checkpoints, ``benchsep
-score`` and pseudo-label teachers.
+:func:`stem_map` applies these rules for all callers: folders, programs, checkpoints,
+``benchsep score`` and pseudo-label teachers.
 """
 
 from __future__ import annotations

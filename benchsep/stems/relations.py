@@ -11,9 +11,9 @@ Rules, the first one that applies
 2. A sum of offered stems with exactly its parts: ``instrumental = drums + bass + other``,
    ``other = other6 + guitar + piano``. The fewest stems are taken.
 3. The mixture minus the complement of the stem, if the complement is one offered stem or, by rule
-   2, one stem of the run's set: ``instrumental = mixture - vocals``, ``drums = mixture -
-   no_drums``. Several stems are never subtracted, because the result would contain the errors of
-   all.
+   2, one stem of the run's set: ``instrumental = mixture - vocals``,
+   ``drums = mixture - no_drums``. Several stems are never subtracted, because the
+   result would contain the errors of all.
 
 Rule 2 comes before rule 3, as in MUSDB18's ``accompaniment``. If the stems do not sum to the
 mixture (mastering, AAC), a reference is then a sum of stems. An estimate that is derived by rule 3

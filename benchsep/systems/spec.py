@@ -1,8 +1,9 @@
 """Spec strings, which name a system and its options, and the systems that they name.
 
-``htdemucs:checkpoint=mini,overlap=0.1`` is a name with options; ``dir:PATH`` and ``cmd:"program
-{mixture} {out}"`` are a name with one text, which is not split. A label may come before the spec,
-family and training data after it: ``mine=dir:PATH::generative::musdb18:train``. The grammar is in
+``htdemucs:checkpoint=mini,overlap=0.1`` is a name with options; ``dir:PATH`` and
+``cmd:"program {mixture} {out}"`` are a name with one text, which is not split. A label may come
+before the spec, family and training data after it:
+``mine=dir:PATH::generative::musdb18:train``. The grammar is in
 :mod:`benchsep.systems.grammar`.
 """
 

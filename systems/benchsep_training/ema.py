@@ -18,8 +18,9 @@ class Ema:
 
     Parameters
     ----------
-    module : the model; its parameters initialise the average. decay : upper limit of ``d``. warmup
-    : larger values let the average follow the parameters more closely for longer.
+    module : the model; its parameters initialise the average.
+    decay : upper limit of ``d``.
+    warmup : larger values let the average follow the parameters more closely for longer.
     """
 
     def __init__(self, module: nn.Module, decay: float, warmup: int = 10) -> None:

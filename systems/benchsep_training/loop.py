@@ -85,13 +85,14 @@ class Loop(ABC):
 
     Parameters
     ----------
-    folder : folder of checkpoints and logs. model : the model that is trained, averaged and saved,
-    on the device of ``processes``. optimizer : over the model's parameters. objective : the module
-    that :meth:`loss` calls, if not ``model`` itself; it is what DDP wraps. batches : source of
-    batches for :meth:`loss` (:mod:`benchsep_training.batches`); its state is saved. None: the
-    subclass makes the batches. rng : random generator of the subclass; its state is saved. None:
-    all draws are functions of (seed, step), so a training may continue with another number of
-    processes.
+    folder : folder of checkpoints and logs.
+    model : the model that is trained, averaged and saved, on the device of ``processes``.
+    optimizer : over the model's parameters.
+    objective : the module that :meth:`loss` calls, if not ``model`` itself; DDP wraps it.
+    batches : source of batches for :meth:`loss` (:mod:`benchsep_training.batches`); its state is
+        saved. None: the subclass makes the batches.
+    rng : random generator of the subclass; its state is saved. None: all draws are functions of
+        (seed, step), so a training may continue with another number of processes.
     """
 
     def __init__(

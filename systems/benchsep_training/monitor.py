@@ -1,8 +1,8 @@
 """Progress of a training: a bar on a terminal, lines elsewhere, and TensorBoard if installed.
 
 The CSV and JSON logs of a run do not depend on this module. TensorBoard files are written to
-``tensorboard/`` in the run's folder when the package can be imported: ``pip install
-'benchsep[board]'``.
+``tensorboard/`` in the run's folder when the package can be imported:
+``pip install 'benchsep[board]'``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class TrainingMonitor:
     Parameters
     ----------
     folder : of the run.
-    step : first step of this process; later TensorBoard records are dropped. active : False on all
-    ranks except 0: nothing is shown or written. stream : where lines or the bar go (default:
-    stderr).
+    step : first step of this process; later TensorBoard records are dropped.
+    active : False on all ranks except 0: nothing is shown or written.
+    stream : where lines or the bar go (default: stderr).
     """
 
     def __init__(

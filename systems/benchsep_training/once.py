@@ -38,8 +38,9 @@ def prepare(folder: Path, ready: Callable[[], bool], make: Callable[[], None]) -
 
     Parameters
     ----------
-    folder : the folder to prepare; it must be on storage that all processes share. ready : whether
-    the folder is complete; it may raise if it holds something else. make : makes it complete.
+    folder : the folder to prepare; it must be on storage that all processes share.
+    ready : whether the folder is complete; it may raise if it holds something else.
+    make : makes it complete.
 
     Raises
     ------

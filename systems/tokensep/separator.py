@@ -195,11 +195,13 @@ class TokenSep:
         ----------
         audio : the mixture, any level; not changed.
         rate : Hz.
-        seed : seed of all draws; the same seed gives the same stems for any batch size. options :
-        default: those of the checkpoint. truth : the true stems, each as ``audio``: a stem is then
-        generated after the true tokens of the previous stems instead of the generated ones, which
-        shows the effect of error accumulation. progress : called with the decoded share of the
-        song, 0 to 1, after each batch of windows (again from 0 for the side signal).
+        seed : seed of all draws; the same seed gives the same stems for any batch size.
+        options : default: those of the checkpoint.
+        truth : the true stems, each as ``audio``: a stem is then generated after the true tokens of
+            the previous stems instead of the generated ones, which shows the effect of error
+            accumulation.
+        progress : called with the decoded share of the song, 0 to 1, after each batch of windows
+            (again from 0 for the side signal).
 
         Raises
         ------

@@ -120,9 +120,9 @@ def _rows(values: Double) -> Single:
 
 
 def sheet(points: int) -> Single:
-    """Zeros ``[n, 2, 16]`` for two signals: sample ``16 q + j`` of signal ``s`` is at ``[q, s,
-    j]``.
+    """Zeros ``[n, 2, 16]`` for two signals.
 
+    Sample ``16 q + j`` of signal ``s`` is at ``[q, s, j]``.
     ``points`` is one of :func:`fast_points`.
     """
     return aligned(2 * points // LANES).reshape(-1, 2, LANES)

@@ -14,7 +14,7 @@ choose        which of these figures a run gets, and with which data
 Conventions
 -----------
 input     plain mappings and arrays; no figure function reads a run (``choose`` does)
-labels systems, songs and titles are external text: control characters are made visible, and ``$``
-          does not start a formula
+labels    names of systems, songs and titles are external text: control characters are made
+          visible, and ``$`` does not start a formula
 legend    every figure explains its marks in its own legend, because figures are copied into papers
 """

@@ -7,8 +7,8 @@ offline  the page is opened from disk: it requests only files of its own folder 
          enforces this
 audio    ``page/s<i>/<stem>.js`` (:mod:`benchsep.report.site.audio`), loaded when a stem is opened;
          Web Audio needs the bytes to switch between systems at the same sample
-names of songs, systems and stems are passed as JSON and inserted as text nodes, never as HTML;
-         files are numbered
+names    of songs, systems and stems are passed as JSON and inserted as text nodes, never as
+         HTML; files are numbered
 size     ``max_songs`` songs; FLAC or Opus; spectrograms of 160 x 600 palette pixels
 pictures one scale for each stem and the axes of the figures (mel; the song's time); the page draws
          the ticks

@@ -13,7 +13,7 @@ rows       generative, discriminative, undeclared, then the reference systems: m
 songs      a column is aggregated over the songs that all its ranked systems have; ``n/N`` in the
            cell if these are not all songs
 best       bold; the rules are in :mod:`benchsep.report.tables.fill`
-editions are never mixed in a table
+editions   never mixed in a table
 output     depends only on the run: the same bytes each time
 """
 

@@ -6,11 +6,12 @@ without ``if __name__ == "__main__"``, is not run again in every worker.
 Conventions
 -----------
 messages   to a worker: ``("describe", spec, device)``, ``("stamps", spec, device, tracks)``,
-           ``("unit", jobs, root, owner)``, and, without an answer, ``("prepare",)`` and ``("load",
-           spec, device)``. From a worker, always pairs: ``("answer", result)`` or ``("error",
-           (kind, text))``. For a unit: ``("start", index)`` of a job, ``("done", outcome)``, ``("is
-           done", index)`` if it was done already, ``("claimed", index)`` if another process does
-           it, ``("free", spoilt)`` at the end, ``("spoilt", index)`` after a job that left the
+           ``("unit", jobs, root, owner)``, and, without an answer, ``("prepare",)`` and
+           ``("load", spec, device)``. From a worker, always pairs: ``("answer", result)`` or
+           ``("error", (kind, text))``. For a unit: ``("start", index)`` of a job,
+           ``("done", outcome)``, ``("is done", index)`` if it was done already,
+           ``("claimed", index)`` if another process does it,
+           ``("free", spoilt)`` at the end, ``("spoilt", index)`` after a job that left the
            process unusable, ``("store error", (text, full))`` if results cannot be written: a full
            disk ends the run; otherwise perhaps only this process cannot write
 session    its own, so Ctrl-C and the end of a terminal reach only the parent. If the parent dies,

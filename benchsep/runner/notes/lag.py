@@ -75,8 +75,9 @@ def lags_of(
 
 
 def lag_of(reference: Samples, estimate: Samples, rate: int) -> int:
-    """The lag of one estimate in samples; 0 if no lag can be detected. Signals are ``[1,
-    frames]``.
+    """The lag of one estimate in samples; 0 if no lag can be detected.
+
+    Signals are ``[1, frames]``.
     """
     if not reference.any() or not estimate.any():
         return 0

@@ -149,8 +149,9 @@ def _side_inverted(reference: Samples, estimate: Samples, part: slice) -> bool:
 
 
 def is_clipped(reference: Samples, estimate: Samples) -> bool:
-    """Whether an estimate, but not its reference, is clipped at full scale; both ``[channels,
-    frames]``.
+    """Whether an estimate, but not its reference, is clipped at full scale.
+
+    Both are ``[channels, frames]``.
     """
     share = _at_full_scale(estimate)
     return share > CLIPPED and share > 10 * _at_full_scale(reference)

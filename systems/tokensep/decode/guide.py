@@ -17,7 +17,7 @@ spectra    Hann windows of ``n_fft`` every ``hop``, centred; magnitudes of a ful
 shapes     B examples, S stems, N spectra, F token frames, C channels
 views      V magnitudes of the mixture: left, right, mid and side. For a mixture that is not stereo,
            mid, left and right are equal, and the factors of the left are used for each channel
-phase that of the mixture, so stems are sample-aligned with it
+phase      that of the mixture, so stems are sample-aligned with it
 """
 
 from __future__ import annotations
@@ -206,7 +206,8 @@ class Guide(nn.Module):
 
         Parameters
         ----------
-        stems : indices of the requested stems; None: all. generated : decoded stems ``[S, T]``.
+        stems : indices of the requested stems; None: all.
+        generated : decoded stems ``[S, T]``.
         latents : their latents ``[S, F, latent_dim]``, ``F = ceil(T / frame_hop)``.
 
         Raises

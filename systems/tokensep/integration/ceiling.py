@@ -53,8 +53,8 @@ class CodecCeiling:
 
     Parameters
     ----------
-    info : the codec's info; with ``unavailable``, ``through`` is never called. through : ``(stem
-    [channels, T], rate)`` → the decoded stem.
+    info : the codec's info; with ``unavailable``, ``through`` is never called.
+    through : ``(stem [channels, T], rate)`` → the decoded stem.
     """
 
     def __init__(self, info: SystemInfo, through: Callable[[Any, int], Any] | None) -> None:

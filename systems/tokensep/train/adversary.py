@@ -1,4 +1,4 @@
-"""The codec's discriminators as a second training inside a step of the first."""
+"""Train the codec's discriminators inside each training step of the codec."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tokensep.config import CodecTrainConfig
 
 
 class Adversary:
-    """Discriminators, their optimizer, and what of them a checkpoint holds.
+    """Discriminators, their optimizer, and their part of a checkpoint.
 
-    They have a guard of their own: a step whose gradient is not finite is skipped, and
-    50 in a row end the training, although the codec's own gradients may be finite.
+    They have their own check of gradients: a step whose gradient is not finite is skipped, and 50
+    such steps in a row end the training, even if the codec's gradients are finite.
     """
 
     def __init__(self, config: CodecTrainConfig, folder: Path, processes: Processes) -> None:
@@ -44,8 +44,9 @@ class Adversary:
     def step(self, real: Tensor, fake: Tensor, turn: Turn, rate: float) -> float:
         """One batch of waves ``[B, T]`` for the discriminators; returns their loss.
 
-        Their gradients add up over the batches of a step as the codec's do. They move with the
-        last one, so that the codec's losses of the batches before see them as they were.
+        Their gradients are accumulated over the batches of a step, as the codec's are. Their
+        weights are updated after the last batch, so the codec's losses of the earlier batches use
+        the old weights.
         """
         pieces = self.config.accumulate
         last = turn.piece + 1 == pieces

@@ -1,7 +1,8 @@
 """Train a codec of the design ``bands``: a closed-form fit, then the decoder alone.
 
-The semantic branch (teacher, encoder, codebooks) is that of a trained codec and stays. Codes do not
-change while the decoder learns, so a language model's tokens can be made right after the fit.
+The semantic branch (teacher, encoder, codebooks) is copied from a trained codec and stays fixed.
+Codes do not change while the decoder learns, so the tokens for a language model can be made right
+after the fit.
 
 Conventions
 -----------
@@ -54,7 +55,7 @@ def take_semantic(codec: HCodec, folder: Path) -> None:
 
 
 class BandsTrainer(CodecTrainer):
-    """One training of such a codec; its semantic branch is trained already."""
+    """One training of a codec of the design ``bands``; its semantic branch is already trained."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class BandsTrainer(CodecTrainer):
         self.ema = Ema(self.model, self.config.ema)
 
     def start_codebooks(self) -> None:
-        """Nothing: the fit has set them."""
+        """Do nothing: the fit has already set the codebooks."""
 
     def loss_of(self, wave: Tensor, piece: int = 0) -> tuple[Tensor, dict[str, float | Tensor]]:
         """``L = L_spectrogram + pitch * L_pitch``, of magnitudes."""

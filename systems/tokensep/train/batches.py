@@ -1,4 +1,4 @@
-"""Batches of the LM and of the codec made from data that lie on the disk, crop by crop.
+"""Batches for the LM and the codec, made crop by crop from data on the disk.
 
 Every crop is a function of (seed, step, index): see :class:`benchsep_training.batches.Stateless`.
 """
@@ -20,7 +20,7 @@ LMBatch = tuple[Tensor, Tensor]
 
 
 class TokenBatches(Stateless):
-    """Batches of the LM from encoded songs."""
+    """Batches for the LM from encoded songs."""
 
     def __init__(self, dataset: TokenDataset, train: LMTrainConfig) -> None:
         self.dataset, self.train = dataset, train

@@ -1,4 +1,4 @@
-"""Cached training data: each folder is made once and refused for other data.
+"""Cached training data: each folder is made once and is refused for any other data.
 
 Conventions
 -----------
@@ -22,7 +22,7 @@ INDEX, SOURCE = "index.json", "source.json"
 
 
 def is_ready(folder: Path, source: dict[str, Any]) -> bool:
-    """Whether ``folder`` is complete; False if it is still to be made.
+    """Whether ``folder`` is complete; False if it must still be made.
 
     Raises
     ------
@@ -47,14 +47,14 @@ def is_ready(folder: Path, source: dict[str, Any]) -> bool:
 
 
 def declare(folder: Path, source: dict[str, Any]) -> None:
-    """Write what the folder is about to be made from; its index follows when it is complete."""
+    """Write what the folder will be made from; the index is written when the folder is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep([folder])
     write_atomically(folder / SOURCE, json.dumps(source, indent=1, sort_keys=True))
 
 
 def fingerprint(files: Iterable[tuple[Any, ...]]) -> str:
-    """A digest of rows of labels and paths; of a path, its name and size count."""
+    """A digest of rows of labels and paths; a path is represented by its file name and size."""
     content = [
         [
             [x.name, x.stat().st_size if x.is_file() else -1] if isinstance(x, Path) else x

@@ -4,8 +4,8 @@ Conventions
 -----------
 The cosine of the learning rate follows the largest of steps, CPU and wall time over their budgets;
 with a step budget alone a resumed run repeats the undisturbed one exactly. Codebooks start by
-k-means after ``continuous_steps`` steps without quantisation. Exported is the moving average (EMA)
-at the validation with the lowest spectral loss.
+k-means after ``continuous_steps`` steps without quantisation. The moving average (EMA) of the
+validation with the lowest spectral loss is exported.
 
 Written to the work folder, besides what :mod:`benchsep_training.loop` writes: ``best``.
 """
@@ -43,9 +43,9 @@ from tokensep.train.stream.audio_crops import HeldOut
 SPECTRAL_TERMS = ("mel", "convergence", "erb", "bass")
 """Names of the spectral terms in a validation row (its other columns are per stem)."""
 START_BATCHES = 8
-"""Batches whose mean log spectrum the decoder's output starts at."""
+"""Batches whose mean log spectrum initialises the decoder's output."""
 CODEBOOK_BATCHES = 20
-"""Batches whose latents the codebooks start from."""
+"""Batches whose latents initialise the codebooks."""
 
 
 def adamw(config: CodecTrainConfig, parameters: list[torch.nn.Parameter]) -> torch.optim.AdamW:

@@ -1,4 +1,4 @@
-"""What the codec is trained and validated on: decoded songs, or shards that are streamed."""
+"""Training and validation data of the codec: decoded songs, or streamed shards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tokensep.train.stream.loader import StreamBatches
 from tokensep.train.stream.shards import find_shards
 
 VALIDATION_SECONDS, VALIDATION_CLIPS = 3.0, 16
-"""Of each clip of ``--valid-shards`` that is validated on, and how many of them at most."""
+"""Seconds of each clip of ``--valid-shards`` used for validation, and the largest number of
+clips."""
 
 
 @dataclass(frozen=True)

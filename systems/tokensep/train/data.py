@@ -98,7 +98,7 @@ def _decoded(path: Path, stream: int, rate: int) -> NDArray[np.int16]:
 
 
 class Stretches(Protocol):
-    """A stereo recording of which stretches can be read."""
+    """A stereo recording; parts of it can be read."""
 
     @property
     def frames(self) -> int:
@@ -106,7 +106,7 @@ class Stretches(Protocol):
 
     @property
     def relative_rate(self) -> float:
-        """Its sample rate over that of the crops that are wanted."""
+        """Its sample rate divided by the sample rate of the crops."""
 
     def read(self, start: int, count: int) -> NDArray[np.float32]:
         """``[2, count]`` from ``start`` on."""
@@ -183,7 +183,7 @@ def songs_in(root: Path) -> dict[str, Path]:
 
 
 def _no_songs(root: Path) -> str:
-    """What is there instead of songs, and where songs are."""
+    """What the folder holds instead of songs, and which folders below it hold songs."""
     entries = sorted(path.name for path in root.iterdir())
     found = f"{', '.join(entries[:3])}{' …' if len(entries) > 3 else ''}" if entries else "nothing"
     below = [root / name for name in entries if (root / name).is_dir() and songs_in(root / name)]
@@ -340,7 +340,7 @@ def check_lengths(path: Path, lengths: dict[str, int]) -> None:
 
 @dataclass(frozen=True)
 class Augment:
-    """Which changes a crop may suffer; probabilities and ranges."""
+    """Random changes of a crop: their probabilities and ranges."""
 
     gain_db: tuple[float, float] = (-12.0, 6.0)
     polarity: float = 0.5

@@ -1,12 +1,12 @@
-"""Songs are levelled, varied and encoded: one clip of wave and codes for each stem and version.
+"""Level, vary and encode songs: one clip of wave and codes for each stem and version.
 
 Conventions
 -----------
 Variant 0 is the recording as it is; the others differ in speed (one ratio per song, so that its
-stems stay together), gain, polarity, one parametric EQ band, and in where the frame grid falls.
-Levels: each song is brought to the configuration's loudness first (the RMS of its mono mixture).
-A song may come with a "stem" :data:`RESIDUAL`: what its recorded mixture holds beyond the sum of
-its stems. It is levelled, sped up and shifted with them, and has no codes.
+stems stay together), gain, polarity, one parametric EQ band, and in the offset of the frame grid.
+Levels: each song is brought to the configuration's loudness first (the RMS of its mono mixture). A
+song may come with a "stem" :data:`RESIDUAL`: what its recorded mixture holds beyond the sum of its
+stems. It is levelled, sped up and shifted with them, and has no codes.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ def varied_sound(wave: NDArray[np.float32], rate: int, rng: Generator) -> NDArra
 
 
 def speed_ratio(rng: Generator) -> float:
-    """Of one song, so that its stems stay together: three times in ten its own speed."""
+    """The speed ratio of one song, common to all its stems: 0.9 to 1.1, or 1 (probability 0.3)."""
     return float(rng.uniform(0.9, 1.1)) if rng.random() < 0.7 else 1.0
 
 
 def _moved(wave: NDArray[np.float32], ratio: float, shift: int) -> NDArray[np.float32]:
-    """What all parts of a song undergo together: another speed, another frame grid."""
+    """The changes common to all parts of a song: speed and offset of the frame grid."""
     if ratio != 1.0:
         wave = speed(wave, ratio, int(len(wave) / ratio))
     return wave[shift:]

@@ -1,4 +1,4 @@
-"""The configuration of an LM is fitted to the codec that it is trained on."""
+"""Fit the configuration of an LM to the codec that it is trained on."""
 
 from __future__ import annotations
 

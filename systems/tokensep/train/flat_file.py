@@ -1,4 +1,4 @@
-"""A one-dimensional ``.npy`` file: written piece by piece, in memory of one piece, and mapped."""
+"""A one-dimensional ``.npy`` file: written piece by piece (one in memory), then mapped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from numpy.typing import DTypeLike, NDArray
 from tokensep.errors import DataError
 
 HEADER_BYTES = 128
-"""Of a flat array's header: NumPy pads it to a multiple of 64, and this one needs 70 to 90."""
+"""Size of a flat array's header: NumPy pads it to a multiple of 64; this one needs 70 to 90
+bytes."""
 
 
 class FlatFile:
-    """Arrays appended to a file; at the end of the ``with`` it holds what ``np.save`` would write.
+    """Append arrays to a file; at the end of the ``with`` it holds what ``np.save`` would write.
 
-    The length stands in the header, so the header is written last; a file whose writer died has
-    none and ``np.load`` refuses it.
+    The header states the length, so it is written last. If the writer was killed, the file has no
+    header and ``np.load`` refuses it.
     """
 
     def __init__(self, path: Path, dtype: DTypeLike) -> None:

@@ -2,9 +2,10 @@
 
     L = sdr * L_sdr + bands * L_bands + bins * L_bins
 
-``L_sdr`` is ``log10(|Y - T|^2 / |T|^2)`` of spectra with phase, which distance to the true stem and
-leaks move; ``L_bands`` and ``L_bins`` are distances of log-magnitudes (mel bands: powers; bins:
-amplitudes) in nats, which what a listener misses moves. All are means over stems.
+``L_sdr`` is ``log10(|Y - T|^2 / |T|^2)`` of complex spectra (Y estimate, T true stem); it measures
+the distance to the true stem and leakage. ``L_bands`` and ``L_bins`` are distances of
+log-magnitudes (mel bands: powers; bins: amplitudes) in nats; they measure content that a listener
+would miss. All are means over stems.
 
 Written to the run's folder, besides what :mod:`benchsep_training.loop` writes: ``data`` (the stems
 and examples), ``best`` and ``final`` (``guided.safetensors`` and ``guided.json``).
@@ -52,19 +53,19 @@ VALID_PER_SONG = 2
 
 
 class GuidedTrainConfig(Strict):
-    """How it is trained; bounded by ``max_steps`` or ``cpu_minutes``, whichever ends first."""
+    """Settings of the training; it ends at the first of ``max_steps`` and ``cpu_minutes``."""
 
     seed: int = SEED
     examples: int = Field(default=3200, ge=1)
-    """Made once by the LM, 2.56 s each (the mini's window)."""
+    """Number of examples, made once by the LM, 2.56 s each (the mini's window)."""
     remix: Share = 0.6
-    """Chance that an example's stems come from different songs."""
+    """Probability that an example's stems come from different songs."""
     drawn: Share = 0.0
-    """Share of the examples whose latents are those of drawn tokens, else of one pass."""
+    """Share of the examples whose latents come from drawn tokens; the others: from one pass."""
     nothing: Share = 0.3
-    """Chance that an example has no generated stems: then it is separated by ear alone."""
+    """Probability that an example has no generated stems: the decoder then has only the mixture."""
     leaks: Share = 0.4
-    """Chance that its generated stems hold shares of each other."""
+    """Probability that an example's generated stems contain parts of each other."""
     batch: int = Field(default=4, ge=1)
     lr: float = Field(default=3e-3, gt=0)
     lr_min_ratio: Share = 0.02
@@ -82,7 +83,7 @@ class GuidedTrainConfig(Strict):
     bands: float = Field(default=0.15, ge=0)
     bins: float = Field(default=0.0, ge=0)
     renders: str = ""
-    """Stems that a checkpoint with this decoder renders by it by default, ``vocals+drums``."""
+    """Stems that a checkpoint renders with this decoder by default, e.g. ``vocals+drums``."""
 
 
 def config_for(lm: TokenSepConfig, latent_dim: int, dropout: float = 0.0) -> GuideConfig:
@@ -124,8 +125,8 @@ class GuidedObjective(nn.Module):
 def error_ratio(found: Tensor, true: Tensor, mixture: Tensor) -> Tensor:
     """``log10`` of the error's energy over the stem's, ``[B, S]``: -0.1 for each dB of SDR.
 
-    Spectra are ``[B, S, C, N, bins]``, the mixture's ``[B, C, N, bins]``; channels count together.
-    A stem counts as no softer than 30 dB below the mixture: silence has no ratio.
+    Spectra are ``[B, S, C, N, bins]``, the mixture's ``[B, C, N, bins]``; energies are summed over
+    channels. The mixture's energy less 30 dB is added to the stem's, since silence has no ratio.
     """
     error, energy = (_power(x).sum((2, 3, 4)) for x in (found - true, true))
     floor = 1e-3 * _power(mixture).sum((1, 2, 3))[:, None] + 1e-8
@@ -137,7 +138,7 @@ def _power(spectrum: Tensor) -> Tensor:
 
 
 def _log(spectrum: Tensor) -> Tensor:
-    """Log-amplitudes; bins are too many and too random to care for what is below -80 dB."""
+    """Log-amplitudes with a floor of -80 dB: below it the bins are many and random."""
     return 0.5 * torch.log(_power(spectrum) + 1e-8)
 
 
@@ -240,15 +241,15 @@ def train_guided(
     Parameters
     ----------
     maker : the LM and codec that the decoder is for.
-    store : songs with stems; those of the validation set are kept out by name.
-    source : what the LM is, so that examples of another are refused.
+    store : songs with stems; the songs of the validation set are excluded by name.
+    source : description of the LM; examples of another LM are refused.
     init : folder of an exported guided decoder whose weights a new run begins with.
     stop_after : steps of this call; the run can be continued.
 
     Raises
     ------
     ConfigError
-        ``init`` is of other sizes, or ``renders`` names no stem of the LM.
+        ``init`` has other sizes, or ``renders`` names a stem that the LM does not have.
     """
     check_stems("renders", stems_of(train.renders), maker.lm.config.stems)
     source = {**(source or {}), "songs": store.facts, "seed": train.seed}
@@ -303,9 +304,9 @@ class Data:
         return prepared(place, self.maker, crops, train.examples, source, train.drawn)
 
     def valid_examples(self, drawn: bool) -> list[Example]:
-        """:data:`VALID_PER_SONG` of each validation song that there is, with ``drawn`` twice.
+        """:data:`VALID_PER_SONG` examples of each validation song, with ``drawn`` twice as many.
 
-        The second time the latents are those of drawn tokens.
+        The latents of the second half come from drawn tokens.
         """
         names = set(self.store.songs()) & set(validation_songs())
         if not names:

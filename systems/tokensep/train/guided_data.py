@@ -1,9 +1,9 @@
-"""What the guided decoder learns from: mixtures, what the LM makes of them, and the true stems.
+"""Training examples of the guided decoder: mixtures, the LM's output for them, and the true stems.
 
-Each example is made once, by the LM and codec that the decoder will work with, and kept in a file
-of its own: a run that was killed goes on with the next one. Latents are those of one pass with all
-tokens hidden (:mod:`tokensep.decode.one_pass`), the LM's estimate from the mixture alone, or those
-of drawn tokens, as the checkpoint draws them: a hundred times the work.
+Each example is made once, by the LM and codec that the decoder will work with, and stored in its
+own file, so a killed run continues with the next example. Latents come from one pass with all
+tokens hidden (:mod:`tokensep.decode.one_pass`), which is the LM's estimate from the mixture alone,
+or from drawn tokens, as the checkpoint draws them, at about a hundred times the computation.
 
 Conventions
 -----------
@@ -38,11 +38,11 @@ from tokensep.train.stereo_songs import StereoSongs, Wave
 AT_ONCE = 4
 """Examples that the LM makes together."""
 MONO = 0.1
-"""Chance that an example is mono."""
+"""Probability that an example is mono."""
 LARGEST_LEAK = 0.7
-"""Share of the other stems in a generated stem."""
+"""Largest share of the other stems in a generated stem."""
 Example = tuple[Tensor, Tensor, Tensor]
-"""Stems, generated stems, latents; of a batch with a first dimension B."""
+"""Stems, generated stems, latents; a batch has a first dimension B."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Maker:
 
     @torch.no_grad()
     def examples(self, crops: list[Wave], seeds: Sequence[int] | None = None) -> list[Example]:
-        """One for each crop, on the CPU; ``seeds`` (one each): of drawn tokens, not of one pass."""
+        """One example per crop, on the CPU; with ``seeds`` (one each), latents of drawn tokens."""
         device = self.lm.tables.device
         # the LM hears the mono mixture
         waves = torch.from_numpy(np.stack([c.sum(0).mean(0) for c in crops])).to(device)
@@ -108,7 +108,8 @@ def prepared(
 ) -> Path:
     """Write the examples of ``crops``, chunks of :data:`AT_ONCE`, until ``folder`` is complete.
 
-    ``drawn``: share of the chunks whose latents are those of drawn tokens, spread evenly.
+    ``drawn``: share of the chunks whose latents come from drawn tokens; these chunks are spread
+    evenly.
     """
 
     def make() -> None:
@@ -152,7 +153,7 @@ def _turned(stems: Tensor, rng: Generator) -> Tensor:
 class Worse(NamedTuple):
     """How often generated stems are made worse: ``nothing`` at all, or ``leaks`` between them.
 
-    The LM knows the songs that it was trained on; of a new one it tells stems apart less well.
+    The LM has seen its training songs; it separates the stems of new songs less well.
     """
 
     nothing: float
@@ -175,7 +176,7 @@ def _leaked(stems: Tensor, share: float) -> Tensor:
 
 
 class GuidedBatches(Stateless):
-    """Batches of ``size`` examples of a folder of ``count``, varied in what the LM did not hear."""
+    """Batches of ``size`` examples of a folder of ``count``, varied in what the LM does not see."""
 
     def __init__(self, folder: Path, count: int, size: int, seed: int, worse: Worse) -> None:
         self.folder, self.count, self.size, self.seed = folder, count, size, seed

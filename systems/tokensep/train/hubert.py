@@ -1,4 +1,4 @@
-"""Train ``hubert-mini``: predict the k-means class of log-mel frames that are hidden.
+"""Train ``hubert-mini``: predict the k-means class of masked log-mel frames.
 
 The command is ``tokensep train hubert``; started again with the same arguments, it continues.
 
@@ -41,7 +41,7 @@ TARGET_CROPS = 96
 def span_mask(
     batch: int, frames: int, rng: np.random.Generator, start: float = 0.08, length: int = 10
 ) -> Tensor:
-    """Random spans, ``[batch, frames]`` bool: every frame starts one with probability ``start``."""
+    """Random spans, ``[batch, frames]`` bool: each frame starts one with probability ``start``."""
     starts = rng.random((batch, frames)) < start
     mask = np.zeros_like(starts)
     for shift in range(length):

@@ -2,7 +2,7 @@
 
 The same function runs on one CPU core, one GPU or many nodes (``accelerate launch``, see
 :mod:`benchsep_training.processes`). Crops are functions of (seed, step, index), so a resumed run
-sees what the killed one would have seen, and N processes see together what one would.
+sees the same crops as an undisturbed one, and N processes together see the same crops as one.
 
 Written to the folder, besides what :mod:`benchsep_training.loop` writes: ``best`` and ``final``
 (``lm.safetensors`` of the averaged weights in fp16 and ``config.json``).

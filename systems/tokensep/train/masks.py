@@ -1,7 +1,7 @@
-"""What the LM does not see in a training step: mixtures, tokens, other stems, its true past.
+"""What is hidden from the LM in a training step: mixtures, tokens, other stems, true past tokens.
 
-Every choice is a function of (purpose, seed, step, crop index), so that a resumed run repeats it
-and a process can make its share of a batch alone. No two purposes share a stream of random numbers.
+Every choice is a function of (purpose, seed, step, crop index), so a resumed run repeats it and
+each process can make its share of a batch alone. Each purpose has its own stream of random numbers.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def hidden_mixtures_and_visible_tokens(
     """Crops without their mixture ``[B]``, and visible token steps ``[B, S, N]``.
 
     Mixtures are hidden for classifier-free guidance. A crop's rate of hidden tokens is uniform
-    between 0 and twice ``token_dropout``, so that the model meets full context and nearly none.
-    With the chance ``one_pass`` all are hidden.
+    between 0 and twice ``token_dropout``, so the model sees everything from full context to almost
+    none. With probability ``one_pass`` all tokens are hidden.
     """
     hide, keep = [], []
     for i in indices:
@@ -36,7 +36,7 @@ def hidden_mixtures_and_visible_tokens(
 
 
 def independent_stems(train: LMTrainConfig, step: int) -> bool:
-    """Whether the stems of this step do not see each other: one choice for the whole batch."""
+    """Whether stems are hidden from each other in this step: one choice for the whole batch."""
     draw = generator("independent", train.seed, step).random()
     return bool(draw < train.parallel_fraction)
 

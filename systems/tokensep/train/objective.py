@@ -1,4 +1,4 @@
-"""What the LM is trained on: weighted negative log-likelihood of tokens, and its validation."""
+"""The LM's training loss (weighted negative log-likelihood of tokens) and its validation."""
 
 from __future__ import annotations
 

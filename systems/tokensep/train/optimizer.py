@@ -1,4 +1,4 @@
-"""The LM's optimizer: which parameters are decayed is decided by what they are, not by their shape.
+"""The LM's optimizer: weight decay of a parameter depends on its role, not on its shape.
 
 Decayed: weights of linear maps and convolutions, and the token tables (each is an embedding and an
 output head). Not decayed: gains and biases, among them the bias of every entry ``[K, V]``; the

@@ -1,4 +1,4 @@
-"""JSON files that a preparation of data has left for the next step."""
+"""JSON files that one step of data preparation writes for the next step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     DataError
-        It is not there, or is not JSON, or is nested deeper than anything that is written here.
+        It does not exist, is not JSON, or is nested deeper than any file that tokensep writes.
     """
     try:
         return parse_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""``index.json`` of a folder of shards: which there are and what is in each."""
+"""``index.json`` of a folder of shards: which shards exist and what each one holds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ INDEX = "index.json"
 def write_index(folder: Path) -> None:
     """Clips (and frames of codes) of each shard, their totals, and a hash of the job.
 
-    It is made from the file beside each shard, so whoever finishes last writes all of it. Shards of
-    a version that did not count clips have no index.
+    It is made from the file beside each shard, so the process that finishes last writes the
+    complete index. Shards of older versions, which did not count clips, have no index.
     """
     shards = {path.name: read_json(path.with_suffix(".json")) for path in shards_in(folder)}
     if not all("clips" in facts for facts in shards.values()):

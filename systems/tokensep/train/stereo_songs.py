@@ -1,4 +1,4 @@
-"""Stereo crops of songs with stems, varied at every draw: what the guided decoder is trained on.
+"""Training data of the guided decoder: stereo crops of songs with stems, varied at every draw.
 
 Conventions
 -----------
@@ -21,7 +21,7 @@ from tokensep.train.encoding import loudness_gain, speed_ratio, varied_sound
 
 Wave = NDArray[np.float32]
 SILENT = 0.04
-"""Chance that a stem of a crop is silent."""
+"""Probability that a stem of a crop is silent."""
 
 
 class StereoSongs:

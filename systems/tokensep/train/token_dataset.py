@@ -5,12 +5,12 @@ Conventions
 A data set holds, for each source and each of ``variants`` augmented versions, the mono waveform
 (float16) and its codes (``[K, F]``, semantic first), cut to whole token frames. A crop takes F
 frames of each stem at a frame boundary: codes are sliced, waveforms are summed to the mixture. So
-the codec encodes a stem once per variant, not once per crop; the price is that a crop's codes
-were made with the audio around it in view. Where songs have a residual (``mixture: recorded``, see
+the codec encodes a stem once per variant, not once per crop; the drawback is that a crop's codes
+also depend on the audio around the crop. Where songs have a residual (``mixture: recorded``, see
 :mod:`tokensep.train.encoding`), a crop that is not remixed holds it too.
 
-Every choice of a crop is a function of (seed, step, index): no state to save, and a rank can make
-its share of a batch alone.
+Every choice of a crop is a function of (seed, step, index): there is no state to save, and each
+rank can make its share of a batch alone.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class TokenDataset:
         return Crop(waves, codes, self._residual(song, shared))
 
     def _residual(self, song: dict[str, Clip], place: float) -> NDArray[np.float32] | None:
-        """That of a whole song from relative ``place`` on, if it has one."""
+        """The residual of a song from relative ``place`` on, if it has one."""
         if RESIDUAL not in song:
             return None
         waves, codes = self._empty()
@@ -145,7 +145,7 @@ class TokenDataset:
     def _paste(
         self, clip: Clip, place: float, wave: NDArray[np.float32], codes: NDArray[np.int64]
     ) -> None:
-        """Put ``clip`` from relative ``place`` on; what it is too short for stays silent."""
+        """Insert ``clip`` from relative ``place`` on; if it is too short, the rest stays silent."""
         frames, hop = codes.shape[1], self.config.frame_hop
         start = int(place * (max(clip.frames - frames, 0) + 1))
         held = min(frames, clip.frames - start)

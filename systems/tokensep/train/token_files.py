@@ -1,4 +1,4 @@
-"""Encoded clips on the disk: waves and codes in two flat arrays and an index."""
+"""Encoded clips on disk: waves and codes in two flat arrays, with an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tokensep.train.own_json import read_json
 
 
 def write_clips(folder: Path, clips: Iterable[Clip], silence: NDArray[np.int16]) -> None:
-    """Write clips as they come; memory holds one at a time.
+    """Write clips one at a time; memory holds one clip.
 
     Raises
     ------

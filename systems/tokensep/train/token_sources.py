@@ -26,12 +26,12 @@ from tokensep.train.token_files import write_clips
 from tokensep.train.tokenizing.job import check_codec, codec_mark, common_job
 
 VALIDATION_CROPS = 64
-"""Clips of the folders of validation tokens that are validated on, at most."""
+"""Largest number of clips used from the folders of validation tokens."""
 
 
 @dataclass(frozen=True)
 class TokenSource:
-    """How a folder of encoded songs is made, and what it is made from.
+    """The settings and the source of a folder of encoded songs.
 
     ``source`` is written into the folder; a folder with other contents there is refused.
     """
@@ -43,7 +43,7 @@ class TokenSource:
     seed: int
 
     def load(self, name: str, songs: Iterable[Song], variants: int, **more: Any) -> TokenDataset:
-        """The data set ``name``, encoded now if it is not there yet.
+        """The data set ``name``; it is encoded if it does not exist yet.
 
         Of several processes one encodes and the others wait (:mod:`benchsep_training.once`).
 
@@ -65,7 +65,7 @@ class TokenSource:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Folders of token shards, or addresses of such, to train and to validate on (may be none)."""
+    """Folders or addresses of token shards for training and for validation (may be empty)."""
 
     train: list[Path | str]
     valid: list[Path | str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class LMData:
-    """All that a training of the LM needs of its data; ``code_sample [N, K]`` is of some frames."""
+    """The data of one training of the LM; ``code_sample [N, K]`` holds the codes of some frames."""
 
     batches: BatchSource[LMBatch]
     code_sample: Tensor
@@ -124,8 +124,8 @@ def load_datasets(
 ) -> tuple[TokenDataset, TokenDataset | None]:
     """Training and validation data, encoded once into ``folder``.
 
-    The validation songs are known by their names and only ever come from ``store``. The codec is
-    moved to where the LM will be trained, and encodes there.
+    The validation songs are identified by name and come only from ``store``. The codec is moved to
+    the device of the LM training, and encodes there.
 
     Raises
     ------

@@ -3,8 +3,8 @@
 Conventions
 -----------
 See :mod:`tokensep.codec.interface`. The models are used unchanged: no change of level, and only
-zero padding on the right to whole frames (EnCodec 48 kHz: none). Bits per second are ``frame_rate *
-layers * log2(codebook_size)`` of one signal, whatever its channels.
+zero padding on the right to whole frames (EnCodec 48 kHz: none). Bits per second are
+``frame_rate * layers * log2(codebook_size)`` of one signal, whatever its channels.
 
 ========  =========  ========  ========  ========================================================
 codec     rate       channels  frames/s  streams

@@ -10,11 +10,11 @@ quality   a piece is dropped, with its reason in ``shard-000012.json``, when the
           silence or when the stems miss it: residual =
           10 log10(|mix|^2 / |mix - sum stems|^2) is low
 
-Which pieces make which shard depends on the folder alone, so any number of processes share
-the work (shard i belongs to rank i mod world) without speaking to each other; a second process of
-the same rank is refused while the first is at work. A shard is written under another name and
-renamed: what exists is whole, and a second run skips it. Reading is a stream: one sample in memory
-at a time.
+Which pieces form which shard depends only on the folder, so any number of processes can share the
+work without communication (shard i belongs to rank i mod world). A second process of the same rank
+is refused while the first one runs. A shard is written under another name and then renamed: a shard
+that exists is complete, and a second run skips it. Shards are read as a stream: one sample in
+memory at a time.
 
 Modules: :mod:`settings`, :mod:`recordings` (files and their lengths), :mod:`pieces` (cutting and
 reading), :mod:`quality` (what is dropped), :mod:`shard` (writing one), :mod:`reading`,

@@ -1,10 +1,10 @@
-"""A whole folder of recordings is labelled, by one process or several; run again to continue.
+"""Label a whole folder of recordings with one process or several; run again to continue.
 
 Conventions
 -----------
 ``job.json`` of the folder of shards says what they are made from: the teacher, the settings, and a
-digest of all pieces instead of their list, which would be 200 MB for 23,000 hours. Shards are cut
-while they are worked on: memory holds one shard's pieces.
+digest of all pieces instead of their list, which would be 200 MB for 23,000 hours. Pieces are cut
+shard by shard: memory holds the pieces of one shard.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _write_shards(
     settings: Settings,
     summary: dict[str, Any],
 ) -> list[str]:
-    """Write the shards of this rank that are not there yet, and count them in ``summary``.
+    """Write the missing shards of this rank, and count them in ``summary``.
 
     Returns why pieces were dropped, one text for each.
     """
@@ -138,12 +138,12 @@ def _digest(digest: Any, piece: list[Any]) -> None:
 
 @contextmanager
 def alone(out: Path, rank: int) -> Iterator[None]:
-    """One process for each rank: two would write the same partial shard.
+    """Allow one process for each rank: two would write the same partial shard.
 
     Raises
     ------
     DataError
-        another process is at work as this rank.
+        another process of this rank is running.
     """
     path = out / f".rank-{rank}.lock"
     with path.open("a") as handle:
@@ -163,9 +163,10 @@ def alone(out: Path, rank: int) -> Iterator[None]:
 
 
 def _claim(out: Path, totals: Totals, teacher: str, settings: Settings, *, write: bool) -> None:
-    """Refuse to mix two jobs in one folder: shard numbers would mean different pieces.
+    """Refuse two different jobs in one folder: their shard numbers mean different pieces.
 
-    ``write``: a new folder becomes the folder of this job. A plan alone binds nothing.
+    ``write``: a new folder becomes the folder of this job. Without it (a plan) the
+    folder is only checked.
     """
     job = {
         "teacher": teacher,

@@ -1,4 +1,4 @@
-"""Recordings are cut into pieces, and pieces gathered into shards."""
+"""Cut recordings into pieces, and group the pieces into shards."""
 
 from __future__ import annotations
 

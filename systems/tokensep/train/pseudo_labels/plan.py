@@ -1,4 +1,4 @@
-"""What labelling a folder will take: hours, shards, bytes, time."""
+"""Estimated cost of labelling a folder: hours, shards, bytes, time."""
 
 from __future__ import annotations
 

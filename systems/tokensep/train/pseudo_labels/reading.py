@@ -1,4 +1,4 @@
-"""Shards of pseudo-labels are read front to back, one sample in memory at a time."""
+"""Read shards of pseudo-labels front to back, with one sample in memory at a time."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def shards_in(folder: Path) -> list[Path]:
 def folder_mark(folder: Path) -> str:
     """Eight hex digits of the job of a folder of shards (of its path, if it has no job file).
 
-    Keys of samples are the same in every folder (``shard-000000-00000``); with this in front, each
-    recording of several folders has its own name.
+    Keys of samples are the same in every folder (``shard-000000-00000``); with this prefix, each
+    recording has a unique name across several folders.
     """
     try:
         content = (folder / JOB).read_bytes()

@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-The lengths stand in ``recordings.json`` of the folder of shards, with the size and the time of
-change of each file; a file that is as it was is not opened again. Reading a million headers takes
-hours, and what FFmpeg reads must be decoded to know its length.
+The lengths are stored in ``recordings.json`` of the folder of shards, with the size and
+modification time of each file; an unchanged file is not opened again. Reading a million headers
+takes hours, and what FFmpeg reads must be decoded to know its length.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
 CACHE = "recordings.json"
 
 Row = list[Any]
-"""Of one file in the cache: size, time of change (ns), samples, rate, error text."""
+"""Cached values of one file: size, modification time (ns), samples, rate in Hz, error text."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def find_recordings(folder: Path, cache: Path | None = None) -> tuple[list[Recor
 
     Parameters
     ----------
-    cache : folder where the lengths are kept between runs; None: nowhere.
+    cache : folder where the lengths are kept between runs; None: they are not kept.
     """
     known = _read_cache(cache) if cache else {}
     rows: dict[str, Row] = {}
@@ -81,7 +81,7 @@ def _row(path: Path, known: Row | None) -> Row:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of change; zeros for a link that leads nowhere."""
+    """Size and modification time; zeros for a broken link."""
     try:
         facts = path.stat()
     except OSError:
@@ -109,7 +109,7 @@ def decoded(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def _refuse_absurd(facts: Any, size: int) -> None:
-    """A damaged header may claim years of music, and a piece each is planned for all of them."""
+    """Refuse an impossible length: a damaged header may claim years of music."""
     if facts.frames * facts.channels > max(size, 1) * 10_000:
         raise DataError(f"its header claims {facts.frames} frames in {size} bytes")
     if not 1_000 <= facts.samplerate <= 768_000:

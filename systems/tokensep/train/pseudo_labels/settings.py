@@ -1,4 +1,4 @@
-"""What is cut and kept, and which share of it this process does."""
+"""Settings of cutting and filtering, and the share of this process."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class Settings:
     Raises
     ------
     DataError
-        ``rank`` is not one of 0 to ``world - 1``; a length that is not above 0, a level that is no
-        number.
+        ``rank`` is not in 0 to ``world - 1``; a length is not above 0; a level is not a number.
     """
 
     shard_seconds: float = 1800.0

@@ -1,4 +1,4 @@
-"""One shard is labelled and written; FLAC is made in a thread while the teacher goes on."""
+"""Label and write one shard; a thread encodes FLAC while the teacher continues."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tokensep.train.pseudo_labels.quality import refusal, residual_db
 from tokensep.train.pseudo_labels.settings import Label, Settings, Stems
 
 WAITING = 4
-"""Labelled pieces that may wait for the thread that writes: bounds the memory."""
+"""Largest number of labelled pieces that wait for the writing thread; this limits memory."""
 
 
 def write_shard(
     target: Path, pieces: list[Piece], root: Path, label: Label, settings: Settings, teacher: str
 ) -> dict[str, Any]:
-    """Label the pieces of one shard; whole or not there at all. Returns its facts.
+    """Label the pieces of one shard and write it completely or not at all. Returns its facts.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def flac(samples: NDArray[np.float32], rate: int) -> bytes:
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Add a file; without owner and time, so that the same content gives the same bytes."""
+    """Add a file without owner and time, so the same content gives the same bytes."""
     entry = tarfile.TarInfo(name)
     entry.size = len(data)
     tar.addfile(entry, io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""A tar shard is read by position: any member of any clip, without what stands before it."""
+"""Read a tar shard by position: any member of any clip, without reading the data before it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Archive:
     Raises
     ------
     DataError
-        the file is no whole tar.
+        the file is not a complete tar file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,7 +94,7 @@ class Archive:
         return members[part]
 
     def damaged(self, reason: object) -> DataError:
-        """The error that says what is wrong with this file."""
+        """The error that states what is wrong with this file."""
         return DataError(
             f"{self.path} is not a whole shard ({reason}); delete it and run again the command "
             "that made it"
@@ -102,7 +102,7 @@ class Archive:
 
 
 class Recording:
-    """FLAC of which stretches are decoded; ``damaged`` makes the error of a file that is not whole.
+    """FLAC data, decoded in parts; ``damaged`` makes the error for an incomplete file.
 
     Raises
     ------
@@ -134,7 +134,7 @@ class Recording:
 
 
 class _Part(io.RawIOBase):
-    """A stretch of an open file as a file of its own."""
+    """A part of an open file, presented as a separate file."""
 
     def __init__(self, file: int, start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
@@ -164,7 +164,7 @@ class _Part(io.RawIOBase):
 class Archives:
     """The shards of a training by number; the last ``limit`` of them stay open.
 
-    Those that lie elsewhere are fetched (:mod:`tokensep.train.stream.remote`).
+    Remote shards are fetched (:mod:`tokensep.train.stream.remote`).
     """
 
     def __init__(self, paths: Sequence[Path | str], limit: int) -> None:

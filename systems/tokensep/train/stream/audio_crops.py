@@ -1,4 +1,4 @@
-"""Crops of the codec from shards of labelled recordings (``tokensep pseudo-label``)."""
+"""Crops for the codec from shards of labelled recordings (``tokensep pseudo-label``)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ShardStem:
 
     @property
     def relative_rate(self) -> float:
-        """Its sample rate over that of the crops that are wanted."""
+        """Its sample rate divided by the sample rate of the crops."""
         return self.recording.rate / self.wanted_rate
 
     def read(self, start: int, count: int) -> NDArray[np.float32]:

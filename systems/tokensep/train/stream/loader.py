@@ -1,4 +1,4 @@
-"""Batches of a stream: made ahead by worker processes, and the same for any number of them.
+"""Batches of a stream: prefetched by worker processes, and equal for any number of workers.
 
 Conventions
 -----------
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 B = TypeVar("B")
 B_co = TypeVar("B_co", covariant=True)
 ENDLESS = 1 << 60
-"""More batches than any training asks for."""
+"""A number of batches that no training reaches."""
 
 
 class Crops(Protocol[B_co]):
@@ -61,7 +61,7 @@ class StreamBatches(Stateless, Generic[B]):
         self._batches: Iterator[B] = iter(())
 
     def make(self, turn: Turn) -> B:
-        """The batch of ``turn``, made here and now."""
+        """The batch of ``turn``, made in this process."""
         within = turn.indices(self.size)
         first = turn.step * self.accumulate * turn.ranks * self.size + within.start
         return self.crops.batch(range(first, first + self.size))
@@ -69,8 +69,8 @@ class StreamBatches(Stateless, Generic[B]):
     def batch(self, turn: Turn) -> B:
         """The batch of ``turn``.
 
-        One that does not follow the last starts the workers anew. Batches besides those of a step
-        are made here; their crops are those of the steps that come.
+        If it does not follow the last batch, the workers are restarted. Batches besides those of a
+        step are made here; their crops are those of the steps that come.
         """
         if not self.workers or turn.piece >= self.accumulate:
             return self.make(turn)

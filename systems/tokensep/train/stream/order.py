@@ -1,8 +1,8 @@
-"""In which order clips are read: a function of the seed and of the number of a crop.
+"""The order in which clips are read: a function of the seed and of the number of a crop.
 
 An epoch reads every clip once. Its shards are permuted, cut into windows of so many shards, and
 the clips of a window are permuted: ``number → epoch → window → clip``. Only the permutations of the
-present epoch and of the last windows are in memory.
+current epoch and of the last windows are in memory.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Shards that lie elsewhere: WebDataset opens them, and a bounded folder holds the last ones.
+"""Remote shards: WebDataset opens them, and a cache folder of limited size holds the last ones.
 
 Conventions
 -----------
 address   of a folder of shards, as WebDataset's ``gopen`` takes it: ``https://host/tokens``,
-          ``gs://bucket/tokens``, ``hf://…``, or ``pipe:COMMAND`` whose output is the file. The name
-          of a file is put in place of ``{}``, or behind the address after a slash:
+          ``gs://bucket/tokens``, ``hf://…``, or ``pipe:COMMAND`` whose output is the file. The
+          file name replaces ``{}``, or is appended to the address after a slash:
           ``pipe:aws s3 cp s3://bucket/tokens/{} -``
-index     ``index.json`` of the folder names its shards and counts their clips: nothing is listed
+index     ``index.json`` of the folder names its shards and counts their clips, so that no remote
+          folder need be listed
 
-A shard is fetched whole, once on a machine, when its first clip is wanted. A stream reads a window
-of shards at a time, so few are held; the oldest is removed for each new one.
+A shard is fetched completely, once for each machine, when its first clip is needed. A stream reads
+one window of shards at a time, so the cache holds few; each new shard replaces the oldest.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from benchsep.errors import StoreError
 from tokensep.errors import DataError, Unavailable
 
 NAME = re.compile(r"[\w-][\w.-]*\.tar")
-"""What may be the name of a shard: it becomes part of an address, and of a command."""
+"""Allowed names of shards: a name becomes part of an address or of a command."""
 
 
 def is_remote(place: Path | str) -> bool:
-    """Whether ``place`` is an address and no path."""
+    """Whether ``place`` is an address, not a path."""
     return isinstance(place, str) and re.match(r"[a-z0-9]+:", place) is not None
 
 
@@ -45,17 +46,17 @@ def address_of(folder: str, name: str) -> str:
 
 
 def shard_cache() -> Path:
-    """Where shards are kept: below ``BENCHSEP_CACHE``, else below the user's cache."""
+    """The cache folder of shards: below ``BENCHSEP_CACHE``, else below the user's cache."""
     return cache_folder() / "shards"
 
 
 def fetch(address: str, target: Path) -> None:
-    """Copy what is at ``address`` to ``target``, whole or not at all.
+    """Copy the file at ``address`` to ``target``, completely or not at all.
 
     Raises
     ------
     DataError
-        It cannot be fetched, or cannot be written here.
+        It cannot be fetched, or cannot be written to ``target``.
     """
     try:
         from webdataset.gopen import gopen
@@ -75,12 +76,12 @@ def fetch(address: str, target: Path) -> None:
 
 
 def read_text(folder: str, name: str) -> str:
-    """The content of a small file of a folder elsewhere; it is fetched each time.
+    """The content of a small file of a remote folder; it is fetched each time.
 
     Raises
     ------
     DataError
-        It cannot be fetched, or is no text.
+        It cannot be fetched, or is not text.
     """
     address = address_of(folder, name)
     target = _target(shard_cache(), address, f"-{os.getpid()}.json")
@@ -94,13 +95,13 @@ def read_text(folder: str, name: str) -> str:
 
 
 class ShardCache:
-    """Fetched shards in a folder, ``limit`` of them at most; processes may share it."""
+    """A folder of at most ``limit`` fetched shards; several processes may share it."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
 
     def local(self, address: str) -> Path:
-        """The file of a shard, fetched now if it is not here.
+        """The local file of a shard; it is fetched if absent.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class ShardCache:
         return target
 
     def _make_room(self) -> None:
-        """Remove the oldest. Who has one open keeps reading it: a name is gone, not the file."""
+        """Remove the oldest shards. A process that has one open can still read it."""
         times = {}
         for path in self.folder.glob("*.tar"):
             try:

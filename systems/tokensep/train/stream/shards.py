@@ -1,4 +1,4 @@
-"""Which shards there are, and how many clips each holds."""
+"""The list of shards and the number of clips in each."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from tokensep.train.stream.archive import Archive
 
 @dataclass(frozen=True)
 class Shards:
-    """Files in a fixed order, and the clips in each."""
+    """Files in a fixed order, and the number of clips in each."""
 
     paths: list[Path | str]
     counts: list[int]
 
     @property
     def clips(self) -> int:
-        """Of all shards together."""
+        """Number of clips of all shards together."""
         return sum(self.counts)
 
 
 def find_shards(folders: Iterable[Path | str]) -> Shards:
     """The shards of the folders, or of addresses of folders.
 
-    The number of clips is read from the file beside a shard that its writer left
-    (``shard-000000.json``); without one the members are counted. Of a folder elsewhere its index
-    says both.
+    The number of clips is read from the JSON file beside a shard (``shard-000000.json``); without
+    that file the members are counted. For a remote folder, its index lists the shards and their
+    clips.
 
     Raises
     ------
     DataError
-        A folder holds no shard, or no clips are in them.
+        A folder holds no shard, or the shards hold no clips.
     """
     paths: list[Path | str] = []
     counts: list[int] = []
@@ -62,7 +62,7 @@ def find_shards(folders: Iterable[Path | str]) -> Shards:
 
 
 def _index(folder: str) -> dict[str, int]:
-    """Names of the shards of a folder elsewhere, with their numbers of clips."""
+    """Names of the shards of a remote folder, with their numbers of clips."""
     text = remote.read_text(folder, INDEX)
     try:
         counts = {name: _number(facts) for name, facts in parse_json(text)["shards"].items()}
@@ -75,7 +75,7 @@ def _index(folder: str) -> dict[str, int]:
 
 
 def _number(facts: dict[str, Any]) -> int:
-    """Clips of a shard, by what its writer left."""
+    """Number of clips of a shard, from the JSON file beside it."""
     clips = facts["clips"]
     if type(clips) is not int or clips < 0:
         raise ValueError(f"clips is {clips!r:.40}, expected a number")

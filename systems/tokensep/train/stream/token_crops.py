@@ -1,11 +1,11 @@
-"""Crops of the LM from token shards.
+"""Crops for the LM from token shards.
 
 A crop of one clip takes its codes and its mixture. A remixed crop takes each stem from a clip of
 the same window; its mixture is the sum of their waves, which the shards must hold. A silenced stem
-is taken out of the mixture, so it is possible with stem audio only too. Where the codec's codes do
-not depend on polarity (``job.polarity_free``), a remixed stem and a whole mixture get a random one.
-What was done to the waves before they were encoded (level, EQ, speed: the variants) is in the codes
-and stays as it is.
+is subtracted from the mixture, which needs the stem audio too. Where the codec's codes do not
+depend on polarity (``job.polarity_free``), a remixed stem and a whole mixture get a random one.
+Changes made before encoding (level, EQ, speed: the variants) are part of the codes and cannot be
+drawn again.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from tokensep.train.token_dataset import Crop
 from tokensep.train.tokenizing.job import TokenJob
 
 SILENT = 0.04
-"""Chance that a stem of a crop is silenced, as in :meth:`TokenDataset.crop`."""
+"""Probability that a stem of a crop is silenced, as in :meth:`TokenDataset.crop`."""
 SAMPLED_CLIPS = 256
-"""Clips whose codes the latent-regression head is fitted to."""
+"""Number of clips whose codes the latent-regression head is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TokenClipReader:
         Raises
         ------
         DataError
-            The shard is damaged, or is not what its job says.
+            The shard is damaged, or does not agree with its job.
         """
         try:
             facts = parse_json(archive.read(clip, "json"))
@@ -79,7 +79,7 @@ class TokenClipReader:
 
 
 def _codes(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.int16]:
-    """An ``.npy`` member of int16 in ``shape``; nothing is allocated by what its header claims."""
+    """An ``.npy`` member of int16 in ``shape``; a wrong size in its header allocates no memory."""
     content = np.frombuffer(data, "<i2", offset=len(data) % 2)[-math.prod(shape) :]
     expected = io.BytesIO()
     np.save(expected, content.reshape(shape))

@@ -66,10 +66,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """What MMA is asked to play."""
+    """An arrangement for MMA."""
 
     file: str
-    """Of the groove library, e.g. ``stdlib/60srock``."""
+    """File of the groove library, e.g. ``stdlib/60srock``."""
     tempo: int
     seed: int
     sections: tuple[Section, ...]
@@ -121,7 +121,7 @@ def grooves(library: Path) -> dict[str, tuple[str, ...]]:
 
 
 def phrase(rng: Generator, scale: dict[str, tuple[int, str, str]], length: int) -> list[str]:
-    """``length`` degrees from the tonic on, each one that the last may go to."""
+    """``length`` scale degrees that start at the tonic; each may follow the one before it."""
     degrees = ["I"]
     while len(degrees) < length:
         choices = [d for d in GOES_TO[degrees[-1]] if d in scale]

@@ -48,7 +48,7 @@ BASS_BELOW = 48.0
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
 """Environment in which LMMS runs without a display."""
 ATTEMPTS = 3
-"""Runs of LMMS before a stem is given up."""
+"""Attempts to run LMMS before a stem is given up."""
 SILENT = 1e-4
 """RMS of a stem without sound (-80 dBFS)."""
 
@@ -63,12 +63,12 @@ BASS = re.compile(r"bass|\bsub\b", re.IGNORECASE)
 VOICES = re.compile(r"voice|vocal|\bvox\b|sing", re.IGNORECASE)
 KITS = ("drums/", "drumsynth/")
 TUNED = ("drumsynth/instrument/", "drumsynth/misc_synth/", "drumsynth/misc_bass/")
-"""Folders of LMMS's samples: drums, and what of them is an instrument with pitch."""
+"""Folders of LMMS's drum samples that hold pitched instruments."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which projects, and what is sung to them."""
+    """The projects, and the vocals that are added to them."""
 
     seed: int = 0
     vocals: Path | None = None
@@ -84,7 +84,7 @@ class LmmsSongs:
     Unavailable
         The program or its projects are absent.
     DataError
-        There are no vocals where they were asked for.
+        Vocals were requested, and there are none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -98,7 +98,7 @@ class LmmsSongs:
         self.licences = read_licences(COPYRIGHT)
 
     def names(self) -> list[str]:
-        """The seed, which decides what is sung, and the project."""
+        """Names made of the seed, which selects the vocals, and the project."""
         return [f"lmms-{self.settings.seed}-{path.stem}" for path in self.projects]
 
     def manifest(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class LmmsSongs:
 
 
 def _run_again(command: list[str], folder: Path) -> None:
-    """Run LMMS, again if it dies: it now and then crashes while it loads a sound project."""
+    """Run LMMS; repeat if it crashes, as it sometimes does while it loads a valid project."""
     for attempt in range(ATTEMPTS):
         try:
             run_program(command, folder, **OFFSCREEN)
@@ -230,7 +230,7 @@ def sounding(project: ElementTree.Element) -> list[ElementTree.Element]:
 
 
 def stem_of(track: ElementTree.Element) -> str:
-    """By the track's name, its sample's name, its plugin, and the pitch of its notes."""
+    """The stem of a track, from its name, its sample's name, its plugin and its notes' pitch."""
     sample = next((e.get("src", "") for e in track.iter() if e.get("src")), "")
     names = [re.sub(r"[_./]+", " ", text) for text in (track.get("name", ""), Path(sample).name)]
     plugin = next((e.get("name", "") for e in track.iter("instrument")), "")
@@ -249,7 +249,7 @@ def stem_of(track: ElementTree.Element) -> str:
 
 
 def median_pitch(track: ElementTree.Element) -> float | None:
-    """Median MIDI key at which a synthesizer's notes sound; None without notes or of samples."""
+    """Median MIDI key at which a synthesizer's notes sound; None for samples or without notes."""
     keys = [int(note.get("key", 57)) for note in track.iter("note")]
     instrument = track.find("instrumenttrack")
     if not keys or instrument is None or any(e.get("src") for e in track.iter()):
@@ -268,7 +268,8 @@ def only(project: ElementTree.Element, stem: str) -> ElementTree.Element:
 
 
 def vocal_level(accompaniment: float, against_mixture: float) -> float:
-    """Level in dB of vocals that are ``against_mixture`` dB of the mixture they become part of.
+    """Level in dB of vocals that are ``against_mixture`` dB relative to the mixture that includes
+    them.
 
     With powers ``v = r m`` and ``m = a + v`` (uncorrelated): ``v = a r / (1 - r)``.
     """
@@ -285,7 +286,7 @@ class Licences:
     stanzas: tuple[tuple[tuple[str, ...], str], ...] = ()
 
     def of(self, project: Path) -> str:
-        """Licence of a project of the package; a later stanza counts before an earlier one."""
+        """Licence of a project of the package; a later stanza overrides an earlier one."""
         parts = project.parts
         if "projects" in parts:
             name = "/".join(["data", *parts[parts.index("projects") :]])

@@ -1,4 +1,4 @@
-"""Just enough of Standard MIDI files to part an arrangement into stems.
+"""The part of Standard MIDI files that is needed to split an arrangement into stems.
 
 Conventions
 -----------
@@ -34,7 +34,7 @@ class Midi:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Variable-length number at ``at`` and the place after it."""
+    """Variable-length number at ``at`` and the position after it."""
     value = 0
     while True:
         byte = data[at]
@@ -76,7 +76,7 @@ def parse(data: bytes) -> Midi:
     Raises
     ------
     DataError
-        the bytes are no such file.
+        the bytes are not a Standard MIDI file of format 0 or 1.
     """
     try:
         if data[:4] != b"MThd":
@@ -108,15 +108,15 @@ def write(midi: Midi) -> bytes:
 
 
 def notes(midi: Midi) -> int:
-    """How many notes begin."""
+    """Number of notes that begin."""
     return sum(e[0] >> 4 == 9 and e[2] > 0 for _, e in midi.events)
 
 
 def split(midi: Midi) -> dict[str, Midi]:
     """The song as ``drums``, ``bass`` and ``other``: every note in one of them.
 
-    A note belongs where its channel's program stands when it begins, and ends there too;
-    controllers go to all (they are silent without notes), so that none misses a setting.
+    A note belongs to the stem of its channel's program at its start, and its end goes to the same
+    stem. Controllers go to all stems (they are silent without notes), so no stem misses a setting.
     """
     parts: dict[str, list[Event]] = {part: [] for part in PARTS}
     program: dict[int, int] = {}

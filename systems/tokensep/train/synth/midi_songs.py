@@ -1,8 +1,9 @@
-"""Songs that MMA plays and fluidsynth renders, each stem by a bank of its own.
+"""Songs that MMA plays and fluidsynth renders, each stem with its own bank.
 
 Needs the programs ``mma`` and ``fluidsynth`` and at least one SoundFont
 (:data:`tokensep.train.synth.programs.PACKAGES`). Vocals are given recordings; without them the stem
-is silent. Songs made so are easier than real ones: to widen training, never as the only truth.
+is silent. These songs are easier to separate than real ones: use them to extend training data, not
+alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DRUM_KITS = (0, 0, 8, 16, 24, 25, 32, 40)
 
 @dataclass(frozen=True)
 class Settings:
-    """How many songs, how long, and of which voices and banks."""
+    """Number and length of the songs, and their voices and banks."""
 
     songs: int = 50
     seconds: float = 30.0
@@ -63,7 +64,7 @@ def play(arrangement: arrange.Arrangement, tools: Tools, folder: Path) -> dict[s
 
 
 def voiced(part: midi.Midi, stem: str, rng: Generator) -> midi.Midi:
-    """Other instruments of the same kind, so that a groove does not always sound alike."""
+    """Replace instruments by others of the same family, to vary the sound of a groove."""
     kit = DRUM_KITS[int(rng.integers(len(DRUM_KITS)))]
     swap = float(rng.random()) < 0.5
     shift = {family: int(rng.integers(8)) for family in range(14)}
@@ -84,7 +85,7 @@ def voiced(part: midi.Midi, stem: str, rng: Generator) -> midi.Midi:
 def render(
     part: midi.Midi, stem: str, tools: Tools, rng: Generator, frames: int, folder: Path
 ) -> tuple[Wave, dict[str, Any]]:
-    """One stem ``[2, frames]`` by a bank of its own, and what was chosen.
+    """One stem ``[2, frames]``, rendered with its own bank, and the choices that were made.
 
     Raises
     ------
@@ -128,7 +129,7 @@ class MidiSongs:
     Unavailable
         The programs or banks are absent.
     DataError
-        There are no vocals where they were asked for.
+        Vocals were requested, and there are none.
     """
 
     def __init__(self, settings: Settings, tools: Tools | None = None) -> None:

@@ -1,9 +1,9 @@
-"""Levels, balance, and the exact sum of the stems of a made song.
+"""Levels, balance, and the exact sum of the stems of a synthetic song.
 
 Conventions
 -----------
-Waves are float32 ``[2, T]`` at 44.1 kHz. Levels against the mixture are drawn from what was
-measured on MUSDB18 (:data:`LEVELS`).
+Waves are float32 ``[2, T]`` at 44.1 kHz. Levels relative to the mixture are drawn from the
+distribution measured on MUSDB18 (:data:`LEVELS`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ LEVELS = {
     "bass": (-13.8, -7.4, -2.5),
     "other": (-12.5, -6.2, -2.9),
 }
-"""dB of a stem against the mixture: 5th, 50th and 95th percentile over MUSDB18's excerpts."""
+"""Level of a stem relative to the mixture, dB: 5th, 50th and 95th percentile of MUSDB18's
+excerpts."""
 PAN = {"vocals": 0.1, "drums": 0.15, "bass": 0.1, "other": 0.5}
 """Largest balance of a stem, -1 (left) to 1."""
 _Z95 = 1.6449
@@ -35,7 +36,7 @@ def rms(wave: Wave) -> float:
 
 
 def draw_levels(rng: Generator) -> dict[str, float]:
-    """Levels in dB against the mixture: two half normals that meet the three percentiles."""
+    """Levels in dB relative to the mixture, drawn from two half normals with the percentiles."""
     levels = {}
     for stem, (low, middle, high) in LEVELS.items():
         z = float(np.clip(rng.standard_normal(), -2.5, 2.5))
@@ -44,7 +45,7 @@ def draw_levels(rng: Generator) -> dict[str, float]:
 
 
 def panned(wave: Wave, balance: float) -> Wave:
-    """Constant-power balance of ``wave [2, T]``; 0 leaves it as it is."""
+    """Constant-power balance of ``wave [2, T]``; 0 leaves it unchanged."""
     angle = (balance + 1) * np.pi / 4
     gains = np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]])
     return np.asarray(wave * gains, dtype=np.float32)

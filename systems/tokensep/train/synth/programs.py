@@ -1,4 +1,4 @@
-"""The programs and banks that play MIDI: where they are, and how they are called."""
+"""Find and call the programs and sound banks that play MIDI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tokensep.errors import DataError, Unavailable
 from tokensep.train.synth import arrange
 
 PACKAGES = "mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont minuet-data avldrums.lv2-soundfont"
-"""Debian's; the first three suffice."""
+"""Debian packages; the first three suffice."""
 FONT_FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/usr/share/minuet/soundfonts")
 
 
@@ -27,7 +27,7 @@ class Tools:
     library: dict[str, tuple[str, ...]]
     banks: tuple[Path, ...]
     kits: tuple[Path, ...]
-    """Banks that hold one drum kit and no General MIDI."""
+    """Banks that hold one drum kit and no General MIDI instruments."""
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -70,7 +70,7 @@ def find_tools(fonts: tuple[Path, ...] = ()) -> Tools:
 
 
 def _library(program: Path) -> Path:
-    """Where MMA keeps its grooves: beside its prefix, or beside the program itself."""
+    """MMA's folder of grooves: below its prefix, or beside the program itself."""
     prefix = program.resolve().parent
     for place in (prefix.parent / "share" / "mma" / "lib", prefix / "lib"):
         if (place / "stdlib").is_dir():

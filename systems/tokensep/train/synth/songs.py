@@ -1,12 +1,12 @@
-"""A folder of made songs with exact stems, filled by any source; run again to continue.
+"""A folder of synthetic songs with exact stems, from any source; run again to continue.
 
 Conventions
 -----------
 A song is a folder as MUSDB18-HQ has them: ``vocals.wav``, ``drums.wav``, ``bass.wav``,
 ``other.wav``, ``mixture.wav`` (16 bit, stereo, 44.1 kHz) and ``song.json`` with what made it.
-``mixture`` is the exact sum of the four, sample by sample, as integers. What the songs depend on
-stands in the folder's ``manifest.json``, and a folder that was begun with something else is
-refused. A song is there whole or not at all.
+``mixture`` is the exact sum of the four, sample by sample, as integers. The folder's
+``manifest.json`` states what the songs depend on; a folder that was begun with another manifest is
+refused. A song is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def run(out: Path, source: Source, jobs: int = 1) -> dict[str, Any]:
     Raises
     ------
     DataError
-        ``out`` was begun with something else, ``jobs`` is below one, or no song could be made.
+        ``out`` was begun with another manifest, ``jobs`` is below 1, or no song could be made.
     """
     if jobs < 1:
         raise DataError(f"{jobs} jobs; expected at least one")
@@ -91,7 +91,7 @@ def run(out: Path, source: Source, jobs: int = 1) -> dict[str, Any]:
 
 
 def _attempt(out: Path, source: Source, number: int) -> str:
-    """Why a song could not be made; empty where it is there now."""
+    """Why a song could not be made; empty if it exists now."""
     try:
         write_song(out, source, number)
     except DataError as error:
@@ -107,7 +107,7 @@ def _seconds(folder: Path) -> float:
 
 
 def write_song(out: Path, source: Source, number: int) -> bool:
-    """Make one song and put it into ``out``, whole; False where it was there already.
+    """Make one song and move it into ``out``; False if it existed already.
 
     Raises
     ------
@@ -136,12 +136,12 @@ def write_song(out: Path, source: Source, number: int) -> bool:
 
 
 def host() -> str:
-    """A short name of this machine, for folders of songs that are being made."""
+    """A short name of this machine, for the temporary folders of unfinished songs."""
     return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
 
 
 def sweep(out: Path) -> None:
-    """Remove what killed processes of this machine left half made."""
+    """Remove the unfinished songs of killed processes of this machine."""
     for old in out.glob(f".partial-{host()}-*"):
         if not pid_alive(int(old.name.split("-")[2])):
             shutil.rmtree(old, ignore_errors=True)
@@ -153,7 +153,7 @@ def claim(out: Path, manifest: dict[str, Any]) -> None:
     Raises
     ------
     DataError
-        The folder was begun with another one.
+        The folder was begun with another manifest.
     """
     path = out / "manifest.json"
     if path.exists():

@@ -1,4 +1,4 @@
-"""Vocals for made songs: phrases of given recordings, in whatever key they are."""
+"""Vocals for synthetic songs: phrases of given recordings; their key is not changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def vocal_files(folder: Path) -> list[tuple[Path, int]]:
     Raises
     ------
     DataError
-        there are none.
+        there are no vocals.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of vocals")
@@ -49,7 +49,7 @@ def sing(files: list[tuple[Path, int]], rng: Generator, frames: int) -> Wave:
 
 
 def faded(piece: Wave, seconds: float = 0.02) -> Wave:
-    """``piece [C, T]`` from and to zero at its ends."""
+    """``piece [C, T]`` with a fade-in and a fade-out."""
     count = min(int(seconds * RATE), piece.shape[1] // 2)
     ramp = np.ones(piece.shape[1], np.float32)
     ramp[:count] = np.linspace(0, 1, count)

@@ -11,9 +11,9 @@ each clip and variant:
 ``<key>.<stem>.flac``   the same of each stem, where stem audio is kept
 ``<key>.json``          source file and start, variant, frames, and the gain of the FLAC members
 
-``job.json`` says what all shards of the folder were made with; a shard is written under another
-name and renamed. Its content is a function of its input and of the job: how many processes share
-the work, or how often they were killed, makes no difference to a byte.
+``job.json`` states the codec and settings of all shards of the folder. A shard is written under
+another name and then renamed. Its content is a function of its input and of the job: the bytes do
+not depend on the number of processes or on interruptions.
 
 Modules: :mod:`job`, :mod:`inputs`, :mod:`clips` (encoding a sample), :mod:`shard` (writing one),
 :mod:`run`.

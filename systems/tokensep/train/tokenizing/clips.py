@@ -1,4 +1,4 @@
-"""A labelled piece becomes clips of codes and waves, one for each variant."""
+"""Make clips of codes and waves from a labelled piece, one for each variant."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def token_clips(
 
 @torch.no_grad()
 def encode(waves: NDArray[np.float32], codec: Any) -> NDArray[np.int16]:
-    """Codes ``[S, K, F]`` of the stems ``[S, T]`` of one clip, which are one batch of the codec."""
+    """Codes ``[S, K, F]`` of the stems ``[S, T]`` of one clip, encoded as one batch."""
     codes = codec.encode(torch.from_numpy(waves).to(device_of(codec))).stack()
     return np.asarray(codes.cpu().numpy(), np.int16)

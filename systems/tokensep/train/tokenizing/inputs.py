@@ -1,4 +1,4 @@
-"""What is tokenized: shards of labels, and songs with true stems.
+"""The inputs of tokenizing: shards of labelled recordings, and songs with true stems.
 
 Each input becomes one token shard, under a name that stands for its content.
 """
@@ -27,11 +27,11 @@ PIECES = Settings()
 
 
 class Input(Protocol):
-    """Something with samples; it is handed to another process."""
+    """A source of samples; it must be picklable, since it is sent to another process."""
 
     @property
     def name(self) -> str:
-        """Of the token shard, without suffix."""
+        """Name of the token shard, without suffix."""
 
     def samples(self, rate: int) -> Iterator[tuple[str, Sample]]:
         """Samples with keys that no other input has; songs are decoded at ``rate`` Hz."""
@@ -50,7 +50,7 @@ class LabelledShard:
         return f"{self.mark}-{self.path.stem}"
 
     def samples(self, rate: int) -> Iterator[tuple[str, Sample]]:
-        """Those of the shard, as they are."""
+        """The samples of the shard, unchanged."""
         for sample in stream([self.path]):
             # a key may hold folders; they are part of the name here
             yield f"{self.mark}-{sample.key.replace('/', '-').lstrip('.')}", sample

@@ -1,4 +1,4 @@
-"""What the token shards of a folder were made with, and whether a training may use them."""
+"""The codec and settings of a folder of token shards, and whether a training may use them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TokenJob(Strict):
 
     version: Literal[1] = 1
     codec: str
-    """Of the codebooks, by :func:`codec_mark`."""
+    """Mark of the codebooks, from :func:`codec_mark`."""
     rate: int
     frame_hop: int
     loudness: float
@@ -54,7 +54,7 @@ def codec_mark(codec: Any) -> str:
 
 @torch.no_grad()
 def is_polarity_free(codec: Any) -> bool:
-    """Whether codes of noise are those of its negative: the encoder sees magnitudes alone."""
+    """Whether noise and its negative get the same codes (the encoder sees magnitudes only)."""
     noise = 0.1 * torch.randn(1, 16 * codec.frame_hop, generator=torch.Generator().manual_seed(0))
     one, other = (codec.encode(wave.to(device_of(codec))).stack() for wave in (noise, -noise))
     return bool(torch.equal(one, other))
@@ -66,7 +66,7 @@ def new_job(codec: Any, config: TokenSepConfig, **settings: Any) -> TokenJob:
     Raises
     ------
     ConfigError
-        A setting is unknown or has no such value.
+        A setting is unknown or has an invalid value.
     """
     facts = {
         "codec": codec_mark(codec),

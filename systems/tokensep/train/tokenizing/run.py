@@ -1,7 +1,7 @@
-"""Folders of labelled shards become a folder of token shards; run again to continue.
+"""Make a folder of token shards from folders of labelled shards; run again to continue.
 
-Shard ``i`` belongs to rank ``i mod world``, so machines share the work without speaking to each
-other. Within a machine a shard is the work of one process at a time.
+Shard ``i`` belongs to rank ``i mod world``, so machines share the work without communication. On
+one machine, one process works on a shard.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ class Task:
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Write the token shards of this rank that are not there yet. Returns what was done.
+    """Write the missing token shards of this rank. Returns what was done.
 
     Raises
     ------
     ConfigError
         Nothing to tokenize.
     DataError
-        No shards, a damaged one, a rank that is none, no workers, a folder begun with other
-        settings, or shards without one clip.
+        No shards, a damaged shard, an invalid rank, no workers, a folder begun with other settings,
+        or shards without any clip.
     StoreError
         The disk is full.
     """

@@ -1,4 +1,4 @@
-"""One token shard is written: whole, or not there at all."""
+"""Write one token shard, completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tokensep.train.tokenizing.job import TokenJob
 def write_token_shard(
     source: Input, target: Path, codec: Any, config: TokenSepConfig, job: TokenJob
 ) -> dict[str, Any]:
-    """Encode all samples of ``source``; returns the facts that stand beside ``target``.
+    """Encode all samples of ``source``; returns the facts that are stored beside ``target``.
 
     Raises
     ------
