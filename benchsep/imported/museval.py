@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VALUES = ("SDR", "ISR", "SIR", "SAR")
+COLUMNS = {f"bsseval.{name.lower()}": name for name in VALUES}
+"""Our columns of these values."""
 FREE = ("SDR", "ISR")
 """The values that do not depend on the other targets (except for which windows have a value)."""
 WINDOW = 1.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchsep._util.escape import visible
 from benchsep._util.words import amount
 from benchsep.errors import UsageError
+from benchsep.imported.museval import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -114,7 +115,7 @@ def _hashes(cells: pd.DataFrame, column: str) -> list[tuple[str, str, str, str]]
 def _windows(cells: pd.DataFrame) -> dict[tuple[str, str], int]:
     """``(system, track)`` to the number of its BSSEval windows; reference systems included."""
     counts: dict[tuple[str, str], int] = {}
-    part = cells[cells["metric"].str.startswith("bsseval.")]
+    part = cells[cells["metric"].isin(list(COLUMNS))]
     for system, track, frames in zip(part["system"], part["track"], part["frames"], strict=True):
         if isinstance(frames, list | tuple) and frames:
             key = str(system), str(track)

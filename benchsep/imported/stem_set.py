@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchsep.imported.museval import FREE, VALUES, WINDOW, Frames, Result, of_set
+from benchsep.imported.museval import COLUMNS, FREE, VALUES, WINDOW, Frames, Result, of_set
 from benchsep.imported.table import AS_IMPORTED
 from benchsep.stems.sets import parts_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = {f"bsseval.{name.lower()}": name for name in VALUES}
 
 
 def of_stem_set(frame: pd.DataFrame, stems: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:

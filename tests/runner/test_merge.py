@@ -295,7 +295,7 @@ def test_cells_of_two_estimates_in_one_draw(runs: Path) -> None:
 
     def other_metric(record: Record) -> Record:
         draws = {n: replace(d, estimate_id="other") for n, d in record.draws.items()}
-        cells = tuple(c._replace(metric="mrstft", metric_id="m") for c in record.cells)
+        cells = tuple(c._replace(metric="sisdr", metric_id="m") for c in record.cells)
         return replace(record, draws=draws, cells=cells)
 
     edit_records(runs / "b", other_metric)
@@ -400,3 +400,31 @@ def test_what_one_run_says_of_an_estimate_or_a_song_is_kept_whatever_the_order(r
                 assert draw.mistakes == {"vocals": "inverted"}
                 assert draw.changes == {"bass": Change(rate=48_000)}
     assert content(runs / "early-a") == content(runs / "a-early")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"metric": "mrstft", "value": -3.0}, "-3.0, expected at least 0"),
+        ({"metric": "bleedless.bleedless", "value": 4125.0}, "4125.0, expected 0 to 100"),
+        ({"metric": "bsseval.sdr", "value": 4.0, "frames": (1.0, None, 3.0)},
+         "4.0, the median of its windows is 2.0"),
+    ],
+)  # fmt: skip
+def test_a_value_that_no_run_writes(runs: Path, change: dict[str, Any], said: str) -> None:
+    """Though its system stands in one run alone."""
+
+    def changed(record: Record) -> Record:
+        if record.system.label != "oracle-irm":
+            return record
+        return replace(record, cells=(record.cells[0]._replace(**change), *record.cells[1:]))
+
+    edit_records(runs / "b", changed)
+    ((subject, found),) = (pair for pair in conflicts(runs).items() if pair[0].startswith("value"))
+    assert subject.startswith("value: oracle-irm / ") and said in found
+
+
+def test_values_of_a_song_without_a_hash(runs: Path) -> None:
+    """Nothing shows that it is the song of the other runs."""
+    edit_records(runs / "b", lambda r: replace(r, track=replace(r.track, mixture_sha256="")))
+    assert any("values of a song without a hash" in text for text in conflicts(runs).values())

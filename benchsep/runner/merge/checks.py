@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from benchsep._util.digest import canonical
+from benchsep.metrics.catalog import traits_of_columns
+from benchsep.metrics.ranges import out_of_range
 from benchsep.runner.info import info_to_json
 from benchsep.runner.manifest import stem_set_of
 from benchsep.runner.merge.conflict import Conflict, Kind, disagreement
-from benchsep.runner.merge.records import valued
+from benchsep.runner.merge.records import ROUNDING, cell_name, valued
 from benchsep.stems.sets import set_name
 
 if TYPE_CHECKING:
+    from benchsep.metrics.metric import ValueTraits
     from benchsep.runner.merge.inputs import Input
-    from benchsep.runner.record import Record
+    from benchsep.runner.record import Cell, Record
 
 Said = dict[str, list[tuple[str, str]]]
 """Subject to the statements of the runs, each with the run's name."""
@@ -29,6 +33,7 @@ def conflicts_between(inputs: Sequence[Input]) -> list[Conflict]:
         *_systems(inputs),
         *_of_files(inputs),
         *_metrics(inputs),
+        *(conflict for each in inputs for conflict in _impossible(each)),
     ]
 
 
@@ -194,3 +199,36 @@ def _versions(records: Iterable[Record]) -> set[tuple[str, str, str]]:
         for cell in record.cells
         if cell.status.kind != "unavailable"
     }
+
+
+# -- single values ------------------------------------------------------------------------------
+
+
+def _impossible(each: Input) -> Iterator[Conflict]:
+    """Values that no run of benchsep writes: out of their range, not those of their windows, or of
+    a song without a hash, whose audio cannot be compared.
+    """
+    columns = {cell.metric for record in each.records for cell in record.cells}
+    traits = traits_of_columns(sorted(columns))
+    for record in each.records:
+        valued = [cell for cell in record.cells if cell.value is not None]
+        if valued and not record.track.mixture_sha256:
+            subject = f"{record.system.label} / {record.track.name}"
+            yield Conflict("data", subject, f"{each.name}: values of a song without a hash")
+        for cell in valued:
+            if (own := traits.get(cell.metric)) and (said := _wrong(cell, own)):
+                text = f"{each.name}: {cell.value!r}, {said}"
+                yield Conflict("value", cell_name(record, cell.place), text)
+
+
+def _wrong(cell: Cell, traits: ValueTraits) -> str:
+    """Why a value cannot be one of its metric; empty if it can."""
+    assert cell.value is not None
+    if said := out_of_range(cell.value, traits):
+        return said
+    windows = [value for value in cell.frames or () if value is not None]
+    if traits.window_s is None or not windows:
+        return ""
+    of_windows = median(windows) if traits.aggregate == "median" else fmean(windows)
+    apart = abs(of_windows - cell.value) > ROUNDING * max(1.0, abs(cell.value))
+    return f"the {traits.aggregate} of its windows is {of_windows!r}" if apart else ""
