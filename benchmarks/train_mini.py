@@ -34,10 +34,12 @@ PYTHON = (sys.executable, "-m")
 TINY = {
     "bs_roformer": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "bs_roformer-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
+    "bs_roformer-3": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-2": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-3": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-4": ("--steps", "2", "--seconds", "1", "--batch", "1"),
+    "htdemucs-5": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "songs": ("--projects", "/usr/share/lmms/projects/demos/Skiessi/Skiessi-C64.mmpz"),
     "hubert": ("--max-steps", "2"),
     "codec": ("--max-steps", "2"),
@@ -94,24 +96,32 @@ class Plan:
 
     def _bs_roformer(self) -> list[Stage]:
         name, file = "bs_roformer", "bs_roformer-mini.safetensors"
-        first = self._baseline(name, name)
-        last = ("--init", first.makes, "--cpu-minutes", "38.4", "--rate", "1.5e-3")
-        last += ("--warmup", "40", "--speed-share", "0.25", "--seed", "5")
-        copied = self._copy(f"{name}-weights", f"weights/baselines/{file}", f"{name}-2/{file}")
-        return [first, self._baseline(f"{name}-2", name, *last), copied]
+        more = ("--cpu-minutes", "38.4", "--rate", "1.5e-3", "--warmup", "40")
+        more += ("--speed-share", "0.25", "--seed", "5")
+        last = ("--cpu-minutes", "36", "--rate", "1.2e-3", "--warmup", "40", "--speed-share", "0.5")
+        last += ("--seed", "6", "--seconds", "3", "--batch", "3")
+        last += ("--spectral", "0.5", "--excess", "0.6")
+        stages = [self._baseline(name, name)]
+        for number, options in ((2, more), (3, last)):
+            begin = ("--init", stages[-1].makes)
+            stages.append(self._baseline(f"{name}-{number}", name, *begin, *options))
+        made = f"{name}-3/{file}"
+        return [*stages, self._copy(f"{name}-weights", f"weights/baselines/{file}", made)]
 
     def _htdemucs(self) -> list[Stage]:
         name, file = "htdemucs", "htdemucs-mini.safetensors"
         songs = ("--extra", self.work / "songs", "--extra-share", "0.4") if self.lmms else ()
         more = (*songs, "--speed-share", "0.5", "--spectral", "1", "--rate", "1e-3")
         alone = ("--spectral", "1", "--rate", "5e-4", "--warmup", "10")
-        last = ("--spectral", "1", "--excess", "0.7", "--rate", "1.2e-3", "--warmup", "30")
-        last += ("--speed-share", "0.25", "--seed", "4")
+        long = ("--spectral", "1", "--rate", "1.2e-3", "--warmup", "30", "--speed-share", "0.25")
+        fourth = (*long, "--excess", "0.7", "--seed", "4")
+        last = (*long, "--excess", "0.6", "--seed", "7", "--seconds", "2", "--batch", "3")
+        trainings = ((2, 5, more), (3, 5, alone), (4, 28, fourth), (5, 36, last))
         stages = [self._baseline(name, name)]
-        for number, minutes, options in ((2, 5, more), (3, 5, alone), (4, 28, last)):
+        for number, minutes, options in trainings:
             begin = ("--init", stages[-1].makes, "--cpu-minutes", minutes)
             stages.append(self._baseline(f"{name}-{number}", name, *begin, *options))
-        made = f"{name}-4/{file}"
+        made = f"{name}-5/{file}"
         return [*stages, self._copy(f"{name}-weights", f"weights/baselines/{file}", made)]
 
     def _songs(self) -> list[Stage]:

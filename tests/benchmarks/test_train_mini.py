@@ -97,16 +97,22 @@ def test_a_missing_program_is_said_before_anything_is_trained(musdb, tmp_path, c
     assert "no folder train" in capsys.readouterr().err
 
 
-def test_each_training_of_htdemucs_begins_with_the_one_before_and_the_last_ships(musdb, tmp_path):
+@pytest.mark.parametrize(("model", "count"), [("bs_roformer", 3), ("htdemucs", 5)])
+def test_each_training_begins_with_the_one_before_and_the_last_ships(model, count, musdb, tmp_path):
     stages = {stage.name: stage for stage in Plan(musdb, tmp_path / "work").stages()}
-    trainings = ["htdemucs", "htdemucs-2", "htdemucs-3", "htdemucs-4"]
+    trainings = [model, *(f"{model}-{number}" for number in range(2, count + 1))]
     for before, name in itertools.pairwise(trainings):
         command = stages[name].command
         assert command[command.index("--init") + 1] == str(stages[before].makes)
+    assert f"{model}-{count + 1}" not in stages
+    assert stages[f"{model}-weights"].copies == (stages[trainings[-1]].makes,)
+
+
+def test_songs_of_lmms_are_made_before_they_are_used(musdb, tmp_path):
+    stages = {stage.name: stage for stage in Plan(musdb, tmp_path / "work").stages()}
     second = stages["htdemucs-2"].command
     assert second[second.index("--extra") + 1] == str(stages["songs"].makes.parent)
     assert list(stages).index("songs") < list(stages).index("htdemucs-2")
-    assert stages["htdemucs-weights"].copies == (stages["htdemucs-4"].makes,)
     without = Plan(musdb, tmp_path / "work", lmms=False).stages()
     assert not any("--extra" in stage.command for stage in without)
 

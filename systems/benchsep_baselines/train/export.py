@@ -23,7 +23,7 @@ import torch
 from benchsep._util.tensors import file_sha256
 from benchsep_baselines.train import data
 from benchsep_baselines.train.evaluate import means, usdr
-from benchsep_baselines.train.presets import Course, Preset
+from benchsep_baselines.train.presets import PRESETS, Course, Preset
 
 CHUNK_SECONDS = 3.0
 """BS-RoFormer's chunk at inference; of 2, 3, 4 and 7 s the best on the validation songs."""
@@ -175,7 +175,12 @@ def _facts(trained: Trained) -> dict[str, str]:
             objective += f" ({course.excess:.0%} of its weight on what is too much)"
     if course.init is not None:
         again.append("--init FIRST.safetensors")
-        again.append(f"--rate {preset.rate:g} --warmup {preset.warmup}")
+    usual = PRESETS[trained.name]
+    for option in ("rate", "warmup", "seconds", "batch"):
+        if (value := getattr(preset, option)) != getattr(usual, option):
+            again.append(f"--{option} {value:g}")
+    if trained.seed:
+        again.append(f"--seed {trained.seed}")
     begins = "random" if course.init is None else f"sha256 `{file_sha256(course.init)}`"
     return {
         "songs": songs,

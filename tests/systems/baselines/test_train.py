@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,8 @@ import soundfile
 import torch
 from benchsep_baselines.locate import bundled_path
 from benchsep_baselines.safe_load import load_safetensors
-from benchsep_baselines.train import data, losses
+from benchsep_baselines.train import data, export, losses
+from benchsep_baselines.train.__main__ import parser
 from benchsep_baselines.train.evaluate import usdr
 from benchsep_baselines.train.presets import PRESETS, Course, build
 from benchsep_baselines.train.trainer import BaselineTrainer
@@ -330,3 +333,32 @@ def test_the_validation_songs_are_kept_out(shared):
     assert len(names) == 14 and set(names) <= files
     stems = data.decode_stems(shared / "data/musdb18-7s/train" / f"{names[0]}.stem.mp4")
     assert stems.shape == (4, 2, 300_032) and np.abs(stems).max() > 0.05
+
+
+def test_the_command_of_a_card_repeats_the_training(tmp_path):
+    """It had left out seed, batch and length of the crops, and the rate of a first training."""
+    init = tmp_path / "first.safetensors"
+    save_file({"weight": torch.zeros(1)}, str(init))
+    changes = {"rate": 1.2e-3, "warmup": 30, "seconds": 2.5, "batch": 3}
+    trained = export.Trained(
+        name="htdemucs",
+        preset=replace(PRESETS["htdemucs"], **changes),
+        state={},
+        parameters=1,
+        material=data.Material([]),
+        course=Course(init, data.Mixing(speed=0.25), spectral=0.5, excess=0.6),
+        minutes=36.0,
+        bound="--cpu-minutes 36",
+        steps=7,
+        seed=6,
+        curve=[],
+    )
+    scores = dict.fromkeys(("vocals", "drums", "bass", "other", "mean"), 1.0)
+    card = export.render_card(trained, init, scores)
+    command = re.search(r"python -m benchsep_baselines.train (.+)", card)
+    assert command is not None
+    given = parser().parse_args(shlex.split(command[1]))
+    asked = {"seed": 6, "speed_share": 0.25, "spectral": 0.5, "excess": 0.6, "cpu_minutes": 36.0}
+    for option, value in {**changes, **asked}.items():
+        assert getattr(given, option) == value, option
+    assert given.init is not None
