@@ -35,8 +35,11 @@ SIZE, HOP = 2048, 512
 EPS = 1e-10
 """Regularisation of covariances with unit trace, enough for a song with two identical channels."""
 
-BINS_AT_ONCE = 64
+BINS_AT_ONCE = 16
 """Frequency bins per block of the Wiener filter, which limits its memory."""
+
+FRAMES_AT_ONCE = 256
+"""Frames of a spectrum per block: 3 s."""
 
 
 class Reference:
@@ -119,13 +122,16 @@ class IdealRatioMask:
     ) -> dict[str, Audio]:
         """Masked mixtures; silence stays silence."""
         _check(mixture, references, self.info.name)
-        spectrum = _stft(mixture.samples)
-        powers = {
-            stem: np.abs(_stft(audio.samples)) ** self.power for stem, audio in references.items()
-        }
-        # The constant is used only where all stems are silent; elsewhere the masks sum to one.
-        total = np.maximum(sum(powers.values()), np.finfo(np.float32).tiny)
-        return {stem: _audio(spectrum * (p / total), mixture) for stem, p in powers.items()}
+        spectrum, truth = Frames(mixture), [Frames(audio) for audio in references.values()]
+        sums = {stem: OverlapAdd(mixture, spectrum.count) for stem in references}
+        for block in spectrum.blocks():
+            powers = [np.abs(frames[block]) ** self.power for frames in truth]  # [C, F, n] each
+            # A tiny constant only where all stems are silent: elsewhere the masks sum to one.
+            total = np.maximum(sum(powers), np.finfo(np.float32).tiny)
+            mixed = spectrum[block]
+            for estimate, power in zip(sums.values(), powers, strict=True):
+                estimate.add(block, mixed * (power / total))
+        return {stem: estimate.audio() for stem, estimate in sums.items()}
 
 
 class MultichannelWiener:
@@ -145,14 +151,22 @@ class MultichannelWiener:
     ) -> dict[str, Audio]:
         """Filtered mixtures."""
         _check(mixture, references, self.info.name)
-        spectrum = _stft(mixture.samples)
-        truth = np.stack([_stft(audio.samples) for audio in references.values()])
-        estimate = np.empty_like(truth)
-        for low in range(0, spectrum.shape[1], BINS_AT_ONCE):
+        signals = (mixture, *references.values())
+        # A frame's bins side by side, as scipy has them: sums over frames round by this order.
+        room = (len(signals), mixture.channels, Frames(mixture).count, SIZE // 2 + 1)
+        spectra = np.moveaxis(np.empty(room, np.complex64), 2, 3)  # [1 + S, C, F, N]
+        for spectrum, audio in zip(spectra, signals, strict=True):
+            frames = Frames(audio)
+            for block in frames.blocks():
+                spectrum[:, :, block] = frames[block]
+        mixed, stems = spectra[0], spectra[1:]
+        for low in range(0, mixed.shape[1], BINS_AT_ONCE):
             bins = slice(low, low + BINS_AT_ONCE)
-            estimate[:, :, bins] = wiener(spectrum[:, bins], truth[:, :, bins])
+            # The estimate takes the place of the truth, which is not read again.
+            stems[:, :, bins] = wiener(mixed[:, bins], stems[:, :, bins])
         return {
-            stem: _audio(part, mixture) for stem, part in zip(references, estimate, strict=True)
+            stem: _audio(spectrum, mixture)
+            for stem, spectrum in zip(references, stems, strict=True)
         }
 
 
@@ -207,17 +221,73 @@ def _check(mixture: Audio, references: dict[str, Audio], name: str) -> None:
             )
 
 
-def _stft(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
-    from scipy.signal import stft
+class Frames:
+    """The spectrum ``[C, F, N]`` of a signal, block of frames by block: that of ``scipy.signal``.
 
-    # Padding to one window, so that the transform has the same size for short signals.
-    padded = fit_length(samples, max(samples.shape[-1], SIZE))
-    spectrum = stft(padded, nperseg=SIZE, noverlap=SIZE - HOP)[2]
-    return np.asarray(spectrum, np.complex64)
+    The whole of four minutes of stereo has 340 MB, and twice as much while it is computed.
+    """
+
+    def __init__(self, audio: Audio) -> None:
+        # Padding to one window keeps the transform's size for signals shorter than it.
+        frames = max(audio.frames, SIZE)
+        self.count = 1 + -(-frames // HOP)
+        samples = fit_length(audio.samples, frames)
+        behind = (self.count - 1) * HOP + SIZE - SIZE // 2 - frames
+        self._padded = np.pad(samples, ((0, 0), (SIZE // 2, behind)))
+
+    def blocks(self) -> list[slice]:
+        """All frames, :data:`FRAMES_AT_ONCE` at once."""
+        starts = range(0, self.count, FRAMES_AT_ONCE)
+        return [slice(low, min(low + FRAMES_AT_ONCE, self.count)) for low in starts]
+
+    def __getitem__(self, block: slice) -> NDArray[np.complex64]:
+        from scipy.signal import stft
+
+        part = self._padded[:, block.start * HOP : (block.stop - 1) * HOP + SIZE]
+        # `padded` adds nothing here, but makes scipy compute in double precision.
+        spectrum = stft(part, nperseg=SIZE, noverlap=SIZE - HOP, boundary=None, padded=True)[2]
+        return np.asarray(spectrum, np.complex64)
+
+
+class OverlapAdd:
+    """The signal of a spectrum that comes block by block, in order: ``scipy.signal.istft``."""
+
+    def __init__(self, mixture: Audio, frames: int) -> None:
+        from scipy.signal import get_window
+
+        self.mixture = mixture
+        self._window = get_window("hann", SIZE).astype(np.float32)
+        length = (frames - 1) * HOP + SIZE
+        self._sum = np.zeros((mixture.channels, length), np.float32)
+        self._norm = np.zeros(length, np.float32)
+
+    def add(self, block: slice, spectrum: NDArray[np.complex64]) -> None:
+        """Frames ``block`` of the spectrum, ``[C, F, n]``."""
+        from scipy.fft import irfft
+
+        segments = irfft(spectrum, axis=-2, n=SIZE)  # [C, SIZE, n]
+        segments *= self._window.sum()
+        segments = np.moveaxis(segments, -1, 0).copy()  # [n, C, SIZE]: samples side by side
+        segments *= self._window
+        square = self._window**2
+        for at, segment in zip(
+            range(block.start * HOP, block.stop * HOP, HOP), segments, strict=True
+        ):
+            self._sum[:, at : at + SIZE] += segment
+            self._norm[at : at + SIZE] += square
+
+    def audio(self) -> Audio:
+        """The signal, as long as the mixture."""
+        inner = slice(SIZE // 2, -(SIZE // 2))
+        norm = self._norm[inner]
+        samples = self._sum[:, inner]
+        samples /= np.where(norm > 1e-10, norm, 1.0)
+        return Audio(fit_length(samples, self.mixture.frames), self.mixture.rate)
 
 
 def _audio(spectrum: NDArray[np.complex64], mixture: Audio) -> Audio:
-    from scipy.signal import istft
-
-    samples = istft(spectrum, nperseg=SIZE, noverlap=SIZE - HOP)[1]
-    return Audio(fit_length(samples.astype(np.float32), mixture.frames), mixture.rate)
+    frames = Frames(mixture)
+    out = OverlapAdd(mixture, frames.count)
+    for block in frames.blocks():
+        out.add(block, spectrum[:, :, block])
+    return out.audio()
