@@ -290,6 +290,23 @@ def test_files_of_one_label_without_a_song_in_common(made: Path, runs: Path) -> 
     assert "no value in common" in found["system: dir:est"]
 
 
+def test_other_remarks_of_a_system_are_kept_together(made: Path, runs: Path) -> None:
+    """That of a folder of estimates counts its files; another file made the two in conflict."""
+    shutil.copytree(made / "a", runs / "c")
+    label = next(name for name in Store(runs / "a").manifest()["systems"] if name[:4] == "dir:")
+
+    def remark(text: str) -> Callable[[dict[str, Any]], None]:
+        return lambda manifest: manifest["systems"][label]["info"].update(remark=text)
+
+    edit_manifest(runs / "a", remark("x.wav as vocals (1 file); old"))
+    edit_manifest(runs / "c", remark("x.wav as vocals (2 files)"))
+    merge([runs / "a", runs / "c"], runs / "board")
+    merge([runs / "c", runs / "a"], runs / "again")
+    for board in ("board", "again"):
+        found = Store(runs / board).manifest()["systems"][label]["info"]["remark"]
+        assert found == "old; x.wav as vocals (1 file); x.wav as vocals (2 files)"
+
+
 def test_cells_of_two_estimates_in_one_draw(runs: Path) -> None:
     """Other metrics of other estimates: no value shows that they are the same."""
 

@@ -101,12 +101,16 @@ def _data(inputs: Sequence[Input]) -> list[Conflict]:
 
 
 def _systems(inputs: Sequence[Input]) -> list[Conflict]:
-    """Conflicts of systems with the same label: description and checkpoint must be equal."""
+    """Conflicts of systems with the same label: description and checkpoint must be equal.
+
+    Remarks for readers may differ: a merged run has those of all.
+    """
     said: Said = {}
     for each in inputs:
         for label, info in each.systems.items():
             for name, value in info_to_json(info).items():
-                said.setdefault(f"{label} / {name}", []).append((each.name, _short(value)))
+                if name != "remark":  # of a folder of estimates, it describes the files of one run
+                    said.setdefault(f"{label} / {name}", []).append((each.name, _short(value)))
     described = _listed("system", said)
     named = {conflict.subject.rpartition(" / ")[0] for conflict in described}
     facts: Said = {}

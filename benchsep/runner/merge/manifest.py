@@ -112,7 +112,17 @@ def _systems(inputs: Sequence[Input]) -> dict[str, Any]:
         for label, info in each.systems.items():
             entry = each.manifest["systems"][label]
             found.setdefault(label, []).append({**entry, "info": info_to_json(info)})
-    return {label: _first(entries) for label, entries in found.items()}
+    return {label: _with_all_remarks(entries) for label, entries in found.items()}
+
+
+def _with_all_remarks(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first entry of a system, with the remarks of all."""
+    first: dict[str, Any] = _first(entries)
+    remarks = [entry["info"]["remark"] for entry in entries if entry["info"].get("remark")]
+    if not remarks:
+        return first
+    joined = "; ".join(_united([remark.split("; ") for remark in remarks]))
+    return {**first, "info": {**first["info"], "remark": joined}}
 
 
 def _labels(manifests: Iterable[Mapping[str, Any]], shown: set[str]) -> dict[str, str]:
