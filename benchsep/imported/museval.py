@@ -349,9 +349,14 @@ def column_of_windows(name: str, window: float) -> str:
     return f"{IMPORTED}{name} of {f'{1000 * window:.0f}-ms' if window else 'other'} windows"
 
 
-def _cell(stem: str, column: str, values: list[float | None]) -> dict[str, Any]:
+def over_windows(values: Sequence[float | None]) -> tuple[float, str]:
+    """The value of a song, the median over its windows with a value, and its status."""
     kept = [x for x in values if x is not None]
-    # The file does not distinguish the reasons of missing values (silence, a perfect score).
+    # A file does not distinguish the reasons of missing values (silence, a perfect score).
     status = "ok" if kept else "not_finite" if values else "failed: no frames"
-    value = median(kept) if kept else math.nan
+    return (median(kept) if kept else math.nan), status
+
+
+def _cell(stem: str, column: str, values: list[float | None]) -> dict[str, Any]:
+    value, status = over_windows(values)
     return {"stem": stem, "metric": column, "value": value, "status": status, "frames": values}

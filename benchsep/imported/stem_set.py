@@ -7,12 +7,19 @@ table without windows are kept, because they differ only if a stem is silent in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchsep.imported.museval import COLUMNS, FREE, VALUES, WINDOW, Frames, Result, of_set
+from benchsep.imported.museval import (
+    COLUMNS,
+    FREE,
+    VALUES,
+    WINDOW,
+    Frames,
+    Result,
+    of_set,
+    over_windows,
+)
 from benchsep.imported.table import AS_IMPORTED
 from benchsep.stems.sets import parts_of
 
@@ -76,9 +83,7 @@ def _kept(row: dict[str, Any], result: Result) -> list[dict[str, Any]]:
     frames = result.targets.get(row["stem"], {}).get(name)
     if not frames:
         return []
-    values = [value for value in frames if value is not None]
-    status = "ok" if values else "not_finite"
-    value = median(values) if values else math.nan
+    value, status = over_windows(frames)
     return [{**row, "frames": list(frames), "value": value, "status": status}]
 
 

@@ -14,10 +14,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
-from benchsep.imported.museval import WINDOW, column_of_windows
+from benchsep.imported.museval import WINDOW, column_of_windows, over_windows
 from benchsep.metrics.catalog import traits_of_columns
 from benchsep.runner.traits import IMPORTED
 
@@ -41,8 +40,7 @@ def in_windows(rows: Sequence[dict[str, Any]], windows: Sequence[Values]) -> lis
 
 
 def _cell(values: Values, hop: float) -> dict[str, Any]:
-    kept = [value for value in values.values() if value is not None]
-    value, status = (median(kept), "ok") if kept else (math.nan, "not_finite")
+    value, status = over_windows(list(values.values()))
     return {"value": value, "status": status, "frames": _frames(values, hop)}
 
 

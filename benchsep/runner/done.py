@@ -55,9 +55,13 @@ CellsByKey = Mapping[str, "Cell"]
 # -- what moves a cell --------------------------------------------------------------------------
 
 
+IDENTITY = ("name", "version", "checkpoint_sha256", "options")
+"""What a system's estimates depend on."""
+
+
 def system_id(info: SystemInfo) -> str:
-    """Identity of a system: name, version, weights, options."""
-    return digest(info.name, info.version, info.checkpoint_sha256, info.options)
+    """Identity of a system: :data:`IDENTITY`."""
+    return digest(*(getattr(info, name) for name in IDENTITY))
 
 
 def metric_id(metric: Metric) -> str:

@@ -15,15 +15,14 @@ and reports at its end how many estimates were converted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
 
 from benchsep.audio import Audio, fit_length, scale_fault
 from benchsep.errors import SeparatorError
+from benchsep.systems.noted import Noted
 
 LENGTH_SLACK_S = 0.1
 
@@ -39,25 +38,19 @@ class Change(NamedTuple):
     """1: a mono signal is repeated."""
 
 
-_noted: ContextVar[dict[str, Change] | None] = ContextVar("changes of estimates", default=None)
+_noted = Noted[Change]("changes of estimates")
 
 
-@contextmanager
-def changes_noted() -> Iterator[dict[str, Change]]:
+def changes_noted() -> AbstractContextManager[dict[str, Change]]:
     """Inside, :func:`note_change` fills the dictionary: stem to its change."""
-    found: dict[str, Change] = {}
-    before = _noted.set(found)
-    try:
-        yield found
-    finally:
-        _noted.reset(before)
+    return _noted.collected()
 
 
 def note_change(stem: str, change: Change) -> None:
     """Record a change for :func:`changes_noted`; of several files of a stem, the largest change
     counts.
     """
-    found = _noted.get()
+    found = _noted.current
     if found is None or not any(change):
         return
     both = (change, found.get(stem, Change()))

@@ -6,26 +6,19 @@ when it has run, so a run collects their names with each separation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
 
-_noted: ContextVar[dict[str, str] | None] = ContextVar("names of estimates", default=None)
+from benchsep.systems.noted import Noted
+
+_noted = Noted[str]("names of estimates")
 
 
-@contextmanager
-def names_noted() -> Iterator[dict[str, str]]:
+def names_noted() -> AbstractContextManager[dict[str, str]]:
     """Inside, :func:`note_name` fills the dictionary: stem to the name of its file."""
-    found: dict[str, str] = {}
-    before = _noted.set(found)
-    try:
-        yield found
-    finally:
-        _noted.reset(before)
+    return _noted.collected()
 
 
 def note_name(stem: str, name: str) -> None:
     """Record for :func:`names_noted` the name of the file that is read as a stem."""
-    found = _noted.get()
-    if found is not None:
-        found[stem] = name
+    if _noted.current is not None:
+        _noted.current[stem] = name

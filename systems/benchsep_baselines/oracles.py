@@ -124,7 +124,7 @@ class IdealRatioMask:
         _check(mixture, references, self.info.name)
         spectrum, truth = Frames(mixture), [Frames(audio) for audio in references.values()]
         sums = {stem: OverlapAdd(mixture, spectrum.count) for stem in references}
-        for block in spectrum.blocks():
+        for block in blocks(spectrum.count):
             powers = [np.abs(frames[block]) ** self.power for frames in truth]  # [C, F, n] each
             # A tiny constant only where all stems are silent: elsewhere the masks sum to one.
             total = np.maximum(sum(powers), np.finfo(np.float32).tiny)
@@ -153,11 +153,12 @@ class MultichannelWiener:
         _check(mixture, references, self.info.name)
         signals = (mixture, *references.values())
         # A frame's bins side by side, as scipy has them: sums over frames round by this order.
-        room = (len(signals), mixture.channels, Frames(mixture).count, SIZE // 2 + 1)
+        count = frame_count(mixture.frames)
+        room = (len(signals), mixture.channels, count, SIZE // 2 + 1)
         spectra = np.moveaxis(np.empty(room, np.complex64), 2, 3)  # [1 + S, C, F, N]
         for spectrum, audio in zip(spectra, signals, strict=True):
             frames = Frames(audio)
-            for block in frames.blocks():
+            for block in blocks(count):
                 spectrum[:, :, block] = frames[block]
         mixed, stems = spectra[0], spectra[1:]
         for low in range(0, mixed.shape[1], BINS_AT_ONCE):
@@ -221,6 +222,17 @@ def _check(mixture: Audio, references: dict[str, Audio], name: str) -> None:
             )
 
 
+def frame_count(samples: int) -> int:
+    """Number of frames of a signal; one shorter than a window is padded to a window."""
+    return 1 + -(-max(samples, SIZE) // HOP)
+
+
+def blocks(count: int) -> list[slice]:
+    """All of ``count`` frames, :data:`FRAMES_AT_ONCE` per block."""
+    starts = range(0, count, FRAMES_AT_ONCE)
+    return [slice(low, min(low + FRAMES_AT_ONCE, count)) for low in starts]
+
+
 class Frames:
     """The spectrum ``[C, F, N]`` of a signal, block of frames by block: that of ``scipy.signal``.
 
@@ -230,15 +242,10 @@ class Frames:
     def __init__(self, audio: Audio) -> None:
         # Padding to one window keeps the transform's size for signals shorter than it.
         frames = max(audio.frames, SIZE)
-        self.count = 1 + -(-frames // HOP)
+        self.count = frame_count(frames)
         samples = fit_length(audio.samples, frames)
         behind = (self.count - 1) * HOP + SIZE - SIZE // 2 - frames
         self._padded = np.pad(samples, ((0, 0), (SIZE // 2, behind)))
-
-    def blocks(self) -> list[slice]:
-        """All frames, :data:`FRAMES_AT_ONCE` at once."""
-        starts = range(0, self.count, FRAMES_AT_ONCE)
-        return [slice(low, min(low + FRAMES_AT_ONCE, self.count)) for low in starts]
 
     def __getitem__(self, block: slice) -> NDArray[np.complex64]:
         from scipy.signal import stft
@@ -286,8 +293,8 @@ class OverlapAdd:
 
 
 def _audio(spectrum: NDArray[np.complex64], mixture: Audio) -> Audio:
-    frames = Frames(mixture)
-    out = OverlapAdd(mixture, frames.count)
-    for block in frames.blocks():
+    count = spectrum.shape[-1]
+    out = OverlapAdd(mixture, count)
+    for block in blocks(count):
         out.add(block, spectrum[:, :, block])
     return out.audio()

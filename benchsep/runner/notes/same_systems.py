@@ -6,10 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from benchsep._util.digest import canonical
+from benchsep.runner.done import IDENTITY
 from benchsep.systems.reference import REFERENCE_FAMILIES
-
-IDENTITY = ("name", "version", "checkpoint_sha256", "options")
-"""What makes the estimates, as in :func:`benchsep.runner.done.system_id`."""
 
 
 def same_systems(manifest: Mapping[str, Any], shown: Collection[str]) -> list[str]:
