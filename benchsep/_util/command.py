@@ -11,6 +11,7 @@ from typing import Any
 
 import typer.core
 
+from benchsep._util import invalid
 from benchsep.errors import UsageError
 
 
@@ -24,7 +25,7 @@ class Command(typer.core.TyperCommand):
         ------
         UsageError
             a required argument or option is missing, an option stands in place of another one's
-            value, a value is empty, or an option for one value is given twice.
+            value, a value is empty or invalid, or an option for one value is given twice.
         """
         self._check_values(ctx, args)
         self._refuse_empty(ctx, args)
@@ -33,9 +34,12 @@ class Command(typer.core.TyperCommand):
             return super().parse_args(ctx, args)
         except Exception as error:
             # By name, because typer has moved click's classes into a private package.
-            if type(error).__name__ != "MissingParameter":
-                raise
-            raise UsageError(self._missing(ctx, getattr(error, "param", None))) from None
+            param = getattr(error, "param", None)
+            if type(error).__name__ == "MissingParameter":
+                raise UsageError(self._missing(ctx, param)) from None
+            if type(error).__name__ == "BadParameter" and param is not None:
+                raise UsageError(_invalid(ctx, param, error)) from None
+            raise
 
     def _check_values(self, ctx: Any, args: list[str]) -> None:
         """Example: ``--keep-estimates -o runs/a``. click would take ``-o`` as the value and
@@ -99,6 +103,18 @@ class Command(typer.core.TyperCommand):
             f"{name.rstrip('.')} is missing{meaning}. {self.epilog or ''} "
             f"(all options: {ctx.command_path} --help)"
         )
+
+
+def _invalid(ctx: Any, param: Any, error: Any) -> str:
+    """Newer versions of typer check values by pydantic; other errors have their own message."""
+    cause = error.__cause__
+    said = next(iter(invalid.settings(cause).values())) if _by_pydantic(cause) else error.message
+    name = max(param.opts, key=len) if param.param_type_name == "option" else param.name.upper()
+    return f"{name}: {said.rstrip('.')} (all options: {ctx.command_path} --help)"
+
+
+def _by_pydantic(cause: Any) -> bool:
+    return type(cause).__name__ == "ValidationError" and hasattr(cause, "errors")
 
 
 def example(call: str) -> str:

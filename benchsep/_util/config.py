@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from benchsep._util import yamlfile
+from benchsep._util import invalid, yamlfile
+from benchsep._util.reason import without_path
 from benchsep._util.suggest import did_you_mean
 from benchsep.errors import UsageError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -32,9 +30,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         values = yamlfile.read_yaml(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
+        raise UsageError(f"{path}: cannot be read ({without_path(error)})") from error
     except ValueError as error:
-        raise UsageError(f"{path}: not valid YAML ({error})") from error
+        raise UsageError(f"{path}: not valid YAML ({without_path(error)})") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -71,29 +69,6 @@ def validated(model: type[Model], values: Mapping[str, Any], source: str, whole:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or whole}: {_in_words(e)}" for e in error.errors()]
+        faults = invalid.settings(error, whole).items()
+        lines = [f"{name}: {fault}" for name, fault in faults]
         raise UsageError(f"{source}: " + "; ".join(lines)) from error
-
-
-EXPECTED = {
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-    "string": "a text",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping of keys",
-    "model": "a mapping of keys",
-}
-"""The expected type for pydantic's kinds of errors (``bool_parsing``, ``tuple_type`` ...)."""
-
-
-def _in_words(error: ErrorDetails) -> str:
-    """An error of pydantic: what was found and what was expected."""
-    kind = error["type"].partition("_")[0]
-    if kind in EXPECTED and error["type"].endswith(("_type", "_parsing", "_from_float")):
-        return f"found {error['input']!r}, expected {EXPECTED[kind]}"
-    message = error["msg"].removeprefix("Value error, ")
-    if message.startswith("Input should be "):
-        return f"found {error['input']!r}, expected {message.removeprefix('Input should be ')}"
-    return message

@@ -32,3 +32,16 @@ def _said(error: BaseException) -> str:
         return str(error)
     except BaseException as failure:  # ``__str__`` is third-party code, too
         return f"its message cannot be shown ({type(failure).__name__})"
+
+
+def without_path(error: BaseException) -> str:
+    """The message of an exception, for a text that names the file already.
+
+    The message of an OSError would have an error number and the path again, as in
+    ``[Errno 2] No such file or directory: 'a.csv'``.
+    """
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _said(error)

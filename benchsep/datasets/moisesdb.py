@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from benchsep._util.reason import without_path
 from benchsep._util.strict_json import parse_json
 from benchsep.audio import Audio, fit_length, read_audio
 from benchsep.datasets.track import Edition, Track, TrackAudio
@@ -110,7 +111,7 @@ def _described(folder: Path) -> dict[str, Any]:
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: not readable as JSON ({error})") from error
+        raise DatasetError(f"{path}: not readable as JSON ({without_path(error)})") from error
     if not isinstance(content, dict) or not isinstance(content.get("stems"), list):
         raise DatasetError(f"{path}: expected an object with a list of stems")
     return content

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from benchsep._util.csv_rows import no_more_fields
 from benchsep._util.escape import from_csv_cell
+from benchsep._util.reason import without_path
 from benchsep.errors import UsageError
 from benchsep.imported.museval import VALUES
 from benchsep.imported.windows import in_windows
@@ -144,7 +145,9 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
                 for row in map(no_more_fields, reader)
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
+        raise UsageError(
+            f"{file}: cannot be read as CSV in UTF-8 ({without_path(error)})"
+        ) from error
     twice = {name for name in names if name and names.count(name) > 1}
     if twice:
         raise UsageError(f"{file} has two columns {min(twice)!r}")

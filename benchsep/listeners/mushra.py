@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from benchsep._util.csv_rows import no_more_fields
 from benchsep._util.escape import from_csv_cell, is_formula
+from benchsep._util.reason import without_path
 from benchsep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
             rows = list(map(no_more_fields, csv.DictReader(handle)))
             return [{k: from_csv_cell(v or "") for k, v in row.items() if k} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read as CSV ({error})") from error
+        raise UsageError(f"{path}: cannot be read as CSV ({without_path(error)})") from error
 
 
 def _read_key(path: Path) -> dict[tuple[str, str], dict[str, str]]:

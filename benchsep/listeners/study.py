@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from benchsep._util import invalid
+from benchsep._util.reason import without_path
 from benchsep._util.words import amount, amount_is
 from benchsep._util.yamlfile import read_yaml
 from benchsep.errors import UsageError
@@ -233,8 +235,9 @@ def _described(path: Path, changes: dict[str, str]) -> StudyFile:
             raise ValueError(f"expected a mapping of keys, found {type(content).__name__}")
         return StudyFile.model_validate({**content, **changes})
     except (OSError, ValueError) as error:
-        found = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(map(str, found['loc']))}: {found['msg']}" if found else str(error)
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            reason = "; ".join(f"{key}: {fault}" for key, fault in invalid.settings(error).items())
         raise UsageError(f"{path}: not a description of a study ({reason})") from error
 
 
@@ -245,7 +248,7 @@ def _csv(path: Path) -> pd.DataFrame:
     try:
         raw = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read ratings from {path}: {error}") from error
+        raise UsageError(f"{path}: cannot be read as CSV ({without_path(error)})") from error
     if not isinstance(raw.index, pd.RangeIndex):  # pandas takes the first fields as an index
         raise UsageError(
             f"{path}: rows have more fields than the header, which has {len(raw.columns)}; "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchsep._util.escape import visible
 from benchsep._util.processes import exit_reason
+from benchsep._util.reason import without_path
 from benchsep._util.work_folder import work_folder
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
@@ -96,7 +97,10 @@ class Command:
         try:
             ended = run_program(words, folder, COMMAND_TIMEOUT_S)
         except (OSError, ValueError) as error:
-            raise SeparatorError(f"{words[0]} cannot be started ({error})") from error
+            why = without_path(error)
+            raise SeparatorError(
+                f"{words[0]} cannot be started ({why}); install it, or give its path"
+            ) from error
         if ended.code is None:
             raise SeparatorError(f"{words[0]} took more than {COMMAND_TIMEOUT_S:g} s")
         if ended.code:

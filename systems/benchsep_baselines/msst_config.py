@@ -24,6 +24,7 @@ from typing import Any
 from benchsep._util import yamlfile
 from benchsep._util.model_bounds import MOST_ITEMS, check_arguments
 from benchsep._util.notify import notify
+from benchsep._util.reason import without_path
 from benchsep.errors import CheckpointError
 
 RATE = 44_100
@@ -97,7 +98,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raise ValueError(f"larger than {LARGEST_FILE:,} bytes")
         content = yamlfile.read_yaml(path, Loader)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a usable configuration ({error})") from error
+        raise CheckpointError(
+            f"{path}: not a usable configuration ({without_path(error)})"
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping")
     return content

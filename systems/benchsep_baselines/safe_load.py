@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.reason import without_path
 from benchsep._util.tensors import check_header
 from benchsep.errors import CheckpointError
 
@@ -154,6 +155,8 @@ def load_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
             metadata = dict(handle.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({without_path(error)})"
+        ) from error
     wide = {k: v.to(torch.float32) if v.dtype == torch.float16 else v for k, v in tensors.items()}
     return wide, metadata

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from benchsep._util import invalid
+from benchsep._util.reason import without_path
 from benchsep._util.suggest import did_you_mean
 from benchsep._util.yamlfile import read_yaml
 from tokensep.errors import ConfigError
@@ -392,7 +394,7 @@ def _read(path: Path) -> Any:
             return json.loads(path.read_text(encoding="utf-8"))
         return read_yaml(path)
     except (OSError, ValueError, RecursionError) as e:
-        raise ConfigError(f"{path} cannot be read as a configuration ({e})") from e
+        raise ConfigError(f"{path} cannot be read as a configuration ({without_path(e)})") from e
 
 
 def load(model: type[T], source: Path | dict[str, Any]) -> T:
@@ -411,15 +413,14 @@ def load(model: type[T], source: Path | dict[str, Any]) -> T:
         return model.model_validate(data)
     except ValidationError as e:
         where = f"{source}: " if isinstance(source, Path) else ""
-        parts = "; ".join(_told(model, x) for x in e.errors())
-        raise ConfigError(f"{where}not a valid {model.__name__}: {parts}") from e
+        faults = invalid.settings(e).items()
+        parts = "; ".join(_told(model, name, fault) for name, fault in faults)
+        raise ConfigError(f"{where}{parts}") from e
 
 
-def _told(model: type[Strict], error: Any) -> str:
-    """An error of pydantic as text: key, reason and value."""
-    name, where = ".".join(map(str, error["loc"])), error["loc"]
-    if error["type"] == "extra_forbidden":
-        known = sorted(model.model_fields) if len(where) == 1 else []
-        return f"{name}: no such setting" + (did_you_mean(str(where[-1]), known) if known else "")
-    found = "" if isinstance(error["input"], dict | list) else f", found {error['input']!r:.60}"
-    return f"{name}: {error['msg']}{found}" if name else str(error["msg"])
+def _told(model: type[Strict], name: str, fault: str) -> str:
+    """The name of a setting and its fault; for an unknown name, the known ones."""
+    if not name:
+        return fault
+    unknown = fault == invalid.UNKNOWN and "." not in name
+    return f"{name}: {fault}{did_you_mean(name, sorted(model.model_fields)) if unknown else ''}"

@@ -157,6 +157,9 @@ def test_a_run_with_a_root_says_so_where_it_names_the_report(songs, tmp_path):
         (["run", "--systems", "mixture", "--device", "gpu"], "expected cpu, cuda, cuda:1 or mps"),
         (["run", "--systems", "mixture", "-o", __file__], "is a file; results need a folder"),
         (["list", "planets"], "cannot list"),
+        (["run", "--limit", "two"], "--limit: found 'two', expected a whole number"),
+        (["report", "RUN", "--max-songs", "-1"], "--max-songs: found '-1', expected 0 or more"),
+        (["validity", "/no/such.csv"], "/no/such.csv: cannot be read as CSV (no such file)"),
         (["separate", "/no/such.wav", "--system", "mixture", "-o", "x"], "no such file"),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_rater_column_that_is_missing_is_named(tmp_path):
         ({"wide": {"rating": "r_{n:1000000000}"}}, "nothing else in braces"),
         ({"audio": {"estimate": "{0}.wav", "reference": "r.wav"}}, "nothing else in braces"),
         ({"audio": {"estimate": "{song", "reference": "r.wav"}}, "expected '}'"),
-        ({"ratings": "absent.csv"}, "cannot read ratings"),
+        ({"ratings": "absent.csv"}, r"cannot be read as CSV \(no such file\)"),
         ({"families": {"ref": "oracle"}}, None),
     ],
 )

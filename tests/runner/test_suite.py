@@ -131,7 +131,7 @@ def test_what_is_no_name_is_said_in_plain_words(tmp_path, text, message):
         ({"limit": "many"}, "limit: found 'many', expected a whole number"),
         ({"yardsticks": "perhaps"}, "yardsticks: found 'perhaps', expected true or false"),
         ({"keep_estimates": "mp3"}, "keep_estimates: found 'mp3', expected 'none' or 'flac'"),
-        ({"draws": 0}, "draws: found 0, expected greater than or equal to 1"),
+        ({"draws": 0}, "draws: found 0, expected 1 or more"),
         ({"timeout": [1]}, "timeout: found [1], expected a number"),
     ],
 )

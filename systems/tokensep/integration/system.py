@@ -33,6 +33,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from benchsep._util import invalid
 from benchsep._util.absent import in_short
 from benchsep._util.device import torch_device
 from benchsep._util.suggest import did_you_mean
@@ -161,10 +162,10 @@ def _inference(config: TokenSepConfig, options: dict[str, str]) -> InferenceConf
     try:
         return InferenceConfig.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        named = [str(part) for part in first["loc"] if part in options]
+        setting, fault = next(iter(invalid.settings(error).items()))
+        named = [part for part in setting.split(".") if part in options]
         option = f"option {named[0]}={options[named[0]]!r}: " if named else ""
-        raise UsageError(f"tokensep: {option}{first['msg']}") from None
+        raise UsageError(f"tokensep: {option}{fault}") from None
 
 
 def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchsep._util.atomic import write_atomically
 from benchsep._util.decode import SNDFILE, duration
+from benchsep._util.reason import without_path
 from benchsep.audio import STEMS
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
@@ -285,7 +286,9 @@ class StemStore:
             # Last and whole: a folder with an index is complete.
             write_atomically(folder / cache.INDEX, json.dumps({"rate": rate, "sources": entries}))
         except (OSError, StoreError) as error:
-            raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
+            raise DataError(
+                f"{folder}: cannot be written ({without_path(error)}); free some space"
+            ) from error
 
     def of(self, stem: str) -> list[Source]:
         """The sources of one stem."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchsep._util.reason import without_path
 from benchsep._util.strict_json import parse_json
 from tokensep.errors import DataError
 
@@ -21,5 +22,5 @@ def read_json(path: Path) -> Any:
         return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}); delete its folder and make it again"
+            f"{path} cannot be read ({without_path(error)}); delete its folder and make it again"
         ) from error

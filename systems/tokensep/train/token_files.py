@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.reason import without_path
 from benchsep.errors import StoreError
 from tokensep.errors import DataError
 from tokensep.lm.config import TokenSepConfig
@@ -41,7 +42,9 @@ def write_clips(folder: Path, clips: Iterable[Clip], silence: NDArray[np.int16])
         # Last and whole: a folder with an index is complete.
         write_atomically(folder / "index.json", json.dumps(entries))
     except (OSError, StoreError) as error:
-        raise DataError(f"{folder}: cannot be written ({error}); free some space") from error
+        raise DataError(
+            f"{folder}: cannot be written ({without_path(error)}); free some space"
+        ) from error
 
 
 def read_clips(folder: Path, config: TokenSepConfig) -> list[Clip]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util.atomic import sweep, write_atomically
+from benchsep._util.reason import without_path
 from tokensep.errors import DataError
 from tokensep.train.own_json import read_json
 from tokensep.train.pseudo_labels.pieces import cut, into_shards
@@ -155,7 +156,7 @@ def alone(out: Path, rank: int) -> Iterator[None]:
                 "folder with --rank and --world"
             ) from None
         except OSError as error:  # a file system without locks: go on as before there were any
-            print(f"{path}: cannot be locked ({error})", file=sys.stderr)
+            print(f"{path}: cannot be locked ({without_path(error)})", file=sys.stderr)
         try:
             yield
         finally:

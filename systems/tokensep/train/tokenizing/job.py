@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from benchsep._util.atomic import write_atomically
+from benchsep._util.reason import without_path
 from benchsep._util.strict_json import parse_json
 from tokensep.codec.codebooks import codebooks
 from tokensep.codec.interface import device_of
@@ -115,8 +116,8 @@ def read_job(folder: Path | str) -> TokenJob:
         return load(TokenJob, parse_json(text))
     except (OSError, ValueError, ConfigError) as error:
         raise DataError(
-            f"{path} does not describe token shards ({error}); expected a folder that `tokensep "
-            "tokenize` wrote"
+            f"{path} does not describe token shards ({without_path(error)}); expected a folder "
+            "that `tokensep tokenize` wrote"
         ) from error
 
 

@@ -137,8 +137,11 @@ def test_mini_is_the_systems_own_oracle() -> None:
         (f"codek=dac,{MODE}", "did you mean 'codec'"),
         (f"temperature=2,{MODE}", "temperature would change nothing"),
         (f"codec=mini,refine=mask,{MODE}", "refine would change nothing"),
-        ("refine=vocals:nope", "option refine='vocals:nope': Input should be"),
-        ("top_k=0", "option top_k='0': Input should be"),
+        (
+            "refine=vocals:nope",
+            "option refine='vocals:nope': found 'nope', expected 'none'",
+        ),
+        ("top_k=0", "option top_k='0': found '0', expected 1 or more"),
     ],
 )
 def test_bad_options_are_usage_errors(options: str, message: str) -> None:
