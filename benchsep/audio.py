@@ -67,7 +67,7 @@ class Audio:
         if not np.isfinite(samples).all():
             bad = int(np.size(samples) - np.isfinite(samples).sum())
             raise AudioError(
-                f"{bad} of {samples.size} samples are NaN or infinite, expected finite"
+                f"{bad} of {samples.size} samples are NaN or infinite, expected finite numbers"
             )
         object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "rate", _whole_rate(self.rate))
@@ -147,7 +147,9 @@ def _real(array: ArrayLike) -> NDArray[np.generic]:
     if samples.dtype.kind not in "fiub":
         raise AudioError(f"samples are {samples.dtype}, expected real numbers")
     if isinstance(samples, np.ma.MaskedArray) and np.ma.is_masked(samples):
-        raise AudioError("some samples are masked, expected a value for each; fill them first")
+        raise AudioError(
+            "some samples are masked, expected a value for each sample; fill the masked ones first"
+        )
     samples = np.asarray(samples)
     whole = samples.dtype.kind in "iu" and samples.size > 0
     peak = max(int(samples.max()), -int(samples.min())) if whole else 0
@@ -175,8 +177,8 @@ def scale_fault(audio: Audio) -> str:
     if peak <= PEAK_LIMIT:
         return ""
     return (
-        f"its largest sample is {peak:.4g}, expected about -1 to 1; are the samples in 16-bit "
-        "scale? divide them by 32768"
+        f"its largest sample is {peak:.4g}, expected about -1 to 1; divide samples of 16-bit "
+        "integers by 32768"
     )
 
 
@@ -272,7 +274,8 @@ def write_audio(path: str | Path, audio: Audio, *, subtype: str = "FLOAT") -> No
     except (RuntimeError, AssertionError) as error:
         # libsndfile says "System error" for a full disk; soundfile asserts that all was written.
         raise AudioError(
-            f"{path}: cannot be written ({error or 'samples were refused'}); is the disk full?"
+            f"{path}: cannot be written ({error or 'samples were refused'}); free some space or "
+            "fix the permissions"
         ) from error
 
 

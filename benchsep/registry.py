@@ -31,7 +31,9 @@ _local: dict[str, dict[str, Any]] = {kind: {} for kind in GROUPS}
 def register(kind: str, name: str, target: Any) -> None:
     """Register an object in this process, for tests and notebooks; entry points need no call."""
     if name in _local[kind] or name in _entry_points(kind):
-        raise UsageError(f"a {kind} named {name!r} is registered already")
+        raise UsageError(
+            f"a {kind} with the name {name!r} is registered already; choose another name"
+        )
     _local[kind][name] = target
 
 

@@ -66,8 +66,8 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}); what was stored before is "
-            "intact, free some space or fix the permissions and run again"
+            f"{path}: cannot be written ({error.strerror or error}); earlier results are intact; "
+            "free some space or fix the permissions, then run again"
         ) from error
     finally:
         with contextlib.suppress(OSError):

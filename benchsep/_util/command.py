@@ -70,8 +70,8 @@ class Command(typer.core.TyperCommand):
             else:
                 continue
             raise UsageError(
-                f"{what} is empty; is a variable of the shell not set? Give a value, or leave it "
-                f"out (all options: {ctx.command_path} --help)"
+                f"{what} is empty; is a shell variable unset? Give a value, or leave it out (all "
+                f"options: {ctx.command_path} --help)"
             )
 
     def _refuse_repeated(self, ctx: Any, args: list[str]) -> None:

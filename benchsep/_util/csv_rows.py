@@ -21,7 +21,8 @@ def no_more_fields(row: dict[Any, Any]) -> dict[Any, Any]:
     if any(more):
         names = len(row) - 1
         raise csv.Error(
-            f"a row has {names + len(more)} fields, the header {names}: is a separator inside a "
-            f"field without quotes? It begins with {next(iter(row.values()), '')!r}"
+            f"a row has {names + len(more)} fields and the header has {names}; put quotes around "
+            "a field that contains a separator. The row begins with "
+            f"{next(iter(row.values()), '')!r}"
         )
     return row

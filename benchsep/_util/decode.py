@@ -126,7 +126,7 @@ def _by_ffmpeg(path: Path) -> tuple[NDArray[np.float32], int]:
 
 def _first_audio(container: Any) -> Any:
     if not container.streams.audio:
-        raise ValueError("no audio stream in it")
+        raise ValueError("the file has no audio stream")
     return container.streams.audio[0]
 
 

@@ -31,13 +31,14 @@ def torch_device(device: str, option: str = "--device") -> Any:
     counts = {"cpu": 1, "cuda": _cuda_count(), "mps": int(torch.backends.mps.is_available())}
     if not counts[kind]:
         raise Unavailable(
-            f"device {device!r}: torch {torch.__version__} sees none on this machine; use "
-            f"{option} cpu, or install a torch build for it"
+            f"device {device!r}: torch {torch.__version__} finds no such device on this machine; "
+            f"use {option} cpu, or install a torch build for the device"
         )
     if int(number or 0) >= counts[kind]:
         names = (f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(counts[kind]))
         raise Unavailable(
-            f"device {device!r}: found {', '.join(names)} only; use {option} with one of them"
+            f"device {device!r}: this machine has only {', '.join(names)}; give one of them to "
+            f"{option}"
         )
     return torch.device(device)
 

@@ -101,7 +101,7 @@ def built(build: Callable[[], T], arguments: Any, tensors: Mapping[str, Any], pa
         return bounded(build, held, len(tensors), path)
     except MISFITS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise CheckpointError(f"{path}: describes no model ({reason})") from error
+        raise CheckpointError(f"{path}: is not the description of a model ({reason})") from error
 
 
 def bounded(build: Callable[[], T], held: int, tensors: int, path: Path) -> T:
@@ -132,9 +132,9 @@ def bounded(build: Callable[[], T], held: int, tensors: int, path: Path) -> T:
             used[1] += size > 0
             if used[0] > most or used[1] > many:
                 raise CheckpointError(
-                    f"{path}: its arguments ask for a model of more than {used[0]:,} numbers in "
-                    f"{used[1]:,} tensors, and the checkpoint holds {held:,} in {tensors:,}; "
-                    "check that checkpoint and configuration belong together"
+                    f"{path}: its arguments give a model with more than {used[0]:,} numbers in "
+                    f"{used[1]:,} tensors, but the checkpoint has {held:,} in {tensors:,}; use a "
+                    "checkpoint and a configuration that belong together"
                 )
             return func(*args, **(kwargs or {}))
 

@@ -40,7 +40,9 @@ def read_page(name: str) -> str:
     wanted, _, anchor = name.partition("#")
     key, found = wanted.removeprefix("docs/").removesuffix(".md"), pages()
     if key not in found:
-        raise UsageError(f"no page {key!r}{did_you_mean(key, list(found))}; all: benchsep docs")
+        raise UsageError(
+            f"unknown page {key!r}{did_you_mean(key, list(found))} (all pages: benchsep docs)"
+        )
     text = found[key].read_text(encoding="utf-8")
     return _section(text, anchor, key) if anchor else text
 

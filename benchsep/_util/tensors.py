@@ -86,7 +86,7 @@ def load_strictly(model: Any, state: dict[str, Any], path: Path) -> None:
         keys are absent, unexpected, or of another shape; the message names the first ones.
     """
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a state dict")
+        raise CheckpointError(f"{path}: found a {type(state).__name__}, expected a state dict")
     expected = model.state_dict()
     absent = [key for key in expected if key not in state]
     extra = [key for key in state if key not in expected]
@@ -102,7 +102,7 @@ def load_strictly(model: Any, state: dict[str, Any], path: Path) -> None:
     ]
     if problems:
         raise CheckpointError(
-            f"{path}: its weights are not this model's ({'; '.join(problems)}); "
-            "check that checkpoint and configuration belong together"
+            f"{path}: its weights do not fit this model ({'; '.join(problems)}); use a checkpoint "
+            "and a configuration that belong together"
         )
     model.load_state_dict(state, strict=True)

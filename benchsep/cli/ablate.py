@@ -23,20 +23,23 @@ def ablate(
         Path | None, typer.Option(help="folder of the data set, with train/ and test/")
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="checkpoints, cache and run; used again, it continues")
+        Path, typer.Option(help="folder for checkpoints, cache and run; give it again to continue")
     ] = Path("runs/ablations"),
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the reports")] = Path(
         "reports/ablations"
     ),
-    jobs: Annotated[int, typer.Option("-j", "--jobs", help="processes; 0: one for each core")] = 0,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", help="number of processes; 0: one for each core")
+    ] = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print what would be done, and how long")
+        bool,
+        typer.Option("--dry-run", help="only print what would be done and how long it would take"),
     ] = False,
     train_only: Annotated[
         bool,
         typer.Option(
             "--train-only",
-            help="train for all grids together and stop, for example on a machine with GPUs; "
+            help="train for all grids and stop, for example on a machine with GPUs; the folder of "
             "--work can then be moved",
         ),
     ] = False,

@@ -36,7 +36,7 @@ def merge(
     if merged.conflicts:
         rows = [[c.kind, c.subject, c.found] for c in merged.conflicts]
         print_rows(["conflict", "of", "found"], rows, format)
-        message(f"conflicts: {len(rows)}; nothing is written")
+        message(f"conflicts: {len(rows)}; nothing was written")
         raise typer.Exit(1)
     for note in merged.notes:
         message(note)
@@ -45,7 +45,7 @@ def merge(
     print_rows(["run", "systems", "songs", "values"], [*counts, board], format)
     if format == "terminal":
         message(
-            f"no conflicts; nothing is written to {out}"
+            f"no conflicts; with --check, nothing was written to {out}"
             if check
             else f"the board is in {out}; show it with: benchsep show {shlex.quote(str(out))}"
         )

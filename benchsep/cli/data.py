@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 def data(
     name: Annotated[
         str | None,
-        typer.Argument(help="musdb18hq, musdb18, ... or folder:PATH; without one, list them"),
+        typer.Argument(
+            help="musdb18hq, musdb18, ... or folder:PATH; without a name, all are listed"
+        ),
     ] = None,
     root: Root = None,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="also decode all: is the mixture the sum of the stems?"),
+        typer.Option(
+            "--deep",
+            help="also decode all files, and check that the mixture is the sum of the stems",
+        ),
     ] = False,
     format: Format = "terminal",
 ) -> None:
@@ -37,17 +42,19 @@ def data(
     if name is not None and name.partition(":")[0] == "folder":
         path = name.partition(":")[2] or root
         if not path:
-            raise UsageError("folder: needs a path, as in: benchsep data folder:my-songs")
+            raise UsageError("folder: needs a path, for example: benchsep data folder:my-songs")
         _print(list(inspect_folder(Path(path).expanduser(), deep=deep)), format)
         return
     if name is not None and name not in KNOWN:
         known_names = [*KNOWN, "folder:PATH"]
-        raise UsageError(f"no data set {name!r}{did_you_mean(name, known_names)}")
+        raise UsageError(f"unknown data set {name!r}{did_you_mean(name, known_names)}")
     variable = "MOISESDB_PATH" if name == "moisesdb" else "MUSDB_PATH"
     folder = root or (os.environ.get(variable) if name else None)
     if name is None or not folder:
         if root:
-            raise UsageError("--root needs the name of a data set: benchsep data musdb18hq --root")
+            raise UsageError(
+                "--root needs the name of a data set, for example: benchsep data musdb18hq --root"
+            )
         rows = [
             (k.name, k.terms, k.address, k.how, k.checksum or None, k.layout)
             for k in KNOWN.values()

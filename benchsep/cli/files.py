@@ -23,8 +23,8 @@ def separate(
         str, typer.Option("--system", help="a system, e.g. htdemucs (benchsep list systems)")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the stems")],
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps")] = "cpu",
-    seed: Annotated[int, typer.Option(help="random seed of systems that sample")] = 0,
+    device: Annotated[str, typer.Option(help="device: cpu, cuda, cuda:1 or mps")] = "cpu",
+    seed: Annotated[int, typer.Option(help="seed of systems that sample")] = 0,
     format: Format = "terminal",
 ) -> None:
     """Separate one audio file with one system; write a wav file for each stem."""
@@ -43,7 +43,10 @@ def separate(
         with names_noted() as names:
             stems = estimate(loaded, mixture, seed=seed)
     for stem, name in sorted(names.items()):
-        message(f"{stem} is {name}, read by the end of its name: is it the whole stem?")
+        message(
+            f"the file {name} was read as {stem}, by the end of its name; check that it has the "
+            "whole stem"
+        )
     written = []
     for stem in finest(stems):
         written.append(folder / f"{file_name(stem)}.wav")
@@ -70,13 +73,13 @@ def score(
 
     if look_swapped(reference, estimate):
         message(
-            f"are the two swapped? The first is the reference ({reference}), the second the "
-            f"estimate ({estimate})"
+            f"the two may be swapped: the first argument is the reference ({reference}), the "
+            f"second the estimate ({estimate})"
         )
     if estimate.suffix.lower() in LOSSY:
         message(
-            f"{estimate}: a lossy format is scored with its losses, and its encoder may have added "
-            "a delay; wav or flac hold what the system made"
+            f"{estimate}: the losses of this format lower the scores, and its encoder may have "
+            "added a delay; save estimates as wav or flac"
         )
     scores = score_pair(
         reference,
@@ -87,7 +90,9 @@ def score(
     )
     _print_scores(scores.drop(columns=["frames"]), format)
     if all(Status.parse(status).kind in IN_WORDS for status in scores["status"]):
-        print("benchsep: nothing could be scored; the statuses give the reasons", file=sys.stderr)
+        print(
+            "benchsep: no value was computed; the column status gives the reasons", file=sys.stderr
+        )
         raise typer.Exit(1)
 
 

@@ -22,7 +22,8 @@ def baseline(
     repeat: Annotated[
         list[Path] | None,
         typer.Option(
-            help="a repeat of RUN (other seed, machine), to measure noise; repeat for more"
+            help="another run of the same suite (other seed or machine), to measure noise; repeat "
+            "the option for more"
         ),
     ] = None,
     tolerance: Annotated[
@@ -31,7 +32,7 @@ def baseline(
     ] = None,
     format: Format = "terminal",
 ) -> None:
-    """Write the scores of a run as a baseline, with which `benchsep check` compares."""
+    """Write the scores of a run as a baseline file for `benchsep check`."""
     from benchsep.gate.baseline import write_baseline
     from benchsep.gate.tolerance import noise, parse_tolerance, with_known_names
     from benchsep.runner.frame import load_cells_and_costs, load_run
@@ -58,13 +59,13 @@ def baseline(
         message(sentence)
 
 
-BASELINE = "the file that `benchsep baseline RUN -o FILE` wrote of a run that you trust"
+BASELINE = "baseline file of a run that you trust, written by `benchsep baseline RUN -o FILE`"
 
 
 def check(
     folder: RunFolder,
     baseline: Annotated[Path, typer.Option(help=BASELINE)],
-    strict: Annotated[bool, typer.Option(help="fail on improvements too")] = False,
+    strict: Annotated[bool, typer.Option(help="also fail if a score improved")] = False,
     metrics: Annotated[str | None, typer.Option(help="only these metrics, comma separated")] = None,
     junit: Annotated[Path | None, typer.Option(help="also write JUnit XML to this file")] = None,
     format: Annotated[str, format_option("junit", "github")] = "terminal",
@@ -91,7 +92,7 @@ def check(
         write_atomically(junit, render(report, "junit"))
     if report.failed:
         message(
-            "if the change is intended, write a new baseline and commit it: benchsep baseline "
+            "if you intended the change, write a new baseline and commit it: benchsep baseline "
             f"{shlex.quote(str(folder))} -o {shlex.quote(str(baseline))}"
         )
         raise typer.Exit(1)
@@ -119,7 +120,8 @@ def _check_repeats(folders: Sequence[Path]) -> None:
     for folder in folders:
         if (place := folder.resolve()) in seen:
             raise UsageError(
-                f"{folder} and {seen[place]} are one run: noise is measured on repeated runs"
+                f"{folder} and {seen[place]} are the same run; to measure noise, give repeated "
+                "runs of one suite"
             )
         seen[place] = folder
     check_one_stem_set({str(folder): Store(folder).manifest() for folder in folders})

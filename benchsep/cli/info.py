@@ -28,7 +28,9 @@ from benchsep.errors import BenchsepError, UsageError
 
 
 def suites(
-    name: Annotated[str | None, typer.Argument(help="print this suite, to copy and change")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="suite to print; without a name, all are listed")
+    ] = None,
     format: Format = "terminal",
 ) -> None:
     """List the suites that ship with benchsep, or print one: benchsep suites demo > mine.yaml."""
@@ -41,12 +43,16 @@ def suites(
     elif name in shipped:
         print(shipped[name].read_text(encoding="utf-8"), end="")
     else:
-        raise UsageError(f"no suite {name!r}{did_you_mean(name, list(shipped))}")
+        raise UsageError(f"unknown suite {name!r}{did_you_mean(name, list(shipped))}")
 
 
 def docs(
     page: Annotated[
-        str | None, typer.Argument(help="page to print, e.g. report or report#how-to-read-a-table")
+        str | None,
+        typer.Argument(
+            help="page to print, e.g. report or report#how-to-read-a-table; without one, all are "
+            "listed"
+        ),
     ] = None,
     format: Format = "terminal",
 ) -> None:
@@ -74,7 +80,7 @@ def list_registered(
     names, *rows = registered(what)
     print_rows(names, rows, format, rule=False)
     if format == "terminal" and any(WEIGHTS in cell or PACKAGE in cell for cell in chain(*rows)):
-        message("benchsep doctor shows how to install what is absent")
+        message("benchsep doctor shows how to install what is missing")
 
 
 def registered(what: str) -> list[tuple[str, ...]]:
@@ -94,7 +100,7 @@ def registered(what: str) -> list[tuple[str, ...]]:
 
 def _systems() -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("system", "family", "checkpoints", "licence", "what")]
-    rows.append(("dir:PATH", "any", "-", "-", "a folder of estimates (five layouts)"))
+    rows.append(("dir:PATH", "any", "-", "-", "a folder of estimates (five layouts are known)"))
     rows.append(("cmd:TEMPLATE", "any", "-", "-", "any program: cmd:'prog {mixture} {out}'"))
     for name in registry.names("system"):
         if name in ("dir", "cmd"):
@@ -191,7 +197,7 @@ class Check:
 
 
 def doctor(format: Format = "terminal") -> None:
-    """Print what is installed, reachable and missing, and how to get it."""
+    """Print which parts are installed and which are missing, and how to install them."""
     machine, checks = f"python {platform.python_version()} on {platform.platform()}", diagnose()
     if format == "terminal":
         print("\n".join([machine, *map(str, checks), "", _in_short(checks)]))
@@ -207,7 +213,7 @@ def _in_short(checks: list[Check]) -> str:
     if broken:
         return f"{', '.join(broken)}: broken; everything else works"
     return (
-        f"{count['ok']} ok, {count['missing']} missing. All that is missing is optional: "
+        f"{count['ok']} ok, {count['missing']} missing. Everything that is missing is optional: "
         "benchsep run demo -o runs/demo works as it is"
     )
 
@@ -234,7 +240,7 @@ def _cores() -> Check:
 def _data() -> Check:
     root = os.environ.get("MUSDB_PATH")
     if not root:
-        remedy = "the embedded clip is used; set it to MUSDB18-HQ"
+        remedy = "without it, the embedded clip is used; set it to the folder of MUSDB18-HQ"
         return Check("missing", "MUSDB_PATH is not set", remedy)
     return Check("ok" if Path(root).is_dir() else "missing", f"MUSDB_PATH={root}")
 

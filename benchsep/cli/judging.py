@@ -82,7 +82,7 @@ def read(source: str, how: Reading, wanted: Wanted) -> Study:
         table = screened(table, path) if how.screen else table
         return Study(StudyFile(name=path.stem), path.parent, table.assign(question="quality"))
     if how.key is not None:
-        raise UsageError(f"{source} is not a result of a MUSHRA test: leave out --key")
+        raise UsageError(f"{source} is not the result of a MUSHRA test; leave out --key")
     families = dict(how.families)
     if wanted.run is not None:
         cells = _cells(wanted.run, ",".join(wanted.single) or None)
@@ -101,7 +101,9 @@ def judge(studies: Sequence[Study], wanted: Wanted, save: Path | None = None) ->
     found = [judged for study in studies for judged in _questions(study, wanted)]
     if not found:
         asked = ", ".join(q for study in studies for q in study.questions)
-        raise UsageError(f"no question {wanted.question!r}; the studies ask: {asked}")
+        raise UsageError(
+            f"the studies have no question {wanted.question!r}; their questions are: {asked}"
+        )
     if save is not None:
         _save(found, save)
     return found
@@ -187,7 +189,7 @@ def show(found: Sequence[Judged], format: str) -> None:
     judged = [j for j in found if j.verdict is not None]
     if format != "terminal":
         if not judged:
-            raise UsageError("the ratings have no metric to judge; give --run RUN or --score")
+            raise UsageError("the ratings have no column of a metric; give --run RUN or --score")
         tables = [
             j.verdict.table.assign(study=j.study, question=j.question)
             for j in judged
@@ -204,7 +206,7 @@ def show(found: Sequence[Judged], format: str) -> None:
             print_table(agreement.rating_differences(each.clips), format)
             print("difference: mean rating of a minus b, paired by song, 95 % song bootstrap\n")
     if not judged:
-        message("the ratings have no metric to judge: give --run RUN or --score")
+        message("the ratings have no column of a metric; give --run RUN or --score")
 
 
 def _save(found: Sequence[Judged], path: Path) -> None:
@@ -227,8 +229,10 @@ def screened(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Ratings of the raters who pass post-screening; the others are named on stderr."""
     passed, excluded = mushra.screen(table)
     raters = table["rater"].nunique()
-    names = f": left out {', '.join(excluded)}" if excluded else ""
+    names = f"; left out: {', '.join(excluded)}" if excluded else ""
     message(f"post-screening kept {raters - len(excluded)} of {raters} raters{names}")
     if passed.empty:
-        raise UsageError(f"{path}: no rater passes post-screening; --no-screen keeps them all")
+        raise UsageError(
+            f"{path}: post-screening left out every rater; --no-screen keeps all raters"
+        )
     return passed

@@ -28,10 +28,8 @@ def webmushra(
     folder: RunFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for the test")],
     stem: Annotated[str, typer.Option(help="the stem that listeners judge")] = "vocals",
-    max_songs: Annotated[int, typer.Option(min=0, help="number of trials, at most")] = 8,
-    seconds: Annotated[
-        float, typer.Option(help="length of the excerpt of each song, at most")
-    ] = 10.0,
+    max_songs: Annotated[int, typer.Option(min=0, help="largest number of trials")] = 8,
+    seconds: Annotated[float, typer.Option(help="longest excerpt of a song, in seconds")] = 10.0,
     systems: Annotated[str | None, typer.Option(help="only these systems, comma separated")] = None,
     name: Annotated[str, typer.Option(help="name of the test and its YAML file")] = "benchsep",
     root: Root = None,
@@ -93,7 +91,10 @@ def validity(
     ] = None,
     run: Annotated[Path | None, typer.Option(help="run folder that has the metrics")] = None,
     score: Annotated[
-        bool, typer.Option("--score", help="compute --metrics from the study's sounds")
+        bool,
+        typer.Option(
+            "--score", help="compute the metrics of --metrics from the sounds of the study"
+        ),
     ] = False,
     key: Key = None,
     screen: Screen = True,
@@ -102,10 +103,16 @@ def validity(
         str | None, typer.Option(help="only this question: quality or interference")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="ROLE=COLUMN, e.g. song=page, rating=score")
+        list[str] | None,
+        typer.Option(
+            help="column of the CSV for a role: ROLE=COLUMN, e.g. song=page or rating=score"
+        ),
     ] = None,
     family: Annotated[
-        list[str] | None, typer.Option(help="SYSTEM=generative or discriminative; * is any")
+        list[str] | None,
+        typer.Option(
+            help="family of a system: SYSTEM=generative or discriminative; * matches any system"
+        ),
     ] = None,
     direction: Annotated[
         list[str] | None,
@@ -134,7 +141,9 @@ def validity(
         print_files(write_template(template), format)
         return
     if not studies:
-        raise UsageError("no study: name a CSV of ratings, a study.yaml, or --template FOLDER")
+        raise UsageError(
+            "no study was given; give a CSV of ratings, a study.yaml, or --template FOLDER"
+        )
     wanted = judging.Wanted(
         run=run,
         score=score,
@@ -153,6 +162,6 @@ def _directions(items: Iterable[str]) -> dict[str, int]:
     given = assignments(items)
     if odd := [name for name, value in given.items() if value not in (1, -1)]:
         raise UsageError(
-            f"direction of {odd[0]}: {given[odd[0]]:g}; expected +1 (higher is better) or -1"
+            f"direction of {odd[0]}: found {given[odd[0]]:g}, expected +1 (higher is better) or -1"
         )
     return {name: int(value) for name, value in given.items()}

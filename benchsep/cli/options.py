@@ -40,8 +40,8 @@ def format_option(*more: str) -> Any:
         word = ALIASES.get(word, word)
         if word not in words:
             raise UsageError(
-                f"unknown format {word!r}{did_you_mean(word, words)}; "
-                f"expected one of {', '.join(words)}"
+                f"unknown format {word!r}{did_you_mean(word, words)} (all formats: "
+                f"{', '.join(words)})"
             )
         return word
 
@@ -72,7 +72,9 @@ Improvement = Annotated[
 ]
 ExcludeSeen = Annotated[
     bool,
-    typer.Option("--exclude-seen", help="leave out each system's values on songs of its training"),
+    typer.Option(
+        "--exclude-seen", help="leave out a system's values on songs that it was trained on"
+    ),
 ]
 Import = Annotated[
     list[str] | None,
@@ -80,7 +82,8 @@ Import = Annotated[
         "--import",
         "--museval",
         metavar="[NAME=]PATH",
-        help="results of others as rows: a museval folder or a CSV; repeat the option for more",
+        help="add results of others as rows: a museval folder or a CSV file; repeat the option "
+        "for more",
     ),
 ]
 ImportEdition = Annotated[
@@ -88,7 +91,7 @@ ImportEdition = Annotated[
     typer.Option(
         "--import-edition",
         "--museval-edition",
-        help="edition (hq, aac, ...) of imports that do not give it",
+        help="edition (hq, aac, ...) of imported results that do not name one",
     ),
 ]
 ImportFamily = Annotated[
@@ -103,7 +106,8 @@ Combine = Annotated[
     list[str] | None,
     typer.Option(
         "--combine",
-        help="also show the mean of two metrics' z scores, e.g. visqol+mrstft; repeat for more",
+        help="also show the mean of two metrics' z scores, e.g. visqol+mrstft; repeat the option "
+        "for more",
     ),
 ]
 Aggregation = Annotated[
@@ -118,7 +122,10 @@ Key = Annotated[
     typer.Option(help="for webMUSHRA's results: the conditions.csv of `benchsep webmushra`"),
 ]
 Screen = Annotated[
-    bool, typer.Option("--screen/--no-screen", help="leave out unreliable raters (BS.1534)")
+    bool,
+    typer.Option(
+        "--screen/--no-screen", help="leave out unreliable raters (post-screening of BS.1534)"
+    ),
 ]
 
 

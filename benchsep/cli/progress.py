@@ -166,8 +166,8 @@ def _announce(plan: Plan, console: Any) -> None:
     )
     if name == "clip" and plan.suite.dataset is None:
         console.print(
-            "no data root is set, so the embedded 6-second clip is used; set MUSDB_PATH "
-            "or pass --root for MUSDB18"
+            "no folder of a data set is given, so the embedded 6-second clip is used; for "
+            "MUSDB18, set MUSDB_PATH or pass --root"
         )
     useless = [name for name, reason in plan.unavailable.items() if reason == NO_REFERENCE]
     if useless:

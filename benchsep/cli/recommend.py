@@ -14,12 +14,12 @@ from benchsep.errors import UsageError
 
 def recommend(
     folder: RunFolder,
-    stem: Annotated[str, typer.Option(help="the stem, or average")] = "average",
+    stem: Annotated[str, typer.Option(help="a stem, or average (the mean over stems)")] = "average",
     budget: Annotated[
-        str | None, typer.Option(help="computing time, e.g. 30s/song, 2min/song or 0.5x")
+        str | None, typer.Option(help="largest computing time, e.g. 30s/song, 2min/song or 0.5x")
     ] = None,
     question: Annotated[
-        str, typer.Option(help="what matters: quality or interference")
+        str, typer.Option(help="question of the listeners that decides: quality or interference")
     ] = "quality",
     song: Annotated[str, typer.Option(help="length of a song, e.g. 4min")] = "4min",
     format: Format = "terminal",
@@ -36,9 +36,9 @@ def recommend(
 
     if question not in QUESTIONS:
         hint = did_you_mean(question, list(QUESTIONS))
-        raise UsageError(f"--question {question!r}{hint}; expected quality or interference")
+        raise UsageError(f"unknown question {question!r}{hint}")
     if song.endswith("x"):
-        raise UsageError(f"--song {song!r} is not a length; expected e.g. 4min or 200s")
+        raise UsageError(f"--song {song!r} is not a length; expected for example 4min or 200s")
     song_s = chooser.seconds_of(song)
     (cells, costs), manifest = load_cells_and_costs(folder), Store(folder).manifest()
     said = warnings_of(cells, costs, manifest)

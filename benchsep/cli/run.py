@@ -30,7 +30,8 @@ def run(
     suite: Suite,
     out: Path,
     nisqa_weights: Annotated[
-        Path | None, typer.Option(help="NISQA's nisqa.tar (CC BY-NC-SA 4.0, not shipped)")
+        Path | None,
+        typer.Option(help="file nisqa.tar with NISQA's weights (CC BY-NC-SA 4.0, not shipped)"),
     ] = None,
     improvement: Improvement = False,
     format: Format = "terminal",
@@ -65,8 +66,8 @@ def run(
     folder = shlex.quote(str(out))
     data = f" --root {shlex.quote(suite.root)}" if suite.root else ""
     message(
-        f"results are in {out}; tables again: benchsep show {folder}; figures and a page to "
-        f"listen: benchsep report {folder}{data}"
+        f"results are in {out}; to print the tables again: benchsep show {folder}; to write "
+        f"figures and a listening page: benchsep report {folder}{data}"
     )
     if result.too_many_failures:
         raise typer.Exit(1)
@@ -78,7 +79,7 @@ def _ask_if_swapped(suite: Suite) -> None:
     for text in suite.systems:
         spec = Spec.parse(text)
         if true and spec.reads_folder and look_swapped(Path(true), Path(spec.text)):
-            message(f"are the two swapped? Reference: {true}; estimates: {spec.text}")
+            message(f"the two may be swapped: the references are {true}, the estimates {spec.text}")
 
 
 def _how_to_continue(folder: Path) -> str:
@@ -87,7 +88,7 @@ def _how_to_continue(folder: Path) -> str:
     program = "benchsep" if words[0] == "__main__.py" else words[0]
     records = sum(1 for _ in (folder / "cells").glob("*/*.json"))
     return (
-        f"interrupted; {folder} keeps the results of {amount(records, 'job')}; continue with: "
+        f"interrupted; the results of {amount(records, 'job')} are kept in {folder}; to continue: "
         f"{shlex.join([program, *words[1:]])}"
     )
 

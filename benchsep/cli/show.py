@@ -98,7 +98,7 @@ def print_tables(
     for line in joined.messages:
         message(line)
     if joined.cells.empty:
-        message(f"{folder} holds no result that can be read; benchsep run makes them")
+        message(f"{folder} has no readable result; `benchsep run` writes results")
     tables, cells = _tables(joined, costs, improvement, aggregation, exclude_seen, combine)
     if format != "terminal" or caption != "full":
         print(render(tables, format, caption))
@@ -155,16 +155,16 @@ def report(
         int, typer.Option(min=0, help="number of songs with figures and audio")
     ] = 3,
     page: Annotated[bool, typer.Option("--page/--no-page", help="write the listening page")] = True,
-    seconds: Annotated[
-        float, typer.Option(help="length of the excerpt of each song, at most")
-    ] = 12.0,
+    seconds: Annotated[float, typer.Option(help="longest excerpt of a song, in seconds")] = 12.0,
     audio: Annotated[
         str, typer.Option(help="audio of the page: flac, opus, or auto (Opus if FLAC is too large)")
     ] = "auto",
     caption: Caption = "full",
-    pdf: Annotated[bool, typer.Option("--pdf", help="figures as PDF too, for a paper")] = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="also write the figures as PDF, for a paper")
+    ] = False,
     jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=0, help="threads; 0: one for each core")
+        int, typer.Option("-j", "--jobs", min=0, help="number of threads; 0: one for each core")
     ] = 0,
     root: Root = None,
     improvement: Improvement = False,
@@ -180,7 +180,7 @@ def report(
     from benchsep.report.write import write_report
 
     if audio not in ("auto", "flac", "opus"):
-        raise UsageError(f"--audio {audio!r}; expected auto, flac or opus")
+        raise UsageError(f"--audio: found {audio!r}, expected auto, flac or opus")
     out = out or beside(folder)
     begun = time.monotonic()
     with words() as say:
@@ -231,7 +231,7 @@ def explain(
     combine: Combine = None,
     format: Format = "terminal",
 ) -> None:
-    """Print the songs behind a number of a table."""
+    """Print the values of the songs from which a number of a table was computed."""
     from benchsep.report.tables.explain import explain as explain_number
 
     text = explain_number(

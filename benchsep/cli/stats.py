@@ -38,7 +38,7 @@ def compare(
     metrics: Metrics = None,
     stems: Stems = None,
     margin: Annotated[
-        list[str] | None, typer.Option(help="METRIC=VALUE: a smaller difference is a tie")
+        list[str] | None, typer.Option(help="METRIC=VALUE: a smaller difference counts as a tie")
     ] = None,
     yardsticks: Annotated[bool, typer.Option(help="also compare oracles and the mixture")] = False,
     imports: Import = None,
@@ -74,18 +74,19 @@ def compare(
 
 
 ONE_SYSTEM = (
-    "no two systems to compare: run another one into this folder, or compare with the mixture and "
-    "the oracles (--yardsticks)"
+    "fewer than two systems to compare; run another one into this folder, or also compare the "
+    "mixture and the oracles (--yardsticks)"
 )
 
-COMPARED = """\
-n of total: songs that both systems have, of the run. gap: difference of the values in the table.
-difference: a - b over songs (mean or median, as in the table); low, high: 95 % bootstrap.
-p: exact sign-flip test; p_holm: the same after Holm's correction over the pairs of a column.
-verdict: a or b: this one is better; tied: equal within the margin (TOST, p_tied below 5 %);
-         open: the songs show neither.
-sign_conflict: the gap has another sign than the median of the differences.
-letters: systems that share a letter are not shown to differ."""
+COMPARED = (
+    "n of total: songs that both systems have, of the run. gap: difference of the values in the "
+    "table.\ndifference: a - b over songs (mean or median, as in the table); low, high: 95 % "
+    "bootstrap.\np: exact sign-flip test; p_holm: the same after Holm's correction over the "
+    "pairs of a column.\nverdict: a or b: this one is better; tied: equal within the margin "
+    "(TOST, p_tied below 5 %);\n         open: neither is shown.\nsign_conflict: the gap and the "
+    "median of the differences have different signs.\nletters: systems that share a letter are "
+    "not shown to differ."
+)
 
 
 def power(
@@ -97,10 +98,10 @@ def power(
         ),
     ],
     metric: Annotated[str, typer.Option(help="the metric or column, e.g. visqol or bsseval.sdr")],
-    target: Annotated[float, typer.Option(help="probability of finding it")] = 0.8,
+    target: Annotated[float, typer.Option(help="probability that the test detects it")] = 0.8,
     format: Format = "terminal",
 ) -> None:
-    """Estimate how many songs are needed to find a difference, from the spread in a run."""
+    """Estimate how many songs are needed to detect a difference, from the spread in a run."""
     from benchsep import stats
 
     cells, traits = load_cells(folder, None)
@@ -111,13 +112,13 @@ def power(
 def draws(
     folder: RunFolder, metrics: Metrics = None, stems: Stems = None, format: Format = "terminal"
 ) -> None:
-    """Show what other seeds change: mean, best and worst of k draws, and variances."""
+    """Show how much the seed changes: mean, best and worst of k draws, and variances."""
     from benchsep import stats
 
     cells, traits = load_cells(folder, metrics)
     spread = stats.draws(_only(cells, "stem", stems), traits)
     if spread.empty:
-        raise UsageError("no system has two draws of two songs; run with --draws 3")
+        raise UsageError("no system has two draws of two songs; run the suite again with --draws 3")
     print_table(spread, format)
 
 
@@ -126,12 +127,13 @@ def tails(
     metrics: Metrics = None,
     stems: Stems = None,
     threshold: Annotated[
-        list[str] | None, typer.Option(help="METRIC=VALUE: a song beyond it has failed")
+        list[str] | None,
+        typer.Option(help="METRIC=VALUE: a song with a worse value counts as failed"),
     ] = None,
     fraction: Annotated[float, typer.Option(help="share of the songs that count as worst")] = 0.05,
     format: Format = "terminal",
 ) -> None:
-    """List the worst songs of each system, and how often it fails."""
+    """List the worst songs of each system, and how often the system fails."""
     from benchsep import stats
 
     cells, traits = load_cells(folder, metrics)
@@ -157,8 +159,8 @@ def export_museval(
     written = export_run(cells, out)
     if other := left_over(written):
         message(
-            f"{out} holds {amount(len(other), 'file')} of other songs, e.g. {other[0]}: readers "
-            "take them for results of this run; remove them, or export to a new folder"
+            f"{out} holds {amount(len(other), 'file')} of other songs, e.g. {other[0]}; readers "
+            "would take them for results of this run. Remove them, or export to a new folder"
         )
     for sentence in warnings_of(cells, costs, Store(folder).manifest()):
         message(sentence)
@@ -227,5 +229,5 @@ def _only(cells: pd.DataFrame, column: str, words: str | None) -> pd.DataFrame:
         return cells
     names, there = split_words(words), sorted(set(cells[column]))
     if unknown := [name for name in names if name not in there]:
-        raise UsageError(f"no {column} {', '.join(unknown)} in the run; there are: {there}")
+        raise UsageError(f"the run has no {column} {', '.join(unknown)}; there are: {there}")
     return cells[cells[column].isin(names)]

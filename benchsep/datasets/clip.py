@@ -25,10 +25,15 @@ def clip_path() -> Path:
     """
     spec = importlib.util.find_spec("stempeg")
     if spec is None or spec.origin is None:
-        raise DatasetError("the embedded clip comes with stempeg: pip install stempeg")
+        raise DatasetError(
+            "the embedded clip is a file of the package stempeg, which is not installed: pip "
+            "install stempeg"
+        )
     clips = sorted((Path(spec.origin).parent / "data").glob("*.stem.mp4"))
     if not clips:
-        raise DatasetError(f"{Path(spec.origin).parent} holds no .stem.mp4; reinstall stempeg")
+        raise DatasetError(
+            f"{Path(spec.origin).parent}: found no .stem.mp4 file; reinstall stempeg"
+        )
     return clips[0]
 
 

@@ -72,8 +72,8 @@ class FolderDataset:
     def _tracks(self) -> list[Track]:
         if not self._folders:
             raise DatasetError(
-                f"{self.root}: no track; expected <track>/{{mixture,{','.join(STEMS)}}}.wav or "
-                f".flac{_hint(self.root)}"
+                f"{self.root}: found no track, expected <track>/{{mixture,{','.join(STEMS)}}}.wav "
+                f"or .flac{_hint(self.root)}"
             )
         # What one track has, every track must have: a missing file is an error.
         offered = {stem for files in self._folders.values() for stem in stems_of(files)}
@@ -125,7 +125,7 @@ def folder(text: str = "", root: str | None = None, mixture: str = "") -> Folder
     """``folder:PATH``; ``--root`` is taken when no path follows the colon."""
     path = Path(text or root or "").expanduser()
     if not (text or root):
-        raise UsageError("folder: needs a path, as in folder:my-songs")
+        raise UsageError("folder: needs a path, for example folder:my-songs")
     if not path.is_dir():
         raise DatasetError(f"{path}: no such folder")
     if mixture not in ("", "file", "sum"):

@@ -105,7 +105,9 @@ def _names(names: dict[str, set[str]], known: Known) -> Iterator[Finding]:
         yield Finding("fault", f"test/{name}", "belongs to train (a validation song)")
     is_whole = known.name != "musdb18-7s"  # its train part lacks six songs
     for name in sorted(set(VALIDATION) - names["train"]) if is_whole else ():
-        yield Finding("fault", f"train/{name}", "is missing or named otherwise (a validation song)")
+        yield Finding(
+            "fault", f"train/{name}", "is missing or has another name (a validation song)"
+        )
 
 
 def _track_faults(known: Known, path: Path, deep: bool) -> Iterator[str]:
@@ -223,8 +225,8 @@ def _song(track: Track, deep: bool) -> Iterator[Finding]:
 
 
 NOT_SUM = (
-    "mixture minus stems is at {residue:.1f} dB of the mixture, expected at most {limit:g}: "
-    "another song, master or level, or a stem is missing"
+    "mixture minus stems is at {residue:.1f} dB of the mixture, expected at most {limit:g}; "
+    "possible causes: another song, master or level, or a missing stem"
 )
 
 

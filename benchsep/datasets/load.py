@@ -44,13 +44,17 @@ def load_dataset(
     given = {"root": root, "split": split, "mixture": mixture, "text": text}
     parameters = inspect.signature(factory).parameters
     if text and "text" not in parameters:
-        raise UsageError(f"dataset {name!r} takes nothing after a colon, got {text!r}")
+        raise UsageError(f"data set {name!r} takes no text after a colon; leave out {text!r}")
     if root is not None and "root" not in parameters:
-        raise UsageError(f"dataset {name!r} takes no folder: leave out --root {root}")
+        raise UsageError(f"data set {name!r} needs no folder; leave out --root {root}")
     if root is not None and text and _place(root) != _place(text):
-        raise UsageError(f"{spec} and --root {root} name two folders; expected one of them")
+        raise UsageError(
+            f"{spec} and --root {root} are two folders for one data set; give only one of them"
+        )
     if "split" not in parameters and split not in SPLITS:
-        raise UsageError(f"split {split!r} of {name!r}; expected {', '.join(SPLITS)}")
+        raise UsageError(
+            f"the data set {name!r} has no split {split!r}; expected one of {', '.join(SPLITS)}"
+        )
     arguments: dict[str, Any] = {
         k: v for k, v in given.items() if k in parameters and v is not None
     }

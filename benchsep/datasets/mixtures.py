@@ -37,8 +37,8 @@ class Mixtures:
                 songs[path] = name_of(folder)
         if not songs:
             raise DatasetError(
-                f"{self.root}: no song; expected audio files ({', '.join(SUFFIXES)}) or folders "
-                "with a mixture.wav"
+                f"{self.root}: found no song, expected audio files ({', '.join(SUFFIXES)}) or "
+                "folders with a mixture.wav"
             )
         tracks = [
             Track(name, "test", "mixtures", partial(_load, path), (str(path),), ())
@@ -50,7 +50,7 @@ class Mixtures:
 def mixtures(text: str = "", root: str | None = None) -> Mixtures:
     """Songs without stems: the audio files of ``mixtures:FOLDER``, or of ``--root``."""
     if not (text or root):
-        raise UsageError("mixtures: needs a path, as in mixtures:my-songs")
+        raise UsageError("mixtures: needs a path, for example mixtures:my-songs")
     path = Path(text or root or "").expanduser()
     if not path.is_dir():
         raise DatasetError(f"{path}: no such folder")

@@ -39,8 +39,8 @@ from benchsep.stems.sets import STEM_SETS
 
 VARIABLE = "MOISESDB_PATH"
 HOW_TO_GET = (
-    "get it from https://developer.moises.ai/research, unpack it and set MOISESDB_PATH or pass "
-    "--root; expected <root>/moisesdb_v0.1/<uuid>/data.json"
+    "download it from https://developer.moises.ai/research and unpack it; then set MOISESDB_PATH "
+    "or pass --root. Expected <root>/moisesdb_v0.1/<uuid>/data.json"
 )
 TAXONOMY = STEM_SETS["moises"].stems
 
@@ -68,7 +68,7 @@ class MoisesDB:
         found = (*self.root.glob("*/data.json"), *self.root.glob("*/*/data.json"))
         folders = sorted(path.parent for path in found)
         if not folders:
-            raise DatasetError(f"{self.root}: no song of MoisesDB; {HOW_TO_GET}")
+            raise DatasetError(f"{self.root}: found no song of MoisesDB; {HOW_TO_GET}")
         tracks = [_track(folder) for folder in folders]
         count = Counter(track.name for track in tracks)
         named = [
@@ -113,7 +113,7 @@ def _described(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not readable as JSON ({without_path(error)})") from error
     if not isinstance(content, dict) or not isinstance(content.get("stems"), list):
-        raise DatasetError(f"{path}: expected an object with a list of stems")
+        raise DatasetError(f"{path}: expected a JSON object with a list of stems")
     return content
 
 
@@ -136,10 +136,13 @@ def _files(folder: Path, described: dict[str, Any]) -> list[tuple[str, list[str]
             for track in entry["tracks"]:
                 file = f"{track['id']}.{track.get('extension', 'wav')}"
                 if Path(file).name != file:
-                    raise DatasetError(f"{folder}: {file!r} is not a file name")
+                    raise DatasetError(
+                        f"{folder}: data.json names the file {file!r}, which is not a plain file "
+                        "name"
+                    )
                 found.setdefault(stem, []).append(f"{name}/{file}")
     except (KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{folder / 'data.json'}: an entry lacks {error}") from error
+        raise DatasetError(f"{folder / 'data.json'}: an entry has no key {error}") from error
     return list(found.items())
 
 
@@ -157,7 +160,7 @@ def _load(folder: Path, files: dict[str, list[Path]]) -> TrackAudio:
         raise DatasetError(f"{folder}: {error}") from error
     every = [audio for group in parts.values() for audio in group]
     if not every:
-        raise DatasetError(f"{folder / 'data.json'}: it lists no track")
+        raise DatasetError(f"{folder / 'data.json'}: the file lists no track")
     rate = every[0].rate
     signals = {
         stem: [audio.resampled(rate).to_channels(2).samples for audio in group]

@@ -62,8 +62,8 @@ for validation."""
 SEVEN_SECONDS_AT_MOST = 10.0
 
 HOW_TO_GET = (
-    "get it from https://zenodo.org/record/3338373 (HQ) or /1117372 (stems), unpack it and set "
-    "MUSDB_PATH or pass --root"
+    "download it from https://zenodo.org/record/3338373 (HQ) or "
+    "https://zenodo.org/record/1117372 (stems) and unpack it; then set MUSDB_PATH or pass --root"
 )
 
 
@@ -143,7 +143,10 @@ class MusdbDataset:
         hq = self.edition == "hq"
         track = "TRACK/mixture.wav" if hq else "TRACK.stem.mp4"
         expected = " and ".join(f"{folder}/{track}" for folder in self._folders())
-        text = f"{self.root}: no {self.split} tracks of {self.name}; expected {expected} in it"
+        text = (
+            f"{self.root}: found no {self.split} tracks of {self.name}, expected {expected} in "
+            "this folder"
+        )
         if hq and any(self.root.glob("*/*.stem.mp4")):
             return f"{text}, found .stem.mp4 files: use --dataset musdb18 or musdb18-7s"
         if not hq and any(self.root.glob("*/*/mixture.wav")):
@@ -157,7 +160,7 @@ class MusdbDataset:
             return ["train"]
         if self.split == "test":
             return ["test"]
-        raise DatasetError(f"no split {self.split!r}; expected test, train, valid or all")
+        raise DatasetError(f"there is no split {self.split!r}; expected test, train, valid or all")
 
     def _tracks_in(self, folder: str) -> list[Track]:
         base = self.root / folder
@@ -195,7 +198,8 @@ class MusdbDataset:
         if short != (self.edition == "aac-7s"):
             other = "musdb18-7s" if short else "musdb18"
             raise DatasetError(
-                f"{entry}: {audio.mixture.seconds:.1f} s long, so this is {other}, not {self.name}"
+                f"{entry}: {audio.mixture.seconds:.1f} s long, so the data set is {other}, not "
+                f"{self.name}; pass --dataset {other}"
             )
         return audio
 
@@ -265,7 +269,8 @@ def _download_seven_seconds() -> str:
         import musdb
     except ImportError as error:
         raise DatasetError(
-            "the 7-second edition is downloaded by the musdb package: pip install 'benchsep[musdb]'"
+            "the package musdb downloads the 7-second edition, and it is not installed: pip "
+            "install 'benchsep[musdb]'"
         ) from error
     except Exception as error:  # stempeg raises a bare RuntimeError where ffmpeg is absent
         raise DatasetError(

@@ -143,7 +143,8 @@ def _load(track: Track, stems: tuple[str, ...], stem_set: tuple[str, ...]) -> Tr
         how = relation(stem, audio.stems, stem_set=stem_set, absent=track.absent)
         if how is None:
             raise DatasetError(
-                f"{track.name}: no {stem}, and it cannot be derived from {', '.join(audio.stems)}"
+                f"{track.name}: there is no stem {stem}, and it cannot be derived from "
+                f"{', '.join(audio.stems)}"
             )
         found[stem] = combined(how, audio.stems, audio.mixture)
     covered = [parts_of(stem) for stem in (*found, *track.absent)]

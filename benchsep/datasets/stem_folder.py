@@ -90,7 +90,9 @@ def load_stem_folder(
     files = files_of(folder)
     missing = [s for s in stems if s not in stems_of(files)]
     if missing:
-        raise DatasetError(f"{folder}: no {missing[0]}.wav; found {', '.join(sorted(files))}")
+        raise DatasetError(
+            f"{folder}: {missing[0]}.wav is missing; found {', '.join(sorted(files))}"
+        )
     audio = _read(folder, files, mixture)
     return TrackAudio(audio.mixture, _of_the_four(audio), audio.mixture_source)
 
@@ -110,7 +112,7 @@ def _read(folder: Path, files: dict[str, Path], mixture: MixtureChoice | None) -
     """All offered stems and the mixture."""
     choice: MixtureChoice = mixture or ("file" if MIXTURE[0] in files else "sum")
     if choice == "file" and MIXTURE[0] not in files:
-        raise DatasetError(f"{folder}: no mixture.wav; found {', '.join(sorted(files))}")
+        raise DatasetError(f"{folder}: mixture.wav is missing; found {', '.join(sorted(files))}")
     try:
         parts = {name: read_audio(path) for name, path in files.items()}
     except AudioError as error:
@@ -124,8 +126,8 @@ def _read(folder: Path, files: dict[str, Path], mixture: MixtureChoice | None) -
     whole = all_of_song(stems)
     if not whole:
         raise DatasetError(
-            f"{folder}: it holds {', '.join(sorted(parts))}, from which no mixture can be summed; "
-            "add mixture.wav"
+            f"{folder}: found {', '.join(sorted(parts))}, which do not sum to a mixture; add "
+            "mixture.wav"
         )
     return TrackAudio(_sum([stems[name] for name in whole]), stems, choice)
 
@@ -166,14 +168,17 @@ def check_alike(folder: Path, parts: dict[str, Audio]) -> None:
     for name, audio in parts.items():
         if audio.rate != first.rate:
             raise DatasetError(
-                f"{folder}: {name} is at {audio.rate} Hz, {first_name} at {first.rate} Hz"
+                f"{folder}: {name} is at {audio.rate} Hz and {first_name} at {first.rate} Hz; all "
+                "files of a song need one rate, so resample one"
             )
         if audio.frames != first.frames:
             raise DatasetError(
-                f"{folder}: {name} has {audio.frames} frames, {first_name} {first.frames}: "
-                "a file is cut short, or the files belong to different songs"
+                f"{folder}: {name} has {audio.frames} frames and {first_name} {first.frames}; all "
+                "files of a song need one length. Possible causes: a file was cut short, or the "
+                "files belong to different songs"
             )
         if audio.channels != first.channels:
             raise DatasetError(
-                f"{folder}: {name} has {audio.channels} channels, {first_name} {first.channels}"
+                f"{folder}: {name} has {audio.channels} channels and {first_name} "
+                f"{first.channels}; all files of a song need the same number"
             )

@@ -52,7 +52,7 @@ class Command:
         if not any("{mixture}" in w for w in self.words) or not any(
             "{out}" in w for w in self.words
         ):
-            raise UsageError(f"cmd:{text!r} must name both {{mixture}} and {{out}}")
+            raise UsageError(f"cmd:{text!r} must contain both {{mixture}} and {{out}}")
         self.info = SystemInfo(
             name=f"cmd:{Path(self.words[0]).name}",
             family="unknown",
@@ -80,7 +80,7 @@ class Command:
         files = {name: path for name, path in files.items() if name not in MIXTURE}
         if not files:
             raise SeparatorError(
-                f"{self.words[0]} left no stem in its output folder; expected files such as "
+                f"{self.words[0]} wrote no stem to its output folder; expected files such as "
                 f"{STEMS[0]}.wav or {MIXTURE[0]}_({STEMS[0].title()})_<model>.wav"
             )
         loose = loosely_named(written, song=MIXTURE[0])

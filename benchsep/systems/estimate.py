@@ -71,15 +71,21 @@ def estimate_or_error(
     info = info or system.info
     if info.from_files:
         if track is None:
-            raise UsageError(f"{info.label} reads stored estimates: it needs a track, not a file")
+            raise UsageError(
+                f"{info.label} reads stored estimates of a data set's tracks, so it cannot "
+                "separate a file; use it in a run"
+            )
         estimates = system.estimates(track, mixture)
     elif info.needs_references:
         if references is None:
-            raise UsageError(f"{info.label} is an oracle: it needs the true stems of the mixture")
+            raise UsageError(
+                f"{info.label} is an oracle and needs the true stems of the mixture; use it in a "
+                "run"
+            )
         given = {"references": all_copied(references)}
         if info.needs_other_song:
             if other is None:
-                raise UsageError(f"{info.label} needs another song of a data set: use it in a run")
+                raise UsageError(f"{info.label} needs another song of a data set; use it in a run")
             given["other"] = all_copied(other)
         estimates = system.separate(copied(mixture), seed=seed, **given)
     else:
@@ -108,7 +114,9 @@ def checked_estimates(
         there is no estimate at all.
     """
     if not isinstance(estimates, dict) or not estimates:
-        raise SeparatorError(f"{info.label} returned {type(estimates).__name__}, expected stems")
+        raise SeparatorError(
+            f"{info.label} returned {type(estimates).__name__}, expected a dictionary of stems"
+        )
     checked: dict[str, Audio | BenchsepError] = {}
     for stem, audio in list(estimates.items())[:MAX_STEMS]:
         if is_stem_name(stem):
@@ -118,8 +126,8 @@ def checked_estimates(
         else:
             shown = bounded(repr(stem), 60)
             checked[f"({shown})"] = SeparatorError(
-                f"{info.label}: {shown} is no name of a stem; expected letters, digits, spaces and "
-                f"._-, at most {MAX_NAME} characters"
+                f"{info.label}: {shown} is not a valid name of a stem; expected letters, digits, "
+                f"spaces and ._-, at most {MAX_NAME} characters"
             )
     return checked
 
@@ -146,9 +154,15 @@ def _checked(audio: Audio | BenchsepError, name: str, mixture: Audio) -> Audio |
     except AudioError as error:
         return SeparatorError(f"{name}: {error}")
     if audio.rate != mixture.rate:
-        return SeparatorError(f"{name} is at {audio.rate} Hz, the mixture at {mixture.rate}")
+        return SeparatorError(
+            f"{name} is at {audio.rate} Hz and the mixture at {mixture.rate} Hz; return estimates "
+            "at the rate of the mixture"
+        )
     if audio.frames != mixture.frames:
-        return SeparatorError(f"{name} has {audio.frames} frames, the mixture {mixture.frames}")
+        return SeparatorError(
+            f"{name} has {audio.frames} frames and the mixture {mixture.frames}; return estimates "
+            "as long as the mixture"
+        )
     try:
         check_channels(audio, mixture, name)
         check_scale(audio, name)

@@ -147,7 +147,7 @@ def recognise(root: Path) -> Layout:
         return layout
     meant = _meant(root)
     raise UsageError(
-        f"{root}: no estimates found; expected [test/]<track>/<stem>.wav, <track>_<stem>.wav or "
+        f"{root}: found no estimates, expected [test/]<track>/<stem>.wav, <track>_<stem>.wav or "
         "<track>_(Vocals)_<model>.wav, with stems such as vocals, drums, bass, other; "
         f"{_held(root)}{f'; did you mean dir:{meant}?' if meant else ''}"
     )
@@ -162,8 +162,8 @@ def _layout(root: Path) -> Layout | None:
     models = [m for m in folders(root) if any(_names_in(f) for f in folders(m))]
     if len(models) > 1:
         raise UsageError(
-            f"{root} holds several models ({', '.join(m.name for m in models)}); name one: "
-            f"dir:{models[0]}"
+            f"{root} has the estimates of several models ({', '.join(m.name for m in models)}); "
+            f"choose one, for example dir:{models[0]}"
         )
     if models:
         return Layout("model", root, models[0].name)
@@ -195,7 +195,7 @@ def _held(root: Path) -> str:
     """A few of the files below a folder, for a message."""
     files = (path for path in root.rglob("*") if path.is_file())
     names = [str(path.relative_to(root)) for path in islice(files, 3)]
-    return f"it holds {', '.join(sorted(names))}" if names else "it holds no file"
+    return f"found {', '.join(sorted(names))}" if names else "the folder has no file"
 
 
 def _names_in(folder: Path) -> set[str]:
@@ -218,9 +218,9 @@ def offered(names: set[str], where: Path) -> StemMap:
     stems = full_map(sorted(names))
     if not stems.stems:
         raise UsageError(
-            f"{where}: it holds {', '.join(sorted(names))}, and none of them is vocals, "
-            "drums, bass, guitar, instrumental or another stem: 'other' alone may be everything "
-            "but the vocals, or less"
+            f"{where}: found {', '.join(sorted(names))}, expected vocals, drums, bass, guitar, "
+            "instrumental or another stem beside it; 'other' alone is ambiguous: it may be "
+            "everything but the vocals, or less"
         )
     return stems
 
@@ -293,7 +293,7 @@ class EstimatesFolder:
         if not files:
             first = self.layout.file_name(track, self.stems.stems[0])
             raise SeparatorError(
-                f"no estimate of {track.name!r} in {self.root}: it has "
+                f"no estimate of {track.name!r} in {self.root}: found "
                 f"{', '.join(map(repr, self.layout.tracks()[:3]))}; expected "
                 f"{self.layout.place(track) / first}, named after the song"
             )
@@ -307,8 +307,8 @@ class EstimatesFolder:
             lost = [self.layout.file_name(track, name) for name in names if name not in files]
             if lost:
                 errors[stem] = SeparatorError(
-                    f"no {', no '.join(lost[:3])} in {self.layout.place(track)}, and other songs "
-                    f"have it; found {held}; add the file (any format) and run again"
+                    f"no {', no '.join(lost[:3])} in {self.layout.place(track)}, but other songs "
+                    f"have it; found {held}. Add the file (any format) and run again"
                 )
         return errors
 
@@ -322,7 +322,10 @@ def _not_read(groups: list[list[Path]]) -> str:
     if not nameless:
         return ""
     names = ", ".join(list(dict.fromkeys(nameless))[:4])
-    return f"not read, because they name no stem: {names} ({amount(len(nameless), 'file')})"
+    return (
+        f"these files were not read, because their names have no stem: {names} "
+        f"({amount(len(nameless), 'file')})"
+    )
 
 
 def _chosen(groups: list[list[Path]]) -> str:
@@ -344,7 +347,7 @@ def _undeclared(text: str) -> str:
     path, colons, family = text.partition("::")
     if not colons or not Path(path).expanduser().is_dir():
         return ""
-    return f"; {family!r} is not a family: expected one of {', '.join(FAMILIES)}"
+    return f"; {family!r} is not a family, expected one of {', '.join(FAMILIES)}"
 
 
 def read_stems(

@@ -115,7 +115,7 @@ def hide_quoted(text: str) -> str:
             end = closing(text, start)
             if end is None:
                 raise UsageError(
-                    f"{text!r}: the quote {text[start]} at character {start + 1} is never closed; "
+                    f"{text!r}: the quote {text[start]} at character {start + 1} is not closed; "
                     "close it, or put the whole path or command in the other kind of quotes"
                 )
             out[start : end + 1] = _HIDDEN * (end + 1 - start)

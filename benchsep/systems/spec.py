@@ -61,7 +61,7 @@ class Spec:
         """
         if not isinstance(spec, str):
             raise UsageError(
-                f"a system is {type(spec).__name__}, expected its spec as a text, e.g. 'htdemucs'"
+                f"a system is given as {type(spec).__name__}, expected a text, e.g. 'htdemucs'"
             )
         label, rest = _split_label(spec.strip())
         name, _, argument = rest.partition(":")
@@ -70,7 +70,7 @@ class Spec:
         else:
             parsed = _parse_options(spec, rest)
         if not parsed.name or set(parsed.name) & set("\"',="):
-            raise UsageError(f"system spec {spec!r} has no name; expected e.g. 'htdemucs'")
+            raise UsageError(f"the system {spec!r} has no name; expected for example 'htdemucs'")
         if label is not None:
             parsed = replace(parsed, label=checked_label(label, parsed.name))
         if parsed.training_data:
@@ -97,7 +97,7 @@ class Spec:
         family, training = entry.get("family", spec.family), entry.get("training_data")
         if family and family not in FAMILIES:
             hint = did_you_mean(family, FAMILIES)
-            raise UsageError(f"family {family!r}{hint}; expected one of {', '.join(FAMILIES)}")
+            raise UsageError(f"unknown family {family!r}{hint} (families: {', '.join(FAMILIES)})")
         label = checked_label(entry["name"], spec.name) if "name" in entry else spec.label
         text = "+".join([training] if isinstance(training, str) else training or ())
         if text:
@@ -130,7 +130,7 @@ class Spec:
         """
         if self.family and info.family not in (UNKNOWN, self.family):
             raise UsageError(
-                f"{self}: {info.name} is {info.family}; leave ::{self.family} out of the spec"
+                f"{self}: the family of {info.name} is {info.family}; leave out ::{self.family}"
             )
         if self.family:
             info = replace(info, family=self.family)  # type: ignore[arg-type]  # one of FAMILIES
@@ -140,7 +140,7 @@ class Spec:
         if info.trained_on not in ((UNKNOWN,), declared):
             raise UsageError(
                 f"{self}: {info.name} was trained on {'+'.join(info.trained_on) or 'nothing'}; "
-                f"leave {self.training_data} out of the spec"
+                f"leave out {self.training_data}"
             )
         return replace(info, training_data=self.training_data, trained_on=declared)
 
@@ -211,11 +211,13 @@ def checked_label(label: str, system: str) -> str:
     kind = label.split("@")[0].split(":")[0].strip()
     if not label or label != label.strip() or not label.isprintable() or len(label) > LONGEST_NAME:
         raise UsageError(
-            f"name {label!r} of a system; expected 1 to {LONGEST_NAME} printable characters "
-            "without spaces around them, as in mine=dir:PATH"
+            f"the name of a system is {label!r}, expected 1 to {LONGEST_NAME} printable "
+            "characters without spaces around them, as in mine=dir:PATH"
         )
     if kind in (*REFERENCE_SYSTEMS, WRONG_SONG) and kind != system:
-        raise UsageError(f"name {label!r}: the name of a reference system; choose another")
+        raise UsageError(
+            f"the name {label!r} is the name of a reference system; choose another name"
+        )
     return label
 
 

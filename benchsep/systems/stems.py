@@ -46,8 +46,8 @@ def lacking(info: SystemInfo, stem_set: tuple[str, ...], asked: tuple[str, ...])
         return ""
     option = fitting_option(info.stems, stem_set)
     return (
-        f"it gives {', '.join(info.stems) or 'no stem'}, from which none of {', '.join(asked)} "
-        f"follows{f'; its stems fit {option}' if option else ''}"
+        f"it gives {', '.join(info.stems) or 'no stem'}, and none of {', '.join(asked)} can be "
+        f"computed from that{f'; its stems fit {option}' if option else ''}"
     )
 
 

@@ -39,7 +39,7 @@ def test_a_section_holds_its_subsections_and_no_comment_of_a_script_ends_it(tmp_
 
 
 def test_a_wrong_name_is_answered_with_the_next_one():
-    with pytest.raises(UsageError, match=r"no page 'reprot'.*report.*benchsep docs"):
+    with pytest.raises(UsageError, match=r"unknown page 'reprot'.*report.*benchsep docs"):
         pages.read_page("reprot")
     with pytest.raises(UsageError, match=r"no section 'how-to-read-tables'.*how-to-read-a-table"):
         pages.read_page("report#how-to-read-tables")

@@ -51,7 +51,7 @@ def test_the_next_call_of_a_program_removes_what_a_killed_process_left(temporary
     subprocess.run([sys.executable, "-c", DIES], env=env, check=False)
     assert [path.name.startswith("benchsep-cmd-") for path in temporary.iterdir()] == [True]
     system = Command("true {mixture} {out}")
-    with pytest.raises(SeparatorError, match="left no stem"):
+    with pytest.raises(SeparatorError, match="wrote no stem"):
         system.separate(Audio(np.zeros((2, 100), np.float32), 44_100), seed=0)
     assert not list(temporary.iterdir())
 

@@ -40,7 +40,7 @@ def test_a_folder_without_a_result_makes_no_page(
         assert f"{copy} holds no result that can be read; expected" in str(done.exception)
         assert not (tmp_path / "out").exists()
     shown = CliRunner().invoke(app, ["show", str(copy)])
-    assert shown.exit_code == 0 and f"{copy} holds no result" in shown.stderr
+    assert shown.exit_code == 0 and f"{copy} has no readable result" in shown.stderr
 
 
 def test_a_damaged_record_is_named_once(copy: Path, tmp_path: Path) -> None:

@@ -75,5 +75,5 @@ def test_whatever_ends_a_run_ends_its_program_and_daemons(tmp_path, how, workers
     if how != "SIGKILL":
         assert process.returncode == 128 + getattr(signal, how)
         last = said.strip().splitlines()[-1]
-        assert last.startswith("benchsep: interrupted; ") and "continue with: " in last
+        assert last.startswith("benchsep: interrupted; ") and "; to continue: " in last
         assert not list((tmp_path / "run" / "claims").glob("*"))

@@ -90,11 +90,11 @@ def test_a_run_goes_out_and_comes_back_judged(run: Path, tmp_path: Path) -> None
     key = tmp_path / "test" / "conditions.csv"
     csv_ = results(tmp_path / "mushra.csv", {"careful": 100, "careless": 40})
     text, told = call("ratings", csv_, "--key", key)
-    assert "kept 1 of 2 raters: left out careless" in told
+    assert "kept 1 of 2 raters; left out: careless" in told
     assert "careless" not in text and "made@mini" in text
 
     table, told = call("validity", csv_, "--key", key, "--run", run)
-    assert "left out careless" in told
+    assert "left out: careless" in told
     assert "visqol" in table and "paired by song" in table
     found, _ = call("validity", csv_, "--key", key, "--run", run, "--format", "csv")
     (row,) = pd.read_csv(io.StringIO(found)).to_dict("records")

@@ -82,7 +82,7 @@ def test_a_run_beside_itself_has_no_noise(run: Path, tmp_path: Path) -> None:
         out = ["-o", str(tmp_path / "b.json")] if words[0] == "baseline" else []
         done = CliRunner().invoke(app, [*words, *out])
         assert done.exit_code != 0
-        assert "are one run" in (done.output + str(done.exception))
+        assert "are the same run" in (done.output + str(done.exception))
 
 
 def test_files_of_an_earlier_export_are_named(run: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_each_fault_is_found(root: Path, spoil: Callable[[Path], object], expect
 def test_a_validation_song_that_is_missing_or_in_test_is_found(root: Path) -> None:
     (root / "train" / VALIDATION[0]).rename(root / "test" / VALIDATION[0])
     found = "\n".join(faults(root))
-    assert "belongs to train" in found and "is missing or named otherwise" in found
+    assert "belongs to train" in found and "is missing or has another name" in found
 
 
 def test_only_deep_compares_the_mixture_with_the_sum(root: Path) -> None:

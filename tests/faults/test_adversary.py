@@ -72,11 +72,11 @@ RETURNS: dict[str, tuple[Any, str]] = {
     "objects": (lambda x: Audio(x.astype(object), RATE), "object, expected real numbers"),
     "NaN after it was made": (late_nan, "1 of 8000 samples are NaN"),
     "type after it was made": (other_type, "complex128, expected real numbers"),
-    "length that lies": (lambda x: Lying(x[:, :-9], RATE), "3991 frames, the mixture 4000"),
+    "length that lies": (lambda x: Lying(x[:, :-9], RATE), "3991 frames and the mixture 4000"),
     "transposed": (lambda x: Audio(x.T, RATE), "the axes look swapped"),
     "one frame more": (lambda x: Audio(np.pad(x, ((0, 0), (0, 1))), RATE), "4001 frames"),
     "three channels": (lambda x: Audio(np.vstack([x, x[:1]]), RATE), "3 channels"),
-    "half the rate": (lambda x: Audio(x, RATE // 2), "4000 Hz, the mixture at 8000"),
+    "half the rate": (lambda x: Audio(x, RATE // 2), "4000 Hz and the mixture at 8000"),
     "infinite in float32": (lambda x: Audio(x.astype(float) * 1e300, RATE), "NaN|overflow"),
     "no array": (lambda x: x, "is ndarray, expected Audio"),
     "a class": (lambda x: Audio, "is type, expected Audio"),
@@ -432,7 +432,7 @@ def test_what_is_no_file_in_place_of_a_stem_is_named_at_once(songs, tmp_path, wh
     found = compute(tmp_path / "run", songs, "mixture")
     assert {status for (_, track, _, _), (_, status) in found.items() if track == "one"} == {"ok"}
     bad = {status for (_, track, _, _), (_, status) in found.items() if track == "two"}
-    assert all("no bass.wav" in status for status in bad), bad
+    assert all("bass.wav is missing" in status for status in bad), bad
     reason = "a folder, not an audio file" if what == "folder" else "no such file"
     with pytest.raises(AudioError, match=rf"bass\.wav: {reason}"):
         read_audio(path)

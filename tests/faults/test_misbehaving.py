@@ -19,8 +19,8 @@ from tests.helpers.noise import noise_songs
 MISDEEDS = {
     "raise": "RuntimeError: the model exploded",
     "nan": "NaN or infinite",
-    "short": "frames, the mixture",
-    "rate": "Hz, the mixture",
+    "short": "frames and the mixture",
+    "rate": "Hz and the mixture",
     "nothing": "returned dict",
     "list": "returned list",
     "guitar": "returned no such stem",
