@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from benchsep.errors import Undefined
-from benchsep.metrics.guard import absent, broken, is_silent, mismatch, pairing
+from benchsep.metrics.guard import absent, broken, is_silent, mismatch, pairing, remembered_power
 from benchsep.metrics.metric import Score
 from benchsep.metrics.status import NoValue, Status
 
@@ -105,13 +105,13 @@ def score_each(
     """Score a metric without a reference, stem by stem; a silent estimate has ``est_silent``."""
     table: dict[str, Scores] = {}
     for stem in stems:
-        estimate = estimates.get(stem)
+        estimate, power = estimates.get(stem), remembered_power()
         if estimate is None:
             table[stem] = every(metric.values, f"undefined: the system gives no {stem}")
-        elif status := broken("estimate", estimate):
+        elif status := broken("estimate", estimate, power):
             table[stem] = every(metric.values, status)
         # Also after conversion: channels of opposite sign leave only dither in mono.
-        elif is_silent(estimate) or is_silent(heard := in_channels(metric, estimate)):
+        elif is_silent(estimate, power) or is_silent(heard := in_channels(metric, estimate), power):
             table[stem] = every(metric.values, "est_silent")
         else:
             table[stem] = _answer(metric.values, score, at_rate(metric, heard))
@@ -137,11 +137,11 @@ def score_pairs(
     """
 
     def converted_pair(stem: str, estimate: Audio) -> Scores:
-        given = references.stems[stem]  # was checked already
-        reference, estimate = (in_channels(metric, x) for x in (given, estimate))
+        given, heard = references.stems[stem], estimate  # were checked already
+        reference, estimate = (in_channels(metric, x) for x in (given, heard))
         if silent_reference and reference is not given and is_silent(reference):
             return every(metric.values, silent_reference)
-        if silent_estimate and is_silent(estimate):
+        if silent_estimate and estimate is not heard and is_silent(estimate):
             return every(metric.values, silent_estimate)
         return score(at_rate(metric, reference), at_rate(metric, estimate), stem)
 
@@ -168,18 +168,19 @@ def score_prepared(
 
     def prepared_pair(stem: str, estimate: Audio) -> Scores:
         key = (metric.name, "prepared", stem)
+        given, heard = references.stems[stem], estimate  # were checked already
         if key not in references.cache:
-            reference = in_channels(metric, references.stems[stem])
+            reference = in_channels(metric, given)
             references.cache[key] = (
                 "ref_silent"
-                if is_silent(reference)
+                if reference is not given and is_silent(reference)
                 else _prepared(prepare, at_rate(metric, reference))
             )
         ready: Any = references.cache[key]
         if isinstance(ready, str):
             return every(metric.values, ready)
-        estimate = in_channels(metric, estimate)
-        if silent_estimate and is_silent(estimate):
+        estimate = in_channels(metric, heard)
+        if silent_estimate and estimate is not heard and is_silent(estimate):
             return every(metric.values, silent_estimate)
         return score(ready, at_rate(metric, estimate))
 
@@ -213,10 +214,11 @@ def _over_pairs(
         if status := absent(references, estimates, stem):
             table[stem] = every(metric.values, status)
             continue
-        status, estimate = pairing(references, estimates, stem)
-        if not status and silent_reference and is_silent(references.stems[stem]):
+        power = remembered_power()  # a pass over memory, so once for each signal
+        status, estimate = pairing(references, estimates, stem, power)
+        if not status and silent_reference and is_silent(references.stems[stem], power):
             status = silent_reference
-        elif not status and silent_estimate and is_silent(estimate):
+        elif not status and silent_estimate and is_silent(estimate, power):
             status = silent_estimate
         table[stem] = (
             every(metric.values, status)
