@@ -48,7 +48,6 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics.guard import is_silent
-from benchsep.metrics.jit import kernel
 from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, mismatch, score_pairs, score_prepared
@@ -80,8 +79,8 @@ ROUNDS = 8
 
 MSST_SIZE, MSST_HOP, MSST_BANDS = 4096, 1024, 512
 
-LANES = 16
-"""Parallel partial sums."""
+TO_DECIBELS = np.float32(20 / np.log(10))
+"""A natural logarithm of a magnitude times this is a level in dB."""
 
 
 def band_powers(samples: Array, rate: int) -> Powers:
@@ -170,34 +169,36 @@ def invented_share(estimate: Powers, possible: Powers) -> float:
 
 @dataclass(frozen=True)
 class Levels:
-    """Levels of mel magnitudes in dB; lower values count as ``floor``."""
+    """Levels of mel magnitudes."""
 
-    values: Array
-    """``[channels, rows, 512]``: the first ``frames`` rows are valid, the others unused."""
-    frames: int
+    channels: list[Array]
+    """Natural logarithms of magnitudes ``[frames, 512]``. Times :data:`TO_DECIBELS` they are levels
+    in dB. An array for each channel, because memory that was freed holds these sooner than one
+    large array.
+    """
     floor: np.float32
-    """80 dB below the maximum."""
+    """80 dB below the maximum, in dB; lower levels count as this."""
 
 
 def msst_levels(samples: Array, rate: int) -> Levels:
     """Levels of a signal ``[channels, frames]``, as in MSST."""
-    from benchsep.metrics.spectra import banded, frames_and_rows
+    from benchsep.metrics.spectra import banded
 
-    bank, edge = _msst_bands(rate), MSST_SIZE // 2
     _long_enough(samples[0], MSST_SIZE)
-    frames, rows = frames_and_rows(samples.shape[1] + 2 * edge, MSST_SIZE, MSST_HOP)
-    values = np.empty((len(samples), rows, MSST_BANDS), np.float32)
-    for channel, out in zip(np.ascontiguousarray(samples, np.float32), values, strict=True):
+    largest = []
+
+    def to_logarithms(block: Array) -> None:
+        np.log(block, out=block)
+        largest.append(block.max())
+
+    channels = [
         banded(
-            channel, MSST_SIZE, MSST_HOP, bank, root=True, edge=edge, out=out, finish=_to_decibels
+            channel, MSST_SIZE, MSST_HOP, _msst_bands(rate), root=True, edge=MSST_SIZE // 2,
+            least=1e-10, finish=to_logarithms,
         )
-    return Levels(values, frames, values[:, :frames].max() - np.float32(80))
-
-
-def _to_decibels(magnitudes: Array) -> None:
-    np.maximum(magnitudes, 1e-10, out=magnitudes)
-    np.log(magnitudes, out=magnitudes)
-    magnitudes *= np.float32(20 / np.log(10))
+        for channel in np.ascontiguousarray(samples, np.float32)
+    ]  # fmt: skip
+    return Levels(channels, np.max(largest) * TO_DECIBELS - np.float32(80))
 
 
 def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[float, float]:
@@ -208,32 +209,13 @@ def bleedless_fullness(reference: Array, estimate: Array, rate: int) -> tuple[fl
 
 
 def _msst_pair(ours: Levels, theirs: Levels) -> tuple[float, float]:
-    found = []
-    a, b = ours.values[:, : ours.frames], theirs.values[:, : theirs.frames]
-    for count, total in _gaps(a, b, ours.floor, theirs.floor):
-        found.append(100 / (1 + (total / count if count else 0.0)))
-    return found[0], found[1]
+    from benchsep.metrics.gaps import Gaps
 
-
-@kernel
-def _gaps(
-    ours: Array, theirs: Array, our_floor: np.float32, their_floor: np.float32
-) -> tuple[tuple[int, float], tuple[int, float]]:
-    """Number and sum of the differences where ``theirs`` is larger, and where it is smaller."""
-    # Several partial sums, because additions to a single sum depend on each other.
-    counts, totals = np.zeros((2, LANES), np.int64), np.zeros((2, LANES))
-    for channel in range(ours.shape[0]):
-        for frame in range(ours.shape[1]):
-            for first in range(0, ours.shape[2], LANES):
-                a = ours[channel, frame, first : first + LANES]
-                b = theirs[channel, frame, first : first + LANES]
-                for lane in range(a.shape[0]):
-                    gap = max(b[lane], their_floor) - max(a[lane], our_floor)
-                    counts[0, lane] += gap > 0
-                    counts[1, lane] += gap < 0
-                    totals[0, lane] += max(gap, np.float32(0))
-                    totals[1, lane] += max(-gap, np.float32(0))
-    return (counts[0].sum(), totals[0].sum()), (counts[1].sum(), totals[1].sum())
+    gaps = Gaps(TO_DECIBELS, ours.floor, theirs.floor)
+    for a, b in zip(ours.channels, theirs.channels, strict=True):
+        gaps.add(a, b)
+    excess, lack = gaps.means()
+    return 100 / (1 + excess), 100 / (1 + lack)
 
 
 def consistency_level(mixture: Array, estimates: list[Array]) -> float:

@@ -31,6 +31,7 @@ from benchsep.metrics.passes import bin_places, even_passes
 from benchsep.metrics.vectors import (
     LANES,
     band_sum,
+    bin_magnitudes,
     bin_powers,
     first_pass,
     pair_sums,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
     Single = NDArray[np.float32]
     Whole = NDArray[np.int64]
+
+
+IN_CACHE = 512
+"""Complex numbers of all lanes that the first-level cache holds."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,10 @@ def transform(
     block = points // 8
     for k in range(block):
         first_pass(lanes, first + 2 * k, window, 2 * k, twiddles, k, room, 2 * k, 2 * block)
-    even_passes(room, twiddles, points, block, 0, points)
+    # An eighth of a large frame stays in the first-level cache for all further passes.
+    part = block if points > IN_CACHE else points
+    for start in range(0, points, part):
+        even_passes(room, twiddles, points, block, start, start + part)
 
 
 @inner_kernel
@@ -115,6 +123,14 @@ def powers(room: Single, places: Whole, halves: Single, out: Single) -> None:
     top = 2 * (places.shape[0] - 1)
     for k in range(places.shape[0]):
         bin_powers(room, 2 * places[k, 0], 2 * places[k, 1], halves, 2 * k, out, k, top - k)
+
+
+@inner_kernel
+def magnitudes(room: Single, places: Whole, halves: Single, out: Single) -> None:
+    """The square roots of :func:`powers`."""
+    top = 2 * (places.shape[0] - 1)
+    for k in range(places.shape[0]):
+        bin_magnitudes(room, 2 * places[k, 0], 2 * places[k, 1], halves, 2 * k, out, k, top - k)
 
 
 # --- sums over pairs of spectra -------------------------------------------------------------------
@@ -220,12 +236,6 @@ ROWS = 1 << 14
 """Samples of all lanes per block; they fit into the cache."""
 
 
-def frames_and_rows(samples: int, size: int, hop: int) -> tuple[int, int]:
-    """Number of frames in ``samples`` samples, and the rows that :func:`banded` writes for them."""
-    count = 1 + (samples - size) // hop
-    return count, -(-count // LANES) * LANES
-
-
 def banded(
     signal: Single,
     size: int,
@@ -235,35 +245,41 @@ def banded(
     root: bool,
     width: int = 0,
     edge: int = 0,
-    out: Single | None = None,
+    least: float = 0.0,
     finish: Callable[[Single], object] | None = None,
 ) -> Single:
     """Bands ``[frames, bands]`` of a signal's power spectra; with ``root``, of magnitude spectra.
 
     ``signal`` is ``[samples]``, with ``edge`` zeros added at both ends, and has at least one frame.
     Only complete frames are used. The window has ``width`` samples, by default the whole frame.
-    Each lane is a sixteenth of the signal. The result is written to ``out [rows, bands]``
-    (:func:`frames_and_rows`); rows after the last frame are unused. ``finish`` is applied in place
-    to blocks ``[16, frames, bands]`` while they are in the cache.
+    Each lane is a sixteenth of the signal. A band has at least the value ``least``. ``finish`` is
+    applied in place to blocks ``[16, frames, bands]`` while they are in the cache; frames of the
+    last lanes that are past the signal's last one hold ``least``.
     """
-    count, rows = frames_and_rows(len(signal) + 2 * edge, size, hop)
-    own = rows // LANES  # frames of a lane
-    out = np.empty((rows, len(bank.firsts)), np.float32) if out is None else out
+    count = 1 + (len(signal) + 2 * edge - size) // hop
+    own = -(-count // LANES)  # frames of a lane
+    out = np.empty((LANES * own, len(bank.firsts)), np.float32)
     found = out.reshape(LANES, own, -1)
     step = ROWS // hop
     tables = plan(size, width)
-    lanes, room, powers = aligned(step * hop + size), aligned(size), aligned(size // 2 + 1)
+    kept = max(size - hop, 0)  # rows of a block that the next one needs too
+    lanes, room, powers = aligned(kept + step * hop), aligned(size), aligned(size // 2 + 1)
+    interleave(signal[None], -edge, own * hop, lanes[:kept])
     sums = aligned(len(bank.firsts))
     for first in range(0, own, step):
-        interleave(signal[None], first * hop - edge, own * hop, lanes)
         now = min(step, own - first)
+        interleave(
+            signal[None], first * hop + kept - edge, own * hop, lanes[kept : kept + now * hop]
+        )
         _write_bands(
             lanes, hop, root, tables.window, tables.twiddles, tables.halves, tables.places,
-            bank.firsts, bank.ends, bank.weights, room, powers, sums,
+            bank.firsts, bank.ends, bank.weights, np.float32(least), room, powers, sums,
             found, first, now,
         )  # fmt: skip
         if finish is not None:
+            out[count:] = least
             finish(found[:, first : first + now])
+        lanes[:kept] = lanes[now * hop : now * hop + kept].copy()
     return out[:count]
 
 
@@ -279,6 +295,7 @@ def _write_bands(
     firsts: Whole,
     ends: Whole,
     weights: Single,
+    least: np.float32,
     room: Single,
     out: Single,
     sums: Single,
@@ -292,15 +309,17 @@ def _write_bands(
     starts = np.arange(LANES) * (own * bands) + first * bands
     for frame in range(count):
         transform(lanes, frame * hop, window, twiddles, room.shape[0], room)
-        powers(room, places, halves, out)
         if root:
-            _take_roots(out.reshape(-1))
+            magnitudes(room, places, halves, out)
+        else:
+            powers(room, places, halves, out)
         for band in range(firsts.shape[0]):
             at, stop = ends[band], ends[band + 1]
             if at == stop:
                 sums[band] = 0.0
             else:
                 band_sum(out, firsts[band], weights, at, stop - at, sums, band)
+        _raise_to(least, sums.reshape(-1))
         for band in range(0, whole, LANES):
             take_sixteen(sums, band, found, starts, frame * bands + band)
         for lane in range(LANES):
@@ -310,6 +329,7 @@ def _write_bands(
 
 
 @inner_kernel
-def _take_roots(values: Single) -> None:
+def _raise_to(least: np.float32, values: Single) -> None:
     for k in range(values.shape[0]):
-        values[k] = np.sqrt(values[k])
+        if values[k] < least:
+            values[k] = least

@@ -138,6 +138,13 @@ def _dft(builder: Any, x: list[Complex]) -> list[Complex]:
     return found
 
 
+def square_root(builder: Any, value: Any) -> Any:
+    name = f"llvm.sqrt.v{LANES}f32"
+    called = builder.module.globals.get(name)
+    kind = ir.FunctionType(VECTOR, [VECTOR])
+    return builder.call(called or ir.Function(builder.module, kind, name), [value])
+
+
 def read(builder: Any, pointer: Any, row: Any, step: Any, radix: int) -> list[Complex]:
     """Complex numbers at ``row``, ``row + step``, ..."""
     found, one = [], number(1)
@@ -240,34 +247,48 @@ last_pass_2: Any = intrinsic(_last(2))
 # --- powers and their sums ------------------------------------------------------------------------
 
 
-def _type_powers(
-    _: Any, room: Any, near: Any, far: Any, halves: Any, turn: Any, out: Any, low: Any, high: Any
-) -> Any:  # fmt: skip
-    """Powers of bins ``low`` and ``high``, which are at rows ``near`` and ``far`` of ``room``.
+def _bins(finish: Any) -> Any:
+    """``finish`` of the powers of bins ``low`` and ``high``, at rows ``near`` and ``far`` of
+    ``room``.
 
     With ``Z`` the transform of even and odd samples, and ``W = exp(-2 pi i k / size)``, the frame's
     is ``E + W O`` at ``k`` and the conjugate of ``E - W O`` at ``size / 2 - k``, where
     ``2 E = Z(k) + conj Z(size / 2 - k)`` and ``2 i O = Z(k) - conj Z(size / 2 - k)``.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        room, near, far, halves, turn, out, low, high = data(context, builder, signature, arguments)
-        one = number(1)
-        (a, b), (c, d) = (read(builder, room, row, one, 1)[0] for row in (near, far))
-        even = builder.fadd(a, c), builder.fsub(b, d)
-        odd = builder.fadd(b, d), builder.fsub(c, a)
-        factor = splat_at(builder, halves, turn), splat_at(builder, halves, builder.add(turn, one))
-        turned = product(builder, odd, factor)
-        for bins, row in ((add(builder, even, turned), low), (sub(builder, even, turned), high)):
-            squares = [builder.fmul(x, x, flags=CONTRACT) for x in bins]
-            power = builder.fadd(*squares, flags=CONTRACT)
-            builder.store(power, row_at(builder, out, row), align=4)
-        return context.get_dummy_value()
+    def typed(
+        _: Any, room: Any, near: Any, far: Any, halves: Any, turn: Any, out: Any, low: Any,
+        high: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            room, near, far, halves, turn, out, low, high = data(
+                context, builder, signature, arguments
+            )
+            one = number(1)
+            (a, b), (c, d) = (read(builder, room, row, one, 1)[0] for row in (near, far))
+            even = builder.fadd(a, c), builder.fsub(b, d)
+            odd = builder.fadd(b, d), builder.fsub(c, a)
+            factor = (
+                splat_at(builder, halves, turn),
+                splat_at(builder, halves, builder.add(turn, one)),
+            )
+            turned = product(builder, odd, factor)
+            for bins, row in (
+                (add(builder, even, turned), low),
+                (sub(builder, even, turned), high),
+            ):
+                squares = [builder.fmul(x, x, flags=CONTRACT) for x in bins]
+                power = builder.fadd(*squares, flags=CONTRACT)
+                builder.store(finish(builder, power), row_at(builder, out, row), align=4)
+            return context.get_dummy_value()
 
-    return types.void(room, near, far, halves, turn, out, low, high), generate
+        return types.void(room, near, far, halves, turn, out, low, high), generate
+
+    return typed
 
 
-bin_powers: Any = intrinsic(_type_powers)
+bin_powers: Any = intrinsic(_bins(lambda builder, power: power))
+bin_magnitudes: Any = intrinsic(_bins(square_root))
 
 
 def _type_pair_sums(
@@ -318,7 +339,7 @@ def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]
     error, energy, fraction, exponents = states
     small, large = _larger(builder, ours, theirs, "<"), _larger(builder, ours, theirs)
     ratio = builder.fdiv(large, small)
-    root = builder.call(_square_root(builder.module), [ratio])
+    root = square_root(builder, ratio)
     gap = builder.fsub(root, constant(1.0))
     square = builder.fmul(builder.fmul(small, gap), gap, flags=CONTRACT)
     bits = builder.bitcast(builder.fmul(fraction, ratio), INTEGERS)
@@ -330,11 +351,6 @@ def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]
         builder.bitcast(rest, VECTOR),
         builder.add(exponents, exponent),
     ]
-
-
-def _square_root(module: Any) -> Any:
-    name = f"llvm.sqrt.v{LANES}f32"
-    return module.globals.get(name) or ir.Function(module, ir.FunctionType(VECTOR, [VECTOR]), name)
 
 
 def _whole(value: int) -> Any:
@@ -350,6 +366,72 @@ def _halves_of(builder: Any, rows: list[Any], first: int) -> Any:
     lanes = [*range(first, first + LANES // 2)]
     mask = ir.Constant(INTEGERS, lanes + [LANES + lane for lane in lanes])
     return builder.shuffle_vector(*rows, mask)
+
+
+def _type_gap_sums(
+    _: Any, ours: Any, theirs: Any, first: Any, count: Any, factor: Any, our_floor: Any,
+    their_floor: Any, totals: Any, counts: Any,
+) -> Any:  # fmt: skip
+    """Add differences of ``count`` >= 1 rows from ``first`` on, lane by lane and row after row.
+
+    Rows are multiplied by ``factor`` and have lower limits. Float64 ``totals [32]`` grows by what
+    ``theirs`` has more (16 lanes), then by what it has less; int32 ``counts [32]`` becomes the
+    numbers of rows with more, and with less.
+    """
+    if ours.layout != "C" or theirs.layout != "C":
+        return None  # no code for such arrays: an error of numba's
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _emit_gap_sums(builder, *data(context, builder, signature, arguments))
+        return context.get_dummy_value()
+
+    signature = types.void(
+        ours, theirs, first, count, factor, our_floor, their_floor, totals, counts
+    )
+    return signature, generate
+
+
+gap_sums: Any = intrinsic(_type_gap_sums)
+
+
+def _emit_gap_sums(
+    builder: Any, ours: Any, theirs: Any, first: Any, count: Any, factor: Any, our_floor: Any,
+    their_floor: Any, totals: Any, counts: Any,
+) -> None:  # fmt: skip
+    factor, *floors = (splat(builder, x, VECTOR) for x in (factor, our_floor, their_floor))
+    zero, none = constant(0.0), _whole(0)
+    places = [row_at(builder, totals, number(k)) for k in range(4)]
+
+    def larger_or_nan(a: Any, b: Any) -> Any:
+        return builder.select(builder.fcmp_unordered(">", a, b), a, b)
+
+    def level(rows: Any, row: Any, floor: Any) -> Any:
+        scaled = builder.fmul(builder.load(row_at(builder, rows, row), align=4), factor)
+        return larger_or_nan(scaled, floor)
+
+    def turn(index: Any, states: list[Any]) -> list[Any]:
+        row = builder.add(first, index)
+        a, b = (level(*given) for given in ((ours, row, floors[0]), (theirs, row, floors[1])))
+        sums, numbers = states[:4], states[4:]
+        for k, gap in enumerate((builder.fsub(b, a), builder.fsub(a, b))):
+            more = builder.fcmp_ordered(">", gap, zero)
+            numbers[k] = builder.add(numbers[k], builder.zext(more, INTEGERS))
+            part = larger_or_nan(gap, zero)
+            for half in range(2):
+                mask = ir.Constant(
+                    ir.VectorType(ir.IntType(32), LANES // 2), [*range(8 * half, 8 * half + 8)]
+                )
+                wide = builder.fpext(builder.shuffle_vector(part, part, mask), DOUBLES)
+                sums[2 * k + half] = builder.fadd(sums[2 * k + half], wide)
+        return [*sums, *numbers]
+
+    start = [*(builder.load(place, align=8) for place in places), none, none]
+    grown = counted(builder, count, start, turn)
+    for value, place in zip(grown[:4], places, strict=True):
+        builder.store(value, place, align=8)
+    for k, value in enumerate(grown[4:]):
+        place = builder.gep(counts, [number(k * LANES)])
+        builder.store(value, vector_at(builder, place, INTEGERS), align=4)
 
 
 # --- filters --------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from benchsep.metrics.leakage import (
     bleedless_fullness,
     silence_level,
 )
+from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import References
+from benchsep.metrics.spectra import banded
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +157,34 @@ def test_bleedless_and_fullness_are_those_of_msst(clip, stem):
     for estimate in (clip.mixture.samples, truth / 2, truth):
         found = bleedless_fullness(truth, estimate, 44_100)
         assert found == pytest.approx(msst(truth, estimate, 44_100), rel=1e-4)
+
+
+def in_turn(reference, estimate, rate):
+    """As :func:`msst`, step by step with numpy on the magnitudes that the metric has."""
+    bank = Bank.of(mel_filters(rate, 4096, 512))
+    levels = []
+    for samples in (reference, estimate):
+        padded = np.pad(samples, ((0, 0), (2048, 2048)))
+        magnitudes = np.stack([banded(x, 4096, 1024, bank, root=True) for x in padded])
+        level = np.log(np.maximum(magnitudes, np.float32(1e-10))) * np.float32(20 / np.log(10))
+        levels.append(np.maximum(level, level.max() - np.float32(80)))
+    difference = (levels[1] - levels[0]).reshape(-1, 16)
+    values = []
+    for part in (difference, -difference):
+        lanes = np.cumsum(np.maximum(part, 0), axis=0, dtype=np.float64)[-1]
+        count = int((part > 0).sum())
+        values.append(100 / (1 + (float(np.cumsum(lanes)[-1]) / count if count else 0.0)))
+    return tuple(values)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("frames", [2049, 20_000, None])
+def test_bleedless_is_the_plain_formula_to_the_bit(clip, rate, frames):
+    truth, mixture = clip.stems["vocals"].samples[:, :frames], clip.mixture.samples[:, :frames]
+    quiet = mixture * np.float32(1e-3)
+    quiet[1] = 0
+    for a, b in ((truth, mixture), (mixture, quiet), (truth[:1], mixture[1:]), (truth, truth)):
+        assert bleedless_fullness(a, b, rate) == in_turn(a, b, rate)
 
 
 def test_bleedless_statuses(clip):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchsep.metrics import spectra
 from benchsep.metrics.mel import Bank
 from benchsep.metrics.spectra import (
     LANES,
     PairSums,
     aligned,
     banded,
-    frames_and_rows,
     plan,
     powers,
     transform,
@@ -95,15 +95,38 @@ def test_an_edge_is_as_zeros_at_both_ends(samples):
     np.testing.assert_array_equal(banded(signal, 256, 64, bank, root=True, edge=128), padded)
 
 
-def test_bands_are_written_where_asked_and_finished_there():
+@pytest.mark.parametrize("root", [False, True])
+def test_blocks_join_without_a_seam(root, monkeypatch):
+    signal = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    bank = Bank.of(np.random.default_rng(1).random((20, 129)).astype(np.float32))
+    for hop in (64, 100, 256):
+        whole = banded(signal, 256, hop, bank, root=root, edge=128)
+        for rows in (256, 300, 1024):  # 1 to 16 frames
+            monkeypatch.setattr(spectra, "ROWS", rows)
+            found = banded(signal, 256, hop, bank, root=root, edge=128)
+            monkeypatch.undo()
+            np.testing.assert_array_equal(found, whole)
+
+
+def test_bands_have_a_least_value_and_so_have_rows_without_a_frame():
+    signal = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    bank = Bank.of(np.random.default_rng(1).random((33, 129)).astype(np.float32))
+    plain, seen = banded(signal, 256, 64, bank, root=True), []
+    least = float(np.median(plain))
+    found = banded(
+        signal, 256, 64, bank, root=True, least=least, finish=lambda x: seen.append(x.copy())
+    )
+    np.testing.assert_array_equal(found, np.maximum(plain, np.float32(least)))
+    (block,) = seen
+    rows = block.reshape(-1, 33)
+    np.testing.assert_array_equal(rows[: len(found)], found)
+    assert len(rows) > len(found)
+    assert (rows[len(found) :] == np.float32(least)).all()
+
+
+def test_bands_are_finished_in_place():
     signal = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
     bank = Bank.of(np.random.default_rng(1).random((33, 129)).astype(np.float32))
     plain = banded(signal, 256, 64, bank, root=True)
-    frames, rows = frames_and_rows(len(signal), 256, 64)
-    out = np.full((rows, 33), np.nan, np.float32)
-    found = banded(
-        signal, 256, 64, bank, root=True, out=out, finish=lambda x: np.negative(x, out=x)
-    )
-    assert np.shares_memory(found, out)
-    assert len(plain) == frames
+    found = banded(signal, 256, 64, bank, root=True, finish=lambda x: np.negative(x, out=x))
     np.testing.assert_array_equal(found, -plain)
