@@ -80,7 +80,7 @@ def render_rows(
     if format == "csv":
         return _csv(names, rows)
     if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}, expected one of {', '.join(FORMATS)}")
     body = [[_cell_text(value, format, digits) for value in row] for row in rows]
     return "".join(f"{line}\n" for line in lines(names, body, format, rule=rule))
 

@@ -53,17 +53,20 @@ def _sentence(effects: Effects, variant: str, base: str, record: Mapping[str, An
         where = " on average" if stems else ""
         text = f"“{variant}” is not shown to differ from “{base}”{where} ({measured}){stems}"
         if control:
-            text += ": this table cannot detect a broken condition, so nothing else in it counts"
+            text += (
+                ": this table does not detect the condition that was broken on purpose, so it "
+                "supports no other conclusion"
+            )
     elif own_range is not None and own_range >= abs(record["difference"]):
         text = (
-            f"“{variant}” differs from “{base}” ({measured}), but no more than two trainings of "
-            f"the same thing do (seed spread {own_range:.2f}): no conclusion about the choice "
-            "itself"
+            f"“{variant}” differs from “{base}” ({measured}), but not more than two trainings of "
+            f"the same variant differ (seed spread {own_range:.2f}): no conclusion about the "
+            "choice"
         )
     else:
         text = f"“{variant}” is {_better(effects, record)} than “{base}” ({measured})"
         if control:
-            text += ": the table does detect a broken condition"
+            text += ": this table detects the condition that was broken on purpose"
     return text + "."
 
 

@@ -51,7 +51,7 @@ def training_data(ablation: Ablation, root: Path | None) -> Path:
 
         return clip_path().parent
     if root is None:
-        raise UsageError("this ablation trains: pass --root, the folder of its dataset")
+        raise UsageError("this ablation trains models; pass --root, the folder of its data set")
     if not root.is_dir():
         raise UsageError(f"--root {root}: no such folder")
     inner = root / "train"
@@ -77,7 +77,7 @@ def plan_lines(ablation: Ablation, root: Path | None, work: Path) -> list[str]:
     total += running
     lines.append(
         f"  run {rows} systems on {tracks} tracks ({seconds / 60:.1f} minutes): "
-        f"{running / 3600:.2f} CPU hours, less what is stored already"
+        f"{running / 3600:.2f} CPU hours, minus results that are stored already"
     )
     lines.append(f"  together {total / 3600:.2f} CPU hours")
     return lines

@@ -174,8 +174,8 @@ def differences_table(effects: Effects) -> Table:
             "Differences to the base on the same songs, each song averaged over seeds; in brackets "
             "the 95 % interval of a bootstrap over songs (not adjusted); * p < .05 by a paired "
             "exact sign-flip test, Holm-adjusted over the variants of the column.",
-            "Seed spread: how far the means of the variant's own seeds lie apart, the measure of "
-            "what another training of the same thing changes.",
+            "Seed spread: the largest difference between the means of the variant's own seeds; "
+            "it measures what another training of the same variant changes.",
         ),
         edition=effects.edition,
     )

@@ -105,7 +105,7 @@ def fingerprint(data: Path) -> str:
             handle.seek(max(0, size - 65_536))
             digest.update(handle.read())
     if not count:
-        raise UsageError(f"{data}: no training data there; pass --root, the folder of the dataset")
+        raise UsageError(f"{data}: found no training data; pass --root, the folder of the data set")
     return digest.hexdigest()
 
 

@@ -80,14 +80,19 @@ def write_baseline(
     }
     if failed := [key for key in sorted(cells) if cells[key].status.kind == "failed"]:
         raise DriftError(
-            f"a run with failed cells ({len(failed)}) cannot be a baseline, e.g. {failed[0]}: "
-            f"{cells[failed[0]].status}; fix them and run again"
+            f"a run with failed cells cannot be a baseline; found {len(failed)}, e.g. "
+            f"{failed[0]}: {cells[failed[0]].status}; fix the cause and run again"
         )
     if not any(reading.status.kind == "ok" for reading in cells.values()):
-        raise DriftError("the run holds no value at all: a baseline of it would never fail")
+        raise DriftError(
+            "the run has no value, and a check against it would never fail; use a run with values"
+        )
     metrics = sorted({key.metric for key in cells})
     if unknown := [metric for metric in metrics if metric not in traits]:
-        raise DriftError(f"no traits for metric {', '.join(unknown)}: its direction is unknown")
+        raise DriftError(
+            f"the direction of the metric {', '.join(unknown)} is unknown, because no package "
+            "defines it; install its package"
+        )
     facts = input_facts(frame, cells)
     content = {
         "format": FORMAT,
@@ -165,7 +170,8 @@ def read_baseline(path: str | Path) -> dict[str, Any]:
         content = json.loads(Path(path).read_text("utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise DriftError(
-            f"no baseline at {path} ({error.strerror}); write one: benchsep baseline RUN -o {path}"
+            f"{path}: no readable baseline ({error.strerror}); write one: benchsep baseline RUN "
+            f"-o {path}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DriftError(f"{path} is not strict JSON: {error}; write it again") from error

@@ -77,11 +77,11 @@ def cells_of_run(frame: pd.DataFrame) -> Cells:
     ):
         key = CellKey(str(system), str(track), str(stem), int(draw), str(metric))
         if key in cells:
-            raise DriftError(f"two rows for {key}; a run has one per cell")
+            raise DriftError(f"found two rows for {key}; a run has one row for each cell")
         number = None if value is None or not math.isfinite(value) else round(value, DECIMALS)
         reading = Reading(number, _parsed(str(status), str(key)))
         if number is None and reading.status.kind == "ok":
-            raise DriftError(f"{key} has status ok and no finite value; run it again")
+            raise DriftError(f"{key} has the status ok but no finite value; run the suite again")
         cells[key] = reading
     return cells
 

@@ -58,7 +58,7 @@ def render(report: DriftReport, form: str = "terminal") -> str:
         "github": lambda: _github(report),
     }
     if form not in writers:
-        raise UsageError(f"unknown format {form!r}; expected one of {', '.join(FORMS)}")
+        raise UsageError(f"unknown format {form!r}, expected one of {', '.join(FORMS)}")
     return writers[form]()
 
 

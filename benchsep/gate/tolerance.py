@@ -131,7 +131,7 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
         true stem, checkpoint or metric version): such differences are not noise.
     """
     if len(frames) < 2:
-        raise DriftError(f"noise needs at least two runs of the same suite, got {len(frames)}")
+        raise DriftError(f"noise needs at least two runs of the same suite, found {len(frames)}")
     runs = [cells_of_run(frame) for frame in frames]
     first = runs[0]
     for number, cells in enumerate(runs[1:], start=2):
@@ -161,7 +161,8 @@ def _check_inputs(frames: Sequence[pd.DataFrame], cells: Iterable[CellKey]) -> N
             if odd := _differs(before, facts[what]):
                 raise DriftError(
                     f"run {number} and run 1 differ in their {what.replace('_', ' ')} ({odd}): "
-                    "that is no noise; it is measured on runs of one suite on the same audio"
+                    "such a difference is not noise; measure noise on runs of one suite on the "
+                    "same audio"
                 )
 
 

@@ -100,7 +100,7 @@ def with_imports(
     unused = dict(imports.families) if imports else {}
     for family in unused.values():
         if family not in FAMILIES:
-            raise UsageError(f"family {family!r}; expected one of {', '.join(FAMILIES)}")
+            raise UsageError(f"unknown family {family!r}, expected one of {', '.join(FAMILIES)}")
     for text in imports.paths if imports else ():
         assert imports is not None
         source = _read(text, cells, manifest)
@@ -109,7 +109,9 @@ def with_imports(
         joined = _with_source(joined, cells, source, imports)
     if unused:
         known = ", ".join(joined.manifest.get("imported", {})) or "none"
-        raise UsageError(f"no imported system {min(unused)!r}; there are: {known}")
+        raise UsageError(
+            f"there is no imported system {min(unused)!r}; the imported systems are: {known}"
+        )
     return joined
 
 
@@ -122,7 +124,10 @@ def _read(text: str, cells: pd.DataFrame, manifest: Mapping[str, Any]) -> _Sourc
     if path.is_file() and path.suffix.casefold() == ".csv":
         source = _read_csv(path, cells, manifest)
     elif path.is_dir() and (path / "manifest.json").is_file():
-        raise UsageError(f"{path} is a run folder; put it beside this one with: benchsep merge")
+        raise UsageError(
+            f"{path} is a run folder of benchsep; to show two runs in one table, use: benchsep "
+            "merge"
+        )
     elif path.is_dir() or path.name.endswith(SUFFIXES):
         source = _read_museval(path, cells, manifest)
     elif path.exists():
@@ -162,8 +167,8 @@ def _left_out(
     if not left:
         return []
     return [
-        f"{', '.join(left)} scored beside other stems than {set_name(stems)}: SIR and SAR left "
-        f"out, SDR and ISR {kept}"
+        f"{', '.join(left)} scored with other stems than {set_name(stems)}: SIR and SAR left out, "
+        f"SDR and ISR {kept}"
     ]
 
 
@@ -176,7 +181,7 @@ def _read_museval(path: Path, cells: pd.DataFrame, manifest: Mapping[str, Any]) 
     frame = as_frame(result for result, _ in pairs)
     left = sorted({stem for _, stems in pairs for stem in stems})
     if frame.empty and left:
-        raise UsageError(f"{path}: no value is left: {_left_out(left, stems)[0]}")
+        raise UsageError(f"{path}: no value can be shown: {_left_out(left, stems)[0]}")
     versions = ", ".join(sorted({result.version for result, _ in pairs}))
     return _Source(path, "museval", frame, versions, tuple(_left_out(left, stems)))
 
@@ -203,13 +208,17 @@ def _with_source(joined: Joined, cells: pd.DataFrame, source: _Source, imports: 
     labels = {name: f"{name} ({source.kind})" for name in sorted(set(frame["system"]))}
     if taken := sorted({*labels.values()} & {*joined.cells["system"]}):
         raise UsageError(
-            f"{source.path}: there is a system {taken[0]!r} already; give it a name: "
-            f"--import NAME={source.path}"
+            f"{source.path}: the run has a system {taken[0]!r} already; give the imported one "
+            f"another name: --import NAME={source.path}"
         )
-    taken_as = [f"edition not said, taken as {own}"] if (frame["edition"] == "").any() else []
+    taken_as = [f"no edition is named; taken as {own}"] if (frame["edition"] == "").any() else []
     undeclared = sorted(set(frame.loc[frame["family"] == "unknown", "system"]))
     asked = [f"--import-family {undeclared[0]!r}=… declares a family"] if undeclared else []
-    ranked = [f"family not declared, so ranked: {_some(set(undeclared))}"] if undeclared else []
+    ranked = (
+        [f"no family is declared, so these are ranked as systems: {_some(set(undeclared))}"]
+        if undeclared
+        else []
+    )
     remark = "; ".join(
         [*songs, *stems, *splits, *lengths, *versions, *source.remarks, *taken_as, *ranked]
     )
@@ -262,8 +271,8 @@ def _shared_songs(
     here, there = set(map(str, cells["track"])), set(frame["track"])
     if not here & there:
         raise UsageError(
-            f"{source.path}: no song of the run is in it; it has {_some(there)}, the run has "
-            f"{_some(here)}"
+            f"{source.path}: it has no song of the run; its songs are {_some(there)}, those of "
+            f"the run {_some(here)}"
         )
     said = []
     if left := there - here:
@@ -293,15 +302,15 @@ def _shared_cells(
     if not metrics & set(kept["metric"]):
         if source.kind == "museval" and not any(m.startswith("bsseval.") for m in metrics):
             raise UsageError(
-                "museval's files hold BSSEval alone, and the run has none; run with --metrics "
-                "bsseval"
+                "museval's files have only BSSEval, and the run has no BSSEval; run with "
+                "--metrics bsseval"
             )
         raise UsageError(
             f"{source.path} has no metric of a stem that the run has; it has "
             f"{_list(frame['metric'])} of {_list(frame['stem'])}, "
             f"the run has {_list(metrics)} of {_list(stems)}"
         )
-    return kept, [f"stems that the run has not: {', '.join(left)}"] if left else []
+    return kept, [f"stems that the run does not have: {', '.join(left)}"] if left else []
 
 
 def _list(words: Iterable[str]) -> str:
@@ -315,5 +324,5 @@ def _check_once(frame: pd.DataFrame, source: _Source) -> None:
         row = again.iloc[0]
         raise UsageError(
             f"{source.path}: {row['metric']} of {row['system']}, {row['track']!r}, {row['stem']} "
-            "is there twice: two of its names mean the same; remove one"
+            "occurs twice, because two names in it mean the same; remove one of them"
         )

@@ -139,7 +139,7 @@ def read_results(path: str | Path, *, split: str = "") -> list[Result]:
         places = {file: place for file, place in places.items() if place[2] == split}
     if not places:
         raise StoreError(
-            f"no museval file under {root}: expected METHOD/{split or 'test'}/TRACK.json, "
+            f"{root}: found no museval file, expected METHOD/{split or 'test'}/TRACK.json, "
             "METHOD/TRACK.json or TRACK.json (or .json.gz)"
         )
     results = [_read(file, *place) for file, place in places.items()]
@@ -147,7 +147,9 @@ def read_results(path: str | Path, *, split: str = "") -> list[Result]:
     for file, result in zip(places, results, strict=True):
         key = result.method, result.draw, result.track
         if key in seen:
-            raise StoreError(f"{file} and {seen[key]} are both of {result.track!r}; remove one")
+            raise StoreError(
+                f"{file} and {seen[key]} are both results of {result.track!r}; remove one"
+            )
         seen[key] = file
     return results
 

@@ -32,8 +32,8 @@ def check_ranges(frame: pd.DataFrame, path: Path) -> list[str]:
             if expected := out_of_range(row["value"], traits):
                 raise UsageError(
                     f"{path}: {metric} of {row['system']}, {row['track']!r}, {row['stem']} is "
-                    f"{row['value']:g}; {expected}. Is it in another unit, or another quantity? "
-                    "Correct it, or give it a name of its own"
+                    f"{row['value']:g}; {expected}. Correct the value if it has another unit; if "
+                    "it is another quantity, give it another name"
                 )
         if (traits.low, traits.high) == PERCENT and not part.empty and 0 < part["value"].max() <= 1:
             said.append(f"all values of {metric} are at most 1, its range is 0 to 100: fractions?")

@@ -27,7 +27,7 @@ def check_edition(imported: pd.DataFrame, own: str) -> None:
         row = other.iloc[0]
         raise UsageError(
             f"{row['track']!r} of {row['system']} was scored on edition {row['edition']}, the run "
-            f"on {own}; editions never share a table: compare with a run on {row['edition']}"
+            f"on {own}; one table never has two editions; compare with a run on {row['edition']}"
         )
 
 
@@ -59,9 +59,9 @@ def check_lengths(
                 )
                 continue
             raise UsageError(
-                f"{track!r} has {windows} windows of 1 s in the results of {system} and {there} in "
-                "the run: they are of different editions or cuts; compare with a run on the same "
-                "audio, or name the edition of files that do not say it with --import-edition"
+                f"{track!r} has {windows} windows of 1 s in the results of {system} and {there} "
+                "in the run: the editions or excerpts differ; compare with a run on the same "
+                "audio, or name the edition with --import-edition if the files do not name it"
             )
     if not noted:
         return []
@@ -98,8 +98,8 @@ def check_audio(imported: pd.DataFrame, cells: pd.DataFrame) -> None:
             if text[:DIGITS] != there[:DIGITS]:
                 raise UsageError(
                     f"{track!r}, {stem}: {system} was scored on another {what} than the run's "
-                    f"(sha256 {text[:DIGITS]}, in the run {there[:DIGITS]}); songs of one name "
-                    "with different audio cannot be compared: score both on the same files"
+                    f"(sha256 {text[:DIGITS]}, in the run {there[:DIGITS]}); songs with one name "
+                    "and different audio cannot be compared; score both on the same files"
                 )
 
 

@@ -117,13 +117,11 @@ def read_table(path: str | Path, *, metrics: Sequence[str] = ()) -> Imported:
             raise UsageError(f"{file} {_lacks(lost[0], names)}")
         lines, skipped = list(_long(rows, roles, file)), []
     if not lines:
-        raise UsageError(f"{file} holds no value")
+        raise UsageError(f"{file}: found no value")
     called = {name: _column(name, metrics, "target" in roles.values()) for name in
               dict.fromkeys(line.key[3] for line in lines)}  # fmt: skip
     remarks = [reason for _, reason in called.values() if reason]
-    remarks += (
-        [f"columns that hold no numbers are ignored: {', '.join(skipped)}"] if skipped else []
-    )
+    remarks += [f"columns without numbers are ignored: {', '.join(skipped)}"] if skipped else []
     columns_of = {name: column for name, (column, _) in called.items()}
     return Imported(_frame(lines, columns_of, "time" in roles, file), tuple(remarks))
 
@@ -150,7 +148,9 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
         ) from error
     twice = {name for name in names if name and names.count(name) > 1}
     if twice:
-        raise UsageError(f"{file} has two columns {min(twice)!r}")
+        raise UsageError(
+            f"{file} has two columns with the name {min(twice)!r}; remove or rename one"
+        )
     return names, rows
 
 
@@ -228,18 +228,20 @@ def _line(
     where = f"{file}, line {number}"
     for role in ("track", "stem"):
         if not of(role):
-            raise UsageError(f"{where}: no {role}")
+            raise UsageError(f"{where}: the field {role} is empty")
     if not metric:
-        raise UsageError(f"{where}: no metric")
+        raise UsageError(f"{where}: the field metric is empty")
     draw = of("draw", "0")
     if not (draw.isascii() and draw.isdigit() and len(draw) < 10):
-        raise UsageError(f"{where}: draw {draw!r}, expected a number from 0")
+        raise UsageError(f"{where}: found the draw {draw!r}, expected a whole number from 0")
     value, status = _value(text, of("status"), where)
     stem = stem_called(of("stem")) or of("stem")
     key = of("system", file.stem), of("track"), stem, metric, int(draw)
     family = of("family", "unknown").casefold()
     if family not in {*FAMILIES, *REFERENCE_FAMILIES}:
-        raise UsageError(f"{where}: family {family!r}; expected one of {', '.join(FAMILIES)}")
+        raise UsageError(
+            f"{where}: unknown family {family!r}, expected one of {', '.join(FAMILIES)}"
+        )
     wide = "metric" not in roles  # a version belongs to one metric
     facts = {name: "" if wide and name == "metric_version" else of(name) for name in FACTS}
     return Line(number, key, value, status, family, of("time"), facts)
@@ -249,7 +251,8 @@ def _value(text: str, status: str, where: str) -> tuple[float, str]:
     """The number (NaN: none) and its status; the status of the row, if it has one."""
     if text and not _is_number(text):
         raise UsageError(
-            f"{where}: {text!r} is no number; expected one with a decimal point, or nothing"
+            f"{where}: {text!r} is not a number; expected a number with a decimal point, or an "
+            "empty field"
         )
     value = float(text) if text else math.nan
     if status:
@@ -338,8 +341,8 @@ def _check_families(lines: Sequence[Line], file: Path) -> None:
         first = found.setdefault(line.key[0], line)
         if first.family != line.family:
             raise UsageError(
-                f"{file}: {line.key[0]} is {first.family} in line {first.number} and "
-                f"{line.family} in line {line.number}; expected one family"
+                f"{file}: {line.key[0]} has the family {first.family} in line {first.number} and "
+                f"{line.family} in line {line.number}; expected one family for each system"
             )
 
 
@@ -349,8 +352,8 @@ def _by_time(group: Sequence[Line], what: str, file: Path) -> dict[float, float 
     for line in group:
         if not _is_number(line.time) or not 0 <= float(line.time) < MOST_SECONDS:
             raise UsageError(
-                f"{file}, line {line.number}: time {line.time!r}; expected the seconds at which "
-                "a window begins"
+                f"{file}, line {line.number}: found the time {line.time!r}, expected the seconds "
+                "at which a window begins"
             )
         first = found.setdefault(float(line.time), line)
         if first is not line:
@@ -369,5 +372,5 @@ def _by_time(group: Sequence[Line], what: str, file: Path) -> dict[float, float 
 def _twice(first: Line, second: Line, what: str, file: Path) -> UsageError:
     return UsageError(
         f"{file}: line {second.number} has another {what} than line {first.number}; expected one "
-        "value each: are there several systems or draws without a column that names them?"
+        "value for each; if the file has several systems or draws, add a column that names them"
     )

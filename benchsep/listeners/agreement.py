@@ -94,7 +94,7 @@ def agreement(
     pairs = _pairs(ratings, chosen)
     if not pairs:
         raise UsageError(
-            "no pair to judge by: expected two systems of the families generative or "
+            "the ratings have no usable pair; expected two systems of the families generative or "
             "discriminative on one song, with different ratings"
         )
     rows = [_row(name, known[name], pairs, level, resamples, seed) for name in chosen]
@@ -108,8 +108,8 @@ def agreement(
 def _check_metrics(chosen: Sequence[str], numeric: Sequence[str], known: Mapping[str, int]) -> None:
     if not chosen:
         raise UsageError(
-            "the ratings have no metric to judge; give the run that they belong to (--run RUN), or "
-            "a direction for a numeric column (--direction COLUMN=+1)"
+            "the ratings have no column of a metric; give the run of these systems (--run RUN), "
+            "or a direction for a numeric column (--direction COLUMN=+1)"
         )
     for name in chosen:
         if name not in numeric or known.get(name) not in (1, -1):

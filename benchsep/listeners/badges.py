@@ -204,8 +204,9 @@ def warning(
     span = " to ".join(dict.fromkeys((shares[0], shares[-1]))) if shares else ""
     measured = f" (listeners agree on {span} of such pairs; .50 is chance)" if span else ""
     return (
-        f"{names} cannot compare generative with discriminative systems{measured}: waveforms are "
-        "matched, and generated audio is not sample-aligned. Read within a family."
+        f"{names} cannot compare generative with discriminative systems{measured}: these metrics "
+        "compare waveforms, and generated audio is not aligned with the reference to the sample. "
+        "Compare their values within one family only."
     )
 
 

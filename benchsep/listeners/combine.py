@@ -48,8 +48,8 @@ def with_combined(
             if part not in table.columns or directions.get(part) not in (1, -1):
                 known = [c for c in directions if c in table.columns]
                 raise UsageError(
-                    f"{name}: no metric {part!r} with a known direction among the columns; "
-                    f"expected some of {', '.join(known)}"
+                    f"{name}: the columns have no metric {part!r} with a known direction; "
+                    f"expected one of {', '.join(known)}"
                 )
         table[name] = sum(directions[part] * _z(table, part) for part in parts) / len(parts)
     return table

@@ -94,7 +94,8 @@ def _check_raters(rows: list[dict[str, str]], path: str | Path) -> None:
         if place in seen:
             rater, trial, _, system = place
             raise UsageError(
-                f"{path}: {rater!r} rated {system!r} of {trial!r} twice; leave one of the two out"
+                f"{path}: {rater!r} rated {system!r} of {trial!r} twice; remove one of the two "
+                "ratings"
             )
         seen.add(place)
 
@@ -113,7 +114,9 @@ def refuse_utf16(path: Path) -> None:
     except OSError:
         return  # the reader reports the error
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
-        raise UsageError(f"{path}: is UTF-16 or no text, expected UTF-8; save it as CSV UTF-8")
+        raise UsageError(
+            f"{path}: found UTF-16 or a binary file, expected UTF-8 text; save it as CSV UTF-8"
+        )
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -133,7 +136,7 @@ def _read_key(path: Path) -> dict[tuple[str, str], dict[str, str]]:
         raise UsageError(f"{path}: expected the columns {', '.join(KEY_COLUMNS)}")
     conditions = {(row["trial"], row["condition"]): row for row in rows}
     if len(conditions) < len(rows):
-        raise UsageError(f"{path}: a trial has the same condition twice")
+        raise UsageError(f"{path}: a trial has the same condition twice; remove one")
     for row in rows:
         for name, kind in WEBMUSHRA_ANCHORS.items():
             added = {"system": name, "family": "oracle" if kind == HIDDEN else "anchor"}
@@ -147,7 +150,8 @@ def _with_condition(
     condition = conditions.get((row["trial_id"], row["rating_stimulus"]))
     if condition is None:
         raise UsageError(
-            f"{path}: the key knows no condition {row['rating_stimulus']!r} of {row['trial_id']!r}"
+            f"{path}: the key has no condition {row['rating_stimulus']!r} of {row['trial_id']!r}; "
+            "give the conditions.csv that was written with this test"
         )
     rater = next((row[name] for name in RATERS if row.get(name)), None)
     if rater is None:
@@ -164,7 +168,9 @@ def _rating(row: Mapping[str, str], path: str | Path) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 100:
-        raise UsageError(f"{path}: rating {row['rating']!r}, expected a number from 0 to 100")
+        raise UsageError(
+            f"{path}: found the rating {row['rating']!r}, expected a number from 0 to 100"
+        )
     return value
 
 

@@ -31,7 +31,8 @@ def attach_metrics(ratings: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     stems = sorted(set(frame["stem"]))
     if "stem" not in ratings.columns and len(stems) != 1:
         raise UsageError(
-            f"the ratings have no stem and the run has {', '.join(stems)}: filter it to one"
+            f"the ratings have no column for the stem, and the run has {', '.join(stems)}; add "
+            "the column, or filter the run to one stem"
         )
     scores = song_values(frame)
     joined = ratings.copy()
@@ -47,6 +48,6 @@ def attach_metrics(ratings: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
         matched += sum(not math.isnan(v) for v in values)
     if not matched:
         raise UsageError(
-            "no rated clip is in the run: songs and systems must have the same names in both"
+            "the run has none of the rated clips; songs and systems need the same names in both"
         )
     return joined

@@ -42,8 +42,8 @@ def scored(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
 
     if study.file.audio is None:
         raise UsageError(
-            f"study {study.file.name} does not say where its sounds are: add `audio` with "
-            "`estimate` and `reference` to its YAML file (benchsep docs listeners)"
+            f"study {study.file.name} does not name its sound files; add `audio` with `estimate` "
+            "and `reference` to its YAML file (benchsep docs listeners)"
         )
     rows = []
     for song, stem, references, mixture, systems in _songs(study):
@@ -98,8 +98,8 @@ def containing(mixture: Audio, reference: Audio) -> Audio:
     """
     if mixture.rate != reference.rate or mixture.samples.shape != reference.samples.shape:
         raise UsageError(
-            f"a mixture of {mixture.samples.shape} samples at {mixture.rate} Hz for a reference of "
-            f"{reference.samples.shape} at {reference.rate} Hz"
+            f"the mixture has the shape {mixture.samples.shape} at {mixture.rate} Hz, the "
+            f"reference {reference.samples.shape} at {reference.rate} Hz; expected the same"
         )
     r = reference.samples.astype(np.float64).ravel()
     gain = float(mixture.samples.astype(np.float64).ravel() @ r / max(float(r @ r), 1e-20))

@@ -63,7 +63,7 @@ def _template(*names: str, needs: str = "") -> AfterValidator:
         used = [name for name, _, _ in fields if name is not None]
         bare = all(not spec and conversion is None for _, spec, conversion in fields)
         if not bare or not set(used) <= set(names):
-            raise ValueError(f"{text!r}: expected nothing else in braces than {allowed}")
+            raise ValueError(f"{text!r}: expected only {allowed} in braces")
         if needs and needs not in used:
             raise ValueError(f"{text!r}: expected {{{needs}}} in it")
         return text
@@ -169,7 +169,7 @@ def one_value_each(ratings: pd.DataFrame, metrics: Iterable[str]) -> None:
             clip, low, high = next(clips[apart].itertuples(name=None))
             raise UsageError(
                 f"{' / '.join(filter(None, clip))} has two values of {metric} in the ratings, "
-                f"{low:g} and {high:g}; a clip has one"
+                f"{low:g} and {high:g}; expected one value for each clip"
             )
 
 
@@ -218,7 +218,10 @@ def _file(source: str, data: str | Path | None) -> tuple[StudyFile, Path]:
     folder = place.parent if ratings and place is not None else place
     if source in built_in():
         if folder is None:
-            raise UsageError(f"the data of study {source} are not part of benchsep: --data FOLDER")
+            raise UsageError(
+                f"the data of the study {source} are not part of benchsep; give their folder with "
+                "--data FOLDER"
+            )
         text = resources.files("benchsep.listeners").joinpath("studies", f"{source}.yaml")
         with resources.as_file(text) as path:
             return _described(path, ratings), folder
@@ -251,8 +254,8 @@ def _csv(path: Path) -> pd.DataFrame:
         raise UsageError(f"{path}: cannot be read as CSV ({without_path(error)})") from error
     if not isinstance(raw.index, pd.RangeIndex):  # pandas takes the first fields as an index
         raise UsageError(
-            f"{path}: rows have more fields than the header, which has {len(raw.columns)}; "
-            "is a comma inside a field without quotes?"
+            f"{path}: rows have more fields than the header, which has {len(raw.columns)}; put "
+            "quotes around a field that contains a comma"
         )
     return raw
 
@@ -296,7 +299,7 @@ def _long(raw: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
         raise UsageError(f"{path}: a rating is not a number: {error}") from error
     table = table.dropna(subset=["rating"]).copy()
     if table.empty:
-        raise UsageError(f"{path}: none of its {len(raw)} rows has a rating, expected numbers")
+        raise UsageError(f"{path}: none of the {len(raw)} rows has a rating, expected numbers")
     if bad := int(table["rating"].abs().eq(float("inf")).sum()):
         raise UsageError(f"{path}: {amount_is(bad, 'rating')} infinite, expected numbers")
     for role in ("song", "system"):
@@ -316,7 +319,7 @@ def _column(raw: pd.DataFrame, role: str, file: StudyFile, path: Path) -> str | 
     """The column of a role; None if an optional role is absent."""
     if (named := file.columns.get(role)) is not None:
         if named not in raw.columns:
-            raise UsageError(f"{path} has no column {named!r}, which is named for the {role}")
+            raise UsageError(f"{path} has no column {named!r}, which was given for the {role}")
         return named
     for name in ROLES[role]:
         if name in raw.columns:
@@ -324,8 +327,8 @@ def _column(raw: pd.DataFrame, role: str, file: StudyFile, path: Path) -> str | 
     if role in OPTIONAL:
         return None
     raise UsageError(
-        f"{path} has no column for the {role}: expected one of {', '.join(ROLES[role])}; "
-        f"it has {', '.join(map(str, raw.columns[:12]))}. Name it: --column {role}=NAME"
+        f"{path} has no column for the {role}: expected one of {', '.join(ROLES[role])}; found "
+        f"{', '.join(map(str, raw.columns[:12]))}. Give its name: --column {role}=NAME"
     )
 
 
@@ -389,10 +392,10 @@ def _families(table: pd.DataFrame, file: StudyFile, path: Path) -> pd.DataFrame:
     table["family"] = [_spelled(family, path) for family in table["family"]]
     counts = table.groupby("system")["family"].nunique()
     if several := sorted(counts[counts > 1].index):
-        raise UsageError(f"{path}: {several[0]} is given two families; give each system one")
+        raise UsageError(f"{path}: {several[0]} has two families; give each system one family")
     if set(table["family"]) == {"unknown"}:
         raise UsageError(
-            f"{path} has no families: give them with --family SYSTEM=generative (or "
-            "discriminative; '*' is any system), or as `families` in the study's YAML file"
+            f"{path} has no column for the families; give them with --family SYSTEM=generative "
+            "(or discriminative; '*' is any system), or as `families` in the study's YAML file"
         )
     return table

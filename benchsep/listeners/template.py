@@ -50,7 +50,7 @@ def write_template(folder: Path) -> list[Path]:
     files = {"study.yaml": STUDY, "ratings.csv": HEAD + "".join(lines)}
     paths = [folder / name for name in files]
     if present := [path for path in paths if path.exists()]:
-        raise UsageError(f"{present[0]} is there already; choose another folder")
+        raise UsageError(f"{present[0]} exists already; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(paths, files.values(), strict=True):
         write_atomically(path, text)

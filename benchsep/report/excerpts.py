@@ -113,7 +113,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < math.inf:
-            raise UsageError(f"excerpts of {self.seconds:g} seconds; expected a number above 0")
+            raise UsageError(
+                f"the length of an excerpt is {self.seconds:g} s, expected more than 0"
+            )
 
     def songs(self, names: Sequence[str], labels: Sequence[str]) -> Iterator[Song]:
         """The named songs, decoded one at a time; those that cannot be read are skipped."""

@@ -76,22 +76,24 @@ def export_run(
 
     if not 0 < seconds <= MOST_SECONDS:
         raise UsageError(
-            f"--seconds {seconds:g}: a MUSHRA signal is at most {MOST_SECONDS:g} s long"
+            f"found --seconds {seconds:g}, expected at most {MOST_SECONDS:g}, the limit of a "
+            "MUSHRA signal"
         )
     if not re.fullmatch(r"[\w-]+", name):
-        raise UsageError(f"--name {name!r}: expected letters, digits, - and _ only")
+        raise UsageError(f"found --name {name!r}, expected letters, digits, - and _ only")
     run = load(Path(folder), intervals=False)
     available = systems_with_audio(run.families)
     if unknown := [s for s in systems or () if s not in available]:
         raise UsageError(
-            f"no system {', '.join(unknown)} with audio in the run; there are: {available}"
+            f"the run has no system {', '.join(unknown)} with audio; there are: "
+            f"{', '.join(available)}"
         )
     source = Source(Store(Path(folder)), root, say=warn, seconds=seconds)
     there = stem_set_of(source.store.manifest())
     if stem not in there:
-        raise UsageError(f"no stem {stem!r} in the run; there are: {', '.join(there)}")
+        raise UsageError(f"the run has no stem {stem!r}; there are: {', '.join(there)}")
     if not source.tracks:
-        raise UsageError("a listening test needs the songs of the run: give their folder (--root)")
+        raise UsageError("a listening test needs the songs of the run; give their folder (--root)")
     songs = source.songs(most_disputed_songs(run, max_songs), list(systems or available))
     address = f"configs/resources/{name}"
     return export_webmushra(songs, run.families, out, stem=stem, name=name, address=address)
@@ -235,7 +237,9 @@ def _write_config(path: Path, name: str, stem: str, trials: list[dict[str, Any]]
 
 
 def _welcome(name: str) -> dict[str, Any]:
-    text = "Rate every sound against the reference, from 0 (bad) to 100 (excellent). Headphones."
+    text = (
+        "Rate every sound against the reference, from 0 (bad) to 100 (excellent). Use headphones."
+    )
     return {"type": "generic", "id": "welcome", "name": name, "content": text}
 
 

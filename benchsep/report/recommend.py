@@ -78,7 +78,9 @@ def seconds_of(text: str, song_s: float = SONG_S) -> float:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *(ms|s|min|h|x)(/song)?", text.strip())
     if not found or float(found[1]) <= 0:
-        raise UsageError(f"{text!r} is no time; expected e.g. 30s/song, 2min/song or 0.5x")
+        raise UsageError(
+            f"{text!r} is not a computing time; expected for example 30s/song, 2min/song or 0.5x"
+        )
     return float(found[1]) * (song_s if found[2] == "x" else _UNITS[found[2]])
 
 
@@ -112,11 +114,12 @@ def recommend(
     part = averaged[~averaged["family"].isin(REFERENCE_FAMILIES)]
     if part.empty:
         raise UsageError(
-            "the run has no system to recommend: only the mixture and oracles; add one"
+            "the run has only the mixture and oracles, so no system can be recommended; run a "
+            "system into this folder"
         )
     if stem not in set(part["stem"]):
         there = ", ".join(sorted(set(map(str, part["stem"].unique()))))
-        raise UsageError(f"no stem {stem!r} in the run; there are: {there}")
+        raise UsageError(f"the run has no stem {stem!r}; there are: {there}")
     seen = seen_songs(cells, manifest).songs
     part = part[(part["stem"] == stem) & ~part["system"].isin(list(seen))]
     judge = judge_of(part, traits, question)
@@ -180,7 +183,10 @@ def _contenders(
         if s.ranked and s.value is not None
     ]
     if not found:
-        raise UsageError("no system of the run has a value on songs that all of them have")
+        raise UsageError(
+            "the systems of the run have no song in common, so they cannot be compared; run all "
+            "systems on the same songs"
+        )
     direction = traits[summaries[0].metric].direction
     return sorted(found, key=lambda c: (-direction * c.value, c.cost or math.inf, c.system))
 
@@ -255,7 +261,7 @@ def _choice(
     beyond = next((c for c in priced if c not in within), None)
     if beyond and found.index(beyond) < found.index(best):
         sentences.append(
-            f"Better, though beyond the budget: {beyond.system}, {_value(beyond, traits)}, "
+            f"Better, but above the budget: {beyond.system}, {_value(beyond, traits)}, "
             f"{_cost(beyond)}."
         )
     return sentences
@@ -285,9 +291,11 @@ def _grounds(judge: Judge, question: Question, traits: Mapping[str, ValueTraits]
 def _left_out(seen: Iterable[str], found: Sequence[Contender]) -> list[str]:
     sentences = []
     if seen := sorted(seen):
-        sentences.append(f"Left out, trained on songs of this run: {', '.join(seen)}.")
+        sentences.append(
+            f"Left out, because they were trained on songs of this run: {', '.join(seen)}."
+        )
     if unpriced := [c.system for c in found if c.cost is None]:
-        sentences.append(f"Cost not measured, so not considered: {', '.join(unpriced)}.")
+        sentences.append(f"Left out, because their cost was not measured: {', '.join(unpriced)}.")
     return sentences
 
 

@@ -134,8 +134,8 @@ def load(
     frame, manifest = joined.cells, joined.manifest
     if frame.empty:
         raise StoreError(
-            f"{folder} holds no result that can be read; expected those of `benchsep run`, or of "
-            "`benchsep merge` for a board"
+            f"{folder}: found no readable result, expected a folder that `benchsep run` or "
+            "`benchsep merge` wrote"
         )
     frame = without_seen(frame, manifest) if exclude_seen else frame
     frame, traits = reaggregated(frame, traits_in(frame, manifest), aggregation)
@@ -177,7 +177,7 @@ def most_disputed_songs(run: RunData, limit: int) -> list[str]:
         a negative limit.
     """
     if limit < 0:
-        raise UsageError(f"at most {limit} songs; expected a whole number from 0")
+        raise UsageError(f"the number of songs is {limit}, expected a whole number from 0")
     return rank_by_disagreement(run.tracks, song_disagreement(run), limit)
 
 

@@ -165,8 +165,8 @@ def _with_likeness(run: RunData, store: Store) -> RunData:
     several = len(excerpts.systems_with_audio(run.computed)) > 1
     if run.edition == "mixtures" and several and alike is run:
         excerpts.warn(
-            "no table of how alike the systems' estimates are: none are kept; run again with "
-            "--keep-estimates flac"
+            "the table of the similarity of estimates is left out, because the run kept no "
+            "estimates; run again with --keep-estimates flac"
         )
     return alike
 
@@ -223,9 +223,9 @@ def _codec(report: Report) -> Codec:
         taken = expected_mb(*size, "opus")
         smaller = "; --max-songs or --seconds make it smaller" if taken > MAX_MB else ""
         excerpts.warn(
-            f"the page's sounds are Opus, about {taken:.0f} MB{smaller}; FLAC would take "
-            f"{expected_mb(*size, 'flac'):.0f} MB, more than the bound of {MAX_MB:.0f} MB "
-            "(--audio flac takes it all the same)"
+            f"the sounds of the page are Opus, about {taken:.0f} MB{smaller}; FLAC would need "
+            f"{expected_mb(*size, 'flac'):.0f} MB, more than the limit of {MAX_MB:.0f} MB "
+            "(--audio flac ignores the limit)"
         )
     return codec
 

@@ -31,7 +31,7 @@ def workers_for(jobs: int, longest_seconds: float) -> tuple[int, str]:
     limits = {f"{cores} cores": cores, f"{jobs} jobs": max(1, jobs)}
     free = free_megabytes()
     if free is not None:
-        text = f"{free / 1000:.1f} GB of memory free, {need / 1000:.1f} GB a worker"
+        text = f"{free / 1000:.1f} GB of memory free, {need / 1000:.1f} GB per worker"
         limits[text] = max(1, int(free // need))
     reason = min(limits, key=lambda text: limits[text])
     return limits[reason], reason
@@ -41,8 +41,8 @@ def advice(jobs: int, longest_seconds: float) -> str:
     """The advice as a sentence for the forecast."""
     workers, reason = workers_for(jobs, longest_seconds)
     return (
-        f"best here: -j {workers}, one thread each, as workers always have ({reason}; weights of a "
-        "separator come on top)"
+        f"best on this machine: -j {workers}; each worker uses one thread ({reason}; the weights "
+        "of a separator need additional memory)"
     )
 
 

@@ -118,7 +118,7 @@ def own_rates() -> Rates:
     stored = json.loads(OWN_RATES.read_text(encoding="utf-8"))
     gpu = f" and {stored['cuda_machine']}" if "cuda_machine" in stored else ""
     return Rates(
-        source=f"benchsep's own, measured on {stored['machine']}{gpu}",
+        source=f"rates of benchsep, measured on {stored['machine']}{gpu}",
         systems=stored["systems"],
         metrics={
             name: MetricCost(_line(cost["once"]), _line(cost["each"]))
@@ -155,7 +155,9 @@ def rates_of_run(path: str | Path) -> Rates:
         metrics[there][name] = MetricCost((0.0, 0.0), (0.0, rate))
     on_cpu = metrics.pop("", {})
     if not systems and not on_cpu and not metrics:
-        raise StoreError(f"{path} holds no timed cell to take rates from; run a track first")
+        raise StoreError(
+            f"{path} has no timed results, so it gives no rates; first run a track into it"
+        )
     return Rates(
         source=f"the run {path}",
         systems={**own.systems, device: {**own.systems.get(device, {}), **systems}},
@@ -370,7 +372,7 @@ def render(result: Forecast, cores: int, format: str = "terminal") -> str:
         return text_table.render_rows(names, _rows(result), format).rstrip("\n")
     if format not in text_table.FORMATS:
         expected = ", ".join(text_table.FORMATS)
-        raise UsageError(f"unknown format {format!r}; expected one of {expected}")
+        raise UsageError(f"unknown format {format!r}, expected one of {expected}")
     texts = (
         (what, "" if jobs is None else str(jobs), _shown(cpu), _shown(gpu))
         for what, jobs, cpu, gpu in _rows(result)
@@ -428,7 +430,7 @@ def _notes(result: Forecast, cores: int) -> Iterator[str]:
     if result.disk_gb:
         yield f"kept estimates: {result.disk_gb:.2f} GB"
     for what in result.unknown:
-        yield f"not in the sums: {what}"
+        yield f"not included in the sums: {what}"
     yield f"rates: {result.source}"
     if result.unknown:
         yield "to measure them, run two tracks (--limit 2 -o probe) and pass --rates probe"

@@ -64,8 +64,8 @@ def labelled(
         label = _label(spec, info, systems, held)
         if label in found:
             raise UsageError(
-                f"{found[label][0]!r} and {spec!r} are both called {label!r}; name one of them, as "
-                f"in other={Spec.parse(spec).bare}, or leave it out"
+                f"{found[label][0]!r} and {spec!r} have the same name {label!r}; give one of them "
+                f"another name, for example other={Spec.parse(spec).bare}, or leave it out"
             )
         found[label] = (spec, info)
     return found
@@ -124,8 +124,8 @@ def told_apart(systems: Mapping[str, Described]) -> list[str]:
     if not longer:
         return []
     return [
-        f"folders of the same name are called {', '.join(longer)}; "
-        f"a name of your own: --systems NAME={Spec.parse(systems[longer[0]][0]).bare}"
+        f"folders of the same name were named {', '.join(longer)}; to choose a name: --systems "
+        f"NAME={Spec.parse(systems[longer[0]][0]).bare}"
     ]
 
 
@@ -145,8 +145,8 @@ def undeclared(systems: Mapping[str, Described]) -> list[str]:
     verbs = ("declares", "is") if len(unknown) == 1 else ("declare", "are")
     return [
         f"{', '.join(unknown)} {verbs[0]} no family (generative or discriminative) and {verbs[1]} "
-        f"listed apart. To declare it: --systems {shlex.quote(str(said))}, or in the suite's YAML "
-        f"- {mapping}; nothing is computed again"
+        f"listed apart. To declare the family: --systems {shlex.quote(str(said))}, or in the "
+        f"suite's YAML - {mapping}; stored results stay valid"
     ]
 
 
@@ -174,7 +174,7 @@ def without_estimates(
         if info.from_files and given and missing:
             sentences.append(
                 f"{label}: no estimates of {', '.join(missing)}, so these stems have no value; "
-                f"the names of its files mean {', '.join(info.stems)}"
+                f"its files were read as {', '.join(info.stems)}"
                 + (_other_run(info.stems, stem_set, tracks) or NAMES_UNDERSTOOD)
             )
     return sentences

@@ -92,8 +92,9 @@ def system_of(job: Job) -> Any:
     if system_id(system.info) != system_id(job.info):
         here, planned = _identity(system.info), _identity(job.info)
         raise SeparatorError(
-            f"{job.spec} loads as {here} here, and was {planned} when the run was planned: its "
-            "weights, code or options changed, or this worker has others; start the run again"
+            f"{job.spec} is {here} on this worker and was {planned} when the run was planned; its "
+            "weights, code or options changed, or this worker has different ones. Start the run "
+            "again"
         )
     return system
 

@@ -91,8 +91,8 @@ def check_one_stem_set(manifests: Mapping[str, Mapping[str, Any]]) -> None:
     for name in others:
         if set(sets[name]) != set(sets[first]):
             raise UsageError(
-                f"{first} is of the stem set {set_name(sets[first])}, {name} of "
-                f"{set_name(sets[name])}, and stem sets never share a table: show them apart"
+                f"{first} has the stem set {set_name(sets[first])} and {name} has "
+                f"{set_name(sets[name])}; one table has one stem set, so show the two separately"
             )
 
 

@@ -106,7 +106,7 @@ def make_plan(
         any error that can be detected before the first job.
     """
     if not suite.all_systems:
-        raise UsageError("no systems: name at least one, as in --systems htdemucs")
+        raise UsageError("no system was given; give at least one, for example --systems htdemucs")
     suite, dataset = resolved(suite)
     metrics = {name: get_metric(name) for name in suite.metrics}
     tracks = _chosen(dataset.tracks(), suite)
@@ -211,10 +211,10 @@ def _chosen(tracks: list[Track], suite: Suite) -> list[Track]:
     names = [t.name for t in tracks]
     duplicates = {n for n in names if names.count(n) > 1} if len(set(names)) < len(names) else set()
     if duplicates:
-        raise UsageError(f"two tracks are called {sorted(duplicates)[0]!r}")
+        raise UsageError(f"two tracks have the name {sorted(duplicates)[0]!r}; rename one of them")
     for name in suite.tracks:
         if name not in names:
-            raise UsageError(f"no track {name!r}{did_you_mean(name, names)}")
+            raise UsageError(f"the data set has no track {name!r}{did_you_mean(name, names)}")
     chosen = [t for t in tracks if t.name in suite.tracks] if suite.tracks else tracks
     return chosen[: suite.limit]
 
@@ -310,7 +310,7 @@ def _job(suite: Suite, track: Track, label: str, spec: str, info: SystemInfo) ->
 # -- systems --------------------------------------------------------------------------------
 
 
-ONE_SONG = "the data set has one song; the stems of another song need a second one"
+ONE_SONG = "the data set has one song, and wrong-song needs the stems of another one"
 
 
 def _asked_for(suite: Suite, others: dict[str, Track]) -> tuple[str, ...]:

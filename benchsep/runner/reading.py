@@ -100,11 +100,11 @@ def _read(path: str | Path, from_json: Callable[[Mapping[str, Any]], Read]) -> R
         # The checksums of another version are unknown here.
         sound = version not in READ or _checksum_holds(data, content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
-        raise DamagedRecordError("damaged (its checksum does not hold)") from error
+        raise DamagedRecordError("damaged (its checksum is wrong)") from error
     if version not in READ:
         raise FormatError(f"format {shown(version)}")
     if not sound:
-        raise DamagedRecordError("damaged or edited by hand (its checksum does not hold)")
+        raise DamagedRecordError("damaged or edited by hand (its checksum is wrong)")
     try:
         return from_json(as_now(content))
     except (ValueError, OverflowError) as error:  # an integer beyond the range of float

@@ -181,8 +181,8 @@ def _refuse_lost_records(plan: Plan, store: Store) -> None:
         label, track = lost[0]
         raise StoreError(
             f"{store.root}: {len(lost)} of {len(asked)} records are gone, e.g. of {label} on "
-            f"{track!r}: the folder was moved, deleted or cleaned while the run was at work; start "
-            "the run again, which computes what is missing"
+            f"{track!r}: the folder was moved, deleted or cleaned during the run. Start the run "
+            "again; it computes what is missing"
         )
 
 
@@ -204,8 +204,8 @@ def _tell_of_other_requests(store: Store, ours: dict[str, Any]) -> None:
         fields.append("dataset")
     if fields:
         notify(
-            f"another run with other settings ({', '.join(fields)}) worked in {store.root} at the "
-            "same time: their results replace each other; run each into a folder of its own (-o)"
+            f"another run with other settings ({', '.join(fields)}) used {store.root} at the same "
+            "time, and each replaces the results of the other; give each run its own folder (-o)"
         )
 
 
@@ -218,7 +218,7 @@ def _refuse_data(store: Store, suite: Suite) -> None:
     read += [suite.dataset.partition(":")[2] if suite.dataset else "", suite.root or ""]
     if store.root in [Path(folder).expanduser().absolute() for folder in read if folder]:
         raise UsageError(
-            f"{store.root} holds the audio of this run; results need a folder of their own: "
+            f"{store.root} contains the audio of this run; give another folder for the results: "
             "-o FOLDER"
         )
 
@@ -231,8 +231,8 @@ def _refuse_board(store: Store) -> None:
         return
     if is_board:
         raise UsageError(
-            f"{store.root} is a board of `benchsep merge`: run into a folder of its own, and merge "
-            "that one"
+            f"{store.root} is a board of `benchsep merge`; run into another folder, then merge "
+            "that folder into the board"
         )
 
 
@@ -243,8 +243,8 @@ def _same_edition(store: Store, plan: Plan, sheets: Sheets) -> None:
     record = store.any_sheet(sheets)
     if record is not None and record.track.edition != plan.dataset.edition:
         raise UsageError(
-            f"{store.root} holds cells of the edition {record.track.edition!r}; this run is of "
-            f"{plan.dataset.edition!r}, and editions never share a table: choose another -o"
+            f"{store.root} has results of the edition {record.track.edition!r}, and this run is "
+            f"of {plan.dataset.edition!r}; one table has one edition, so choose another -o"
         )
 
 
@@ -257,8 +257,8 @@ def _same_stem_set(store: Store, plan: Plan) -> None:
     ours = plan.suite.whole_set
     if set(before) != set(ours):
         raise UsageError(
-            f"{store.root} holds cells of the stem set {set_name(before)}; this run is of "
-            f"{set_name(ours)}, and stem sets never share a table: choose another -o"
+            f"{store.root} has results of the stem set {set_name(before)}, and this run is of "
+            f"{set_name(ours)}; one table has one stem set, so choose another -o"
         )
 
 
@@ -291,8 +291,8 @@ def _until_all_done(executor: Executor, plan: Plan, store: Store) -> Iterator[Ou
         if todo and not has_notified:
             has_notified = True
             notify(
-                f"another process is at work on {len(todo)} jobs of {store.root}; "
-                "waiting for it rather than repeating them"
+                f"another process is computing {len(todo)} jobs of {store.root}; waiting for its "
+                "results"
             )
         if todo:
             time.sleep(WAIT_FOR_OTHERS_S)

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchsep._util.notify import notify
 from benchsep._util.warn_once import warn_once
+from benchsep._util.words import amount
 from benchsep.audio import STEMS, Audio, fit_length, read_audio, scale_fault
 from benchsep.errors import AudioError, SeparatorError, UsageError
 from benchsep.metrics.catalog import get_metric
@@ -93,11 +94,11 @@ def _metrics(names: str | Iterable[str]) -> tuple[str, ...]:
     words = names.split(",") if isinstance(names, str) else names
     if not isinstance(words, Iterable) or not all(isinstance(word, str) for word in words):
         raise UsageError(
-            f"metrics is {names!r}; expected names, or a text with commas between them"
+            f"metrics is {names!r}, expected a list of names or a text with commas between names"
         )
     asked = metrics_named([word.strip() for word in words if word.strip()])
     if not asked:
-        raise UsageError("no metric is named; benchsep list metrics shows them")
+        raise UsageError("the list of metrics is empty; `benchsep list metrics` shows all names")
     return tuple(asked)
 
 
@@ -163,7 +164,11 @@ def _changes(audio: Audio, true: Audio) -> list[str]:
     found = []
     change = change_of(audio, true)
     if change.rate:
-        lost = f": it has nothing above {audio.rate / 2:g} Hz" if audio.rate < true.rate else ""
+        lost = (
+            f"; frequencies above {audio.rate / 2:g} Hz are missing"
+            if audio.rate < true.rate
+            else ""
+        )
         found.append(f"{audio.rate} Hz, resampled to {true.rate} Hz as its reference{lost}")
     if change.extra:
         side, how = ("longer", "cut") if change.extra > 0 else ("shorter", "padded with zeros")
@@ -215,7 +220,7 @@ def _stems(
 ) -> dict[str, Audio]:
     if isinstance(signal, dict):
         if not signal:
-            raise UsageError(f"no stem of the {role}: the dictionary is empty")
+            raise UsageError(f"the dictionary of the {role} is empty, expected at least one stem")
         return {stem: _audio(s, rate, f"{role} of {stem}") for stem, s in signal.items()}
     if isinstance(signal, (str, Path)) and Path(signal).is_dir():
         return _folder(Path(signal), wanted)
@@ -233,8 +238,8 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
     stems = full_map(name for name in files if name not in MIXTURE)
     if not stems.stems:
         raise UsageError(
-            f"{folder}: no file of {', '.join(STEMS)}; found {', '.join(sorted(files)) or 'none'}"
-            f"{_many_songs(folder)}"
+            f"{folder}: found no file of {', '.join(STEMS)}; its files were read as "
+            f"{', '.join(sorted(files)) or 'no stem'}{_many_songs(folder)}"
         )
     names = {name for sources in stems.sources.values() for name in sources}
     parts = {name: read_audio(files[name]) for name in sorted(names)}
@@ -250,7 +255,7 @@ def _folder(folder: Path, wanted: tuple[str, ...]) -> dict[str, Audio]:
     covered = Parts().union(*map(parts_of, sums))  # a guitar is part of the reference's other
     unused = [stem for stem in found if not parts_of(stem) <= covered]
     if wanted and sums and (said := _left_out(wanted, sums, unused)):
-        notify(f"{folder}: {said}; its files mean {', '.join(found)}")
+        notify(f"{folder}: {said}; its files were read as {', '.join(found)}")
     return sums or {stem: found[stem] for stem in disjoint(found)}
 
 
@@ -272,8 +277,9 @@ def _many_songs(folder: Path) -> str:
     if not songs:
         return ""
     return (
-        f", but {len(songs)} folders such as {songs[0]!r}: this command scores one song; for all: "
-        "benchsep run --systems dir:ESTIMATES --dataset folder:REFERENCES -o RUN"
+        f"; it has {amount(len(songs), 'folder')}, such as {songs[0]!r}. This command scores one "
+        "song; to score all: benchsep run --systems dir:ESTIMATES --dataset folder:REFERENCES -o "
+        "RUN"
     )
 
 
@@ -302,7 +308,7 @@ def _audio(signal: Signal, rate: int, role: str) -> Audio:
         return read_audio(signal)
     if signal is None or isinstance(signal, bytes):
         kinds = "a path, an array [channels, frames] or a dictionary of stems"
-        raise UsageError(f"{role} is {type(signal).__name__}, expected {kinds}")
+        raise UsageError(f"the {role} is {type(signal).__name__}, expected {kinds}")
     try:
         return Audio.of(signal, rate)
     except AudioError as error:

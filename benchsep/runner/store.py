@@ -216,8 +216,8 @@ class Store:
             )
         except OSError as error:
             raise StoreError(
-                f"{error.filename} cannot be read ({error.strerror}): what it holds would be "
-                "missing; fix its permissions"
+                f"{error.filename} cannot be read ({error.strerror}): its results would be "
+                "missing, so fix its permissions"
             ) from error
 
     def any_sheet(self, read: Reader[Sheet] = read_sheet) -> Sheet | None:
@@ -232,9 +232,8 @@ class Store:
         """The error for a file of another format."""
         writer, known = _written_by(self.root / "manifest.json"), " and ".join(map(str, READ))
         return FormatError(
-            f"{path}: {found}, the folder was written by {writer}; benchsep {__version__} reads "
-            f"formats {known}, and has changed nothing: use the version that wrote it, or another "
-            "folder"
+            f"{path}: {found}, written by {writer}; benchsep {__version__} reads formats {known}, "
+            "and changed nothing. Use the version that wrote the folder, or another folder"
         )
 
     # -- manifest -------------------------------------------------------------------------
@@ -255,7 +254,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError) as error:
             found = "a file" if self.root.is_file() else "no manifest.json"
             raise StoreError(
-                f"{self.root}: not a run folder ({found}); benchsep run … -o FOLDER makes one"
+                f"{self.root}: not a run folder ({found}); `benchsep run … -o FOLDER` writes one"
             ) from error
         except OSError as error:
             reason = error.strerror or error
@@ -271,7 +270,7 @@ class Store:
         problem = manifest_problem(body)
         try:
             if "checksum" in content and content["checksum"] != digest(body):
-                problem = "its checksum does not hold"
+                problem = "its checksum is wrong"
         except StoreError as error:
             problem = str(error)
         if problem:

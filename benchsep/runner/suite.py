@@ -65,19 +65,19 @@ class Suite(BaseModel):
     )
     stems: tuple[str, ...] = Field(
         default=STEMS,
-        description="stems to score, or the name of a set; default: the four, or vocals and "
-        "instrumental if the data set has no more",
+        description="stems to score, or the name of a set; default: vocals, drums, bass, other; or "
+        "vocals, instrumental if there are no more",
     )
     all_stems: bool = Field(
         default=False, description="also score other stems than vocals with speech metrics"
     )
     tracks: tuple[str, ...] = Field(default=(), description="only the track with this name")
     limit: int | None = Field(default=None, ge=1, description="only the first N tracks")
-    seed: int = Field(default=0, description="random seed of systems that sample")
+    seed: int = Field(default=0, description="seed of systems that sample")
     draws: int = Field(
         default=1,
         ge=1,
-        description="how many estimates, with different seeds, systems that sample make",
+        description="number of estimates, each with another seed, of systems that sample",
     )
     device: str = Field(
         default="cpu", description="device of the systems: cpu, cuda, cuda:1 or mps"
@@ -171,7 +171,7 @@ class Suite(BaseModel):
     @classmethod
     def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         if not metrics:
-            raise ValueError("no metric is named; leave it out for the default ones")
+            raise ValueError("the list of metrics is empty; leave it out for the default metrics")
         try:
             return metrics_named(metrics)
         except UsageError as error:
@@ -181,7 +181,7 @@ class Suite(BaseModel):
     @classmethod
     def _known_stems(cls, stems: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not stems:
-            raise ValueError("no stem is named; leave it out for all of them")
+            raise ValueError("the list of stems is empty; leave it out for all stems")
         return stems_asked_for(stems, info.data.get("stem_set"))
 
     @field_validator("cluster")
@@ -189,7 +189,7 @@ class Suite(BaseModel):
     def _an_address(cls, cluster: str | None) -> str | None:
         if cluster and not re.fullmatch(r"local(:[1-9]\d*)?|file:.+|[a-z]+://\S+", cluster):
             raise ValueError(
-                f"{cluster!r} is no cluster; expected tcp://HOST:PORT of a Dask scheduler, "
+                f"{cluster!r} is not a cluster; expected tcp://HOST:PORT of a Dask scheduler, "
                 "file:SCHEDULER.json, or local:N for N processes here"
             )
         return cluster
@@ -198,8 +198,8 @@ class Suite(BaseModel):
     def _metric_device_is_here(self) -> Suite:
         if self.cluster and self.metric_device.startswith("cuda"):
             raise ValueError(
-                f"metric_device {self.metric_device!r} with a cluster: its workers score on their "
-                "CPUs; leave one of the two out"
+                "the workers of a cluster compute metrics on their CPUs; leave out metric_device "
+                f"{self.metric_device!r} or the cluster"
             )
         return self
 

@@ -39,7 +39,7 @@ def one_value_per_song(x: Sequence[float] | Array) -> Array:
         raise UsageError(f"expected a list of one value per song, got shape {values.shape}")
     if not np.isfinite(values).all():
         raise UsageError(
-            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite; "
-            "drop the songs without a value first (stats.aggregate does)"
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite; first "
+            "leave out the songs without a value, as stats.aggregate does"
         )
     return values

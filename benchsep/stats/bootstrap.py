@@ -100,7 +100,7 @@ def bootstrap(
     """
     values = one_value_per_song(x)
     if seed < 0:
-        raise UsageError(f"a seed is a whole number from 0, got {seed}")
+        raise UsageError(f"found the seed {seed}, expected a whole number from 0")
     used = method if method != "auto" else "bca" if statistic == "mean" else "percentile"
     function = STATISTICS[statistic]
     estimate = float(function(values[None])[0])

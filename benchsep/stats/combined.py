@@ -99,10 +99,14 @@ def combination(name: str, traits: Mapping[str, ValueTraits]) -> tuple[str, Comb
         return name, COMBINED[name]
     parts = tuple(dict.fromkeys(column_named(part, traits) for part in parts_of(name)))
     if len(parts) < 2:
-        raise UsageError(f"{name!r} is no combination: expected two metrics, as in visqol+mrstft")
+        raise UsageError(
+            f"{name!r} is not a combination; expected two metrics, for example visqol+mrstft"
+        )
     for part in parts:
         if not traits[part].direction:
-            raise UsageError(f"{name}: {part} has no better side, so that it cannot be combined")
+            raise UsageError(
+                f"{name}: for {part}, neither higher nor lower is better, so it cannot be combined"
+            )
     return SIGN.join(parts), Combined(parts, _traits([traits[part] for part in parts], parts))
 
 

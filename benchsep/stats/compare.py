@@ -92,7 +92,7 @@ def compare(
     values = song_values(frame)
     family = last_of_each(frame, "system", "family")
     if against is not None and against not in family:
-        raise UsageError(f"no system {against!r} in the run; there are: {', '.join(family)}")
+        raise UsageError(f"the run has no system {against!r}; there are: {', '.join(family)}")
     total = songs_of_run(frame)
     rows = []
     for stem, metric in sorted({(stem, metric) for _, stem, metric in values}):
@@ -147,7 +147,7 @@ def _difference(
 def _check_margins(margins: Mapping[str, float]) -> None:
     for name, margin in margins.items():
         if not 0 < margin < math.inf:
-            raise UsageError(f"an equivalence margin must be positive, got {margin} for {name}")
+            raise UsageError(f"the equivalence margin of {name} is {margin}, expected more than 0")
 
 
 def _by_column_or_metric(table: Mapping[str, float] | None, column: str) -> float | None:
@@ -189,8 +189,8 @@ def too_few_songs(compared: pd.DataFrame, *, alpha: float = 0.05) -> str:
         return ""
     songs, pairs = int(compared["n"].max()), int(columns.count().max())
     text = (
-        f"{amount(songs, 'song')}: too few for any verdict. A tie needs at least {FEWEST} "
-        f"songs, a difference {needed[pairs]}"
+        f"{amount(songs, 'song')}: too few for any verdict. A tie needs at least {FEWEST} songs, "
+        f"and a difference {needed[pairs]}"
     )
     one = _songs_for_a_difference(1, alpha)
     return f"{text} (with one pair {one}, see --against)." if pairs > 1 else f"{text}."

@@ -62,12 +62,12 @@ def power(
     import pandas as pd
 
     if not alpha < target < 1:
-        raise UsageError(f"the power must be between {alpha:g} and 1, got {target:g}")
+        raise UsageError(f"found the power {target:g}, expected between {alpha:g} and 1")
 
     cells = frame[frame["metric"] == metric]
     if cells.empty:
         known = ", ".join(sorted(set(frame["metric"])))
-        raise UsageError(f"no metric {metric!r} in the run; there are: {known}")
+        raise UsageError(f"the run has no metric {metric!r}; there are: {known}")
     family = last_of_each(cells, "system", "family")
     values = {k: v for k, v in song_values(cells).items() if family[k[0]] not in REFERENCE_FAMILIES}
     rows: list[dict[str, Any]] = []
@@ -78,7 +78,10 @@ def power(
             block.append({"a": "median pair", "b": "", **medians})
         rows += [{**row, "stem": stem} for row in block]
     if not rows:
-        raise UsageError(f"no two systems share two songs with a {metric}: nothing to plan from")
+        raise UsageError(
+            f"no two systems have a value of {metric} on the same two songs, so nothing can be "
+            "estimated; run two systems on two songs"
+        )
     for row in rows:
         row["songs"] = int(row["songs"])
         row["needed"] = songs_needed(effect, row["sd"], target=target, alpha=alpha)
@@ -131,7 +134,7 @@ def songs_needed(
         the effect is zero, or needs more than ``most`` songs.
     """
     if effect == 0 or not math.isfinite(effect):
-        raise UsageError(f"the effect must be a number other than zero, got {effect}")
+        raise UsageError(f"found the effect {effect}, expected a number other than 0")
     low, high = 1, 2
     while paired_t_power(effect, sd, high, alpha=alpha) < target:
         low, high = high, high * 2

@@ -55,7 +55,7 @@ def tost(x: Sequence[float] | Array, margin: float) -> float:
     values = one_value_per_song(x)
     n = len(values)
     if margin <= 0:
-        raise UsageError(f"an equivalence margin must be positive, got {margin}")
+        raise UsageError(f"the equivalence margin is {margin}, expected more than 0")
     if n < 2:
         raise UsageError("equivalence needs at least two songs")
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)

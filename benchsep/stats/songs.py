@@ -72,7 +72,8 @@ def song_values(frame: pd.DataFrame, *, ill_conditioned: bool = False) -> dict[K
     editions = sorted(set(map(str, frame["edition"].unique())))
     if len(editions) > 1:
         raise UsageError(
-            f"editions {', '.join(editions)} never share a table; filter the frame to one"
+            f"found the editions {', '.join(editions)}; one table has one edition, so filter the "
+            "frame to one of them"
         )
     usable = ["ok", ILL_CONDITIONED] if ill_conditioned else ["ok"]
     groups = Groups.by(frame, ["system", "stem", "metric"])
@@ -160,7 +161,7 @@ def reaggregated(
     if statistic is None:
         return frame, dict(traits)
     if statistic not in ("mean", "median"):
-        raise UsageError(f"unknown aggregation {statistic!r}; expected mean or median")
+        raise UsageError(f"unknown aggregation {statistic!r}, expected mean or median")
     changed = {column: replace(value, aggregate=statistic) for column, value in traits.items()}
     same = {column for column, value in traits.items() if value.aggregate == statistic}
     return from_frames(_with_windows(frame, same), statistic), changed
@@ -199,7 +200,9 @@ def improvement(frame: pd.DataFrame, traits: Traits, *, over: str = "mixture") -
     """
     base = frame[frame["system"] == over]
     if base.empty:
-        raise UsageError(f"no rows of {over!r} in the run: gains need it; run it as a system")
+        raise UsageError(
+            f"the run has no rows of {over!r}, and gains need them; run {over!r} as a system"
+        )
     reference = {
         (s, m, t): v for (_, s, m), songs in song_values(base).items() for t, v in songs.items()
     }

@@ -118,7 +118,7 @@ def variance_components(x: Array) -> Components:
     """
     values = np.asarray(x, dtype=np.float64)
     if values.ndim != 2 or min(values.shape) < 2:
-        raise UsageError(f"variance needs at least 2 songs and 2 draws, got {values.shape}")
+        raise UsageError(f"found the shape {values.shape}, expected at least 2 songs and 2 draws")
     songs, draws = values.shape
     centre = values.mean()
     row = values.mean(axis=1) - centre  # [songs]
@@ -166,7 +166,7 @@ def tails(
         the fraction is not from 0 to 1, or a threshold is not a number.
     """
     if not 0 <= fraction <= 1:
-        raise UsageError(f"the tail is a fraction from 0 to 1, got {fraction:g}")
+        raise UsageError(f"found the fraction {fraction:g}, expected 0 to 1")
     if odd := [name for name, limit in (thresholds or {}).items() if not math.isfinite(limit)]:
         raise UsageError(f"the threshold of {odd[0]} is {(thresholds or {})[odd[0]]}: no number")
     import pandas as pd

@@ -37,7 +37,7 @@ def test_a_folder_without_a_result_makes_no_page(
     for command in ("board", "report"):
         done = CliRunner().invoke(app, [command, str(copy), "-o", str(tmp_path / "out")])
         assert isinstance(done.exception, StoreError)
-        assert f"{copy} holds no result that can be read; expected" in str(done.exception)
+        assert f"{copy}: found no readable result, expected" in str(done.exception)
         assert not (tmp_path / "out").exists()
     shown = CliRunner().invoke(app, ["show", str(copy)])
     assert shown.exit_code == 0 and f"{copy} has no readable result" in shown.stderr

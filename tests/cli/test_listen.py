@@ -105,7 +105,7 @@ def test_a_run_goes_out_and_comes_back_judged(run: Path, tmp_path: Path) -> None
 def test_a_stem_or_songs_that_are_not_there_are_an_error(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="no stem 'piano' in the run; there are: vocals, drums"):
+    with pytest.raises(UsageError, match="the run has no stem 'piano'; there are: vocals, drums"):
         call("webmushra", run, "-o", tmp_path, "--stem", "piano")
     monkeypatch.delenv("MUSDB_PATH", raising=False)
     store = Store(tmp_path / "run")

@@ -65,7 +65,11 @@ def test_compare_of_one_system_says_what_to_do(run):
 @pytest.mark.parametrize(
     ("songs", "systems", "text"),
     [
-        (1, 2, "1 song: too few for any verdict. A tie needs at least 5 songs, a difference 6."),
+        (
+            1,
+            2,
+            "1 song: too few for any verdict. A tie needs at least 5 songs, and a difference 6.",
+        ),
         (4, 5, "a difference 9 (with one pair 6, see --against)."),
         (5, 2, ""),
     ],

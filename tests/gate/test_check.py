@@ -275,12 +275,15 @@ def test_only_chosen_metrics_are_compared(baseline):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda f: f.iloc[:0], "editions? .*|holds no value"),
+        (lambda f: f.iloc[:0], "editions? .*|has no value"),
         (lambda f: f.assign(status="failed: oops", value=np.nan), "failed cells"),
         (lambda f: pd.concat([f, f]), "two rows"),
-        (lambda f: f.assign(metric="mystery", track=range(len(f))), "no traits for metric mystery"),
+        (
+            lambda f: f.assign(metric="mystery", track=range(len(f))),
+            "direction of the metric mystery is unknown",
+        ),
         (lambda f: f.assign(edition=["hq"] + ["clip"] * (len(f) - 1)), "one edition"),
-        (lambda f: f.assign(value=np.nan), "status ok and no finite value"),
+        (lambda f: f.assign(value=np.nan), "status ok but no finite value"),
     ],
 )
 def test_no_baseline_is_written_of_a_run_that_measures_nothing(tmp_path, change, words):

@@ -148,7 +148,7 @@ def test_the_run_that_differs_is_named_by_its_number():
     same, other = frame({"a": 1.0}), frame({"a": 1.0, "b": 1.0})
     with pytest.raises(DriftError, match=r"^run 3 and run 1 differ in 1 cell, e\.g\. one / b / "):
         noise([same, same, other])
-    with pytest.raises(DriftError, match="at least two runs of the same suite, got 1"):
+    with pytest.raises(DriftError, match="at least two runs of the same suite, found 1"):
         noise([same])
 
 

@@ -51,7 +51,7 @@ def results(folder, seconds: int, method: str = "IRM1", songs=SONGS):
 def test_the_edition_is_the_one_that_the_files_say(tmp_path):
     export_run(run_of(6, "aac-7s"), tmp_path)
     assert set(import_runs(tmp_path, edition="hq")["edition"]) == {"aac-7s"}
-    with pytest.raises(UsageError, match=r"'song 0'.*aac-7s.*hq.*never share a table"):
+    with pytest.raises(UsageError, match=r"'song 0'.*aac-7s.*hq; one table never has two editions"):
         joined(run_of(6), tmp_path)
 
 
@@ -121,7 +121,9 @@ def test_songs_that_do_not_match_are_counted_and_named_in_a_line(tmp_path):
     )
     assert "2 of the run's 8 songs are not in it: 'song 6', 'song 7'" in line
     assert set(joined(run_of(6), folder)["track"]) == set(SONGS)
-    with pytest.raises(UsageError, match=r"no song of the run.*it has 'a'.*the run has 'song 0'"):
+    with pytest.raises(
+        UsageError, match=r"no song of the run.*its songs are 'a', those of the run 'song 0'"
+    ):
         joined(run_of(6), results(tmp_path / "b", 6, songs=("a",)))
 
 
@@ -137,7 +139,9 @@ def test_a_name_before_the_path_is_that_of_the_row(tmp_path):
     one, two = results(tmp_path / "a", 6), results(tmp_path / "b", 6)
     systems = set(joined(run_of(6), one, f"again={two}")["system"])
     assert {"IRM1 (museval)", "again (museval)"} < systems
-    with pytest.raises(UsageError, match=r"already; give it a name: --import NAME="):
+    with pytest.raises(
+        UsageError, match=r"already; give the imported one another name: --import NAME="
+    ):
         joined(run_of(6), one, two)
     results(two, 6, "IRM2")
     systems = set(joined(run_of(6), one, f"again={two}")["system"])
@@ -150,14 +154,14 @@ def test_stems_that_the_run_does_not_score_are_left_out(tmp_path):
     table.write_text("system,track,stem,metric,value\n" + rows)
     cells = joined(run_of(6), table)
     assert set(cells.loc[cells["system"] == "m (csv)", "stem"]) == {"vocals"}
-    assert "stems that the run has not: bass, guitar" in messages(run_of(6), table)[0]
+    assert "stems that the run does not have: bass, guitar" in messages(run_of(6), table)[0]
 
 
 def test_what_is_no_result_is_named(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     (tmp_path / "x.txt").write_text("")
     for path, message in (
-        (tmp_path, "is a run folder; .*benchsep merge"),
+        (tmp_path, "is a run folder of benchsep; .*benchsep merge"),
         (tmp_path / "x.txt", "expected a folder of museval's results"),
         (tmp_path / "absent", "no such file or folder"),
     ):
@@ -166,5 +170,5 @@ def test_what_is_no_result_is_named(tmp_path):
 
 
 def test_two_spellings_of_one_song_are_not_two_draws(tmp_path):
-    with pytest.raises(UsageError, match="is there twice"):
+    with pytest.raises(UsageError, match="occurs twice"):
         joined(run_of(6), results(tmp_path, 6, songs=("song 0", "Song 0")))

@@ -80,7 +80,9 @@ def test_of_several_splits_the_one_asked_for_is_read(tmp_path: Path) -> None:
 def test_two_files_of_one_track_are_refused(tmp_path: Path) -> None:
     written(tmp_path / "M/test/song.json", ONE)
     written(tmp_path / "M/test/song.json.gz", ONE)
-    with pytest.raises(StoreError, match=r"song\.json\.gz and .*song\.json are both of 'song'"):
+    with pytest.raises(
+        StoreError, match=r"song\.json\.gz and .*song\.json are both results of 'song'"
+    ):
         read_results(tmp_path)
 
 

@@ -53,8 +53,8 @@ def theirs(found: Joined) -> dict[tuple[str, str], float]:
 @pytest.mark.parametrize(
     ("metric", "value", "message"),
     [
-        ("usdr", "1_0", "'1_0' is no number"),
-        ("usdr", "\u0661", "is no number"),
+        ("usdr", "1_0", "'1_0' is not a number"),
+        ("usdr", "\u0661", "is not a number"),
         ("visqol", "391", r"visqol of m, 's', vocals is 391; expected 1 to"),
         ("bleedless.bleedless", "-30", "is -30; expected 0 to 100"),
         ("mrstft", "-0.5", "is -0.5; expected at least 0"),
@@ -79,9 +79,11 @@ def test_shares_of_one_in_a_column_of_percent_are_noted(tmp_path: Path) -> None:
 
 def test_a_family_is_one_that_is_known_and_one_for_each_system(tmp_path: Path) -> None:
     head = "system,track,stem,metric,value,family\n"
-    with pytest.raises(UsageError, match="line 2: family 'neural'; expected one of generative"):
+    with pytest.raises(
+        UsageError, match="line 2: unknown family 'neural', expected one of generative"
+    ):
         joined(tmp_path, run_with(row()), f"{head}m,s,vocals,usdr,1,neural\n")
-    with pytest.raises(UsageError, match="m is generative in line 2 and oracle in line 3"):
+    with pytest.raises(UsageError, match="m has the family generative in line 2"):
         text = f"{head}m,s,vocals,usdr,1,generative\nm,s,bass,usdr,1,oracle\n"
         joined(tmp_path, run_with(row()), text)
     found = joined(tmp_path, run_with(row()), f"{head}m,s,vocals,usdr,1,Generative\n")
@@ -125,7 +127,7 @@ def test_a_window_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     ):
         read_table(file)
     file.write_text(windows([0, 1]).replace(",1\n", ",1:00\n"))
-    with pytest.raises(UsageError, match="line 3: time '1:00'; expected the seconds"):
+    with pytest.raises(UsageError, match="line 3: found the time '1:00', expected the seconds"):
         read_table(file)
 
 
@@ -183,7 +185,7 @@ def test_vocals_scored_against_the_accompaniment_have_no_sir_among_four(tmp_path
     assert ("vocals", "bsseval.sir") not in values and ("bass", "bsseval.sir") in values
     # Over the windows of the four stems: 0, 1, 3, 4 and 5.
     assert values["vocals", "bsseval.sdr"] == 30.0
-    assert "vocals scored beside other stems than vdbo: SIR and SAR left out" in found.messages[0]
+    assert "vocals scored with other stems than vdbo: SIR and SAR left out" in found.messages[0]
     assert ("vocals", "bsseval.sir") in theirs(joined(tmp_path, cells, museval_table(*FOUR)))
     assert ("vocals", "bsseval.sir") in theirs(joined(tmp_path, cells, museval_table("vocals")))
 
@@ -193,7 +195,7 @@ def test_an_average_over_stems_is_no_stem_of_another_set(tmp_path: Path) -> None
     lines = [f"m,s,{stem},bsseval.sir,1" for stem in (*FOUR, "average")]
     found = joined(tmp_path, cells, "\n".join(["system,track,stem,metric,value", *lines, ""]))
     assert set(theirs(found)) == {(stem, "bsseval.sir") for stem in FOUR}
-    assert "stems that the run has not: average" in found.messages[0]
+    assert "stems that the run does not have: average" in found.messages[0]
     assert "left out" not in found.messages[0]
 
 
@@ -294,7 +296,7 @@ def test_a_file_of_one_target_says_why_nothing_is_left(tmp_path: Path) -> None:
     content = json.loads(file.read_text())
     content["targets"] = content["targets"][:1]
     file.write_text(json.dumps(content))
-    with pytest.raises(UsageError, match="no value is left: vocals scored beside other stems"):
+    with pytest.raises(UsageError, match="no value can be shown: vocals scored with other stems"):
         with_imports(run_of(6), {}, Imports((str(tmp_path),)))
 
 
@@ -305,7 +307,7 @@ def test_an_oracle_that_nobody_declares_is_ranked_and_the_note_below_the_table_s
         museval_file(tmp_path / method / "test" / "song 0.json", 6)
     found = with_imports(run_of(6), {}, Imports((str(tmp_path),)))
     remark = found.manifest["imported"]["IRM1 (museval)"]["remark"]
-    assert "family not declared, so ranked: 'IRM1', 'UMX'" in remark
+    assert "no family is declared, so these are ranked as systems: 'IRM1', 'UMX'" in remark
     declared = Imports((str(tmp_path),), families={"IRM1": "oracle", "UMX": "discriminative"})
     remark = with_imports(run_of(6), {}, declared).manifest["imported"]["IRM1 (museval)"]["remark"]
     assert "family" not in remark

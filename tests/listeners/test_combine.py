@@ -43,7 +43,7 @@ def test_units_do_not_count_and_a_single_metric_is_no_combination():
 
 
 def test_a_metric_that_is_not_there_is_named():
-    with pytest.raises(UsageError, match=r"no metric 'absent'.*expected some of good"):
+    with pytest.raises(UsageError, match=r"no metric 'absent'.*expected one of good"):
         with_combined(CLIPS, ["good+absent"], {"good": 1})
     with pytest.raises(UsageError, match="no metric 'loss'"):
         with_combined(CLIPS, ["good+loss"], {"good": 1})

@@ -69,7 +69,7 @@ def test_a_bare_csv_needs_names_and_families(tmp_path):
     with pytest.raises(UsageError, match=r"no column for the song.*--column song=NAME"):
         read_study(path)
     columns = {"song": "page", "system": "sound"}
-    with pytest.raises(UsageError, match=r"no families.*--family"):
+    with pytest.raises(UsageError, match=r"no column for the families.*--family"):
         read_study(path, columns=columns)
     study = read_study(path, columns=columns, families={"ref": "oracle", "*": "discriminative"})
     assert study.questions == ["quality"]  # the column has another name
@@ -80,8 +80,8 @@ def test_a_bare_csv_needs_names_and_families(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ("", "none of its 0 rows has a rating"),
-        ("a,g,generative,\na,d,discriminative,\n", "none of its 2 rows has a rating"),
+        ("", "none of the 0 rows has a rating"),
+        ("a,g,generative,\na,d,discriminative,\n", "none of the 2 rows has a rating"),
         ("a,g,generative,inf\na,d,discriminative,3\n", "1 rating is infinite"),
         ("a,g,generative,2\na,,discriminative,3\n", "1 rating without a system"),
         (",g,generative,2\n,d,discriminative,3\n", "2 ratings without a song"),
@@ -127,10 +127,10 @@ def test_a_rater_column_that_is_missing_is_named(tmp_path):
         ({"wide": {"rating": "rating_{n}"}}, "no column 'rating_0'"),
         ({"wide": {"rating": "rating"}}, r"expected \{n\} in it"),  # it never ended
         ({"wide": {"rating": "r n}"}}, "Single '}'"),
-        ({"wide": {"rating": "r_{n}_{who}"}}, "nothing else in braces"),
-        ({"wide": {"rating": "r_{n.real}"}}, "nothing else in braces"),
-        ({"wide": {"rating": "r_{n:1000000000}"}}, "nothing else in braces"),
-        ({"audio": {"estimate": "{0}.wav", "reference": "r.wav"}}, "nothing else in braces"),
+        ({"wide": {"rating": "r_{n}_{who}"}}, "in braces"),
+        ({"wide": {"rating": "r_{n.real}"}}, "in braces"),
+        ({"wide": {"rating": "r_{n:1000000000}"}}, "in braces"),
+        ({"audio": {"estimate": "{0}.wav", "reference": "r.wav"}}, "in braces"),
         ({"audio": {"estimate": "{song", "reference": "r.wav"}}, "expected '}'"),
         ({"ratings": "absent.csv"}, r"cannot be read as CSV \(no such file\)"),
         ({"families": {"ref": "oracle"}}, None),
@@ -157,7 +157,7 @@ def test_the_template_is_a_study(tmp_path):
     assert study.questions == ["quality", "interference"]
     assert set(study.table["family"]) == {"generative", "discriminative", "anchor"}
     assert "visqol" in study.clips("quality").columns, "there is a metric to judge"
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="exists already"):
         write_template(tmp_path / "s")
 
 
@@ -195,7 +195,7 @@ def test_metrics_are_computed_from_the_sounds(described, tmp_path):
     (tmp_path / "a" / "two.wav").unlink()
     with pytest.raises(UsageError, match="no such file"):
         scored(study, ("sisdr",))
-    with pytest.raises(UsageError, match="does not say where its sounds are"):
+    with pytest.raises(UsageError, match="does not name its sound files"):
         scored(read_study(described()), ("sisdr",))
 
 
@@ -210,7 +210,7 @@ def test_ratings_that_name_no_stem_are_matched_with_the_run_s_only_one(tmp_path)
          "value": [4.0, 1.0], "status": "ok", "edition": "hq"}
     )  # fmt: skip
     assert attach_metrics(clips, frame)["visqol"].tolist() == [4.0, 1.0]
-    with pytest.raises(UsageError, match="the ratings have no stem"):
+    with pytest.raises(UsageError, match="the ratings have no column for the stem"):
         attach_metrics(clips, pd.concat([frame, frame.assign(stem="bass")]))
 
 

@@ -164,7 +164,7 @@ class TestReading:
         )  # fmt: skip
         joined = attach_metrics(table, frame)
         assert agreement(joined, directions={"visqol": 1}).loc[0, "across"] == 1
-        with pytest.raises(UsageError, match="no rated clip"):
+        with pytest.raises(UsageError, match="none of the rated clips"):
             attach_metrics(table, frame.assign(track="other"))
 
     @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ class TestReading:
             ("a,b\n1,2\n", "no column for the song"),
             ("song,system,family,rating\ns,a,generative,good\n", "not a number"),
             ("song,system,family,rating\ns,a,generative,1\nt,a,oracle,1\n", "two families"),
-            ("", "cannot read"),
+            ("", "cannot be read"),
         ],
     )
     def test_a_file_that_cannot_be_used_says_why(self, tmp_path, text, words):
@@ -194,7 +194,7 @@ class TestReading:
         assert found.loc[0, "across"] == 0
 
     def test_ratings_without_a_pair_are_refused(self, tmp_path):
-        with pytest.raises(UsageError, match="no pair"):
+        with pytest.raises(UsageError, match="no usable pair"):
             agreement(ratings(tmp_path, [[1, 1, 1, 1]], sdr=[[1, 2, 3, 4]]))
 
 

@@ -94,7 +94,7 @@ def test_what_has_no_rate_is_named_and_not_guessed(songs, tmp_path):
     assert found.unknown == ["scoring with sisdr", "separation with oracle-irm on cpu"]
     assert found.metrics["sisdr"] is None and found.systems["oracle-irm"]["cpu_hours"] is None
     shown = render(found, 2)
-    assert "not in the sums: scoring with sisdr" in shown and "?" in shown
+    assert "not included in the sums: scoring with sisdr" in shown and "?" in shown
 
 
 def test_a_gpu_separates_and_yardsticks_stay_on_the_cpu(songs, tmp_path):
@@ -165,7 +165,7 @@ def test_the_command_prints_text_and_json(songs, tmp_path, monkeypatch):
     text = CliRunner().invoke(app, words)
     assert text.exit_code == 0 and "18 jobs" not in text.stdout
     assert "15 jobs on 3 tracks" in text.stdout and "shared by 4 cores" in text.stdout
-    assert "best here: -j " in text.stdout
+    assert "best on this machine: -j " in text.stdout
     found = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).stdout)
     assert found["longest_seconds"] == pytest.approx(SECONDS) and found["best_workers"] >= 1
     assert found["jobs"] == 15 and found["cores"] == 4 and found["disk_gb"] > 0

@@ -143,7 +143,9 @@ def test_worker_processes_score_there_too(songs, tmp_path):
 
 @no_gpu
 def test_a_gpu_that_is_not_there_ends_a_run_before_it_starts(songs, tmp_path):
-    with pytest.raises(Unavailable, match=r"'cuda': torch .* sees none .* --metric-device cpu"):
+    with pytest.raises(
+        Unavailable, match=r"'cuda': torch .* finds no such device .* --metric-device cpu"
+    ):
         run(songs, tmp_path / "run", metric_device="cuda")
     assert not (tmp_path / "run").exists()
     with pytest.raises(Unavailable, match="'cuda:1'"):

@@ -116,7 +116,7 @@ def test_a_run_refuses_a_folder_of_another_format_and_leaves_it_as_it_is(made, t
     for path in paths:
         path.write_text(_other_format(json.loads(path.read_text())))
     before = _contents(run)
-    with pytest.raises(FormatError, match="has changed nothing"):
+    with pytest.raises(FormatError, match="and changed nothing"):
         benchsep.run(out=run, dataset=f"folder:{made / 'songs'}", **ASKED)
     assert _contents(run) == before
 
@@ -133,7 +133,7 @@ def test_only_a_run_sets_aside_and_never_over_what_was_set_aside_before(made, tm
         suite = Suite(dataset=f"folder:{songs}", **ASKED)
         assert [job.track.name for job in make_plan(suite, Store(run)).jobs] == ["one"]
         benchsep.run(suite, out=run)
-        assert "edited by hand (its checksum does not hold); set aside" in capsys.readouterr().err
+        assert "edited by hand (its checksum is wrong); set aside" in capsys.readouterr().err
         assert benchsep.load_run(run)["value"].equals(whole["value"])
     assert sorted(p.read_text() for p in path.parent.glob("*.corrupt*")) == sorted(kept)
 

@@ -108,15 +108,15 @@ def test_what_is_cut_or_padded_is_said(capsys):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (dict(reference={}, estimate={}), "no stem of the reference"),
-        (dict(estimate={}), "no stem of the estimate"),
+        (dict(reference={}, estimate={}), "dictionary of the reference is empty"),
+        (dict(estimate={}), "dictionary of the estimate is empty"),
         (dict(estimate=None), "estimate is NoneType, expected a path, an array"),
         (dict(reference=b"a.wav"), "reference is bytes"),
         (dict(estimate=(44_100, tone())), "estimate: samples are tuple"),
         (dict(metrics=None), "metrics is None; leave it out"),
-        (dict(metrics=" , "), "no metric is named"),
-        (dict(metrics=3), "metrics is 3; expected names"),
-        (dict(metrics=["usdr", None]), "expected names"),
+        (dict(metrics=" , "), "list of metrics is empty"),
+        (dict(metrics=3), "metrics is 3, expected a list of names"),
+        (dict(metrics=["usdr", None]), "expected a list of names"),
     ],
 )
 def test_a_call_without_signals_or_metrics_says_what_is_missing(asked, message):
@@ -137,7 +137,7 @@ def test_metrics_may_be_one_text():
             ("vocals", "accompaniment"),
             "no estimate of drums, bass, other, and no reference for inst",
         ),
-        (("vocals", "drums"), "no estimate of bass, other; its files mean vocals, drums"),
+        (("vocals", "drums"), "no estimate of bass, other; its files were read as vocals, drums"),
         (STEMS, ""),
         (("lead_vocals", *STEMS[1:]), "their names: lead_vocals.wav as vocals (1 file)"),
         (tuple(f"song_{stem}" for stem in STEMS), ""),

@@ -121,8 +121,8 @@ def test_what_is_done_to_an_estimate_before_scoring_is_said(
     mono = Audio(stems["bass"].samples[:1], RATE)
     benchsep.score(stems, {"vocals": low, "drums": low, "bass": mono}, metrics=["usdr"])
     assert capsys.readouterr().err.splitlines() == [
-        "benchsep: estimate of vocals, drums: 4000 Hz, resampled to 8000 Hz as its reference: it "
-        "has nothing above 2000 Hz",
+        "benchsep: estimate of vocals, drums: 4000 Hz, resampled to 8000 Hz as its reference; "
+        "frequencies above 2000 Hz are missing",
         "benchsep: estimate of bass: mono, repeated in the 2 channels of its reference",
     ]
 
@@ -132,6 +132,6 @@ def test_no_metric_and_a_folder_of_songs_are_told_apart_from_bad_audio(tmp_path:
         benchsep.score(noise(), noise(), metrics=[])
     write_audio(tmp_path / "Song 1" / "vocals.wav", noise())
     with pytest.raises(
-        UsageError, match=r"1 folders such as 'Song 1'.*benchsep run --systems dir:"
+        UsageError, match=r"1 folder, such as 'Song 1'.*benchsep run --systems dir:"
     ):
         benchsep.score(tmp_path, tmp_path, metrics=["usdr"])

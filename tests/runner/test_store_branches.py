@@ -73,7 +73,7 @@ def test_an_empty_folder_has_nothing_and_says_how_to_make_a_run(tmp_path):
     assert made.records() == made.sheets() == [] and made.any_sheet() is None
     assert made.records_and_problems() == ([], [])
     assert made.read("s", "t") is None and made.sheet("s", "t") is None
-    with pytest.raises(StoreError, match=r"not a run folder \(no manifest\.json\); benchsep run"):
+    with pytest.raises(StoreError, match=r"not a run folder \(no manifest\.json\); `benchsep run"):
         made.manifest()
     made.refuse_other_formats()
     made.set_aside("s", "t")
@@ -107,7 +107,7 @@ def test_each_problem_is_told_once_and_foreign_records_are_counted(tmp_path, cap
     assert made.records() == [record]
     said = capsys.readouterr().err
     assert said.count("format 3") == 1 and "2 more records are of another format" in said
-    assert "cut.json is damaged (its checksum does not hold)" in said
+    assert "cut.json is damaged (its checksum is wrong)" in said
     assert "`benchsep run` computes it again; left out" in said
     assert "copy.json is a copy of another record; left out" in said
     assert "written by benchsep 9.8" in said
@@ -116,7 +116,7 @@ def test_each_problem_is_told_once_and_foreign_records_are_counted(tmp_path, cap
     made.path("s", "t").unlink()
     (folder / "cut.json").unlink()
     (folder / "copy.json").unlink()
-    with pytest.raises(FormatError, match=r"format 3, the folder was written by benchsep 9\.8"):
+    with pytest.raises(FormatError, match=r"format 3, written by benchsep 9\.8"):
         made.records()
     assert made.any_sheet() is None
 
@@ -139,7 +139,7 @@ def test_what_cannot_be_opened_is_named(tmp_path):
     path.rmdir()
     path.parent.rmdir()
     (tmp_path / "cells" / "s").symlink_to(tmp_path / "cells" / "s")
-    with pytest.raises(StoreError, match="what it holds would be missing; fix its permissions"):
+    with pytest.raises(StoreError, match="its results would be missing, so fix its permissions"):
         made.records()
 
 
@@ -192,7 +192,7 @@ def test_a_manifest_that_no_reader_could_use_is_named(tmp_path, body, says):
     ("text", "says"),
     [("[1]", "expected an object, found list"), ("{", "cannot be read"),
      ("[" * 10**5, "cannot be read"),
-     ('{"suite": {}, "checksum": "0"}', r"\(its checksum does not hold\); run"),
+     ('{"suite": {}, "checksum": "0"}', r"\(its checksum is wrong\); run"),
      ('{"suite": {"x": NaN}, "checksum": "0"}', "not representable as strict JSON")],
     ids=["list", "cut", "deep", "checksum", "NaN"],
 )  # fmt: skip
@@ -210,7 +210,7 @@ def test_an_old_manifest_without_a_checksum_is_read_and_a_newer_format_is_not(tm
     assert made.manifest() == {"suite": {}}, "the checksum is no part of it"
     (tmp_path / "manifest.json").write_text('{"format": 3, "packages": {"benchsep": "7.1"}}')
     for ask in (made.manifest, made.refuse_other_formats):
-        with pytest.raises(FormatError, match=r"format 3, the folder was written by benchsep 7\.1"):
+        with pytest.raises(FormatError, match=r"format 3, written by benchsep 7\.1"):
             ask()
     (tmp_path / "manifest.json").write_text('{"format": 3}')
     with pytest.raises(FormatError, match="an unknown version"):
@@ -278,10 +278,10 @@ def test_what_is_of_another_format_is_named_with_its_format(tmp_path):
     made.write(Record.from_json(stored()))
     path = made.path("s", "t")
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 77}))
-    with pytest.raises(FormatError, match=r"t\.json: format 77, the folder was written by"):
+    with pytest.raises(FormatError, match=r"t\.json: format 77, written by"):
         made.read("s", "t")
     (tmp_path / "manifest.json").write_text('{"format": 77}')
-    with pytest.raises(FormatError, match=r"manifest\.json: format 77, the folder was"):
+    with pytest.raises(FormatError, match=r"manifest\.json: format 77, written by"):
         made.manifest()
 
 

@@ -54,7 +54,7 @@ def test_flags_override_the_file(tmp_path):
 @pytest.mark.parametrize("nothing", [(), "", " , "])
 def test_nothing_to_score_is_an_error_before_anything_is_separated(field, nothing):
     """Every job was done, and no cell was made, with exit code 0."""
-    with pytest.raises(UsageError, match=rf"{field}: no {field[:-1]} is named; leave it out"):
+    with pytest.raises(UsageError, match=rf"{field}: the list of {field} is empty; leave it out"):
         load_suite(**{field: nothing})
 
 

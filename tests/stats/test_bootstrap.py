@@ -114,7 +114,7 @@ def test_tost_equals_statsmodels(margin):
 def test_tost_edges():
     assert tost(np.full(5, 0.1), 0.2) == 0.0
     assert tost(np.full(5, 0.3), 0.2) == 1.0
-    with pytest.raises(UsageError, match="positive"):
+    with pytest.raises(UsageError, match=r"margin is .*, expected more than 0"):
         tost([1.0, 2.0], 0)
     with pytest.raises(UsageError, match="two songs"):
         tost([1.0], 1)
@@ -187,7 +187,7 @@ class TestPower:
         assert detectable_effect(0.7, 1) is None
 
     def test_impossible_effects_are_refused(self):
-        with pytest.raises(UsageError, match="other than zero"):
+        with pytest.raises(UsageError, match="other than 0"):
             songs_needed(0, 1)
         with pytest.raises(UsageError, match="needs over"):
             songs_needed(1e-9, 1)

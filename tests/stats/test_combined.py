@@ -126,7 +126,7 @@ def test_any_pair_by_name_and_what_cannot_be_combined():
     assert traits[name].question == "quality" and traits[name].display == "ViSQOL + CLAP"
     for asked, text in (
         ("visqol", "expected two metrics"),
-        ("visqol+size", "size has no better side"),
+        ("visqol+size", "for size, neither higher nor lower is better"),
         ("visqol+nisqa", "nisqa"),
     ):
         with pytest.raises(UsageError, match=text):

@@ -157,7 +157,7 @@ class TestAggregate:
 
     def test_editions_never_share_a_number(self):
         frame = pd.concat([table(rows("a", [1])), table(rows("a", [1])).assign(edition="aac")])
-        with pytest.raises(UsageError, match="aac, hq never share"):
+        with pytest.raises(UsageError, match="aac, hq; one table has one edition"):
             stats.aggregate(frame, TRAITS)
 
 

@@ -55,14 +55,14 @@ def apart_table(store: Store, systems: Sequence[str], songs: Sequence[str]) -> T
     rows = [_row(pair, stems, found, len(songs)) for pair in pairs]
     return Table(
         id="",
-        title="How alike two systems' estimates are (dB)",
+        title="Similarity of the estimates of two systems (dB)",
         columns=tuple(columns),
         rows=tuple(rows),
         caption=(
             captions.line(
                 [
                     "Power of two estimates over that of their difference, median over songs",
-                    "0: unrelated; high: alike, which is no measure of quality",
+                    "0: unrelated; high: similar. This is no measure of quality",
                 ],
                 "docs/stems.md#songs-without-stems",
             ),

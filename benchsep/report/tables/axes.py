@@ -57,8 +57,8 @@ def sentence(edition: Edition) -> str:
     if not parts:
         return ""
     return (
-        "The first columns answer the questions of listeners, each by the metric of this run that "
-        f"agrees best with them; share of pairs of systems ordered as by listeners: "
+        "The first columns answer the questions of listeners. Each shows the metric of this run "
+        "that agrees best with listeners (share of pairs of systems in the listeners' order): "
         f"{'; '.join(parts)}. Rule: docs/listeners.md#two-axes."
     )
 

@@ -115,9 +115,9 @@ def notes() -> list[str]:
         ".05).",
         LADDER_NOTE,
         COST_NOTE,
-        "Listeners: the share of pairs of systems on the same song that a metric puts in the order "
-        "in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric without "
-        "listening data behind it is not trusted across families if it matches waveforms.",
+        "Listeners: the share of pairs of systems on the same song that a metric puts in the "
+        "order in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric "
+        "that compares waveforms and has no listening data is not used across families.",
     ]
 
 
@@ -178,7 +178,7 @@ def wrong_song(systems: Sequence[str]) -> list[str]:
     """A note that explains the row of another song, if there is one."""
     text = (
         f"The {WRONG_SONG} row is the score of the true stem of the data set's next song at the "
-        "level of the right one: what a metric gives for any stem of the kind."
+        "level of the right one: the value that a metric gives for any stem of this kind."
     )
     return [text] if WRONG_SONG in systems else []
 
@@ -188,7 +188,7 @@ def contamination(seen: Seen, songs: int) -> list[str]:
     lines = []
     if seen.songs:
         who = "; ".join(
-            f"{label} {seen.mark(label)} saw {len(found)} of {songs} "
+            f"{label} {seen.mark(label)}: {len(found)} of {songs} songs "
             f"({', '.join(sorted({f'{seen.dataset}:{split}' for split in found.values()}))})"
             for label, found in seen.songs.items()
         )

@@ -172,10 +172,10 @@ def published_table(tables: Sequence[Table], edition: str) -> Table | None:
         ),
         notes=(
             f"{SOURCE}: no intervals are published; of the baselines' drums only the range over "
-            "all of them is known. Values from a second-hand summary, except that 'best NISQA' is "
-            "first-party; 'not seen': in the paper, but in no text at hand; 'not reported': not "
-            "in the paper. Which tools and excerpts the paper scored with is not known. In our "
-            "rows the label names the weights.",
+            "all of them is known. Values from a second-hand summary, except that 'best NISQA' "
+            "is first-party; 'not seen': the paper has the value, but the text was not "
+            "available; 'not reported': not in the paper. Which tools and excerpts the paper "
+            "scored with is not known. In our rows the label names the weights.",
         ),
         warnings=(
             "Other data, other tools and other training: compare the order and the distances "

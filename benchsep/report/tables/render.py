@@ -59,7 +59,7 @@ def render(tables: Sequence[Table], format: str, caption: str = "full") -> str:
     if format not in formats:
         raise UsageError(f"unknown format {format!r}{did_you_mean(format, list(formats))}")
     if caption not in ("full", "short"):
-        raise UsageError(f"caption {caption!r}; expected full or short")
+        raise UsageError(f"unknown caption {caption!r}, expected full or short")
     if caption == "short" and format != "tex":
         raise UsageError("--caption short is for LaTeX: add --format tex")
     return latex_short(tables) if caption == "short" else formats[format](tables)

@@ -144,7 +144,9 @@ def _connected(address: str, stack: contextlib.ExitStack) -> Any:
         if address.startswith("file:"):
             path = Path(address.removeprefix("file:")).expanduser()
             if not path.is_file():  # Dask would wait for it forever
-                raise FileNotFoundError(f"no file {path}")
+                raise FileNotFoundError(
+                    f"{path}: no such file; expected the scheduler file of a Dask cluster"
+                )
             return distributed.Client(scheduler_file=str(path), set_as_default=False)
         return distributed.Client(address, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
@@ -265,7 +267,7 @@ class _Scheduler:
     def _connection_lost(self) -> Unavailable:
         where = self.client.scheduler.address if self.client.scheduler else "the cluster"
         return Unavailable(
-            f"the connection to the scheduler at {where} is lost; what is stored is intact, run "
+            f"the connection to the scheduler at {where} was lost; stored results are intact. Run "
             "again to continue"
         )
 

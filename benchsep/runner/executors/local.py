@@ -210,8 +210,8 @@ class _Worker:
             self.process, self.pipe = start_worker(self.pool_mark, self.mark)
         except OSError as error:
             raise Unavailable(
-                f"no worker process can be started ({error.strerror or error}); with --inline "
-                "systems run in this process"
+                f"no worker process can be started ({error.strerror or error}); to run systems in "
+                "this process, pass --inline"
             ) from error
 
     @property
@@ -370,8 +370,8 @@ class _Crew:
             self.deaths += 1
             if self.deaths >= MAY_DIE_AT_START:
                 raise Unavailable(
-                    f"{self.deaths} worker processes died at their start, the last one: {why}; "
-                    "what is stored is intact. With --inline systems run in this process"
+                    f"{self.deaths} worker processes died at their start; the last one: {why}. "
+                    "Stored results are intact. To run systems in this process, pass --inline"
                 )
 
     def _refresh_claims(self) -> None:

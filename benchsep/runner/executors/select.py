@@ -37,9 +37,12 @@ def executor_for(suite: Suite) -> Executor:
     if not reason:
         return Pool(suite.jobs or os.cpu_count() or 1, suite.timeout, _most_jobs(suite))
     if suite.timeout is not None:
-        raise UsageError(f"a time limit needs worker processes, which {reason} rules out")
+        raise UsageError(
+            f"a time limit needs worker processes, which are not possible here ({reason}); leave "
+            "out --timeout"
+        )
     if not suite.inline:
-        notify(f"all jobs run in this process: {reason}; a worker process would not know it")
+        notify(f"all jobs run in this process: {reason}; a worker process would not find it")
     return Inline()
 
 

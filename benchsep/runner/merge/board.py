@@ -41,7 +41,10 @@ class Merged:
         """Notes on content of the inputs that is not in the board."""
         notes = [note for each in self.inputs for note in each.notes]
         if times := _timed_twice(self.inputs):
-            notes.append(f"{times} draws are timed by more than one run; one session's are kept")
+            notes.append(
+                f"{times} draws have times from more than one run; the times of one session are "
+                "kept"
+            )
         systems = {record.system.label for record in self.records}
         notes += same_songs(self.manifest) + same_systems(self.manifest, systems)
         return notes
@@ -88,12 +91,12 @@ def _refuse_to_write_inputs(folders: Sequence[Path], out: Path) -> None:
         run = folder.resolve()
         if run == board:
             raise UsageError(
-                f"{folder} is the board itself: what is in it stays there; leave it out, or "
+                f"{folder} is the board itself, whose content is kept anyway; leave it out, or "
                 "choose another -o"
             )
         if board.is_relative_to(run):
             raise UsageError(
-                f"{out} is inside the run {folder}, which must not change: choose another -o"
+                f"{out} is inside the run {folder}, which must not change; choose another -o"
             )
 
 
@@ -102,11 +105,12 @@ def _board_there(out: Path) -> Input | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / "manifest.json").is_file():
-        raise UsageError(f"{out} holds files and is no board: choose another -o")
+        raise UsageError(f"{out} contains files but is not a board; choose another -o")
     board = read_input(out)
     if not board.is_board:
         raise UsageError(
-            f"{out} is a run of `benchsep run` and no board: name it as a RUN and choose another -o"
+            f"{out} is a run of `benchsep run`, not a board; give it as a RUN, and choose another "
+            "-o"
         )
     return board
 

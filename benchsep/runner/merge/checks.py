@@ -168,8 +168,8 @@ def _linked(runs: Sequence[tuple[str, set[Any]]]) -> list[tuple[list[str], set[A
 def _not_known_as_one(runs: Sequence[tuple[str, set[Any]]]) -> str:
     who = " and ".join(", ".join(names) for names, _ in _linked(runs))
     return (
-        f"{who} have no value in common, so that nothing shows that these files are of one "
-        "system; run one with a name of its own (--systems NAME=SPEC), or score a song in both"
+        f"{who} have no value in common, so it cannot be checked that these files are of one "
+        "system; run one under another name (--systems NAME=SPEC), or score one song in both"
     )
 
 

@@ -75,13 +75,16 @@ def read_input(folder: Path) -> Input:
     found, unreadable = store.records_and_problems()
     problems = [Conflict("file", name, str(problem)) for problem in unreadable]
     if not manifest.get("finished", True) and MERGED not in manifest:
-        text = "the run is not finished; `benchsep run` again with the same -o continues it"
+        text = "the run is not finished; to continue it, call `benchsep run` again with the same -o"
         problems.append(Conflict("file", name, text))
     shown = [_shown(record, manifest) for record in found]
     records = tuple(record for record in shown if record.cells or record.draws)
     notes = []
     if left := sum(len(r.cells) for r in found) - sum(len(r.cells) for r in records):
-        notes.append(f"{name}: {left} cells of earlier requests, which it does not show either")
+        notes.append(
+            f"{name}: {left} cells of earlier requests are left out; the tables of the run leave "
+            "them out, too"
+        )
     if (folder / "estimates").exists():
         notes.append(f"{name}: its estimates are not copied")
     result = Input(name, manifest, records, tuple(problems), tuple(notes))

@@ -87,8 +87,8 @@ def not_the_sum(costs: pd.DataFrame, tracks: Sequence[Track]) -> list[str]:
     levels = ", ".join(f"{name!r} {found[name]:.1f} dB" for name in worst)
     count = f"{len(found)} of {amount(len(asked), 'song')}"
     return [
-        f"the mixture file is not the sum of the stems on {count} (what the stems leave of it, "
-        f"against the mixture: {levels}; expected {LIMIT_DB:g} dB at most): another song, master "
-        "or level, or a stem is missing. Correct the files, or let the sum be the mixture: "
-        "--mixture sum"
+        f"the mixture file is not the sum of the stems on {count} (level of mixture minus stems, "
+        f"relative to the mixture: {levels}; expected {LIMIT_DB:g} dB at most). Possible causes: "
+        "another song, master or level, or a missing stem. Correct the files, or use the sum of "
+        "the stems as the mixture: --mixture sum"
     ]

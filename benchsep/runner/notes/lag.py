@@ -129,7 +129,10 @@ def in_words(lags: Mapping[str, int]) -> list[str]:
         f"{stem} {abs(lag):,} samples {'late' if lag > 0 else 'early'}"
         for stem, lag in sorted(lags.items())
     )
-    return [f"estimates have a delay ({late}): waveform-matching values are too low"]
+    return [
+        f"estimates have a delay ({late}), so metrics that compare waveforms give values that are "
+        "too low"
+    ]
 
 
 def late_systems(costs: pd.DataFrame) -> dict[str, str]:
@@ -147,7 +150,8 @@ def late_systems(costs: pd.DataFrame) -> dict[str, str]:
             sentences[str(label)] = (
                 f"{label} was {late}: its estimates were moved before they were scored (--align)"
                 if "aligned" in part and part["aligned"].all()
-                else f"{label} is {late}: its waveform-matching values are too low (an mp3 "
-                "encoder's delay? cut it, or run with --align)"
+                else f"{label} is {late}, so metrics that compare waveforms give values that are "
+                "too low. A possible cause is the delay of an mp3 encoder: cut it from the "
+                "files, or run with --align"
             )
     return sentences

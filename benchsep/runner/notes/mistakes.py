@@ -209,17 +209,18 @@ _SAID = (
     (
         OTHER_STEM,
         "the estimates match other stems ({})",
-        "were files named, or stems listed, in another order? Correct the names",
+        "files may have been named, or stems listed, in another order. Correct the names",
     ),
     (
         SILENT,
         "the estimates are silent, the true stems are not ({})",
-        "uSDR gives silence 0 dB, more than a bad separation. Are these the right files?",
+        "uSDR of a silent estimate is 0 dB, more than of a bad separation. Check that these are "
+        "the right files",
     ),
     (
         INVERTED,
         "the estimates have an inverted sign ({})",
-        "waveform-matching values are too low. Correct the sign",
+        "metrics that compare waveforms give values that are too low. Correct the sign",
     ),
     (
         CHANNELS,
@@ -229,12 +230,12 @@ _SAID = (
     (
         CLIPS,
         "the estimates are clipped ({})",
-        "were they saved as integers with a peak above full scale? Save them as float",
+        "they may have been saved as integers with a peak above full scale. Save them as float",
     ),
     (
         NAMED,
         "files were read by the end of their names ({})",
-        "is it the whole stem? If so, let the program name it after the stem",
+        "check that each file is the whole stem, and name it after the stem",
     ),
 )
 """Kind of mistake, description, and advice."""

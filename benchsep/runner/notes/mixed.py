@@ -35,8 +35,8 @@ def mixed_versions(cells: pd.DataFrame, imported: Collection[str] = ()) -> dict[
         if len(of_version) > 1:
             words = "; ".join(f"{v}: {_some(names)}" for v, names in sorted(of_version.items()))
             found[str(metric)] = (
-                f"Values of {len(of_version)} versions of the metric stand in one column "
-                f"({words}). They cannot be compared: run all systems again with one version of "
+                f"One column has values of {len(of_version)} versions of the metric ({words}). "
+                "These values cannot be compared; run all systems again with one version of "
                 "benchsep."
             )
     return found

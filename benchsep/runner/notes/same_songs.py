@@ -23,6 +23,7 @@ def same_songs(manifest: Mapping[str, Any]) -> list[str]:
     named = "; ".join(" = ".join(songs) for songs in groups[:MOST])
     more = f" and {len(groups) - MOST} more" if len(groups) > MOST else ""
     return [
-        f"Songs with the same mixture are counted as several: {named}{more}. They weigh more than "
-        "other songs and make intervals too narrow; leave the links or copies out."
+        f"One mixture has several song names, and each name counts as a song: {named}{more}. So "
+        "this mixture has more weight than others, and intervals are too narrow; leave out the "
+        "links or copies."
     ]

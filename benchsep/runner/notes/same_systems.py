@@ -28,6 +28,6 @@ def same_systems(manifest: Mapping[str, Any], shown: Collection[str]) -> list[st
     if not same:
         return []
     return [
-        f"One system under several names (same weights and options): {'; '.join(same)}. Each "
-        "counts in ranks and in the corrections of tests; leave all but one out."
+        f"One system has several names (same weights and options): {'; '.join(same)}. Each name "
+        "counts in ranks and in the corrections of tests; leave out all but one."
     ]

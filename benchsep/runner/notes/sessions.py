@@ -29,7 +29,7 @@ def timed_apart(sessions: Mapping[str, frozenset[str]], systems: Iterable[str]) 
         return []
     words = "; ".join(", ".join(labels) for labels in together.values())
     return [
-        f"RTF was measured in several calls of `benchsep run`, together for: {words}. "
-        "The machine may have been busy in one of them, or another one; time the systems in one "
-        "call to compare."
+        f"RTF was measured in several calls of `benchsep run`; measured in one call: {words}. The "
+        "load of the machine, or the machine, may differ between calls; to compare RTF, run the "
+        "systems in one call."
     ]

@@ -12,5 +12,5 @@ def unfinished(manifest: Mapping[str, Any]) -> list[str]:
         return []
     return [
         "This run is not finished: songs may be missing, or have the values of an earlier run in "
-        "the folder. `benchsep run` again with the same -o continues it."
+        "the folder. To continue it, call `benchsep run` again with the same -o."
     ]

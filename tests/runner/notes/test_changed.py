@@ -85,8 +85,8 @@ def test_a_mixture_that_is_not_the_sum_is_one_note(songs: Path, estimates: Path)
 
 def test_a_file_that_one_song_lacks_is_named(songs: Path, estimates: Path) -> None:
     said = run(songs, f"dir:{estimates}")
-    assert f"no other.wav in {estimates / 'C'}, and other songs have it" in said
-    assert "found bass.wav, drums.wav, vocals.wav; add the file" in said
+    assert f"no other.wav in {estimates / 'C'}, but other songs have it" in said
+    assert "found bass.wav, drums.wav, vocals.wav. Add the file" in said
 
 
 def test_a_stem_that_follows_names_the_file_of_its_part(songs: Path, estimates: Path) -> None:

@@ -61,5 +61,5 @@ def test_separate_says_it_too(tmp_path: Path) -> None:
     call = ["separate", str(tmp_path / "song.wav"), "--system", spec, "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
-    assert "vocals is lead_vocals.wav, read by the end of its name" in done.output
+    assert "lead_vocals.wav was read as vocals, by the end of its name" in done.output
     assert "drums is" not in done.output

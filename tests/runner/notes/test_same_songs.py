@@ -24,7 +24,7 @@ def test_a_song_that_is_there_twice_is_named(tmp_path: Path, how: str, capsys) -
                  yardsticks=False, inline=True, out=tmp_path / "run")  # fmt: skip
     with pytest.raises(SystemExit):
         app(["show", str(tmp_path / "run"), "--format", "md"])
-    assert "counted as several: another = one." in capsys.readouterr().out
+    assert "counts as a song: another = one." in capsys.readouterr().out
 
 
 def test_different_songs_and_unknown_mixtures_are_not_named() -> None:

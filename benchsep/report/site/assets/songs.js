@@ -34,7 +34,7 @@ benchsep.songs = (() => {
   const list = () => {
     const body = document.getElementById("songs-body");
     const stems = [...new Set(data.overview.flatMap((e) => Object.keys(e.scores)))];
-    if (!stems.length) return body.replaceChildren(el("p", {}, "The run holds no scores."));
+    if (!stems.length) return body.replaceChildren(el("p", {}, "The run has no scores."));
     view.stem ??= stems.includes("vocals") ? "vocals" : stems[0];
     view.metric ??= data.metrics[0].column;
     const metric = metricNamed(view.metric);
