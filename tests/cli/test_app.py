@@ -228,8 +228,12 @@ def test_a_folder_without_its_prefix_and_results_among_the_songs_are_refused(son
     for out, asked, words in (
         (tmp_path / "r", {"systems": (str(songs),)}, f"write 'dir:{songs}'"),
         (tmp_path / "r", {"dataset": str(songs)}, f"write 'folder:{songs}'"),
-        (songs, {"dataset": f"folder:{songs}"}, "a folder of their own"),
-        (songs, {"systems": (f"mine=dir:{songs}",), "dataset": "clip"}, "a folder of their own"),
+        (songs, {"dataset": f"folder:{songs}"}, "another folder for the results"),
+        (
+            songs,
+            {"systems": (f"mine=dir:{songs}",), "dataset": "clip"},
+            "another folder for the results",
+        ),
     ):
         with pytest.raises(UsageError, match=re.escape(words)):
             benchsep.run(out=out, metrics=("usdr",), **asked)

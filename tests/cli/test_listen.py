@@ -112,7 +112,7 @@ def test_a_stem_or_songs_that_are_not_there_are_an_error(
     shutil.copytree(run, store.root)
     manifest = store.manifest()
     store.write_manifest({**manifest, "suite": {**manifest["suite"], "dataset": "musdb18hq"}})
-    with pytest.raises(UsageError, match=r"needs the songs of the run: .*--root"):
+    with pytest.raises(UsageError, match=r"needs the songs of the run; .*--root"):
         call("webmushra", store.root, "-o", tmp_path)
 
 
