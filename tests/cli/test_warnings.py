@@ -73,7 +73,7 @@ def test_systems_that_were_timed_apart_are_named() -> None:
     costs = pd.DataFrame(rows, columns=["system", "session"]).assign(rtf=1.0)
     sessions = sessions_of(costs, {"a", "b", "c"})
     (line,) = timed_apart(sessions, ["a", "b", "c"])
-    assert "measured in one call: a, b; c." in line and "another" in line
+    assert "measured in one call: a, b; c." in line and "to compare RTF" in line
     assert timed_apart(sessions, ["a", "b"]) == []
 
 
