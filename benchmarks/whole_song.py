@@ -73,7 +73,9 @@ def cut(stems: upstream.Stems) -> upstream.Stems:
     return {s: np.ascontiguousarray(x[:, :WARM]) for s, x in stems.items()}
 
 
-def own(truth: upstream.Stems, systems: list[upstream.Stems], again: bool) -> dict[str, Any]:
+def own(
+    truth: upstream.Stems, systems: list[upstream.Stems], again: bool = False
+) -> dict[str, Any]:
     """CPU seconds of each metric on each system, and the first system's values."""
     from benchsep._util.memory import keep_freed_memory
 
@@ -209,7 +211,7 @@ def _weights() -> dict[str, str]:
 
 
 def measure(
-    data: Path, seconds: float, systems: list[str], *, own_only: bool, again: bool
+    data: Path, seconds: float, systems: list[str], *, own_only: bool, again: bool = False
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+from unittest import mock
 
-from benchmarks import history
+from benchmarks import history, whole_song
 
 FIGURES = {
     "machine": "two cores",
@@ -32,6 +33,17 @@ def test_a_case_has_its_ratio_against_upstream_in_the_same_run(tmp_path):
         "usdr first 30 s": ("0.500", ""),
         "usdr further 30 s": ("0.400", ""),
     }
+
+
+def test_the_command_measures_and_appends(tmp_path, monkeypatch):
+    path, measure = tmp_path / "history.csv", mock.create_autospec(whole_song.measure)
+    measure.return_value = FIGURES["rows"][0]
+    monkeypatch.setattr(whole_song, "measure", measure)
+    monkeypatch.setattr(history, "HISTORY", path)
+    monkeypatch.setattr(history, "head", lambda: "aaa")
+    monkeypatch.setattr("sys.argv", ["history", "--data", str(tmp_path)])
+    history.main()
+    assert len(path.read_text().splitlines()) == 5
 
 
 def test_the_recorded_history_has_these_columns():
