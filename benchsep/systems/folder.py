@@ -219,7 +219,7 @@ def offered(names: set[str], where: Path) -> StemMap:
     if not stems.stems:
         raise UsageError(
             f"{where}: found {', '.join(sorted(names))}, expected vocals, drums, bass, guitar, "
-            "instrumental or another stem beside it; 'other' alone is ambiguous: it may be "
+            "instrumental or another stem among them. 'other' alone is ambiguous: it may be "
             "everything but the vocals, or less"
         )
     return stems

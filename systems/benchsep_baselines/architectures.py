@@ -79,8 +79,8 @@ def architecture_of(config: dict[str, Any], names: Iterable[str], asked: str, pa
     looks = likeliest(names)
     if looks == "a LoRA":
         raise CheckpointError(
-            f"{path}: the weights are a LoRA (lora_A, lora_B), which pymss-core does not know; "
-            "merge it into its base model first, with upstream's own program"
+            f"{path}: the weights are a LoRA (lora_A, lora_B), which is not supported; first "
+            "merge it into its base model, with the program of upstream"
         )
     found = asked
     if not found:
@@ -104,7 +104,7 @@ def _untold(path: Path, why: str, looks: str) -> str:
     first = why.partition(". Set")[0].removesuffix(".")
     guess = f"; the weights look like {looks}" if looks else ""
     return (
-        f"{path}: its architecture cannot be told ({first}){guess}; name it with "
+        f"{path}: its architecture is not recognised ({first}){guess}; give it with "
         f"architecture=NAME, one of {', '.join(NAMES)}"
     )
 

@@ -67,7 +67,9 @@ def demix(
         chunk and overlap give a step of zero.
     """
     if chunk < 1 or not 1 <= overlap <= chunk:
-        raise UsageError(f"chunk {chunk} and overlap {overlap} leave no step")
+        raise UsageError(
+            f"found chunk {chunk} and overlap {overlap}, which leave no step; use a smaller overlap"
+        )
     step = chunk // overlap
     border = chunk - step
     reflected = not plain and border > 0 and mixture.shape[1] > 2 * border

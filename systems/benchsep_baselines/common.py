@@ -80,7 +80,7 @@ class Separator(ABC):
         length.
         """
         if not np.isfinite(samples).all():
-            raise SeparatorError(f"{self.info.label}: {stem} holds NaN or infinite samples")
+            raise SeparatorError(f"{self.info.label}: {stem} has NaN or infinite samples")
         audio = Audio(fit_length(samples, frames), self.rate).to_channels(mixture.channels)
         audio = audio.resampled(mixture.rate)
         return Audio(fit_length(audio.samples, mixture.frames), mixture.rate)
@@ -112,9 +112,9 @@ def offered_stems(names: list[str], outputs: list[str], where: object) -> StemMa
     sources = {s: parts for s, parts in stems.sources.items() if set(parts) <= set(outputs)}
     if not sources:
         raise CheckpointError(
-            f"{where}: it returns {outputs} of {names}, and none of these is vocals, drums, "
-            "bass, guitar, instrumental or another stem; 'other' alone may be everything but the "
-            "vocals, or less"
+            f"{where}: it returns {outputs} of {names}, expected vocals, drums, bass, guitar, "
+            "instrumental or another stem among them. 'other' alone is ambiguous: it may be "
+            "everything but the vocals, or less"
         )
     return replace(stems, sources=sources)
 

@@ -67,9 +67,13 @@ def _download(url: str, path: Path) -> None:
         the server cannot be reached or has no such file.
     """
     if not url.startswith(TLS):
-        raise CheckpointError(f"{url}: weights are only fetched over https")
+        raise CheckpointError(
+            f"{url}: expected an address with https; weights are fetched over https only"
+        )
     if not _promised_hash(path.stem):
-        raise CheckpointError(f"{url}: its name promises no hash, so nothing could check it")
+        raise CheckpointError(
+            f"{url}: the file name has no hash, so the download cannot be checked"
+        )
     with transfer.alone(path):
         if not path.is_file():
             notify(f"fetching {url}")
@@ -90,8 +94,8 @@ def check_name_hash(path: Path, stem: str) -> None:
     actual = file_sha256(path)[: len(prefix)]
     if actual != prefix:
         raise CheckpointError(
-            f"{path}: sha256 begins with {actual}, its name says {prefix}: corrupt or cut short; "
-            "delete it and fetch it again"
+            f"{path}: its sha256 begins with {actual}, expected {prefix} as in its name; the file "
+            "is corrupt or cut short. Delete it and fetch it again"
         )
 
 

@@ -84,7 +84,7 @@ def parse_address(text: str) -> Address:
     base, _, promise = text.partition("#")
     match = re.fullmatch(r"(?:sha256=([0-9a-fA-F]{64}))?", promise)
     if match is None:
-        raise UsageError(f"{text}: after # expected sha256= and 64 hexadecimal digits")
+        raise UsageError(f"{text}: expected sha256= and 64 hexadecimal digits after #")
     sha = (match[1] or "").lower()
     if base.startswith("hf://"):
         parts = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)/([^@?]+?)(?:@([^@?]+))?", base)
@@ -95,11 +95,14 @@ def parse_address(text: str) -> Address:
         return Address(whole, sha, parts[1], parts[2], revision)
     url = urlsplit(base)
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
-        raise UsageError(f"{text}: weights are fetched over https or from hf:// only")
+        raise UsageError(f"{text}: expected an address with https:// or hf://")
     if url.username or url.password:
-        raise UsageError("an address with a name or a password would end in every manifest")
+        raise UsageError(
+            "an address with a user name or a password is not allowed, because it would be "
+            "stored in every manifest"
+        )
     if PurePosixPath(unquote(url.path)).name in ("", ".", ".."):
-        raise UsageError(f"{text}: names no file")
+        raise UsageError(f"{text}: expected the address of a file")
     return Address(base, sha)
 
 
@@ -154,8 +157,8 @@ def _fetch(address: Address) -> None:
 
 def _offline(address: Address, why: str) -> str:
     return (
-        f"{address.text}: not on this machine, and it cannot be fetched ({why}); on a machine with "
-        f"a network: {command_for(address.text)}"
+        f"{address.text}: the file is not on this machine and cannot be fetched ({why}); on a "
+        f"machine with a network, run: {command_for(address.text)}"
     )
 
 
@@ -172,14 +175,14 @@ def _check(address: Address) -> None:
     if address.sha256 and actual != address.sha256:
         address.file.unlink()
         raise CheckpointError(
-            f"{address.text}: sha256 {actual}, expected {address.sha256}: another file than the "
-            "one that was meant; it was not kept"
+            f"{address.text}: sha256 {actual}, expected {address.sha256}: the address gives "
+            "another file than expected, and the download was not kept"
         )
     pinned = _pinned(address)
     if pinned and actual != pinned:
         raise CheckpointError(
-            f"{address.text}: the file changed: it was {pinned} when it was first fetched, and is "
-            f"{actual}; if that is meant, delete {address.pin} and run again"
+            f"{address.text}: the file changed: its sha256 was {pinned} at the first download and "
+            f"is {actual} now; if this is intended, delete {address.pin} and run again"
         )
     if not pinned:
         content = {"address": address.text, "sha256": actual, "size": address.file.stat().st_size}

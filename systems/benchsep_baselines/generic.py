@@ -77,7 +77,10 @@ class Msst(msst.MsstSeparator):
 
 def _found(checkpoint: str, config: str, model: str) -> msst.Found:
     if model and (checkpoint or config):
-        raise UsageError("msst takes model=NAME, or checkpoint=… and config=…, not both")
+        raise UsageError(
+            "found model= with checkpoint= or config=; expected either model=NAME, or "
+            "checkpoint=… and config=…"
+        )
     if model:
         return msst.public(zoo.entry(model))
     if not checkpoint:

@@ -170,8 +170,8 @@ class Demucs(Separator):
         limit = min(own) if own else longest
         if self.segment is not None and limit is not None and self.segment > limit:
             raise UsageError(
-                f"option segment={self.segment:g}: this model's transformer was trained on "
-                f"{float(limit):g} s, expected at most that"
+                f"option segment={self.segment:g}: expected at most {float(limit):g}, because the "
+                f"transformer of this model was trained on {float(limit):g} s"
             )
 
     def _estimate(self, mixture: NDArray[np.float32], seed: int) -> dict[str, NDArray[np.float32]]:
@@ -235,7 +235,9 @@ def find_weights(name: str, checkpoint: str) -> Weights:
 
 def _mini(name: str) -> Weights:
     if name not in locate.BUNDLED_CHECKPOINTS:
-        raise CheckpointError(f"{name} has no mini checkpoint; there is one of htdemucs")
+        raise CheckpointError(
+            f"{name} has no mini checkpoint; only htdemucs has one: htdemucs@mini"
+        )
     return Weights(
         "mini",
         [locate.bundled_path(name)],
@@ -272,11 +274,15 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     )
     missing = {"klass", "args", "kwargs", "state"} - set(package)
     if missing:
-        raise CheckpointError(f"{path}: lacks {sorted(missing)}; expected a file written by demucs")
+        raise CheckpointError(
+            f"{path}: {', '.join(sorted(missing))} is missing; expected a file written by demucs"
+        )
     if not isinstance(package["state"], dict):
-        raise CheckpointError(f"{path}: its state is no state dict")
+        raise CheckpointError(f"{path}: its entry 'state' is not a state dict")
     if package["state"].get("__quantized"):
-        raise CheckpointError(f"{path}: diffq-quantised weights are not supported; use mdx_extra")
+        raise CheckpointError(
+            f"{path}: weights quantised by diffq are not supported; use the system mdx_extra"
+        )
     model = _built(package, path)
     load_strictly(model, package["state"], path)
     return model.eval()
@@ -320,10 +326,12 @@ def _read_th(path: Path, trust_pickle: bool) -> dict[str, Any]:
     admitted = {**_classes(), "fractions.Fraction": Fraction}
     package = safe_load.load_pickle(path, admitted=admitted, trust_pickle=trust_pickle)
     if not isinstance(package, dict):
-        raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected demucs' dict")
+        raise CheckpointError(
+            f"{path}: found a {type(package).__name__}, expected the dictionary that demucs writes"
+        )
     if package.get("klass") not in _classes().values():
         raise CheckpointError(
-            f"{path}: its class is {package.get('klass')!r}, expected demucs' own"
+            f"{path}: its class is {package.get('klass')!r}, expected a class of demucs"
         )
     return package
 
@@ -342,7 +350,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         args = _decoded(json.loads(metadata["args"]))
         kwargs = _decoded(json.loads(metadata["kwargs"]))
     except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: its metadata lacks the model's arguments") from error
+        raise CheckpointError(f"{path}: its metadata has no arguments of the model") from error
     return {"klass": _classes()[klass], "args": args, "kwargs": kwargs, "state": state}
 
 

@@ -81,9 +81,7 @@ def existing_file(
     """
     path = fetched(text) if is_address(text) else Path(text).expanduser()
     if not path.is_file():
-        raise CheckpointError(
-            f"{name}: {option}={text} is neither a known name (auto, official, mini) nor a file"
-        )
+        raise CheckpointError(f"{name}: {option}={text}: expected auto, official, mini or a file")
     if path.suffix.lower() not in suffixes:
         raise CheckpointError(f"{name}: {path.name}: expected a file ending in {suffixes}")
     return path
@@ -121,7 +119,7 @@ def demucs_bag(name: str) -> Bag:
         bag = yaml.safe_load((remote / f"{name}.yaml").read_text(encoding="utf-8"))
         listed = (remote / "files.txt").read_text(encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"demucs knows no model {name!r} ({error})") from error
+        raise CheckpointError(f"demucs has no model {name!r} ({error})") from error
     folder, files = "", {}
     for line in filter(None, (line.strip() for line in listed.splitlines())):
         if line.startswith("root:"):
@@ -187,6 +185,6 @@ def demucs_download_hint(bag: Bag) -> str:
 def warn_bundled(name: str, why: str) -> None:
     """Warn on stderr that the mini is used instead; labels also show it."""
     notify(
-        f"{name}: {why}; using the small checkpoint trained here ({name}@mini). "
-        f"For published quality: {name}:checkpoint=official"
+        f"{name}: {why}; the small checkpoint of benchsep is used ({name}@mini). For published "
+        f"quality: {name}:checkpoint=official"
     )

@@ -14,7 +14,7 @@ class Mixture:
     about: ClassVar[dict[str, str]] = {
         "family": "mixture",
         "licence": "none needed",
-        "what": "the mixture as every stem: what doing nothing scores",
+        "what": "the mixture as every stem: the score without any separation",
     }
 
     def __init__(self, *, device: str = "cpu") -> None:

@@ -228,8 +228,8 @@ class MsstSeparator(Separator):
         first = (why.strip().splitlines() or ["no reason"])[0][:200]
         return (
             f"{self.info.label}: the model does not work on chunks of {frames} samples ({first}); "
-            "chunk_size of its configuration must be what its transform can take, often a multiple "
-            "of the hop"
+            "change chunk_size in its configuration to a length that its transform accepts, "
+            "often a multiple of the hop"
         )
 
 
@@ -297,8 +297,8 @@ def given(name: str, checkpoint: str, config: str) -> Found:
         settings = weights.with_suffix(".yaml")
         if not settings.is_file():
             raise CheckpointError(
-                f"{name}: {weights.name} needs its configuration: add config=PATH.yaml, or put it "
-                f"beside it as {settings.name}"
+                f"{name}: {weights.name} needs its configuration: add config=PATH.yaml, or put "
+                f"the configuration beside the checkpoint as {settings.name}"
             )
     known = f"undeclared ({'address' if fetch.is_address(checkpoint) else 'local file'})"
     return Found(weights.stem, weights, settings, known, known)
@@ -354,7 +354,9 @@ def load_model(pair: Pair, found: Found, architecture: str, replaced: dict[str, 
     names = [key for state in pair.states for key in state.tensors]
     kind = architecture_of(pair.config, names, architecture, found.settings)
     if "zero_dc" in replaced and kind not in ROFORMERS:
-        raise UsageError(f"option zero_dc: a {kind} has none, only RoFormers have")
+        raise UsageError(
+            f"option zero_dc: a {kind} does not have this option; only RoFormers have it"
+        )
     arguments = {**pair.settings.arguments, **replaced}
     build = constructor(kind, pair.config, arguments)
     tensors = max(len(state.tensors) for state in pair.states)
@@ -362,7 +364,7 @@ def load_model(pair: Pair, found: Found, architecture: str, replaced: dict[str, 
         net = bounded(build, elements(pair.states), tensors, found.settings)
     except MISFITS as error:
         raise CheckpointError(
-            f"{found.settings}: does not configure a {kind} ({_first_line(error)})"
+            f"{found.settings}: is not a valid configuration of a {kind} ({_first_line(error)})"
         ) from error
     weights = chosen(pair.states, net.state_dict())
     _load(net, weights, found, kind)
@@ -374,7 +376,7 @@ def _load(net: Any, weights: State, found: Found, kind: str) -> None:
     try:
         load_strictly(net, weights.tensors, found.weights)
     except CheckpointError as error:
-        looks = likeliest(weights.tensors) or "none that is known"
+        looks = likeliest(weights.tensors) or "an unknown architecture"
         raise CheckpointError(
             f"{error}; the first difference is {_first_difference(net, weights)}; the weights look "
             f"like {looks}, the configuration is of {kind}"

@@ -36,7 +36,7 @@ LARGEST_FILE = 1_000_000
 
 IGNORED = {
     "inference.batch_size": "changes the speed only; the option batch=N of a spec sets it",
-    "inference.dim_t": "upstream does not read it; chunk_size counts",
+    "inference.dim_t": "upstream does not read it; chunk_size is used instead",
     "training.use_amp": "everything is computed in float32",
 }
 """Known settings that are ignored, with the reason."""
@@ -102,7 +102,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path}: not a usable configuration ({without_path(error)})"
         ) from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a mapping")
+        raise CheckpointError(f"{path}: found a {type(content).__name__}, expected a mapping")
     return content
 
 
@@ -159,7 +159,7 @@ def _instruments(training: dict[str, Any]) -> tuple[list[str], list[str]]:
     if not names or len(names) > MOST_ITEMS or any(len(name) > 100 for name in names):
         raise ValueError(f"{len(names)} instruments")
     if len(set(names)) < len(names):
-        raise ValueError(f"an instrument is named twice: {', '.join(names)}")
+        raise ValueError(f"an instrument occurs twice: {', '.join(names)}")
     return names, [str(target).lower()] if target else names
 
 
@@ -177,8 +177,8 @@ def _check_settings(config: dict[str, Any], path: Path) -> None:
     for key, value in inference.items():
         if key not in known and value not in OFF:
             raise CheckpointError(
-                f"{path}: inference.{key} = {str(value)[:60]!r} is not followed here and may "
-                f"change the result; remove it from the file (followed: {followed})"
+                f"{path}: inference.{key} = {str(value)[:60]!r} is not supported and may change "
+                f"the result; remove it from the file (supported: {followed})"
             )
     unknown = [f"audio.{key}" for key in audio if key not in HONOURED["audio"]]
     unknown += [str(k) for k in config if k not in SECTIONS and not str(k).startswith("loss")]

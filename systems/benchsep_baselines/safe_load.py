@@ -42,9 +42,9 @@ def load_pickle(path: Path, *, admitted: dict[str, Any], trust_pickle: bool) -> 
         disallowed = disallowed_globals(path) - set(admitted)
         if disallowed and not trust_pickle:
             raise CheckpointError(
-                f"{path}: refers to {', '.join(sorted(disallowed))}, which a checkpoint has no "
-                "need of and which could run code; if you made this file yourself, "
-                "add trust_pickle=true"
+                f"{path}: refers to {', '.join(sorted(disallowed))}, which a checkpoint does not "
+                "need and which could run code; if you trust the author of this file, add "
+                "trust_pickle=true"
             ) from error
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({_first_line(error)})"

@@ -59,7 +59,10 @@ def alone(path: Path) -> Iterator[None]:
         with FileLock(lock, timeout=WAIT_S):
             yield
     except Timeout as error:
-        raise CheckpointError(f"{path}: another process fetches it for too long") from error
+        raise CheckpointError(
+            f"{path}: another process has been fetching it for too long; end that process, then "
+            "run again"
+        ) from error
 
 
 def over_http(url: str, path: Path, check: Callable[[Path], None] = lambda path: None) -> None:
@@ -157,9 +160,9 @@ def check_content(path: Path, url: str, suffix: str = "") -> None:
         b"P",
         b"\x80",
     ):
-        wrong = f"{url}: begins with {start[:30]!r}, which is no checkpoint of torch"
+        wrong = f"{url}: begins with {start[:30]!r}, expected a checkpoint of torch"
     elif kind == ".safetensors" and start[8:9] != b"{":
-        wrong = f"{url}: begins with {start[:30]!r}, which is no safetensors file"
+        wrong = f"{url}: begins with {start[:30]!r}, expected a safetensors file"
     else:
         return
     raise CheckpointError(wrong)
@@ -168,8 +171,8 @@ def check_content(path: Path, url: str, suffix: str = "") -> None:
 def _page(url: str, start: bytes) -> str:
     text = " ".join(start.decode("utf-8", "replace").split())[:80]
     return (
-        f"{url}: a page came in place of the file ({text!r}): the answer of a proxy, a login or an "
-        "error; open the address in a browser to see it"
+        f"{url}: found a page instead of the file ({text!r}), such as the answer of a proxy, a "
+        "login or an error; open the address in a browser to see it"
     )
 
 
@@ -196,7 +199,9 @@ def from_hub(repository: str, path: str, revision: str, folder: Path) -> None:
             library_name="benchsep",
         )
     except GatedRepoError as error:
-        raise Unreachable(f"{repository} asks for a licence and a login: hf auth login") from error
+        raise Unreachable(
+            f"{repository} needs an accepted licence and a login: hf auth login"
+        ) from error
     except HfHubHTTPError as error:
         raise Unreachable(_first_line(error)) from error
     except Exception as error:  # the client raises many types of errors

@@ -66,12 +66,12 @@ def states(package: Any, path: Path) -> list[State]:
         it is not a dict, or has no named tensors.
     """
     if not isinstance(package, dict):
-        raise CheckpointError(f"{path}: holds a {type(package).__name__}, expected a state dict")
+        raise CheckpointError(f"{path}: found a {type(package).__name__}, expected a state dict")
     found = [view for state in _nested(package, "", 0) for view in _views(state)]
     if not found:
         keys = ", ".join(repr(str(key)[:40]) for key in list(package)[:5]) or "nothing"
         raise CheckpointError(
-            f"{path}: holds no weights by name (its keys: {keys}); expected a state dict, bare or "
+            f"{path}: found no named weights (its keys: {keys}); expected a state dict, bare or "
             "under a key such as state_dict, model_state_dict or ema"
         )
     return sorted(found, key=lambda state: not state.averaged)  # a stable sort keeps the depth

@@ -76,8 +76,8 @@ def entry(name: str) -> Entry:
     known = entries()
     if name not in known:
         raise UsageError(
-            f"no public checkpoint is called {name!r}{did_you_mean(name, list(known))} "
-            f"(the list: {', '.join(known)})"
+            f"unknown public checkpoint {name!r}{did_you_mean(name, list(known))} (all: "
+            f"{', '.join(known)})"
         )
     return known[name]
 
@@ -116,7 +116,7 @@ def fetched(found: Entry) -> tuple[Path, Path]:
         if "cannot be fetched" not in str(error):
             raise
         why = str(error).partition("; on a machine")[0]
-        raise CheckpointError(f"{found.name}: {why}; the one command: {found.command}") from error
+        raise CheckpointError(f"{found.name}: {why}; to fetch it: {found.command}") from error
 
 
 def table() -> str:

@@ -56,12 +56,12 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.steps is None and not self.timed:
-            raise ValueError("a budget needs steps, cpu_minutes or wall_minutes; none was given")
+            raise ValueError("no budget was given; give steps, cpu_minutes or wall_minutes")
         if self.steps is not None and self.steps < 1:
-            raise UsageError(f"a training of {self.steps} steps; expected 1 or more")
+            raise UsageError(f"found a budget of {self.steps} steps, expected 1 or more")
         for minutes in (self.cpu_minutes, self.wall_minutes):
             if minutes is not None and not 0 < minutes < math.inf:
-                raise UsageError(f"a training of {minutes:g} minutes; expected more than 0")
+                raise UsageError(f"found a budget of {minutes:g} minutes, expected more than 0")
 
     @property
     def timed(self) -> bool:

@@ -85,8 +85,8 @@ def save(
     except (OSError, SafetensorError) as e:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
-            f"{target}: cannot be written ({e}); the checkpoint before it is whole: free some "
-            "space and run again to continue from there"
+            f"{target}: cannot be written ({e}); the checkpoint before it is intact. Free some "
+            "space, then run again to continue from there"
         ) from e
     for old in checkpoints(folder)[:-2]:
         shutil.rmtree(old)
@@ -118,5 +118,6 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         return parts, dict(state)
     except Exception as e:
         raise CheckpointError(
-            f"{path} is not a whole training checkpoint ({e}); delete it to resume an older one"
+            f"{path} is not a complete training checkpoint ({e}); delete it to continue from an "
+            "older one"
         ) from e

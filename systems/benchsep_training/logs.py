@@ -71,7 +71,9 @@ class JsonLog:
         try:
             return [json.loads(line) for line in lines if line.endswith("\n")]
         except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.path} is damaged ({error}); remove that line") from error
+            raise CheckpointError(
+                f"{self.path} is damaged ({error}); remove the damaged line"
+            ) from error
 
     def row_of(self, step: int) -> dict[str, Any] | None:
         """The row of ``step``, if it is the newest."""

@@ -369,8 +369,8 @@ class Loop(ABC):
         count, rank = self.processes.count, self.processes.rank
         if (self.rng is not None or any(places)) and len(random) != count:
             raise CheckpointError(
-                f"{saved[-1]} was written by {len(random)} processes, this run has {count}: launch "
-                "as many, or use another folder"
+                f"{saved[-1]} was written by {len(random)} processes and this run has {count}; "
+                "start as many processes, or use another folder"
             )
         try:
             self._restore(parts, state)
@@ -380,8 +380,8 @@ class Loop(ABC):
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"{saved[-1]} was made with another configuration ({reason}); "
-                "use another folder, or delete it to begin again"
+                f"{saved[-1]} was made with another configuration ({reason}); use another folder, "
+                "or delete the checkpoint to begin again"
             ) from error
         return True
 

@@ -98,8 +98,8 @@ def _wait(folder: Path, ready: Callable[[], bool]) -> None:
             seen, since = now, time.monotonic()
         if time.monotonic() - since > PATIENCE_SECONDS:
             raise TrainingError(
-                f"{folder}: process 0, which prepares it, has shown no sign of life for "
-                f"{PATIENCE_SECONDS / 60:.0f} minutes; see its output, and put the folder on "
+                f"{folder}: process 0, which prepares it, has not responded for "
+                f"{PATIENCE_SECONDS / 60:.0f} minutes; read its output; the folder must be on "
                 "storage that all machines share"
             )
         time.sleep(POLL_SECONDS)

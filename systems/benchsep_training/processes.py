@@ -79,8 +79,9 @@ class Processes:
             kind = self.accelerator.distributed_type.name
             if kind in SHARDED:
                 raise Unavailable(
-                    f"accelerate is configured for {kind}; these trainers know DDP only: launch "
-                    "with torchrun, or choose multi-GPU without it in `accelerate config`"
+                    f"accelerate is configured for {kind}; these trainers support DDP only; start "
+                    f"them with torchrun, or choose multi-GPU without {kind} in `accelerate "
+                    "config`"
                 )
 
     @property

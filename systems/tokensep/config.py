@@ -211,7 +211,10 @@ class CodecConfig(Strict):
         parts = ("encoder_blocks", "decoder_blocks", "decoder_resnets")
         check_counts(self, "mels", *parts, "encoder_transformers", "decoder_transformers")
         if self.n_fft < self.hop or (self.n_fft - self.hop) % 2:
-            raise ValueError(f"n_fft {self.n_fft} must exceed hop {self.hop} by an even number")
+            raise ValueError(
+                f"found n_fft {self.n_fft} and hop {self.hop}, expected n_fft larger than hop by "
+                "an even number"
+            )
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} is not divisible by heads {self.heads}")
         if self.design == "bands":
@@ -221,9 +224,12 @@ class CodecConfig(Strict):
     def _bands_consistent(self) -> None:
         b = self.bands
         if self.frame_hop % b.upsample:
-            raise ValueError(f"a frame of {self.frame_hop} samples is no {b.upsample} equal hops")
+            raise ValueError(
+                f"a frame of {self.frame_hop} samples cannot be divided into {b.upsample} equal "
+                "hops"
+            )
         if not 0 < b.pitch_dims < self.latent_dim:
-            raise ValueError(f"pitch_dims {b.pitch_dims} not between 0 and latent_dim")
+            raise ValueError(f"found pitch_dims {b.pitch_dims}, expected 0 to latent_dim")
         if b.dim % b.heads:
             raise ValueError(f"bands.dim {b.dim} is not divisible by bands.heads {b.heads}")
 
@@ -334,7 +340,9 @@ class LossConfig(Strict):
         check_counts(self, "discriminator_start")
         windows, bands = len(self.mel_windows), len(self.mel_bands)
         if windows != bands:
-            raise ValueError(f"{windows} mel_windows and {bands} mel_bands; expected as many")
+            raise ValueError(
+                f"found {windows} mel_windows and {bands} mel_bands, expected equal numbers"
+            )
         return self
 
 
@@ -394,7 +402,7 @@ def _read(path: Path) -> Any:
             return json.loads(path.read_text(encoding="utf-8"))
         return read_yaml(path)
     except (OSError, ValueError, RecursionError) as e:
-        raise ConfigError(f"{path} cannot be read as a configuration ({without_path(e)})") from e
+        raise ConfigError(f"{path}: cannot be read as a configuration ({without_path(e)})") from e
 
 
 def load(model: type[T], source: Path | dict[str, Any]) -> T:

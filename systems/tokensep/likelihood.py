@@ -41,11 +41,11 @@ def stem_nll(model: TokenSep, mixture: Audio, stems: dict[str, Audio]) -> NDArra
     """
     names = model.config.stems
     if missing := [name for name in names if name not in stems]:
-        raise AudioError(f"no {', '.join(missing)}; all of {', '.join(names)} are needed")
+        raise AudioError(f"{', '.join(missing)} is missing; expected all of {', '.join(names)}")
     parts = [mixture, *(stems[name] for name in names)]
     shapes = {(part.rate, part.samples.shape[1]) for part in parts}
     if len(shapes) != 1:
-        raise AudioError(f"mixture and stems of different rates or lengths: {sorted(shapes)}")
+        raise AudioError(f"mixture and stems have different rates or lengths: {sorted(shapes)}")
     mono = Audio(np.stack([part.samples.mean(0) for part in parts]), mixture.rate)
     level = rms(mono.samples[0])
     if level < SILENT:

@@ -162,7 +162,10 @@ class TokenSep:
         """
         if self._guide is None:
             if self._folder is None:
-                raise CheckpointError("render=guided: this model was not read from a checkpoint")
+                raise CheckpointError(
+                    "render=guided: this model was not loaded from a checkpoint folder, so it "
+                    "has no guided decoder"
+                )
             guide, config = load_guide(self._folder), self.config
             found = (guide.config.stems, guide.config.rate, guide.config.frame_hop)
             if found != (len(config.stems), config.rate, config.frame_hop):
@@ -259,17 +262,20 @@ class TokenSep:
         """The true stems as mono ``[S, T]``, in the LM's order."""
         if options.decoding != "sequential" or options.stereo == "mid-side" or options.prime:
             raise ConfigError(
-                "true stems are shown in sequential decoding only, without mid-side stereo or prime"
+                "true stems can be given in sequential decoding only, without mid-side stereo "
+                "and without prime"
             )
         missing = [stem for stem in self.config.stems if stem not in truth]
         if missing:
-            raise AudioError(f"no true {', '.join(missing)}; all of the LM's stems are needed")
+            raise AudioError(
+                f"the true {', '.join(missing)} is missing; expected all stems of the LM"
+            )
         stems = [Audio.of(truth[stem], mixture.rate).samples.mean(0) for stem in self.config.stems]
         lengths = {len(stem) for stem in stems}
         if lengths != {mixture.samples.shape[1]}:
             raise AudioError(
-                f"true stems of {', '.join(map(str, sorted(lengths)))} samples for a mixture of "
-                f"{mixture.samples.shape[1]}"
+                f"the true stems have {', '.join(map(str, sorted(lengths)))} samples and the "
+                f"mixture {mixture.samples.shape[1]}; expected the same"
             )
         return Audio(np.stack(stems), mixture.rate)
 

@@ -38,7 +38,7 @@ def folders(songs: Sequence[Path], out: Path, *, overwrite: bool) -> list[Path]:
         ``out`` is a file.
     """
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; stems need a folder: -o FOLDER")
+        raise UsageError(f"{out} is a file, expected a folder for the stems: -o FOLDER")
     found: dict[Path, Path] = {}
     for song in songs:
         folder = out / song.name.removesuffix(".stem.mp4")
@@ -46,11 +46,11 @@ def folders(songs: Sequence[Path], out: Path, *, overwrite: bool) -> list[Path]:
             folder = out / song.stem
         if folder in found:
             raise UsageError(
-                f"{found[folder]} and {song} would both be written to {folder}; separate them into "
-                "two folders (-o)"
+                f"{found[folder]} and {song} would both be written to {folder}; write them to two "
+                "folders (-o)"
             )
         if folder.exists() and not overwrite:
-            raise UsageError(f"{folder} exists already; --overwrite replaces its stems")
+            raise UsageError(f"{folder} exists already; to replace its stems, pass --overwrite")
         found[folder] = song
     return list(found)
 

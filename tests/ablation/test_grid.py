@@ -108,13 +108,13 @@ def test_identities_follow_configuration_seed_and_data_alone(tmp_path, data):
     [
         ({"modle.lm.dim": 64}, "setting 'modle.lm.dim'"),
         ({"model.lm.dmi": 64}, "dmi"),
-        ({"train.cpu_minutes": 3}, "bound train by max_steps"),
+        ({"train.cpu_minutes": 3}, "set train.max_steps"),
         ({"preset": "minni"}, "did you mean 'mini'"),
         ({"codec": "nowhere"}, "no codec.safetensors"),
-        ({"init": "nowhere"}, "init nowhere: no lm.safetensors"),
-        ({"songs": "nowhere"}, "songs: nowhere holds no songs with stems"),
-        ({"shards": "nowhere"}, "shards: nowhere holds no pseudo-label shards"),
-        ({"model.lm.dim.x": 1}, "holds no settings"),
+        ({"init": "nowhere"}, "the init folder nowhere has no lm.safetensors"),
+        ({"songs": "nowhere"}, "songs: found no songs with stems in nowhere"),
+        ({"shards": "nowhere"}, "shards: found no pseudo-label shards .* in nowhere"),
+        ({"model.lm.dim.x": 1}, "has no settings below it"),
     ],
 )
 def test_settings_that_no_trainer_knows_are_refused_before_anything_runs(settings, message):

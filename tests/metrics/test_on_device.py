@@ -236,7 +236,9 @@ def test_mps_is_refused_for_its_precision():
 @pytest.mark.skipif(HAS_GPU, reason="this machine has a CUDA device")
 def test_a_gpu_that_is_not_there_is_an_error():
     for name in ("cuda", "cuda:1"):
-        with pytest.raises(Unavailable, match=r"torch .* sees none .* --metric-device cpu"):
+        with pytest.raises(
+            Unavailable, match=r"torch .* finds no such device .* --metric-device cpu"
+        ):
             resolved(name)
 
 

@@ -115,9 +115,7 @@ def notes() -> list[str]:
         ".05).",
         LADDER_NOTE,
         COST_NOTE,
-        "Listeners: the share of pairs of systems on the same song that a metric puts in the "
-        "order in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric "
-        "that compares waveforms and has no listening data is not used across families.",
+        "Listeners: the share of pairs of systems on the same song that a metric puts in the " "order in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric " "that compares waveforms and has no listening data is not considered valid across " "families.",
     ]
 
 
@@ -198,8 +196,8 @@ def contamination(seen: Seen, songs: int) -> list[str]:
         )
     if seen.unknown and seen.dataset:
         lines.append(
-            f"Training data unknown: {', '.join(seen.unknown)}. Whether they saw songs of this "
-            "table is not known."
+            f"Training data unknown: {', '.join(seen.unknown)}. It is not known whether they "
+            "were trained on songs of this table."
         )
     return lines
 

@@ -29,12 +29,16 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the 7-second MUSDB18, with train/ and test/",
     )
     parser.add_argument(
-        "--out", required=True, type=Path, help="working folder; give it again to resume"
+        "--out", required=True, type=Path, help="working folder; give the same folder to continue"
     )
     parser.add_argument(
         "--cpu-minutes", type=float, default=14.0, help="budget in CPU minutes (default 14)"
     )
-    parser.add_argument("--steps", type=int, help="budget in steps instead: repeatable")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="budget in steps instead of minutes; such a training can be repeated exactly",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     parser.add_argument(
@@ -68,7 +72,10 @@ def parser() -> argparse.ArgumentParser:
         "--spectral", type=float, default=0.0, help="weight of the distance of compressed spectra"
     )
     parser.add_argument(
-        "--excess", type=float, default=0.5, help="share of --spectral's weight on what is too much"
+        "--excess",
+        type=float,
+        default=0.5,
+        help="share of --spectral's weight on bins that are too loud",
     )
     return parser
 

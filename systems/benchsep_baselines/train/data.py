@@ -80,7 +80,7 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[
 
     files = sorted((root / "train").glob("*.stem.mp4"))
     if not files:
-        raise DatasetError(f"{root}/train holds no .stem.mp4; give the root of musdb18-7s")
+        raise DatasetError(f"{root}/train found no .stem.mp4; give the root folder of musdb18-7s")
     held_out = set(validation_songs())
     stored = dict(np.load(cache)) if cache is not None and cache.is_file() else {}
     songs = {f.name.removesuffix(".stem.mp4"): f for f in files}
@@ -92,7 +92,7 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[
         np.savez(cache, **decoded)
     missing = held_out - set(decoded)
     if missing:
-        raise DatasetError(f"validation songs absent from {root}/train: {sorted(missing)}")
+        raise DatasetError(f"validation songs are missing in {root}/train: {sorted(missing)}")
     training = [audio for name, audio in decoded.items() if name not in held_out]
     return training, [decoded[name] for name in sorted(held_out)]
 
@@ -108,7 +108,9 @@ class StemFolder:
         self.paths = [folder / f"{source}.wav" for source in SOURCES]
         missing = [path.name for path in self.paths if not path.is_file()]
         if missing:
-            raise DatasetError(f"{folder}: lacks {', '.join(missing)}; expected the four stems")
+            raise DatasetError(
+                f"{folder}: {', '.join(missing)} is missing; expected the four stems"
+            )
         found = [soundfile.info(str(path)) for path in self.paths]
         if any((info.samplerate, info.channels) != (RATE, 2) for info in found):
             raise DatasetError(f"{folder}: expected stereo stems at {RATE} Hz")
@@ -138,7 +140,7 @@ def load_folders(folders: Sequence[Path]) -> list[StemFolder]:
     for folder in folders:
         found = sorted(path.parent for path in folder.glob("*/other.wav"))
         if not found:
-            raise DatasetError(f"{folder} holds no song; expected folders with other.wav")
+            raise DatasetError(f"{folder}: found no song, expected folders with other.wav")
         songs += [StemFolder(path) for path in found]
     return songs
 

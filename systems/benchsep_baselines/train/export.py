@@ -172,7 +172,7 @@ def _facts(trained: Trained) -> dict[str, str]:
         objective += f"; plus {course.spectral:g} times the distance of compressed spectra"
         again.append(f"--spectral {course.spectral:g} --excess {course.excess:g}")
         if course.excess != 0.5:
-            objective += f" ({course.excess:.0%} of its weight on what is too much)"
+            objective += f" ({course.excess:.0%} of its weight on bins that are too loud)"
     if course.init is not None:
         again.append("--init FIRST.safetensors")
     usual = PRESETS[trained.name]

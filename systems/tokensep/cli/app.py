@@ -13,6 +13,7 @@ import typer
 
 from benchsep._util.closed_pipe import quiet_if_nobody_reads
 from benchsep._util.command import Command, example
+from benchsep._util.escape import printable
 from tokensep.cli import data, model, train
 from tokensep.cli.separate import separate
 from tokensep.errors import BenchsepError, UsageError
@@ -71,15 +72,20 @@ for _name, _command in TRAIN_COMMANDS.items():
     train_app.command(_name, cls=Command, epilog=_call)(_command)
 
 
+def _print(text: str) -> None:
+    """A message on stderr; a name of a file in it cannot control the terminal."""
+    typer.echo(f"tokensep: {printable(text, keep=chr(10))}", err=True)
+
+
 def main() -> None:
     """Entry point; known errors are printed in one line, without a traceback."""
     try:
         with quiet_if_nobody_reads():
             app()
     except BenchsepError as error:
-        typer.echo(f"tokensep: {error}", err=True)
+        _print(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"tokensep: {where}{error.strerror or error}", err=True)
+        _print(f"{where}{error.strerror or error}")
         sys.exit(1)

@@ -24,14 +24,14 @@ def override(base: Any, pairs: list[str]) -> Any:
         if not equals:
             raise ConfigError(f"{pair!r}: expected key=value")
         if key in given:
-            raise ConfigError(f"{pair!r}: {key} is given twice; leave one of them out")
+            raise ConfigError(f"{pair!r}: {key} is given twice; leave out one of them")
         given.add(key)
         target = data
         *outer, last = key.split(".")
         for name in outer:
             target = target.setdefault(name, {})
             if not isinstance(target, dict):
-                raise ConfigError(f"{pair!r}: {name} is one value and has no {last}")
+                raise ConfigError(f"{pair!r}: {name} is a single value and has no part {last}")
         target[last] = None if value == "none" else value
     from tokensep import config
 
@@ -71,7 +71,7 @@ def lm_configs(name: str) -> tuple[Any, Any]:
     """As :func:`configs_of`; a folder without an LM is an error."""
     separator, codec = configs_of(name)
     if separator is None:
-        raise ConfigError(f"{name} holds a codec and no LM: give --config a preset")
+        raise ConfigError(f"{name} has a codec but no LM; give the name of a preset to --config")
     return separator, codec
 
 

@@ -34,16 +34,19 @@ def tokenize(
     ] = 1,
     seed: Annotated[int, typer.Option(help="Random seed of the variants.")] = 0,
     mixture: Annotated[
-        str, typer.Option(help="'sum' of the stems, or 'recorded': the labelled recording.")
+        str,
+        typer.Option(help="Mixture: 'sum' of the stems, or 'recorded' (the labelled recording)."),
     ] = "sum",
     stem_audio: Annotated[
         bool,
-        typer.Option(help="Keep the audio of the stems, for remixing; 5 times the disk space."),
+        typer.Option(
+            help="Keep the audio of the stems for remixing; this needs 5 times the disk space."
+        ),
     ] = True,
     workers: Annotated[
         int, typer.Option("-j", "--workers", help="Number of processes on this machine.")
     ] = 1,
-    rank: Annotated[int, typer.Option(help="Number of this machine, from 0.")] = 0,
+    rank: Annotated[int, typer.Option(help="Number of this machine, counted from 0.")] = 0,
     world: Annotated[int, typer.Option(help="Number of machines that share the work.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
@@ -82,7 +85,9 @@ def synth(
     ] = 0,
     vocals: Annotated[
         Path | None,
-        typer.Option(help="MUSDB train folder, or recordings of voices (default: silent vocals)."),
+        typer.Option(
+            help="MUSDB train folder, or folder of recordings of voices (default: silent vocals)."
+        ),
     ] = None,
     soundfont: Annotated[
         list[Path] | None,
@@ -108,7 +113,7 @@ def synth(
     elif source == "lmms":
         maker = lmms.LmmsSongs(lmms.Settings(seed, vocals, tuple(projects or ())))
     else:
-        raise UsageError(f"--source {source}: expected mma or lmms")
+        raise UsageError(f"--source: found {source}, expected mma or lmms")
     typer.echo(json.dumps(folder.run(out, maker, jobs)))
 
 
@@ -118,13 +123,18 @@ def pseudo_label(
     teacher: Annotated[str, typer.Option(help="Any benchsep system, e.g. bs_roformer.")],
     vocals: Annotated[
         str | None,
-        typer.Option(help="Another system for vocals, e.g. spleeter; --teacher gets the rest."),
+        typer.Option(
+            help="Another system for vocals, e.g. spleeter; --teacher separates the other stems."
+        ),
     ] = None,
     shard_minutes: Annotated[float, typer.Option(help="Minutes of music per shard.")] = 30.0,
-    rank: Annotated[int, typer.Option(help="Number of this process, from 0.")] = 0,
+    rank: Annotated[int, typer.Option(help="Number of this process, counted from 0.")] = 0,
     world: Annotated[int, typer.Option(help="Number of processes that share the work.")] = 1,
     min_residual_db: Annotated[
-        float, typer.Option(help="Drop pieces whose stems match the mixture with a lower SNR (dB).")
+        float,
+        typer.Option(
+            help="Leave out pieces whose stems add up to the mixture with a lower SNR (dB)."
+        ),
     ] = 10.0,
     plan_only: Annotated[bool, typer.Option("--plan", help="Print the plan and stop.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",

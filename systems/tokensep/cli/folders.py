@@ -20,10 +20,10 @@ def check_output(folder: Path, option: str) -> Path:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise UsageError(f"{option} {folder}: {place} is a file; give a folder, or one to be made")
+        raise UsageError(f"{option} {folder}: {place} is a file; give an existing or a new folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(
-            f"{option} {folder}: nothing can be written in {place}; fix its permissions, or give "
-            "another folder"
+            f"{option} {folder}: {place} is not writable; fix its permissions, or give another "
+            "folder"
         )
     return folder

@@ -16,7 +16,8 @@ def info(
     config: Annotated[
         str,
         typer.Option(
-            help="paper, hcodec-2, small, mini, a checkpoint or codec folder or a JSON/YAML file."
+            help="Model: paper, hcodec-2, small, mini, a folder of a checkpoint or codec, or a "
+            "JSON/YAML file."
         ),
     ] = "mini",
     seconds: Annotated[
@@ -47,16 +48,21 @@ def info(
 
 def plan(
     config: Annotated[
-        str, typer.Argument(help="paper, small, mini, a checkpoint folder or a JSON/YAML file.")
+        str,
+        typer.Argument(
+            help="Model: paper, small, mini, a folder of a checkpoint, or a JSON/YAML file."
+        ),
     ],
     hours: Annotated[float, typer.Option(help="Hours of music to train on.")],
     gpus: Annotated[int, typer.Option(help="Number of GPUs that train together.")] = 1,
-    gpu: Annotated[str, typer.Option(help="h100, h200, a100, l40s, rtx4090.")] = "h100",
+    gpu: Annotated[
+        str, typer.Option(help="Type of the GPUs: h100, h200, a100, l40s or rtx4090.")
+    ] = "h100",
     utilisation: Annotated[
         float, typer.Option(help="Share of the GPU's peak that a training reaches.")
     ] = 0.4,
     teacher: Annotated[
-        float, typer.Option(help="GPU seconds per second of music to pseudo-label.")
+        float, typer.Option(help="GPU seconds that the teacher needs for a second of music.")
     ] = 0.05,
     epochs: Annotated[
         float | None, typer.Option(help="Epochs of the LM, instead of the steps of its settings.")

@@ -13,7 +13,9 @@ from tokensep.cli.configs import override
 def separate(
     songs: Annotated[
         list[Path],
-        typer.Argument(help="Audio files (wav, flac, ogg, mp3, m4a; of .stem.mp4 the mixture)."),
+        typer.Argument(
+            help="Audio files (wav, flac, ogg, mp3, m4a; of a .stem.mp4 file, the mixture is read)."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for <song>/<stem>.wav.")] = Path(
         "separated"

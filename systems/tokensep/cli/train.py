@@ -28,7 +28,8 @@ def train_codec(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the trained codec.")],
     musdb: Annotated[
-        Path | None, typer.Option(help="Train folder of MUSDB; with --shards for validation only.")
+        Path | None,
+        typer.Option(help="Train folder of MUSDB; with --shards, it is used for validation only."),
     ] = None,
     shards: Annotated[
         list[str] | None,
@@ -38,7 +39,7 @@ def train_codec(
         list[str] | None, typer.Option(help="Folder of shards for validation; repeatable.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that read shards; default: that of --config.")
+        int | None, typer.Option(help="Processes that read shards; default: the value in --config.")
     ] = None,
     extra: Annotated[
         Path | None, typer.Option(help="Folder of other recordings to train on.")
@@ -46,13 +47,15 @@ def train_codec(
     hubert: Annotated[Path | None, typer.Option(help="Folder with hubert.safetensors.")] = None,
     semantic: Annotated[
         Path | None,
-        typer.Option(help="Codec folder; a codec of the design 'bands' takes its semantic branch."),
+        typer.Option(
+            help="Codec folder from which a codec of the design 'bands' takes the semantic branch."
+        ),
     ] = None,
     cpu_minutes: Annotated[
-        float | None, typer.Option(help="Budget in CPU minutes; default: that of --config.")
+        float | None, typer.Option(help="Budget in CPU minutes; default: the value in --config.")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(help="Budget in steps; default: that of --config.")
+        int | None, typer.Option(help="Budget in steps; default: the value in --config.")
     ] = None,
 ) -> None:
     """Train the codec."""
@@ -129,7 +132,10 @@ def train_lm(
     ] = None,
     option: TrainingOption = None,
     init: Annotated[
-        Path | None, typer.Option(help="Folder of an exported LM to start from (its shape too).")
+        Path | None,
+        typer.Option(
+            help="Folder of an exported LM from which the training starts; its shape is used."
+        ),
     ] = None,
 ) -> None:
     """Train the LM and its conditioner on the codec's tokens of stems."""
@@ -168,7 +174,7 @@ def train_guided(
     ] = "mini",
     option: TrainingOption = None,
     init: Annotated[
-        Path | None, typer.Option(help="Folder of a guided decoder to start from.")
+        Path | None, typer.Option(help="Folder of a guided decoder from which the training starts.")
     ] = None,
 ) -> None:
     """Train the guided decoder, which also gets the mixture (render=guided)."""

@@ -65,7 +65,7 @@ def fit(codec: HCodec, batches: Iterable[Tensor]) -> dict[str, float]:
     """
     encoder, decoder = codec.encoder, codec.decoder
     if not isinstance(encoder, BandEncoder) or not isinstance(decoder, HarmonicDecoder):
-        raise ConfigError(f"fit: design is {codec.config.design!r}, expected 'bands'")
+        raise ConfigError(f"fit: found the design {codec.config.design!r}, expected 'bands'")
     was = codec.training
     codec.eval()
     levels, hints, tones = [], [], []

@@ -104,9 +104,9 @@ def check_wave(wave: Tensor, channels: int) -> None:
     expected = "[batch, samples]" if channels == 1 else f"[batch, {channels}, samples]"
     fits = wave.ndim == 2 if channels == 1 else wave.ndim == 3 and wave.shape[1] == channels
     if not fits or not wave.shape[-1]:
-        raise AudioError(f"expected a wave {expected}, got shape {tuple(wave.shape)}")
+        raise AudioError(f"found a wave of shape {tuple(wave.shape)}, expected {expected}")
     if not torch.isfinite(wave).all():
-        raise AudioError("the wave holds NaN or infinite samples: clean it first")
+        raise AudioError("the wave has NaN or infinite samples; remove them first")
 
 
 def device_of(codec: Any) -> torch.device:

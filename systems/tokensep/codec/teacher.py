@@ -120,9 +120,9 @@ class HuggingFaceTeacher(nn.Module):
                 reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
                 raise Unavailable(
                     weights_absent(
-                        f"no HuBERT at {config.name!r} ({reason}): where there is a network, "
-                        f"hf download {config.name}; or give teacher.name a local folder, or use "
-                        "teacher.kind 'mini'"
+                        f"no HuBERT at {config.name!r} ({reason}); on a machine with a network, "
+                        f"run: hf download {config.name}. Or set teacher.name to a local folder, "
+                        "or teacher.kind to 'mini'"
                     )
                 ) from e
         self.model: nn.Module = model.eval()
@@ -151,8 +151,8 @@ def make_teacher(config: TeacherConfig, rate: int, hop: int) -> MiniTeacher | Hu
     """
     if config.kind == "mini" and (config.rate, config.hop) != (rate, hop):
         raise ConfigError(
-            f"teacher works at {config.rate} Hz, hop {config.hop}; the codec at {rate} Hz, "
-            f"hop {hop}: make them equal"
+            f"the teacher has {config.rate} Hz and hop {config.hop}, the codec {rate} Hz and hop "
+            f"{hop}; expected the same"
         )
     if config.kind == "hf" and (config.rate != rate or hop * 50 != rate):
         raise ConfigError(

@@ -70,7 +70,8 @@ class Ceiling:
             return torch.cat([self._pieces(channel[None]) for channel in wave])
         if len(wave) > self.codec.channels:
             raise AudioError(
-                f"{len(wave)} channels, and this codec takes {self.codec.channels}: mix them down"
+                f"found {len(wave)} channels, and this codec takes {self.codec.channels}; mix "
+                "them down"
             )
         decoded = self._pieces(wave.expand(self.codec.channels, -1))
         return decoded if len(wave) > 1 else decoded.mean(0, keepdim=True)

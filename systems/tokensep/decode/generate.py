@@ -105,7 +105,7 @@ def checked_seeds(seeds: Sequence[int] | None, rows: int) -> list[int]:
     """One seed per row; 0 … R-1 where none are given."""
     seeds = list(range(rows)) if seeds is None else list(seeds)
     if len(seeds) != rows:
-        raise ConfigError(f"{len(seeds)} seeds for {rows} rows")
+        raise ConfigError(f"found {len(seeds)} seeds for {rows} rows, expected one for each")
     return seeds
 
 
@@ -113,7 +113,7 @@ def _checked_order(order: Sequence[int] | None, stems: int) -> list[int]:
     """Every stem once; the model's own order where none is given."""
     order = list(range(stems)) if order is None else list(order)
     if sorted(order) != list(range(stems)):
-        raise ConfigError(f"order {order} is no order of {stems} stems")
+        raise ConfigError(f"found order {order}, expected each of {stems} stems once")
     return order
 
 

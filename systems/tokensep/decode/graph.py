@@ -91,7 +91,11 @@ def _recorded(
             repeat.append(recorder(step))
             _put_back(carried, kept)
     except Exception as error:
-        LOG.warning("no CUDA graph of a decoding step, so it is launched in parts: %s", error)
+        LOG.warning(
+            "a CUDA graph of the decoding step is not possible, so its kernels are launched one "
+            "by one: %s",
+            error,
+        )
         _put_back(carried, kept)
         repeat = []
     cache.end = length

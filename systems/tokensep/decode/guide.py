@@ -86,7 +86,7 @@ class GuideConfig(Strict):
     @model_validator(mode="after")
     def _whole_cells(self) -> GuideConfig:
         if self.n_fft % (2 * BIN_STEP) or self.n_fft < 2 * BIN_STEP:
-            raise ValueError(f"n_fft {self.n_fft} is no multiple of {2 * BIN_STEP}")
+            raise ValueError(f"found n_fft {self.n_fft}, expected a multiple of {2 * BIN_STEP}")
         return self
 
 
@@ -297,8 +297,8 @@ def default_stems(folder: Path) -> tuple[str, ...]:
         if (folder / WEIGHTS).exists():
             # without it the checkpoint would be rendered in another way than it was made for
             raise CheckpointError(
-                f"{folder} has {WEIGHTS} and no file {CONFIG}; copy both from where the decoder "
-                "was trained, or remove the weights"
+                f"{folder} has the file {WEIGHTS} but no file {CONFIG}; copy both from the folder "
+                "of the training, or remove the weights"
             )
         return ()
     found = _read(folder).get("renders", [])
@@ -330,8 +330,8 @@ def load_guide(folder: Path) -> Guide:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(
-                f"render=guided: {folder} has no {name}; make it by `tokensep train guided "
-                "--checkpoint FOLDER`, and put what that writes beside the LM"
+                f"render=guided: {folder} has no {name}; train the decoder with `tokensep train "
+                "guided --checkpoint FOLDER`, and copy its files to the folder of the LM"
             )
     data = _read(folder)["guide"]
     config, tensors = configs.load(GuideConfig, data), read_tensors(folder / WEIGHTS)

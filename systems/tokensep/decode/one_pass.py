@@ -64,9 +64,12 @@ def one_pass(
         The model has a depth head, ``passes`` is below 1, or seeds do not fit the rows.
     """
     if model.depth is not None:
-        raise ConfigError("one-pass decoding needs a delay layout; this model has a depth head")
+        raise ConfigError(
+            "one-pass decoding needs a delay layout, and this model has a depth head; leave out "
+            "decoding=one-pass"
+        )
     if passes < 1:
-        raise ConfigError(f"passes {passes}; expected at least 1")
+        raise ConfigError(f"found {passes} passes, expected 1 or more")
     sampling = sampling or SamplingConfig()
     rows, frames = cond.shape[:2]
     stems, steps = len(model.config.stems), model.layout.steps(frames)

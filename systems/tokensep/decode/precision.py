@@ -24,7 +24,7 @@ from tokensep.lm.model import TokenLM
 
 
 class Drawing(NamedTuple):
-    """What tokens are drawn with: the LM, the codec that it hears the mixture by, its entries."""
+    """The parts that draw tokens: the LM, its codebook entries and the codec of the mixture."""
 
     lm: TokenLM
     codec: Any

@@ -98,7 +98,7 @@ def load_ceiling(codec: str, device: str, options: dict[str, str]) -> CodecCeili
         raise UsageError(f"tokensep: codec={codec} has no option {', '.join(sorted(options))}")
     if codec != "hcodec" and not folder.is_dir():
         known = ", ".join(("mini", "bands", "hcodec", *PUBLISHED))
-        raise UsageError(f"tokensep: codec={codec}; expected {known} or a folder")
+        raise UsageError(f"tokensep: found codec={codec}, expected {known} or a folder")
     return _ours("bands" if codec == "bands" else "hcodec", folder, device)
 
 
@@ -119,7 +119,7 @@ def _choice(name: str, folder: Path | None, options: dict[str, str]) -> Choice:
         try:
             return None if text is None else kind(text)
         except ValueError:
-            raise UsageError(f"tokensep: {option}={text}; expected a number") from None
+            raise UsageError(f"tokensep: found {option}={text}, expected a number") from None
 
     return Choice(
         name,
@@ -215,7 +215,9 @@ def _source(folder: Path) -> tuple[str, str]:
 
 
 def _not_imported(folder: Path) -> str:
-    return weights_absent(f"no imported H-Codec-2.0: {IMPORT} {_as_typed(folder)}")
+    return weights_absent(
+        f"H-Codec-2.0 is not imported; to import it: {IMPORT} {_as_typed(folder)}"
+    )
 
 
 def codecs() -> dict[str, str]:

@@ -62,10 +62,12 @@ TRAINED_ON = {"mini": ("musdb18:train-less-validation",)}
 """The same as data sets, by checkpoint; unknown for other checkpoints."""
 TOKENS_REMARK = "the paper's rendering: drawn tokens through the codec's decoder, nothing else"
 ESTIMATE_REMARK = (
-    "not the paper's rendering: decodes a regression estimate (the expected latents, averaged over "
-    "draws)"
+    "not the paper's rendering: it decodes the expected latents, averaged over draws, not drawn "
+    "tokens"
 )
-GUIDED_REMARK = "not the paper's rendering: a decoder of our own that also hears the mixture"
+GUIDED_REMARK = (
+    "not the paper's rendering: a decoder of tokensep that also gets the mixture as input"
+)
 LICENCE = "MIT code; weights for non-commercial use (MUSDB18)"
 
 
@@ -92,7 +94,7 @@ def load(
     """
     torch_device(device)
     if mode not in MODES:
-        raise UsageError(f"tokensep: mode {mode!r}; expected {', '.join(MODES)}")
+        raise UsageError(f"tokensep: found mode={mode!r}, expected {', '.join(MODES)}")
     known = ["checkpoint", "mode", *INFERENCE_OPTIONS, *SAMPLING_OPTIONS, *CODEC_OPTIONS]
     for option in options:
         if option not in known:
@@ -103,7 +105,8 @@ def load(
     codec = of_codec.pop("codec", "mini")
     if mode != "oracle-tokens" and (of_codec or codec != "mini"):
         raise UsageError(
-            f"tokensep: codec={codec} is for mode=oracle-tokens; this LM has a codec of its own"
+            f"tokensep: codec={codec} is for mode=oracle-tokens; an LM always uses the codec of "
+            "its checkpoint"
         )
     if mode == "oracle-tokens" and options:
         raise UsageError(
@@ -172,7 +175,7 @@ def _order(text: str, stems: tuple[str, ...]) -> tuple[str, ...]:
     """``other+bass+…`` as stems, all of them once."""
     order = tuple(text.split("+"))
     if sorted(order) != sorted(stems):
-        raise UsageError(f"tokensep: order={text}; expected all of {'+'.join(stems)} in some order")
+        raise UsageError(f"tokensep: found order={text}, expected each of {'+'.join(stems)} once")
     return order
 
 
@@ -215,7 +218,10 @@ def _remark(options: InferenceConfig) -> str:
     if options.render == "guided":
         return GUIDED_REMARK
     if guided:
-        return f"{ESTIMATE_REMARK}; {guided} by a decoder of our own that also hears the mixture"
+        return (
+            f"{ESTIMATE_REMARK}; {guided} by a decoder of tokensep that also gets the mixture as "
+            "input"
+        )
     if options.render != "tokens":
         return ESTIMATE_REMARK
     return TOKENS_REMARK if options.refine == "none" else ""

@@ -38,11 +38,13 @@ def teacher(spec: str, device: str = "cpu", vocals: str | None = None) -> Label:
     def both(samples: Any, rate: int) -> dict[str, Any]:
         found = singer(samples, rate)
         if "vocals" not in found:
-            raise UsageError(f"{vocals!r} gives {', '.join(found)}; expected vocals among them")
+            raise UsageError(
+                f"{vocals!r} gives {', '.join(found)}, expected vocals among its stems"
+            )
         rest = np.asarray(samples - found["vocals"], np.float32)
         stems = label(rest, rate)
         if set(stems) != set(STEMS):
-            raise UsageError(f"{spec!r} gives {', '.join(stems)}; expected {', '.join(STEMS)}")
+            raise UsageError(f"{spec!r} gives {', '.join(stems)}, expected {', '.join(STEMS)}")
         other = stems["other"] + stems["vocals"]
         return {**stems, "other": other, "vocals": found["vocals"]}
 
@@ -53,7 +55,9 @@ def teacher(spec: str, device: str = "cpu", vocals: str | None = None) -> Label:
 def _separator(spec: str, device: str) -> Label:
     system = load_system(spec, device=device)
     if system.info.from_files or system.info.needs_references:
-        raise UsageError(f"{spec!r} cannot label songs without stems; choose a separator")
+        raise UsageError(
+            f"{spec!r} needs true stems, so it cannot label songs without stems; choose a separator"
+        )
 
     def label(samples: Any, rate: int) -> dict[str, Any]:
         estimates = estimate(system, Audio(samples, rate), seed=0)

@@ -51,22 +51,27 @@ class TokenSepTrainer:
             more |= _init(str(left.pop("init")))
         preset, codec = left.pop("preset", "mini"), str(left.pop("codec", "mini"))
         if preset not in PRESETS:
-            raise UsageError(f"tokensep: preset {preset!r}{did_you_mean(preset, list(PRESETS))}")
+            raise UsageError(
+                f"tokensep: unknown preset {preset!r}{did_you_mean(preset, list(PRESETS))}"
+            )
         model = PRESETS[preset].model_dump(mode="json")
         train = TRAINING[preset].model_dump(mode="json")
         for key, value in left.items():
             part, _, rest = key.partition(".")
             if part not in ("model", "train") or not rest:
                 known = ["preset", "codec", "init", "songs", "shards", "model.…", "train.…"]
-                raise UsageError(f"tokensep: setting {key!r}{did_you_mean(key, known)}")
+                raise UsageError(f"tokensep: unknown setting {key!r}{did_you_mean(key, known)}")
             _put(model if part == "model" else train, rest.split("."), value)
         trained = configs.load(LMTrainConfig, {**train, "seed": seed})
         fitted = configs.load(TokenSepConfig, model)
         if trained.cpu_minutes or trained.wall_minutes:
-            raise UsageError("tokensep: bound train by max_steps, or variants differ in steps")
+            raise UsageError(
+                "tokensep: the training has no max_steps, so variants would differ in steps; set "
+                "train.max_steps"
+            )
         weights = codec_folder(codec) / CODEC_FILES[0]
         if not weights.is_file():
-            raise UsageError(f"tokensep: codec {codec}: no {CODEC_FILES[0]} there")
+            raise UsageError(f"tokensep: the codec folder {codec} has no {CODEC_FILES[0]}")
         return {
             "version": VERSION,
             "codec": codec,
@@ -168,7 +173,7 @@ def _more_data(settings: dict[str, Any]) -> dict[str, Any]:
                 inside = list(musdb_files(folder, None, set()))
         if not inside:
             wanted = "pseudo-label shards (*.tar)" if name == "shards" else "songs with stems"
-            raise UsageError(f"tokensep: {name}: {folder} holds no {wanted}")
+            raise UsageError(f"tokensep: {name}: found no {wanted} in {folder}")
         found |= {name: str(folder), f"{name}_mark": fingerprint(inside)}
     return found
 
@@ -178,7 +183,7 @@ def _init(name: str) -> dict[str, Any]:
 
     weights = codec_folder(name) / WEIGHTS
     if not weights.is_file():
-        raise UsageError(f"tokensep: init {name}: no {WEIGHTS} there")
+        raise UsageError(f"tokensep: the init folder {name} has no {WEIGHTS}")
     return {"init": name, "init_sha256": file_sha256(weights)}
 
 
@@ -187,7 +192,7 @@ def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
     for name in outer:
         inner = target.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise UsageError(f"tokensep: {'.'.join(path)}: {name} holds no settings")
+            raise UsageError(f"tokensep: {'.'.join(path)}: {name} has no settings below it")
         target = inner
     target[last] = value
 

@@ -190,7 +190,9 @@ class ConformerEncoder(nn.Module):
         x = self.project(mel)  # [B, F or F x ratio, dim]
         if self.latents is not None:
             if latents is None:
-                raise ConfigError("this encoder was configured with codec_latents: pass them")
+                raise ConfigError(
+                    "this encoder is configured with codec_latents, and none were passed"
+                )
             y = self.latents(latents)
             x = x + (y if before else y.repeat_interleave(self.ratio, dim=1))
         x = self.blocks.run(x)

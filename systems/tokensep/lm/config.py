@@ -198,7 +198,7 @@ class InferenceConfig(Strict):
             return value
         pairs = [part.partition(":") for part in value.split("+")]
         if len({stem for stem, _, _ in pairs}) < len(pairs):
-            raise ValueError("a stem is named twice")
+            raise ValueError("a stem occurs twice")
         return {stem: how for stem, _, how in pairs}
 
     def rendered_as(self, render: Rendering) -> InferenceConfig:
@@ -249,17 +249,20 @@ class InferenceConfig(Strict):
     @model_validator(mode="after")
     def _one_pass(self) -> InferenceConfig:
         if self.decoding != "one-pass" and self.passes != 1:
-            raise ValueError(f"passes={self.passes} is for decoding=one-pass")
+            raise ValueError(f"passes={self.passes} is for decoding=one-pass only")
         if self.decoding == "one-pass" and (self.prime or self.order):
-            raise ValueError("decoding=one-pass draws all steps at once: no prime, no order")
+            raise ValueError(
+                "decoding=one-pass draws all steps at once, so prime and order are not possible; "
+                "leave them out"
+            )
         return self
 
     @model_validator(mode="after")
     def _independent(self) -> InferenceConfig:
         if self.render in ("consensus", "guided") and self.prime:
             raise ValueError(
-                f"render={self.render} averages windows drawn independently, prime makes each "
-                "follow its predecessor; choose one"
+                f"render={self.render} averages windows that are drawn independently, but with "
+                "prime a window depends on the one before; leave out one of them"
             )
         return self
 
@@ -272,13 +275,13 @@ class InferenceConfig(Strict):
             )
         if self.refine == "guided":
             raise ValueError(
-                "refine=guided leaves no generated stem; expected some stems, such as "
+                "refine=guided would leave no generated stem; expected only some stems, such as "
                 "vocals:guided+drums:guided, or render=guided"
             )
         if "guided" in refined and self.render != "consensus":
             raise ValueError(
                 "guided stems are made from a consensus of latents; expected render=consensus, "
-                f"found render={self.render}; or give refine too, such as refine=none"
+                f"found render={self.render}. Or set refine as well, such as refine=none"
             )
         return self
 
@@ -319,7 +322,7 @@ class TokenSepConfig(Strict):
             if not getattr(self, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected 1 or more")
         if len(set(self.stems)) < len(self.stems):
-            raise ValueError(f"stems {', '.join(self.stems)}: one is named twice")
+            raise ValueError(f"stems {', '.join(self.stems)}: one occurs twice")
         if self.layout.delays is not None and len(self.layout.delays) != self.layers:
             raise ValueError(
                 f"{len(self.layout.delays)} delays for {self.layers} layers "
@@ -341,7 +344,7 @@ class TokenSepConfig(Strict):
             )
         if self.frame_hop % self.encoder.frames_per_token:
             raise ValueError(
-                f"frame_hop {self.frame_hop} is no multiple of frames_per_token "
+                f"frame_hop {self.frame_hop} is not a multiple of frames_per_token "
                 f"{self.encoder.frames_per_token}"
             )
         return self

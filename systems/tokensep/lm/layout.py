@@ -44,8 +44,8 @@ class Layout:
     def __post_init__(self) -> None:
         if self.stride < 1 or not self.offsets or min(self.offsets) != 0:
             raise ConfigError(
-                f"layout {self.kind}: stride {self.stride}, offsets {self.offsets}; expected a "
-                "stride of 1 or more and offsets from 0"
+                f"layout {self.kind}: found stride {self.stride} and offsets {self.offsets}, "
+                "expected a stride of 1 or more and offsets from 0"
             )
 
     @property
@@ -105,7 +105,7 @@ class Layout:
         frames, rest = divmod(grid.shape[-2] - self.span - 1, self.stride)
         if rest or frames < 0:
             raise ConfigError(
-                f"{grid.shape[-2]} steps are no whole number of frames in layout {self.kind}"
+                f"{grid.shape[-2]} steps are not a whole number of frames in the layout {self.kind}"
             )
         # codes[..., k, f] = grid[..., stride f + offset_k, k]
         index = self.stride * torch.arange(frames + 1)[:, None] + torch.tensor(self.offsets)[None]
@@ -114,7 +114,9 @@ class Layout:
 
     def _check(self, layers: int) -> None:
         if layers != self.layers:
-            raise ConfigError(f"{layers} layers, but layout {self.kind} is for {self.layers}")
+            raise ConfigError(
+                f"found {layers} layers, expected {self.layers} as in the layout {self.kind}"
+            )
 
 
 def build(config: TokenSepConfig) -> Layout:

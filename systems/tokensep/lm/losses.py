@@ -34,7 +34,7 @@ def layer_weights(scheme: str, semantic: int, acoustic: int, factor: float) -> T
         weights = factor**depth
     else:
         raise ConfigError(
-            f"loss scheme {scheme!r}; expected 'uniform', 'first_heavy' or 'geometric'"
+            f"found the loss scheme {scheme!r}, expected 'uniform', 'first_heavy' or 'geometric'"
         )
     return weights / weights.sum()
 

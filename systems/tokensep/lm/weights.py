@@ -50,8 +50,8 @@ def load_lm(folder: Path) -> TokenLM:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(
-                f"{folder}: no {name}; expected a folder with {CONFIG} and {WEIGHTS} "
-                "as `tokensep train lm` writes it"
+                f"{folder}: {name} is missing; expected a folder with {CONFIG} and {WEIGHTS} as "
+                "`tokensep train lm` writes it"
             )
     try:
         data = parse_json((folder / CONFIG).read_bytes())
@@ -63,7 +63,10 @@ def load_lm(folder: Path) -> TokenLM:
     tensors = {_renamed(k, HEAD_IN_FILES, HEAD_IN_CODE): v for k, v in stored.items()}
     bad = [k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if bad:
-        raise CheckpointError(f"{folder / WEIGHTS} holds values that are not finite in {bad[:3]}")
+        raise CheckpointError(
+            f"{folder / WEIGHTS} has NaN or infinite values in {bad[:3]}; use another copy of the "
+            "checkpoint"
+        )
     load_strictly(model, tensors, folder / WEIGHTS)
     return model.eval().requires_grad_(False)
 

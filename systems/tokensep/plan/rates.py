@@ -48,11 +48,13 @@ def rates_of(gpu: str, utilisation: float, teacher: float) -> Rates:
         The GPU is not in :data:`GPUS`, or a rate is out of range.
     """
     if gpu not in GPUS:
-        raise ConfigError(f"gpu {gpu!r} is not known; expected one of {', '.join(GPUS)}")
+        raise ConfigError(f"unknown gpu {gpu!r}, expected one of {', '.join(GPUS)}")
     if not 0 < utilisation <= 1:
-        raise ConfigError(f"utilisation {utilisation:g}: expected a share above 0 and up to 1")
+        raise ConfigError(
+            f"found the utilisation {utilisation:g}, expected more than 0 and at most 1"
+        )
     if teacher <= 0:
-        raise ConfigError(f"teacher rate {teacher:g}: expected seconds above 0")
+        raise ConfigError(f"found the teacher rate {teacher:g}, expected more than 0 seconds")
     peak, memory = GPUS[gpu]
     return Rates(
         gpu=gpu, peak_tflops=peak, memory_gb=memory, utilisation=utilisation, teacher=teacher

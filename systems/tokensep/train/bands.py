@@ -84,7 +84,8 @@ class BandsTrainer(CodecTrainer):
         """
         if self.processes.count > 1:
             raise ConfigError(
-                f"{self.processes.count} processes: a codec of the design 'bands' is trained in one"
+                f"found {self.processes.count} processes, expected one: a codec of the design "
+                "'bands' is trained in one process"
             )
         fit(self.model, self.more_batches(FIT_BATCHES))
         self.ema = Ema(self.model, self.config.ema)

@@ -261,7 +261,7 @@ def load_hubert(codec: HCodec, folder: Path) -> None:
     """
     path = folder / "hubert.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: train it first (tokensep train hubert)")
+        raise CheckpointError(f"{path} does not exist; train it first: tokensep train hubert")
     tensors = {k: v.float() for k, v in load_file(path).items()}
     teacher = codec.teacher.model
     assert isinstance(teacher, torch.nn.Module)

@@ -50,8 +50,8 @@ def trainer_of(codec: HCodec, semantic: Path | None) -> type[CodecTrainer]:
         return CodecTrainer
     if semantic is None:
         raise ConfigError(
-            "a codec of the design 'bands' takes the semantic branch of a trained codec: "
-            "give its folder (--semantic)"
+            "a codec of the design 'bands' takes the semantic branch of a trained codec; give "
+            "the folder of that codec (--semantic)"
         )
     take_semantic(codec, semantic)
     return BandsTrainer

@@ -62,7 +62,10 @@ def codec_data(
         train, valid = stores(options, rate)
         return StemBatches(train, config, length), valid
     if options.extra:
-        raise ConfigError("--extra belongs to --musdb; label those recordings into shards instead")
+        raise ConfigError(
+            "--extra needs --musdb; with --shards, turn those recordings into shards first "
+            "(tokensep pseudo-label)"
+        )
     crops = AudioCrops(
         find_shards(options.shards),
         length=length,
@@ -88,7 +91,7 @@ def _held_out(options: Options, rate: int) -> StemStore | HeldOut | None:
 def stores(options: Options, rate: int) -> tuple[StemStore, StemStore]:
     """Stems to train and to validate on, decoded once into the work folder."""
     if options.musdb is None:
-        raise ConfigError("nothing to train on: pass --musdb FOLDER or --shards FOLDER")
+        raise ConfigError("no training data was given; pass --musdb FOLDER or --shards FOLDER")
     held_out = set(validation_songs())
     files = list(musdb_files(options.musdb, None, held_out))
     name = "audio-train"

@@ -34,7 +34,7 @@ from tokensep.train.own_json import read_json
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 _FLOATS = {"flt", "fltp", "dbl", "dblp"}
 _LOOSE = {".wav", ".flac", ".mp3", ".ogg"}
-_LAYOUT = "a folder with SONG.stem.mp4 or SONG/vocals.wav, drums.wav, bass.wav, other.wav in it"
+_LAYOUT = "a folder with SONG.stem.mp4, or with SONG/vocals.wav, drums.wav, bass.wav, other.wav"
 
 
 def validation_songs() -> list[str]:
@@ -90,11 +90,11 @@ def _decoded(path: Path, stream: int, rate: int) -> NDArray[np.int16]:
         pieces = []
         for frame in container.decode(streams[stream]):
             if frame.format.name in _FLOATS and not np.isfinite(frame.to_ndarray()).all():
-                raise DataError(f"{path}: stream {stream} holds NaN or infinite samples")
+                raise DataError(f"{path}: stream {stream} has NaN or infinite samples")
             pieces += [f.to_ndarray() for f in resampler.resample(frame)]
         pieces += [f.to_ndarray() for f in resampler.resample(None)]
     if not pieces:
-        raise DataError(f"{path}: stream {stream} holds no audio")
+        raise DataError(f"{path}: stream {stream} has no audio")
     return np.concatenate(pieces, axis=1)
 
 
@@ -267,7 +267,7 @@ class StemStore:
         """
         files = list(files)
         if not files:
-            raise DataError(f"no recordings to put into {folder}: expected MUSDB files or audio")
+            raise DataError(f"found no recordings for {folder}, expected MUSDB files or audio")
         facts = {"files": cache.fingerprint(files), "rate": rate}
 
         def make() -> None:
@@ -336,8 +336,8 @@ def check_lengths(path: Path, lengths: dict[str, int]) -> None:
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{stem} {length}" for stem, length in lengths.items())
         raise DataError(
-            f"{path}: stems of different lengths ({found} samples); expected equally long ones: "
-            "pad or cut them, or take the song out of the folder"
+            f"{path}: stems of different lengths ({found} samples); expected one length; pad or "
+            "cut them, or remove the song from the folder"
         )
 
 

@@ -340,7 +340,7 @@ def main(options: Options) -> dict[str, Any]:
         There is nothing to train on.
     """
     if not options.musdb:
-        raise ConfigError("nothing to train on: pass --musdb FOLDER")
+        raise ConfigError("no training data was given; pass --musdb FOLDER")
     codec, lm = HCodec.from_checkpoint(options.checkpoint), load_lm(options.checkpoint)
     files = musdb_folders(options.musdb)
     audio = options.out / "data" / "audio"

@@ -163,8 +163,8 @@ def start_from(model: TokenLM, folder: Path) -> None:
         for part in ("lm", "encoder", "layout", "codebook_size", "stems")
     ):
         raise CheckpointError(
-            f"{folder}: an LM of another shape (encoder, layout or lm differ); start from one that "
-            "was trained with this configuration, or from nothing"
+            f"{folder}: the LM has another shape (encoder, layout or lm differ); use an LM that "
+            "was trained with this configuration, or leave out --init"
         )
     model.load_state_dict(given.state_dict())
 
@@ -277,10 +277,10 @@ def _check_data(options: Options) -> None:
     audio = bool(options.musdb or options.shards)
     if not audio and not options.tokens:
         raise ConfigError(
-            "nothing to train on: pass --musdb FOLDER, --shards FOLDER or --tokens FOLDER"
+            "no training data was given; pass --musdb FOLDER, --shards FOLDER or --tokens FOLDER"
         )
     if audio and options.tokens:
         raise ConfigError(
-            "--tokens does not go with --musdb or --shards: tokenize those shards too, and give "
+            "--tokens cannot be combined with --musdb or --shards; tokenize those too, and give "
             "all folders of tokens"
         )

@@ -57,7 +57,7 @@ class TokenDataset:
         self, clips: list[Clip], config: TokenSepConfig, silence: NDArray[np.int16]
     ) -> None:
         if not clips:
-            raise DataError("the data set holds no clips; expected at least one song with stems")
+            raise DataError("the data set has no clips, expected at least one song with stems")
         self.config, self.silence = config, silence
         self.clips = clips
         self.pools = {s: [c for c in clips if c.stem == s] for s in config.stems}

@@ -143,7 +143,7 @@ def test_a_proxys_page_is_never_kept(server, content_type):
     server.files["/x.ckpt"] = b"<!DOCTYPE html><title>Login</title>" + b" " * 500
     server.types["/x.ckpt"] = content_type
     address = f"{server.url}/x.ckpt"
-    with pytest.raises(CheckpointError, match=r"a page came in place of the file .*DOCTYPE"):
+    with pytest.raises(CheckpointError, match=r"found a page instead of the file .*DOCTYPE"):
         fetch.fetched(address)
     assert not fetch.is_kept(address)
     server.files["/x.ckpt"], server.types = CONTENT, {}
@@ -153,9 +153,9 @@ def test_a_proxys_page_is_never_kept(server, content_type):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.ckpt", b"version https://git-lfs", "no checkpoint of torch"),
-        ("x.safetensors", b"not found, sorry", "no safetensors"),
-        ("x.yaml", b"  <html>", "a page came"),
+        ("x.ckpt", b"version https://git-lfs", "expected a checkpoint of torch"),
+        ("x.safetensors", b"not found, sorry", "expected a safetensors"),
+        ("x.yaml", b"  <html>", "found a page"),
     ],
 )
 def test_what_is_plainly_another_kind_is_refused(server, name, content, message):
@@ -257,11 +257,11 @@ def test_the_hub_is_asked_by_its_client(server, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("http://example.org/x.ckpt", "over https"),
-        ("ftp://example.org/x.ckpt", "over https"),
-        ("file:///etc/passwd", "over https"),
+        ("http://example.org/x.ckpt", "with https"),
+        ("ftp://example.org/x.ckpt", "with https"),
+        ("file:///etc/passwd", "with https"),
         ("https://user:pass@example.org/x.ckpt", "a password"),
-        ("https://example.org/", "names no file"),
+        ("https://example.org/", "expected the address of a file"),
         ("https://example.org/x.ckpt#sha256=12", "64 hexadecimal"),
         ("hf://owner/x.ckpt", "expected hf://OWNER/REPO/FILE"),
         ("hf://owner/repo/../../x.ckpt", "expected hf://OWNER/REPO/FILE"),

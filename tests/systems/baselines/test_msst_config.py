@@ -41,7 +41,7 @@ def test_what_is_known_not_to_count(content, tmp_path, capsys):
 @pytest.mark.parametrize("setting", ["use_tta", "shifts", "standardize", "fade", "future_option"])
 def test_an_unknown_setting_of_inference_is_refused_by_name(content, tmp_path, setting):
     content["inference"][setting] = True
-    with pytest.raises(CheckpointError, match=rf"inference\.{setting} = 'True' is not followed"):
+    with pytest.raises(CheckpointError, match=rf"inference\.{setting} = 'True' is not supported"):
         settings_of(content, tmp_path)
     content["inference"][setting] = False
     settings_of(content, tmp_path)

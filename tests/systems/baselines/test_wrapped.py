@@ -115,11 +115,11 @@ def test_a_part_of_a_model_is_never_padded(tmp_path):
 @pytest.mark.parametrize(
     ("package", "message"),
     [
-        ([1, 2], "holds a list"),
-        ({}, "no weights by name"),
+        ([1, 2], "found a list"),
+        ({}, "no named weights"),
         ({"epoch": 3, "params": [torch.ones(2)]}, "its keys: 'epoch', 'params'"),
-        ({0: torch.ones(2)}, "no weights by name"),
-        ({"a": {"b": {"c": {"d": {"e": {"w": torch.ones(1)}}}}}}, "no weights by name"),
+        ({0: torch.ones(2)}, "no named weights"),
+        ({"a": {"b": {"c": {"d": {"e": {"w": torch.ones(1)}}}}}}, "no named weights"),
     ],
 )
 def test_what_holds_no_weights_is_said(tmp_path, package, message):

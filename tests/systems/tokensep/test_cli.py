@@ -194,13 +194,14 @@ def test_progress_rises_to_the_end(small, render, draws):
     ("arguments", "code", "message"),
     [
         (["separate", "absent.wav"], 1, "no such file"),
+        (["separate", "a\x1b[31mb.wav"], 1, "a\N{REPLACEMENT CHARACTER}[31mb.wav: no such file"),
         (["separate", "absent.wav", "--checkpoint", "nowhere"], 1, "no such folder"),
         (["separate", "."], 1, "a folder, not an audio file"),
-        (["separate", "a.wav", "-o", "a file"], 2, "is a file; stems need a folder"),
+        (["separate", "a.wav", "-o", "a file"], 2, "is a file, expected a folder for the stems"),
         (["separate", "a.wav", "-O", "sampling.cfg=1", "-O", "sampling.cfg=2"], 2, "given twice"),
-        (["separate", "a.wav", "-O", "refine.mode=1"], 2, "refine is one value"),
+        (["separate", "a.wav", "-O", "refine.mode=1"], 2, "refine is a single value"),
         (["info", "--config", "huge"], 2, "expected one of"),
-        (["train", "lm", "--codec", "x", "-o", "y"], 2, "nothing to train on"),
+        (["train", "lm", "--codec", "x", "-o", "y"], 2, "no training data was given"),
     ],
 )
 def test_errors_are_one_line(arguments, code, message, monkeypatch, capsys, tmp_path):
@@ -254,7 +255,7 @@ def test_the_published_codec_is_imported_and_described(tmp_path):
     semantic = 2 * (768 - 12) * 24 * 3
     assert facts["codec_parameters"]["total"] == made["parameters"] + books + semantic
     refused = runner.invoke(cli.app, ["train", "lm", "--codec", out, "-o", out, "--config", out])
-    assert "holds a codec and no LM" in str(refused.exception)
+    assert "has a codec but no LM" in str(refused.exception)
 
 
 def test_info_knows_the_published_configuration():

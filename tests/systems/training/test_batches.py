@@ -76,5 +76,5 @@ def test_a_resumed_training_reads_on_where_the_stream_was(tmp_path):
 def test_a_streams_state_belongs_to_the_process_that_saved_it(tmp_path, monkeypatch):
     Sum(tmp_path).run(stop_after=3)
     monkeypatch.setattr(Processes, "count", 2)
-    with pytest.raises(CheckpointError, match="by 1 processes, this run has 2"):
+    with pytest.raises(CheckpointError, match="by 1 processes and this run has 2"):
         Sum(tmp_path).resume()

@@ -53,7 +53,7 @@ def test_a_first_process_that_died_ends_the_others(monkeypatch, tmp_path):
     monkeypatch.setattr(once, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(once, "POLL_SECONDS", 0.01)
     (tmp_path / ".data.alive").touch()
-    with pytest.raises(TrainingError, match=r"data: process 0, .* no sign of life"):
+    with pytest.raises(TrainingError, match=r"data: process 0, .* has not responded"):
         once.prepare(tmp_path / "data", (tmp_path / "data").exists, no_work)
 
 

@@ -15,5 +15,5 @@ def test_sharded_states_are_refused(monkeypatch, kind):
     accelerate = pytest.importorskip("accelerate")
     given = SimpleNamespace(distributed_type=SimpleNamespace(name=kind))
     monkeypatch.setattr(accelerate, "Accelerator", lambda **_: given)
-    with pytest.raises(Unavailable, match=f"configured for {kind}; these trainers know DDP only"):
+    with pytest.raises(Unavailable, match=f"configured for {kind}; these trainers support DDP"):
         Processes("bf16")

@@ -100,9 +100,11 @@ class PublicSettings(Strict):
         ]
         for what, one, other in agree:
             if one != other:
-                raise ValueError(f"{what}: {one} and {other} do not agree")
+                raise ValueError(f"{what}: found {one} and {other}, expected equal values")
         if e.dim % HEAD:
-            raise ValueError(f"dim {e.dim} is no multiple of the heads' {HEAD} channels")
+            raise ValueError(
+                f"dim is {e.dim}, expected a multiple of {HEAD}, the channels of a head"
+            )
         return self
 
     @property

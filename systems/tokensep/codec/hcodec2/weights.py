@@ -70,7 +70,7 @@ def import_hcodec(weights: Path, config: Path, out: Path, teacher: str = TEACHER
         ``out`` holds something already.
     """
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty: give a new folder")
+        raise UsageError(f"{out} is not empty; give a new folder")
     settings = read_settings(config)
     ours = settings.codec(teacher)
     state = read_state(weights)
@@ -100,16 +100,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged file makes the readers raise whatever they like
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
-            f"{path}: not readable as tensors alone ({reason}); expected a state dict saved by "
-            "torch.save or as safetensors"
+            f"{path}: cannot be read as a file of tensors only ({reason}); expected a state dict "
+            "saved by torch.save or as safetensors"
         ) from error
     if not isinstance(state, dict) or not state:
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected a state dict")
+        raise CheckpointError(f"{path}: found a {type(state).__name__}, expected a state dict")
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path}: {key!r} is a {type(value).__name__}, expected a tensor: save the state "
-                "dict itself, as the published file does"
+                f"{path}: {key!r} is a {type(value).__name__}, expected a tensor; save only the "
+                "state dict, as in the published file"
             )
     return state
 
@@ -137,15 +137,16 @@ def check(pieces: list[Piece], state: dict[str, Tensor], path: Path) -> None:
     for piece in pieces:
         if piece.name not in state:
             raise CheckpointError(
-                f"{path}: {piece.name} is absent, expected with shape {_shape(piece.shape)}; "
+                f"{path}: {piece.name} is missing, expected with the shape {_shape(piece.shape)}; "
                 f"{_extra(pieces, state)}"
             )
         _check_one(piece, state[piece.name], path)
     known = {piece.name for piece in pieces}
     for unknown in (key for key in state if key not in known):
         raise CheckpointError(
-            f"{path}: {unknown} with shape {_shape(tuple(state[unknown].shape))} is unknown: the "
-            "configuration's network has no such tensor; give the file that belongs to the weights"
+            f"{path}: {unknown} with shape {_shape(tuple(state[unknown].shape))} is unknown, "
+            "because the network of the configuration has no such tensor; give the configuration "
+            "that belongs to the weights"
         )
 
 
@@ -159,13 +160,13 @@ def _check_one(piece: Piece, value: Tensor, path: Path) -> None:
             "weights must belong together"
         )
     if piece.name.endswith(".initted") and not bool(value):
-        raise CheckpointError(f"{where} is 0: this codebook was never started by a training")
+        raise CheckpointError(f"{where} is 0, so this codebook was never trained")
     if not torch.isfinite(value).all():
-        raise CheckpointError(f"{where} holds NaN or infinite values: fetch the file again")
+        raise CheckpointError(f"{where} has NaN or infinite values; fetch the file again")
     if piece.name.endswith(".window"):
         hann = torch.hann_window(piece.shape[0])
         if not torch.allclose(value.float(), hann, atol=1e-5):
-            raise CheckpointError(f"{where} is no Hann window, the only one that ours has")
+            raise CheckpointError(f"{where} is not a Hann window; other windows are not supported")
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -177,7 +178,7 @@ def _extra(pieces: list[Piece], state: dict[str, Tensor]) -> str:
     known = {piece.name for piece in pieces}
     unknown = [key for key in state if key not in known]
     if not unknown:
-        return "the file has nothing else"
+        return "the file has no other tensor"
     first = f"{unknown[0]} ({_shape(tuple(state[unknown[0]].shape))})"
     return f"the file has {len(unknown)} keys that are not expected, the first is {first}"
 

@@ -91,7 +91,7 @@ def layers_asked(codebooks: int | None, available: int, name: str, least: int = 
     if codebooks is None:
         return available
     if not least <= codebooks <= available:
-        raise UsageError(f"{name}: codebooks={codebooks}; it has {least} to {available}")
+        raise UsageError(f"{name}: found codebooks={codebooks}, expected {least} to {available}")
     return codebooks
 
 
@@ -165,7 +165,9 @@ class EncodecCodec(PublicCodec):
         self.bandwidth = max(offered) if bandwidth is None else bandwidth
         if self.bandwidth not in offered:
             listed = ", ".join(f"{b:g}" for b in offered)
-            raise UsageError(f"encodec: bandwidth={self.bandwidth:g}; it offers {listed} kbit/s")
+            raise UsageError(
+                f"encodec: found bandwidth={self.bandwidth:g}, expected {listed} (kbit/s)"
+            )
         layers = model.quantizer.get_num_quantizers_for_bandwidth(self.bandwidth)
         self.acoustic_layers = int(layers)
 

@@ -103,9 +103,12 @@ def check_options(choice: Choice) -> None:
     option = PUBLISHED[choice.name].option
     for other in ("codebooks", "bandwidth"):
         if other != option and getattr(choice, other) is not None:
-            raise UsageError(f"{choice.name} has no option {other}; it has {option}")
+            raise UsageError(f"{choice.name} has no option {other}; its option is {option}")
     if choice.folder and choice.revision:
-        raise UsageError(f"revision={choice.revision} is for the hub; {choice.folder} is a folder")
+        raise UsageError(
+            f"revision={choice.revision} is only for files of the hub, and {choice.folder} is a "
+            "folder; leave out revision"
+        )
 
 
 def missing(choice: Choice) -> str:
@@ -125,12 +128,17 @@ def present(choice: Choice) -> str:
     reason = missing(choice)
     if reason or choice.folder is not None or _cached(choice):
         return reason
-    return weights_absent(f"no {PUBLISHED[choice.name].repository} here: {choice.command}")
+    return weights_absent(
+        f"{PUBLISHED[choice.name].repository} is not on this machine; to fetch it: {choice.command}"
+    )
 
 
 def _absent(choice: Choice, reason: str) -> str:
     repository = PUBLISHED[choice.name].repository
-    return weights_absent(f"no {repository}, {reason}: where there is a network, {choice.command}")
+    return weights_absent(
+        f"{repository} is not on this machine ({reason}); on a machine with a network, run: "
+        f"{choice.command}"
+    )
 
 
 def _offline() -> bool:
@@ -196,7 +204,7 @@ def open_public(choice: Choice) -> tuple[PublicCodec, Path]:
     folder = folder_of(choice)
     weights = folder / WEIGHTS
     if not weights.is_file():
-        raise CheckpointError(f"{folder} has no {WEIGHTS}: fetch it with {choice.command}")
+        raise CheckpointError(f"{folder} has no {WEIGHTS}; to fetch it: {choice.command}")
     model = _model(choice.name, folder)
     from tokensep.codec.public import adapters
 
@@ -226,5 +234,5 @@ def _model(name: str, folder: Path) -> Any:
     if report["missing_keys"]:
         first = sorted(report["missing_keys"])[0]
         count = len(report["missing_keys"])
-        raise CheckpointError(f"{folder}: {count} weights are absent, e.g. {first}")
+        raise CheckpointError(f"{folder}: {count} weights are missing, e.g. {first}")
     return model

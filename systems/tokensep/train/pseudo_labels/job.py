@@ -152,8 +152,8 @@ def alone(out: Path, rank: int) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(
-                f"{out}: another process is at work as rank {rank}; wait for it, or share the "
-                "folder with --rank and --world"
+                f"{out}: another process is working as rank {rank}; wait for it, or share the "
+                "work with --rank and --world"
             ) from None
         except OSError as error:  # a file system without locks: go on as before there were any
             print(f"{path}: cannot be locked ({without_path(error)})", file=sys.stderr)
@@ -188,7 +188,7 @@ def _claim(out: Path, totals: Totals, teacher: str, settings: Settings, *, write
     if different:
         said = ", ".join(sorted(different)).replace("pieces", "recordings or their pieces")
         raise DataError(
-            f"{out} was begun with other values of: {said}; give those again, choose another "
+            f"{out} was made with other values of: {said}; give the same values, choose another "
             "folder, or delete it"
         )
 

@@ -72,8 +72,8 @@ def stream(shards: list[Path]) -> Iterator[Sample]:
             OverflowError,
         ) as error:
             raise DataError(
-                f"{path} is not a whole shard ({type(error).__name__}: {error}); delete it and run "
-                "`tokensep pseudo-label` again"
+                f"{path} is not a complete shard ({type(error).__name__}: {error}); delete it and "
+                "run `tokensep pseudo-label` again"
             ) from error
 
 
@@ -112,7 +112,7 @@ def _decoded(key: str, held: dict[str, bytes]) -> Sample:
     }
     facts = json.loads(held["json"])
     if not isinstance(facts, dict):
-        raise ValueError(f"{key}.json holds no object")
+        raise ValueError(f"{key}.json is not a JSON object")
     mixture, rate = decoded["mixture"]
     for name in STEMS:
         samples, own = decoded[name]

@@ -36,7 +36,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world:
-            raise DataError(f"rank {self.rank} of {self.world} processes; expected 0 to world - 1")
+            raise DataError(
+                f"found rank {self.rank} of {self.world} processes, expected 0 to world - 1"
+            )
         for name in ("shard_seconds", "piece_seconds", "min_seconds"):
             if not 0 < (value := getattr(self, name)) < math.inf:
                 raise DataError(f"{name.replace('_', ' ')} {value:g}; expected more than 0")

@@ -55,8 +55,8 @@ def write_shard(
         partial.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{target}: cannot be written ({reason}); the shards before it are "
-            "whole: free some space and run again to continue"
+            f"{target}: cannot be written ({reason}); the shards before it are intact. Free some "
+            "space, then run again to continue"
         ) from error
     return facts
 

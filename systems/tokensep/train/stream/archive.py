@@ -96,7 +96,7 @@ class Archive:
     def damaged(self, reason: object) -> DataError:
         """The error that states what is wrong with this file."""
         return DataError(
-            f"{self.path} is not a whole shard ({reason}); delete it and run again the command "
+            f"{self.path} is not a complete shard ({reason}); delete it, and repeat the command "
             "that made it"
         )
 

@@ -89,7 +89,7 @@ def read_text(folder: str, name: str) -> str:
     try:
         return target.read_text(encoding="utf-8")
     except ValueError as error:
-        raise DataError(f"{address} is no text ({error})") from error
+        raise DataError(f"{address} is not a text file ({error})") from error
     finally:
         target.unlink(missing_ok=True)
 

@@ -52,12 +52,16 @@ def find_shards(folders: Iterable[Path | str]) -> Shards:
             continue
         found = shards_in(folder)
         if not found:
-            raise DataError(f"{folder}: no shards (*.tar); expected a folder that tokensep wrote")
+            raise DataError(
+                f"{folder}: found no shards (*.tar), expected a folder that tokensep wrote"
+            )
         paths += found
         counts += [_count(path) for path in found]
     shards = Shards(paths, counts)
     if not shards.clips:
-        raise DataError(f"{len(paths)} shards, and not one clip in them: every piece was dropped")
+        raise DataError(
+            f"found {len(paths)} shards without any clip, because every piece was left out"
+        )
     return shards
 
 
@@ -67,10 +71,12 @@ def _index(folder: str) -> dict[str, int]:
     try:
         counts = {name: _number(facts) for name, facts in parse_json(text)["shards"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder}: its {INDEX} is none of tokensep's ({error!r})") from error
+        raise DataError(f"{folder}: its {INDEX} was not written by tokensep ({error!r})") from error
     for name in counts:
         if not remote.NAME.fullmatch(name):
-            raise DataError(f"{folder}: its {INDEX} names {name!r}, which is no name of a shard")
+            raise DataError(
+                f"{folder}: its {INDEX} names {name!r}, which is not the name of a shard"
+            )
     return dict(sorted(counts.items()))
 
 

@@ -211,16 +211,16 @@ class TokenCrops:
 def _check_wishes(job: TokenJob, train: LMTrainConfig) -> None:
     if train.remix and not job.stem_audio:
         raise DataError(
-            f"the token shards hold no stem audio, so their stems cannot be mixed anew (remix "
+            "the token shards have no stem audio, so their stems cannot be remixed (remix "
             f"{train.remix:g}); train with -O remix=0, or tokenize with --stem-audio"
         )
     if train.mixture == "recorded" != job.mixture:
         raise DataError(
-            "the token shards hold sums of stems and no recorded mixtures; train with -O "
+            "the token shards have sums of stems but no recorded mixtures; train with -O "
             "mixture=sum, or tokenize with --mixture recorded"
         )
     if train.mixture == "sum" != job.mixture and not job.stem_audio:
         raise DataError(
-            "the token shards hold recorded mixtures and no stem audio to sum; train with -O "
+            "the token shards have recorded mixtures but no stem audio; train with -O "
             "mixture=recorded"
         )

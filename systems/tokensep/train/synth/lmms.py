@@ -90,7 +90,10 @@ class LmmsSongs:
     def __init__(self, settings: Settings) -> None:
         program = shutil.which("lmms")
         if program is None:
-            raise Unavailable(f"no lmms here; on Debian or Ubuntu: apt-get install {PACKAGES}")
+            raise Unavailable(
+                "the program lmms is not installed; on Debian or Ubuntu: apt-get install "
+                f"{PACKAGES}"
+            )
         self.settings = settings
         self.command = [program, "--allowroot"]
         self.projects = find_projects(settings.projects or PROJECTS)
@@ -188,7 +191,7 @@ def find_projects(places: tuple[Path, ...]) -> list[Path]:
     unique = {path.stem: path for path in found if path.suffix in {".mmp", ".mmpz"}}
     if not unique:
         raise Unavailable(
-            f"no LMMS projects (.mmp, .mmpz) in {', '.join(map(str, places))}; on Debian or "
+            f"found no LMMS projects (.mmp, .mmpz) in {', '.join(map(str, places))}; on Debian or "
             f"Ubuntu: apt-get install {PACKAGES}"
         )
     return [unique[name] for name in sorted(unique)]

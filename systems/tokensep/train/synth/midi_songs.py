@@ -40,8 +40,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.songs < 1 or not 1 <= self.seconds <= 3600:
             raise DataError(
-                f"{self.songs} songs of {self.seconds:g} s; expected at least one song, "
-                "and 1 to 3600 seconds"
+                f"found {self.songs} songs of {self.seconds:g} s, expected at least one song of 1 "
+                "to 3600 seconds"
             )
 
 

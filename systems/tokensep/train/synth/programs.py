@@ -49,16 +49,16 @@ def find_tools(fonts: tuple[Path, ...] = ()) -> Tools:
     mma, fluidsynth = programs["mma"], programs["fluidsynth"]
     if absent or mma is None or fluidsynth is None:
         raise Unavailable(
-            f"synthetic songs need {', '.join(absent)}, not found here; on Debian or Ubuntu: "
-            f"apt-get install {PACKAGES}"
+            f"synthetic songs need {', '.join(absent)}, which is not installed; on Debian or "
+            f"Ubuntu: apt-get install {PACKAGES}"
         )
     unique = tuple({path.name: path for path in found}.values())  # one font may be linked twice
     kits = tuple(path for path in unique if not has_drum_bank(path))
     banks = tuple(path for path in unique if path not in kits)
     if not banks:
         raise Unavailable(
-            f"no General MIDI bank among {', '.join(p.name for p in unique)}; on Debian or Ubuntu: "
-            "apt-get install fluid-soundfont-gm"
+            f"found no General MIDI bank among {', '.join(p.name for p in unique)}; on Debian "
+            "or Ubuntu: apt-get install fluid-soundfont-gm"
         )
     versions = {
         "mma": version_of([mma, "-v"]),
@@ -75,7 +75,9 @@ def _library(program: Path) -> Path:
     for place in (prefix.parent / "share" / "mma" / "lib", prefix / "lib"):
         if (place / "stdlib").is_dir():
             return place
-    raise Unavailable(f"{program} has no groove library beside it; apt-get install mma")
+    raise Unavailable(
+        f"{program} has no groove library beside it; install the package mma: apt-get install mma"
+    )
 
 
 def version_of(command: list[str], **more: str) -> str:

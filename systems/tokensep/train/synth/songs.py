@@ -59,7 +59,7 @@ def run(out: Path, source: Source, jobs: int = 1) -> dict[str, Any]:
         ``out`` was begun with another manifest, ``jobs`` is below 1, or no song could be made.
     """
     if jobs < 1:
-        raise DataError(f"{jobs} jobs; expected at least one")
+        raise DataError(f"found {jobs} jobs, expected at least one")
     out.mkdir(parents=True, exist_ok=True)
     claim(out, source.manifest())
     sweep(out)
@@ -161,8 +161,8 @@ def claim(out: Path, manifest: dict[str, Any]) -> None:
         other = [key for key in manifest if before.get(key) != manifest[key]]
         if other:
             raise DataError(
-                f"{out} was begun with another {', '.join(other)} ({path.name} says which); give "
-                "the same, or another folder"
+                f"{out} was made with another {', '.join(other)} (see {path.name}); give the same "
+                "values, or another folder"
             )
         return
     write_atomically(path, json.dumps(manifest, indent=1) + "\n")

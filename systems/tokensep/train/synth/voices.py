@@ -23,7 +23,7 @@ def vocal_files(folder: Path) -> list[tuple[Path, int]]:
         there are no vocals.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of vocals")
+        raise DataError(f"{folder}: no such folder; expected a folder of vocals")
     if songs_in(folder):
         kept = musdb_files(folder, None, set(validation_songs()))
         return [(path, stream) for _, stem, path, stream in kept if stem == "vocals"]

@@ -112,18 +112,22 @@ def find_inputs(shards: list[Path], musdb: list[Path], split: str) -> list[Input
         A folder holds no shard, or no song of the split is there.
     """
     if not shards and not musdb:
-        raise ConfigError("nothing to tokenize: pass --shards FOLDER or --musdb FOLDER")
+        raise ConfigError("no input was given; pass --shards FOLDER or --musdb FOLDER")
     if split not in SPLITS:
-        raise ConfigError(f"split {split!r}: expected {', '.join(SPLITS)}")
+        raise ConfigError(f"unknown split {split!r}, expected {', '.join(SPLITS)}")
     found: list[Input] = []
     for folder in shards:
         paths, mark = shards_in(folder), folder_mark(folder)
         if not paths:
-            raise DataError(f"{folder}: no shards (*.tar); expected those of pseudo-label")
+            raise DataError(
+                f"{folder}: found no shards (*.tar), expected a folder of `tokensep pseudo-label`"
+            )
         found += [LabelledShard(path, mark) for path in paths]
     songs = list(_songs(musdb, split)) if musdb else []
     if musdb and not songs:
-        raise DataError(f"{', '.join(map(str, musdb))}: no songs with stems (--split {split})")
+        raise DataError(
+            f"{', '.join(map(str, musdb))}: found no songs with stems (--split {split})"
+        )
     return [*found, *songs]
 
 

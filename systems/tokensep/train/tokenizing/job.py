@@ -94,8 +94,8 @@ def claim(out: Path, job: TokenJob) -> None:
         write_atomically(path, job.model_dump_json(indent=1) + "\n")
     elif different := _differences(read_job(out), job):
         raise DataError(
-            f"{out} was begun with other settings ({', '.join(different)}); give those again, "
-            "choose another folder, or delete it"
+            f"{out} was made with other settings ({', '.join(different)}); give the same "
+            "settings, choose another folder, or delete it"
         )
 
 
@@ -156,8 +156,8 @@ def check_codec(job: TokenJob, codec: Any, config: TokenSepConfig) -> None:
         found = {name: getattr(job, name) for name in different}
         wanted = {name: getattr(expected, name) for name in different}
         raise DataError(
-            f"the token shards were made with {found}, this training has {wanted}; give --codec "
-            "and --config of the tokens, or tokenize again"
+            f"the token shards were made with {found}, this training has {wanted}; give the "
+            "--codec and --config of the tokens, or tokenize again"
         )
 
 

@@ -76,9 +76,9 @@ def run(options: Options) -> dict[str, Any]:
         The disk is full.
     """
     if not 0 <= options.rank < options.world:
-        raise DataError(f"rank {options.rank} of {options.world}; expected 0 to world - 1")
+        raise DataError(f"found rank {options.rank} of {options.world}, expected 0 to world - 1")
     if options.workers < 1:
-        raise DataError(f"{options.workers} workers; expected at least one")
+        raise DataError(f"found {options.workers} workers, expected at least one")
     codec = loaded(options.codec, options.device)
     config = fit_config(options.config, codec)
     job = new_job(codec, config, **options.settings)
@@ -99,7 +99,7 @@ def run(options: Options) -> dict[str, Any]:
         write_index(options.out)
     if summary["written"] == len(tasks) and not summary["clips"]:
         raise DataError(
-            f"{options.out}: not one clip in {summary['written']} shards; expected music of "
+            f"{options.out}: found no clip in {summary['written']} shards, expected music of "
             f"{PIECES.min_seconds:g} s or more above {PIECES.min_level_db:g} dBFS"
         )
     return summary
@@ -123,8 +123,8 @@ def _done(tasks: list[Task], workers: int) -> Iterator[dict[str, Any]]:
             yield future.result()
     except BrokenProcessPool as error:
         raise DataError(
-            "a worker process ended (out of memory?); what is written is whole: run again to "
-            "continue, with fewer workers"
+            "a worker process ended (out of memory?); the written shards are intact; run again "
+            "with fewer workers to continue"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -225,8 +225,8 @@ def test_pass_encode_and_checkpoint_agree(codec: HCodec, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pitch_dims": 8}, "pitch_dims 8 not between"),
-        ({"upsample": 5}, "no 5 equal hops"),
+        ({"pitch_dims": 8}, "pitch_dims 8, expected 0 to"),
+        ({"upsample": 5}, "into 5 equal hops"),
         ({"heads": 3}, "not divisible by bands.heads 3"),
     ],
 )

@@ -82,6 +82,6 @@ def test_only_a_codec_with_an_lm_gets_its_level() -> None:
 def test_silence_stays_silence_and_surround_is_refused() -> None:
     codec = Lossless(2)
     assert not Ceiling(codec)(np.zeros((2, 100), np.float32), RATE).any() and not codec.shapes
-    with pytest.raises(AudioError, match="3 channels, and this codec takes 2"):
+    with pytest.raises(AudioError, match="found 3 channels, and this codec takes 2"):
         Ceiling(codec)(song(3, 1000), RATE)
     assert ceiling.SILENT == 1e-6

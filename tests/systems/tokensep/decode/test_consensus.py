@@ -143,5 +143,5 @@ def test_true_stems_before_are_heard_in_a_consensus(system):
 
 
 def test_it_does_not_go_with_windows_that_follow_each_other():
-    with pytest.raises(ValidationError, match="choose one"):
+    with pytest.raises(ValidationError, match="leave out one"):
         changed(prime=True)

@@ -148,7 +148,7 @@ def test_the_stem_drawn_first_sees_no_other(kind):
     usual, reverse = (generate(model, cond, order=o).codes for o in (None, [3, 2, 1, 0]))
     assert torch.equal(usual[:, 0], alone[:, 0]) and torch.equal(reverse[:, 3], alone[:, 3])
     assert not torch.equal(usual, reverse)
-    with pytest.raises(ConfigError, match="no order of 4 stems"):
+    with pytest.raises(ConfigError, match="expected each of 4 stems once"):
         generate(model, cond, order=[0, 1, 1, 2])
 
 

@@ -1,4 +1,4 @@
-"""The decoder that hears the mixture: factors, alignment, lengths, files."""
+"""The decoder that also gets the mixture: factors, alignment, lengths, files."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_weights_without_their_configuration_are_no_checkpoint_without_a_guide(t
     save_guide(tmp_path, new(), renders=("vocals",))
     assert default_stems(tmp_path) == ("vocals",)
     (tmp_path / "guided.json").unlink()
-    with pytest.raises(CheckpointError, match=r"guided\.safetensors and no file guided\.json"):
+    with pytest.raises(CheckpointError, match=r"guided\.safetensors but no file guided\.json"):
         default_stems(tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_bad_files_and_foreign_latents_are_named(tmp_path):
     save_guide(tmp_path, new())
     data = json.loads((tmp_path / "guided.json").read_text())
     (tmp_path / "guided.json").write_text(json.dumps({"guide": {**data["guide"], "n_fft": 1000}}))
-    with pytest.raises(ConfigError, match="n_fft 1000 is no multiple of 64"):
+    with pytest.raises(ConfigError, match="n_fft 1000, expected a multiple of 64"):
         load_guide(tmp_path)
     save_guide(tmp_path, new())
     (tmp_path / "guided.safetensors").write_bytes(b"nothing")

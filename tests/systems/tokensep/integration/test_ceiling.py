@@ -132,7 +132,7 @@ def test_mini_is_the_systems_own_oracle() -> None:
         (f"codec=mini,codebooks=3,{MODE}", "codec=mini has no option codebooks"),
         (f"codec=hcodec,bandwidth=3,{MODE}", "codec=hcodec has no option bandwidth"),
         (f"codec=dac,bandwidth=6,{MODE}", "dac has no option bandwidth"),
-        (f"codec=dac,codebooks=many,{MODE}", "codebooks=many; expected a number"),
+        (f"codec=dac,codebooks=many,{MODE}", "codebooks=many, expected a number"),
         (f"codec=opus,{MODE}", "expected mini, bands, hcodec, dac, encodec, mimi or a folder"),
         (f"codek=dac,{MODE}", "did you mean 'codec'"),
         (f"temperature=2,{MODE}", "temperature would change nothing"),

@@ -81,7 +81,7 @@ def test_step_counts_of_the_paper():
 
 def test_a_wrong_layer_count_is_named():
     layout = Layout("depth", 1, (0, 0), 8)
-    with pytest.raises(ConfigError, match="3 layers, but layout depth is for 2"):
+    with pytest.raises(ConfigError, match="found 3 layers, expected 2 as in the layout depth"):
         layout.to_grid(torch.zeros(3, 4, dtype=torch.long))
     with pytest.raises(ConfigError, match="whole number of frames"):
         Layout("x", 2, (0, 1), 8).to_codes(torch.zeros(3, 2, dtype=torch.long))

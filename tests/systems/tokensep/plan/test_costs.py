@@ -91,7 +91,7 @@ def test_the_largest_batch_fits() -> None:
         (["mini", "--hours", "0"], "expected hours and epochs above 0"),
         (["mini", "--hours", "1", "--gpus", "0"], "at least one GPU"),
         (["mini", "--hours", "1", "--gpu", "tpu"], "expected one of h100"),
-        (["mini", "--hours", "1", "--utilisation", "40"], "share above 0"),
+        (["mini", "--hours", "1", "--utilisation", "40"], "expected more than 0"),
         (["nothing", "--hours", "1"], "expected one of"),
     ],
 )

@@ -331,7 +331,7 @@ def test_resume_refuses_another_model_and_a_broken_file(store: StemStore, tmp_pa
         other.resume()
     newest = ck.checkpoints(tmp_path / "checkpoints")[-1]
     (newest / "tensors.safetensors").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="not a whole"):
+    with pytest.raises(CheckpointError, match="not a complete"):
         make_trainer(store, tmp_path).resume()
 
 

@@ -1,4 +1,4 @@
-"""Training the decoder that hears the mixture: what it learns, exact resumption, its data."""
+"""Training the decoder that also gets the mixture: what it learns, exact resumption, its data."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_nothing_to_label_and_broken_shards_are_named(tmp_path):
     with pytest.raises(DataError, match="rank 2 of 2"):
         Settings(rank=2, world=2)
     (tmp_path / "bad.tar").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"bad\.tar is not a whole shard"):
+    with pytest.raises(DataError, match=r"bad\.tar is not a complete shard"):
         list(module.stream([tmp_path / "bad.tar"]))
 
 

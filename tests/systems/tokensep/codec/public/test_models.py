@@ -46,9 +46,9 @@ def test_options_reach_the_codec(folders: dict[str, Path]) -> None:
     assert codec.acoustic_layers == 1
     codec, _ = open_public(Choice("encodec", folders["encodec"], bandwidth=3.0))
     assert codec.acoustic_layers == 2
-    with pytest.raises(UsageError, match="dac has no option bandwidth; it has codebooks"):
+    with pytest.raises(UsageError, match="dac has no option bandwidth; its option is codebooks"):
         open_public(Choice("dac", folders["dac"], bandwidth=6.0))
-    with pytest.raises(UsageError, match="revision=main is for the hub"):
+    with pytest.raises(UsageError, match="revision=main is only for files of the hub"):
         open_public(Choice("dac", folders["dac"], revision="main"))
 
 
@@ -121,5 +121,5 @@ def test_damaged_folders_are_named(folders: dict[str, Path], tmp_path: Path) -> 
     (tmp_path / "model.safetensors").write_bytes(whole)
     config = json.loads((folders["dac"] / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "n_codebooks": 4}))
-    with pytest.raises(CheckpointError, match=r"weights are absent, e\.g\. quantizer"):
+    with pytest.raises(CheckpointError, match=r"weights are missing, e\.g\. quantizer"):
         open_public(Choice("dac", tmp_path))

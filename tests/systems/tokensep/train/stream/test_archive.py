@@ -53,7 +53,7 @@ def test_damaged_shards_are_named(shards, tmp_path):
     for name, data in {"cut": whole[: len(whole) // 2], "text": b"no tar", "empty": b""}.items():
         path = tmp_path / f"{name}.tar"
         path.write_bytes(data)
-        with pytest.raises(DataError, match=rf"{name}\.tar is not a whole shard"):
+        with pytest.raises(DataError, match=rf"{name}\.tar is not a complete shard"):
             Archive(path)
     archive = Archive(shards_in(shards)[0])
     with pytest.raises(DataError, match=r"has no piano\.flac, only mixture\.flac, vocals\.flac"):
@@ -62,7 +62,7 @@ def test_damaged_shards_are_named(shards, tmp_path):
     at = archive._place(1, "bass.flac")[0]
     flipped[at : at + 100] = bytes(100)
     (tmp_path / "flipped.tar").write_bytes(flipped)
-    with pytest.raises(DataError, match=r"flipped\.tar is not a whole shard .*bass\.flac"):
+    with pytest.raises(DataError, match=r"flipped\.tar is not a complete shard .*bass\.flac"):
         Archive(tmp_path / "flipped.tar").flac(1, "bass.flac")
 
 
@@ -85,7 +85,7 @@ def test_clips_are_counted_by_the_file_beside_a_shard_or_by_its_members(shards, 
         (tmp_path / path.name).symlink_to(path)
     assert find_shards([tmp_path]).counts == [3, 3, 1]
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(DataError, match="nothing: no shards"):
+    with pytest.raises(DataError, match="nothing: found no shards"):
         find_shards([tmp_path / "nothing"])
 
 
@@ -116,7 +116,7 @@ def flac(frames: int, rate: int = 8000) -> bytes:
     [
         ("bass.flac", flac(100), r"bass\.flac has \(100, 2\) samples at 8000 Hz, the mixture"),
         ("bass.flac", flac(16_000, 4000), r"at 4000 Hz, the mixture .* at 8000 Hz"),
-        ("json", b"[1]", "json holds no object"),
+        ("json", b"[1]", "json is not a JSON object"),
     ],
 )
 def test_members_that_do_not_belong_together_are_named(tmp_path, part, content, said):
@@ -124,7 +124,7 @@ def test_members_that_do_not_belong_together_are_named(tmp_path, part, content, 
     shards = labelled(tmp_path, clips=2)
     path = shards_in(shards)[0]
     retarred(path, lambda m: [(n, content if n.endswith(part) else data) for n, data in m])
-    with pytest.raises(DataError, match=rf"not a whole shard \(ValueError: .*{said}"):
+    with pytest.raises(DataError, match=rf"not a complete shard \(ValueError: .*{said}"):
         list(stream([path]))
     if content == flac(100):
         with pytest.raises(DataError, match=r"different lengths \(mixture\.flac 16000, .* 100"):

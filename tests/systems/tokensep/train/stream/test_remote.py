@@ -69,7 +69,7 @@ def test_what_cannot_be_fetched_is_named_and_leaves_nothing(tokens, cache):
 def test_a_name_in_an_index_cannot_become_a_command(tmp_path):
     index = '{"shards": {"x; touch evil.tar": {"clips": 1}}}'
     (tmp_path / "index.json").write_text(index)
-    with pytest.raises(DataError, match="which is no name of a shard"):
+    with pytest.raises(DataError, match="which is not the name of a shard"):
         find_shards([f"pipe:cat {tmp_path}/{{}}"])
 
 

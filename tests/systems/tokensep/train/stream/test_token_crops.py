@@ -193,5 +193,5 @@ def test_an_error_in_a_worker_is_told(folders, tmp_path):
     crops = TokenCrops(
         shards, common_job([folders["sum"]]), tiny_config(), LMTrainConfig(shuffle_shards=2)
     )
-    with pytest.raises(DataError, match=r"bad\.tar is not a whole shard"):
+    with pytest.raises(DataError, match=r"bad\.tar is not a complete shard"):
         StreamBatches(crops, 2, 1, workers=2).batch(Turn(0, 0))
