@@ -115,7 +115,10 @@ def notes() -> list[str]:
         ".05).",
         LADDER_NOTE,
         COST_NOTE,
-        "Listeners: the share of pairs of systems on the same song that a metric puts in the " "order in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric " "that compares waveforms and has no listening data is not considered valid across " "families.",
+        "Listeners: the share of pairs of systems on the same song that a metric puts in the "
+        "order in which listeners put them; .50 is chance. [ ]: 95 % song bootstrap. A metric "
+        "that compares waveforms and has no listening data is not considered valid across "
+        "families.",
     ]
 
 
