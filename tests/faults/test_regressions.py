@@ -143,7 +143,7 @@ def _quarters(mixture, rate):
 def test_a_second_labeller_of_the_same_rank_is_told_of_the_first(tmp_path):
     with (
         pseudo_labels.alone(tmp_path, 0),
-        pytest.raises(DataError, match="another process is at work as rank 0"),
+        pytest.raises(DataError, match="another process is working as rank 0"),
         pseudo_labels.alone(tmp_path, 0),
     ):
         pass
@@ -183,7 +183,7 @@ def test_damaged_weights_and_configurations_are_named(tmp_path):
 
     save_file({"no-slash": torch.zeros(1)}, tmp_path / "tensors.safetensors")
     (tmp_path / "state.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="not a whole training checkpoint"):
+    with pytest.raises(CheckpointError, match="not a complete training checkpoint"):
         checkpoint.load(tmp_path)
     for name, content in (("a.json", b"\xff\xfe"), ("a.yaml", b"a: [1"), ("b.json", b"[" * 9999)):
         (tmp_path / name).write_bytes(content)

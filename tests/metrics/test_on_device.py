@@ -246,7 +246,9 @@ def test_a_number_too_high_says_what_was_found(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "NVIDIA Test")
-    with pytest.raises(Unavailable, match=r"'cuda:1': found cuda:0 \(NVIDIA Test\) only"):
+    with pytest.raises(
+        Unavailable, match=r"'cuda:1': this machine has only cuda:0 \(NVIDIA Test\)"
+    ):
         resolved("cuda:1")
 
 
