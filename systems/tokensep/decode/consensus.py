@@ -6,6 +6,8 @@ drawn past. By the law of total expectation, its mean over pasts is
     E_past[ E[z_t | past, mixture] ] = E[z_t | mixture],
 
 the least-squares estimate of the latent from the mixture alone, which a few draws approximate.
+With all tokens hidden, the model estimates ``E[z_t | mixture]`` in one pass. Its error differs from
+that of the draws, so a weighted mean of both has a smaller error (``one_pass_share``).
 Overlapping windows are further draws with another context. Latents are averaged, not waves, because
 waves of two draws differ in phase and would cancel, while their latents are similar.
 
@@ -38,13 +40,17 @@ class Consensus:
         self._mass = torch.zeros(frames + window, device=device)
         self._sum: Tensor | None = None
 
-    def add(self, start: int, latents: Tensor) -> None:
-        """One draw ``[S, window, D]`` of the window that begins at frame ``start``."""
+    def add(self, start: int, latents: Tensor, share: float = 1.0) -> None:
+        """One draw ``[S, window, D]`` of the window that begins at frame ``start``.
+
+        ``share``: its weight, in draws.
+        """
         stems, window, width = latents.shape
         if self._sum is None:
             self._sum = latents.new_zeros(stems, len(self._mass), width)
-        self._sum[:, start : start + window] += self.weights[:, None] * latents  # [S, W, D]
-        self._mass[start : start + window] += self.weights
+        weights = share * self.weights
+        self._sum[:, start : start + window] += weights[:, None] * latents  # [S, W, D]
+        self._mass[start : start + window] += weights
 
     @property
     def covered(self) -> Tensor:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from tokensep.decode.generate import checked_seeds
-from tokensep.decode.output import Generated, Output
+from tokensep.decode.output import Generated, Output, latest_estimates
 from tokensep.decode.position import HostPosition
 from tokensep.decode.sampling import filtered, guided, gumbel, within_64_bits
 from tokensep.errors import ConfigError
@@ -89,6 +89,27 @@ def one_pass(
             share = math.cos(math.pi / 2 * (1 - done / passes))
             keep = _most_confident(model, logits, grid, keep, int(share * stems * steps))
     return _result(model, hidden, grid, logits, frames, codebooks)
+
+
+@torch.inference_mode()
+def one_pass_latents(model: TokenLM, cond: Tensor, codebooks: Tensor) -> Tensor:
+    """Expected latents ``[R, S, F, D]`` of one greedy pass without guidance.
+
+    With latent regression they do not depend on the tokens of the pass, and none are chosen.
+    Parameters and errors are those of :func:`one_pass`.
+    """
+    head, layout = model.latent_head, model.layout
+    if head is None:
+        latents = one_pass(model, cond, codebooks=codebooks).latents
+        assert latents is not None
+        return latents
+    rows, frames = cond.shape[:2]
+    shape = (rows, len(model.config.stems), layout.steps(frames))
+    nothing = torch.full((*shape, layout.layers), layout.pad, device=cond.device)
+    keep = torch.zeros(shape, dtype=torch.bool, device=cond.device)
+    estimates = head.estimates(_hidden(model, nothing, cond, keep))  # [R, S, N, 2 G, w]
+    last = estimates[..., head.last_head_of_stream, :]
+    return latest_estimates(head, layout, last, frames)
 
 
 def _hidden(model: TokenLM, grid: Tensor, cond: Tensor, keep: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ class Output:
     def _per_frame(self, steps: Tensor, frames: int) -> Tensor:
         if self.model.latent_head is None:
             return _sum_of_layers(self.model.layout, steps)
-        return _latest_estimates(self.model.latent_head, self.model.layout, steps, frames)
+        return latest_estimates(self.model.latent_head, self.model.layout, steps, frames)
 
 
 def _log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def _expected_entries(logits: Tensor, given: Tensor, codebooks: Tensor) -> Tenso
     return torch.einsum("rkv,kvd->rkd", share, codebooks)
 
 
-def _latest_estimates(
+def latest_estimates(
     head: LatentRegressionHead, layout: Layout, steps: Tensor, frames: int
 ) -> Tensor:
     """Estimates ``[R, S, N, 2, w]`` → latents ``[R, S, F, D]``.

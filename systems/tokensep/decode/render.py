@@ -27,7 +27,7 @@ from torch import Tensor
 from tokensep.codec.interface import Codes
 from tokensep.decode.consensus import Consensus
 from tokensep.decode.generate import generate
-from tokensep.decode.one_pass import one_pass
+from tokensep.decode.one_pass import one_pass, one_pass_latents
 from tokensep.decode.output import Generated
 from tokensep.decode.precision import Drawing
 from tokensep.decode.step import StepKind
@@ -157,6 +157,12 @@ class TokenSource:
                 latents = torch.empty_like(drawn.latents) if latents is None else latents
                 latents[:, stem] = drawn.latents[:, stem]
         return Generated(codes, latents)
+
+    def one_pass_latents(self, cond: Tensor) -> Tensor:
+        """Expected latents ``[R, S, F, D]`` of conditions ``[R, F, C]`` with all tokens hidden."""
+        lm, _, codebooks = self.drawing
+        assert codebooks is not None
+        return one_pass_latents(lm, cond, codebooks).to(self.lm.tables.dtype)
 
     def _generate(
         self,
@@ -321,8 +327,13 @@ class Renderer:
                 cond.repeat_interleave(draws, 0), seeds, step, true_codes=true_codes
             )
             assert drawn.latents is not None
+            starts = [windows.starts[index] // self.hop for index in kept]
             for row, latents in enumerate(drawn.latents):
-                consensus.add(windows.starts[kept[row // draws]] // self.hop, latents)
+                consensus.add(starts[row // draws], latents)
+            if share := self.options.one_pass_share:
+                # the share of all draws of a window together is 1 - share
+                for start, latents in zip(starts, self.source.one_pass_latents(cond), strict=True):
+                    consensus.add(start, latents, draws * share / (1 - share))
         mean = consensus.mean()
         if mean is None:
             return None

@@ -174,6 +174,9 @@ class InferenceConfig(Strict):
     """Exponent of the magnitudes whose ratios are the masks: 2 is sharper than 1."""
     stereo: Literal["panning", "mid-side", "mono"] = "panning"
     draws: int = Field(default=1, ge=1, le=64)
+    one_pass_share: float = Field(default=0.0, ge=0, lt=1)
+    """Weight in a consensus of the estimate of one pass with all tokens hidden; the draws have the
+    rest (:mod:`tokensep.decode.consensus`)."""
     overlap_frames: int = Field(default=8, ge=0)
     """Shared by two neighbouring windows: at most half a window, three quarters in a consensus."""
     prime: bool = False
@@ -208,6 +211,8 @@ class InferenceConfig(Strict):
         the latents of one pass without guidance, because it is worse with those of drawn tokens.
         """
         data = {**self.model_dump(), "render": render}
+        if render != "consensus":
+            data["one_pass_share"] = 0.0
         if render in UNREFINED:
             data["refine"] = "none"
         elif render == "mean" and isinstance(self.refine, dict):  # there is no consensus to guide
@@ -254,6 +259,15 @@ class InferenceConfig(Strict):
             raise ValueError(
                 "decoding=one-pass draws all steps at once, so prime and order are not possible; "
                 "leave them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_pass_share(self) -> InferenceConfig:
+        if self.one_pass_share and self.render not in ("consensus", "guided"):
+            raise ValueError(
+                f"one_pass_share={self.one_pass_share:g} is a share of a consensus; expected "
+                f"render=consensus, found render={self.render}"
             )
         return self
 
@@ -419,6 +433,7 @@ PRESETS: dict[str, TokenSepConfig] = {
             render="consensus",
             refine={"vocals": "blend", "drums": "blend"},
             draws=2,
+            one_pass_share=0.5,
             overlap_frames=32,
         ),
     ),

@@ -8,12 +8,13 @@ or from drawn tokens, as the checkpoint draws them, at about a hundred times the
 Conventions
 -----------
 example   ``stems [S, 2, T]`` and ``generated [S, T]`` fp16 at the LM's level, ``latents [S, F, D]``
+          and ``known [S]``, which of the stems are true
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +29,13 @@ from torch import Tensor
 from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import read_tensors, save_tensors
 from tokensep.codec.codebooks import codebooks
-from tokensep.decode.one_pass import one_pass
+from tokensep.decode.one_pass import one_pass_latents
 from tokensep.decode.render import TokenSource, window_seed
 from tokensep.lm.model import TokenLM
 from tokensep.train import cache
+from tokensep.train.data import Source
 from tokensep.train.objective import mixture_latents
-from tokensep.train.stereo_songs import StereoSongs, Wave
+from tokensep.train.stereo_songs import Crop, StereoSongs
 
 AT_ONCE = 4
 """Examples that the LM makes together."""
@@ -41,8 +43,10 @@ MONO = 0.1
 """Probability that an example is mono."""
 LARGEST_LEAK = 0.7
 """Largest share of the other stems in a generated stem."""
-Example = tuple[Tensor, Tensor, Tensor]
-"""Stems, generated stems, latents; a batch has a first dimension B."""
+Example = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Stems, generated stems, latents, known stems; a batch has a first dimension B."""
+PARTS = ("stems", "generated", "latents", "known")
+"""Their names in a file."""
 
 
 @dataclass(frozen=True)
@@ -53,44 +57,50 @@ class Maker:
     codec: Any
 
     @torch.no_grad()
-    def examples(self, crops: list[Wave], seeds: Sequence[int] | None = None) -> list[Example]:
+    def examples(self, crops: list[Crop], seeds: Sequence[int] | None = None) -> list[Example]:
         """One example per crop, on the CPU; with ``seeds`` (one each), latents of drawn tokens."""
         device = self.lm.tables.device
-        # the LM hears the mono mixture
-        waves = torch.from_numpy(np.stack([c.sum(0).mean(0) for c in crops])).to(device)
+        # the LM gets the mono mixture
+        waves = torch.from_numpy(np.stack([c.stems.sum(0).mean(0) for c in crops])).to(device)
         latents = self._one_pass(waves) if seeds is None else self._drawn(waves, seeds)
         generated = self.codec.decoder(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         return [
-            (torch.from_numpy(crop).half(), made.cpu().half(), z.cpu().half())
+            (
+                torch.from_numpy(crop.stems).half(),
+                made.cpu().half(),
+                z.cpu().half(),
+                torch.from_numpy(crop.known),
+            )
             for crop, made, z in zip(crops, generated, latents, strict=True)
         ]
 
     def _one_pass(self, waves: Tensor) -> Tensor:
         """Latents ``[R, S, F, D]`` of mixtures ``[R, T]`` with all tokens hidden."""
         cond = self.lm.condition(waves, mixture_latents(self.codec, waves, self.lm.config))
-        books = codebooks(self.codec).to(waves.device)
-        latents = one_pass(self.lm, cond, codebooks=books).latents
-        assert latents is not None
-        return latents
+        return one_pass_latents(self.lm, cond, codebooks(self.codec).to(waves.device))
 
     def _drawn(self, waves: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The mean over the checkpoint's draws of their expected latents, ``[R, S, F, D]``."""
+        """The checkpoint's consensus of one window, ``[R, S, F, D]``."""
         options = self.lm.config.inference.rendered_as("consensus")
         source = TokenSource(self.lm, self.codec, options, codebooks(self.codec).to(waves.device))
         rows = [window_seed(seed, 0) + draw for seed in seeds for draw in range(options.draws)]
-        cond = source.condition(waves).repeat_interleave(options.draws, 0)
-        latents = source.draw(cond, rows, source.step_kind(len(rows), len(waves))).latents
+        cond = source.condition(waves)
+        step = source.step_kind(len(rows), len(waves))
+        latents = source.draw(cond.repeat_interleave(options.draws, 0), rows, step).latents
         assert latents is not None
-        return latents.unflatten(0, (len(waves), options.draws)).mean(1)
+        drawn = latents.unflatten(0, (len(waves), options.draws)).mean(1)
+        if not options.one_pass_share:
+            return drawn
+        return torch.lerp(drawn, source.one_pass_latents(cond), options.one_pass_share)
 
-    def write(self, folder: Path, crops: list[Wave], first: int, drawn: bool = False) -> None:
+    def write(self, folder: Path, crops: list[Crop], first: int, drawn: bool = False) -> None:
         """The files of examples ``first`` … that are not there yet."""
         numbers = range(first, first + len(crops))
         if all(_file(folder, number).is_file() for number in numbers):
             return
         made = self.examples(crops, numbers if drawn else None)
-        for i, (stems, generated, latents) in enumerate(made):
-            tensors = {"stems": stems, "generated": generated, "latents": latents}
+        for i, example in enumerate(made):
+            tensors = dict(zip(PARTS, example, strict=True))
             save_tensors(_file(folder, first + i), {k: v.contiguous() for k, v in tensors.items()})
 
 
@@ -101,7 +111,7 @@ def _file(folder: Path, number: int) -> Path:
 def prepared(
     folder: Path,
     maker: Maker,
-    crops: Iterator[list[Wave]],
+    crops: Iterator[list[Crop]],
     count: int,
     source: dict[str, Any],
     drawn: float = 0.0,
@@ -123,14 +133,37 @@ def prepared(
     return folder
 
 
-def random_crops(songs: StereoSongs, count: int, remix: float, seed: int) -> Iterator[list[Wave]]:
-    """``count`` crops in chunks; each is a function of the seed and its number."""
-    for first in range(0, count, AT_ONCE):
-        numbers = range(first, min(first + AT_ONCE, count))
-        yield [songs.crop(generator("guided", seed, i), remix) for i in numbers]
+@dataclass(frozen=True)
+class Crops:
+    """Random crops of songs; each is a function of the seed and its number.
+
+    Attributes
+    ----------
+    remix : probability that the stems of a crop of songs come from different songs.
+    backing : recordings without vocals; empty if there are none.
+    backed : probability that a crop has a song's vocals over one of them.
+    """
+
+    songs: StereoSongs
+    remix: float
+    seed: int
+    backing: list[Source] = field(default_factory=list)
+    backed: float = 0.0
+
+    def crop(self, number: int) -> Crop:
+        """Crop ``number``."""
+        rng = generator("guided", self.seed, number)
+        if self.backing and rng.random() < self.backed:
+            return self.songs.vocals_over(self.backing, rng)
+        return self.songs.crop(rng, self.remix)
+
+    def chunks(self, count: int) -> Iterator[list[Crop]]:
+        """The first ``count`` crops in chunks."""
+        for first in range(0, count, AT_ONCE):
+            yield [self.crop(i) for i in range(first, min(first + AT_ONCE, count))]
 
 
-def chunks(crops: list[Wave]) -> Iterator[list[Wave]]:
+def chunks(crops: list[Crop]) -> Iterator[list[Crop]]:
     """Fixed crops in chunks."""
     for first in range(0, len(crops), AT_ONCE):
         yield crops[first : first + AT_ONCE]
@@ -139,7 +172,8 @@ def chunks(crops: list[Wave]) -> Iterator[list[Wave]]:
 def read_example(folder: Path, number: int) -> Example:
     """One example, float32."""
     found = read_tensors(_file(folder, number))
-    return found["stems"].float(), found["generated"].float(), found["latents"].float()
+    stems, generated, latents = (found[name].float() for name in PARTS[:3])
+    return stems, generated, latents, found["known"]
 
 
 def _turned(stems: Tensor, rng: Generator) -> Tensor:
@@ -183,11 +217,11 @@ class GuidedBatches(Stateless):
         self.worse = worse
 
     def batch(self, turn: Turn) -> Example:
-        """Stems ``[B, S, 2, T]``, generated stems, latents ``[B, S, F, D]``."""
+        """Stems ``[B, S, 2, T]``, generated stems, latents ``[B, S, F, D]``, known ``[B, S]``."""
         picked = []
         for index in turn.indices(self.size):
             rng = generator("guided-batch", self.seed, turn.step, index)
-            stems, made, z = read_example(self.folder, int(rng.integers(self.count)))
-            picked.append((_turned(stems, rng), *self.worse(made, z, rng)))
-        stems, generated, latents = (torch.stack(part) for part in zip(*picked, strict=True))
-        return stems, generated, latents
+            stems, made, z, known = read_example(self.folder, int(rng.integers(self.count)))
+            picked.append((_turned(stems, rng), *self.worse(made, z, rng), known))
+        stems, generated, latents, known = (torch.stack(part) for part in zip(*picked, strict=True))
+        return stems, generated, latents, known

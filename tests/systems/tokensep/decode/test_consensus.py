@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 from tokensep.decode.consensus import Consensus, edge_weights
 from tokensep.dsp.windows import cross_faded
-from tokensep.lm.config import STEMS, InferenceConfig, SamplingConfig
+from tokensep.lm.config import RENDERINGS, STEMS, InferenceConfig, SamplingConfig
 from tokensep.lm.model import TokenLM
 from tokensep.separator import TokenSep
 
@@ -95,6 +95,28 @@ def test_the_mean_of_draws_is_the_mean_of_single_draws(system, monkeypatch):
         mean = np.mean([single[stem] for single in singles], axis=0)
         np.testing.assert_allclose(three[stem], mean, atol=1e-5)
     assert not np.allclose(singles[0]["bass"], singles[1]["bass"])
+
+
+@pytest.mark.parametrize("share", [0.25, 0.8])
+def test_a_share_of_the_consensus_is_the_estimate_of_one_pass(system, share):
+    """The codec of the test is linear: stems are the weighted mean of both renderings' stems."""
+    audio = noise(45 * HOP + 7)
+    rows = [{"draws": 2}, {"decoding": "one-pass", "draws": 1, "sampling": SamplingConfig()}]
+    drawn, one = (system.separate(audio, RATE, options=changed(stereo="mono", **r)) for r in rows)
+    both = changed(stereo="mono", draws=2, one_pass_share=share)
+    found = system.separate(audio, RATE, options=both)
+    for stem in STEMS:
+        expected = (1 - share) * drawn[stem] + share * one[stem]
+        np.testing.assert_allclose(found[stem], expected, atol=1e-5)
+    assert not np.allclose(drawn["bass"], one["bass"], atol=1e-3)
+
+
+def test_a_share_of_one_pass_needs_a_consensus():
+    with pytest.raises(ValidationError, match="expected render=consensus, found render=mean"):
+        changed(render="mean", one_pass_share=0.5)
+    shared = changed(one_pass_share=0.5)
+    kept = {how: shared.rendered_as(how).one_pass_share for how in RENDERINGS}
+    assert kept == {"tokens": 0, "mean": 0, "consensus": 0.5, "guided": 0}
 
 
 def test_the_seed_decides_and_the_batch_does_not(system):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.generate import generate
-from tokensep.decode.one_pass import one_pass
+from tokensep.decode.one_pass import one_pass, one_pass_latents
 from tokensep.errors import ConfigError
 from tokensep.lm.config import InferenceConfig, SamplingConfig
 from tokensep.separator import TokenSep
@@ -81,6 +81,14 @@ def test_sampled_layers_limits_what_is_drawn():
     found = one_pass(model, cond, sampling=draw).codes
     assert torch.equal(found[:, :, 2:], greedy[:, :, 2:])
     assert not torch.equal(found[:, :, :2], greedy[:, :, :2])
+
+
+@pytest.mark.parametrize("kind", ["grouped-delay", "interleaved-delay", "anchored"])
+def test_latents_alone_are_those_of_a_greedy_pass(kind):
+    model, cond = model_and_cond(kind)
+    books = codebooks(DummyCodec())
+    found = one_pass_latents(model, cond, books)
+    torch.testing.assert_close(found, one_pass(model, cond, codebooks=books).latents)
 
 
 def test_what_one_pass_cannot_do_is_refused():
