@@ -4,15 +4,16 @@
 
 The LM draws each validation song once (and makes its estimate of one pass). Then per stem:
 
-pan, blend, mask    ``refine=none``, ``blend`` and ``mask`` of the drawn tokens' consensus
+pan, blend, mask    ``refine=none``, ``blend`` and ``mask`` of the consensus
 guided              ``render=guided``: the latents of one pass
-guided drawn        the guided decoder with the latents of the consensus
+guided consensus    the guided decoder with the latents of the consensus
+X of draws          pan and guided with the consensus of draws alone (``one_pass_share=0``)
 A + B               their magnitudes' geometric mean with the mixture's phase
-pan of X            other latents through the codec's decoder: the mean of drawn and one pass, those
-                    of the codec's encoder of guided stems, and the mean of drawn and those
+pan of X            other latents through the codec's decoder: those of the codec's encoder of
+                    guided stems, and their mean with the draws
 
 Prints mean ViSQOL and uSDR per stem, and ViSQOL's mean difference from the
-default's row (guided drawn, of other pan) with its 95 % bootstrap interval.
+default's row (guided consensus, of other pan) with its 95 % bootstrap interval.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from benchsep.datasets.load import load_dataset
 from benchsep.metrics.visqol.engine import Reference
 from benchsep.runner.job import seed_of
 
-DEFAULT = dict.fromkeys(("vocals", "drums", "bass"), "guided drawn") | {"other": "pan"}
-MEANS = (("guided", "guided drawn"), ("guided", "pan"), ("guided", "blend"))
-MEANS += (("guided drawn", "pan"), ("guided drawn", "blend"))
+DEFAULT = dict.fromkeys(("vocals", "drums", "bass"), "guided consensus") | {"other": "pan"}
+MEANS = (("guided", "guided consensus"), ("guided", "pan"), ("guided", "blend"))
+MEANS += (("guided consensus", "pan"), ("guided consensus", "blend"))
 """Pairs whose geometric mean is a row."""
 N_FFT, HOP = 2048, 512
 RESAMPLES = 10_000
@@ -96,16 +97,19 @@ def renderings(model: TokenSep, mixture: Audio, seed: int) -> dict[str, Tensor]:
         stems = model.guide.separate(song.channels, latents.stems, latents.latents)
         return song.back(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
 
-    drawn, one = made(options.rendered_as("consensus")), made(options.rendered_as("guided"))
-    mono = song.back(drawn.stems)
+    consensus, one = options.rendered_as("consensus"), made(options.rendered_as("guided"))
+    drawn = made(consensus.model_copy(update={"one_pass_share": 0.0}))
+    agreed = made(consensus)
+    mono = song.back(agreed.stems)
     rows = {"pan": song.placed(mono, "none")}
     rows |= {how: song.placed(mono, how) for how in ("blend", "mask")}
-    rows |= {"guided": guided(one), "guided drawn": guided(drawn)}
-    heard = song.encoded(rows["guided"], drawn.latents.shape[1])
+    rows |= {"guided": guided(one), "guided consensus": guided(agreed)}
+    rows |= {"pan of draws": song.placed(song.back(drawn.stems), "none")}
+    rows |= {"guided of draws": guided(drawn)}
+    encoded = song.encoded(rows["guided"], drawn.latents.shape[1])
     latents = {
-        "drawn + one pass": (drawn.latents + one.latents) / 2,
-        "encoded guided": heard,
-        "drawn + encoded guided": (drawn.latents + heard) / 2,
+        "encoded guided": encoded,
+        "draws + encoded guided": (drawn.latents + encoded) / 2,
     }
     return rows | {f"pan of {name}": song.decoded(z) for name, z in latents.items()}
 

@@ -317,29 +317,45 @@ class Renderer:
             kept = [index for index, loud in zip(indices, audible, strict=True) if loud]
             if not kept:
                 continue
-            cond = self.source.condition(waves[audible].to(self.source.device))
-            seeds = [window_seed(seed, i) + draw for i in kept for draw in range(draws)]
-            true_codes = self._true_codes(windows, true_stems, kept)
-            if true_codes is not None:
-                true_codes = true_codes.repeat_interleave(draws, 0)
-            # rows: window 0 draw 0, window 0 draw 1, … window 1 draw 0, …
-            drawn = self.source.draw(
-                cond.repeat_interleave(draws, 0), seeds, step, true_codes=true_codes
-            )
-            assert drawn.latents is not None
             starts = [windows.starts[index] // self.hop for index in kept]
-            for row, latents in enumerate(drawn.latents):
-                consensus.add(starts[row // draws], latents)
-            if share := self.options.one_pass_share:
-                # the share of all draws of a window together is 1 - share
-                for start, latents in zip(starts, self.source.one_pass_latents(cond), strict=True):
-                    consensus.add(start, latents, draws * share / (1 - share))
+            seeds = [window_seed(seed, index) for index in kept]
+            true_codes = self._true_codes(windows, true_stems, kept)
+            self._agree(consensus, starts, waves[audible], seeds, step, true_codes)
         mean = consensus.mean()
         if mean is None:
             return None
         stems = self._decode_latents(mean, len(mixture))
         covered = consensus.covered.repeat_interleave(self.hop)[: len(mixture)]
         return Rendered(stems * covered, mean)
+
+    def _agree(
+        self,
+        consensus: Consensus,
+        starts: list[int],
+        waves: Tensor,
+        seeds: list[int],
+        step: StepKind,
+        true_codes: Tensor | None,
+    ) -> None:
+        """Add windows ``[W, T]`` to the consensus: all draws, and the estimate of one pass.
+
+        ``starts``: first frame of each; ``seeds``: that of its first draw.
+        """
+        cond, draws = self.source.condition(waves.to(self.source.device)), self.options.draws
+        if true_codes is not None:
+            true_codes = true_codes.repeat_interleave(draws, 0)
+        # rows: window 0 draw 0, window 0 draw 1, … window 1 draw 0, …
+        rows = [first + draw for first in seeds for draw in range(draws)]
+        drawn = self.source.draw(
+            cond.repeat_interleave(draws, 0), rows, step, true_codes=true_codes
+        )
+        assert drawn.latents is not None
+        for row, latents in enumerate(drawn.latents):
+            consensus.add(starts[row // draws], latents)
+        if share := self.options.one_pass_share:
+            # the share of all draws of a window together is 1 - share
+            for start, latents in zip(starts, self.source.one_pass_latents(cond), strict=True):
+                consensus.add(start, latents, draws * share / (1 - share))
 
     def _decode_latents(self, latents: Tensor, length: int) -> Tensor:
         """``[S, F, D]`` → ``[S, length]``, in pieces to bound memory; on a CPU stem by stem too."""
