@@ -173,10 +173,6 @@ def train_guided(
         str, typer.Option(help="Checkpoint of LM and codec: 'mini' or a folder.")
     ] = "mini",
     option: TrainingOption = None,
-    backing: Annotated[
-        Path | None,
-        typer.Option(help="Folder of recordings without vocals; needs -O backed=SHARE."),
-    ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Folder of a guided decoder from which the training starts.")
     ] = None,
@@ -187,7 +183,7 @@ def train_guided(
 
     train = override(guided.GuidedTrainConfig(), option or [])
     folder = checkpoint_folder(checkpoint)
-    options = guided.Options(folder, check_output(out, "-o"), train, musdb, backing, init)
+    options = guided.Options(folder, check_output(out, "-o"), train, musdb, init)
     print_once(guided.main(options))
 
 

@@ -5,8 +5,7 @@
 ``L_sdr`` is ``log10(|Y - T|^2 / |T|^2)`` of complex spectra (Y estimate, T true stem); it measures
 the distance to the true stem and leakage. ``L_bands`` and ``L_bins`` are distances of
 log-magnitudes (mel bands: powers; bins: amplitudes) in nats; they measure content that a listener
-would miss. All are means over the stems that are known: of an example with vocals over a recording
-of instruments, the vocals alone.
+would miss. All are means over stems.
 
 Written to the run's folder, besides what :mod:`benchsep_training.loop` writes: ``data`` (the stems
 and examples), ``best`` and ``final`` (``guided.safetensors`` and ``guided.json``).
@@ -36,18 +35,18 @@ from tokensep.decode.guide import FLOOR, Guide, GuideConfig, load_guide, save_gu
 from tokensep.errors import ConfigError
 from tokensep.lm.config import TokenSepConfig, check_stems
 from tokensep.lm.weights import WEIGHTS, load_lm
-from tokensep.train.data import StemStore, loose_files, musdb_folders, validation_songs
+from tokensep.train.data import StemStore, musdb_folders, validation_songs
 from tokensep.train.guided_data import (
-    Crops,
     Example,
     GuidedBatches,
     Maker,
     Worse,
     chunks,
     prepared,
+    random_crops,
     read_example,
 )
-from tokensep.train.stereo_songs import VOCALS, StereoSongs
+from tokensep.train.stereo_songs import StereoSongs
 
 VALID_PER_SONG = 2
 """Fixed crops of each validation song."""
@@ -63,8 +62,6 @@ class GuidedTrainConfig(Strict):
     """Probability that an example's stems come from different songs."""
     drawn: Share = 0.0
     """Share of the examples whose latents come from drawn tokens; the others: from one pass."""
-    backed: Share = 0.0
-    """Probability that an example has a song's vocals over a recording without vocals."""
     nothing: Share = 0.3
     """Probability that an example has no generated stems: the decoder then has only the mixture."""
     leaks: Share = 0.4
@@ -103,7 +100,7 @@ class GuidedObjective(nn.Module):
         self.guide, self.weights = guide, {k: getattr(train, k) for k in ("sdr", "bands", "bins")}
 
     def forward(
-        self, stems: Tensor, generated: Tensor, latents: Tensor, known: Tensor
+        self, stems: Tensor, generated: Tensor, latents: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted loss, and its terms; see :data:`tokensep.train.guided_data.Example`."""
         guide = self.guide
@@ -112,11 +109,11 @@ class GuidedObjective(nn.Module):
             made = guide.spectrum(generated).abs()  # [B, S, N, bins]
             mixture = true.sum(1)  # [B, 2, N, bins]
         found = guide(guide.views(mixture), made, latents) * mixture[:, None]
-        terms = {"sdr": error_ratio(found, true, mixture)[known].mean()}
+        terms = {"sdr": error_ratio(found, true, mixture).mean()}
         if self.weights["bands"]:
-            terms["bands"] = self._band_distance(found[known], true[known])
+            terms["bands"] = self._band_distance(found, true)
         if self.weights["bins"]:
-            terms["bins"] = (_log(found[known]) - _log(true[known])).abs().mean()
+            terms["bins"] = (_log(found) - _log(true)).abs().mean()
         return sum((self.weights[k] * v for k, v in terms.items()), torch.zeros(())), terms
 
     def _band_distance(self, found: Tensor, true: Tensor) -> Tensor:
@@ -236,7 +233,6 @@ def train_guided(
     store: StemStore,
     train: GuidedTrainConfig,
     source: dict[str, Any] | None = None,
-    backing: StemStore | None = None,
     init: Path | None = None,
     stop_after: int | None = None,
 ) -> dict[str, Any]:
@@ -247,20 +243,17 @@ def train_guided(
     maker : the LM and codec that the decoder is for.
     store : songs with stems; the songs of the validation set are excluded by name.
     source : description of the LM; examples of another LM are refused.
-    backing : recordings without vocals, for the share ``train.backed`` of the examples.
     init : folder of an exported guided decoder whose weights a new run begins with.
     stop_after : steps of this call; the run can be continued.
 
     Raises
     ------
     ConfigError
-        ``init`` has other sizes, ``renders`` names a stem that the LM does not have, ``backed``
-        is given without ``backing`` or the other way round, or the LM has no vocals.
+        ``init`` has other sizes, or ``renders`` names a stem that the LM does not have.
     """
     check_stems("renders", stems_of(train.renders), maker.lm.config.stems)
-    _check_backing(backing, train.backed, maker.lm.config)
     source = {**(source or {}), "songs": store.facts, "seed": train.seed}
-    data = Data(folder / "data", maker, store, source, backing)
+    data = Data(folder / "data", maker, store, source)
     examples, valid = data.train_examples(train), data.valid_examples(train.drawn > 0)
     torch.manual_seed(train.seed)
     latent_dim = read_example(examples, 0)[2].shape[-1]
@@ -270,18 +263,6 @@ def train_guided(
     worse = Worse(train.nothing, train.leaks)
     batches = GuidedBatches(examples, train.examples, train.batch, train.seed, worse)
     return GuidedTrainer(folder, guide, batches, valid, train).run(stop_after=stop_after)
-
-
-def _check_backing(backing: StemStore | None, share: float, config: TokenSepConfig) -> None:
-    """Recordings and their share of the examples are given together, for an LM with vocals."""
-    if backing is None and share > 0:
-        raise ConfigError(
-            f"backed={share:g} without recordings; give --backing FOLDER, or backed=0"
-        )
-    if backing is not None and share == 0:
-        raise ConfigError("--backing FOLDER with backed=0; give a share, e.g. -O backed=0.3")
-    if backing is not None:
-        check_stems("--backing", (VOCALS,), config.stems)
 
 
 def start_from(guide: Guide, given: Guide) -> None:
@@ -303,16 +284,12 @@ def start_from(guide: Guide, given: Guide) -> None:
 
 @dataclass(frozen=True)
 class Data:
-    """Examples of a store's songs in ``folder``; ``source`` is what they are made from.
-
-    ``backing``: recordings without vocals, for examples to train on.
-    """
+    """Examples of a store's songs in ``folder``; ``source`` is what they are made from."""
 
     folder: Path
     maker: Maker
     store: StemStore
     source: dict[str, Any]
-    backing: StemStore | None = None
 
     def _songs(self, names: set[str]) -> StereoSongs:
         return StereoSongs(self.store, names, self.maker.lm.config)
@@ -320,14 +297,11 @@ class Data:
     def train_examples(self, train: GuidedTrainConfig) -> Path:
         """Folder of the examples to train on."""
         songs = self._songs(set(self.store.songs()) - set(validation_songs()))
-        facts = {name: getattr(train, name) for name in ("examples", "remix", "drawn", "backed")}
-        recordings = []
-        if self.backing is not None:
-            recordings, facts["backing"] = self.backing.sources, self.backing.facts
-        crops = Crops(songs, train.remix, train.seed, recordings, train.backed)
+        facts = {name: getattr(train, name) for name in ("examples", "remix", "drawn")}
+        crops = random_crops(songs, train.examples, train.remix, train.seed)
+        place = self.folder / "train"
         source = {**self.source, **facts}
-        parts, place = crops.chunks(train.examples), self.folder / "train"
-        return prepared(place, self.maker, parts, train.examples, source, train.drawn)
+        return prepared(place, self.maker, crops, train.examples, source, train.drawn)
 
     def valid_examples(self, drawn: bool) -> list[Example]:
         """:data:`VALID_PER_SONG` examples of each validation song, with ``drawn`` twice as many.
@@ -354,7 +328,6 @@ class Options:
     out: Path
     train: GuidedTrainConfig
     musdb: list[Path] = field(default_factory=list)
-    backing: Path | None = None
     init: Path | None = None
 
 
@@ -371,10 +344,7 @@ def main(options: Options) -> dict[str, Any]:
     codec, lm = HCodec.from_checkpoint(options.checkpoint), load_lm(options.checkpoint)
     files = musdb_folders(options.musdb)
     audio = options.out / "data" / "audio"
-    store, backing = StemStore.build(audio, files, codec.rate, together=True), None
-    if options.backing is not None:
-        place = options.out / "data" / "backing"
-        backing = StemStore.build(place, loose_files(options.backing), codec.rate)
+    store = StemStore.build(audio, files, codec.rate, together=True)
     device = Processes("no").device
     result = train_guided(
         options.out,
@@ -382,7 +352,6 @@ def main(options: Options) -> dict[str, Any]:
         store=store,
         train=options.train,
         source={"lm": file_sha256(options.checkpoint / WEIGHTS)},
-        backing=backing,
         init=options.init,
     )
     leave_group()

@@ -8,13 +8,12 @@ or from drawn tokens, as the checkpoint draws them, at about a hundred times the
 Conventions
 -----------
 example   ``stems [S, 2, T]`` and ``generated [S, T]`` fp16 at the LM's level, ``latents [S, F, D]``
-          and ``known [S]``, which of the stems are true
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,9 +32,8 @@ from tokensep.decode.one_pass import one_pass_latents
 from tokensep.decode.render import TokenSource, window_seed
 from tokensep.lm.model import TokenLM
 from tokensep.train import cache
-from tokensep.train.data import Source
 from tokensep.train.objective import mixture_latents
-from tokensep.train.stereo_songs import Crop, StereoSongs
+from tokensep.train.stereo_songs import StereoSongs, Wave
 
 AT_ONCE = 4
 """Examples that the LM makes together."""
@@ -43,10 +41,8 @@ MONO = 0.1
 """Probability that an example is mono."""
 LARGEST_LEAK = 0.7
 """Largest share of the other stems in a generated stem."""
-Example = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Stems, generated stems, latents, known stems; a batch has a first dimension B."""
-PARTS = ("stems", "generated", "latents", "known")
-"""Their names in a file."""
+Example = tuple[Tensor, Tensor, Tensor]
+"""Stems, generated stems, latents; a batch has a first dimension B."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +53,15 @@ class Maker:
     codec: Any
 
     @torch.no_grad()
-    def examples(self, crops: list[Crop], seeds: Sequence[int] | None = None) -> list[Example]:
+    def examples(self, crops: list[Wave], seeds: Sequence[int] | None = None) -> list[Example]:
         """One example per crop, on the CPU; with ``seeds`` (one each), latents of drawn tokens."""
         device = self.lm.tables.device
         # the LM gets the mono mixture
-        waves = torch.from_numpy(np.stack([c.stems.sum(0).mean(0) for c in crops])).to(device)
+        waves = torch.from_numpy(np.stack([c.sum(0).mean(0) for c in crops])).to(device)
         latents = self._one_pass(waves) if seeds is None else self._drawn(waves, seeds)
         generated = self.codec.decoder(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         return [
-            (
-                torch.from_numpy(crop.stems).half(),
-                made.cpu().half(),
-                z.cpu().half(),
-                torch.from_numpy(crop.known),
-            )
+            (torch.from_numpy(crop).half(), made.cpu().half(), z.cpu().half())
             for crop, made, z in zip(crops, generated, latents, strict=True)
         ]
 
@@ -93,14 +84,14 @@ class Maker:
             return drawn
         return torch.lerp(drawn, source.one_pass_latents(cond), options.one_pass_share)
 
-    def write(self, folder: Path, crops: list[Crop], first: int, drawn: bool = False) -> None:
+    def write(self, folder: Path, crops: list[Wave], first: int, drawn: bool = False) -> None:
         """The files of examples ``first`` … that are not there yet."""
         numbers = range(first, first + len(crops))
         if all(_file(folder, number).is_file() for number in numbers):
             return
         made = self.examples(crops, numbers if drawn else None)
-        for i, example in enumerate(made):
-            tensors = dict(zip(PARTS, example, strict=True))
+        for i, (stems, generated, latents) in enumerate(made):
+            tensors = {"stems": stems, "generated": generated, "latents": latents}
             save_tensors(_file(folder, first + i), {k: v.contiguous() for k, v in tensors.items()})
 
 
@@ -111,7 +102,7 @@ def _file(folder: Path, number: int) -> Path:
 def prepared(
     folder: Path,
     maker: Maker,
-    crops: Iterator[list[Crop]],
+    crops: Iterator[list[Wave]],
     count: int,
     source: dict[str, Any],
     drawn: float = 0.0,
@@ -133,37 +124,14 @@ def prepared(
     return folder
 
 
-@dataclass(frozen=True)
-class Crops:
-    """Random crops of songs; each is a function of the seed and its number.
-
-    Attributes
-    ----------
-    remix : probability that the stems of a crop of songs come from different songs.
-    backing : recordings without vocals; empty if there are none.
-    backed : probability that a crop has a song's vocals over one of them.
-    """
-
-    songs: StereoSongs
-    remix: float
-    seed: int
-    backing: list[Source] = field(default_factory=list)
-    backed: float = 0.0
-
-    def crop(self, number: int) -> Crop:
-        """Crop ``number``."""
-        rng = generator("guided", self.seed, number)
-        if self.backing and rng.random() < self.backed:
-            return self.songs.vocals_over(self.backing, rng)
-        return self.songs.crop(rng, self.remix)
-
-    def chunks(self, count: int) -> Iterator[list[Crop]]:
-        """The first ``count`` crops in chunks."""
-        for first in range(0, count, AT_ONCE):
-            yield [self.crop(i) for i in range(first, min(first + AT_ONCE, count))]
+def random_crops(songs: StereoSongs, count: int, remix: float, seed: int) -> Iterator[list[Wave]]:
+    """``count`` crops in chunks; each is a function of the seed and its number."""
+    for first in range(0, count, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, count))
+        yield [songs.crop(generator("guided", seed, i), remix) for i in numbers]
 
 
-def chunks(crops: list[Crop]) -> Iterator[list[Crop]]:
+def chunks(crops: list[Wave]) -> Iterator[list[Wave]]:
     """Fixed crops in chunks."""
     for first in range(0, len(crops), AT_ONCE):
         yield crops[first : first + AT_ONCE]
@@ -172,8 +140,7 @@ def chunks(crops: list[Crop]) -> Iterator[list[Crop]]:
 def read_example(folder: Path, number: int) -> Example:
     """One example, float32."""
     found = read_tensors(_file(folder, number))
-    stems, generated, latents = (found[name].float() for name in PARTS[:3])
-    return stems, generated, latents, found["known"]
+    return found["stems"].float(), found["generated"].float(), found["latents"].float()
 
 
 def _turned(stems: Tensor, rng: Generator) -> Tensor:
@@ -217,11 +184,11 @@ class GuidedBatches(Stateless):
         self.worse = worse
 
     def batch(self, turn: Turn) -> Example:
-        """Stems ``[B, S, 2, T]``, generated stems, latents ``[B, S, F, D]``, known ``[B, S]``."""
+        """Stems ``[B, S, 2, T]``, generated stems, latents ``[B, S, F, D]``."""
         picked = []
         for index in turn.indices(self.size):
             rng = generator("guided-batch", self.seed, turn.step, index)
-            stems, made, z, known = read_example(self.folder, int(rng.integers(self.count)))
-            picked.append((_turned(stems, rng), *self.worse(made, z, rng), known))
-        stems, generated, latents, known = (torch.stack(part) for part in zip(*picked, strict=True))
-        return stems, generated, latents, known
+            stems, made, z = read_example(self.folder, int(rng.integers(self.count)))
+            picked.append((_turned(stems, rng), *self.worse(made, z, rng)))
+        stems, generated, latents = (torch.stack(part) for part in zip(*picked, strict=True))
+        return stems, generated, latents

@@ -3,15 +3,12 @@
 Conventions
 -----------
 crop       ``[S, 2, T]`` float32, the stems in the LM's order; their sum is the mixture
-known      bool ``[S]``, the stems of a crop that are true; the others have no meaning by themselves
 level      each song is brought to the LM's loudness first (the RMS of its mono mixture)
 variation  speed (one ratio for a whole song), gain, polarity, one EQ band, left and right swapped.
            Every choice is a function of the generator: same seed, same crops
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -25,15 +22,6 @@ from tokensep.train.encoding import loudness_gain, speed_ratio, varied_sound
 Wave = NDArray[np.float32]
 SILENT = 0.04
 """Probability that a stem of a crop is silent."""
-VOCALS = "vocals"
-"""The stem that recordings of instruments do not have."""
-
-
-class Crop(NamedTuple):
-    """Stems ``[S, 2, T]`` and which of them are true, bool ``[S]``."""
-
-    stems: Wave
-    known: NDArray[np.bool_]
 
 
 class StereoSongs:
@@ -58,7 +46,7 @@ class StereoSongs:
             raise DataError(f"no recording of {', '.join(missing)} in {len(songs)} songs")
         self.songs = [stems for stems in songs.values() if set(stems) == set(config.stems)]
 
-    def crop(self, rng: Generator, remix: float) -> Crop:
+    def crop(self, rng: Generator, remix: float) -> Wave:
         """One random crop: of one song, or (``remix``) each stem from its own song and place."""
         together = bool(self.songs) and rng.random() >= remix
         song = self.songs[int(rng.integers(len(self.songs)))] if together else {}
@@ -71,46 +59,21 @@ class StereoSongs:
                 place, ratio = float(rng.random()), speed_ratio(rng)
             if rng.random() >= SILENT:
                 out[s] = self._varied(self._read(source, place, ratio), rng)
-        return Crop(out, np.ones(len(out), bool))
+        return out
 
-    def vocals_over(self, backing: list[Source], rng: Generator) -> Crop:
-        """Vocals of a song over a recording without vocals, brought to the LM's loudness.
-
-        The recording stands in one of the other stems, which are not known.
-        """
-        vocals, pool = self.config.stems.index(VOCALS), self.pools[VOCALS]
-        out = np.zeros((len(self.config.stems), 2, self.length), np.float32)
-        source, recording = (p[int(rng.integers(len(p)))] for p in (pool, backing))
-        voice = self._read(source, float(rng.random()), speed_ratio(rng))
-        if rng.random() >= SILENT:
-            out[vocals] = self._varied(voice, rng)
-        under = self._cut(recording, float(rng.random()), speed_ratio(rng))
-        under = loudness_gain(under.mean(0), self.config.loudness) * under
-        out[vocals - 1] = self._varied(under, rng)
-        known = np.zeros(len(out), bool)
-        known[vocals] = True
-        return Crop(out, known)
-
-    def windows(self, per_song: int) -> list[Crop]:
+    def windows(self, per_song: int) -> list[Wave]:
         """Fixed crops for validation: ``per_song`` evenly spaced ones of each song, unvaried."""
-        known = np.ones(len(self.config.stems), bool)
         return [
-            Crop(
-                np.stack([self._read(song[s], float(place), 1.0) for s in self.config.stems]), known
-            )
+            np.stack([self._read(song[stem], float(place), 1.0) for stem in self.config.stems])
             for song in self.songs
             for place in np.linspace(0, 1, per_song)
         ]
 
     def _read(self, source: Source, place: float, ratio: float) -> Wave:
-        """``[2, T]`` of a song's stem, at the LM's level: see :meth:`_cut`."""
-        return self._cut(source, place, ratio, self.gains[source.song])
-
-    def _cut(self, source: Source, place: float, ratio: float, gain: float = 1.0) -> Wave:
         """``[2, T]`` from relative ``place`` on, played ``ratio`` times as fast."""
         need = min(int(np.ceil(self.length * ratio)), source.frames)
         start = int(place * (source.frames - need))
-        wave = gain * source.read(start, need)
+        wave = self.gains[source.song] * source.read(start, need)
         if ratio != 1.0:
             wave = np.stack([speed(channel, ratio, self.length) for channel in wave])
         return np.pad(wave, ((0, 0), (0, self.length - wave.shape[1])))

@@ -13,7 +13,6 @@ from tokensep.errors import ConfigError, DataError
 from tokensep.lm.config import InferenceConfig
 from tokensep.lm.model import TokenLM
 from tokensep.train import guided as training
-from tokensep.train.data import Source
 from tokensep.train.guided import GuidedObjective, GuidedTrainConfig, error_ratio
 from tokensep.train.guided_data import Maker, read_example
 from tokensep.train.stereo_songs import StereoSongs
@@ -101,8 +100,7 @@ def test_examples_of_drawn_tokens_are_what_the_checkpoint_renders(tmp_path, shar
     crops = StereoSongs(store(), {"one"}, maker.lm.config).windows(1)
     options = maker.lm.config.inference.rendered_as("consensus")
     source = TokenSource(maker.lm, maker.codec, options, codebooks(maker.codec))
-    mixture = torch.from_numpy(crops[0].stems.sum(0).mean(0))
-    rendered = Renderer(source).render_latents(mixture, 3)
+    rendered = Renderer(source).render_latents(torch.from_numpy(crops[0].sum(0).mean(0)), 3)
     drawn, one = (maker.examples(crops, seeds)[0][2] for seeds in ([3], None))
     torch.testing.assert_close(drawn.float(), rendered.latents, atol=2e-3, rtol=2e-3)
     assert not torch.allclose(one, drawn)
@@ -135,8 +133,7 @@ def learned(stems, steps=40):
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     found = []
     for _ in range(steps):
-        known = torch.ones(batch, count, dtype=torch.bool)
-        loss, _ = objective(stems, generated, torch.zeros(batch, count, 30, 5), known)
+        loss, _ = objective(stems, generated, torch.zeros(batch, count, 30, 5))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -177,42 +174,6 @@ def test_what_is_trained_is_what_separates(tmp_path):
     with torch.no_grad():
         trained, used = (guide.train(mode)(*given) for mode in (True, False))
     assert float((trained - used).norm() / used.norm()) < 0.02
-
-
-def test_stems_that_are_not_known_do_not_count():
-    """Other stems with the same sum have the same loss, and no stem is counted twice."""
-    torch.manual_seed(0)
-    model = Guide(GuideConfig(rate=8000, frame_hop=320, latent_dim=5, **SMALL)).eval()
-    objective = GuidedObjective(model, GuidedTrainConfig(bins=0.1))
-    stems = 0.1 * torch.randn(1, 4, 2, 9600)
-    moved = stems[:, [0, 2, 3, 1]]
-    made, latents = 0.1 * torch.randn(1, 4, 9600), torch.zeros(1, 4, 30, 5)
-    vocals, all_stems = torch.tensor([[1, 0, 0, 0]]).bool(), torch.ones(1, 4).bool()
-    alone = [objective(s, made, latents, vocals)[0] for s in (stems, moved)]
-    torch.testing.assert_close(alone[0], alone[1])
-    whole = [objective(s, made, latents, all_stems)[0] for s in (stems, moved)]
-    assert not torch.allclose(whole[0], whole[1])
-
-
-def test_recordings_without_vocals_are_a_share_of_the_examples(tmp_path):
-    audio = torch.randn(2, 30_000).mul(2000).short().numpy()
-    backing = SyntheticSongs()
-    backing.sources, backing.facts = [Source("game", "other", audio)], {"files": "game"}
-    train = TRAIN.model_copy(update={"backed": 0.5, "examples": 12})
-    run(tmp_path, train, backing=backing, stop_after=2)
-    known = [read_example(tmp_path / "data" / "train", i)[3].tolist() for i in range(12)]
-    assert [True] * 4 in known and [True, False, False, False] in known
-    with pytest.raises(DataError, match="backed differs"):
-        run(tmp_path, TRAIN.model_copy(update={"examples": 12}), stop_after=2)
-
-
-def test_recordings_and_their_share_are_given_together(tmp_path):
-    backing = SyntheticSongs()
-    backing.facts = {"files": "game"}
-    with pytest.raises(ConfigError, match="give --backing FOLDER"):
-        run(tmp_path, TRAIN.model_copy(update={"backed": 0.5}))
-    with pytest.raises(ConfigError, match="--backing FOLDER with backed=0"):
-        run(tmp_path, backing=backing)
 
 
 def test_the_error_ratio_is_in_bels():
