@@ -61,10 +61,6 @@ TRAINING_DATA = (
 TRAINED_ON = {"mini": ("musdb18:train-less-validation",)}
 """The same as data sets, by checkpoint; unknown for other checkpoints."""
 TOKENS_REMARK = "the paper's rendering: drawn tokens through the codec's decoder, nothing else"
-ESTIMATE_REMARK = (
-    "not the paper's rendering: it decodes the expected latents, averaged over draws, not drawn "
-    "tokens"
-)
 GUIDED_REMARK = (
     "not the paper's rendering: a decoder of tokensep that also gets the mixture as input"
 )
@@ -219,12 +215,23 @@ def _remark(options: InferenceConfig) -> str:
         return GUIDED_REMARK
     if guided:
         return (
-            f"{ESTIMATE_REMARK}; {guided} by a decoder of tokensep that also gets the mixture as "
-            "input"
+            f"{_estimate_remark(options)}; {guided} by a decoder of tokensep that also gets the "
+            "mixture as input"
         )
     if options.render != "tokens":
-        return ESTIMATE_REMARK
+        return _estimate_remark(options)
     return TOKENS_REMARK if options.refine == "none" else ""
+
+
+def _estimate_remark(options: InferenceConfig) -> str:
+    """What is averaged, and with which weights."""
+    share = options.one_pass_share
+    averaged = "averaged over draws"
+    if share:
+        averaged += f" (weight {1 - share:g}) and one pass without draws ({share:g})"
+    return (
+        f"not the paper's rendering: it decodes the expected latents, {averaged}, not drawn tokens"
+    )
 
 
 class TokenSepSystem:

@@ -106,6 +106,8 @@ def test_drawn_tokens_are_decoded_alone_under_a_name_of_their_own():
     blended = plugin.load(render="tokens", refine="blend").info
     assert blended.name == "tokensep-tokens+blend" and not blended.remark
     assert plugin.load().info.remark.startswith("not the paper's rendering")
+    assert "draws (weight 0.5) and one pass without draws (0.5)" in plugin.load().info.remark
+    assert "averaged over draws, not" in plugin.load(one_pass_share="0").info.remark
     other = plugin.load(render="mean").info
     assert other.name == "tokensep-unrefined", "the mean of one draw has no guided stems"
     assert "render" not in other.options_in_name
