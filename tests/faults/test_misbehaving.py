@@ -123,7 +123,7 @@ def test_the_share_of_failures_decides_the_exit_code(plugin, tmp_path, monkeypat
         assert result.too_many_failures == too_many, share
 
 
-TOLD = "another process is at work"
+TOLD = "another process is computing"
 SLOW = """
 import os, shutil, sys, time
 os.write(os.open({calls!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY), b"x")
