@@ -3,7 +3,7 @@
 Each example is made once, by the LM and codec that the decoder will work with, and stored in its
 own file, so a killed run continues with the next example. Latents come from one pass with all
 tokens hidden (:mod:`tokensep.decode.one_pass`), which is the LM's estimate from the mixture alone,
-or from drawn tokens, as the checkpoint draws them, at about a hundred times the computation.
+or from drawn tokens, as the checkpoint draws them, at more than ten times the computation.
 
 Conventions
 -----------
