@@ -79,9 +79,7 @@ def one_pass(
     ]
     if sampling.cfg != 1.0:
         cond = torch.cat([cond, model.null.expand_as(cond)])  # the same rows without the mixture
-    shape = (rows, stems, steps)
-    grid = torch.full((*shape, model.layout.layers), model.layout.pad, device=cond.device)
-    keep = torch.zeros(shape, dtype=torch.bool, device=cond.device)
+    grid, keep = _all_hidden(model, rows, steps, cond.device)
     for done in range(1, passes + 1):
         hidden = _hidden(model, grid, cond, keep)  # [R or 2 R, S, N, dim]
         grid, logits = _layer_by_layer(model, hidden, sampling, generators, grid, keep)
@@ -104,12 +102,19 @@ def one_pass_latents(model: TokenLM, cond: Tensor, codebooks: Tensor) -> Tensor:
         assert latents is not None
         return latents
     rows, frames = cond.shape[:2]
-    shape = (rows, len(model.config.stems), layout.steps(frames))
-    nothing = torch.full((*shape, layout.layers), layout.pad, device=cond.device)
-    keep = torch.zeros(shape, dtype=torch.bool, device=cond.device)
-    estimates = head.estimates(_hidden(model, nothing, cond, keep))  # [R, S, N, 2 G, w]
+    grid, keep = _all_hidden(model, rows, layout.steps(frames), cond.device)
+    estimates = head.estimates(_hidden(model, grid, cond, keep))  # [R, S, N, 2 G, w]
     last = estimates[..., head.last_head_of_stream, :]
     return latest_estimates(head, layout, last, frames)
+
+
+def _all_hidden(
+    model: TokenLM, rows: int, steps: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The grid of pads ``[R, S, N, K]``, and the steps whose tokens are kept: none."""
+    shape = (rows, len(model.config.stems), steps)
+    grid = torch.full((*shape, model.layout.layers), model.layout.pad, device=device)
+    return grid, torch.zeros(shape, dtype=torch.bool, device=device)
 
 
 def _hidden(model: TokenLM, grid: Tensor, cond: Tensor, keep: Tensor) -> Tensor:

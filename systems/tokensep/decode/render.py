@@ -328,6 +328,21 @@ class Renderer:
         covered = consensus.covered.repeat_interleave(self.hop)[: len(mixture)]
         return Rendered(stems * covered, mean)
 
+    @torch.no_grad()
+    def window_latents(self, waves: Tensor, seeds: list[int]) -> Tensor:
+        """The consensus of each window alone: ``[W, T]`` of whole frames → ``[W, S, F, D]``.
+
+        ``seeds``: that of the first draw of each.
+        """
+        count, frames = len(waves), waves.shape[1] // self.hop
+        step = self.source.step_kind(count * self.options.draws, count)
+        consensus = Consensus(count * frames, frames, 0, self.source.device)
+        starts = [index * frames for index in range(count)]  # side by side, without overlap
+        self._agree(consensus, starts, waves, seeds, step, None)
+        mean = consensus.mean()
+        assert mean is not None
+        return mean.unflatten(1, (count, frames)).transpose(0, 1)
+
     def _agree(
         self,
         consensus: Consensus,

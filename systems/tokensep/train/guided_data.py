@@ -28,11 +28,10 @@ from torch import Tensor
 from benchsep._util.atomic import write_atomically
 from benchsep._util.tensors import read_tensors, save_tensors
 from tokensep.codec.codebooks import codebooks
-from tokensep.decode.one_pass import one_pass_latents
-from tokensep.decode.render import TokenSource, window_seed
+from tokensep.decode.render import Renderer, TokenSource, window_seed
+from tokensep.lm.config import Rendering
 from tokensep.lm.model import TokenLM
 from tokensep.train import cache
-from tokensep.train.objective import mixture_latents
 from tokensep.train.stereo_songs import StereoSongs, Wave
 
 AT_ONCE = 4
@@ -58,31 +57,18 @@ class Maker:
         device = self.lm.tables.device
         # the LM gets the mono mixture
         waves = torch.from_numpy(np.stack([c.sum(0).mean(0) for c in crops])).to(device)
-        latents = self._one_pass(waves) if seeds is None else self._drawn(waves, seeds)
+        render: Rendering = "guided" if seeds is None else "consensus"
+        options = self.lm.config.inference.rendered_as(render)
+        source = TokenSource(self.lm, self.codec, options, codebooks(self.codec).to(device))
+        if seeds is None:
+            latents = source.one_pass_latents(source.condition(waves))
+        else:
+            latents = Renderer(source).window_latents(waves, [window_seed(s, 0) for s in seeds])
         generated = self.codec.decoder(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
         return [
             (torch.from_numpy(crop).half(), made.cpu().half(), z.cpu().half())
             for crop, made, z in zip(crops, generated, latents, strict=True)
         ]
-
-    def _one_pass(self, waves: Tensor) -> Tensor:
-        """Latents ``[R, S, F, D]`` of mixtures ``[R, T]`` with all tokens hidden."""
-        cond = self.lm.condition(waves, mixture_latents(self.codec, waves, self.lm.config))
-        return one_pass_latents(self.lm, cond, codebooks(self.codec).to(waves.device))
-
-    def _drawn(self, waves: Tensor, seeds: Sequence[int]) -> Tensor:
-        """The checkpoint's consensus of one window, ``[R, S, F, D]``."""
-        options = self.lm.config.inference.rendered_as("consensus")
-        source = TokenSource(self.lm, self.codec, options, codebooks(self.codec).to(waves.device))
-        rows = [window_seed(seed, 0) + draw for seed in seeds for draw in range(options.draws)]
-        cond = source.condition(waves)
-        step = source.step_kind(len(rows), len(waves))
-        latents = source.draw(cond.repeat_interleave(options.draws, 0), rows, step).latents
-        assert latents is not None
-        drawn = latents.unflatten(0, (len(waves), options.draws)).mean(1)
-        if not options.one_pass_share:
-            return drawn
-        return torch.lerp(drawn, source.one_pass_latents(cond), options.one_pass_share)
 
     def write(self, folder: Path, crops: list[Wave], first: int, drawn: bool = False) -> None:
         """The files of examples ``first`` … that are not there yet."""
