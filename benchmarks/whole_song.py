@@ -1,6 +1,7 @@
 """The default metrics on one song against the packages whose values they have, one after another.
 
-    python -m benchmarks.whole_song --data FOLDER [--seconds 240] [--own-only] [--again] [-o FILE]
+    python -m benchmarks.whole_song --data FOLDER [--seconds 240] [--own-only] [--again]
+                                    [--metrics NAMES] [-o FILE]
 
 ``FOLDER`` holds ``.stem.mp4`` excerpts (the 7-second edition): as many as needed are joined to a
 song of four stereo stems, and real systems separate it (:data:`SYSTEMS`; not part of the time).
@@ -12,6 +13,7 @@ Each package runs in a process of its own, with one thread; seconds are CPU seco
 from decoded audio to values, after a warm-up on two seconds (compilation, network loading). With
 ``--again`` benchsep's process scores the song twice and tells the second time: a worker of a run
 has the memory of its first song for all others (:func:`benchsep._util.memory.keep_freed_memory`).
+``--metrics`` takes other metrics of benchsep than the default suite: names with commas, or ``all``.
 Without NISQA's weights NISQA is left out on both sides. museval needs ffmpeg on PATH.
 """
 
@@ -24,12 +26,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import upstream
 from benchmarks.upstream import RATE, STEMS, THREADS, timed
+
+if TYPE_CHECKING:
+    from benchsep.metrics.metric import Metric
 
 SYSTEMS = ("htdemucs:checkpoint=mini", "bs_roformer:checkpoint=mini", "oracle-irm")
 WARM = 2 * RATE
@@ -74,19 +79,32 @@ def cut(stems: upstream.Stems) -> upstream.Stems:
 
 
 def own(
-    truth: upstream.Stems, systems: list[upstream.Stems], again: bool = False
+    truth: upstream.Stems, systems: list[upstream.Stems], again: bool = False, names: str = ""
 ) -> dict[str, Any]:
     """CPU seconds of each metric on each system, and the first system's values."""
     from benchsep._util.memory import keep_freed_memory
 
     keep_freed_memory()  # as a worker does
-    found = _score_all(truth, systems)
-    return _score_all(truth, systems) if again else found
+    chosen = metrics_named(names)
+    found = _score_all(truth, systems, chosen)
+    return _score_all(truth, systems, chosen) if again else found
 
 
-def _score_all(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str, Any]:
+def metrics_named(names: str) -> list[Metric]:
+    """The available ones of these metrics: names with commas, ``all``, or none for the default."""
+    from benchsep import registry
+    from benchsep.metrics.catalog import default_metrics, get_metric
+
+    every = registry.names("metric") if names == "all" else names.split(",")
+    chosen = every if names else default_metrics()
+    return [m for name in chosen if not (m := get_metric(name)).available()]
+
+
+def _score_all(
+    truth: upstream.Stems, systems: list[upstream.Stems], metrics: list[Metric]
+) -> dict[str, Any]:
     from benchsep.audio import Audio
-    from benchsep.metrics.catalog import default_metrics, get_metric, stems_scored
+    from benchsep.metrics.catalog import stems_scored
     from benchsep.metrics.metric import References, column
 
     def references(stems: upstream.Stems) -> References:
@@ -96,7 +114,6 @@ def _score_all(truth: upstream.Stems, systems: list[upstream.Stems]) -> dict[str
     def audio(stems: upstream.Stems) -> dict[str, Audio]:
         return {s: Audio(x, RATE) for s, x in stems.items()}
 
-    metrics = [m for name in default_metrics() if not (m := get_metric(name)).available()]
     seconds: dict[str, list[float]] = {m.name: [] for m in metrics}
     values: dict[str, float | None] = {}
     prepared, short = references(truth), references(cut(truth))
@@ -174,12 +191,12 @@ def run_auraloss(truth: upstream.Stems, heard: upstream.Stems) -> dict[str, Any]
     return {"seconds": {"mrstft": cost}, "values": values}
 
 
-def child(engine: str, folder: Path, again: bool) -> None:
+def child(engine: str, folder: Path, again: bool, names: str) -> None:
     truth = _load(folder / "truth.npy")
     heard = [_load(p) for p in sorted(folder.glob("heard-*.npy"))]
     before = upstream.peak_megabytes()
     if engine == "own":
-        result = own(truth, heard, again)
+        result = own(truth, heard, again, names)
     else:
         result = globals()[f"run_{engine}"](truth, heard[0])
     audio = before  # the arrays and numpy; imports of the engine count as its memory
@@ -190,8 +207,8 @@ def _load(path: Path) -> upstream.Stems:
     return dict(zip(STEMS, np.load(path), strict=True))
 
 
-def in_process(engine: str, folder: Path, again: bool = False) -> dict[str, Any]:
-    options = ["--again"] if again else []
+def in_process(engine: str, folder: Path, again: bool = False, names: str = "") -> dict[str, Any]:
+    options = [*(["--again"] if again else []), *(["--metrics", names] if names else [])]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.whole_song", "--child", engine, str(folder), *options],
         check=True,
@@ -211,7 +228,13 @@ def _weights() -> dict[str, str]:
 
 
 def measure(
-    data: Path, seconds: float, systems: list[str], *, own_only: bool, again: bool = False
+    data: Path,
+    seconds: float,
+    systems: list[str],
+    *,
+    own_only: bool,
+    again: bool = False,
+    names: str = "",
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -221,7 +244,7 @@ def measure(
             heard = separated(truth, spec)
             np.save(folder / f"heard-{index}.npy", np.stack(list(heard.values())))
         out: dict[str, Any] = {"audio seconds": seconds, "systems": systems}
-        out["benchsep"] = in_process("own", folder, again)
+        out["benchsep"] = in_process("own", folder, again, names)
         for engine in () if own_only else ENGINES:
             out[engine] = in_process(engine, folder)
             print(f"{engine}: {json.dumps(out[engine])}", file=sys.stderr, flush=True)
@@ -279,20 +302,27 @@ def main() -> None:
     parser.add_argument(
         "--again", action="store_true", help="benchsep scores the song twice: the second is told"
     )
+    parser.add_argument("--metrics", default="", help="names with commas, or all")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child[0], Path(options.child[1]), options.again)
+        child(options.child[0], Path(options.child[1]), options.again, options.metrics)
         return
     if options.data is None:
         parser.error("--data FOLDER: where .stem.mp4 files lie")
     rows = []
     systems = list(SYSTEMS[: options.systems])
     for seconds in options.seconds:
-        rows.append(
-            measure(options.data, seconds, systems, own_only=options.own_only, again=options.again)
+        row = measure(
+            options.data,
+            seconds,
+            systems,
+            own_only=options.own_only,
+            again=options.again,
+            names=options.metrics,
         )
+        rows.append(row)
         show(rows[-1])
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -51,6 +51,13 @@ def train_codec(
             help="Codec folder from which a codec of the design 'bands' takes the semantic branch."
         ),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a trained codec, whose shape is used; only its decoder is trained, "
+            "and tokens stay the same."
+        ),
+    ] = None,
     cpu_minutes: Annotated[
         float | None, typer.Option(help="Budget in CPU minutes; default: the value in --config.")
     ] = None,
@@ -71,6 +78,7 @@ def train_codec(
         extra=extra,
         hubert=hubert,
         semantic=semantic,
+        init=init,
         cpu_minutes=cpu_minutes,
         max_steps=max_steps,
         shards=[place(text) for text in shards or []],

@@ -263,6 +263,7 @@ class HCodec(nn.Module):
         )
         self.decoder: Decoder | HarmonicDecoder
         self.decoder = HarmonicDecoder(c) if bands else Decoder(c)
+        self.tokens_fixed = bands  # a linear code is fitted once, before the training
 
     channels = 1
     rate = property(lambda self: self.config.rate)
@@ -275,7 +276,7 @@ class HCodec(nn.Module):
     def train(self, mode: bool = True) -> HCodec:
         super().train(mode)
         self.teacher.eval()
-        if self.config.design == "bands":  # codebooks are fitted once and stay
+        if self.tokens_fixed:  # in training mode, the codebooks would move
             self.acoustic_rvq.eval()
             self.semantic_rvq.eval()
         return self

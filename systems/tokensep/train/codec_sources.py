@@ -36,6 +36,7 @@ class Options:
     extra: Path | None = None
     hubert: Path | None = None
     semantic: Path | None = None
+    init: Path | None = None
     cpu_minutes: float | None = None
     max_steps: int | None = None
     shards: list[Path | str] = field(default_factory=list)

@@ -33,7 +33,7 @@ from tokensep.train.own_json import read_json
 
 _MP4_STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
 _FLOATS = {"flt", "fltp", "dbl", "dblp"}
-_LOOSE = {".wav", ".flac", ".mp3", ".ogg"}
+_LOOSE = {".wav", ".flac", ".mp3", ".ogg", ".opus"}
 _LAYOUT = "a folder with SONG.stem.mp4, or with SONG/vocals.wav, drums.wav, bass.wav, other.wav"
 
 
