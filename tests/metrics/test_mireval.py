@@ -1,4 +1,4 @@
-"""The SDR of BSS Eval v3 against mir_eval, and where it has no value."""
+"""The SDR of BSS Eval v3 against mir_eval and torchmetrics, and where it has no value."""
 
 from __future__ import annotations
 
@@ -21,17 +21,64 @@ def one(reference: np.ndarray, estimate: np.ndarray):
     return scores["vocals"]["sdr"]
 
 
+def mono_pair(clip, stem: str, bleed: float, noise: float) -> list[np.ndarray]:
+    """A second of the clip and a degraded estimate, as ``[1, frames]`` each."""
+    cut = {s: Audio(a.samples[:, RATE : 2 * RATE], RATE) for s, a in clip.stems.items()}
+    pair = cut[stem], degraded(cut, bleed, noise)[stem]
+    return [audio.mono().samples for audio in pair]
+
+
+FAULTS = [(0.3, 3e-3), (1e-3, 1e-5)]
+"""Values of -5 to 15 dB, and of 40 to 60 dB."""
+
+
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("stem", ["vocals", "bass"])
-def test_the_value_is_that_of_mir_eval_on_the_mono_signal(clip, stem) -> None:
+@pytest.mark.parametrize("faults", FAULTS)
+def test_the_value_is_that_of_mir_eval_on_the_mono_signal(clip, stem, faults) -> None:
     separation = pytest.importorskip("mir_eval.separation", reason="the reference is mir_eval")
-    cut = {s: Audio(a.samples[:, RATE : 2 * RATE], RATE) for s, a in clip.stems.items()}
-    estimates = degraded(cut, 0.3, 3e-3)
-    found = MirEval().score_track(References(cut), estimates, (stem,))[stem]["sdr"].value
-    mono = [a.samples.astype(float).mean(0)[None] for a in (cut[stem], estimates[stem])]
-    expected = separation.bss_eval_sources(*mono, compute_permutation=False)[0][0]
-    assert found == pytest.approx(expected, abs=1e-4)
+    pair = mono_pair(clip, stem, *faults)
+    double = [samples.astype(float) for samples in pair]
+    expected = separation.bss_eval_sources(*double, compute_permutation=False)[0][0]
+    assert one(*pair).value == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("stem", ["vocals", "drums", "bass", "other"])
+@pytest.mark.parametrize("faults", FAULTS)
+def test_the_value_is_that_of_torchmetrics(clip, stem, faults) -> None:
+    audio = pytest.importorskip("torchmetrics.functional.audio", reason="it is the reference")
+    torch = pytest.importorskip("torch")
+    truth, heard = mono_pair(clip, stem, *faults)
+    double = [torch.from_numpy(x[0]).double() for x in (heard, truth)]
+    expected = float(audio.signal_distortion_ratio(*double, filter_length=TAPS))
+    assert one(truth, heard).value == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_value_does_not_depend_on_the_level() -> None:
+    rng = np.random.default_rng(2)
+    song, noise = rng.normal(0, 0.1, (2, 1, 4000)).astype(np.float32)
+    heard = song + np.float32(0.01) * noise
+    quiet = np.float32(2**-9)
+    expected = pytest.approx(one(song, heard).value, abs=1e-9)
+    assert one(quiet * song, heard).value == expected
+    assert one(song, quiet * heard).value == expected
+
+
+def test_further_systems_use_the_autocorrelation_of_the_first(monkeypatch) -> None:
+    from benchsep.metrics import mireval
+
+    rng = np.random.default_rng(3)
+    song, noise = (Audio(x, RATE) for x in rng.normal(0, 0.1, (2, 2, 9000)).astype(np.float32))
+    references, stems = References({"vocals": song}), ("vocals",)
+    heard = Audio(song.samples + noise.samples, RATE)
+    first = MirEval().score_track(references, {"vocals": noise}, stems)
+    monkeypatch.setattr(mireval.Span, "of", None)
+    assert MirEval().score_track(references, {"vocals": noise}, stems) == first
+    found = MirEval().score_track(references, {"vocals": heard}, stems)["vocals"]["sdr"]
+    monkeypatch.undo()
+    assert found == one(song.samples, heard.samples)
 
 
 def test_a_filter_is_forgiven_and_noise_is_not() -> None:
@@ -54,3 +101,8 @@ def test_what_has_no_value_says_why() -> None:
     assert one(song[:, : TAPS - 1], song[:, : TAPS - 1]).status == "too_short"
     opposite = np.stack([song[0], -song[0]])
     assert one(opposite, song).status in ("not_finite", "ref_silent")
+
+
+def test_a_pure_tone_has_no_value() -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 441 / RATE * np.arange(RATE))[None].astype(np.float32)
+    assert one(tone, tone).status == "not_finite"

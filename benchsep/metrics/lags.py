@@ -1,0 +1,212 @@
+"""Correlations of two long signals at some lags, in double precision, in one pass over both.
+
+Conventions
+-----------
+lag      ``m`` of ``c(m) = sum_t x(t) y(t + m)``; signals count as zero outside
+block    ``points - (high - low)`` samples of ``x``; each of eight lanes holds another one
+room     float64 ``[2 * points, 8]``: complex rows, see :mod:`benchsep.metrics.passes`. Real parts
+         are a block of ``x`` and zeros, imaginary parts the samples of ``y`` within the lags of it
+
+Blocks are transformed as one complex signal ``x + i y``, both of about the same level. Its values
+at a frequency and at minus that frequency give the cross-spectrum, which is summed over all blocks
+in the order that the transform leaves; one inverse transform at the end gives all lags. Memory does
+not grow with the length of the signals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
+
+from benchsep.metrics.crosslanes import transposed
+from benchsep.metrics.jit import inner_kernel, kernel
+from benchsep.metrics.passes import bin_places, even_passes
+from benchsep.metrics.vectors import CONTRACT, DOUBLES, add, inner_pass, product, read, row_at, sub
+from benchsep.metrics.words import data, number, splat, vector_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Single = NDArray[np.float32]
+    Real = NDArray[np.float64]
+    Whole = NDArray[np.int64]
+
+LANES = DOUBLES.count
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tables for blocks of ``points`` samples, a power of two from 16 on."""
+
+    twiddles: Real
+    """``[points, 2]``: ``exp(-2 pi i k / points)``."""
+    places: Whole
+    """``[points / 2 + 1, 2]``: rows of frequencies ``k`` and ``-k`` in the room."""
+
+
+@lru_cache(maxsize=8)
+def plan(points: int) -> Plan:
+    """The tables of one block length."""
+    angle = -2 * np.pi * np.arange(points) / points
+    bins = np.arange(points // 2 + 1)
+    places = 2 * bin_places(points)
+    return Plan(
+        np.stack([np.cos(angle), np.sin(angle)], axis=1),
+        np.stack([places[bins], places[-bins % points]], axis=1),
+    )
+
+
+def correlations(first: Single, second: Single, low: int, high: int, points: int) -> Real:
+    """Correlations at lags ``low`` to ``high``, summed over channels.
+
+    Parameters
+    ----------
+    first, second
+        ``[channels, frames]`` float32, equal shapes.
+    points
+        Length of the transforms, a power of two that exceeds ``high - low``, best by far.
+
+    Returns
+    -------
+    float64 ``[high - low + 1]``
+    """
+    step = points - (high - low)
+    if step < 1 or points < 16 or points & (points - 1):
+        raise ValueError(f"{points} points for lags {low} to {high}: expected a larger power of 2")
+    tables, room = plan(points), _aligned(2 * points)
+    sums, factor = _aligned(2 * len(tables.places)), _equal_level(first, second)
+    for x, y in zip(first, second, strict=True):
+        ours, theirs = (np.ascontiguousarray(s, np.float32) for s in (x, y))
+        _add_blocks(ours, theirs, low, step, factor, tables.twiddles, tables.places, room, sums)
+    # The kernel leaves out a factor 4.
+    total = 0.25 / factor * sums.reshape(-1, 2, LANES).sum(2)
+    found: Real = np.fft.irfft(total[:, 0] + 1j * total[:, 1], points)[: high - low + 1]
+    return found
+
+
+def _equal_level(first: Single, second: Single) -> float:
+    """A power of two that gives ``second`` about the level of ``first``.
+
+    The real and imaginary parts of a transform have rounding errors of the louder one.
+    """
+    ours, theirs = (float(np.dot(x.ravel(), x.ravel())) for x in (first, second))
+    ratio = ours / theirs if theirs > 0 else 0.0
+    return float(2.0 ** round(0.5 * np.log2(ratio))) if 0 < ratio < np.inf else 1.0
+
+
+def _aligned(rows: int) -> Real:
+    """Zeros ``[rows, 8]``, each row in a cache line of its own."""
+    room = np.zeros(rows * LANES + LANES - 1)
+    start = -room.ctypes.data // room.itemsize % LANES
+    return room[start : start + rows * LANES].reshape(rows, LANES)
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+
+@kernel
+def _add_blocks(
+    x: Single,
+    y: Single,
+    low: int,
+    step: int,
+    factor: float,
+    twiddles: Real,
+    places: Whole,
+    room: Real,
+    sums: Real,
+) -> None:
+    """Add the cross-spectra of all blocks of ``step`` samples, times 4, to ``sums``."""
+    frames, points = x.shape[0], twiddles.shape[0]
+    for start in range(0, frames, LANES * step):
+        _lay(x, start, step, step, 1.0, room, 0)
+        _lay(y, start + low, step, points, factor, room, 1)
+        _transform(room, twiddles, points)
+        for k in range(places.shape[0]):
+            add_cross(room, places[k, 0], places[k, 1], sums, 2 * k)
+
+
+@inner_kernel
+def _lay(
+    signal: Single, start: int, step: int, count: int, factor: float, room: Real, part: int
+) -> None:
+    """``room[2 n + part, j] = factor * signal[start + j * step + n]`` for ``n < count``, then
+    zeros.
+    """
+    frames, rows = signal.shape[0], room.shape[0] // 2
+    whole = 0
+    if start >= 0:
+        inside = frames - start - (LANES - 1) * step
+        whole = max(0, min(count, inside)) // LANES * LANES
+    for n in range(0, whole, LANES):
+        lay_eight(signal, start + n, step, factor, room, 2 * n + part)
+    for n in range(whole, rows):
+        for lane in range(LANES):
+            at = start + lane * step + n
+            inner = n < count and at >= 0 and at < frames
+            room[2 * n + part, lane] = factor * np.float64(signal[at]) if inner else 0.0
+
+
+@inner_kernel
+def _transform(room: Real, twiddles: Real, points: int) -> None:
+    """After the first pass each eighth is transformed on its own, in the cache."""
+    block = points // 8
+    for k in range(block):
+        inner_pass(twiddles, k, room, 2 * k, 2 * block)
+    for start in range(0, points, block):
+        even_passes(room, twiddles, points, block, start, start + block)
+
+
+# --- instructions ---------------------------------------------------------------------------------
+
+
+def _type_lay(_: Any, signal: Any, first: Any, step: Any, factor: Any, room: Any, row: Any) -> Any:
+    """Eight samples of eight blocks, ``step`` samples apart, times ``factor``: every second row
+    from ``row`` on.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        signal, first, step, factor, room, row = data(context, builder, signature, arguments)
+        factor = splat(builder, factor, DOUBLES)
+        kind, rows = ir.VectorType(ir.FloatType(), LANES), []
+        for _ in range(LANES):
+            place = vector_at(builder, builder.gep(signal, [first]), kind)
+            rows.append(builder.load(place, align=4))
+            first = builder.add(first, step)
+        for k, value in enumerate(transposed(builder, rows)):
+            wide = builder.fmul(factor, builder.fpext(value, DOUBLES))
+            builder.store(wide, row_at(builder, room, row, number(2 * k)), align=8)
+        return context.get_dummy_value()
+
+    return types.void(signal, first, step, factor, room, row), generate
+
+
+def _type_cross(_: Any, room: Any, near: Any, far: Any, sums: Any, row: Any) -> Any:
+    """Add four times ``conj(X) Y`` at a frequency to ``sums``, from ``Z = X + i Y`` there and at
+    minus that frequency: ``2 X = Z + conj Z'`` and ``2 i Y = Z - conj Z'``.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        room, near, far, sums, row = data(context, builder, signature, arguments)
+        z, (c, d) = (read(builder, room, k, k, 1)[0] for k in (near, far))
+        mirrored = c, builder.fneg(d)
+        twice, (re, im) = add(builder, z, mirrored), sub(builder, z, mirrored)
+        theirs = im, builder.fneg(re)
+        conjugate = twice[0], builder.fneg(twice[1])
+        for value, k in zip(product(builder, conjugate, theirs), (0, 1), strict=True):
+            place = row_at(builder, sums, row, number(k))
+            total = builder.load(place, align=8)
+            builder.store(builder.fadd(total, value, flags=CONTRACT), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(room, near, far, sums, row), generate
+
+
+lay_eight: Any = intrinsic(_type_lay)
+add_cross: Any = intrinsic(_type_cross)
