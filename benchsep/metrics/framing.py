@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     Single = NDArray[np.float32]
 
 
-@kernel
-def windowed(signal: Single, first: int, hop: int, window: Single, frames: Single) -> None:
-    """``frames[k] = window * signal[first + k * hop :]``, ``[frames, size]``."""
-    for k in range(frames.shape[0]):
-        start = first + k * hop
-        # Slices begin at zero, so the compiler knows that no index is negative and vectorises the
-        # loop.
-        part, frame = signal[start : start + window.shape[0]], frames[k]
-        for n in range(window.shape[0]):
-            frame[n] = window[n] * part[n]
-
-
 def write_filtered(signal: Single, taps: Single, out: Single) -> None:
     """Convolution with an odd number of taps, output as long as the signal (numpy's mode
     ``same``).

@@ -47,7 +47,9 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
+from benchsep.metrics.bleed import ROUNDS, bleed_gains
 from benchsep.metrics.guard import is_silent
+from benchsep.metrics.hops import hop_energies
 from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, mismatch, score_pairs, score_prepared
@@ -74,8 +76,6 @@ SHORTEST_SILENCE = 9
 """Least number of silent hops for a value."""
 NOTHING_FOUND = "undefined: no reference is found in the estimate"
 """For an estimate that is noise, or of another song."""
-ROUNDS = 8
-"""Iterations of the fit; the gains converge after four or five."""
 
 MSST_SIZE, MSST_HOP, MSST_BANDS = 4096, 1024, 512
 
@@ -84,7 +84,7 @@ TO_DECIBELS = np.float32(20 / np.log(10))
 
 
 def band_powers(samples: Array, rate: int) -> Powers:
-    """Power per mel band and frame, summed over channels: ``[bands, frames]``.
+    """Power per mel band and frame, summed over channels: ``[frames, bands]``.
 
     A band's value is the mean power of its bins, so white noise is flat.
     """
@@ -94,55 +94,7 @@ def band_powers(samples: Array, rate: int) -> Powers:
     padded = np.pad(samples, ((0, 0), (SIZE // 2, SIZE // 2)), mode="reflect")
     channels = padded.astype(np.float32, copy=False)
     total = sum(banded(channel, SIZE, HOP, _bands(rate), root=False) for channel in channels)
-    return np.asarray(total, dtype=np.float64).T
-
-
-def bleed_gains(estimate: Powers, sources: list[Powers]) -> NDArray[np.float64]:
-    """Non-negative power gains ``[sources]`` of the sources in an estimate.
-
-    Parameters
-    ----------
-    estimate
-        Band powers ``[bands, frames]``.
-    sources
-        Band powers of the references, each of the same shape; none is all zero.
-
-    Notes
-    -----
-    With ``P_s(n)`` the power of source ``s`` in band and frame ``n`` and a flat noise ``P_0 = 1``,
-    the model is ``M(n) = sum_s g_s P_s(n)``, ``g_s >= 0``. The deviation of a power spectrum is
-    proportional to its value, so the error is weighted with the inverse of the model::
-
-        minimise  sum_n ( (E(n) - M(n)) / M'(n) )^2
-
-    where ``M'`` is the model of the previous iteration (iteratively reweighted least squares); the
-    first one is the sum of all sources and of the estimate. Small powers have the same influence as
-    large ones: bands and frames with a single source determine its gain.
-    """
-    from scipy.optimize import nnls
-
-    target = estimate.ravel()
-    parts = np.stack([*(s.ravel() for s in sources), np.ones_like(target)])
-    total = parts[:-1].sum(0) + target
-    heard = total > total.max() * 1e-9
-    target, parts = target[heard], parts[:, heard]
-    # The noise is scaled to the estimate's level, so that all gains have a similar magnitude.
-    parts[-1] *= target.mean()
-    least = max(target.mean(), 1e-30) * 1e-6
-    model = total[heard]
-    gains = np.zeros(len(parts))
-    for _ in range(ROUNDS):
-        weighted = parts / (model + least)  # P_s / M', [sources + 1, N]
-        norms = np.sqrt((weighted**2).sum(1))
-        weighted /= norms[:, None]  # unit rows: the condition no longer depends on their levels
-        # Normal equations A A^T g = A (E / M'), with A the weighted rows: [S + 1, S + 1], [S + 1]
-        gram, right = weighted @ weighted.T, weighted @ (target / (model + least))
-        # nnls takes a matrix and not its normal equations. With L L^T = A A^T the problem
-        # |L^T g - L^-1 right| has the same ones, and S + 1 rows in place of N.
-        root = np.linalg.cholesky(gram + np.eye(len(gram)) * 1e-12)
-        gains = nnls(root.T, np.linalg.solve(root, right))[0] / norms
-        model = gains @ parts
-    return np.asarray(gains[:-1], dtype=np.float64)
+    return np.asarray(total, dtype=np.float64)
 
 
 def silence_level(reference: Array, estimate: Array, mixture: Array) -> float | None:
@@ -152,7 +104,11 @@ def silence_level(reference: Array, estimate: Array, mixture: Array) -> float | 
     Hops in which the mixture is 40 dB below its loudest hop are left out. ``None`` if less than 0.1
     s remains.
     """
-    truth, found, other = (_hop_energies(samples) for samples in (reference, estimate, mixture))
+    return _level_in_silence(*(hop_energies(x, HOP) for x in (reference, estimate, mixture)))
+
+
+def _level_in_silence(truth: Powers, found: Powers, other: Powers) -> float | None:
+    """:func:`silence_level` from the energies of hops, ``[hops]`` each."""
     sounding = np.flatnonzero(truth > truth.max() * SILENT_BELOW)
     counted = other > other.max() * QUIET_BELOW
     for step in range(-GUARD, GUARD + 1):
@@ -220,8 +176,11 @@ def _msst_pair(ours: Levels, theirs: Levels) -> tuple[float, float]:
 
 def consistency_level(mixture: Array, estimates: list[Array]) -> float:
     """Energy of the mixture minus the estimates' sum, relative to the mixture, in dB."""
-    residual = np.subtract(mixture, np.sum(estimates, 0), dtype=np.float64)
-    return decibels(float((residual**2).sum()) / float((mixture.astype(np.float64) ** 2).sum()))
+    from benchsep.metrics.sums import energies, flat
+
+    weights = np.array([[1.0] + [-1.0] * len(estimates), [1.0] + [0.0] * len(estimates)])
+    residual, whole = energies(weights, flat([mixture, *estimates]))
+    return decibels(float(residual / whole))
 
 
 def decibels(ratio: float) -> float:
@@ -232,12 +191,6 @@ def decibels(ratio: float) -> float:
 def _long_enough(signal: Array, size: int) -> None:
     if len(signal) <= size // 2:
         raise AudioError(f"{len(signal)} samples, expected over {size // 2}")
-
-
-def _hop_energies(samples: Array) -> Powers:
-    """Energy of each hop, ``[hops]``; the last hop is zero-padded."""
-    power = (samples.astype(np.float64) ** 2).sum(0)
-    return np.asarray(np.pad(power, (0, -len(power) % HOP)).reshape(-1, HOP).sum(1))
 
 
 @lru_cache(maxsize=4)
@@ -357,23 +310,42 @@ class Leakage(_Traits):
             if reference.frames <= SIZE // 2:
                 return every(self.values, "too_short")
             scores = self._powers(references, estimate, stem)
-            scores["silence"] = self._in_silence(references, reference, estimate)
+            scores["silence"] = self._in_silence(references, reference, estimate, stem)
             return scores
 
         return score_pairs(self, references, estimates, stems, score, silent_reference="")
 
-    def _in_silence(self, references: References, reference: Audio, estimate: Audio) -> Score:
-        mixture = references.mixture
-        if mixture is None or mismatch(mixture.to_channels(reference.channels), reference):
-            return Score.missing("undefined: no mixture like the reference to compare with")
-        if is_silent(mixture):
-            return Score.missing("undefined: the mixture is silent")
-        # Dither is never 60 dB below its own loudest hop, so it needs its own rule.
-        truth = reference.samples if not is_silent(reference) else np.zeros_like(reference.samples)
-        level = silence_level(truth, estimate.samples, mixture.samples)
+    def _in_silence(
+        self, references: References, reference: Audio, estimate: Audio, stem: str
+    ) -> Score:
+        key = (self.name, "hops", stem)
+        if key not in references.cache:
+            references.cache[key] = self._hops(references, reference)
+        known = references.cache[key]
+        if isinstance(known, str):
+            return Score.missing(known)
+        truth, other = known
+        level = _level_in_silence(truth, hop_energies(estimate.samples, HOP), other)
         if level is None:
             return Score.missing("undefined: the reference is never silent under other sound")
         return Score(level)
+
+    def _hops(self, references: References, reference: Audio) -> tuple[Powers, Powers] | str:
+        """Energies of hops of reference and mixture; or why there are none."""
+        given = references.mixture
+        mixture = given and given.to_channels(reference.channels)
+        if mixture is None or mismatch(mixture, reference):
+            return "undefined: no mixture like the reference to compare with"
+        key = (self.name, "hops of the mixture", reference.channels)
+        if key not in references.cache:
+            quiet = is_silent(mixture)
+            references.cache[key] = None if quiet else hop_energies(mixture.samples, HOP)
+        other = references.cache[key]
+        if other is None:
+            return "undefined: the mixture is silent"
+        # Dither is never 60 dB below its own loudest hop, so it needs its own rule.
+        silent = is_silent(reference)
+        return np.zeros_like(other) if silent else hop_energies(reference.samples, HOP), other
 
     def _powers(self, references: References, estimate: Audio, stem: str) -> dict[str, Score]:
         """``bleed``, ``from_*`` and ``invented``."""

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import AudioError
+from benchsep.metrics.bsseval.gram import lagged_correlations
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_pairs
 
@@ -46,6 +47,8 @@ RATE = 44_100
 TAPS = 4000
 SCALE = -4.0
 EPS = 1e-8
+FFT = 32_768
+"""Block length of the autocorrelations' transforms."""
 CEILING = SCALE * float(np.log(EPS))
 """Value of a perfect estimate: 73.68."""
 
@@ -65,36 +68,36 @@ def logwmse(
             f"shapes {reference.shape}, {estimate.shape}, {mixture.shape}: expected three "
             "signals [frames] of one length"
         )
+    return _value(reference, estimate, weighted_energy(mixture))
+
+
+def _value(
+    reference: NDArray[np.float32], estimate: NDArray[np.float32], of_mixture: float
+) -> float:
+    """:func:`logwmse` with the weighted energy of the mixture."""
     error = weighted_energy(np.subtract(estimate, reference, dtype=np.float64))
-    scale = max(weighted_energy(mixture), len(mixture) * EPS**2)
-    return SCALE * float(np.log(error / scale + EPS))
+    return SCALE * float(np.log(error / max(of_mixture, len(reference) * EPS**2) + EPS))
 
 
 def weighted_energy(signal: NDArray[Any]) -> float:
-    """Energy after the filter, by Parseval's theorem, without computing the filtered signal.
+    """Energy after the filter, without computing the filtered signal.
 
-    ``sum_t |(h * x)(t)|^2 = sum_k |H(k)|^2 |X(k)|^2 / size`` with transforms that are long enough
-    for the whole filtered signal, ``len(x) + TAPS - 1`` samples.
+    ``sum_t |(h * x)(t)|^2 = sum_m r_h(m) r_x(m)`` with the autocorrelations of filter and signal.
+    Those of the signal are sums over blocks that stay in the cache; a transform of a whole song
+    does not.
     """
-    from scipy.fft import next_fast_len, rfft
-
     if not signal.any():
         return 0.0
-    size = next_fast_len(len(signal) + TAPS - 1, real=True)
-    spectrum = rfft(signal.astype(np.float64), size)
-    power = (spectrum.real**2 + spectrum.imag**2) * _weights(size)
-    return float(power.sum())
+    channel = [signal]
+    correlations = lagged_correlations(channel, channel, TAPS, fft=FFT)[0, 0]
+    # Rounding may make the energy of inaudible sound negative.
+    return max(0.0, float(correlations @ _correlations()))
 
 
-@lru_cache(maxsize=4)
-def _weights(size: int) -> NDArray[np.float64]:
-    """``|H|² c / size`` for each bin of a real transform; ``c`` counts conjugate pairs twice."""
-    response = np.fft.rfft(hearing_filter(), size)
-    weights = 2 * np.abs(response) ** 2 / size
-    weights[0] /= 2
-    if size % 2 == 0:
-        weights[-1] /= 2
-    return np.asarray(weights, dtype=np.float64)
+@lru_cache(maxsize=1)
+def _correlations() -> NDArray[np.float64]:
+    """Autocorrelation of the filter at lags ``-(TAPS - 1)`` to ``TAPS - 1``."""
+    return np.correlate(hearing_filter(), hearing_filter(), "full")
 
 
 @lru_cache(maxsize=1)
@@ -202,8 +205,11 @@ class LogWMSE:
             given = references.stems[stem]
             if (mixture.rate, mixture.frames) != (given.rate, given.frames):
                 return every(self.values, "failed: mixture and reference differ in rate or length")
-            scale = mixture.to_channels(given.channels).resampled(RATE)
-            channels = zip(reference.samples, estimate.samples, scale.samples, strict=True)
-            return {"": Score(float(np.mean([logwmse(*each) for each in channels])))}
+            key = (self.name, "energies of the mixture", given.channels)
+            if key not in references.cache:
+                heard = mixture.to_channels(given.channels).resampled(RATE)
+                references.cache[key] = [weighted_energy(channel) for channel in heard.samples]
+            channels = zip(reference.samples, estimate.samples, references.cache[key], strict=True)
+            return {"": Score(float(np.mean([_value(*each) for each in channels])))}
 
         return score_pairs(self, references, estimates, stems, score, silent_reference="")

@@ -19,7 +19,7 @@ mrstft   multi-resolution STFT distance: spectral convergence plus mean absolute
          generative systems than any waveform metric (|SRCC| .72; SDR .18).
 lsd      log-spectral distance in dB: root mean square over frequency of the difference of
          power spectra in dB, mean over frames (Gray and Markel 1976), 2048 / 512 Hann,
-         magnitudes floored 80 dB below the reference's peak.
+         magnitudes floored 80 dB below the reference's peak (:mod:`benchsep.metrics.log_spectral`).
 
 Sources: Yamamoto et al. 2020 (arXiv 1910.11480); Steinmetz and Reiss, auraloss, DMRN 2020;
 Gray and Markel, "Distance measures for speech processing", IEEE TASSP 24 (1976).
@@ -38,12 +38,9 @@ from benchsep.errors import AudioError
 from benchsep.metrics.device import current
 from benchsep.metrics.guard import is_silent
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
-from benchsep.metrics.stems import every, score_pairs
+from benchsep.metrics.stems import every, score_pairs, score_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import torch
     from numpy.typing import NDArray
 
     from benchsep.metrics.metric import Channels, Domain, References
@@ -65,9 +62,6 @@ SEGMENTS = 8
 """Segments of a song that are transformed in parallel lanes."""
 _STEPS = 16
 """Hops (of the largest size) per block: the samples of all lanes fit into the cache."""
-
-_BLOCK = 1 << 16
-"""Samples of overlapping frames per block: frames and spectra fit into the cache."""
 
 
 def mrstft(reference: Array, estimate: Array, rate: int) -> float:
@@ -145,31 +139,16 @@ def lsd(reference: Array, estimate: Array) -> float:
         if the lengths differ, a signal is not longer than half a frame, or the reference is
         silent (its peak sets the floor).
     """
+    from benchsep.metrics.log_spectral import distance
+
     _checked(reference, estimate, LSD_SIZE)
-    floor = np.float32(_peak_power(reference) * 10 ** (-LSD_RANGE / 10))
-    if floor <= 0:
-        raise AudioError("the reference is silent: there is no peak to measure down from")
-    total, count = 0.0, 0
-    for y, x in map(_powers, _spectra(_with_edges(reference, estimate), LSD_SIZE, LSD_HOP)):
-        ratio = 10 * np.log10(np.maximum(x, floor) / np.maximum(y, floor))  # dB, [frames, bins]
-        # Root mean square over the bins of a frame, then the mean over frames.
-        total += float(np.sqrt(np.square(ratio).mean(1, dtype=np.float64)).sum())
-        count += len(y)
-    return total / count
+    return distance(reference, estimate, _lsd_floor(reference), LSD_SIZE, LSD_HOP)
 
 
-def _peak_power(signal: Array) -> float:
-    blocks = _spectra(_with_edges(signal), LSD_SIZE, LSD_HOP)
-    return max(float(power.max()) for (power,) in map(_powers, blocks))
+def _lsd_floor(reference: Array) -> np.float32:
+    from benchsep.metrics.log_spectral import floor_of
 
-
-def _with_edges(*signals: Array) -> Array:
-    return np.stack([np.pad(x, LSD_SIZE // 2, mode="reflect") for x in signals])
-
-
-def _powers(spectra: Iterable[Array]) -> list[Array]:
-    """Squared magnitudes ``[frames, bins]`` of spectra ``[frames, 2 * bins]``."""
-    return [np.square(s[:, ::2]) + np.square(s[:, 1::2]) for s in spectra]
+    return floor_of(reference, LSD_SIZE, LSD_HOP, LSD_RANGE)
 
 
 @lru_cache(maxsize=8)
@@ -193,42 +172,6 @@ def a_weighting(rate: int) -> Array:
     return np.asarray(firls(TAPS, frequencies, np.abs(response), fs=rate), dtype=np.float32)
 
 
-def _spectra(signals: Array, size: int, hop: int) -> Iterator[Array]:
-    """Spectra ``[signals, n, 2 * bins]`` of ``[signals, frames]``, a block of frames at a time.
-
-    A periodic Hann window, as in ``torch.stft``. The next block overwrites a yielded array. torch
-    uses MKL's transform, two to four times as fast as scipy's on these blocks
-    (``python -m benchmarks.floors``).
-    """
-    import torch
-
-    from benchsep.metrics.framing import windowed
-
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
-    count = 1 + (signals.shape[1] - size) // hop
-    step = min(count, _BLOCK // size)
-    frames = torch.empty((len(signals), step, size))
-    found = torch.empty((len(signals), step, size // 2 + 1), dtype=torch.complex64)
-    # Created once, because a tensor view takes a tenth of the time of a block's transform.
-    blocks, spectra = frames.numpy(), _halves(found)
-    for first in range(0, count, step):
-        now = min(step, count - first)
-        if now < step:
-            frames, found = (x[:, :now].contiguous() for x in (frames, found))
-            blocks, spectra = frames.numpy(), _halves(found)
-        for signal, block in zip(signals, blocks, strict=True):
-            windowed(signal, first * hop, hop, window, block)
-        torch.fft.rfft(frames, out=found)
-        yield spectra
-
-
-def _halves(spectra: torch.Tensor) -> Array:
-    """Interleaved real and imaginary parts, ``[..., 2 * bins]`` of ``[..., bins]``."""
-    import torch
-
-    return torch.view_as_real(spectra).numpy().reshape(*spectra.shape[:-1], -1)
-
-
 def _checked(reference: Array, estimate: Array, size: int) -> None:
     if reference.shape != estimate.shape or reference.ndim != 1:
         raise AudioError(
@@ -249,30 +192,18 @@ class _Spectral:
     default_stems: tuple[str, ...] = ("vocals", "drums", "bass", "other")
     values: tuple[ValueTraits, ...]
     licence = "MIT (own code)"
-    size: int
 
     def available(self) -> str:
         return ""
 
-    def distance(self, reference: Array, estimate: Array, rate: int) -> float:
-        raise NotImplementedError
 
-    def score_track(
-        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
-    ) -> dict[str, dict[str, Score]]:
-        return score_pairs(self, references, estimates, stems, self._score)
+def sounding_channels(reference: Audio) -> list[tuple[int, Array]]:
+    """Index and samples of the channels of a reference that are not silent.
 
-    def _score(self, reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-        if reference.frames <= self.size // 2:
-            return every(self.values, "too_short")
-        found = [
-            self.distance(y, x, reference.rate)
-            for y, x in zip(reference.samples, estimate.samples, strict=True)
-            # A silent channel of a stereo reference is left out; otherwise errors would be divided
-            # by dither.
-            if not is_silent(Audio(y[None], reference.rate))
-        ]
-        return {"": Score(float(np.mean(found)))}
+    Without the others, because errors would be divided by dither.
+    """
+    rows = enumerate(reference.samples)
+    return [(i, y) for i, y in rows if not is_silent(Audio(y[None], reference.rate))]
 
 
 _MRSTFT = ValueTraits(
@@ -322,12 +253,26 @@ class MRSTFT(_Spectral):
     device_tolerance = 1e-4
     default: int | None = 2
     source = "auraloss 0.4 MultiResolutionSTFTLoss as set in pablebe/gensvs_eval (WASPAA 2025)"
-    size = SIZES[-1]
 
     def settings(self) -> dict[str, Any]:
         return {"sizes": list(SIZES), "overlap": 0.75, "weighting": "A"}
 
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        return score_pairs(self, references, estimates, stems, self._score)
+
+    def _score(self, reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
+        if reference.frames <= SIZES[-1] // 2:
+            return every(self.values, "too_short")
+        found = [
+            self.distance(y, estimate.samples[i], reference.rate)
+            for i, y in sounding_channels(reference)
+        ]
+        return {"": Score(float(np.mean(found)))}
+
     def distance(self, reference: Array, estimate: Array, rate: int) -> float:
+        """Of one channel, ``[frames]`` each, on the chosen device."""
         device = current()
         if device is None:
             return mrstft(reference, estimate, rate)
@@ -347,10 +292,29 @@ class LSD(_Spectral):
     values: tuple[ValueTraits, ...] = (_LSD,)
     default: int | None = None
     source = "Gray and Markel, IEEE TASSP 24 (1976)"
-    size = LSD_SIZE
 
     def settings(self) -> dict[str, Any]:
         return {"size": LSD_SIZE, "hop": LSD_HOP, "range": LSD_RANGE}
 
-    def distance(self, reference: Array, estimate: Array, rate: int) -> float:
-        return lsd(reference, estimate)
+    def score_track(
+        self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
+    ) -> dict[str, dict[str, Score]]:
+        return score_prepared(self, references, estimates, stems, self._prepare, self._distance)
+
+    @staticmethod
+    def _prepare(reference: Audio) -> list[tuple[int, Array, np.float32]] | str:
+        """Index, samples and floor of each channel that sounds."""
+        if reference.frames <= LSD_SIZE // 2:
+            return "too_short"
+        return [(i, y, _lsd_floor(y)) for i, y in sounding_channels(reference)]
+
+    @staticmethod
+    def _distance(
+        channels: list[tuple[int, Array, np.float32]], estimate: Audio
+    ) -> dict[str, Score]:
+        from benchsep.metrics.log_spectral import distance
+
+        found = [
+            distance(y, estimate.samples[i], floor, LSD_SIZE, LSD_HOP) for i, y, floor in channels
+        ]
+        return {"": Score(float(np.mean(found)))}

@@ -89,12 +89,13 @@ def test_lsd_of_a_gain_is_that_gain(vocals):
     assert 0 < lsd(vocals, vocals / 2) < 6.03
 
 
-def test_lsd_against_a_plain_evaluation(vocals):
+@pytest.mark.parametrize("count", [1025, 2048, 9300, 44_100, 131_072])
+def test_lsd_against_a_plain_evaluation(vocals, count):
     from scipy.signal import get_window
 
-    a, b = vocals[:44_100], np.roll(vocals, 99)[:44_100]
+    a, b = vocals[22_050:][:count], np.roll(vocals, 99)[22_050:][:count]
     window = get_window("hann", 2048)
-    frames = range(0, 44_100 + 1, 512)
+    frames = range(0, count + 1, 512)
     power = [
         np.stack([np.abs(np.fft.rfft(np.pad(s, 1024, mode="reflect")[k : k + 2048] * window)) ** 2
                   for k in frames])
