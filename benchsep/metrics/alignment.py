@@ -44,7 +44,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.audio import STEMS
-from benchsep.metrics.bsseval.gram import lagged_correlations
 from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
 from benchsep.metrics.sdr import PERFECT_DB, energies, inner_products
@@ -59,12 +58,15 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import Channels, Domain
 
     Samples = NDArray[np.float32]
+    Single = NDArray[np.float32]
     Real = NDArray[np.float64]
 
 MAX_DELAY_S = 0.1
 FIR_TAPS = 64
 STFT_SIZE, STFT_HOP = 2048, 512
-_FFT = 32768
+SINGLE_DB = 60.0
+"""In dB. Up to this value magnitudes in single precision move it by less than 1e-4 dB."""
+_POINTS = 32768
 RUNGS = ("sdr", "delay", "gain", "polarity", "fir", "magnitude")
 
 
@@ -96,7 +98,8 @@ def ladder(reference: Samples, estimate: Samples, rate: int) -> Ladder:
     -------
     Ladder
     """
-    lags = candidate_lags(reference, estimate, rate)
+    found = correlate(reference, estimate, rate)
+    lags = candidate_lags(found)
     pairs = {lag: shifted(reference, estimate, lag) for lag in lags}
     plain = {lag: _sums(*pair) for lag, pair in pairs.items()}
     as_is = plain[0].sdr(1.0)
@@ -105,22 +108,40 @@ def ladder(reference: Samples, estimate: Samples, rate: int) -> Ladder:
     gain = max(delay, *(s.sdr(max(s.gain, 0.0)) for s in plain.values()))
     best = max(plain, key=lambda lag: plain[lag].sdr(plain[lag].gain))
     polarity = max(gain, plain[best].sdr(plain[best].gain))
-    fir = max(polarity, filtered_sdr(*pairs[best]))
+    # With a delay the pair is cut to its overlap and has correlations of its own.
+    fir = max(polarity, filtered_sdr(*pairs[best], found=None if best else found))
     magnitude = max(magnitude_sdr(*pair) for pair in pairs.values())
     level = ratio_db(plain[best].estimate, plain[best].reference)
     return Ladder(as_is, delay, gain, polarity, fir, magnitude, best, level)
 
 
-def candidate_lags(reference: Samples, estimate: Samples, rate: int) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class Correlations:
+    """Of a reference ``s`` and an estimate ``e``, summed over channels."""
+
+    cross: Real
+    """``sum_t s(t) e(t + lag)``, ``[2 reach + 1]``; lag 0 is in the middle."""
+    own: Real
+    """``sum_t e(t) e(t + lag)``, from lag 0 on."""
+
+
+def correlate(reference: Samples, estimate: Samples, rate: int) -> Correlations:
+    """All lags of at most :data:`MAX_DELAY_S`, and the autocorrelation for the filter."""
+    from benchsep.metrics.lags import correlations_and_own
+
+    reach = int(min(MAX_DELAY_S * rate, reference.shape[1] - 1, _POINTS // 4))
+    taps = min(FIR_TAPS, reach)
+    cross, own = correlations_and_own(estimate, reference, -reach, reach, taps, _POINTS)
+    return Correlations(cross[::-1], own)
+
+
+def candidate_lags(found: Correlations) -> tuple[int, ...]:
     """0, the lag of the largest correlation, and that of the largest in absolute value.
 
     A lag is how many samples the estimate is late.
     """
-    reach = int(min(MAX_DELAY_S * rate, reference.shape[1] - 1, _FFT // 4))
-    total = np.zeros(2 * reach + 1)
-    for ref, est in zip(reference, estimate, strict=True):
-        total += lagged_correlations([ref], [est], reach + 1, fft=_FFT)[0, 0]
-    return tuple(sorted({0, int(np.argmax(total)) - reach, int(np.argmax(np.abs(total))) - reach}))
+    cross, reach = found.cross, len(found.cross) // 2
+    return tuple(sorted({0, int(np.argmax(cross)) - reach, int(np.argmax(np.abs(cross))) - reach}))
 
 
 def shifted(reference: Samples, estimate: Samples, lag: int) -> tuple[Samples, Samples]:
@@ -151,52 +172,85 @@ class _Sums:
         """
         error = self.reference - 2 * gain * self.product + gain * gain * self.estimate
         if error < 1e-6 * self.reference:
-            error = float(energies(np.array([[1.0, -gain]]), list(self.pair))[0])
+            weights, pairs = np.array([[1.0, -gain]]), zip(*self.pair, strict=True)
+            error = sum(float(energies(weights, [*pair])[0]) for pair in pairs)
         return ratio_db(self.reference, error)
 
 
 def _sums(reference: Samples, estimate: Samples) -> _Sums:
-    gram = inner_products([reference, estimate], [reference, estimate])
+    # Channel by channel: the rows of a cut signal are contiguous, the whole would be copied.
+    pairs = zip(reference, estimate, strict=True)
+    gram = np.sum([inner_products([*pair], [*pair]) for pair in pairs], axis=0)
     return _Sums(gram[0, 0], gram[1, 1], gram[0, 1], (reference, estimate))
 
 
-def filtered_sdr(reference: Samples, estimate: Samples, taps: int = FIR_TAPS) -> float:
+def filtered_sdr(
+    reference: Samples,
+    estimate: Samples,
+    taps: int = FIR_TAPS,
+    found: Correlations | None = None,
+) -> float:
     """SDR after the filter of ``taps`` taps, centred on no delay, that leaves the least error.
 
     Least squares on autocorrelations (a Toeplitz system); the estimate counts as zero outside.
+    ``found`` are the correlations of this pair, if they are known.
     """
     from scipy.linalg import solve, toeplitz
 
     half = taps // 2
-    auto, cross, energy = np.zeros(taps), np.zeros(taps), 0.0
-    for ref, est in zip(reference, estimate, strict=True):
-        auto += lagged_correlations([est], [est], taps)[0, 0, taps - 1 :]
-        # cross[i] = sum_t s(t) e(t - (i - half))
-        both = lagged_correlations([est], [ref], taps)[0, 0]
-        cross += both[taps - 1 - half : 2 * taps - 1 - half]
-        energy += float(np.dot(ref.astype(np.float64), ref.astype(np.float64)))
+    if found is None or len(found.own) < taps:
+        found = _few_correlations(reference, estimate, taps)
+    # sides[i] = sum_t s(t) e(t - (i - half))
+    middle, own = len(found.cross) // 2, found.own[:taps]
+    sides = found.cross[middle - half : middle + half + 1][::-1][:taps]
+    energy = sum(float(inner_products([x], [x])[0, 0]) for x in reference)
     ridge = np.zeros(taps)
-    ridge[0] = 1e-12 * auto[0]
-    weights = solve(toeplitz(auto + ridge), cross, assume_a="sym", check_finite=False)
-    return ratio_db(energy, max(energy - float(weights @ cross), 0.0))
+    ridge[0] = 1e-12 * own[0]
+    weights = solve(toeplitz(own + ridge), sides, assume_a="sym", check_finite=False)
+    return ratio_db(energy, max(energy - float(weights @ sides), 0.0))
+
+
+def _few_correlations(reference: Samples, estimate: Samples, taps: int) -> Correlations:
+    """At lags that a filter of ``taps`` taps needs."""
+    from benchsep.metrics.lags import correlations
+
+    half, points = taps // 2, max(1024, 1 << (4 * taps).bit_length())
+    cross = correlations(reference, estimate, -half, half, points)
+    return Correlations(cross, correlations(estimate, estimate, 0, taps - 1, points))
 
 
 def magnitude_sdr(reference: Samples, estimate: Samples) -> float:
     """``|S|^2 / (|S| - g |E|)^2`` over all bins of all channels, ``g`` the best gain.
 
-    Hann window of :data:`STFT_SIZE` samples, hop :data:`STFT_HOP`, centred frames.
+    Hann window of :data:`STFT_SIZE` samples, hop :data:`STFT_HOP`, centred frames. Magnitudes are
+    in single precision, above :data:`SINGLE_DB` in double precision.
     """
-    above = below = product = 0.0
-    for ref, est in zip(reference, estimate, strict=True):
-        for mine, theirs in zip(_magnitudes(ref), _magnitudes(est), strict=True):
-            above += float(np.vdot(mine, mine))
-            below += float(np.vdot(theirs, theirs))
-            product += float(np.vdot(mine, theirs))
+    from benchsep.metrics.magnitudes import magnitude_products
+
+    pairs = [*zip(reference, estimate, strict=True)]
+    value = _best_gain_sdr([magnitude_products(*pair, STFT_SIZE, STFT_HOP) for pair in pairs])
+    if value <= SINGLE_DB:
+        return value
+    return _best_gain_sdr([_exact_products(*pair) for pair in pairs])
+
+
+def _best_gain_sdr(products: list[Real]) -> float:
+    """SDR in dB after the best gain, from energies of reference and estimate and the inner product
+    of both, ``[3]`` for each channel.
+    """
+    above, below, product = np.sum(products, axis=0).tolist()
     error = above - product * product / below if below > 0 else above
     return ratio_db(above, max(error, 0.0))
 
 
-def _magnitudes(signal: NDArray[np.float32]) -> Iterator[Real]:
+def _exact_products(reference: Single, estimate: Single) -> Real:
+    """The sums of :func:`~benchsep.metrics.magnitudes.magnitude_products` in double precision."""
+    pairs = zip(_magnitudes(reference), _magnitudes(estimate), strict=True)
+    blocks = [[np.vdot(s, s), np.vdot(e, e), np.vdot(s, e)] for s, e in pairs]
+    return np.asarray(np.sum(blocks, axis=0))
+
+
+def _magnitudes(signal: Single) -> Iterator[Real]:
     """STFT magnitudes ``[frames, bins]``, a few hundred frames at a time."""
     from scipy.fft import rfft
 

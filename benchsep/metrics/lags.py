@@ -76,18 +76,36 @@ def correlations(first: Single, second: Single, low: int, high: int, points: int
     -------
     float64 ``[high - low + 1]``
     """
-    step = points - (high - low)
-    if step < 1 or points < 16 or points & (points - 1):
+    return correlations_and_own(first, second, low, high, 0, points)[0]
+
+
+def correlations_and_own(
+    first: Single, second: Single, low: int, high: int, own: int, points: int
+) -> tuple[Real, Real]:
+    """:func:`correlations`, and the autocorrelation of ``first`` at lags 0 to ``own - 1``.
+
+    The latter needs no transforms of its own: products within blocks come from their spectra, and
+    the few across the edges of two blocks are added. ``own`` is at most ``high - low + 1``.
+    """
+    reach = high - low
+    step = points - reach
+    if step < 1 or points < 16 or points & (points - 1) or own > reach + 1:
         raise ValueError(f"{points} points for lags {low} to {high}: expected a larger power of 2")
     tables, room = plan(points), _aligned(2 * points)
-    sums, factor = _aligned(2 * len(tables.places)), _equal_level(first, second)
+    bins, across = len(tables.places), np.zeros(own)
+    sums, powers = _aligned(2 * bins), _aligned(bins if own else 0)
+    factor = _equal_level(first, second)
     for x, y in zip(first, second, strict=True):
         ours, theirs = (np.ascontiguousarray(s, np.float32) for s in (x, y))
-        _add_blocks(ours, theirs, low, step, factor, tables.twiddles, tables.places, room, sums)
-    # The kernel leaves out a factor 4.
+        _add_blocks(
+            ours, theirs, low, step, factor, tables.twiddles, tables.places, room, sums, powers
+        )
+        _add_across(ours, step, across)
+    # The kernel leaves out factors 4.
     total = 0.25 / factor * sums.reshape(-1, 2, LANES).sum(2)
-    found: Real = np.fft.irfft(total[:, 0] + 1j * total[:, 1], points)[: high - low + 1]
-    return found
+    found: Real = np.fft.irfft(total[:, 0] + 1j * total[:, 1], points)[: reach + 1]
+    within = np.fft.irfft(0.25 * powers.sum(1), points)[:own] if own else 0.0
+    return found, within + across
 
 
 def _equal_level(first: Single, second: Single) -> float:
@@ -95,7 +113,9 @@ def _equal_level(first: Single, second: Single) -> float:
 
     The real and imaginary parts of a transform have rounding errors of the louder one.
     """
-    ours, theirs = (float(np.dot(x.ravel(), x.ravel())) for x in (first, second))
+    if first is second:
+        return 1.0
+    ours, theirs = (sum(float(np.dot(x, x)) for x in signal) for signal in (first, second))
     ratio = ours / theirs if theirs > 0 else 0.0
     return float(2.0 ** round(0.5 * np.log2(ratio))) if 0 < ratio < np.inf else 1.0
 
@@ -121,8 +141,11 @@ def _add_blocks(
     places: Whole,
     room: Real,
     sums: Real,
+    powers: Real,
 ) -> None:
-    """Add the cross-spectra of all blocks of ``step`` samples, times 4, to ``sums``."""
+    """Add the cross-spectra of all blocks of ``step`` samples, times 4, to ``sums``; and the power
+    spectra of those of ``x`` to ``powers`` unless it is empty.
+    """
     frames, points = x.shape[0], twiddles.shape[0]
     for start in range(0, frames, LANES * step):
         _lay(x, start, step, step, 1.0, room, 0)
@@ -130,6 +153,22 @@ def _add_blocks(
         _transform(room, twiddles, points)
         for k in range(places.shape[0]):
             add_cross(room, places[k, 0], places[k, 1], sums, 2 * k)
+        for k in range(powers.shape[0]):
+            add_power(room, places[k, 0], places[k, 1], powers, k)
+
+
+@kernel
+def _add_across(signal: Single, step: int, sums: Real) -> None:
+    """Add products of samples of different blocks to the autocorrelation; blocks are longer than
+    its lags.
+    """
+    frames = signal.shape[0]
+    for edge in range(step, frames, step):
+        for lag in range(1, sums.shape[0]):
+            total = 0.0
+            for n in range(edge - min(lag, step), min(edge, frames - lag)):
+                total += np.float64(signal[n]) * np.float64(signal[n + lag])
+            sums[lag] += total
 
 
 @inner_kernel
@@ -208,5 +247,23 @@ def _type_cross(_: Any, room: Any, near: Any, far: Any, sums: Any, row: Any) -> 
     return types.void(room, near, far, sums, row), generate
 
 
+def _type_power(_: Any, room: Any, near: Any, far: Any, powers: Any, row: Any) -> Any:
+    """Add four times ``|X|^2`` at a frequency to ``powers``; see :func:`_type_cross`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        room, near, far, powers, row = data(context, builder, signature, arguments)
+        z, (c, d) = (read(builder, room, k, k, 1)[0] for k in (near, far))
+        place = row_at(builder, powers, row)
+        total = builder.load(place, align=8)
+        for part in add(builder, z, (c, builder.fneg(d))):
+            square = builder.fmul(part, part, flags=CONTRACT)
+            total = builder.fadd(total, square, flags=CONTRACT)
+        builder.store(total, place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(room, near, far, powers, row), generate
+
+
 lay_eight: Any = intrinsic(_type_lay)
 add_cross: Any = intrinsic(_type_cross)
+add_power: Any = intrinsic(_type_power)

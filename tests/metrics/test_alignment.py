@@ -8,7 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchsep.audio import STEMS, Audio
-from benchsep.metrics.alignment import RUNGS, Alignment, filtered_sdr, ladder, magnitude_sdr
+from benchsep.metrics.alignment import (
+    RUNGS,
+    Alignment,
+    correlate,
+    filtered_sdr,
+    ladder,
+    magnitude_sdr,
+)
 from benchsep.metrics.metric import References
 from benchsep.metrics.sdr import usdr
 
@@ -103,6 +110,20 @@ def test_no_rung_is_below_the_one_before(truth, count, gain, noise, seed):
     assert rungs == sorted(rungs)
 
 
+@pytest.mark.parametrize("count", [0, 30])
+def test_the_filter_uses_correlations_that_are_known(truth, estimate, count):
+    heard = late(estimate, count)
+    expected = filtered_sdr(truth, heard)
+    assert filtered_sdr(truth, heard, found=correlate(truth, heard, RATE)) == pytest.approx(
+        expected, abs=1e-9
+    )
+    # At this rate lags reach 10 samples, less than the filter.
+    few = correlate(truth[:, :3000], heard[:, :3000], 100)
+    assert filtered_sdr(truth[:, :3000], heard[:, :3000], found=few) == pytest.approx(
+        filtered_sdr(truth[:, :3000], heard[:, :3000]), abs=1e-9
+    )
+
+
 def test_the_filter_is_the_least_squares_one():
     rng = np.random.default_rng(4)
     truth, heard = rng.standard_normal((2, 1, 300)).astype(np.float32)
@@ -118,7 +139,7 @@ def test_the_filter_is_the_least_squares_one():
     assert filtered_sdr(truth, heard, taps) == pytest.approx(expected, abs=1e-6)
 
 
-def test_magnitudes_are_those_of_torch(truth, estimate):
+def magnitude_sdr_by_torch(truth, heard) -> float:
     import torch
 
     def spectrum(x):
@@ -131,10 +152,22 @@ def test_magnitudes_are_those_of_torch(truth, estimate):
             return_complex=True,
         ).abs()
 
-    mine, theirs = spectrum(truth), spectrum(estimate)
+    mine, theirs = spectrum(truth), spectrum(heard)
     gain = (mine * theirs).sum() / (theirs**2).sum()
-    expected = 10 * torch.log10((mine**2).sum() / ((mine - gain * theirs) ** 2).sum())
-    assert magnitude_sdr(truth, estimate) == pytest.approx(float(expected), abs=1e-3)
+    return float(10 * torch.log10((mine**2).sum() / ((mine - gain * theirs) ** 2).sum()))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5])
+def test_magnitudes_are_those_of_torch(truth, estimate, share):
+    """From 14 to 115 dB, at another level than the reference's."""
+    heard = (0.3 * (truth + share * (estimate - truth))).astype(np.float32)
+    expected = magnitude_sdr_by_torch(truth, heard)
+    tolerance = 1e-4 if expected < 100 else 1e-2
+    assert magnitude_sdr(truth, heard) == pytest.approx(expected, abs=tolerance)
+
+
+def test_another_level_alone_leaves_magnitudes_without_a_value(truth):
+    assert magnitude_sdr(truth, np.float32(0.7) * truth) > 140
 
 
 def test_a_track_has_every_rung_for_every_stem(clip):

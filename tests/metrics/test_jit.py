@@ -92,7 +92,7 @@ from benchsep import score
 draw = np.random.default_rng(0).normal(0, 0.1, (3, 2, 2 * 44_100)).astype(np.float32)
 signals = {"vocals": draw[0], "drums": draw[1]}
 estimates = {stem: 0.5 * x + draw[2] for stem, x in signals.items()}
-scores = score(signals, estimates, metrics="bsseval,mrstft,visqol,bleedless,usdr")
+scores = score(signals, estimates, metrics="bsseval,mrstft,visqol,bleedless,usdr,mireval,alignment")
 frames = [np.array(f or [], float).tobytes() for f in scores["frames"]]
 assert set(scores["status"]) == {"ok"}
 print(hashlib.sha256(scores["value"].to_numpy().tobytes() + b"".join(frames)).hexdigest())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchsep.metrics.lags import correlations
+from benchsep.metrics.lags import correlations, correlations_and_own
 
 
 def defined(x: np.ndarray, y: np.ndarray, lag: int) -> float:
@@ -26,6 +26,18 @@ def test_every_lag_is_the_sum_of_products(frames, low, high, points) -> None:
     x, y = np.random.default_rng(frames).standard_normal((2, 2, frames)).astype(np.float32)
     found = correlations(x, y, low, high, points)
     expected = [defined(x, y, lag) for lag in range(low, high + 1)]
+    assert found == pytest.approx(expected, abs=1e-13 * (frames + 10))
+
+
+@pytest.mark.parametrize("frames", [1, 7, 100, 1000, 20_000])
+@pytest.mark.parametrize(
+    ("low", "high", "own", "points"), [(-5, 5, 11, 16), (0, 5, 3, 64), (-40, 40, 64, 1024)]
+)
+def test_the_autocorrelation_that_comes_with_them(frames, low, high, own, points) -> None:
+    x, y = np.random.default_rng(frames).standard_normal((2, 2, frames)).astype(np.float32)
+    cross, found = correlations_and_own(x, y, low, high, own, points)
+    assert np.array_equal(cross, correlations(x, y, low, high, points))
+    expected = [defined(x, x, lag) for lag in range(own)]
     assert found == pytest.approx(expected, abs=1e-13 * (frames + 10))
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep.audio import Audio
-from benchsep.metrics.alignment import candidate_lags, shifted
+from benchsep.metrics.alignment import candidate_lags, correlate, shifted
 from benchsep.metrics.guard import is_silent
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def lag_of(reference: Samples, estimate: Samples, rate: int) -> int:
     """
     if not reference.any() or not estimate.any():
         return 0
-    lags = candidate_lags(reference, estimate, rate)
+    lags = candidate_lags(correlate(reference, estimate, rate))
     scores = {k: _si_sdr(*shifted(reference, estimate, k)) for k in lags}
     best = max(scores, key=lambda lag: scores[lag])
     clear = scores[best] >= FLOOR_DB and scores[best] >= scores[0] + GAIN_DB
