@@ -212,11 +212,11 @@ def filtered_sdr(
 
 def _few_correlations(reference: Samples, estimate: Samples, taps: int) -> Correlations:
     """At lags that a filter of ``taps`` taps needs."""
-    from benchsep.metrics.lags import correlations
+    from benchsep.metrics.lags import correlations_and_own
 
-    half, points = taps // 2, max(1024, 1 << (4 * taps).bit_length())
-    cross = correlations(reference, estimate, -half, half, points)
-    return Correlations(cross, correlations(estimate, estimate, 0, taps - 1, points))
+    half, points = taps // 2, max(4096, 1 << (4 * taps).bit_length())
+    cross, own = correlations_and_own(estimate, reference, -half, half, taps, points)
+    return Correlations(cross[::-1], own)
 
 
 def magnitude_sdr(reference: Samples, estimate: Samples) -> float:
