@@ -20,6 +20,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def combined_sha256(paths: list[Path]) -> str:
+    """Hash of one file; for several files (weights in parts, with configuration), a hash of their
+    hashes in order.
+    """
+    hashes = [file_sha256(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def check_header(path: Path) -> None:
     """Raise for a safetensors file with an implausibly large header, before it is parsed.
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.device import torch_device
 from benchsep._util.model_bounds import bounded, check_arguments
-from benchsep._util.tensors import load_strictly
+from benchsep._util.tensors import combined_sha256, load_strictly
 from benchsep._util.yamlfile import check_nesting
 from benchsep.errors import CheckpointError, UsageError
 from benchsep.systems.contract import SystemInfo
@@ -148,7 +148,7 @@ class Demucs(Separator):
             family="discriminative",
             stems=self.stems.stems,
             checkpoint=weights.label,
-            checkpoint_sha256=locate.combined_sha256(weights.paths),
+            checkpoint_sha256=combined_sha256(weights.paths),
             training_data=weights.training_data,
             trained_on=weights.trained_on,
             licence=weights.licence,

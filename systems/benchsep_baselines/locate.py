@@ -13,7 +13,6 @@ This module does not import torch, so that ``benchsep list`` is fast.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from pathlib import Path
 
 from benchsep._util.cache import cache_folder
 from benchsep._util.notify import notify
-from benchsep._util.tensors import file_sha256
 from benchsep.errors import CheckpointError
 from benchsep_baselines.fetch import fetched, is_address
 
@@ -39,12 +37,6 @@ WEIGHT_SUFFIXES = (".ckpt", ".pt", ".pth", ".th", ".chpt", ".bin", ".safetensors
 """Files of weights of the MSST ecosystem."""
 
 DEMUCS_ROOT = "https://dl.fbaipublicfiles.com/demucs/"
-
-
-def combined_sha256(paths: list[Path]) -> str:
-    """Hash of one file; for several files (a bag), a hash of their hashes in order."""
-    hashes = [file_sha256(path) for path in paths]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def user_folder() -> Path:

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchsep._util.device import torch_device
 from benchsep._util.model_bounds import bounded
-from benchsep._util.tensors import load_strictly
+from benchsep._util.tensors import combined_sha256, load_strictly
 from benchsep._util.yamlfile import check_nesting
 from benchsep.errors import CheckpointError, SeparatorError, UsageError
 from benchsep.systems.contract import SystemInfo
@@ -138,7 +138,7 @@ class MsstSeparator(Separator):
             stems=self.stems.stems,
             rate=self.rate,
             checkpoint=found.label,
-            checkpoint_sha256=locate.combined_sha256(
+            checkpoint_sha256=combined_sha256(
                 [p for p in (found.weights, found.config) if p is not None]
             ),
             training_data=found.training_data,

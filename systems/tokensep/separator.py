@@ -28,10 +28,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from benchsep._util.tensors import file_sha256
+from benchsep._util.tensors import combined_sha256
 from benchsep.audio import Audio
 from tokensep.codec.codebooks import codebooks
 from tokensep.decode.ceiling import Ceiling
+from tokensep.decode.guide import CONFIG as GUIDE_CONFIG
 from tokensep.decode.guide import WEIGHTS as GUIDE_WEIGHTS
 from tokensep.decode.guide import Guide, default_stems, load_guide
 from tokensep.decode.precision import Drawing, in_float64
@@ -51,7 +52,7 @@ PLACING_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Provenance:
-    """Name and hash of the weights."""
+    """Name of a checkpoint, and hash of its files: LM and codec, weights and configurations."""
 
     name: str
     sha256: str
@@ -80,7 +81,7 @@ class TokenSep:
     ----------
     lm : conditioner and language model.
     codec : a :class:`tokensep.codec.interface.Codec`, frozen.
-    provenance : name and hash of the weights.
+    provenance : name and hash of the checkpoint.
     folder : folder of the weights, perhaps with those of the guided decoder, which then renders the
         stems that its configuration names, unless ``refine`` overrides this.
 
@@ -123,8 +124,9 @@ class TokenSep:
         CheckpointError
             A file is missing, corrupt, or made for another model.
         """
+        from tokensep.codec.files import codec_files
         from tokensep.codec.model import HCodec
-        from tokensep.lm.weights import WEIGHTS, load_lm
+        from tokensep.lm.weights import CONFIG, WEIGHTS, load_lm
 
         folder = checkpoint_folder(source)
         if not folder.is_dir():
@@ -136,7 +138,8 @@ class TokenSep:
         if isinstance(lm.encoder, SSLEncoder):
             lm.encoder.attach(codec.teacher)
         name = "mini" if str(source) == "mini" else folder.name
-        provenance = Provenance(name, file_sha256(folder / WEIGHTS))
+        files = [folder / WEIGHTS, folder / CONFIG, *codec_files(folder)]
+        provenance = Provenance(name, combined_sha256(files))
         return cls(lm.to(device), codec.to(device), provenance, folder)
 
     @property
@@ -178,9 +181,9 @@ class TokenSep:
 
     @property
     def guide_sha256(self) -> str:
-        """Hash of the weights of :attr:`guide`, which is loaded if necessary."""
+        """Hash of the files of :attr:`guide`, which is loaded if necessary."""
         assert self.guide is not None and self._folder is not None
-        return file_sha256(self._folder / GUIDE_WEIGHTS)
+        return combined_sha256([self._folder / GUIDE_WEIGHTS, self._folder / GUIDE_CONFIG])
 
     def separate(
         self,

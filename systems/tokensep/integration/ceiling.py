@@ -26,7 +26,7 @@ from typing import Any
 from benchsep._util.absent import weights_absent
 from benchsep._util.cache import cache_folder
 from benchsep._util.strict_json import parse_json
-from benchsep._util.tensors import file_sha256
+from benchsep._util.tensors import combined_sha256
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import Unavailable, UsageError
 from benchsep.systems.contract import SystemInfo
@@ -165,7 +165,9 @@ def _public(choice: Choice, device: str) -> CodecCeiling:
         "bits_per_second": round(codec.bits_per_second),
         "channels_together": codec.channels,
     }
-    info = replace(info, rate=codec.rate, checkpoint_sha256=file_sha256(weights), options=options)
+    files = [path for path in (weights, weights.with_name("config.json")) if path.is_file()]
+    sha256 = combined_sha256(files)
+    info = replace(info, rate=codec.rate, checkpoint_sha256=sha256, options=options)
     return CodecCeiling(info, partial(_coded, Ceiling(codec.to(device))))
 
 
@@ -185,6 +187,7 @@ def _ours(name: str, folder: Path, device: str) -> CodecCeiling:
         )
     if not (folder / "config.json").is_file():
         return CodecCeiling(replace(info, unavailable=_not_imported(folder)), None)
+    from tokensep.codec.files import codec_files
     from tokensep.codec.model import HCodec
     from tokensep.decode.ceiling import Ceiling
 
@@ -200,7 +203,7 @@ def _ours(name: str, folder: Path, device: str) -> CodecCeiling:
         "bits_per_second": round(bits),
         "channels_together": codec.channels,
     }
-    sha256 = file_sha256(folder / "codec.safetensors")
+    sha256 = combined_sha256(codec_files(folder))
     info = replace(info, rate=codec.rate, checkpoint_sha256=sha256, options=options)
     return CodecCeiling(info, partial(_coded, Ceiling(codec.to(device))))
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from benchsep._util.suggest import did_you_mean
-from benchsep._util.tensors import file_sha256
+from benchsep._util.tensors import combined_sha256, file_sha256
 from benchsep.errors import UsageError
+from tokensep.codec.files import CODEC_FILES, codec_files
 
 VERSION = 2
 """Must be increased when a change of the training gives other weights for the same settings."""
 
-CODEC_FILES = ("codec.safetensors", "hubert.safetensors", "config.json")
 SECONDS_PER_POSITION = 0.36 / (2 * (4 * 69 + 16))
 """CPU seconds per LM position of a training crop, everything included: the mini's step of two crops
 of four stems of 69 steps and a prefix of 16 took 0.36 s on one core of an EPYC (AVX-512)."""
@@ -75,7 +75,7 @@ class TokenSepTrainer:
         return {
             "version": VERSION,
             "codec": codec,
-            "codec_sha256": file_sha256(weights),
+            "codec_sha256": combined_sha256(codec_files(weights.parent)),
             "model": fitted.model_dump(mode="json"),
             "train": trained.model_dump(mode="json"),
             **more,

@@ -28,7 +28,8 @@ from benchsep_training.schedule import WarmupCosine
 from pydantic import Field
 from torch import Tensor, nn
 
-from benchsep._util.tensors import file_sha256
+from benchsep._util.tensors import combined_sha256, file_sha256
+from tokensep.codec.files import codec_files
 from tokensep.codec.model import HCodec
 from tokensep.config import SEED, Minutes, Share, Strict
 from tokensep.decode.guide import FLOOR, Guide, GuideConfig, load_guide, save_guide
@@ -351,7 +352,10 @@ def main(options: Options) -> dict[str, Any]:
         maker=Maker(lm.to(device), codec.to(device)),
         store=store,
         train=options.train,
-        source={"lm": file_sha256(options.checkpoint / WEIGHTS)},
+        source={
+            "lm": file_sha256(options.checkpoint / WEIGHTS),
+            "codec": combined_sha256(codec_files(options.checkpoint)),
+        },
         init=options.init,
     )
     leave_group()

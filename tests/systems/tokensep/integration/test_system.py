@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tokensep
 import torch
+from safetensors.torch import load_file, save_file
 from tokensep.decode.guide import Guide, GuideConfig, load_guide, save_guide
 from tokensep.errors import ConfigError
 from tokensep.integration import system as plugin
@@ -13,10 +18,12 @@ from tokensep.separator import Provenance, TokenSep
 
 from benchsep.audio import STEMS, Audio
 from benchsep.errors import AudioError, CheckpointError, Unavailable, UsageError
-from benchsep.systems.contract import System
+from benchsep.systems.contract import System, SystemInfo
 from benchsep.systems.estimate import checked_estimates
 from benchsep.systems.spec import Spec
 from tests.helpers.lm_dummies import HOP, RATE, DummyCodec, tiny_config
+
+MINI = Path(tokensep.__file__).parent / "weights" / "mini"
 
 
 @pytest.fixture
@@ -316,3 +323,29 @@ def test_one_system_gives_the_vocals_and_another_the_rest():
     shares = {"vocals": 0.5, "drums": 0.05, "bass": 0.05, "other": 0.1}
     for stem, share in shares.items():
         np.testing.assert_allclose(stems[stem], share * samples, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lm.safetensors", "codec.safetensors", "hubert.safetensors", "guided.safetensors"),
+        *("lm.json", "config.json", "guided.json"),
+    ],
+)
+def test_each_file_of_a_checkpoint_is_part_of_the_identity(tmp_path, name):
+    """Values of an old codec must not stand for a new one beside the same LM."""
+    folder = tmp_path / "mine"
+    shutil.copytree(MINI, folder)
+    before = plugin.load(checkpoint=folder).info
+    changed = folder / name
+    if changed.suffix == ".json":
+        changed.write_text(changed.read_text() + "\n")
+    else:
+        tensors = load_file(changed)
+        first = next(k for k, v in tensors.items() if v.is_floating_point())
+        save_file({**tensors, first: tensors[first] * 0.999}, changed)
+    assert cell_identity(plugin.load(checkpoint=folder).info) != cell_identity(before)
+
+
+def cell_identity(info: SystemInfo) -> tuple[str, dict[str, object]]:
+    return info.checkpoint_sha256, dict(info.options)
