@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 8
 """Iterations of the fit; the gains converge after four or five."""
-POINTS = 4096
+POINTS = 8192
 """Points per block; all rows of a block fit into the second-level cache."""
 LEAST = 1e-9
 """Points whose power is below this share of the largest one are left out."""

@@ -18,7 +18,7 @@ import numpy as np
 from benchsep.errors import AudioError
 from benchsep.metrics.framing import interleave
 from benchsep.metrics.jit import kernel
-from benchsep.metrics.spectra import aligned, plan, powers, raise_to, transform
+from benchsep.metrics.spectra import aligned, plan, powers, transform
 from benchsep.metrics.vectors import LANES
 
 if TYPE_CHECKING:
@@ -83,7 +83,13 @@ def distance(reference: Single, estimate: Single, floor: np.float32, size: int, 
 
 
 def _with_edges(size: int, *signals: Single) -> Single:
-    return np.stack([np.pad(x, size // 2, mode="reflect") for x in signals])
+    edge = size // 2
+    out = np.empty((len(signals), len(signals[0]) + 2 * edge), np.float32)
+    for row, x in zip(out, signals, strict=True):  # numpy's pad and stack would copy twice
+        row[edge:-edge] = x
+        row[:edge] = x[edge:0:-1]
+        row[-edge:] = x[-2 : -2 - edge : -1]
+    return out
 
 
 def _blocks(signals: Single, size: int, hop: int) -> Iterator[tuple[Single, Whole]]:
@@ -145,11 +151,13 @@ def _write_ratios(
     for step in range(ratios.shape[0]):
         transform(lanes, step * hop, window, twiddles, room.shape[0], room)
         powers(room, places, halves, out)
-        raise_to(floor, out.reshape(-1))
         for k in range(out.shape[0]):
             row, ratio = out[k], ratios[step, k]
             for lane in range(HALF):
-                ratio[lane] = row[HALF + lane] / row[lane]
+                above, below = row[HALF + lane], row[lane]
+                above = floor if above < floor else above  # no branch, so vector instructions
+                below = floor if below < floor else below
+                ratio[lane] = above / below
 
 
 @kernel

@@ -259,12 +259,15 @@ class Onsets:
             truth, rate = reference.samples[0], reference.rate
             key = (self.name, stem)
             if key not in references.cache:
-                references.cache[key] = detect(truth, rate)
-            return self._score(references.cache[key], truth, estimate)
+                times = detect(truth, rate)
+                references.cache[key] = times, rises(truth, times, rate)
+            times, sharpness = references.cache[key]
+            return self._score(times, sharpness, estimate)
 
         return score_pairs(self, references, estimates, stems, score)
 
-    def _score(self, expected: Vector, reference: Vector, estimate: Audio) -> dict[str, Score]:
+    def _score(self, expected: Vector, sharpness: Vector, estimate: Audio) -> dict[str, Score]:
+        """``expected`` are the reference's onsets, and ``sharpness`` their rises in dB."""
         if len(expected) == 0:
             return every(self.values, "undefined: no onset in the reference")
         heard, rate = estimate.samples[0], estimate.rate
@@ -282,7 +285,7 @@ class Onsets:
             missing = Score.missing("undefined: no onset matched")
             return {**values, "attack": missing, "attack_bias": missing}
         ours, theirs = (np.array(side) for side in zip(*pairs, strict=True))
-        difference = rises(heard, found[theirs], rate) - rises(reference, expected[ours], rate)
+        difference = rises(heard, found[theirs], rate) - sharpness[ours]
         return {
             **values,
             "attack": Score(float(np.abs(difference).mean())),

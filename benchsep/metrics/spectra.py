@@ -319,7 +319,7 @@ def _write_bands(
                 sums[band] = 0.0
             else:
                 band_sum(out, firsts[band], weights, at, stop - at, sums, band)
-        raise_to(least, sums.reshape(-1))
+        _raise_to(least, sums.reshape(-1))
         for band in range(0, whole, LANES):
             take_sixteen(sums, band, found, starts, frame * bands + band)
         for lane in range(LANES):
@@ -329,8 +329,8 @@ def _write_bands(
 
 
 @inner_kernel
-def raise_to(least: np.float32, values: Single) -> None:
+def _raise_to(least: np.float32, values: Single) -> None:
     """Set lower values to ``least``, in place."""
     for k in range(values.shape[0]):
-        if values[k] < least:
-            values[k] = least
+        value = values[k]
+        values[k] = least if value < least else value  # no branch, so vector instructions
