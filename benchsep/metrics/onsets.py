@@ -260,7 +260,7 @@ class Onsets:
             key = (self.name, stem)
             if key not in references.cache:
                 times = detect(truth, rate)
-                references.cache[key] = times, rises(truth, times, rate)
+                references.cache[key] = times, rises(truth, times, rate) if len(times) else times
             times, sharpness = references.cache[key]
             return self._score(times, sharpness, estimate)
 
