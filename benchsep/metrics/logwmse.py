@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep.errors import AudioError
-from benchsep.metrics.bsseval.gram import lagged_correlations
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_pairs
 
@@ -75,7 +74,7 @@ def _value(
     reference: NDArray[np.float32], estimate: NDArray[np.float32], of_mixture: float
 ) -> float:
     """:func:`logwmse` with the weighted energy of the mixture."""
-    error = weighted_energy(np.subtract(estimate, reference, dtype=np.float64))
+    error = weighted_energy(np.subtract(estimate, reference))
     return SCALE * float(np.log(error / max(of_mixture, len(reference) * EPS**2) + EPS))
 
 
@@ -86,18 +85,20 @@ def weighted_energy(signal: NDArray[Any]) -> float:
     Those of the signal are sums over blocks that stay in the cache; a transform of a whole song
     does not.
     """
-    if not signal.any():
-        return 0.0
-    channel = [signal]
-    correlations = lagged_correlations(channel, channel, TAPS, fft=FFT)[0, 0]
+    from benchsep.metrics.lags import correlations
+
+    channel = np.ascontiguousarray(signal, np.float32)[None]
+    found = correlations(channel, channel, 0, TAPS - 1, FFT)
     # Rounding may make the energy of inaudible sound negative.
-    return max(0.0, float(correlations @ _correlations()))
+    return max(0.0, float(found @ _correlations()))
 
 
 @lru_cache(maxsize=1)
 def _correlations() -> NDArray[np.float64]:
-    """Autocorrelation of the filter at lags ``-(TAPS - 1)`` to ``TAPS - 1``."""
-    return np.correlate(hearing_filter(), hearing_filter(), "full")
+    """Autocorrelation of the filter at lags 0 to ``TAPS - 1``; all but the first count twice."""
+    found = np.correlate(hearing_filter(), hearing_filter(), "full")[TAPS - 1 :]
+    found[1:] *= 2
+    return found
 
 
 @lru_cache(maxsize=1)
