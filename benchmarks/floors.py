@@ -31,8 +31,12 @@ leakage   transforms of references, mixture and estimates at one size with 16 mu
           reading its powers; reading all signals once (energies of hops)
 lsd       transforms of all frames of both signals, and again of references, whose peak is needed
           first; a quotient, a logarithm and 8 operations a bin
-logwmse   two transforms a sample in double precision of the mixture and of the errors (a filter in
-          blocks)
+logwmse   two transforms a sample in double precision of the mixture and of the errors (their
+          correlations with themselves, in blocks)
+alignment   two transforms a sample in double precision (correlations at all lags); transforms at
+          one size of both signals, a root and three multiply-adds a bin; reading four times
+mireval   two transforms a sample in double precision of references and of estimates; a
+          factorisation of 512 rows a stem; reading four times
 onsets    (drums) a transform of 2046 points each 10 ms, 16 multiply-adds a bin; reading
 consistency   reading mixture and estimates once
 emb-voice   (vocals) the convolutions of DNSMOS's P.835 network, reference and estimate
@@ -52,6 +56,8 @@ from benchmarks import upstream
 
 RATE, CHANNELS, STEMS = 44_100, 2, 4
 SIZES = (256, 512, 1024, 2048, 4096)
+DOUBLE_SIZES = (4096, 32_768)
+"""Complex points of the transforms of :mod:`benchsep.metrics.lags`."""
 
 
 def least(call: Callable[[], object], repeats: int = 5) -> float:
@@ -72,6 +78,8 @@ def rates() -> dict[str, float]:
 
     torch.set_num_threads(1)
     rng, found = np.random.default_rng(0), {}
+    for size in DOUBLE_SIZES:
+        found[f"float64 transform of {size}, in lanes"] = _double_in_lanes(size)
     for size in SIZES:
         frames = torch.from_numpy(rng.standard_normal((1 << 17) // size * size, np.float32))
         frames = frames.reshape(-1, size)
@@ -147,6 +155,26 @@ def _in_lanes(size: int) -> float:
     return least(lambda: many(*given)) / (frames * size * spectra.LANES)
 
 
+def _double_in_lanes(points: int) -> float:
+    """Seconds of a real number of a complex transform in double precision, a block in each lane."""
+    from numba import njit
+
+    from benchsep.metrics import lags
+
+    tables, room = lags.plan(points), lags._aligned(2 * points)
+    one = np.zeros((1, 16), np.float32)
+    lags.correlations(one, one, 0, 3, 16)  # compiles the module's kernels
+    compiled, blocks = lags._transform, max(1, (1 << 15) // points)
+
+    @njit(nogil=True)
+    def many(room, twiddles, points):  # type: ignore[no-untyped-def]
+        for _ in range(blocks):
+            compiled(room, twiddles, points)
+
+    calls = least(lambda: many(room, tables.twiddles, points))
+    return calls / (blocks * 2 * points * lags.LANES)
+
+
 def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     """CPU seconds of each metric for the first system of a song."""
     single, double = rate["float32 multiply-add"], rate["float64 multiply-add"]
@@ -208,7 +236,14 @@ def optional_floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     return {
         "leakage": (2 * stereo + CHANNELS) * frames + STEMS * 8 * turn + 2.25 * song,
         "lsd": 3 * stereo * 4 * samples * rate["float32 transform of 2048"] + stereo * logs,
-        "logwmse": 2 * (stereo + CHANNELS) * samples * rate["float64 transform of 45000"],
+        "logwmse": 2 * (stereo + CHANNELS) * samples * rate["float64 transform of 32768, in lanes"],
+        "alignment": stereo * 2 * samples * rate["float64 transform of 32768, in lanes"]
+        + 2 * stereo * 4 * samples * rate["float32 transform of 2048"]
+        + stereo * bins * (2 * rate["float32 root"] + 3 * double)
+        + 4 * song,
+        "mireval": 2 * STEMS * 2 * samples * rate["float64 transform of 4096, in lanes"]
+        + STEMS * 512**3 / 6 * double
+        + 4 * song,
         "onsets": 2 * spectrum + song / STEMS,
         "consistency": 1.25 * song,
         "emb-voice": 2 * lower * single,

