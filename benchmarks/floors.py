@@ -28,11 +28,11 @@ zimtohrli, audiobox, emb-clap, emb-mert):
 
 leakage   transforms of references, mixture and estimates at one size with 16 multiply-adds a bin;
           eight rounds of the fit: 45 multiply-adds and a quotient a point in double precision, and
-          reading its powers; reading all signals once (energies of hops)
+          reading its powers; reading four times (silence, energies of hops)
 lsd       transforms of all frames of both signals, and again of references, whose peak is needed
-          first; a quotient, a logarithm and 8 operations a bin
+          first; a quotient, a logarithm and 8 operations a bin; reading twice (silence)
 logwmse   two transforms a sample in double precision of the mixture and of the errors (their
-          correlations with themselves, in blocks)
+          correlations with themselves, in blocks); reading four times (silence, errors)
 alignment   two transforms a sample in double precision (correlations at all lags); transforms at
           one size of both signals, a root and three multiply-adds a bin; reading four times
 mireval   two transforms a sample in double precision of references and of estimates; a
@@ -234,9 +234,12 @@ def optional_floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     lower = 100 * seconds * 161 * (9 * 128 + 4 * (128 * 64 + 64 * 64 + 64 * 32))
     lower += 9 * seconds * (50 * 80 * 1024 + 25 * 40 * 1024)
     return {
-        "leakage": (2 * stereo + CHANNELS) * frames + STEMS * 8 * turn + 2.25 * song,
-        "lsd": 3 * stereo * 4 * samples * rate["float32 transform of 2048"] + stereo * logs,
-        "logwmse": 2 * (stereo + CHANNELS) * samples * rate["float64 transform of 32768, in lanes"],
+        "leakage": (2 * stereo + CHANNELS) * frames + STEMS * 8 * turn + 4 * song,
+        "lsd": 3 * stereo * 4 * samples * rate["float32 transform of 2048"]
+        + stereo * logs
+        + 2 * song,
+        "logwmse": 2 * (stereo + CHANNELS) * samples * rate["float64 transform of 32768, in lanes"]
+        + 4 * song,
         "alignment": stereo * 2 * samples * rate["float64 transform of 32768, in lanes"]
         + 2 * stereo * 4 * samples * rate["float32 transform of 2048"]
         + stereo * bins * (2 * rate["float32 root"] + 3 * double)
