@@ -47,7 +47,7 @@ def counting() -> Iterator[Counter[str]]:
     import torch
 
     from benchsep._util import decode
-    from benchsep.metrics import spectra
+    from benchsep.metrics import lags, spectra
     from benchsep.metrics.bsseval import transform
     from benchsep.metrics.visqol import alignment
 
@@ -77,6 +77,12 @@ def counting() -> Iterator[Counter[str]]:
         points = groups * transform.LANES * given[0].length
         found.update({"transforms": groups, "points transformed": points})
 
+    def blocks(given: Any, _: Any) -> None:
+        # Both signals as one complex one; each lane has another block.
+        groups = -(-len(given[0]) // (lags.LANES * given[3]))
+        points = groups * lags.LANES * 2 * len(given[5])
+        found.update({"transforms": groups, "points transformed": points})
+
     def correlated(given: Any, _: Any) -> None:
         # Both signals forward as one complex one, and a real one back.
         found.update({"transforms": 2, "points transformed": given[0].size * 3 // 2})
@@ -97,6 +103,7 @@ def counting() -> Iterator[Counter[str]]:
         stack.enter_context(counted(spectra.PairSums, "add", in_lanes))
         stack.enter_context(counted(transform.Transform, "write", eight))
         stack.enter_context(counted(alignment, "correlate", correlated))
+        stack.enter_context(counted(lags, "_add_blocks", blocks))
         stack.enter_context(counted(decode, "decode", decoded))
         stack.enter_context(counted(soxr, "resample", resampled))
         stack.enter_context(counted(onnxruntime.InferenceSession, "run", network))
