@@ -34,6 +34,7 @@ import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics.guard import is_silent
+from benchsep.metrics.hops import hop_energies
 from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_pairs
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
+TOGETHER = 64
+"""Frames that are transformed together; they fit into the cache."""
 TOLERANCE = 0.05
 """Seconds between matched onsets (mir_eval's default, MIREX)."""
 STEPS = 100
@@ -104,12 +107,11 @@ def onset_flux(signal: Vector, rate: int) -> Vector:
     shift = LAG * rate // (2 * STEPS)
     around = centres + LAG * rate // STEPS + np.array([[-shift], [shift]])  # [2, steps]
     starts, places = np.unique(around, return_inverse=True)
-    bands = np.concatenate(
-        [
-            np.abs(rfft(frames[starts[k : k + 512]] * window)) ** 2 @ filters
-            for k in range(0, len(starts), 512)
-        ]
-    )
+    bands = np.empty((len(starts), filters.shape[1]), np.float32)
+    for k in range(0, len(starts), TOGETHER):
+        spectra = rfft(frames[starts[k : k + TOGETHER]] * window)  # [frames, bins]
+        power = np.square(spectra.real) + np.square(spectra.imag)
+        np.matmul(power, filters, out=bands[k : k + TOGETHER])
     mel = bands[places.reshape(around.shape)]  # [2, steps, bands]
     early, late = np.log1p(COMPRESSION / float(mel.max()) * mel)
     return np.asarray(np.maximum(late - early, 0).sum(1), dtype=np.float64)
@@ -155,14 +157,14 @@ def rises(signal: Vector, times: Vector, rate: int) -> Vector:
     silence is finite.
     """
     width = max(1, round(RISE_SECONDS * rate))
-    energy = np.concatenate([[0.0], np.cumsum(signal.astype(np.float64) ** 2)])
-    span = np.diff(energy[:: max(1, width // 10)])
-    parts = width // max(1, width // 10)
+    hop = max(1, width // 10)
+    whole = len(signal) // hop * hop
+    span, parts = hop_energies(signal[None, :whole], hop), width // hop
     smooth = np.convolve(span, np.ones(parts), mode="full")  # energy of the last 10 ms
     smooth += max(smooth.max() * 1e-6, 1e-30)
     level = 10 * np.log10(np.concatenate([smooth, np.full(parts, smooth[-1])]))
     rise = np.minimum(level[parts:] - level[:-parts], RISE_LIMIT)
-    step = max(1, width // 10) / rate
+    step = hop / rate
     reach = round(NEAR_SECONDS / step)
     centres = np.round(times / step).astype(int)
     return np.array(
