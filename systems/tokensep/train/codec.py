@@ -154,10 +154,14 @@ class CodecTrainer(Loop):
             self.start_codebooks()
         return self.loss_of(self.batch(piece), piece)
 
+    def quantises(self) -> bool:
+        """Whether the codebooks are in use at this step."""
+        return self.step >= self.config.continuous_steps
+
     def loss_of(self, wave: Tensor, piece: int = 0) -> tuple[Tensor, dict[str, float | Tensor]]:
         """``L = L_spectral + commit * L_commit + semantic * L_semantic + adversarial terms``."""
         weights = self.config.losses
-        out = self.objective(wave, quantise=self.step >= self.config.continuous_steps)
+        out = self.objective(wave, quantise=self.quantises())
         terms: dict[str, Any] = self.spectral(out.output, wave)
         total = self.spectral.total(terms)
         total = total + weights.commit * out.commit + weights.semantic * out.semantic

@@ -12,15 +12,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchsep_training.batches import BatchSource
-from torch import Tensor
-
 from tokensep.codec.model import HCodec
-from tokensep.config import CodecTrainConfig
 from tokensep.train.bands import BandsTrainer
 from tokensep.train.codec import CodecTrainer
-from tokensep.train.data import StemStore
-from tokensep.train.stream.audio_crops import HeldOut
 
 
 def load_for_decoder(folder: Path) -> HCodec:
@@ -46,22 +40,14 @@ class _FromWeights:
     def start_codebooks(self) -> None:
         """Keep the codebooks."""
 
+    def quantises(self) -> bool:
+        """From the first step on."""
+        return True
+
 
 class DecoderTrainer(_FromWeights, CodecTrainer):
     """One training of the decoder of a codec from :func:`load_for_decoder`."""
 
-    def __init__(
-        self,
-        codec: HCodec,
-        config: CodecTrainConfig,
-        batches: BatchSource[Tensor],
-        valid: StemStore | HeldOut | None,
-        work: Path,
-        out: Path | None = None,
-    ) -> None:
-        quantised = config.model_copy(update={"continuous_steps": 0})
-        super().__init__(codec, quantised, batches, valid, work, out)
-
 
 class BandsDecoderTrainer(_FromWeights, BandsTrainer):
-    """The same for the design ``bands``, whose steps are always quantised."""
+    """The same for the design ``bands``."""
