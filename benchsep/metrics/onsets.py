@@ -159,7 +159,8 @@ def rises(signal: Vector, times: Vector, rate: int) -> Vector:
     width = max(1, round(RISE_SECONDS * rate))
     hop = max(1, width // 10)
     whole = len(signal) // hop * hop
-    span, parts = hop_energies(signal[None, :whole], hop), width // hop
+    channel = np.asarray(signal[None, :whole], np.float32)
+    span, parts = hop_energies(channel, hop), width // hop
     smooth = np.convolve(span, np.ones(parts), mode="full")  # energy of the last 10 ms
     smooth += max(smooth.max() * 1e-6, 1e-30)
     level = 10 * np.log10(np.concatenate([smooth, np.full(parts, smooth[-1])]))
