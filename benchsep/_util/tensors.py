@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,28 @@ def combined_sha256(paths: list[Path]) -> str:
     """
     hashes = [file_sha256(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+WEIGHTS = (".safetensors", ".bin", ".pt", ".json")
+"""Ends of the names of weights and configurations in a folder of ``transformers``."""
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash of the weights and configurations of a folder; files are hashed again if they change."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS and p.is_file())
+    hashes = "".join(f"{path.name}\0{remembered_sha256(path)}\0" for path in files)
+    return hashlib.sha256(hashes.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """:func:`file_sha256`, computed again only if size or time of the file change."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    return file_sha256(path)
 
 
 def check_header(path: Path) -> None:

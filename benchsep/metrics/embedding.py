@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from benchsep._util.absent import package_absent, weights_absent
+from benchsep._util.tensors import folder_sha256
 from benchsep.audio import STEMS
 from benchsep.errors import MetricError, Unavailable
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
@@ -62,11 +63,13 @@ class Embedding(Protocol):
     rate: int
     shortest: int
     """Minimum length in samples."""
-    identity: str
-    """Must change whenever a row may change (weights, layer, window); part of each cell's key."""
     domain: Domain
     licence: str
     source: str
+
+    @property
+    def identity(self) -> str:
+        """Must change if a row may change (weights, layer, window); part of each cell's key."""
 
     def available(self) -> str: ...
 
@@ -234,6 +237,16 @@ class _Transformers:
         self._device = device
         self._loaded: Any = None
 
+    @property
+    def identity(self) -> str:
+        """Name of the weights, with a hash of their files if they are in a folder; and settings."""
+        folder = Path(self.checkpoint)
+        files = f"-{folder_sha256(folder)[:16]}" if folder.is_dir() else ""
+        return f"{self.checkpoint}{files}:{self._setting()}"
+
+    def _setting(self) -> int:
+        raise NotImplementedError
+
     def available(self) -> str:
         """Checks local files only; the first score may download weights."""
         if importlib.util.find_spec("transformers") is None:
@@ -295,7 +308,9 @@ class MertEmbedding(_Transformers):
     def __init__(self, checkpoint: str = "", *, layer: int = 12, device: str = "cpu") -> None:
         super().__init__(checkpoint, device=device)
         self.layer = layer
-        self.identity = f"{self.checkpoint}:{layer}"
+
+    def _setting(self) -> int:
+        return self.layer
 
     def _load(self, *, local_files_only: bool) -> Any:
         from transformers import HubertConfig, HubertModel
@@ -349,9 +364,8 @@ class ClapEmbedding(_Transformers):
     source = "Wu et al., LAION-CLAP, ICASSP 2023; windows as in fadtk"
     seconds = 10
 
-    def __init__(self, checkpoint: str = "", *, device: str = "cpu") -> None:
-        super().__init__(checkpoint, device=device)
-        self.identity = f"{self.checkpoint}:{self.seconds}"
+    def _setting(self) -> int:
+        return self.seconds
 
     def _load(self, *, local_files_only: bool) -> Any:
         from transformers import ClapFeatureExtractor, ClapModel

@@ -139,6 +139,19 @@ def test_mert_is_loaded_from_a_folder_without_running_its_code(tiny_mert, clip):
     assert found == pytest.approx(expected, abs=1e-3)
 
 
+def test_other_weights_in_the_same_folder_are_another_identity(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tiny_mert = save_tiny_mert(tmp_path)
+    before = MertEmbedding(str(tiny_mert), layer=2).identity
+    assert MertEmbedding(str(tiny_mert), layer=2).identity == before
+    assert MertEmbedding(str(tiny_mert), layer=1).identity != before
+    weights = next(tiny_mert.glob("*.safetensors"))
+    tensors = load_file(weights)
+    save_file({k: v + 1 for k, v in tensors.items()}, weights, metadata={"format": "pt"})
+    assert MertEmbedding(str(tiny_mert), layer=2).identity != before
+
+
 def test_mert_with_weights_missing_or_another_architecture_is_refused(tiny_mert, tmp_path):
     import json
     import shutil

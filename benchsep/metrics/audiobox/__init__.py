@@ -27,14 +27,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep._util.absent import package_absent, weights_absent
-from benchsep._util.tensors import file_sha256
+from benchsep._util.tensors import remembered_sha256
 from benchsep.audio import STEMS
 from benchsep.errors import Unavailable
 from benchsep.metrics.audiobox.network import RATE, SHORTEST, weights_file
@@ -112,7 +111,7 @@ class Audiobox:
     def settings(self) -> dict[str, Any]:
         chosen = Path(self._chosen() or HUB)
         named = bool(self._chosen()) and chosen.exists()
-        return {"weights": _identity(weights_file(chosen)) if named else HUB}
+        return {"weights": remembered_sha256(weights_file(chosen))[:16] if named else HUB}
 
     def available(self) -> str:
         """Checks local files only; the first score may download weights."""
@@ -182,17 +181,6 @@ class Audiobox:
             f"no weights of {HUB}, {reason}: where there is a network, hf download {HUB}; or set "
             f"{VARIABLE} to checkpoint.pt"
         )
-
-
-def _identity(file: Path) -> str:
-    """The first digits of the sha256 of a weights file; it is hashed again when it changes."""
-    stat = file.stat()
-    return _sha256(file, stat.st_size, stat.st_mtime_ns)[:16]
-
-
-@cache
-def _sha256(file: Path, size: int, changed: int) -> str:
-    return file_sha256(file)
 
 
 def _offline() -> bool:

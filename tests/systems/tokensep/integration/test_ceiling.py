@@ -172,3 +172,14 @@ def test_the_newer_codec_is_shipped_and_nearer_to_the_true_stems_than_the_minis(
     info = load_system("tokensep:codec=bands,mode=oracle-tokens").info
     assert info.label == "codec-bands@bands" and "game music" in info.training_data
     assert "musdb18:train-less-validation" in info.trained_on
+
+
+def test_the_files_of_a_hubert_folder_are_part_of_the_identity(folders: dict[str, Path]) -> None:
+    spec = f"tokensep:codec={folders['hcodec']},{MODE}"
+    before = load_system(spec).info.checkpoint_sha256
+    config = folders["hubert"] / "config.json"
+    text = config.read_text()
+    config.write_text(text + "\n")
+    assert load_system(spec).info.checkpoint_sha256 != before
+    config.write_text(text)
+    assert load_system(spec).info.checkpoint_sha256 == before
