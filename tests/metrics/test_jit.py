@@ -89,10 +89,11 @@ def test_the_process_that_compiles_and_the_next_one_give_the_same_bits(tmp_path)
 import hashlib
 import numpy as np
 from benchsep import score
+METRICS = "bsseval,mrstft,visqol,bleedless,usdr,mireval,alignment,lsd"
 draw = np.random.default_rng(0).normal(0, 0.1, (3, 2, 2 * 44_100)).astype(np.float32)
 signals = {"vocals": draw[0], "drums": draw[1]}
 estimates = {stem: 0.5 * x + draw[2] for stem, x in signals.items()}
-scores = score(signals, estimates, metrics="bsseval,mrstft,visqol,bleedless,usdr,mireval,alignment")
+scores = score(signals, estimates, metrics=METRICS)
 frames = [np.array(f or [], float).tobytes() for f in scores["frames"]]
 assert set(scores["status"]) == {"ok"}
 print(hashlib.sha256(scores["value"].to_numpy().tobytes() + b"".join(frames)).hexdigest())
