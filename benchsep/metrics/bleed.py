@@ -68,10 +68,11 @@ def _sums(rows: Powers, level: float, mix: Powers, offset: float) -> Powers:
 
     All are divided by the model ``mix @ rows + offset``.
     """
-    from benchsep.metrics.sums import alike, inner_products
+    from benchsep.metrics.sums import add_products, added, alike, no_products
 
-    room, total = np.empty((len(rows) + 1, POINTS)), np.zeros((len(rows), len(rows) + 1))
+    room = np.empty((len(rows) + 1, POINTS))
     views = alike(list(room))
+    total = no_products(views[:-1], views)
     for first in range(0, rows.shape[1], POINTS):
         block = rows[:, first : first + POINTS]  # [S + 1, points]
         out = room[:, : block.shape[1]]
@@ -80,8 +81,8 @@ def _sums(rows: Powers, level: float, mix: Powers, offset: float) -> Powers:
         np.multiply(block[:-1], inverse, out=out[:-2])
         np.multiply(inverse, level, out=out[-2])
         np.multiply(block[-1], inverse, out=out[-1])
-        total += inner_products(signals[:-1], signals)
-    return total
+        add_products(signals[:-1], signals, total)
+    return added(total)
 
 
 def _solved(sums: Powers) -> Powers:

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     Single = NDArray[np.float32]
 
 
+def reflected(edge: int, *signals: Single) -> Single:
+    """Signals ``[frames]`` with ``edge`` samples reflected at both ends: ``[signals, frames + 2
+    edge]``, as numpy's ``pad`` in mode ``reflect``.
+    """
+    out = np.empty((len(signals), len(signals[0]) + 2 * edge), np.float32)
+    for row, x in zip(out, signals, strict=True):  # numpy's pad and stack would copy twice
+        row[edge:-edge] = x
+        row[:edge] = x[edge:0:-1]
+        row[-edge:] = x[-2 : -2 - edge : -1]
+    return out
+
+
 def write_filtered(signal: Single, taps: Single, out: Single) -> None:
     """Convolution with an odd number of taps, output as long as the signal (numpy's mode
     ``same``).

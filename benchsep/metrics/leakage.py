@@ -48,7 +48,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.errors import AudioError
 from benchsep.metrics.bleed import ROUNDS, bleed_gains
-from benchsep.metrics.guard import is_silent
+from benchsep.metrics.guard import Power, is_silent
 from benchsep.metrics.hops import hop_energies
 from benchsep.metrics.mel import Bank, mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
@@ -88,11 +88,11 @@ def band_powers(samples: Array, rate: int) -> Powers:
 
     A band's value is the mean power of its bins, so white noise is flat.
     """
+    from benchsep.metrics.framing import reflected
     from benchsep.metrics.spectra import banded
 
     _long_enough(samples[0], SIZE)
-    padded = np.pad(samples, ((0, 0), (SIZE // 2, SIZE // 2)), mode="reflect")
-    channels = padded.astype(np.float32, copy=False)
+    channels = (reflected(SIZE // 2, channel)[0] for channel in samples)
     total = sum(banded(channel, SIZE, HOP, _bands(rate), root=False) for channel in channels)
     return np.asarray(total, dtype=np.float64)
 
@@ -191,6 +191,11 @@ def decibels(ratio: float) -> float:
 def _long_enough(signal: Array, size: int) -> None:
     if len(signal) <= size // 2:
         raise AudioError(f"{len(signal)} samples, expected over {size // 2}")
+
+
+def _power_of(hops: Powers) -> Power:
+    """The mean power of a signal whose hops have these energies."""
+    return lambda audio: float(hops.sum()) / audio.samples.size
 
 
 @lru_cache(maxsize=4)
@@ -309,15 +314,22 @@ class Leakage(_Traits):
         def score(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
             if reference.frames <= SIZE // 2:
                 return every(self.values, "too_short")
-            scores = self._powers(references, estimate, stem)
-            scores["silence"] = self._in_silence(references, reference, estimate, stem)
+            hops = hop_energies(estimate.samples, HOP)
+            quiet = is_silent(estimate, _power_of(hops))
+            scores = (
+                every(self.values, "est_silent")
+                if quiet
+                else self._powers(references, estimate, stem)
+            )
+            scores["silence"] = self._in_silence(references, reference, hops, stem)
             return scores
 
         return score_pairs(self, references, estimates, stems, score, silent_reference="")
 
     def _in_silence(
-        self, references: References, reference: Audio, estimate: Audio, stem: str
+        self, references: References, reference: Audio, found: Powers, stem: str
     ) -> Score:
+        """``silence``, from the energies of the estimate's hops."""
         key = (self.name, "hops", stem)
         if key not in references.cache:
             references.cache[key] = self._hops(references, reference)
@@ -325,7 +337,7 @@ class Leakage(_Traits):
         if isinstance(known, str):
             return Score.missing(known)
         truth, other = known
-        level = _level_in_silence(truth, hop_energies(estimate.samples, HOP), other)
+        level = _level_in_silence(truth, found, other)
         if level is None:
             return Score.missing("undefined: the reference is never silent under other sound")
         return Score(level)
@@ -338,19 +350,18 @@ class Leakage(_Traits):
             return "undefined: no mixture like the reference to compare with"
         key = (self.name, "hops of the mixture", reference.channels)
         if key not in references.cache:
-            quiet = is_silent(mixture)
-            references.cache[key] = None if quiet else hop_energies(mixture.samples, HOP)
+            hops = hop_energies(mixture.samples, HOP)
+            references.cache[key] = None if is_silent(mixture, _power_of(hops)) else hops
         other = references.cache[key]
         if other is None:
             return "undefined: the mixture is silent"
         # Dither is never 60 dB below its own loudest hop, so it needs its own rule.
-        silent = is_silent(reference)
-        return np.zeros_like(other) if silent else hop_energies(reference.samples, HOP), other
+        truth = hop_energies(reference.samples, HOP)
+        silent = is_silent(reference, _power_of(truth))
+        return np.zeros_like(truth) if silent else truth, other
 
     def _powers(self, references: References, estimate: Audio, stem: str) -> dict[str, Score]:
         """``bleed``, ``from_*`` and ``invented``."""
-        if is_silent(estimate):
-            return every(self.values, "est_silent")
         sources = self._reference_powers(references, estimate)
         found = band_powers(estimate.samples, estimate.rate)
         gains = dict(zip(sources, bleed_gains(found, list(sources.values())), strict=True))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchsep.errors import AudioError
-from benchsep.metrics.framing import interleave
+from benchsep.metrics.framing import interleave, reflected
 from benchsep.metrics.jit import kernel
 from benchsep.metrics.spectra import aligned, plan, powers, transform
 from benchsep.metrics.vectors import LANES
@@ -48,7 +48,7 @@ def floor_of(reference: Single, size: int, hop: int, span: float) -> np.float32:
         raise AudioError(f"{len(reference)} samples, expected over {size // 2}")
     tables, largest = plan(size), np.zeros(LANES, np.float32)
     room, out = aligned(size), aligned(size // 2 + 1)
-    for lanes, valid in _blocks(_with_edges(size, reference), size, hop):
+    for lanes, valid in _blocks(reflected(size // 2, reference), size, hop):
         _raise_largest(
             lanes, hop, valid, tables.window, tables.twiddles, tables.halves, tables.places,
             room, out, largest,
@@ -68,7 +68,7 @@ def distance(reference: Single, estimate: Single, floor: np.float32, size: int, 
     room, out = aligned(size), aligned(bins)
     ratios, found = np.empty((STEPS, bins, HALF), np.float32), np.empty((STEPS, HALF))
     total, count = 0.0, 0
-    for lanes, valid in _blocks(_with_edges(size, reference, estimate), size, hop):
+    for lanes, valid in _blocks(reflected(size // 2, reference, estimate), size, hop):
         now = len(valid)
         _write_ratios(
             lanes, hop, floor, tables.window, tables.twiddles, tables.halves, tables.places,
@@ -80,16 +80,6 @@ def distance(reference: Single, estimate: Single, floor: np.float32, size: int, 
         total += float(np.sqrt(found[:now][counted] / bins).sum())
         count += int(valid.sum())
     return 10 / float(np.log(10)) * total / count
-
-
-def _with_edges(size: int, *signals: Single) -> Single:
-    edge = size // 2
-    out = np.empty((len(signals), len(signals[0]) + 2 * edge), np.float32)
-    for row, x in zip(out, signals, strict=True):  # numpy's pad and stack would copy twice
-        row[edge:-edge] = x
-        row[:edge] = x[edge:0:-1]
-        row[-edge:] = x[-2 : -2 - edge : -1]
-    return out
 
 
 def _blocks(signals: Single, size: int, hop: int) -> Iterator[tuple[Single, Whole]]:

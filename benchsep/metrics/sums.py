@@ -55,9 +55,24 @@ def alike(signals: Sequence[NDArray[np.floating[Any]]]) -> Signals:
 
 def inner_products(left: Signals, right: Signals) -> Real:
     """``[left, right]``: ``sum_t left[i](t) right[j](t)``."""
-    sums = np.zeros((len(left) * len(right), LANES))
-    _add_products(left, right, sums)
-    total: Real = sums.sum(1).reshape(len(left), len(right))
+    sums = no_products(left, right)
+    add_products(left, right, sums)
+    return added(sums)
+
+
+def no_products(left: Signals, right: Signals) -> Real:
+    """Zeros to which :func:`add_products` adds: ``[left, right, lanes]``."""
+    return np.zeros((len(left), len(right), LANES))
+
+
+def add_products(left: Signals, right: Signals, sums: Real) -> None:
+    """Add the partial sums of :func:`inner_products`, for signals that come in blocks."""
+    _add_products(left, right, sums.reshape(-1, LANES))
+
+
+def added(sums: Real) -> Real:
+    """Sums over lanes: ``[left, right]``."""
+    total: Real = sums.sum(-1)
     return total
 
 
