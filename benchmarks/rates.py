@@ -42,8 +42,9 @@ TIMED_SYSTEMS = (
     "wrong-song",
 )
 DEVICE_SYSTEMS = TIMED_SYSTEMS[:4]
-NETWORK = ("emb-mert", "emb-clap")
-"""Metrics whose weights are downloaded: no rate."""
+WITHOUT_RATE = ("emb-mert", "emb-clap", "zimtohrli")
+"""Metrics whose weights are downloaded; and zimtohrli, whose time grows with the square of the
+length."""
 
 
 def line(short: float, long: float) -> list[float]:
@@ -167,23 +168,26 @@ def main() -> None:
     songs = [(t, [separated(t, spec) for spec in SYSTEMS]) for t in truths]
     metrics = {}
     for name in registry.names("metric"):
-        if name in NETWORK or get_metric(name).available():
+        if name in WITHOUT_RATE or get_metric(name).available():
             continue
         once, each = metric_costs(name, songs)
         metrics[name] = {"once": line(*once), "each": line(*each)}
         print(name, metrics[name], flush=True)
     systems = {"dir": 0.0}
     for spec in TIMED_SYSTEMS:
-        label, rate = system_rate(spec, truths[0])
+        label, rate = system_rate(spec, longest)
         systems[label] = round(rate, 5)
         print(label, systems[label], flush=True)
+    old = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
+    other = {device: rates for device, rates in old.get("systems", {}).items() if device != "cpu"}
     content = {
         "machine": upstream.machine(),
         "command": "python -m benchmarks.rates --data FOLDER",
         "load": loading(options.data),
         "stored_bytes": stored_bytes(songs[1][1][0]),
-        "systems": {"cpu": systems},
+        "systems": {"cpu": systems, **other},
         "metrics": metrics,
+        **{name: text for name, text in old.items() if name.split("_")[0] in other},
     }
     options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
