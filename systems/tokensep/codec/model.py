@@ -264,6 +264,8 @@ class HCodec(nn.Module):
         self.decoder: Decoder | HarmonicDecoder
         self.decoder = HarmonicDecoder(c) if bands else Decoder(c)
         self.tokens_fixed = bands  # a linear code is fitted once, before the training
+        self.source: Path | None = None
+        """Folder of the codec whose decoder is trained further."""
 
     channels = 1
     rate = property(lambda self: self.config.rate)

@@ -10,11 +10,20 @@ As :mod:`tokensep.train.codec`, but ``continuous_steps`` has no meaning: every s
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
+from safetensors.torch import load_file
+
+from benchsep._util.atomic import write_atomically
+from benchsep._util.strict_json import parse_json
+from benchsep._util.tensors import save_tensors
 from tokensep.codec.model import HCodec
 from tokensep.train.bands import BandsTrainer
 from tokensep.train.codec import CodecTrainer
+
+DECODER, CONFIG, HUBERT = "decoder.", "config.json", "hubert.safetensors"
 
 
 def load_for_decoder(folder: Path) -> HCodec:
@@ -26,13 +35,28 @@ def load_for_decoder(folder: Path) -> HCodec:
         There is no codec, or it cannot be read.
     """
     codec = HCodec.from_checkpoint(folder)
-    codec.tokens_fixed = True
+    codec.tokens_fixed, codec.source = True, folder
     codec.decoder.requires_grad_(True)
     return codec
 
 
-class _FromWeights:
-    """Start from the weights that the codec has, with its codebooks."""
+def keep_all_but_decoder(source: Path, out: Path) -> None:
+    """Give the exported codec in ``out`` the other tensors and declarations of ``source``.
+
+    An export is float16, which would change tokens of a codec that was stored in float32.
+    """
+    name = "codec.safetensors"
+    kept = {k: v for k, v in load_file(source / name).items() if not k.startswith(DECODER)}
+    trained = {k: v for k, v in load_file(out / name).items() if k.startswith(DECODER)}
+    save_tensors(out / name, kept | trained)
+    if (source / HUBERT).is_file():
+        shutil.copyfile(source / HUBERT, out / HUBERT)
+    ours, theirs = (parse_json((folder / CONFIG).read_bytes()) for folder in (out, source))
+    write_atomically(out / CONFIG, json.dumps(theirs | ours, indent=1) + "\n")
+
+
+class DecoderTrainer(CodecTrainer):
+    """One training of the decoder of a codec from :func:`load_for_decoder`."""
 
     def start(self) -> None:
         """Keep the decoder's output layer."""
@@ -44,10 +68,12 @@ class _FromWeights:
         """From the first step on."""
         return True
 
+    def export(self) -> None:
+        """As before; only the decoder differs from the codec that was given."""
+        super().export()
+        assert self.model.source is not None
+        keep_all_but_decoder(self.model.source, self.out)
 
-class DecoderTrainer(_FromWeights, CodecTrainer):
-    """One training of the decoder of a codec from :func:`load_for_decoder`."""
 
-
-class BandsDecoderTrainer(_FromWeights, BandsTrainer):
-    """The same for the design ``bands``."""
+class BandsDecoderTrainer(DecoderTrainer, BandsTrainer):
+    """The same for the design ``bands``: its losses, without the fit."""

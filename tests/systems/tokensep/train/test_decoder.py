@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchsep_training.batches import Turn
+from benchsep_training.batches import Stateless, Turn
 from tokensep.codec.model import HCodec
 from tokensep.config import CodecConfig, CodecTrainConfig
 from tokensep.errors import ConfigError
@@ -15,6 +15,8 @@ from tokensep.train.codec_sources import Options
 from tokensep.train.decoder import BandsDecoderTrainer, DecoderTrainer
 
 from tests.helpers.codec_dummies import TINY, TINY_BANDS
+from tests.helpers.hcodec2 import publish
+from tests.helpers.public_codecs import saved
 from tests.systems.tokensep.train.test_bands import Tones
 
 SETTINGS = CodecTrainConfig(max_steps=12, warmup=1, lr=3e-3, save_every=6, ema=0.5)
@@ -83,6 +85,33 @@ def _ends_after(steps: int):
         return plain(self, piece)
 
     return loss
+
+
+def test_the_decoder_of_an_imported_codec_learns(tmp_path: Path) -> None:
+    """A published H-Codec-2.0, whose HuBERT is in a folder of its own."""
+    pytest.importorskip("transformers")
+    from tokensep.codec.hcodec2.weights import import_hcodec
+
+    weights, config = publish(tmp_path)
+    import_hcodec(weights, config, tmp_path / "given", str(saved("hubert", tmp_path)))
+    given = options(tmp_path / "given")
+    codec, kind = codec_of(given, TINY)
+    length = 12 * codec.frame_hop
+    noise = torch.randn(2, length, generator=torch.Generator().manual_seed(0)) * 0.05
+    codes = codec.encode(noise).stack()
+
+    class Noise(Stateless):
+        def batch(self, turn: Turn) -> torch.Tensor:
+            return noise
+
+    losses = SETTINGS.losses.model_copy(update={"mel_windows": (64,), "mel_bands": (8,), "erb": 0})
+    trainer = kind(
+        codec, SETTINGS.model_copy(update={"losses": losses}), Noise(), None, given.work, given.out
+    )
+    first = trainer.loss_of(noise)[0].item()
+    trainer.run()
+    assert trainer.loss_of(noise)[0].item() < first
+    assert torch.equal(HCodec.from_checkpoint(given.out).encode(noise).stack(), codes)
 
 
 @pytest.mark.parametrize("name", ["hubert", "semantic"])
