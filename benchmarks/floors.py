@@ -195,8 +195,7 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
         "float64 transform of 45000"
     ]
     hops = 0.7 * max(1.0, seconds - 9)  # a third of the windows is left out, see DNSMOS
-    lower = 100 * seconds * 161 * (9 * 128 + 4 * (128 * 64 + 64 * 64 + 64 * 32))
-    lower += 9 * seconds * (50 * 80 * 1024 + 25 * 40 * 1024)
+    lower = _p835_convolutions(seconds)
     lower += 9 * seconds * (100 * 120 * 32 + 50 * 60 * 1024 + 2 * 25 * 30 * 1024)
     upper = 9 * 112 * (20 * 2048 + 15 * 2048)
     segment = 9 * (720 * 16 + 168 * 512 + 60 * (2048 + 4096) + 18 * 4096 + 6 * 4096)
@@ -219,6 +218,12 @@ def floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     }
 
 
+def _p835_convolutions(seconds: float) -> float:
+    """Multiply-adds of the six convolutions of DNSMOS's P.835 network, once a frame."""
+    first = 100 * seconds * 161 * (9 * 128 + 4 * (128 * 64 + 64 * 64 + 64 * 32))
+    return first + 9 * seconds * (50 * 80 * 1024 + 25 * 40 * 1024)
+
+
 def optional_floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     """As :func:`floors`, for engines that are not in the default suite."""
     single, double = rate["float32 multiply-add"], rate["float64 multiply-add"]
@@ -231,8 +236,6 @@ def optional_floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
     logs = bins * (rate["float32 quotient"] + rate["float32 logarithm"] + 8 * single)
     steps = 100 * seconds
     spectrum = steps * 2046 * (rate["float32 transform of 2046"] + 8 * single)
-    lower = 100 * seconds * 161 * (9 * 128 + 4 * (128 * 64 + 64 * 64 + 64 * 32))
-    lower += 9 * seconds * (50 * 80 * 1024 + 25 * 40 * 1024)
     return {
         "leakage": (2 * stereo + CHANNELS) * frames + STEMS * 8 * turn + 4 * song,
         "lsd": 3 * stereo * 4 * samples * rate["float32 transform of 2048"]
@@ -249,7 +252,7 @@ def optional_floors(rate: dict[str, float], seconds: float) -> dict[str, float]:
         + 4 * song,
         "onsets": 2 * spectrum + song / STEMS,
         "consistency": 1.25 * song,
-        "emb-voice": 2 * lower * single,
+        "emb-voice": 2 * _p835_convolutions(seconds) * single,
     }
 
 

@@ -33,9 +33,14 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".json")
 """Ends of the names of weights and configurations in a folder of ``transformers``."""
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The weights and configurations in a folder, in order."""
+    return sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS and p.is_file())
+
+
 def folder_sha256(folder: Path) -> str:
-    """Hash of the weights and configurations of a folder; files are hashed again if they change."""
-    files = sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS and p.is_file())
+    """Hash of :func:`weight_files`; a file is hashed again if it changes."""
+    files = weight_files(folder)
     hashes = "".join(f"{path.name}\0{remembered_sha256(path)}\0" for path in files)
     return hashlib.sha256(hashes.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import Channels, Domain
 
     Samples = NDArray[np.float32]
-    Single = NDArray[np.float32]
     Real = NDArray[np.float64]
 
 MAX_DELAY_S = 0.1
@@ -243,14 +242,14 @@ def _best_gain_sdr(products: list[Real]) -> float:
     return ratio_db(above, max(error, 0.0))
 
 
-def _exact_products(reference: Single, estimate: Single) -> Real:
+def _exact_products(reference: Samples, estimate: Samples) -> Real:
     """The sums of :func:`~benchsep.metrics.magnitudes.magnitude_products` in double precision."""
     pairs = zip(_magnitudes(reference), _magnitudes(estimate), strict=True)
     blocks = [[np.vdot(s, s), np.vdot(e, e), np.vdot(s, e)] for s, e in pairs]
     return np.asarray(np.sum(blocks, axis=0))
 
 
-def _magnitudes(signal: Single) -> Iterator[Real]:
+def _magnitudes(signal: Samples) -> Iterator[Real]:
     """STFT magnitudes ``[frames, bins]``, a few hundred frames at a time."""
     from scipy.fft import rfft
 

@@ -23,9 +23,14 @@ def reflected(edge: int, *signals: Single) -> Single:
     out = np.empty((len(signals), len(signals[0]) + 2 * edge), np.float32)
     for row, x in zip(out, signals, strict=True):  # numpy's pad and stack would copy twice
         row[edge:-edge] = x
-        row[:edge] = x[edge:0:-1]
-        row[-edge:] = x[-2 : -2 - edge : -1]
+        reflect_edges(row, edge)
     return out
+
+
+def reflect_edges(row: Single, edge: int) -> None:
+    """Fill the first and the last ``edge`` samples of a padded signal with its mirror image."""
+    row[:edge] = row[2 * edge : edge : -1]
+    row[-edge:] = row[-edge - 2 : -2 * edge - 2 : -1]
 
 
 def write_filtered(signal: Single, taps: Single, out: Single) -> None:

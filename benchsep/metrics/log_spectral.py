@@ -18,7 +18,7 @@ import numpy as np
 from benchsep.errors import AudioError
 from benchsep.metrics.framing import interleave, reflected
 from benchsep.metrics.jit import kernel
-from benchsep.metrics.spectra import aligned, plan, powers, transform
+from benchsep.metrics.spectra import aligned, lanes_with, plan, powers, transform
 from benchsep.metrics.vectors import LANES
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _blocks(signals: Single, size: int, hop: int) -> Iterator[tuple[Single, Whol
     for first in range(0, own, STEPS):
         now = min(STEPS, own - first)
         interleave(signals, first * hop, own * hop, lanes)
-        yield lanes, np.clip(-(-(windows - first - np.arange(now)) // own), 0, segments)
+        yield lanes, lanes_with(range(first, first + now), windows, own, segments)
 
 
 @kernel

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from benchsep.metrics.framing import interleave
 from benchsep.metrics.jit import kernel
-from benchsep.metrics.spectra import aligned, magnitudes, plan, transform
+from benchsep.metrics.spectra import aligned, lanes_with, magnitudes, plan, transform
 from benchsep.metrics.vectors import CONTRACT, DOUBLES, LANES, constant, row_at
 from benchsep.metrics.words import counted, data, number
 
@@ -57,8 +57,7 @@ def magnitude_products(first: Single, second: Single, size: int, hop: int) -> Re
         for signal, rows in zip(signals, lanes, strict=True):
             ahead = start * hop + kept - size // 2
             interleave(signal, ahead, own * hop, rows[kept : kept + now * hop])
-        # How many lanes still have such a frame.
-        valid = np.clip(-(-(count - np.arange(start, start + now)) // own), 0, LANES)
+        valid = lanes_with(range(start, start + now), count, own, LANES)
         _add_frames(
             lanes[0], lanes[1], hop, valid, tables.window, tables.twiddles, tables.halves,
             tables.places, room, near, far, sums,

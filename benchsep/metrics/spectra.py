@@ -95,6 +95,15 @@ def aligned(rows: int) -> Single:
     return room[start : start + rows * LANES].reshape(rows, LANES)
 
 
+def lanes_with(frames: range, count: int, own: int, lanes: int) -> Whole:
+    """How many of ``lanes`` segments have each of these frames, ``[frames]``.
+
+    A signal of ``count`` frames is cut into segments of ``own`` frames; the last ones have fewer.
+    """
+    left = count - np.arange(frames.start, frames.stop)
+    return np.asarray(np.clip(-(-left // own), 0, lanes))
+
+
 def _turns(points: int, count: int) -> Single:
     angle = -2 * np.pi * np.arange(count) / points
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)

@@ -76,7 +76,7 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
     AudioError
         if the lengths differ or a signal is not longer than half the largest frame.
     """
-    from benchsep.metrics.framing import write_filtered
+    from benchsep.metrics.framing import reflect_edges, write_filtered
 
     _checked(reference, estimate, SIZES[-1])
     taps = a_weighting(rate)
@@ -86,8 +86,7 @@ def mrstft(reference: Array, estimate: Array, rate: int) -> float:
     both = np.empty((2, len(reference) + 2 * edge), np.float32)
     for signal, row in zip((reference, estimate), both, strict=True):
         write_filtered(signal, taps, row[edge:-edge])
-        row[:edge] = row[2 * edge : edge : -1]
-        row[-edge:] = row[-edge - 2 : -2 * edge - 2 : -1]
+        reflect_edges(row, edge)
     return float(np.mean(_stft_distances(both)))
 
 
@@ -99,7 +98,7 @@ def _stft_distances(both: Array) -> list[float]:
     lane of the transforms.
     """
     from benchsep.metrics.framing import interleave
-    from benchsep.metrics.spectra import PairSums, aligned
+    from benchsep.metrics.spectra import PairSums, aligned, lanes_with
 
     # Sums over all frames and bins:
     #     spectral convergence  sqrt( sum (|Y| - |X|)^2 / sum |Y|^2 )
@@ -114,8 +113,8 @@ def _stft_distances(both: Array) -> list[float]:
         interleave(both, step * hop, steps * hop, lanes)
         for size, found in zip(SIZES, sums, strict=True):
             each = hop // (size // 4)  # frames of this size in a step
-            left = _frames(frames, size) - each * step - np.arange(each * now)
-            valid = np.clip(-(-left // (each * steps)), 0, SEGMENTS)
+            span = range(each * step, each * (step + now))
+            valid = lanes_with(span, _frames(frames, size), each * steps, SEGMENTS)
             found.add(lanes, (SIZES[-1] - size) // 2, size // 4, valid)
     distances = []
     for size, found in zip(SIZES, sums, strict=True):

@@ -126,7 +126,7 @@ class TokenSep:
         """
         from tokensep.codec.files import codec_files
         from tokensep.codec.model import HCodec
-        from tokensep.lm.weights import CONFIG, WEIGHTS, load_lm
+        from tokensep.lm.weights import lm_files, load_lm
 
         folder = checkpoint_folder(source)
         if not folder.is_dir():
@@ -138,7 +138,7 @@ class TokenSep:
         if isinstance(lm.encoder, SSLEncoder):
             lm.encoder.attach(codec.teacher)
         name = "mini" if str(source) == "mini" else folder.name
-        files = [folder / WEIGHTS, folder / CONFIG, *codec_files(folder)]
+        files = lm_files(folder) + codec_files(folder)
         provenance = Provenance(name, combined_sha256(files))
         return cls(lm.to(device), codec.to(device), provenance, folder)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
+from benchsep._util.strict_json import parse_json
+from benchsep._util.tensors import weight_files
+
 CODEC_FILES = ("codec.safetensors", "hubert.safetensors", "config.json")
 """Weights, those of the mini teacher if the codec has one, and the configuration."""
-TEACHER_ENDS = (".safetensors", ".bin", ".json")
-"""Ends of the names of a HuBERT's weights and configuration."""
 
 
 def codec_files(folder: Path) -> list[Path]:
@@ -24,8 +24,7 @@ def codec_files(folder: Path) -> list[Path]:
 
 def _teacher_files(config: Path) -> list[Path]:
     with suppress(OSError, ValueError, KeyError, TypeError):
-        teacher = json.loads(config.read_text(encoding="utf-8"))["codec"]["teacher"]
+        teacher = parse_json(config.read_bytes())["codec"]["teacher"]
         if teacher["kind"] == "hf":
-            files = (p for p in Path(teacher["name"]).iterdir() if p.suffix in TEACHER_ENDS)
-            return sorted(path for path in files if path.is_file())
+            return weight_files(Path(teacher["name"]))
     return []

@@ -24,6 +24,11 @@ WEIGHTS, CONFIG = "lm.safetensors", "lm.json"
 HEAD_IN_CODE, HEAD_IN_FILES = "latent_head.", "anchored."
 
 
+def lm_files(folder: Path) -> list[Path]:
+    """The files of an LM; each of them can change what it does."""
+    return [folder / WEIGHTS, folder / CONFIG]
+
+
 def save_lm(folder: Path, model: TokenLM, *, half: bool = True) -> None:
     """Write weights (fp16 unless ``half`` is false) and configuration, each by rename."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,19 +11,24 @@ As :mod:`tokensep.train.codec`, but ``continuous_steps`` has no meaning: every s
 from __future__ import annotations
 
 import json
-import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from benchsep._util.atomic import write_atomically
 from benchsep._util.strict_json import parse_json
 from benchsep._util.tensors import save_tensors
+from tokensep.codec.files import CODEC_FILES
 from tokensep.codec.model import HCodec
 from tokensep.train.bands import BandsTrainer
 from tokensep.train.codec import CodecTrainer
 
-DECODER, CONFIG, HUBERT = "decoder.", "config.json", "hubert.safetensors"
+WEIGHTS, HUBERT, CONFIG = CODEC_FILES
+DECODER = "decoder."
+"""Start of the names of the decoder's tensors."""
 
 
 def load_for_decoder(folder: Path) -> HCodec:
@@ -40,19 +45,35 @@ def load_for_decoder(folder: Path) -> HCodec:
     return codec
 
 
-def keep_all_but_decoder(source: Path, out: Path) -> None:
-    """Give the exported codec in ``out`` the other tensors and declarations of ``source``.
-
-    An export is float16, which would change tokens of a codec that was stored in float32.
+@dataclass(frozen=True)
+class AllButDecoder:
+    """What stays of a codec folder: an export is float16, which would change tokens of a codec that
+    was stored in float32.
     """
-    name = "codec.safetensors"
-    kept = {k: v for k, v in load_file(source / name).items() if not k.startswith(DECODER)}
-    trained = {k: v for k, v in load_file(out / name).items() if k.startswith(DECODER)}
-    save_tensors(out / name, kept | trained)
-    if (source / HUBERT).is_file():
-        shutil.copyfile(source / HUBERT, out / HUBERT)
-    ours, theirs = (parse_json((folder / CONFIG).read_bytes()) for folder in (out, source))
-    write_atomically(out / CONFIG, json.dumps(theirs | ours, indent=1) + "\n")
+
+    tensors: dict[str, Tensor]
+    declared: dict[str, Any]
+    teacher: dict[str, Tensor] | None
+
+    @classmethod
+    def of(cls, folder: Path) -> AllButDecoder:
+        """Read a codec folder."""
+        tensors = load_file(folder / WEIGHTS)
+        return cls(
+            {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODER)},
+            parse_json((folder / CONFIG).read_bytes()),
+            load_file(folder / HUBERT) if (folder / HUBERT).is_file() else None,
+        )
+
+    def put_into(self, folder: Path) -> None:
+        """Replace everything but the decoder of an exported codec."""
+        exported = load_file(folder / WEIGHTS)
+        decoder = {name: t for name, t in exported.items() if name.startswith(DECODER)}
+        save_tensors(folder / WEIGHTS, self.tensors | decoder)
+        if self.teacher is not None:
+            save_tensors(folder / HUBERT, self.teacher)
+        declared = self.declared | parse_json((folder / CONFIG).read_bytes())
+        write_atomically(folder / CONFIG, json.dumps(declared, indent=1) + "\n")
 
 
 class DecoderTrainer(CodecTrainer):
@@ -70,9 +91,10 @@ class DecoderTrainer(CodecTrainer):
 
     def export(self) -> None:
         """As before; only the decoder differs from the codec that was given."""
-        super().export()
         assert self.model.source is not None
-        keep_all_but_decoder(self.model.source, self.out)
+        kept = AllButDecoder.of(self.model.source)  # before the export, which may be to this folder
+        super().export()
+        kept.put_into(self.out)
 
 
 class BandsDecoderTrainer(DecoderTrainer, BandsTrainer):

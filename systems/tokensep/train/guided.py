@@ -28,14 +28,14 @@ from benchsep_training.schedule import WarmupCosine
 from pydantic import Field
 from torch import Tensor, nn
 
-from benchsep._util.tensors import combined_sha256, file_sha256
+from benchsep._util.tensors import combined_sha256
 from tokensep.codec.files import codec_files
 from tokensep.codec.model import HCodec
 from tokensep.config import SEED, Minutes, Share, Strict
 from tokensep.decode.guide import FLOOR, Guide, GuideConfig, load_guide, save_guide
 from tokensep.errors import ConfigError
 from tokensep.lm.config import TokenSepConfig, check_stems
-from tokensep.lm.weights import WEIGHTS, load_lm
+from tokensep.lm.weights import lm_files, load_lm
 from tokensep.train.data import StemStore, musdb_folders, validation_songs
 from tokensep.train.guided_data import (
     Example,
@@ -353,7 +353,7 @@ def main(options: Options) -> dict[str, Any]:
         store=store,
         train=options.train,
         source={
-            "lm": file_sha256(options.checkpoint / WEIGHTS),
+            "lm": combined_sha256(lm_files(options.checkpoint)),
             "codec": combined_sha256(codec_files(options.checkpoint)),
         },
         init=options.init,

@@ -112,6 +112,9 @@ def test_the_decoder_of_an_imported_codec_learns(tmp_path: Path) -> None:
     trainer.run()
     assert trainer.loss_of(noise)[0].item() < first
     assert torch.equal(HCodec.from_checkpoint(given.out).encode(noise).stack(), codes)
+    trainer.out = tmp_path / "given"  # in place of the codec that was given
+    trainer.export()
+    assert torch.equal(HCodec.from_checkpoint(trainer.out).encode(noise).stack(), codes)
 
 
 @pytest.mark.parametrize("name", ["hubert", "semantic"])
