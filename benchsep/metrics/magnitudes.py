@@ -11,14 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 from benchsep.metrics.framing import interleave
 from benchsep.metrics.jit import kernel
 from benchsep.metrics.spectra import aligned, lanes_with, magnitudes, plan, transform
-from benchsep.metrics.vectors import CONTRACT, DOUBLES, LANES, constant, row_at
+from benchsep.metrics.vectors import CONTRACT, DOUBLES, LANES, constant, row_at, widened
 from benchsep.metrics.words import counted, data, number
 
 if TYPE_CHECKING:
@@ -104,7 +103,8 @@ def _type_products(_: Any, near: Any, far: Any, count: Any, found: Any) -> Any:
         near, far, count, found = data(context, builder, signature, arguments)
 
         def turn(index: Any, totals: list[Any]) -> list[Any]:
-            a, b = (_halves(builder, rows, index) for rows in (near, far))
+            loaded = (builder.load(row_at(builder, rows, index), align=4) for rows in (near, far))
+            a, b = (widened(builder, row) for row in loaded)
             pairs = [*zip(a, a, strict=True), *zip(b, b, strict=True), *zip(a, b, strict=True)]
             return [
                 builder.fadd(builder.fmul(x, y, flags=CONTRACT), total, flags=CONTRACT)
@@ -116,16 +116,6 @@ def _type_products(_: Any, near: Any, far: Any, count: Any, found: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(near, far, count, found), generate
-
-
-def _halves(builder: Any, rows: Any, row: Any) -> list[Any]:
-    """Lanes 0 to 7 and 8 to 15 of a row, in double precision."""
-    value, half = builder.load(row_at(builder, rows, row), align=4), LANES // 2
-    masks = [
-        ir.Constant(ir.VectorType(ir.IntType(32), half), [*range(first, first + half)])
-        for first in (0, half)
-    ]
-    return [builder.fpext(builder.shuffle_vector(value, value, m), DOUBLES) for m in masks]
 
 
 row_products: Any = intrinsic(_type_products)

@@ -14,6 +14,7 @@ mix.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -247,14 +248,33 @@ last_pass_2: Any = intrinsic(_last(2))
 # --- powers and their sums ------------------------------------------------------------------------
 
 
-def _bins(finish: Any) -> Any:
-    """``finish`` of the powers of bins ``low`` and ``high``, at rows ``near`` and ``far`` of
-    ``room``.
+def pair_powers(
+    builder: Any, room: Any, near: Any, far: Any, halves: Any, turn: Any
+) -> tuple[Any, Any]:
+    """Powers of two bins ``k`` and ``size / 2 - k``, at rows ``near`` and ``far`` of ``room``.
 
-    With ``Z`` the transform of even and odd samples, and ``W = exp(-2 pi i k / size)``, the frame's
-    is ``E + W O`` at ``k`` and the conjugate of ``E - W O`` at ``size / 2 - k``, where
-    ``2 E = Z(k) + conj Z(size / 2 - k)`` and ``2 i O = Z(k) - conj Z(size / 2 - k)``.
+    ``turn`` is ``2 k``. With ``Z`` the transform of even and odd samples, and
+    ``W = exp(-2 pi i k / size)``, the frame's is ``E + W O`` at ``k`` and the conjugate of
+    ``E - W O`` at ``size / 2 - k``, where ``2 E = Z(k) + conj Z(size / 2 - k)`` and
+    ``2 i O = Z(k) - conj Z(size / 2 - k)``.
     """
+    one = number(1)
+    (a, b), (c, d) = (read(builder, room, row, one, 1)[0] for row in (near, far))
+    even = builder.fadd(a, c), builder.fsub(b, d)
+    odd = builder.fadd(b, d), builder.fsub(c, a)
+    factor = splat_at(builder, halves, turn), splat_at(builder, halves, builder.add(turn, one))
+    turned = product(builder, odd, factor)
+    low, high = add(builder, even, turned), sub(builder, even, turned)
+    return _power(builder, low), _power(builder, high)
+
+
+def _power(builder: Any, value: Complex) -> Any:
+    squares = [builder.fmul(x, x, flags=CONTRACT) for x in value]
+    return builder.fadd(*squares, flags=CONTRACT)
+
+
+def _bins(finish: Any) -> Any:
+    """``finish`` of :func:`pair_powers`, written to rows ``low`` and ``high`` of ``out``."""
 
     def typed(
         _: Any, room: Any, near: Any, far: Any, halves: Any, turn: Any, out: Any, low: Any,
@@ -264,21 +284,8 @@ def _bins(finish: Any) -> Any:
             room, near, far, halves, turn, out, low, high = data(
                 context, builder, signature, arguments
             )
-            one = number(1)
-            (a, b), (c, d) = (read(builder, room, row, one, 1)[0] for row in (near, far))
-            even = builder.fadd(a, c), builder.fsub(b, d)
-            odd = builder.fadd(b, d), builder.fsub(c, a)
-            factor = (
-                splat_at(builder, halves, turn),
-                splat_at(builder, halves, builder.add(turn, one)),
-            )
-            turned = product(builder, odd, factor)
-            for bins, row in (
-                (add(builder, even, turned), low),
-                (sub(builder, even, turned), high),
-            ):
-                squares = [builder.fmul(x, x, flags=CONTRACT) for x in bins]
-                power = builder.fadd(*squares, flags=CONTRACT)
+            powers = pair_powers(builder, room, near, far, halves, turn)
+            for power, row in zip(powers, (low, high), strict=True):
                 builder.store(finish(builder, power), row_at(builder, out, row), align=4)
             return context.get_dummy_value()
 
@@ -318,10 +325,10 @@ def _emit_pair_sums(
 
     def turn(index: Any, states: list[Any]) -> list[Any]:
         rows = [
-            _larger(builder, builder.load(row_at(builder, out, row), align=4), least)
+            larger(builder, builder.load(row_at(builder, out, row), align=4), least)
             for row in (builder.add(low, index), builder.sub(high, index))
         ]
-        ours, theirs = (_halves_of(builder, rows, first) for first in (0, LANES // 2))
+        ours, theirs = (halves_of(builder, rows, first) for first in (0, LANES // 2))
         return _grown(builder, states, ours, theirs)
 
     start = [constant(0.0), constant(0.0), constant(1.0), ir.Constant(INTEGERS, [0] * LANES)]
@@ -337,14 +344,14 @@ def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]
     With ``r`` the larger power over the smaller ``m``, ``(sqrt y - sqrt x)^2 = m (sqrt r - 1)^2``.
     """
     error, energy, fraction, exponents = states
-    small, large = _larger(builder, ours, theirs, "<"), _larger(builder, ours, theirs)
+    small, large = larger(builder, ours, theirs, "<"), larger(builder, ours, theirs)
     ratio = builder.fdiv(large, small)
     root = square_root(builder, ratio)
     gap = builder.fsub(root, constant(1.0))
     square = builder.fmul(builder.fmul(small, gap), gap, flags=CONTRACT)
     bits = builder.bitcast(builder.fmul(fraction, ratio), INTEGERS)
-    exponent = builder.lshr(bits, _whole(23))
-    rest = builder.or_(builder.and_(bits, _whole(0x7FFFFF)), _whole(0x3F800000))
+    exponent = builder.lshr(bits, whole(23))
+    rest = builder.or_(builder.and_(bits, whole(0x7FFFFF)), whole(0x3F800000))
     return [
         builder.fadd(error, square, flags=CONTRACT),
         builder.fadd(energy, ours),
@@ -353,19 +360,27 @@ def _grown(builder: Any, states: list[Any], ours: Any, theirs: Any) -> list[Any]
     ]
 
 
-def _whole(value: int) -> Any:
+def whole(value: int) -> Any:
     return ir.Constant(INTEGERS, [value] * LANES)
 
 
-def _larger(builder: Any, a: Any, b: Any, compare: str = ">") -> Any:
+def larger(builder: Any, a: Any, b: Any, compare: str = ">") -> Any:
     return builder.select(builder.fcmp_ordered(compare, a, b), a, b)
 
 
-def _halves_of(builder: Any, rows: list[Any], first: int) -> Any:
+def halves_of(builder: Any, rows: Sequence[Any], first: int) -> Any:
     """Eight lanes of each of two vectors, from ``first`` on."""
     lanes = [*range(first, first + LANES // 2)]
     mask = ir.Constant(INTEGERS, lanes + [LANES + lane for lane in lanes])
     return builder.shuffle_vector(*rows, mask)
+
+
+def widened(builder: Any, value: Any) -> list[Any]:
+    """Lanes 0 to 7 and 8 to 15 of a vector, in double precision."""
+    half = LANES // 2
+    kind = ir.VectorType(ir.IntType(32), half)
+    masks = [ir.Constant(kind, [*range(first, first + half)]) for first in (0, half)]
+    return [builder.fpext(builder.shuffle_vector(value, value, m), DOUBLES) for m in masks]
 
 
 def _type_gap_sums(
@@ -399,7 +414,7 @@ def _emit_gap_sums(
     their_floor: Any, totals: Any, counts: Any,
 ) -> None:  # fmt: skip
     factor, *floors = (splat(builder, x, VECTOR) for x in (factor, our_floor, their_floor))
-    zero, none = constant(0.0), _whole(0)
+    zero, none = constant(0.0), whole(0)
     places = [row_at(builder, totals, number(k)) for k in range(4)]
 
     def larger_or_nan(a: Any, b: Any) -> Any:
@@ -416,12 +431,7 @@ def _emit_gap_sums(
         for k, gap in enumerate((builder.fsub(b, a), builder.fsub(a, b))):
             more = builder.fcmp_ordered(">", gap, zero)
             numbers[k] = builder.add(numbers[k], builder.zext(more, INTEGERS))
-            part = larger_or_nan(gap, zero)
-            for half in range(2):
-                mask = ir.Constant(
-                    ir.VectorType(ir.IntType(32), LANES // 2), [*range(8 * half, 8 * half + 8)]
-                )
-                wide = builder.fpext(builder.shuffle_vector(part, part, mask), DOUBLES)
+            for half, wide in enumerate(widened(builder, larger_or_nan(gap, zero))):
                 sums[2 * k + half] = builder.fadd(sums[2 * k + half], wide)
         return [*sums, *numbers]
 

@@ -89,6 +89,20 @@ def test_lsd_of_a_gain_is_that_gain(vocals):
     assert 0 < lsd(vocals, vocals / 2) < 6.03
 
 
+@pytest.mark.parametrize("gain", [0.7, 1.0, 1.9, 3e4, 1e16])
+def test_lsd_of_a_wide_range_of_gains(gain):
+    noise = np.random.default_rng(0).standard_normal(44_100).astype(np.float32)
+    decibels = abs(20 * np.log10(np.float64(np.float32(gain))))
+    assert lsd(noise, noise * np.float32(gain)) == pytest.approx(decibels, rel=2e-6, abs=2e-6)
+
+
+def test_lsd_of_levels_at_the_ends_of_single_precision():
+    noise = np.random.default_rng(0).standard_normal(44_100).astype(np.float32)
+    assert lsd(noise, noise * np.float32(1e19)) == np.inf
+    with pytest.raises(AudioError, match="silent"):
+        lsd(noise * np.float32(1e-18), noise)
+
+
 @pytest.mark.parametrize("count", [1025, 2048, 9300, 44_100, 131_072])
 def test_lsd_against_a_plain_evaluation(vocals, count):
     from scipy.signal import get_window
