@@ -46,6 +46,14 @@ def is_local(kind: str, name: str) -> bool:
     return name in _local[kind]
 
 
+def local(kind: str, name: str) -> Any:
+    """What is registered under the name in this process only, else ``None``.
+
+    A cache of loaded objects compares it (``is``), because the name may be registered anew.
+    """
+    return _local[kind].get(name)
+
+
 def names(kind: str) -> list[str]:
     """Every registered name of a kind, sorted; imports nothing."""
     return sorted({*_entry_points(kind), *_local[kind]})

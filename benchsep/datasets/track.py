@@ -50,7 +50,8 @@ class Track:
     edition: Edition
     loader: Callable[[], TrackAudio] = field(repr=False, compare=False)
     paths: tuple[str, ...] = ()
-    """Files behind the track; may be empty."""
+    """All files that the track is read from; if size or time of one changes, the track is read
+    again. Empty: each plan loads the track and compares its audio."""
     stems: tuple[str, ...] = STEMS
     """The stems that have a true reference."""
     offers: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from benchsep import registry
 from benchsep.audio import STEMS
@@ -16,18 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@cache
+_made: dict[str, tuple[Any, Metric]] = {}
+"""Name to what was registered under it in this process (else ``None``), and the metric."""
+
+
 def get_metric(name: str) -> Metric:
-    """The metric of that name; a class or factory is called once per process.
+    """The metric of that name; a class or factory is called once per process, and again if another
+    one is registered under the name.
 
     Raises
     ------
     UsageError
         unknown name (with a suggestion), or its plugin cannot be imported.
     """
-    target = registry.resolve("metric", name)
-    made = target() if callable(target) and not hasattr(target, "score_track") else target
-    return cast(Metric, made() if isinstance(made, type) else made)
+    local = registry.local("metric", name)
+    known = _made.get(name)
+    if known is None or known[0] is not local:
+        target = registry.resolve("metric", name)
+        made = target() if callable(target) and not hasattr(target, "score_track") else target
+        known = local, cast(Metric, made() if isinstance(made, type) else made)
+        _made[name] = known
+    return known[1]
 
 
 def traits_of(names: tuple[str, ...]) -> dict[str, ValueTraits]:

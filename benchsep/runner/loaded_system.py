@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from benchsep import registry
 from benchsep.errors import BenchsepError, SeparatorError
 from benchsep.runner.done import system_id
 from benchsep.runner.failure import failure
 from benchsep.runner.warmup import forget
 from benchsep.systems.contract import SystemInfo
-from benchsep.systems.spec import load_system
+from benchsep.systems.spec import Spec, load_system
 from benchsep.systems.surroundings import own_surroundings
 
 if TYPE_CHECKING:
@@ -70,10 +70,36 @@ def _loaded(spec: str, device: str, keep: bool) -> Any:
     return _system(spec, device) if keep else load_system(spec, device=device)
 
 
-@cache
+_systems: dict[tuple[str, str], tuple[Any, Any]] = {}
+"""Spec and device to what was registered under the name in this process (else ``None``), and the
+system. A worker loads each system once for all its tracks."""
+
+
 def _system(spec: str, device: str) -> Any:
-    # A worker loads each system once for all its tracks.
-    return load_system(spec, device=device)
+    local = registry.local("system", Spec.parse(spec).name)
+    known = _systems.get((spec, device))
+    if known is not None and known[0] is not local:  # registered anew
+        forget()
+        known = None
+    if known is None:
+        known = _systems[spec, device] = local, load_system(spec, device=device)
+    return known[1]
+
+
+_session = ""
+"""Id of the call of ``run`` whose jobs this process did last."""
+
+
+def _forget_files(session: str) -> None:
+    """Drop the folders of estimates that an earlier call of ``run`` has listed: files may have been
+    added since then.
+    """
+    global _session
+    if _session and session != _session:
+        for key, (_, system) in list(_systems.items()):
+            if system.info.from_files:
+                del _systems[key]
+    _session = session
 
 
 def system_of(job: Job) -> Any:
@@ -85,9 +111,10 @@ def system_of(job: Job) -> Any:
         the loaded system has another version, weights or options than planned, so its results would
         be stored under a wrong identity.
     """
+    _forget_files(job.session)
     if system_id(_system(job.spec, job.device).info) != system_id(job.info):
         forget()
-        _system.cache_clear()  # weights may have changed since this process loaded them
+        _systems.clear()  # weights may have changed since this process loaded them
     system = _system(job.spec, job.device)
     if system_id(system.info) != system_id(job.info):
         here, planned = _identity(system.info), _identity(job.info)

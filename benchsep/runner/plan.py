@@ -116,7 +116,7 @@ def make_plan(
     if not _has_stems(dataset):
         systems = _without_oracles(systems, suite)
     mixture = mixture_of(suite, dataset)
-    stamps = InputStamps()
+    stamps = InputStamps((suite.dataset or "").partition(":")[0])
     ids = Identities()
     with collector_paused():
         by_system = [

@@ -8,7 +8,9 @@ stamp    a digest of names, sizes and times of files; equal stamps mean that no 
 system   the files of the package or module that registers a system, files and folders that an
          option names, and the files in caches of weights, because changes there may change which
          weights the spec loads
-input    the files of a track and, for a system that reads estimates, the files of these
+input    the files of a track and, for a system that reads estimates, the files of these; for a data
+         set of another package also that package's code. A track without files, or of a data set
+         that is registered in this process only, is loaded, and its audio is hashed
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
 from benchsep.errors import BenchsepError, UsageError
-from benchsep.registry import installed
+from benchsep.registry import installed, is_local, is_ours
 from benchsep.runner.info import info_from_json
+from benchsep.runner.loaded_track import load_track
 from benchsep.systems.command import is_file
 from benchsep.systems.spec import Spec
 
@@ -38,9 +41,7 @@ def system_stamp(spec: str, device: str) -> str:
     """A stamp that changes with the code or the weights of a spec; imports nothing."""
     parsed = Spec.parse(spec)
     paths = _named(parsed)
-    for point in installed("system"):
-        if point.name == parsed.name:
-            paths += _code_of(point.value.split(":")[0].split(".")[0])
+    paths += _code_of("system", parsed.name)
     return digest(device, spec, _stats(sorted(paths)), _stats(sorted(_cached_weights())))
 
 
@@ -54,8 +55,13 @@ def _named(spec: Spec) -> list[Path]:
     return paths
 
 
-def _code_of(module: str) -> list[Path]:
-    """The files of an installed package, or the file of a module."""
+def _code_of(kind: str, name: str) -> list[Path]:
+    """The files of the package that registers a name, or the file of its module."""
+    modules = {p.value.split(":")[0].split(".")[0] for p in installed(kind) if p.name == name}
+    return [path for module in sorted(modules) for path in _files_of(module)]
+
+
+def _files_of(module: str) -> list[Path]:
     spec = find_spec(module)
     if spec is None:
         return []
@@ -84,9 +90,15 @@ def _cached_weights() -> list[Path]:
 
 
 class InputStamps:
-    """Stamps of inputs, with a cache for each track's files."""
+    """Stamps of inputs, with a cache for each track's files.
 
-    def __init__(self) -> None:
+    ``dataset``: name of the data set; empty: one of benchsep.
+    """
+
+    def __init__(self, dataset: str = "") -> None:
+        self._reads = is_local("dataset", dataset)
+        foreign = bool(dataset) and not is_ours("dataset", dataset)
+        self._code = _stats(_code_of("dataset", dataset)) if foreign else []
         self._files: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
         self._plain: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -107,7 +119,9 @@ class InputStamps:
     def _stats(self, track: Track) -> list[list[Any]]:
         key = (track.name, track.paths)
         if key not in self._files:
-            self._files[key] = _stats(_by_path(track.paths))
+            reads = self._reads or not track.paths
+            self._files[key] = _hashes(track) if reads else _stats(_by_path(track.paths))
+            self._files[key] += self._code
         return self._files[key]
 
 
@@ -119,6 +133,13 @@ def input_stamp(track: Track, estimates: str | None = None, other: Track | None 
     gets; its name and files are included.
     """
     return InputStamps().of(track, estimates, other)
+
+
+def _hashes(track: Track) -> list[list[Any]]:
+    """The hashes of a track's audio; empty if it cannot be loaded (its job stores the error)."""
+    audio = load_track(track).audio
+    signals = {} if audio is None else {"mixture": audio.mixture, **audio.stems}
+    return [[name, signal.sha256()] for name, signal in signals.items()]
 
 
 def _by_path(paths: Sequence[str]) -> Sequence[str | Path]:

@@ -97,10 +97,10 @@ def plugin(monkeypatch: pytest.MonkeyPatch):
 
     def add(kind: str, name: str, target: Any) -> None:
         monkeypatch.setitem(registry._local[kind], name, target)
-        loaded_system._system.cache_clear()
+        loaded_system._systems.clear()
 
     yield add
-    loaded_system._system.cache_clear()
+    loaded_system._systems.clear()
 
 
 def compute(out: Path, songs: Path, *systems: str, **asked: Any) -> dict[tuple, tuple]:

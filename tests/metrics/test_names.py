@@ -125,7 +125,6 @@ def test_a_metric_of_another_package_has_aliases_and_takes_none_of_ours() -> Non
         assert canonical("uSDR") == "usdr"
     finally:
         registry.unregister("metric", "warmth")
-        get_metric.cache_clear()
 
 
 def test_an_exact_name_imports_no_metric() -> None:

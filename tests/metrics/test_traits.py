@@ -123,10 +123,8 @@ class Warmth:
 @pytest.fixture
 def warmth():
     registry.register("metric", "warmth", Warmth())
-    get_metric.cache_clear()
     yield traits_of(("warmth",))
     registry.unregister("metric", "warmth")
-    get_metric.cache_clear()
 
 
 def run_of(values: dict[str, list[float]], metric: str = "warmth.score") -> pd.DataFrame:

@@ -42,7 +42,7 @@ class Sampler:
 def _registered(monkeypatch):
     registry.register("system", "sampler", Sampler)
     monkeypatch.setattr(Sampler, "lengths", [])
-    loaded_system._system.cache_clear()
+    loaded_system._systems.clear()
     warmup.forget()
     yield
     registry.unregister("system", "sampler")

@@ -129,10 +129,12 @@ _last_track: dict[str, LoadedTrack] = {}
 def loaded_track(job: Job, root: Path) -> LoadedTrack:
     """The job's decoded track. The last one stays in memory for the next job of its unit.
 
-    The job's own stamp is not used, because it includes the files of estimates, which differ by
-    system.
+    Only jobs of one call of ``run`` share it: the next call may make another mixture or other
+    references of the same files. The job's own stamp is not used, because it includes the files of
+    estimates, which differ by system.
     """
-    key = f"{root}\n{job.track.name}\n{job.track.paths}\n{input_stamp(job.track, None)}"
+    stamp = input_stamp(job.track) if job.track.paths else ""
+    key = f"{job.session}\n{root}\n{job.track.name}\n{job.track.paths}\n{stamp}"
     if key not in _last_track:
         _last_track.clear()
         _last_track[key] = load_track(job.track)

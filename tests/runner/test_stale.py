@@ -1,0 +1,212 @@
+"""Inputs that change between two runs, in one process or in one folder: no old value is shown."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import benchsep
+from benchsep import registry
+from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.datasets.track import Track, TrackAudio
+from benchsep.metrics.metric import Score, ValueTraits
+from benchsep.runner.plan import make_plan
+from benchsep.runner.store import Store
+from benchsep.runner.suite import Suite
+from benchsep.systems.contract import SystemInfo
+
+RATE = 8000
+
+
+def noise(seed: int, level: float = 0.1) -> Audio:
+    samples = np.random.default_rng(seed).normal(0, level, (2, 4000))
+    return Audio(samples.astype(np.float32), RATE)
+
+
+def write_song(folder: Path, seed: int = 0) -> None:
+    stems = {stem: noise(10 * seed + n) for n, stem in enumerate(STEMS)}
+    for stem, audio in stems.items():
+        write_audio(folder / f"{stem}.wav", audio)
+    whole = np.sum([audio.samples for audio in stems.values()], 0)
+    write_audio(folder / "mixture.wav", Audio(0.8 * whole, RATE))
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    write_song(tmp_path / "songs" / "one")
+    return tmp_path / "songs"
+
+
+def run(songs: Path | str, out: Path, **more: Any) -> dict[tuple[str, ...], float]:
+    """Values of a run in this process, by place."""
+    asked = {
+        "dataset": songs if isinstance(songs, str) else f"folder:{songs}",
+        "systems": ["mixture"],
+        "metrics": ["usdr"],
+        "yardsticks": False,
+        "inline": True,
+    }
+    cells = benchsep.run(out=out, **{**asked, **more}).cells()
+    assert set(cells.status) == {"ok"}
+    return {(c.system, c.track, c.stem, c.metric): c.value for c in cells.itertuples()}
+
+
+def test_the_mixture_of_the_run_before_is_not_used_again(songs: Path, tmp_path: Path) -> None:
+    run(songs, tmp_path / "run", mixture="file")
+    again = run(songs, tmp_path / "run", mixture="sum")
+    (tmp_path / "fresh").mkdir()
+    assert again == run(songs, tmp_path / "fresh", mixture="sum")
+
+
+def test_references_of_the_stem_set_before_are_not_used_again(songs: Path, tmp_path: Path) -> None:
+    """A folder that was deleted, and used again with another stem set."""
+    run(songs, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    again = run(songs, tmp_path / "run", stem_set="vi")
+    assert again == run(songs, tmp_path / "fresh", stem_set="vi")
+
+
+@dataclass
+class Made:
+    """A data set without files."""
+
+    seed: int = 0
+    name: str = "made"
+    edition: str = "folder"
+    notes: tuple[str, ...] = ()
+
+    def tracks(self) -> list[Track]:
+        return [Track("one", "test", "folder", self._load)]
+
+    def _load(self) -> TrackAudio:
+        stems = {stem: noise(10 * self.seed + n) for n, stem in enumerate(STEMS)}
+        whole = np.sum([audio.samples for audio in stems.values()], 0)
+        return TrackAudio(Audio(whole, RATE), stems, "sum")
+
+
+@pytest.mark.parametrize("system", ["mixture", "oracle-irm"])
+def test_songs_without_files_are_compared_by_their_audio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    found = []
+    for seed, name in ((0, "run"), (1, "run"), (1, "fresh")):
+        monkeypatch.setitem(registry._local["dataset"], "made", lambda seed=seed: Made(seed))
+        found.append(run("made", tmp_path / name, systems=[system]))
+    before, after, fresh = found
+    assert after == fresh and before != fresh
+
+
+def test_a_better_file_beside_the_one_before_is_read(songs: Path, tmp_path: Path) -> None:
+    """Of two formats, wav is read first."""
+    folder = tmp_path / "estimates"
+    for number, stem in enumerate(STEMS):
+        write_audio(folder / f"one_{stem}.flac", noise(number))
+    asked = {"systems": [f"dir:{folder}"]}
+    run(songs, tmp_path / "run", **asked)
+    for number, stem in enumerate(STEMS):
+        write_audio(folder / f"one_{stem}.wav", noise(100 + number))
+    again = run(songs, tmp_path / "run", **asked)
+    for path in folder.glob("*.flac"):
+        path.unlink()
+    assert again == run(songs, tmp_path / "fresh", **asked)
+
+
+def quarter(gain: float) -> Any:
+    """A system of a notebook; its author did not change the version."""
+
+    class Quarter:
+        def __init__(self, device: str = "cpu") -> None:
+            self.info = SystemInfo("quarter", "discriminative")
+
+        def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+            return {stem: Audio(gain * mixture.samples, mixture.rate) for stem in STEMS}
+
+    return Quarter
+
+
+def test_a_system_that_was_registered_again_is_the_new_one(songs: Path, tmp_path: Path) -> None:
+    found = []
+    for gain in (0.25, 0.5):
+        registry.register("system", "quarter", quarter(gain))
+        try:
+            found.append(run(songs, tmp_path / str(gain), systems=["quarter"]))
+        finally:
+            registry.unregister("system", "quarter")
+    assert found[0] != found[1]
+
+
+def constant(value: float) -> Any:
+    """A metric of a notebook."""
+    traits = ValueTraits("", +1, "dB", None, None)
+    return SimpleNamespace(
+        name="constant", version="1", values=(traits,), rate=None, channels="any", domain="any",
+        default_stems=STEMS, default=None, licence="", source="", settings=dict,
+        available=lambda: "",
+        score_track=lambda refs, ests, stems: {stem: {"": Score(value)} for stem in stems},
+    )  # fmt: skip
+
+
+def test_a_metric_that_was_registered_again_is_the_new_one(songs: Path, tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        registry.register("metric", "constant", constant(value))
+        try:
+            found = run(songs, tmp_path / str(value), metrics=["constant"])
+        finally:
+            registry.unregister("metric", "constant")
+        assert set(found.values()) == {value}
+
+
+PLUGIN = """
+from functools import partial
+import numpy as np
+from benchsep.audio import STEMS, Audio, read_audio
+from benchsep.datasets.track import Track, TrackAudio
+
+def load(path):
+    audio = read_audio(path)
+    stems = {s: Audio((n + GAIN) * audio.samples, audio.rate) for n, s in enumerate(STEMS)}
+    return TrackAudio(audio, stems, "file")
+
+class Gains:
+    name, edition, notes = "gains", "folder", ()
+    def tracks(self):
+        return [Track("one", "test", "folder", partial(load, PATH), (PATH,))]
+"""
+
+
+def test_a_data_set_whose_code_changes_is_read_again(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an installed package, with the files of its tracks unchanged."""
+    package = tmp_path / "package"
+    info = package / "gains_plugin-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gains-plugin\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[benchsep.datasets]\ngains = gains_plugin:Gains\n")
+    monkeypatch.syspath_prepend(str(package))
+    found = []
+    for gain, out in ((0.1, "run"), (0.25, "run"), (0.25, "fresh")):
+        text = f"PATH = {str(songs / 'one' / 'mixture.wav')!r}\nGAIN = {gain}\n{PLUGIN}"
+        (package / "gains_plugin.py").write_text(text)
+        monkeypatch.delitem(sys.modules, "gains_plugin", raising=False)
+        importlib.invalidate_caches()
+        found.append(run("gains", tmp_path / out))
+    before, after, fresh = found
+    assert after == fresh and before != fresh
+
+
+def test_a_finished_run_of_songs_without_files_has_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._local["dataset"], "made", Made)
+    run("made", tmp_path / "run")
+    asked = Suite(dataset="made", systems=("mixture",), metrics=("usdr",), yardsticks=False)
+    assert not make_plan(asked, Store(tmp_path / "run")).jobs
