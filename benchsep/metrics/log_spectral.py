@@ -102,7 +102,7 @@ def _blocks(signals: Single, size: int, hop: int) -> Iterator[tuple[Single, Whol
     segments = LANES // len(signals)
     windows = 1 + (signals.shape[1] - size) // hop
     own = -(-windows // segments)
-    lanes, valid = aligned((STEPS - 1) * hop + size), lanes_with(range(own), windows, own, segments)
+    lanes, valid = aligned((STEPS - 1) * hop + size), lanes_with(windows, own, segments)
     for first in range(0, own, STEPS):
         interleave(signals, first * hop, own * hop, lanes)
         yield lanes, valid[first : first + STEPS]

@@ -48,7 +48,7 @@ def magnitude_products(first: Single, second: Single, size: int, hop: int) -> Re
     signals = [np.ascontiguousarray(x, np.float32)[None] for x in (first, second)]
     lanes = [aligned(kept + STEP * hop) for _ in signals]
     room, near, far = aligned(size), aligned(size // 2 + 1), aligned(size // 2 + 1)
-    sums = np.zeros((3, LANES))
+    sums, valid = np.zeros((3, LANES)), lanes_with(count, own, LANES)
     for signal, rows in zip(signals, lanes, strict=True):
         interleave(signal, -(size // 2), own * hop, rows[:kept])
     for start in range(0, own, STEP):
@@ -56,10 +56,9 @@ def magnitude_products(first: Single, second: Single, size: int, hop: int) -> Re
         for signal, rows in zip(signals, lanes, strict=True):
             ahead = start * hop + kept - size // 2
             interleave(signal, ahead, own * hop, rows[kept : kept + now * hop])
-        valid = lanes_with(range(start, start + now), count, own, LANES)
         _add_frames(
-            lanes[0], lanes[1], hop, valid, tables.window, tables.twiddles, tables.halves,
-            tables.places, room, near, far, sums,
+            lanes[0], lanes[1], hop, valid[start : start + now], tables.window, tables.twiddles,
+            tables.halves, tables.places, room, near, far, sums,
         )  # fmt: skip
         for rows in lanes:
             rows[:kept] = rows[now * hop : now * hop + kept].copy()

@@ -35,6 +35,7 @@ import numpy as np
 from benchsep.audio import STEMS
 from benchsep.metrics.guard import is_silent
 from benchsep.metrics.hops import hop_energies
+from benchsep.metrics.jit import kernel
 from benchsep.metrics.mel import mel_filters
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_pairs
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import Channels, Domain, References
 
     Vector = NDArray[np.float64]
+    Single = NDArray[np.float32]
+    Whole = NDArray[np.int64]
 
 TOGETHER = 64
 """Frames that are transformed together; they fit into the cache."""
@@ -101,20 +104,42 @@ def onset_flux(signal: Vector, rate: int) -> Vector:
     padded = np.pad(signal.astype(np.float32), size // 2 + LAG * rate // STEPS)
     window = np.hanning(size).astype(np.float32)
     filters = _filters(rate, size)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)
     # The two spectra are symmetric around the step, so the flux peaks at the rise. At most rates,
     # the later spectrum of a step is the earlier one of another step: each is computed once.
     shift = LAG * rate // (2 * STEPS)
     around = centres + LAG * rate // STEPS + np.array([[-shift], [shift]])  # [2, steps]
     starts, places = np.unique(around, return_inverse=True)
     bands = np.empty((len(starts), filters.shape[1]), np.float32)
+    room = np.empty((TOGETHER, size), np.float32)
+    power = np.empty((TOGETHER, size // 2 + 1), np.float32)
     for k in range(0, len(starts), TOGETHER):
-        spectra = rfft(frames[starts[k : k + TOGETHER]] * window)  # [frames, bins]
-        power = np.square(spectra.real) + np.square(spectra.imag)
-        np.matmul(power, filters, out=bands[k : k + TOGETHER])
-    mel = bands[places.reshape(around.shape)]  # [2, steps, bands]
-    early, late = np.log1p(COMPRESSION / float(mel.max()) * mel)
+        now = starts[k : k + TOGETHER]
+        count = len(now)
+        _write_frames(padded, now, window, room[:count])
+        _write_powers(rfft(room[:count]), power[:count])
+        np.matmul(power[:count], filters, out=bands[k : k + count])
+    bands *= COMPRESSION / float(bands.max())
+    np.log1p(bands, out=bands)
+    early, late = bands[places.reshape(around.shape)]  # [steps, bands] each
     return np.asarray(np.maximum(late - early, 0).sum(1), dtype=np.float64)
+
+
+@kernel
+def _write_frames(signal: Single, starts: Whole, window: Single, out: Single) -> None:
+    """Windowed frames ``[frames, size]``."""
+    for frame in range(starts.shape[0]):
+        part = signal[starts[frame] : starts[frame] + window.shape[0]]
+        for n in range(window.shape[0]):
+            out[frame, n] = part[n] * window[n]
+
+
+@kernel
+def _write_powers(spectra: NDArray[np.complex64], out: Single) -> None:
+    """Squared magnitudes ``[frames, bins]``."""
+    for frame in range(spectra.shape[0]):
+        for k in range(spectra.shape[1]):
+            re, im = spectra[frame, k].real, spectra[frame, k].imag
+            out[frame, k] = re * re + im * im
 
 
 @lru_cache(maxsize=4)

@@ -95,12 +95,12 @@ def aligned(rows: int) -> Single:
     return room[start : start + rows * LANES].reshape(rows, LANES)
 
 
-def lanes_with(frames: range, count: int, own: int, lanes: int) -> Whole:
-    """How many of ``lanes`` segments have each of these frames, ``[frames]``.
+def lanes_with(count: int, own: int, lanes: int) -> Whole:
+    """How many of ``lanes`` segments have frame ``k`` of a segment, ``[own]``.
 
     A signal of ``count`` frames is cut into segments of ``own`` frames; the last ones have fewer.
     """
-    left = count - np.arange(frames.start, frames.stop)
+    left = count - np.arange(own)
     return np.asarray(np.clip(-(-left // own), 0, lanes))
 
 

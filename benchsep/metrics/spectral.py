@@ -107,15 +107,18 @@ def _stft_distances(both: Array) -> list[float]:
     frames = both.shape[1] - SIZES[-1]
     steps = -(-(1 + frames // hop) // SEGMENTS)
     sums = [PairSums(size, float(EPS)) for size in SIZES]
+    each = [hop // (size // 4) for size in SIZES]  # frames in a step
+    valid = [
+        lanes_with(_frames(frames, size), n * steps, SEGMENTS)
+        for n, size in zip(each, SIZES, strict=True)
+    ]
     lanes = aligned(_STEPS * hop + SIZES[-1])
     for step in range(0, steps, _STEPS):
-        now = min(_STEPS, steps - step)
+        stop = min(step + _STEPS, steps)
         interleave(both, step * hop, steps * hop, lanes)
-        for size, found in zip(SIZES, sums, strict=True):
-            each = hop // (size // 4)  # frames of this size in a step
-            span = range(each * step, each * (step + now))
-            valid = lanes_with(span, _frames(frames, size), each * steps, SEGMENTS)
-            found.add(lanes, (SIZES[-1] - size) // 2, size // 4, valid)
+        for size, found, n, counts in zip(SIZES, sums, each, valid, strict=True):
+            here = counts[n * step : n * stop]
+            found.add(lanes, (SIZES[-1] - size) // 2, size // 4, here)
     distances = []
     for size, found in zip(SIZES, sums, strict=True):
         error, energy, logs = found.totals()
