@@ -15,7 +15,6 @@ from benchsep.errors import UsageError
 from benchsep.metrics.catalog import get_metric
 from benchsep.runner.formats import FORMAT
 from benchsep.runner.info import info_from_json, info_to_json
-from benchsep.runner.stamps import system_stamp
 from benchsep.stems.sets import FOUR, STEM_SETS, set_name, whole_set
 from benchsep.systems.stems import stems_in
 
@@ -132,7 +131,7 @@ def _systems(plan: Plan) -> dict[str, Any]:
     return {
         label: {
             "spec": spec,
-            "stamp": system_stamp(spec, plan.suite.device),
+            "stamp": plan.stamps[spec],
             "info": info_to_json(info),
         }
         for label, (spec, info) in plan.systems.items()

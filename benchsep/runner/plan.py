@@ -32,6 +32,7 @@ from benchsep.runner.sheet import Sheet
 from benchsep.runner.stamps import (
     InputStamps,
     check_pinned,
+    own_stamp,
     remembered_labels,
     remembered_systems,
     system_stamp,
@@ -65,6 +66,8 @@ class Plan:
     done: int
     unavailable: dict[str, str] = field(default_factory=dict)
     """Metric to the reason why it cannot be computed here."""
+    stamps: dict[str, str] = field(default_factory=dict)
+    """Spec to the stamp of its code and weights when its ``info`` was read."""
 
     @property
     def absent(self) -> dict[str, str]:
@@ -112,7 +115,7 @@ def make_plan(
     tracks = _chosen(dataset.tracks(), suite)
     device = load_on or suite.device
     others = next_songs(dataset.tracks()) if _has_stems(dataset) else {}
-    systems = _systems(suite, store, device, others, ask)
+    systems, loaded = _systems(suite, store, device, others, ask)
     if not _has_stems(dataset):
         systems = _without_oracles(systems, suite)
     mixture = mixture_of(suite, dataset)
@@ -130,7 +133,7 @@ def make_plan(
         todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
-    return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing)
+    return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing, loaded)
 
 
 def dataset_of(suite: Suite) -> tuple[Dataset, list[Track]]:
@@ -324,12 +327,14 @@ def _asked_for(suite: Suite, others: dict[str, Track]) -> tuple[str, ...]:
 
 def _systems(
     suite: Suite, store: Store, device: str, others: dict[str, Track], ask: Ask
-) -> dict[str, tuple[str, SystemInfo]]:
+) -> tuple[Systems, dict[str, str]]:
+    """The systems, and the stamp of each spec."""
     remembered = remembered_systems(store)
-    systems = []
+    systems, stamps = [], {}
     for text in _asked_for(suite, others):
         spec = str(Spec.parse(text))
-        stamp = system_stamp(spec, suite.device)
+        own = own_stamp(spec)
+        stamp = system_stamp(spec, suite.device, own)
         old = remembered.get(spec)
         # For folders and programs this is cheap, and their files are not part of the stamp. An
         # unavailable system is loaded again, because the stamp does not cover newly installed
@@ -337,10 +342,11 @@ def _systems(
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and Spec.parse(spec).name not in WHOLE_TEXT
         info = old[1] if old and known else ask.describe(spec, device)
+        stamps[spec] = stamp if known else system_stamp(spec, suite.device, own)
         check_pinned(spec, old, info)
         if info.needs_other_song and not others:
             info = replace(info, unavailable=ONE_SONG)
         if not info.unavailable and (reason := lacking(info, suite.whole_set, suite.stems)):
             info = replace(info, unavailable=reason)
         systems.append((spec, info))
-    return labelled(systems, remembered_labels(store))
+    return labelled(systems, remembered_labels(store)), stamps

@@ -5,9 +5,10 @@ Conventions
 stamp    a digest of names, sizes and times of files; equal stamps mean that no file has changed, as
          far as the file system shows. The ctime is included, because some programs set the
          modification time back (rsync, tar)
-system   the files of the package or module that registers a system, files and folders that an
-         option names, and the files in caches of weights, because changes there may change which
-         weights the spec loads
+system   what may change the weights or the code that a spec loads: the files of the package or
+         module that registers the system, and the versions of the packages that it requires; files
+         and folders that an option names, configurations beside them, and what a JSON file among
+         these names; the files in caches of weights
 input    the files of a track and, for a system that reads estimates, the files of these; for a data
          set of another package also that package's code. A track without files, or of a data set
          that is registered in this process only, is loaded, and its audio is hashed
@@ -16,7 +17,9 @@ input    the files of a track and, for a system that reads estimates, the files 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,11 +27,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
+from benchsep._util.strict_json import parse_json
 from benchsep.errors import BenchsepError, UsageError
 from benchsep.registry import installed, is_local, is_ours
+from benchsep.runner.done import installed as packages_installed
 from benchsep.runner.info import info_from_json
 from benchsep.runner.loaded_track import load_track
-from benchsep.systems.command import is_file
 from benchsep.systems.spec import Spec
 
 if TYPE_CHECKING:
@@ -37,28 +41,116 @@ if TYPE_CHECKING:
     from benchsep.systems.contract import SystemInfo
 
 
-def system_stamp(spec: str, device: str) -> str:
-    """A stamp that changes with the code or the weights of a spec; imports nothing."""
+def system_stamp(spec: str, device: str, own: str = "") -> str:
+    """A stamp that changes with the code or the weights of a spec; imports nothing.
+
+    ``own``: an earlier result of :func:`own_stamp`. A stamp for a loaded system is made with that
+    from before the load: if a file was replaced since then, the stamp is no longer valid. The
+    caches of weights are read after the load, which may download weights.
+    """
+    return digest(device, spec, own or own_stamp(spec), _facts(_cached_weights()))
+
+
+def own_stamp(spec: str) -> str:
+    """The part of a stamp for the code, and for the files that a spec names."""
     parsed = Spec.parse(spec)
-    paths = _named(parsed)
-    paths += _code_of("system", parsed.name)
-    return digest(device, spec, _stats(sorted(paths)), _stats(sorted(_cached_weights())))
+    paths = [*_named(parsed), *_code_of("system", parsed.name)]
+    return digest(_facts(paths), packages_installed(_required("system", parsed.name)))
+
+
+def _facts(paths: Sequence[Path]) -> list[list[Any]]:
+    """Path, size in bytes, times in ns and inode of each file; the path alone if there is none."""
+    facts: list[list[Any]] = []
+    for path in sorted(set(paths)):
+        facts.append([os.fsencode(path).hex()])  # a name may be no UTF-8
+        with suppress(OSError):
+            stat = path.stat()
+            facts[-1] += [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    return facts
+
+
+CONFIGURATIONS = (".yaml", ".yml", ".json", ".toml")
+MOST_FILES = 10_000
+"""Most files of a folder that are compared; the stamp of a larger one is always new."""
+LARGEST_JSON = 1 << 20
+"""Bytes; a larger file is data rather than a configuration."""
 
 
 def _named(spec: Spec) -> list[Path]:
-    """The files that a spec names, and the files in folders that an option names."""
-    paths = [Path(v) for v in (*spec.options.values(), spec.text) if v and is_file(v)]
-    for value in filter(None, spec.options.values()):
-        with suppress(OSError, ValueError):  # a word that is no path
-            folder = Path(value).expanduser()
-            paths += [p for p in folder.glob("*") if p.is_file()] if folder.is_dir() else []
-    return paths
+    """The files that a spec may read: those that its options name, in folders also below these;
+    configurations beside a file; and what JSON files among all of these name.
+    """
+    found = [path for text in (*spec.options.values(), spec.text) for path in _at(text)]
+    for path in [path for path in found if path.suffix == ".json"]:
+        found += [inner for text in _texts(path) for inner in _at(text)]
+    return found
+
+
+def _at(text: str) -> list[Path]:
+    """The files at a path, if the text is one."""
+    with suppress(OSError, ValueError, RuntimeError):  # a word that is no path, an unknown user
+        path = Path(text).expanduser() if text else None
+        if path is not None and path.is_file():
+            return [path, *(p for p in path.parent.iterdir() if _configures(p, path))]
+        if path is not None and path.is_dir():
+            return _below(path)
+    return []
+
+
+def _configures(path: Path, weights: Path) -> bool:
+    return path.suffix.lower() in CONFIGURATIONS or path.stem == weights.stem
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files below a folder, at most :data:`MOST_FILES`; of a larger folder, a path that no
+    other call gives.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(place, name) for name in names]
+        if len(found) > MOST_FILES:
+            return [*found[:MOST_FILES], Path(place, str(time.time_ns()))]
+    return found
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """The texts with a ``/`` in a JSON file, if it is a small one."""
+    with suppress(OSError, ValueError, RecursionError):
+        if path.stat().st_size <= LARGEST_JSON:
+            left = [parse_json(path.read_text(encoding="utf-8"))]
+            while left:
+                item = left.pop()
+                if isinstance(item, str) and os.sep in item:
+                    yield item
+                elif isinstance(item, dict | list):
+                    left += item.values() if isinstance(item, dict) else item
 
 
 def _code_of(kind: str, name: str) -> list[Path]:
     """The files of the package that registers a name, or the file of its module."""
     modules = {p.value.split(":")[0].split(".")[0] for p in installed(kind) if p.name == name}
     return [path for module in sorted(modules) for path in _files_of(module)]
+
+
+def _required(kind: str, name: str) -> tuple[str, ...]:
+    """The distribution that registers a name, and all that it requires, extras included."""
+    found = set()
+    for point in installed(kind):
+        if point.name == name and point.dist is not None:
+            found |= {point.dist.name, *(_name_in(text) for text in point.dist.requires or ())}
+    return tuple(sorted(found))
+
+
+def _name_in(requirement: str) -> str:
+    """``torch`` of ``torch>=2; extra == 'gpu'``."""
+    match = re.match(r"[\w.-]+", requirement)
+    return match[0] if match else requirement
 
 
 def _files_of(module: str) -> list[Path]:
@@ -77,8 +169,8 @@ def _files_of(module: str) -> list[Path]:
 
 def _cached_weights() -> list[Path]:
     """Files in the caches of torch hub, the Hugging Face hub and benchsep."""
-    home = Path.home() / ".cache"
     environment = os.environ.get
+    home = Path(environment("XDG_CACHE_HOME") or Path.home() / ".cache")
     torch_home = Path(environment("TORCH_HOME") or home / "torch")
     hub = Path(environment("HF_HOME") or home / "huggingface") / "hub"
     hub = Path(environment("HF_HUB_CACHE") or hub)

