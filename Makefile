@@ -87,7 +87,7 @@ ablations: $(STAMP) ## train and run the ablations (MUSDB_7S=folder), write runs
 	$(BIN)/benchsep ablate $(ABLATIONS:%=configs/ablations/%.yaml) --root "$(MUSDB_7S)" --work runs/ablations -o runs/ablations-report
 	$(BIN)/python -m benchmarks.publish runs/ablations-report reports/ablations
 
-# TRAIN_MINI="--tiny" rehearses it; "--without-lmms", "--music FOLDER", "--only STAGE", "--list".
+# TRAIN_MINI="--tiny" rehearses it; "--without-lmms", "--music FOLDER", "--without-music", "--only STAGE", "--list".
 train-mini: $(STAMP) ## train all shipped weights again, stage by stage; run again to continue (MUSDB_7S=folder, WORK=work)
 	test -d "$(MUSDB_7S)" || { echo "set MUSDB_7S to the folder of MUSDB18's 7-second edition"; exit 2; }
 	$(BIN)/python -m benchmarks.train_mini --musdb "$(MUSDB_7S)" --work "$(or $(WORK),work)" $(TRAIN_MINI)

@@ -1,7 +1,7 @@
 """All weights that ship, trained again, stage by stage (``make train-mini``).
 
     python -m benchmarks.train_mini --musdb MUSDB18-7S --work work [--tiny] [--without-lmms]
-        [--music FOLDER] [--only STAGE …] [--list]
+        [--music FOLDER | --without-music] [--only STAGE …] [--list]
 
 A stage that is done is skipped, one that was killed goes on where it was: the trainers resume by
 themselves. ``WORK/stages/NAME.json`` says by which command a stage was done; with another one
@@ -10,7 +10,8 @@ of ``systems/tokensep/weights`` and ``systems/benchsep_baselines/weights``; they
 copied by hand.
 
 Data: MUSDB18's 7-second edition, and what Debian packages hold: the demo songs of ``lmms``
-(``apt-get install lmms``), and with ``--music`` any folder of recordings for the codecs.
+(``apt-get install lmms``), and game music for the codec ``bands``, which is downloaded
+(:mod:`benchmarks.game_music`). ``--music``: any folder of recordings for both codecs instead.
 ``--tiny`` trains each for a few steps: it shows that the stages fit, in minutes.
 """
 
@@ -41,6 +42,7 @@ TINY = {
     "htdemucs-4": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "htdemucs-5": ("--steps", "2", "--seconds", "1", "--batch", "1"),
     "songs": ("--projects", "/usr/share/lmms/projects/demos/Skiessi/Skiessi-C64.mmpz"),
+    "music": ("--packages", "singularity-music"),
     "hubert": ("--max-steps", "2"),
     "codec": ("--max-steps", "2"),
     "bands": ("--max-steps", "1"),
@@ -63,7 +65,9 @@ class Stage:
     copies: tuple[Path, ...] = ()
     """Files (or all files of folders) that go into the folder of ``makes``."""
     needs: str = ""
-    """A program that must be there, of the Debian package of the same name."""
+    """A program that must be there."""
+    advice: str = ""
+    """What to do if it is not."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,20 @@ class Plan:
     tiny: bool = False
     lmms: bool = True
     music: Path | None = None
+    """Recordings for both codecs; None: those of ``game_music`` for the second."""
+    game_music: bool = True
 
     def stages(self) -> list[Stage]:
         """All stages in their order."""
-        stages = [*self._bs_roformer(), *self._songs(), *self._htdemucs()]
+        stages = [*self._bs_roformer(), *self._songs(), *self._htdemucs(), *self._music()]
         return [*stages, *self._codecs(), *self._lms(), *self._guided()]
 
-    def _run(self, name: str, makes: Path, *command: object, needs: str = "") -> Stage:
+    def _run(
+        self, name: str, makes: Path, *command: object, needs: str = "", advice: str = ""
+    ) -> Stage:
         extra = TINY.get(name, ()) if self.tiny else ()
         texts = (*(str(part) for part in command), *extra)
-        return Stage(name, self.work / makes, (*PYTHON, *texts), needs=needs)
+        return Stage(name, self.work / makes, (*PYTHON, *texts), needs=needs, advice=advice)
 
     def _copy(self, name: str, makes: str, *copies: str) -> Stage:
         return Stage(name, self.work / makes, copies=tuple(self.work / path for path in copies))
@@ -129,12 +137,23 @@ class Plan:
             return []
         command = ("tokensep", "synth", self.work / "songs", "--source", "lmms")
         voices = ("--vocals", self.musdb / "train")
-        return [self._run("songs", Path("songs", "done"), *command, *voices, needs="lmms")]
+        advice = "apt-get install lmms, or leave its songs out with --without-lmms"
+        makes = Path("songs", "done")
+        return [self._run("songs", makes, *command, *voices, needs="lmms", advice=advice)]
+
+    def _music(self) -> list[Stage]:
+        if self.music or not self.game_music:
+            return []
+        command = ("benchmarks.game_music", self.work / "music")
+        advice = "it is part of Debian and Ubuntu; elsewhere give --music FOLDER or --without-music"
+        makes = Path("music", "done")
+        return [self._run("music", makes, *command, needs="apt-get", advice=advice)]
 
     def _codecs(self) -> list[Stage]:
         work, data = self.work, ("--musdb", self.musdb / "train")
         more = ("--extra", self.music) if self.music else ()
-        codec = ("tokensep", "train", "codec", *data, *more, "--config")
+        games = ("--extra", work / "music") if self._music() else more
+        codec = ("tokensep", "train", "codec", *data)
         return [
             self._run(
                 "hubert", Path("hubert/hubert.safetensors"),
@@ -143,12 +162,12 @@ class Plan:
             ),
             self._run(
                 "codec", Path("mini-codec/codec.safetensors"),
-                *codec, CONFIGS / "mini-codec.yaml", "--work", work / "codec",
+                *codec, *more, "--config", CONFIGS / "mini-codec.yaml", "--work", work / "codec",
                 "--hubert", work / "hubert", "--out", work / "mini-codec",
             ),
             self._run(
                 "bands", Path("weights/bands/codec.safetensors"),
-                *codec, CONFIGS / "mini-bands.yaml", "--work", work / "bands",
+                *codec, *games, "--config", CONFIGS / "mini-bands.yaml", "--work", work / "bands",
                 "--semantic", work / "mini-codec", "--out", work / "weights" / "bands",
             ),
         ]  # fmt: skip
@@ -226,8 +245,7 @@ class Runner:
         for stage in stages:
             if not self.is_done(stage) and stage.needs and self.which(stage.needs) is None:
                 raise UsageError(
-                    f"stage {stage.name} needs the program {stage.needs}: apt-get install "
-                    f"{stage.needs}, or leave its songs out with --without-lmms"
+                    f"stage {stage.name} needs the program {stage.needs}: {stage.advice}"
                 )
 
     def run(self, stages: list[Stage]) -> int:
@@ -280,12 +298,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("work"))
     parser.add_argument("--tiny", action="store_true", help="rehearse: a few steps of each stage")
     parser.add_argument("--without-lmms", action="store_true", help="do not make songs with LMMS")
-    parser.add_argument("--music", type=Path, help="recordings for the codecs, of any kind")
+    parser.add_argument("--music", type=Path, help="recordings for both codecs, of any kind")
+    parser.add_argument(
+        "--without-music", action="store_true", help="do not download game music for a codec"
+    )
     parser.add_argument("--only", nargs="+", metavar="STAGE", help="run only these stages")
     parser.add_argument("--list", action="store_true", help="list the stages and which are done")
     given = parser.parse_args(argv)
-    lmms = not given.without_lmms
-    plan = Plan(given.musdb, given.work, given.tiny, lmms, given.music)
+    lmms, games = not given.without_lmms, not given.without_music
+    plan = Plan(given.musdb, given.work, given.tiny, lmms, given.music, games)
     runner, stages = Runner(given.work), plan.stages()
     try:
         if not (given.musdb / "train").is_dir():

@@ -113,8 +113,8 @@ def test_songs_of_lmms_are_made_before_they_are_used(musdb, tmp_path):
     second = stages["htdemucs-2"].command
     assert second[second.index("--extra") + 1] == str(stages["songs"].makes.parent)
     assert list(stages).index("songs") < list(stages).index("htdemucs-2")
-    without = Plan(musdb, tmp_path / "work", lmms=False).stages()
-    assert not any("--extra" in stage.command for stage in without)
+    without = {stage.name: stage for stage in Plan(musdb, tmp_path / "work", lmms=False).stages()}
+    assert "--extra" not in without["htdemucs-2"].command
 
 
 def test_a_command_that_makes_nothing_is_a_failure(tmp_path, capsys):
@@ -158,3 +158,25 @@ def test_the_commands_are_what_the_programs_take(musdb, tmp_path, monkeypatch):
                 given = baselines.parser().parse_args(arguments)
                 assert given.out == stage.makes.parent
     assert len(seen) == 2 * 9
+
+
+def test_game_music_is_downloaded_for_the_codec_that_was_trained_on_it(musdb, tmp_path):
+    work = tmp_path / "work"
+
+    def extra(plan: Plan, name: str) -> list[str]:
+        command = {stage.name: stage for stage in plan.stages()}[name].command
+        return [after for before, after in itertools.pairwise(command) if before == "--extra"]
+
+    whole = Plan(musdb, work)
+    stages = {stage.name: stage for stage in whole.stages()}
+    assert list(stages).index("music") < list(stages).index("bands")
+    assert stages["music"].command[2:] == ("benchmarks.game_music", str(work / "music"))
+    assert extra(whole, "bands") == [str(work / "music")] and not extra(whole, "codec")
+    given = Plan(musdb, work, music=musdb)
+    assert extra(given, "bands") == extra(given, "codec") == [str(musdb)]
+    assert "music" not in [stage.name for stage in given.stages()]
+    without = Plan(musdb, work, game_music=False)
+    assert not extra(without, "bands")
+    calls = Calls(whole.stages())
+    with pytest.raises(UsageError, match=r"stage music needs .*apt-get: .*--without-music"):
+        Runner(work, calls, which={"lmms": "lmms"}.get).run(whole.stages())
