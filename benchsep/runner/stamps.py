@@ -244,15 +244,21 @@ def _by_path(paths: Sequence[str]) -> Sequence[str | Path]:
 
 
 def _stats(paths: Sequence[str | Path]) -> list[list[Any]]:
-    """Name, size in bytes and times in ns of each file that exists, in their order."""
-    stats = []
-    for path in paths:
+    """Name, size in bytes and times in ns of each file that exists, in their order; if a link leads
+    to it, also its inode, because the files of another target may have equal sizes and times.
+    """
+    stats: list[list[Any]] = []
+    links: dict[str, bool] = {}
+    for path in map(os.fspath, paths):
         try:
-            stat = os.stat(path)  # noqa: PTH116 -- a text, or a path
+            stat = os.stat(path)  # noqa: PTH116 -- a text
         except OSError:
             continue
-        name = path.rpartition(os.sep)[2] if isinstance(path, str) else path.name
-        stats.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+        folder, _, name = path.rpartition(os.sep)
+        if folder not in links:
+            links[folder] = os.path.realpath(folder) != os.path.abspath(folder)  # noqa: PTH100
+        inode = [stat.st_ino] if links[folder] or os.path.islink(path) else []  # noqa: PTH114
+        stats.append([name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, *inode])
     return stats
 
 

@@ -240,7 +240,6 @@ class EstimatesFolder:
 
     @cached_property
     def _groups(self) -> list[list[Path]]:
-        # Computed when needed: :meth:`stamp` works without a list of all files.
         return self.layout.groups()
 
     @cached_property
@@ -271,13 +270,15 @@ class EstimatesFolder:
 
     def stamp(self, track: Track) -> str:
         """A text that changes when a file of the track's estimates changes, even if its time is set
-        back.
+        back or it is another file of the same size and times; and when other songs change what its
+        stems mean. ``[]``: the track has no file.
         """
         try:
             stats = [(s, p.stat()) for s, p in sorted(self.layout.files(track).items())]
         except AudioError as error:
             raise SeparatorError(str(error)) from error
-        return repr([(s, st.st_size, st.st_mtime_ns, st.st_ctime_ns) for s, st in stats])
+        files = [(s, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino) for s, st in stats]
+        return repr([*files, sorted(self.stems.sources.items())] if files else [])
 
     def estimates(self, track: Track, mixture: Audio) -> dict[str, Audio | BenchsepError]:
         """The estimates of a track, resampled to the mixture's rate if necessary.

@@ -347,3 +347,80 @@ def test_weights_that_change_while_a_run_is_planned_are_seen_by_the_next_run(
         with suppress(AssertionError):  # the jobs see another system than the plan, and fail
             run(songs, tmp_path / "run", **asked)
     assert run(songs, tmp_path / "run", **asked) == run(songs, tmp_path / "fresh", **asked)
+
+
+# -- folders of estimates --------------------------------------------------------------------------
+
+
+def write_estimates(folder: Path, *stems: str, seed: int = 0) -> None:
+    for number, stem in enumerate(stems):
+        write_audio(folder / f"{stem}.wav", noise(1000 + 10 * seed + number))
+
+
+def test_stems_of_one_song_change_what_other_means_in_all(songs: Path, tmp_path: Path) -> None:
+    """``other`` beside vocals alone is the instrumental, and beside drums and bass it is not."""
+    write_song(songs / "two", 1)
+    for song in ("one", "two"):
+        write_estimates(tmp_path / "mine" / song, "vocals", "other", seed=len(song))
+    asked = {
+        "dataset": f"folder:{songs}", "systems": [f"dir:{tmp_path / 'mine'}"], "metrics": ["usdr"],
+        "stem_set": "vi", "yardsticks": False, "inline": True,
+    }  # fmt: skip
+    before = statuses(benchsep.run(out=tmp_path / "run", **asked))
+    assert before["one", "instrumental"] == "ok"
+    write_estimates(tmp_path / "mine" / "two", "vocals", "drums", "bass", "other", seed=9)
+    after = statuses(benchsep.run(out=tmp_path / "run", **asked))
+    assert after == statuses(benchsep.run(out=tmp_path / "fresh", **asked))
+    assert after["one", "instrumental"] == "failed"
+
+
+def statuses(result: Any) -> dict[tuple[str, str], str]:
+    return {(c.track, c.stem): c.status.partition(":")[0] for c in result.cells().itertuples()}
+
+
+def test_a_link_to_another_folder_of_estimates_is_seen(songs: Path, tmp_path: Path) -> None:
+    """Files of two models that were written at one time, with equal sizes."""
+    for name, seed in (("net1", 1), ("net2", 2)):
+        write_estimates(tmp_path / name / "one", *STEMS, seed=seed)
+    for stem in STEMS:
+        at_one_time(*(tmp_path / name / "one" / f"{stem}.wav" for name in ("net1", "net2")))
+    link = tmp_path / "link"
+    found = []
+    for target, out in (("net1", "run"), ("net2", "run"), ("net2", "fresh")):
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / target)
+        found.append(run(songs, tmp_path / out, systems=[f"dir:{link}"]))
+    before, after, fresh = found
+    assert after == fresh and before != fresh
+
+
+def at_one_time(*files: Path) -> None:
+    """Give files equal times, also of the change of the inode; skips where clocks are too fine."""
+    for _ in range(1000):
+        for file in files:
+            os.utime(file, ns=(0, 0))
+        if len({file.stat().st_ctime_ns for file in files}) == 1:
+            return
+    pytest.skip("each change of a file has its own time here")
+
+
+@pytest.mark.parametrize("linked", ["folder", "files"])
+def test_a_link_to_other_songs_is_seen(tmp_path: Path, linked: str) -> None:
+    for name, seed in (("first", 1), ("second", 2)):
+        write_song(tmp_path / name / "one", seed)
+    names = sorted(path.name for path in (tmp_path / "first" / "one").iterdir())
+    for name in names:
+        at_one_time(*(tmp_path / folder / "one" / name for folder in ("first", "second")))
+    data, found = tmp_path / "data", []
+    for target, out in (("first", "run"), ("second", "run"), ("second", "fresh")):
+        if linked == "folder":
+            data.unlink(missing_ok=True)
+            data.symlink_to(tmp_path / target)
+        else:
+            shutil.rmtree(data, ignore_errors=True)
+            (data / "one").mkdir(parents=True)
+            for name in names:
+                (data / "one" / name).symlink_to(tmp_path / target / "one" / name)
+        found.append(run(data, tmp_path / out))
+    before, after, fresh = found
+    assert after == fresh and before != fresh
