@@ -249,7 +249,7 @@ def _stats(paths: Sequence[str | Path]) -> list[list[Any]]:
     """
     stats: list[list[Any]] = []
     links: dict[str, bool] = {}
-    for path in map(os.fspath, paths):
+    for path in map(str, paths):
         try:
             stat = os.stat(path)  # noqa: PTH116 -- a text
         except OSError:
