@@ -46,13 +46,15 @@ def folder_sha256(folder: Path) -> str:
 
 
 def remembered_sha256(path: Path) -> str:
-    """:func:`file_sha256`, computed again only if size or time of the file change."""
+    """:func:`file_sha256`, computed again only if the file changes: its inode, size or times, also
+    that of the inode, because some programs set the time of the content back (rsync, tar).
+    """
     stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return _sha256(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @cache
-def _sha256(path: Path, size: int, changed: int) -> str:
+def _sha256(path: Path, inode: int, size: int, changed: int, replaced: int) -> str:
     return file_sha256(path)
 
 

@@ -236,13 +236,16 @@ class _Transformers:
         self.checkpoint = checkpoint or self.checkpoint
         self._device = device
         self._loaded: Any = None
+        self._loaded_from = ""
 
     @property
     def identity(self) -> str:
         """Name of the weights, with a hash of their files if they are in a folder; and settings."""
+        return f"{self.checkpoint}{self._files()}:{self._setting()}"
+
+    def _files(self) -> str:
         folder = Path(self.checkpoint)
-        files = f"-{folder_sha256(folder)[:16]}" if folder.is_dir() else ""
-        return f"{self.checkpoint}{files}:{self._setting()}"
+        return f"-{folder_sha256(folder)[:16]}" if folder.is_dir() else ""
 
     def _setting(self) -> int:
         raise NotImplementedError
@@ -275,7 +278,8 @@ class _Transformers:
         return bool(os.environ.get("BENCHSEP_OFFLINE") or os.environ.get("HF_HUB_OFFLINE"))
 
     def _model(self) -> Any:
-        if self._loaded is None:
+        files = self._files()
+        if self._loaded is None or self._loaded_from != files:
             reason = self.available()
             if reason:
                 raise Unavailable(reason)
@@ -288,6 +292,7 @@ class _Transformers:
             except (OSError, ValueError) as error:
                 first = str(error).split("\n")[0][:200]
                 raise Unavailable(self._absent(f"loading failed ({first})")) from error
+            self._loaded_from = files
         return self._loaded
 
     def _load(self, *, local_files_only: bool) -> Any:

@@ -178,16 +178,17 @@ class VisqolApi:
             raise RuntimeError("call create() first")
 
 
-def _identity(path: str | os.PathLike[str]) -> tuple[str, int, int]:
-    """Path, modification time and size of a file, the key of the cache."""
+def _identity(path: str | os.PathLike[str]) -> tuple[str, tuple[int, ...]]:
+    """Path, and inode, size and times of a file, the key of the cache."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{os.fspath(path)}: no such file")
     status = Path(path).stat()
-    return os.fspath(path), status.st_mtime_ns, status.st_size
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return os.fspath(path), (status.st_ino, status.st_size, *times)
 
 
 @lru_cache(maxsize=2)
-def _reference(path: str, modified: int, size: int) -> Reference:
+def _reference(path: str, facts: tuple[int, ...]) -> Reference:
     """Cached references, because several estimates of one reference are usually compared in
     sequence.
     """

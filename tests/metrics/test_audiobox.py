@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from benchsep.audio import Audio
 from benchsep.metrics.audiobox import HUB, VARIABLE, Audiobox
@@ -66,6 +69,27 @@ def test_weights_by_variable_and_what_is_said_without(tmp_path, monkeypatch) -> 
     other = save_tiny_audiobox(tmp_path / "elsewhere")
     assert Audiobox(str(other)).settings() == Audiobox().settings()
     assert len(Audiobox().settings()["weights"]) == 16
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_changed_file_is_another_identity_and_is_loaded(tmp_path, name: str) -> None:
+    """In one process: the values of the network before stood under the hash of the new file."""
+    folder = save_tiny_audiobox(tmp_path / "weights", as_pickle=False)
+    assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "config.json"}
+    metric = Audiobox(str(folder))
+    before, value = metric.settings(), scores(metric, noise(8000))["pq"].value
+    if name == "config.json":
+        config = json.loads((folder / name).read_text())
+        config["target_transform"]["PQ"]["mean"] += 1.0
+        (folder / name).write_text(json.dumps(config))
+    else:
+        tensors = load_file(folder / name)
+        save_file({k: 1.1 * v for k, v in tensors.items()}, folder / name)
+    assert metric.settings() != before
+    fresh = Audiobox(str(folder))
+    assert metric.settings() == fresh.settings()
+    assert scores(metric, noise(8000)) == scores(fresh, noise(8000))
+    assert scores(metric, noise(8000))["pq"].value != value
 
 
 def test_silence_and_short_signals_have_no_value(tmp_path) -> None:

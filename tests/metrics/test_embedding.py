@@ -143,13 +143,19 @@ def test_other_weights_in_the_same_folder_are_another_identity(tmp_path):
     from safetensors.torch import load_file, save_file
 
     tiny_mert = save_tiny_mert(tmp_path)
-    before = MertEmbedding(str(tiny_mert), layer=2).identity
+    loaded, signal = MertEmbedding(str(tiny_mert), layer=2), np.ones(24_000, np.float32)
+    signal[::7] = -1
+    before, rows = loaded.identity, loaded(signal)
     assert MertEmbedding(str(tiny_mert), layer=2).identity == before
     assert MertEmbedding(str(tiny_mert), layer=1).identity != before
     weights = next(tiny_mert.glob("*.safetensors"))
     tensors = load_file(weights)
     save_file({k: v + 1 for k, v in tensors.items()}, weights, metadata={"format": "pt"})
-    assert MertEmbedding(str(tiny_mert), layer=2).identity != before
+    fresh = MertEmbedding(str(tiny_mert), layer=2)
+    assert fresh.identity == loaded.identity != before
+    # In one process: rows of the weights before stood under the hash of the new file.
+    np.testing.assert_array_equal(loaded(signal), fresh(signal))
+    assert not np.array_equal(loaded(signal), rows)
 
 
 def test_mert_with_weights_missing_or_another_architecture_is_refused(tiny_mert, tmp_path):

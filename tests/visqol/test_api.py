@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -49,6 +50,18 @@ def test_files_arrays_and_batches_have_the_engine_s_score(api, pair, files):
         assert (result.moslqo, result.vnsim) == (expected.score, expected.similarity)
         np.testing.assert_array_equal(result.fvnsim, expected.similarities)
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_reference_of_equal_size_and_time_is_read_again(api, pair, tmp_path):
+    """As rsync and tar leave it: the time of the content is set back."""
+    truth, heard = tmp_path / "truth.wav", tmp_path / "heard.wav"
+    write_audio(heard, Audio.of(pair[1], 48_000))
+    scores = []
+    for samples in pair:
+        write_audio(truth, Audio.of(samples, 48_000))
+        os.utime(truth, ns=(0, 0))
+        scores.append(api.measure(str(truth), str(heard)).moslqo)
+    assert scores[0] < scores[1]  # against itself
 
 
 @pytest.mark.parity

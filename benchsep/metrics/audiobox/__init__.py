@@ -33,10 +33,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchsep._util.absent import package_absent, weights_absent
+from benchsep._util.digest import digest
 from benchsep._util.tensors import remembered_sha256
 from benchsep.audio import STEMS
 from benchsep.errors import Unavailable
-from benchsep.metrics.audiobox.network import RATE, SHORTEST, weights_file
+from benchsep.metrics.audiobox.network import RATE, SHORTEST, weights_files
 from benchsep.metrics.metric import Score, Tolerance, ValueTraits
 from benchsep.metrics.stems import every, score_each
 
@@ -107,11 +108,18 @@ class Audiobox:
         """``weights``: a file or folder; empty: :data:`VARIABLE`, then the hub's cache."""
         self._weights, self._device = weights, device
         self._network: Network | None = None
+        self._loaded_from = ""
 
     def settings(self) -> dict[str, Any]:
+        return {"weights": self._weights_id()}
+
+    def _weights_id(self) -> str:
+        """Hash of the named files, else the name of the published ones."""
         chosen = Path(self._chosen() or HUB)
-        named = bool(self._chosen()) and chosen.exists()
-        return {"weights": remembered_sha256(weights_file(chosen))[:16] if named else HUB}
+        if not self._chosen() or not chosen.exists():
+            return HUB
+        hashes = [remembered_sha256(p) for p in weights_files(chosen) if p.is_file()]
+        return (hashes[0] if len(hashes) == 1 else digest(hashes))[:16]
 
     def available(self) -> str:
         """Checks local files only; the first score may download weights."""
@@ -140,7 +148,8 @@ class Audiobox:
         }
 
     def _loaded(self) -> Network:
-        if self._network is None:
+        identity = self._weights_id()
+        if self._network is None or self._loaded_from != identity:
             from benchsep.metrics.audiobox.network import Network, Published
 
             if reason := self.available():
@@ -150,6 +159,7 @@ class Audiobox:
             except (OSError, ValueError) as error:
                 first = str(error).split("\n")[0][:200]
                 raise Unavailable(self._absent(f"loading failed ({first})")) from error
+            self._loaded_from = identity
         return self._network
 
     def _path(self) -> Path:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 AXES = ("CE", "CU", "PC", "PQ")
 """Content enjoyment, content usefulness, production complexity, production quality."""
+CONFIG = "config.json"
 RATE = 16_000
 WINDOW = 10 * RATE
 SHORTEST = 400
@@ -82,13 +83,12 @@ class Published:
         ValueError
             the file is not a checkpoint of Audiobox Aesthetics.
         """
-        file = weights_file(path)
-        if file.suffix != ".safetensors":
+        file, *configuration = weights_files(path)
+        if not configuration:
             return cls._of_pickle(file)
         from safetensors.torch import load_file
 
-        config = json.loads((file.parent / "config.json").read_text("utf-8"))
-        return cls(load_file(file), config)
+        return cls(load_file(file), json.loads(configuration[0].read_text("utf-8")))
 
     @classmethod
     def _of_pickle(cls, path: Path) -> Published:
@@ -107,12 +107,15 @@ class Published:
         return cls(weights, {**found["model_cfg"], "target_transform": found["target_transform"]})
 
 
-def weights_file(path: Path) -> Path:
-    """The weights' file of a path: the file itself, or of a folder first the safetensors."""
-    if not path.is_dir():
-        return path
-    safe = path / "model.safetensors"
-    return safe if safe.is_file() else path / "checkpoint.pt"
+def weights_files(path: Path) -> list[Path]:
+    """The files that a network is read from: the weights (the file itself, or of a folder first the
+    safetensors) and, beside safetensors, their configuration.
+    """
+    weights = path
+    if path.is_dir():
+        safe = path / "model.safetensors"
+        weights = safe if safe.is_file() else path / "checkpoint.pt"
+    return [weights, weights.with_name(CONFIG)] if weights.suffix == ".safetensors" else [weights]
 
 
 class Network:
