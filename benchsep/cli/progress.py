@@ -158,6 +158,13 @@ def _markup(text: str) -> str:
     return escape(printable(text, keep="\n"))
 
 
+KEPT_PROGRAM = (
+    "values of an earlier call of the program are kept, because the files that its command names "
+    "are unchanged; if something else changed (a package, weights elsewhere, the environment), add "
+    "--overwrite always"
+)
+
+
 def _announce(plan: Plan, console: Any) -> None:
     name = plan.dataset.name
     console.print(
@@ -169,6 +176,8 @@ def _announce(plan: Plan, console: Any) -> None:
             "no folder of a data set is given, so the embedded 6-second clip is used; for "
             "MUSDB18, set MUSDB_PATH or pass --root"
         )
+    if kept := plan.kept_programs:
+        console.print(_markup(f"{', '.join(kept)}: {KEPT_PROGRAM}"))
     useless = [name for name, reason in plan.unavailable.items() if reason == NO_REFERENCE]
     if useless:
         console.print(_markup(f"{NO_REFERENCE}: {', '.join(useless)}"))

@@ -6,6 +6,7 @@ hashes the audio and decides for each cell.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -68,6 +69,13 @@ class Plan:
     """Metric to the reason why it cannot be computed here."""
     stamps: dict[str, str] = field(default_factory=dict)
     """Spec to the stamp of its code and weights when its ``info`` was read."""
+
+    @property
+    def kept_programs(self) -> list[str]:
+        """Labels of programs (``cmd:``) that are not called again for some song."""
+        left = Counter(job.label for job in self.jobs)
+        programs = [k for k, (_, info) in self.systems.items() if info.from_program]
+        return [label for label in programs if left[label] < len(self.tracks)]
 
     @property
     def absent(self) -> dict[str, str]:

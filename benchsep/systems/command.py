@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import shutil
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from benchsep._util.escape import visible
 from benchsep._util.processes import exit_reason
 from benchsep._util.reason import without_path
+from benchsep._util.tensors import remembered_sha256
 from benchsep._util.work_folder import work_folder
 from benchsep.audio import STEMS, Audio, write_audio
 from benchsep.errors import AudioError, BenchsepError, SeparatorError, UsageError
@@ -31,7 +33,7 @@ SCRIPTS = (".py", ".sh", ".pl", ".js", ".m", ".r", ".jl", ".lua")
 SIBLINGS = 200
 """Most scripts in the folder of a named script that are hashed with it."""
 SMALL = 64 << 20
-"""Bytes. For a larger file, size and time are used instead of the content."""
+"""Bytes. A larger file is hashed in blocks, once per process."""
 
 
 class Command:
@@ -109,16 +111,17 @@ class Command:
 
 
 def program_version(words: list[str]) -> str:
-    """A hash of the program's file, of every file that the command names and, for a script, of the
-    scripts of its kind next to it, which it may import.
+    """A hash of the program's file, of every file that the command names (also as
+    ``--option=FILE``) and, for a script, of the scripts of its kind next to it, which it may
+    import.
 
-    Other files that a program loads (an installed module of ``python -m``, weights in a cache) are
-    not hashed: name the file in the command, or pass ``--overwrite always``.
+    Other files that a program loads (an installed module of ``python -m``, weights in a cache, the
+    files of a folder) and the environment are not hashed: name the file in the command, or pass
+    ``--overwrite always``.
     """
     program = shutil.which(words[0])
-    named = [Path(word) for word in words[1:] if is_file(word)]
-    files = {Path(program)} if program else set()
-    for path in named:
+    files = set()
+    for path in [*([Path(program)] if program else []), *_files_in(words[1:])]:
         files.add(path)
         if path.suffix in SCRIPTS:
             files.update(sorted(path.resolve().parent.glob(f"*{path.suffix}"))[:SIBLINGS])
@@ -126,15 +129,23 @@ def program_version(words: list[str]) -> str:
     for path in sorted(files):
         with suppress(OSError):
             total.update(f"{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-            total.update(_content_or_time(path))
+            total.update(_content_or_hash(path))
     return total.hexdigest()[:16]
 
 
-def _content_or_time(path: Path) -> bytes:
-    """The content of a script or another small file; the time of a large one (weights)."""
+def _files_in(words: list[str]) -> list[Path]:
+    """The files that words name: a whole word, or a part of ``--option=FILE`` or of a command line
+    for a shell (``bash -c "prog FILE"``).
+    """
+    parts = [part for word in words for part in (word, *re.split(r"[\s=]+", word))]
+    return [Path(part) for part in dict.fromkeys(parts) if part and is_file(part)]
+
+
+def _content_or_hash(path: Path) -> bytes:
+    """The content of a script or another small file; the hash of a large one (weights)."""
     if path.stat().st_size <= SMALL:
         return path.read_bytes()
-    return str(path.stat().st_mtime_ns).encode()
+    return remembered_sha256(path).encode()
 
 
 def is_file(text: str) -> bool:

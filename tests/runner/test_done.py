@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -278,28 +279,47 @@ PROGRAM = """
 import pathlib, sys
 import soundfile
 from helper import GAIN
+gain = float(pathlib.Path(sys.argv[3].removeprefix("--gain=")).read_text())
 samples, rate = soundfile.read(sys.argv[1])
+samples *= gain
 for stem in ("vocals", "drums", "bass", "other"):
     soundfile.write(pathlib.Path(sys.argv[2]) / f"{stem}.wav", GAIN * samples, rate)
 """
 
 
-@pytest.mark.parametrize("changed", ["program.py", "helper.py"])
-def test_a_program_that_was_edited_runs_again(songs, tmp_path, changed):
+CALLS = {
+    "interpreter": "{python} {folder}/program.py {mixture} {out} {folder}/gain.txt",
+    "executable": "{folder}/program.py {mixture} {out} {folder}/gain.txt",
+    "option": "{python} {folder}/program.py {mixture} {out} --gain={folder}/gain.txt",
+    "shell": "bash -c '\"{python}\" {folder}/program.py {mixture} {out} {folder}/gain.txt'",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("changed", ["program.py", "helper.py", "gain.txt"])
+def test_a_program_that_was_edited_runs_again(songs, tmp_path, call, changed, monkeypatch):
+    monkeypatch.setattr("benchsep.systems.command.SMALL", 3)  # gain.txt is a large file
     program = tmp_path / "program"
     program.mkdir()
-    (program / "program.py").write_text(PROGRAM)
+    (program / "program.py").write_text(f"#!{sys.executable}\n{PROGRAM}")
+    (program / "program.py").chmod(0o755)
     (program / "helper.py").write_text("GAIN = 0.25\n")
-    spec = f'cmd:"{sys.executable} {program}/program.py {{mixture}} {{out}}"'
-    asked = suite(songs, systems=(spec,), tracks=("one",))
+    (program / "gain.txt").write_text("0.50")
+    os.utime(program / "gain.txt", ns=(0, 0))
+    command = CALLS[call].replace("{folder}", str(program)).replace("{python}", sys.executable)
+    asked = suite(songs, systems=(f"cmd:{command}",), tracks=("one",))
     benchsep.run(asked, out=tmp_path / "run")
     before = values(tmp_path / "run")
-    assert not make_plan(asked, Store(tmp_path / "run")).jobs
+    plan = make_plan(asked, Store(tmp_path / "run"))
+    assert not plan.jobs and len(plan.kept_programs) == 1
     text = (program / changed).read_text().replace("GAIN *", "0.5 *")
-    (program / changed).write_text(text.replace("GAIN = 0.25", "GAIN = 0.5"))
+    text = text.replace("GAIN = 0.25", "GAIN = 0.5").replace("0.50", "0.75")
+    (program / changed).write_text(text)
+    os.utime(program / changed, ns=(0, 0))  # of equal size and time: gain.txt
+    assert not make_plan(asked, Store(tmp_path / "run")).kept_programs
     benchsep.run(asked, out=tmp_path / "run")
     after = values(tmp_path / "run")
-    assert all(after[key] != before[key] for key in before)
+    assert before and all(after[key] != before[key] for key in before)
 
 
 class Weights:
