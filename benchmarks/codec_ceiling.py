@@ -1,7 +1,8 @@
 """What the codec alone can reach: ViSQOL of encode → decode of the true stems, per stem.
 
-Run: ``python -m benchmarks.codec_ceiling WEIGHTS --musdb TRAIN_FOLDER [--songs 4] [--csv FILE]``.
-``WEIGHTS`` is a shipped folder or a training work folder (then the newest checkpoint's average).
+Run: ``python -m benchmarks.codec_ceiling WEIGHTS --musdb TRAIN_FOLDER [--songs 4] [--layers 2+4]
+[--csv FILE]``. ``WEIGHTS`` is a shipped folder or a training work folder (then the newest
+checkpoint's average). ``--layers``: only the first semantic and acoustic layers of the tokens.
 
 Conventions
 -----------
@@ -42,12 +43,24 @@ def open_codec(folder: Path, config: Path | None) -> HCodec:
     return codec.eval().requires_grad_(False)
 
 
+def first_layers(text: str) -> tuple[int, int]:
+    """``2+4`` as two numbers, both from 1 on."""
+    try:
+        semantic, acoustic = (int(part) for part in text.split("+"))
+    except ValueError:
+        semantic = acoustic = 0
+    if min(semantic, acoustic) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected two numbers from 1 on: 2+4")
+    return semantic, acoustic
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("weights", type=Path)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--musdb", type=Path, required=True)
     parser.add_argument("--songs", type=int, default=14)
+    parser.add_argument("--layers", type=first_layers, help="e.g. 2+4; default: all")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -60,6 +73,9 @@ def main() -> None:
     for song, stem, path, stream in musdb_files(args.musdb, names, set()):
         wave = decode(path, stream, codec.rate).astype(np.float32).mean(0) / 32768
         tokens = codec.encode(torch.from_numpy(wave)[None])
+        if args.layers:
+            semantic, acoustic = args.layers
+            tokens = Codes(tokens.acoustic[:, :acoustic], tokens.semantic[:, :semantic])
         codes.append(tokens)
         out = codec.decode(tokens)[0, : len(wave)].numpy()
         ref, est = (
