@@ -66,12 +66,13 @@ COST_COLUMNS = (
     "mistakes",
     "residue_db",
     "aligned",
+    "system_id",
 )
 
 
 TABLE_COLUMNS = (
     *("system", "track", "stem", "metric", "value", "status", "draw", "family", "edition", "split"),
-    "metric_version",
+    *("metric_version", "metric_id"),
 )
 """The columns that tables over songs need; they take half of the memory of all columns."""
 
@@ -272,7 +273,8 @@ def load_costs(path: str | Path) -> pd.DataFrame:
     (:class:`benchsep.systems.fit.Change`). ``mistakes``: stem to a suspected fault of its file
     (:mod:`benchsep.runner.notes.mistakes`). ``residue_db``: level of the mixture minus its stems,
     if it is above :data:`benchsep.datasets.sums.LIMIT_DB`. ``aligned``: whether the lag was removed
-    before scoring. Raises as :func:`load_run` does.
+    before scoring. ``system_id``: identity of the system (:func:`benchsep.runner.done.system_id`).
+    Raises as :func:`load_run` does.
     """
     return load_cells_and_costs(path)[1]
 
@@ -321,4 +323,5 @@ def _cost(sheet: Sheet, number: int, draw: Draw, computes: bool, align: bool) ->
         draw.mistakes,
         sheet.track.residue_db,
         align if draw.aligned is None else draw.aligned,
+        sheet.system.system_id,
     )

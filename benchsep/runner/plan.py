@@ -346,9 +346,10 @@ def _systems(
         old = remembered.get(spec)
         # For folders and programs this is cheap, and their files are not part of the stamp. An
         # unavailable system is loaded again, because the stamp does not cover newly installed
-        # packages.
+        # packages; one that is registered in this process, because its code is in no file.
+        name = Spec.parse(spec).name
         known = old is not None and old[0] == stamp and not old[1].unavailable
-        known = known and Spec.parse(spec).name not in WHOLE_TEXT
+        known = known and name not in WHOLE_TEXT and not registry.is_local("system", name)
         info = old[1] if old and known else ask.describe(spec, device)
         stamps[spec] = stamp if known else system_stamp(spec, suite.device, own)
         check_pinned(spec, old, info)

@@ -123,12 +123,12 @@ def test_a_better_file_beside_the_one_before_is_read(songs: Path, tmp_path: Path
     assert again == run(songs, tmp_path / "fresh", **asked)
 
 
-def quarter(gain: float) -> Any:
-    """A system of a notebook; its author did not change the version."""
+def quarter(gain: float, version: str = "1") -> Any:
+    """A system of a notebook."""
 
     class Quarter:
         def __init__(self, device: str = "cpu") -> None:
-            self.info = SystemInfo("quarter", "discriminative")
+            self.info = SystemInfo("quarter", "discriminative", version=version)
 
         def separate(self, mixture: Audio, *, seed: int) -> dict[str, Audio]:
             return {stem: Audio(gain * mixture.samples, mixture.rate) for stem in STEMS}
@@ -142,6 +142,18 @@ def test_a_system_that_was_registered_again_is_the_new_one(songs: Path, tmp_path
         registry.register("system", "quarter", quarter(gain))
         try:
             found.append(run(songs, tmp_path / str(gain), systems=["quarter"]))
+        finally:
+            registry.unregister("system", "quarter")
+    assert found[0] != found[1]
+
+
+def test_a_new_version_of_a_registered_system_is_computed(songs: Path, tmp_path: Path) -> None:
+    """In one folder: its code is in no file that the stamp of the run before could cover."""
+    found = []
+    for gain, version in ((0.25, "1"), (0.5, "2")):
+        registry.register("system", "quarter", quarter(gain, version))
+        try:
+            found.append(run(songs, tmp_path / "run", systems=["quarter"]))
         finally:
             registry.unregister("system", "quarter")
     assert found[0] != found[1]

@@ -13,7 +13,7 @@ from benchsep.report.tables.model import GROUPS, group_of, reference_rank
 from benchsep.runner.notes.fewer import fewer_draws
 from benchsep.runner.notes.lag import late_systems
 from benchsep.runner.notes.mistakes import mistaken_systems
-from benchsep.runner.notes.mixed import mixed_versions
+from benchsep.runner.notes.mixed import mixed_systems, mixed_versions
 from benchsep.runner.notes.seen import Seen, seen_songs
 from benchsep.runner.notes.sessions import sessions_of
 from benchsep.stats.average import Averages
@@ -58,7 +58,7 @@ class Edition:
     versions: Mapping[str, str]
     """Metric to a sentence, if its values come from several versions."""
     fewer: tuple[str, ...]
-    """A sentence for each system with missing draws."""
+    """A sentence for each system with missing draws, or with values of several versions of it."""
 
     @property
     def imported(self) -> Mapping[str, Mapping[str, str]]:
@@ -136,7 +136,7 @@ def _edition(
         mistakes={s: said for s, said in mistaken_systems(costs).items() if s in families},
         manifest=manifest,
         seen=seen_songs(cells, manifest),
-        fewer=tuple(fewer_draws(cells, manifest)),
+        fewer=(*mixed_systems(cells, costs), *fewer_draws(cells, manifest)),
         versions=mixed_versions(cells, manifest.get("imported") or {}),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep.runner.notes.fewer import fewer_draws
 from benchsep.runner.notes.lag import late_systems
 from benchsep.runner.notes.mistakes import mistaken_systems
-from benchsep.runner.notes.mixed import mixed_versions
+from benchsep.runner.notes.mixed import mixed_systems, mixed_versions
 from benchsep.runner.notes.same_songs import same_songs
 from benchsep.runner.notes.same_systems import same_systems
 from benchsep.runner.notes.unfinished import unfinished
@@ -33,6 +33,7 @@ def warnings_of(cells: pd.DataFrame, costs: pd.DataFrame, manifest: Mapping[str,
         *(text for label, text in late_systems(costs).items() if label in systems),
         *(text for label, said in mistaken.items() if label in systems for text in said),
         *(f"{metric}: {text}" for metric, text in mixed.items()),
+        *mixed_systems(cells, costs),
         *fewer_draws(cells, manifest),
         *same_songs(manifest),
         *same_systems(manifest, systems),
