@@ -165,6 +165,12 @@ KEPT_PROGRAM = (
 )
 
 
+EDITED = (
+    "values are kept although the code of the package changed, because its version is the same; if "
+    "a value may change, raise the version, or add --overwrite always"
+)
+
+
 def _announce(plan: Plan, console: Any) -> None:
     name = plan.dataset.name
     console.print(
@@ -178,6 +184,8 @@ def _announce(plan: Plan, console: Any) -> None:
         )
     if kept := plan.kept_programs:
         console.print(_markup(f"{', '.join(kept)}: {KEPT_PROGRAM}"))
+    if plan.edited:
+        console.print(_markup(f"{', '.join(plan.edited)}: {EDITED}"))
     useless = [name for name, reason in plan.unavailable.items() if reason == NO_REFERENCE]
     if useless:
         console.print(_markup(f"{NO_REFERENCE}: {', '.join(useless)}"))

@@ -133,6 +133,7 @@ def _systems(plan: Plan) -> dict[str, Any]:
             "spec": spec,
             "stamp": plan.stamps[spec],
             "info": info_to_json(info),
+            **_code(spec, plan),
         }
         for label, (spec, info) in plan.systems.items()
     }
@@ -146,7 +147,13 @@ def _metric(name: str, plan: Plan) -> dict[str, Any]:
         "source": metric.source,
         "licence": metric.licence,
         "unavailable": plan.unavailable.get(name, ""),
+        **_code(name, plan),
     }
+
+
+def _code(key: str, plan: Plan) -> dict[str, str]:
+    """The code of a system or metric of another package."""
+    return {"code": plan.codes[key]} if key in plan.codes else {}
 
 
 def versions() -> dict[str, str]:

@@ -33,7 +33,9 @@ from benchsep.runner.sheet import Sheet
 from benchsep.runner.stamps import (
     InputStamps,
     check_pinned,
+    code_id,
     own_stamp,
+    remembered_codes,
     remembered_labels,
     remembered_systems,
     system_stamp,
@@ -69,6 +71,11 @@ class Plan:
     """Metric to the reason why it cannot be computed here."""
     stamps: dict[str, str] = field(default_factory=dict)
     """Spec to the stamp of its code and weights when its ``info`` was read."""
+    codes: dict[str, str] = field(default_factory=dict)
+    """Spec of a system, or name of a metric, of another package to a hash of the code with which
+    the kept values were computed (:func:`benchsep.runner.stamps.code_id`)."""
+    edited: tuple[str, ...] = ()
+    """Systems and metrics whose code is another one now, with the same version."""
 
     @property
     def kept_programs(self) -> list[str]:
@@ -141,7 +148,26 @@ def make_plan(
         todo = [job for job in jobs if job.overwrite_all or not is_done(job, store, ids, read)]
     missing = {name: reason for name, m in metrics.items() if (reason := m.available())}
     missing |= dict.fromkeys(_not_applicable(suite, dataset), NO_REFERENCE)
-    return Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing, loaded)
+    plan = Plan(suite, dataset, tracks, systems, todo, len(jobs) - len(todo), missing, loaded)
+    return _with_codes(plan, remembered_codes(store))
+
+
+def _with_codes(plan: Plan, before: dict[str, str]) -> Plan:
+    """The plan with the code of its systems and metrics. Where values are kept, that of the run
+    ``before``, so that a change is noted until they are computed again.
+    """
+    codes, edited = {}, []
+    left = Counter(job.label for job in plan.jobs)
+    asked = [
+        (label, "system", Spec.parse(spec).name, spec, left[label] < len(plan.tracks))
+        for label, (spec, _) in plan.systems.items()
+    ]
+    asked += [(name, "metric", name, name, plan.done > 0) for name in plan.suite.metrics]
+    for shown, kind, name, key, is_kept in asked:
+        if now := code_id(kind, name):
+            codes[key] = before.get(key, now) if is_kept else now
+            edited += [shown] if codes[key] != now else []
+    return replace(plan, codes=codes, edited=tuple(edited))
 
 
 def dataset_of(suite: Suite) -> tuple[Dataset, list[Track]]:

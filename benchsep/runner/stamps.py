@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.cache import cache_folder
 from benchsep._util.digest import digest
 from benchsep._util.strict_json import parse_json
+from benchsep._util.tensors import remembered_sha256
 from benchsep.errors import BenchsepError, UsageError
 from benchsep.registry import installed, is_local, is_ours
 from benchsep.runner.done import installed as packages_installed
@@ -136,6 +137,33 @@ def _code_of(kind: str, name: str) -> list[Path]:
     """The files of the package that registers a name, or the file of its module."""
     modules = {p.value.split(":")[0].split(".")[0] for p in installed(kind) if p.name == name}
     return [path for module in sorted(modules) for path in _files_of(module)]
+
+
+def code_id(kind: str, name: str) -> str:
+    """A hash of the Python files of the package that registers a system or a metric; empty for
+    those of benchsep, and for what is registered in this process only.
+
+    It is no part of an identity: the author of a package raises the version when a value may
+    change. A run notes that the code changed and the version did not.
+    """
+    points = [point for point in installed(kind) if point.name == name]
+    if not points or any(p.dist is None or p.dist.name == "benchsep" for p in points):
+        return ""
+    files = sorted(path for path in _code_of(kind, name) if path.suffix == ".py")
+    return digest([[path.name, remembered_sha256(path)] for path in files[:MOST_FILES]])
+
+
+def remembered_codes(store: Store) -> dict[str, str]:
+    """Specs of systems and names of metrics to their :func:`code_id` in an earlier run's manifest;
+    empty if there is none.
+    """
+    try:
+        manifest = store.manifest()
+        codes = {e["spec"]: e["code"] for e in manifest["systems"].values() if e.get("code")}
+        metrics = manifest["metrics"].items()
+        return codes | {name: e["code"] for name, e in metrics if e.get("code")}
+    except (BenchsepError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _required(kind: str, name: str) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import benchsep
 from benchsep import registry
 from benchsep.audio import STEMS, Audio, write_audio
+from benchsep.cli.app import app
 from benchsep.datasets.track import Track, TrackAudio
 from benchsep.metrics.metric import Score, ValueTraits
 from benchsep.runner.plan import make_plan
@@ -184,6 +186,7 @@ PLUGIN = """
 from functools import partial
 import numpy as np
 from benchsep.audio import STEMS, Audio, read_audio
+from benchsep.cli.app import app
 from benchsep.datasets.track import Track, TrackAudio
 
 def load(path):
@@ -198,22 +201,36 @@ class Gains:
 """
 
 
+def install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, group: str, name: str, target: str
+) -> None:
+    """An installed distribution with one entry point, without its module."""
+    info = folder / f"{name}_plugin-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-plugin\nVersion: 1\n")
+    entry = f"[benchsep.{group}]\n{name} = {name}_plugin:{target}\n"
+    (info / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def edit(module: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a module that the next run imports anew."""
+    if not module.exists() or module.read_text() != text:
+        module.write_text(text)
+    shutil.rmtree(module.parent / "__pycache__", ignore_errors=True)
+    monkeypatch.delitem(sys.modules, module.stem, raising=False)
+    importlib.invalidate_caches()
+
+
 def test_a_data_set_whose_code_changes_is_read_again(
     songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of an installed package, with the files of its tracks unchanged."""
-    package = tmp_path / "package"
-    info = package / "gains_plugin-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gains-plugin\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[benchsep.datasets]\ngains = gains_plugin:Gains\n")
-    monkeypatch.syspath_prepend(str(package))
+    install(tmp_path / "package", monkeypatch, "datasets", "gains", "Gains")
     found = []
     for gain, out in ((0.1, "run"), (0.25, "run"), (0.25, "fresh")):
         text = f"PATH = {str(songs / 'one' / 'mixture.wav')!r}\nGAIN = {gain}\n{PLUGIN}"
-        (package / "gains_plugin.py").write_text(text)
-        monkeypatch.delitem(sys.modules, "gains_plugin", raising=False)
-        importlib.invalidate_caches()
+        edit(tmp_path / "package" / "gains_plugin.py", text, monkeypatch)
         found.append(run("gains", tmp_path / out))
     before, after, fresh = found
     assert after == fresh and before != fresh
@@ -436,3 +453,35 @@ def test_a_link_to_other_songs_is_seen(tmp_path: Path, linked: str) -> None:
         found.append(run(data, tmp_path / out))
     before, after, fresh = found
     assert after == fresh and before != fresh
+
+
+SYSTEM = """
+from benchsep import STEMS, Audio, SystemInfo
+
+class Mine:
+    def __init__(self, device="cpu"):
+        self.info = SystemInfo("mine", "discriminative", version=VERSION)
+    def separate(self, mixture, *, seed):
+        return {stem: Audio(GAIN * mixture.samples, mixture.rate) for stem in STEMS}
+"""
+
+
+def test_a_package_whose_code_changed_and_whose_version_did_not_is_noted(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "package", monkeypatch, "systems", "mine", "Mine")
+    asked = ["run", "--systems", "mine,mixture", "--metrics", "usdr", "--no-yardsticks", "--inline",
+             "--dataset", f"folder:{songs}", "-o", str(tmp_path / "run")]  # fmt: skip
+    noted = []
+    for gain, version, more in (
+        (0.1, "1", []), (0.1, "1", []), (0.2, "1", []), (0.2, "1", []),
+        (0.2, "1", ["--overwrite", "always"]), (0.2, "1", []), (0.25, "2", []), (0.25, "2", []),
+    ):  # fmt: skip
+        text = f"GAIN, VERSION = {gain}, {version!r}\n{SYSTEM}"
+        edit(tmp_path / "package" / "mine_plugin.py", text, monkeypatch)
+        found = CliRunner().invoke(app, [*asked, *more])
+        assert found.exit_code == 0, found.output
+        said = " ".join(found.stderr.split())
+        noted.append("mine: values are kept although the code of the package changed" in said)
+        assert "mixture: values are kept" not in said
+    assert noted == [False, False, True, True, False, False, False, False]
