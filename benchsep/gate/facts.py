@@ -43,6 +43,21 @@ def input_facts(frame: pd.DataFrame, cells: Iterable[CellKey]) -> dict[str, Any]
     }
 
 
+def metric_settings(frame: pd.DataFrame, cells: Iterable[CellKey]) -> dict[str, str]:
+    """Metric to its identity (version, settings such as a hash of weights, packages), for metrics
+    with values; empty if the run does not say.
+
+    Raises
+    ------
+    DriftError
+        a metric has two identities in the run.
+    """
+    if "metric_id" not in frame:
+        return {}
+    asked = frame["metric"].isin({key.metric for key in cells}) & frame["value"].notna()
+    return _unique(frame[asked], ["metric"], "metric_id")
+
+
 def _unique(frame: pd.DataFrame, by: list[str], column: str) -> dict[Any, str]:
     """The value of ``column`` for each key; two different values are an error.
 

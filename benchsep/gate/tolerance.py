@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchsep._util.words import amount
 from benchsep.errors import DriftError
 from benchsep.gate.cells import CellKey, Group, cells_of_run
-from benchsep.gate.facts import FACTS, input_facts
+from benchsep.gate.facts import FACTS, input_facts, metric_settings
 from benchsep.metrics.metric import Tolerance
 from benchsep.metrics.names import canonical
 
@@ -128,7 +128,7 @@ def noise(frames: Sequence[pd.DataFrame]) -> dict[Group, Noise]:
     ------
     DriftError
         there are fewer than two runs, a run lacks a cell, or the inputs differ (edition, mixture,
-        true stem, checkpoint or metric version): such differences are not noise.
+        true stem, checkpoint, version or weights of a metric): such differences are not noise.
     """
     if len(frames) < 2:
         raise DriftError(f"noise needs at least two runs of the same suite, found {len(frames)}")
@@ -155,7 +155,10 @@ def _check_inputs(frames: Sequence[pd.DataFrame], cells: Iterable[CellKey]) -> N
     keys = list(cells)
     if not all({*FACTS} <= set(frame.columns) for frame in frames):  # a table made by hand
         return
-    first, *others = (input_facts(frame, keys) for frame in frames)
+    first, *others = (
+        input_facts(frame, keys) | {"metric_settings": metric_settings(frame, keys)}
+        for frame in frames
+    )
     for number, facts in enumerate(others, start=2):
         for what, before in first.items():
             if odd := _differs(before, facts[what]):

@@ -326,14 +326,17 @@ def test_repeats_that_never_moved_leave_the_declared_tolerance(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "words"),
-    [("metric_version", "metric versions .bsseval.sdr: 1, 9"), ("edition", "edition .clip, 9"),
+    [("metric_version", "metric versions .bsseval.sdr: 1, 9"),
+     ("metric_id", "metric settings .bsseval.sdr: 1, 9"), ("edition", "edition .clip, 9"),
      ("mixture_sha256", "mixtures .Song"), ("reference_sha256", "references .Song"),
      ("checkpoint_sha256", "checkpoints .one@mini")],
 )  # fmt: skip
 def test_runs_of_other_inputs_are_no_repeats(column, words):
     """Their difference would be a tolerance under which no drift is found."""
     with pytest.raises(DriftError, match=f"run 2 and run 1 differ in their {words}"):
-        noise([a_run(), a_run().assign(**{column: "9"})])
+        noise(
+            [a_run().assign(metric_id="1"), a_run().assign(metric_id="1").assign(**{column: "9"})]
+        )
 
 
 def test_measured_noise_widens_the_declared_tolerance_and_never_narrows_it(tmp_path):

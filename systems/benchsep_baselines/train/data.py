@@ -75,7 +75,9 @@ def decode_stems(path: Path) -> NDArray[np.float16]:
 
 
 def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[Song]]:
-    """``(training, validation)`` songs under ``root/train``, decoded once into ``cache``."""
+    """``(training, validation)`` songs under ``root/train``, decoded once into ``cache``, and again
+    if size or time of a file change.
+    """
     from benchsep.errors import DatasetError
 
     files = sorted((root / "train").glob("*.stem.mp4"))
@@ -83,18 +85,24 @@ def load_songs(root: Path, cache: Path | None = None) -> tuple[list[Song], list[
         raise DatasetError(f"{root}/train found no .stem.mp4; give the root folder of musdb18-7s")
     held_out = set(validation_songs())
     stored = dict(np.load(cache)) if cache is not None and cache.is_file() else {}
-    songs = {f.name.removesuffix(".stem.mp4"): f for f in files}
+    keys = {f.name.removesuffix(".stem.mp4"): (f, _key(f)) for f in files}
     decoded: dict[str, Any] = {
-        name: stored[name] if name in stored else decode_stems(f) for name, f in songs.items()
+        name: stored[key] if key in stored else decode_stems(f) for name, (f, key) in keys.items()
     }
-    if cache is not None and len(stored) != len(decoded):
+    if cache is not None and set(stored) != {key for _, key in keys.values()}:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache, **decoded)
+        np.savez(cache, **{key: decoded[name] for name, (_, key) in keys.items()})
     missing = held_out - set(decoded)
     if missing:
         raise DatasetError(f"validation songs are missing in {root}/train: {sorted(missing)}")
     training = [audio for name, audio in decoded.items() if name not in held_out]
     return training, [decoded[name] for name in sorted(held_out)]
+
+
+def _key(file: Path) -> str:
+    """The name of a file's audio in the cache: of the file, its size and its time."""
+    facts = file.stat()
+    return f"{file.name} {facts.st_size} {facts.st_mtime_ns}"
 
 
 class StemFolder:

@@ -362,3 +362,28 @@ def test_the_command_of_a_card_repeats_the_training(tmp_path):
     for option, value in {**changes, **asked}.items():
         assert getattr(given, option) == value, option
     assert given.init is not None
+
+
+def test_a_song_that_was_replaced_is_decoded_again(tmp_path, monkeypatch):
+    """The cache had it by its name: a training went on with the audio before."""
+    calls = []
+
+    def decode_stems(path):
+        calls.append(path.name)
+        return np.full((4, 2, 3), int(path.read_text()), np.float16)
+
+    monkeypatch.setattr(data, "decode_stems", decode_stems)
+    monkeypatch.setattr(data, "validation_songs", lambda: ["b"])
+    (tmp_path / "train").mkdir()
+    files = [tmp_path / "train" / f"{name}.stem.mp4" for name in "ab"]
+    for file in files:
+        file.write_text("1")
+    for _ in range(2):
+        (training,), (valid,) = data.load_songs(tmp_path, tmp_path / "out" / "stems.npz")
+        assert training.max() == valid.max() == 1
+    assert calls == ["a.stem.mp4", "b.stem.mp4"]
+    files[0].write_text("2")
+    for _ in range(2):
+        (training,), (valid,) = data.load_songs(tmp_path, tmp_path / "out" / "stems.npz")
+        assert training.max() == 2 and valid.max() == 1
+    assert calls == ["a.stem.mp4", "b.stem.mp4", "a.stem.mp4"]

@@ -102,9 +102,13 @@ def _length(path: Path) -> tuple[int, int]:
     return int(facts.frames), int(facts.samplerate)
 
 
-@lru_cache(maxsize=1)
 def decoded(path: Path) -> tuple[NDArray[np.float32], int]:
     """The last file that FFmpeg decoded, ``[channels, samples]``: its pieces follow each other."""
+    return _decoded(path, _stamp(path))
+
+
+@lru_cache(maxsize=1)
+def _decoded(path: Path, stamp: tuple[int, int]) -> tuple[NDArray[np.float32], int]:
     return decode(path)
 
 

@@ -10,7 +10,7 @@ import soundfile
 from tokensep.errors import DataError
 from tokensep.lm.config import STEMS
 from tokensep.train import pseudo_labels as module
-from tokensep.train.pseudo_labels import Settings
+from tokensep.train.pseudo_labels import Settings, recordings
 
 RATE = 8000
 SHARE = {"vocals": 0.4, "drums": 0.3, "bass": 0.2, "other": 0.1}
@@ -312,3 +312,12 @@ def test_flac_is_written_while_the_teacher_works_on(music, tmp_path, monkeypatch
     monkeypatch.setattr(shard, "add_sample", slow)
     work(music, tmp_path / "out", second)
     assert labelled.is_set() and len(list(module.stream(module.shards_in(tmp_path / "out")))) == 5
+
+
+def test_a_recording_that_was_replaced_is_decoded_again(tmp_path, monkeypatch):
+    """In one process: pieces of the file before were labelled."""
+    path = tmp_path / "song.mp3"
+    monkeypatch.setattr(recordings, "decode", lambda path: (np.array([[len(path.read_text())]]), 1))
+    for text in ("a", "bb"):
+        path.write_text(text)
+        assert recordings.decoded(path)[0].item() == len(text)
