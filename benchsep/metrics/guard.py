@@ -62,7 +62,12 @@ def is_silent(audio: Audio, power: Power = mean_power) -> bool:
     Used for references, estimates and mixtures in every metric except BSSEval, which uses museval's
     rule.
     """
-    return power(audio) <= 10 ** (SILENCE_DBFS / 10)
+    return is_silent_power(power(audio))
+
+
+def is_silent_power(power: float) -> bool:
+    """Whether a signal of this mean square is silent, see :func:`is_silent`."""
+    return power <= 10 ** (SILENCE_DBFS / 10)
 
 
 def absent(references: References, estimates: dict[str, Audio], stem: str) -> str:

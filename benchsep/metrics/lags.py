@@ -6,6 +6,9 @@ lag      ``m`` of ``c(m) = sum_t x(t) y(t + m)``; signals count as zero outside
 block    ``points - (high - low)`` samples of ``x``; each of eight lanes holds another one
 room     float64 ``[2 * points, 8]``: complex rows, see :mod:`benchsep.metrics.passes`. Real parts
          are a block of ``x`` and zeros, imaginary parts the samples of ``y`` within the lags of it
+mixed    of the mean of two channels, which is rounded to single precision as in
+         :meth:`benchsep.audio.Audio.mono`, but never written to memory. Kernels always take two
+         channels; twice the same is that channel, exactly
 
 Blocks are transformed as one complex signal ``x + i y``, both of about the same level. Its values
 at a frequency and at minus that frequency give the cross-spectrum, which is summed over all blocks
@@ -27,7 +30,17 @@ from numba.extending import intrinsic
 from benchsep.metrics.crosslanes import transposed
 from benchsep.metrics.jit import inner_kernel, kernel
 from benchsep.metrics.passes import bin_places, even_passes
-from benchsep.metrics.vectors import CONTRACT, DOUBLES, add, inner_pass, product, read, row_at, sub
+from benchsep.metrics.vectors import (
+    CONTRACT,
+    DOUBLES,
+    add,
+    constant,
+    inner_pass,
+    product,
+    read,
+    row_at,
+    sub,
+)
 from benchsep.metrics.words import data, number, splat, vector_at
 
 if TYPE_CHECKING:
@@ -62,7 +75,9 @@ def plan(points: int) -> Plan:
     )
 
 
-def correlations(first: Single, second: Single, low: int, high: int, points: int) -> Real:
+def correlations(
+    first: Single, second: Single, low: int, high: int, points: int, *, mixed: bool = False
+) -> Real:
     """Correlations at lags ``low`` to ``high``, summed over channels.
 
     Parameters
@@ -71,18 +86,31 @@ def correlations(first: Single, second: Single, low: int, high: int, points: int
         ``[channels, frames]`` float32, equal shapes.
     points
         Length of the transforms, a power of two that exceeds ``high - low``, best by far.
+    mixed
+        Of the mean over channels, of which there are one or two.
 
     Returns
     -------
     float64 ``[high - low + 1]``
     """
-    return correlations_and_own(first, second, low, high, 0, points)[0]
+    return correlations_and_own(first, second, low, high, 0, points, mixed=mixed)[0]
 
 
 def correlations_and_own(
-    first: Single, second: Single, low: int, high: int, own: int, points: int
+    first: Single,
+    second: Single,
+    low: int,
+    high: int,
+    own: int,
+    points: int,
+    *,
+    mixed: bool = False,
+    equalised: bool = True,
 ) -> tuple[Real, Real]:
     """:func:`correlations`, and the autocorrelation of ``first`` at lags 0 to ``own - 1``.
+
+    ``equalised``: the signals are read once more and brought to about the same level, without which
+    the quieter one has the rounding errors of the louder one (1e-16 of its level).
 
     The latter needs no transforms of its own: products within blocks come from their spectra, and
     the few across the edges of two blocks are added. ``own`` is at most ``high - low + 1``.
@@ -94,18 +122,27 @@ def correlations_and_own(
     tables, room = plan(points), _aligned(2 * points)
     bins, across = len(tables.places), np.zeros(own)
     sums, powers = _aligned(2 * bins), _aligned(bins if own else 0)
-    factor = _equal_level(first, second)
-    for x, y in zip(first, second, strict=True):
-        ours, theirs = (np.ascontiguousarray(s, np.float32) for s in (x, y))
+    factor = _equal_level(first, second) if equalised else 1.0
+    for ours, theirs in zip(_pairs(first, mixed), _pairs(second, mixed), strict=True):
         _add_blocks(
-            ours, theirs, low, step, factor, tables.twiddles, tables.places, room, sums, powers
+            *ours, *theirs, low, step, factor, tables.twiddles, tables.places, room, sums, powers
         )
-        _add_across(ours, step, across)
+        _add_across(*ours, step, across)
     # The kernel leaves out factors 4.
     total = 0.25 / factor * sums.reshape(-1, 2, LANES).sum(2)
     found: Real = np.fft.irfft(total[:, 0] + 1j * total[:, 1], points)[: reach + 1]
     within = np.fft.irfft(0.25 * powers.sum(1), points)[:own] if own else 0.0
     return found, within + across
+
+
+def _pairs(signal: Single, mixed: bool) -> list[tuple[Single, Single]]:
+    """The two channels of each signal that a kernel reads."""
+    rows = [np.ascontiguousarray(channel, np.float32) for channel in signal]
+    if not mixed:
+        return [(row, row) for row in rows]
+    if len(rows) > 2:
+        raise ValueError(f"{len(rows)} channels to mix: expected one or two")
+    return [(rows[0], rows[-1])]
 
 
 def _equal_level(first: Single, second: Single) -> float:
@@ -133,7 +170,9 @@ def _aligned(rows: int) -> Real:
 @kernel
 def _add_blocks(
     x: Single,
+    x_right: Single,
     y: Single,
+    y_right: Single,
     low: int,
     step: int,
     factor: float,
@@ -148,8 +187,8 @@ def _add_blocks(
     """
     frames, points = x.shape[0], twiddles.shape[0]
     for start in range(0, frames, LANES * step):
-        _lay(x, start, step, step, 1.0, room, 0)
-        _lay(y, start + low, step, points, factor, room, 1)
+        _lay(x, x_right, start, step, step, 1.0, room, 0)
+        _lay(y, y_right, start + low, step, points, factor, room, 1)
         _transform(room, twiddles, points)
         for k in range(places.shape[0]):
             add_cross(room, places[k, 0], places[k, 1], sums, 2 * k)
@@ -158,38 +197,50 @@ def _add_blocks(
 
 
 @kernel
-def _add_across(signal: Single, step: int, sums: Real) -> None:
+def _add_across(left: Single, right: Single, step: int, sums: Real) -> None:
     """Add products of samples of different blocks to the autocorrelation; blocks are longer than
     its lags.
     """
-    frames = signal.shape[0]
+    frames = left.shape[0]
     for edge in range(step, frames, step):
         for lag in range(1, sums.shape[0]):
             total = 0.0
             for n in range(edge - min(lag, step), min(edge, frames - lag)):
-                total += np.float64(signal[n]) * np.float64(signal[n + lag])
+                total += _mean(left, right, n) * _mean(left, right, n + lag)
             sums[lag] += total
 
 
 @inner_kernel
+def _mean(left: Single, right: Single, n: int) -> float:
+    return np.float64(np.float32(0.5) * (left[n] + right[n]))
+
+
+@inner_kernel
 def _lay(
-    signal: Single, start: int, step: int, count: int, factor: float, room: Real, part: int
+    left: Single,
+    right: Single,
+    start: int,
+    step: int,
+    count: int,
+    factor: float,
+    room: Real,
+    part: int,
 ) -> None:
-    """``room[2 n + part, j] = factor * signal[start + j * step + n]`` for ``n < count``, then
+    """``room[2 n + part, j] = factor * mean[start + j * step + n]`` for ``n < count``, then
     zeros.
     """
-    frames, rows = signal.shape[0], room.shape[0] // 2
+    frames, rows = left.shape[0], room.shape[0] // 2
     whole = 0
     if start >= 0:
         inside = frames - start - (LANES - 1) * step
         whole = max(0, min(count, inside)) // LANES * LANES
     for n in range(0, whole, LANES):
-        lay_eight(signal, start + n, step, factor, room, 2 * n + part)
+        lay_eight(left, right, start + n, step, factor, room, 2 * n + part)
     for n in range(whole, rows):
         for lane in range(LANES):
             at = start + lane * step + n
             inner = n < count and at >= 0 and at < frames
-            room[2 * n + part, lane] = factor * np.float64(signal[at]) if inner else 0.0
+            room[2 * n + part, lane] = factor * _mean(left, right, at) if inner else 0.0
 
 
 @inner_kernel
@@ -205,25 +256,29 @@ def _transform(room: Real, twiddles: Real, points: int) -> None:
 # --- instructions ---------------------------------------------------------------------------------
 
 
-def _type_lay(_: Any, signal: Any, first: Any, step: Any, factor: Any, room: Any, row: Any) -> Any:
-    """Eight samples of eight blocks, ``step`` samples apart, times ``factor``: every second row
-    from ``row`` on.
+def _type_lay(
+    _: Any, left: Any, right: Any, first: Any, step: Any, factor: Any, room: Any, row: Any
+) -> Any:
+    """Means of eight samples of eight blocks, ``step`` samples apart, times ``factor``: every
+    second row from ``row`` on.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        signal, first, step, factor, room, row = data(context, builder, signature, arguments)
+        left, right, first, step, factor, room, row = data(context, builder, signature, arguments)
         factor = splat(builder, factor, DOUBLES)
         kind, rows = ir.VectorType(ir.FloatType(), LANES), []
+        half = constant(0.5, kind)
         for _ in range(LANES):
-            place = vector_at(builder, builder.gep(signal, [first]), kind)
-            rows.append(builder.load(place, align=4))
+            places = (vector_at(builder, builder.gep(x, [first]), kind) for x in (left, right))
+            a, b = (builder.load(place, align=4) for place in places)
+            rows.append(builder.fmul(builder.fadd(a, b), half))
             first = builder.add(first, step)
         for k, value in enumerate(transposed(builder, rows)):
             wide = builder.fmul(factor, builder.fpext(value, DOUBLES))
             builder.store(wide, row_at(builder, room, row, number(2 * k)), align=8)
         return context.get_dummy_value()
 
-    return types.void(signal, first, step, factor, room, row), generate
+    return types.void(left, right, first, step, factor, room, row), generate
 
 
 def _type_cross(_: Any, room: Any, near: Any, far: Any, sums: Any, row: Any) -> Any:

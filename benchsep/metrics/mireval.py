@@ -23,15 +23,17 @@ Source: Vincent, Gribonval, Févotte, IEEE TASLP 2006. Equal to ``mir_eval`` 0.8
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchsep.audio import STEMS
 from benchsep.metrics.bsseval.gram import Gram, gram
+from benchsep.metrics.guard import is_silent_power
 from benchsep.metrics.levels import ratio_db
 from benchsep.metrics.metric import References, Score, Tolerance, ValueTraits
-from benchsep.metrics.sdr import finite, inner_products
+from benchsep.metrics.sdr import finite
 from benchsep.metrics.stems import score_pairs
 
 if TYPE_CHECKING:
@@ -41,10 +43,13 @@ if TYPE_CHECKING:
     from benchsep.metrics.metric import Channels, Domain
 
     Samples = NDArray[np.float32]
+    Real = NDArray[np.float64]
 
 TAPS = 512
 POINTS = 4096
 """Length of the correlations' transforms, the quickest one."""
+ALIKE = 2.0**12
+"""Largest ratio of energies of signals that are transformed together as they are."""
 PERFECT_DB = 100.0
 """In dB. The error of the filter of a perfect estimate is about 1e-11 of the reference's energy."""
 
@@ -77,37 +82,59 @@ _SDR = ValueTraits(
 class Span:
     """The delays of a reference by 0 to ``TAPS - 1`` samples."""
 
-    matrix: Gram
-    """Their inner products over the reference's energy, ``[TAPS, TAPS]``, factorised."""
-    energy: float
+    correlations: Real
+    """Their inner products with the reference, ``[TAPS]``."""
 
     @classmethod
     def of(cls, reference: Samples) -> Span:
-        """From a mono signal ``[1, frames]`` that is not zero."""
+        """From a signal ``[1 or 2 channels, frames]``, of which the mean counts."""
         from benchsep.metrics.lags import correlations
 
-        half = correlations(reference, reference, 0, TAPS - 1, POINTS)
-        energy = float(half[0])
-        both = np.concatenate([half[:0:-1], half]) / energy
-        return cls(gram(both[None, None], (0,), TAPS), energy)
+        return cls(correlations(reference, reference, 0, TAPS - 1, POINTS, mixed=True))
 
-    def sdr(self, reference: Samples, estimate: Samples) -> float:
-        """SDR in dB of a mono estimate ``[1, frames]``; NaN if the filter is not determined."""
-        from benchsep.metrics.lags import correlations
+    @property
+    def energy(self) -> float:
+        """Of the reference."""
+        return float(self.correlations[0])
 
+    @cached_property
+    def matrix(self) -> Gram:
+        """Inner products of the delays over the reference's energy, ``[TAPS, TAPS]``, factorised.
+
+        The reference is not zero.
+        """
+        half = self.correlations
+        both = np.concatenate([half[:0:-1], half]) / self.energy
+        return gram(both[None, None], (0,), TAPS)
+
+    def sdr(self, sides: Real, energy: float) -> float:
+        """SDR in dB of an estimate with these inner products ``[TAPS]`` and this energy; NaN if the
+        filter is not determined.
+        """
         if self.matrix.kind == "lstsq":
             return float("nan")
         # With the inner products d and the filter h, |s_target|^2 = h d; s_target is orthogonal to
         # the rest of the estimate.
-        sides = correlations(reference, estimate, 0, TAPS - 1, POINTS)
         target = float(self.matrix.solve(sides[:, None])[:, 0] @ sides) / self.energy
-        whole = float(inner_products([estimate], [estimate])[0, 0])
-        return ratio_db(target, whole - target)
+        return ratio_db(target, energy - target)
 
 
-def sdr(reference: Samples, estimate: Samples) -> float:
-    """SDR in dB of mono signals ``[1, frames]``; NaN if the filter is not determined."""
-    return Span.of(reference).sdr(reference, estimate)
+def sides_and_energy(span: Span, reference: Samples, estimate: Samples) -> tuple[Real, float]:
+    """Inner products of an estimate with the delays of a reference, ``[TAPS]``, and its energy.
+
+    Both signals are ``[1 or 2 channels, frames]``, of which the means count.
+    """
+    from benchsep.metrics.lags import correlations_and_own
+
+    def measured(equalised: bool) -> tuple[Real, Real]:
+        return correlations_and_own(
+            estimate, reference, 1 - TAPS, 0, 1, POINTS, mixed=True, equalised=equalised
+        )
+
+    sides, energy = measured(equalised=False)
+    if not 1 / ALIKE < energy[0] / span.energy < ALIKE:
+        sides, energy = measured(equalised=True)
+    return sides[::-1], float(energy[0])
 
 
 class MirEval:
@@ -119,7 +146,8 @@ class MirEval:
     default: int | None = None
     values = (_SDR,)
     rate: int | None = None
-    channels: Channels = "mono"
+    channels: Channels = "any"
+    """Channels are averaged while correlations are computed, without a mono copy of the song."""
     domain: Domain = "any"
     default_stems = STEMS
     licence = "MIT"
@@ -138,13 +166,24 @@ class MirEval:
         """One value per stem, ``sdr``."""
 
         def one(reference: Audio, estimate: Audio, stem: str) -> dict[str, Score]:
-            if reference.frames < TAPS:
-                return {"sdr": Score.missing("too_short")}
+            truth, heard = (_one_or_two(x) for x in (reference, estimate))
             key = (self.name, "span", stem)
             if key not in references.cache:
-                references.cache[key] = Span.of(reference.samples)
+                references.cache[key] = Span.of(truth)
             span: Span = references.cache[key]
-            value = span.sdr(reference.samples, estimate.samples)
-            return {"sdr": finite(value, PERFECT_DB)}
+            # Channels of opposite sign leave silence in mono.
+            if is_silent_power(span.energy / reference.frames):
+                return {"sdr": Score.missing("ref_silent")}
+            sides, energy = sides_and_energy(span, truth, heard)
+            if is_silent_power(energy / reference.frames):
+                return {"sdr": Score.missing("est_silent")}
+            if reference.frames < TAPS:
+                return {"sdr": Score.missing("too_short")}
+            return {"sdr": finite(span.sdr(sides, energy), PERFECT_DB)}
 
         return score_pairs(self, references, estimates, stems, one, silent_estimate="est_silent")
+
+
+def _one_or_two(audio: Audio) -> Samples:
+    """Channels whose mean is the mono signal."""
+    return audio.samples if audio.channels <= 2 else audio.mono().samples

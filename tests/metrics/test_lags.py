@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchsep.audio import Audio
 from benchsep.metrics.lags import correlations, correlations_and_own
 
 
@@ -46,6 +47,26 @@ def test_a_quiet_signal_keeps_its_precision() -> None:
     loud = correlations(x, y, -3, 4, 64)
     quiet = correlations(x, np.float32(2**-14) * y, -3, 4, 64)
     assert quiet * 2**14 == pytest.approx(loud, rel=1e-13)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("frames", [5, 20_000])
+def test_mixed_is_that_of_the_mono_signals(channels, frames) -> None:
+    """Equal to the last bit, with and without the step to equal levels."""
+    signals = np.random.default_rng(frames).standard_normal((2, channels, frames))
+    x, y = (Audio(signal.astype(np.float32), 44_100) for signal in signals)
+    mono = [audio.mono().samples for audio in (x, y)]
+    for equalised in (False, True):
+        given = {"low": -9, "high": 4, "own": 7, "points": 64, "equalised": equalised}
+        expected = correlations_and_own(*mono, **given)
+        found = correlations_and_own(x.samples, y.samples, **given, mixed=True)
+        assert all(map(np.array_equal, found, expected))
+
+
+def test_more_than_two_channels_are_not_mixed() -> None:
+    signal = np.ones((3, 100), np.float32)
+    with pytest.raises(ValueError, match="3 channels to mix: expected one or two"):
+        correlations(signal, signal, 0, 3, 16, mixed=True)
 
 
 @pytest.mark.parametrize("points", [8, 24, 32])
