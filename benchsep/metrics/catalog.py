@@ -27,7 +27,8 @@ def get_metric(name: str) -> Metric:
     Raises
     ------
     UsageError
-        unknown name (with a suggestion), or its plugin cannot be imported.
+        unknown name (with a suggestion), its plugin cannot be imported, or it has another name than
+        the one under which it is registered.
     """
     local = registry.local("metric", name)
     known = _made.get(name)
@@ -35,6 +36,12 @@ def get_metric(name: str) -> Metric:
         target = registry.resolve("metric", name)
         made = target() if callable(target) and not hasattr(target, "score_track") else target
         known = local, cast(Metric, made() if isinstance(made, type) else made)
+        own = getattr(known[1], "name", None)
+        if own != name:  # a subclass of usdr would write into the column of usdr
+            raise UsageError(
+                f"the metric that is registered as {name!r} has the name {own!r}; expected the "
+                "same, because its name is the column of its values"
+            )
         _made[name] = known
     return known[1]
 

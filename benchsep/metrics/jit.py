@@ -18,6 +18,7 @@ Conventions
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import sys
@@ -105,16 +106,34 @@ def _compiled(function: Callable[..., Any], inner: bool) -> Callable[..., Any]:
 
 
 def sources_digest(names: dict[str, Any]) -> str:
-    """Hash of the files from which a module with these global names imports functions, recursively.
+    """Hash of the files from which a module with these global names imports, recursively: of
+    functions, and of constants, because numba compiles their values into the code.
 
     Only modules of ``benchsep.metrics`` are included; numba itself checks the module's own file.
     """
-    home, todo, found = __name__.rpartition(".")[0], [names], set[str]()
+    todo, found = [str(names.get("__name__"))], set[str]()
     while todo:
-        for value in list(todo.pop().values()):
-            owner = getattr(value, "__module__", None)
-            if isinstance(owner, str) and owner.startswith(f"{home}.") and owner not in found:
-                found.add(owner)
-                todo.append(vars(sys.modules[owner]))
+        new = set(_imported(todo.pop())) - found
+        found |= new
+        todo += new
     files = (Path(sys.modules[name].__file__ or "") for name in sorted(found))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+@functools.cache
+def _imported(module: str) -> tuple[str, ...]:
+    """The modules of ``benchsep.metrics`` that a module imports, or imports names from, at its top
+    level.
+    """
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return ()
+    asked: list[str] = []
+    for node in ast.parse(Path(file).read_bytes()).body:
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{each.name}" for each in node.names]
+            asked += [name if name in sys.modules else str(node.module) for name in names]
+        elif isinstance(node, ast.Import):
+            asked += [each.name for each in node.names]
+    home = __name__.rpartition(".")[0]
+    return tuple(n for n in asked if n.startswith(f"{home}.") and n in sys.modules)

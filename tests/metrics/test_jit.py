@@ -117,20 +117,32 @@ if sys.argv[1:]:  # as if the file had been edited: another rule, and other byte
     from pathlib import Path
     from benchsep.metrics import jit
     read = Path.read_bytes
-    jit.Path.read_bytes = lambda path: read(path) + b"#" * (path.name == "vectors.py")
-from benchsep.metrics.spectra import powers
-made = powers._compile()
-made.compile("void(f4[:,::1],i8[:,::1],f4[:,::1],f4[:,::1])")
+    jit.Path.read_bytes = lambda path: read(path) + b"#" * (path.name == "{edited}")
+from benchsep.metrics.{module} import {name}
+made = {name}._compile()
+made.compile("{types}")
 print(sum(made.stats.cache_hits.values()), sum(made.stats.cache_misses.values()))
 """
 
 
-def test_code_on_disk_is_not_used_after_an_edit_of_the_intrinsics(tmp_path):
-    """numba looks only at the file of the kernel: it went on with the arithmetic of before."""
+@pytest.mark.parametrize(
+    ("module", "name", "types", "edited"),
+    [
+        ("spectra", "powers", "void(f4[:,::1],i8[:,::1],f4[:,::1],f4[:,::1])", "vectors.py"),
+        ("bsseval.transform", "_put", "void(f8[::1],i8,i8,i8,f8[:,::1])", "products.py"),
+    ],
+)
+def test_code_on_disk_is_not_used_after_an_edit_of_a_file_it_imports(
+    tmp_path, module, name, types, edited
+):
+    """numba looks only at the file of the kernel: it went on with the arithmetic of before, or with
+    the value of a constant (``PIECE`` of products).
+    """
+    code = EDITED.format(module=module, name=name, types=types, edited=edited)
 
     def hits_and_misses(*edit: str) -> str:
         return subprocess.run(
-            [sys.executable, "-c", EDITED, *edit],
+            [sys.executable, "-c", code, *edit],
             capture_output=True, text=True, check=True,
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
         ).stdout.strip()  # fmt: skip

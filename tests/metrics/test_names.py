@@ -134,3 +134,13 @@ def test_an_exact_name_imports_no_metric() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_a_metric_of_another_name_than_its_entry_is_refused() -> None:
+    """Its values stood in the column of the other: a subclass of uSDR without a new name."""
+    registry.register("metric", "mine", type(get_metric("usdr")))
+    try:
+        with pytest.raises(UsageError, match="registered as 'mine' has the name 'usdr'"):
+            get_metric("mine")
+    finally:
+        registry.unregister("metric", "mine")
