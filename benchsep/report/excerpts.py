@@ -5,7 +5,9 @@ Conventions
 estimates  files that the run stored (``keep_estimates: flac``) are read, so a listener hears the
            scored audio; without them, the system separates again with the recorded seed
 missing    a system that cannot be loaded or that fails on a song is left out for this song and
-           reported
+           reported; so is one whose weights, code or options are not those of the run's values
+changed    a song whose audio is not that of the run is reported (another decoder may read it); so
+           are files of estimates, and outputs of programs
 excerpt    at most ``seconds`` of a song, the same part of all its signals: the part in which its
            stems are most active. Only the excerpt is kept in memory
 threads    ``spread`` maps a function over signals: ``map``, or ``map`` of a thread pool (transforms
@@ -25,7 +27,16 @@ import numpy as np
 from benchsep._util.notify import notify
 from benchsep.audio import Audio
 from benchsep.errors import AudioError, BenchsepError, UsageError
+from benchsep.runner.done import (
+    engine_of,
+    id_of_hashes,
+    id_of_samples,
+    identity_without_files,
+    system_id,
+)
+from benchsep.runner.info import info_from_json
 from benchsep.runner.manifest import stem_set_of
+from benchsep.stems.names import ACCOMPANIMENT
 from benchsep.systems.reference import WRONG_SONG
 
 if TYPE_CHECKING:
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchsep.datasets.track import Track, TrackAudio
+    from benchsep.runner.record import Draw
     from benchsep.runner.store import Store
 
 
@@ -128,7 +140,22 @@ class Source:
             except BenchsepError as error:
                 self.say(f"no audio for {name!r}: {error}")
                 continue
+            if not self._is_of_run(name, audio):
+                self.say(
+                    f"{name!r}: the audio here is not that of the run's values: the song changed, "
+                    "or another decoder reads it; to score it again: benchsep run"
+                )
             yield self._song(self.tracks[name], audio, labels)
+
+    def _is_of_run(self, name: str, audio: TrackAudio) -> bool:
+        """Whether mixture and true stems have the hashes of the run, if the manifest has them."""
+        manifest = self.store.manifest()
+        mixture = manifest.get("mixtures", {}).get(name)
+        references = manifest.get("references", {}).get(name)
+        if mixture is not None and mixture != audio.mixture.sha256():
+            return False
+        hashes = {stem: signal.sha256() for stem, signal in audio.stems.items()}
+        return references is None or references == id_of_hashes(hashes)
 
     def _song(self, track: Track, audio: TrackAudio, labels: Sequence[str]) -> Song:
         heard = audio.stems or {"mixture": audio.mixture}
@@ -185,9 +212,27 @@ class Source:
         self, label: str, track: str, audio: TrackAudio, part: tuple[int, int]
     ) -> dict[str, Audio]:
         paths = self.store.kept_estimates(label, track, 0)
+        if paths and self._was_not_kept(label, track):
+            return {}
         wanted = [s for s in audio.stems or stem_set_of(self.store.manifest()) if s in paths]
         read = partial(read_part, start=part[0], length=part[1])
         return dict(zip(wanted, self.spread(read, [paths[s] for s in wanted]), strict=True))
+
+    def _was_not_kept(self, label: str, track: str) -> bool:
+        """Whether the values are of estimates that were not kept: the files are of an earlier run,
+        perhaps with other weights.
+        """
+        manifest, record = self.store.manifest(), self.store.read(label, track)
+        entry, draw = manifest.get("systems", {}).get(label), record and record.draws.get(0)
+        if not entry or not record or not draw:
+            return False
+        info = info_from_json(entry["info"])
+        found = {
+            identity_without_files(record, draw, info, stem_set_of(manifest), engine, aligned)
+            for engine in ({}, engine_of(manifest))
+            for aligned in (False, True)
+        }
+        return draw.estimate_id != "" and draw.estimate_id in found
 
     def _separate(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
         from benchsep.systems.estimate import estimate, usable
@@ -197,10 +242,31 @@ class Source:
         record = self.store.read(label, track.name)
         draw = record.draws.get(0) if record else None
         seed = draw.seed if draw else 0
+        outside = system.info.from_files or system.info.from_program
+        if record and not outside and system_id(system.info) != record.system.system_id:
+            raise UsageError(
+                "its weights, code or options are not those of the run's values; to compute these "
+                "again: benchsep run"
+            )
         found = estimate(system, audio.mixture, seed=seed, references=audio.stems, track=track)
         stem_set = stem_set_of(self.store.manifest())
-        estimates = usable(estimates_in(found, system.info, stem_set, audio.mixture))
+        also = (ACCOMPANIMENT,) if ACCOMPANIMENT in audio.stems else ()
+        estimates = usable(estimates_in(found, system.info, stem_set, audio.mixture, also=also))
+        if outside and draw and not self._is_scored(draw, estimates):
+            self.say(
+                f"{label}: its audio of {track.name!r} is not that of the run's values; to score "
+                "it again: benchsep run"
+            )
         return {s: estimates[s] for s in audio.stems or stem_set if s in estimates}
+
+    def _is_scored(self, draw: Draw, estimates: Mapping[str, Audio]) -> bool:
+        """Whether estimates from files or programs are those of a draw, as far as its identity
+        tells: a hash of their samples, unless these were aligned or rounded before.
+        """
+        keep = (self.store.manifest().get("suite") or {}).get("keep_estimates", "none")
+        if draw.aligned or keep != "none":
+            return True
+        return draw.estimate_id == id_of_samples(estimates)
 
     def _system(self, label: str) -> Any:
         from benchsep.systems.spec import load_system

@@ -38,6 +38,7 @@ from benchsep.systems.spec import Spec
 from benchsep.systems.stems import derived_in, stems_in
 
 if TYPE_CHECKING:
+    from benchsep.audio import Audio
     from benchsep.metrics.metric import Metric
     from benchsep.metrics.status import Status
     from benchsep.runner.job import Job
@@ -156,6 +157,42 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         computed=job.info.family != "unknown"
         and not (_from_outside(job.info) or job.info.needs_other_song),
     )
+
+
+def identity_without_files(
+    record: Record,
+    draw: Draw,
+    info: SystemInfo,
+    stem_set: tuple[str, ...],
+    engine: dict[str, str],
+    aligned: bool,
+) -> str:
+    """:attr:`Inputs.estimate_id` of a record's draw if its estimates were not kept in files."""
+    return Inputs(
+        system_id=record.system.system_id,
+        mixture_sha256=record.track.mixture_sha256,
+        reference_sha256=record.track.reference_sha256,
+        sees_references=info.needs_references,
+        seed=draw.seed,
+        kept_as="none",
+        aligned=aligned,
+        engine=engine,
+        derived=derived_in(info, stem_set),
+        computed=True,
+    ).estimate_id
+
+
+def engine_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """:func:`engine` of a model in the run of a manifest."""
+    packages = manifest.get("packages") or {}
+    device = str((manifest.get("suite") or {}).get("device", "cpu"))
+    found = {name: packages[name] for name in ENGINES if name in packages}
+    return {**found, "device": device.split(":")[0]}
+
+
+def id_of_samples(estimates: Mapping[str, Audio]) -> str:
+    """Identity of estimates that files or a program gave: a hash of their samples."""
+    return digest({stem: audio.sha256() for stem, audio in estimates.items()})
 
 
 def kept_as(job: Job) -> str:
@@ -370,7 +407,12 @@ def _is_of_same_audio(track: TrackFacts, manifest: Mapping[str, Any]) -> bool:
 
 def references_id(track: TrackFacts) -> str:
     """Identity of the true stems of a song."""
-    return _id_of_hashes(tuple(sorted(track.reference_sha256.items())))
+    return id_of_hashes(track.reference_sha256)
+
+
+def id_of_hashes(hashes: Mapping[str, str]) -> str:
+    """Identity of true stems with these hashes, by stem."""
+    return _id_of_hashes(tuple(sorted(hashes.items())))
 
 
 @lru_cache(maxsize=65536)  # all systems of a run share them

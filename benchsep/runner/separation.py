@@ -11,11 +11,17 @@ from time import perf_counter  # by name: a system may replace that of the modul
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchsep._util.digest import digest, file_name
+from benchsep._util.digest import file_name
 from benchsep._util.memory import PeakMemory
 from benchsep._util.reason import bounded
 from benchsep.audio import Audio, read_audio, write_audio
-from benchsep.runner.done import CellsByKey, cached_cells, inputs_of, metrics_to_score
+from benchsep.runner.done import (
+    CellsByKey,
+    cached_cells,
+    id_of_samples,
+    inputs_of,
+    metrics_to_score,
+)
 from benchsep.runner.failure import failure
 from benchsep.runner.loaded_system import system_of
 from benchsep.runner.notes.lag import aligned, lags_of, loudest_parts
@@ -106,7 +112,7 @@ def separate_draw(
     except BaseException as raised:
         estimates, error, faults, lags, mistakes = {}, failure(raised), {}, {}, {}
     # Estimates from files or from another program are identified by their samples.
-    identity = identity or digest({stem: audio.sha256() for stem, audio in estimates.items()})
+    identity = identity or id_of_samples(estimates)
     session = job.session if timed.seconds is not None else ""
     changes = timed.changes if estimates else {}
     cost = timed.seconds, timed.added_mb
