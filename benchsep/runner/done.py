@@ -154,9 +154,13 @@ def inputs_of(job: Job, track: TrackFacts, draw: int) -> Inputs:
         derived=derived_in(job.info, job.stem_set),
         # The stems of another song are not part of these inputs: such estimates are identified by
         # their samples.
-        computed=job.info.family != "unknown"
-        and not (_from_outside(job.info) or job.info.needs_other_song),
+        computed=_is_computed(job.info),
     )
+
+
+def _is_computed(info: SystemInfo) -> bool:
+    """:attr:`Inputs.computed`."""
+    return info.family != "unknown" and not (_from_outside(info) or info.needs_other_song)
 
 
 def identity_without_files(
@@ -506,11 +510,14 @@ def _same_estimates(old: Record, before: Draw | None, job: Job, now: Draw | None
     """Whether the old cells of a draw belong to the job's current estimates.
 
     A job with fewer metrics or stems gives the record a new stamp. Without this check, its other
-    cells would then count as values of the changed files, the other seed or the aligned signal.
+    cells would then count as values of the changed files, the other seed or the aligned signal; or,
+    if a program was called again for a further metric, of its present output.
     """
     if before is not None and now is not None:
         if before.estimate_id and before.estimate_id == now.estimate_id:
             return True
         if before.seed != now.seed:
             return False
+        if not _is_computed(job.info) and not before.error and not now.error:
+            return False  # of other samples
     return old.input_stamp == job.input_stamp

@@ -485,3 +485,32 @@ def test_a_package_whose_code_changed_and_whose_version_did_not_is_noted(
         noted.append("mine: values are kept although the code of the package changed" in said)
         assert "mixture: values are kept" not in said
     assert noted == [False, False, True, True, False, False, False, False]
+
+
+# -- programs --------------------------------------------------------------------------------------
+
+PROGRAM = """
+import pathlib, sys, numpy, soundfile
+samples, rate = soundfile.read(sys.argv[1])
+limit = float(pathlib.Path.home().joinpath("limit.txt").read_text())
+for stem in ("vocals", "drums", "bass", "other"):
+    soundfile.write(pathlib.Path(sys.argv[2]) / f"{stem}.wav", samples.clip(-limit, limit), rate)
+"""
+
+
+def test_values_of_two_outputs_of_a_program_do_not_stand_in_one_row(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are where benchsep does not look, and it is called again for another metric."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "limit.txt").write_text("0.05")
+    asked = {"systems": [f"mine=cmd:{sys.executable} {tmp_path}/program.py {{mixture}} {{out}}"]}
+    first = run(songs, tmp_path / "run", **asked)
+    both = run(songs, tmp_path / "run", **asked, metrics=["sisdr"])
+    assert {key: both[key] for key in first} == first and len(both) > len(first)
+    (tmp_path / "limit.txt").write_text("0.06")
+    after = run(songs, tmp_path / "run", **asked, metrics=["mireval"])
+    assert after == run(songs, tmp_path / "fresh", **asked, metrics=["mireval"])
+    again = run(songs, tmp_path / "run", **asked, metrics=["usdr", "mireval"])
+    assert again == run(songs, tmp_path / "fresh", **asked, metrics=["usdr", "mireval"])
