@@ -20,7 +20,7 @@ no other process can do it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -213,6 +213,19 @@ def planning_stamp(input_stamp: str, job: Job, mixture: str) -> str:
     """
     made_by = tuple(engine(job.info, job.device).items())
     return _planning_stamp(input_stamp, mixture, kept_as(job), job.align, made_by)
+
+
+def stamps_of_files(input_stamp: str, mixtures: Iterable[str]) -> set[str]:
+    """All stamps that jobs of a folder of estimates may have had by :func:`planning_stamp`.
+
+    ``mixtures``: the possible texts of how the mixture is made.
+    """
+    return {
+        _planning_stamp(input_stamp, mixture, kept, align, ())
+        for mixture in mixtures
+        for kept in (KEPT_AS, "none")
+        for align in (False, True)
+    }
 
 
 @lru_cache(maxsize=65536)  # most systems of a run share the stamp of a song

@@ -78,6 +78,16 @@ class Plan:
     """Systems and metrics whose code is another one now, with the same version."""
 
     @property
+    def dataset_name(self) -> str:
+        """The registered name of the data set; empty for the default one."""
+        return (self.suite.dataset or "").partition(":")[0]
+
+    @property
+    def mixtures(self) -> tuple[str, ...]:
+        """All texts of how the mixture is made that runs of these songs may have."""
+        return ("", "file", "sum", *(note for note in self.dataset.notes if "mixture" in note))
+
+    @property
     def kept_programs(self) -> list[str]:
         """Labels of programs (``cmd:``) that are not called again for some song."""
         left = Counter(job.label for job in self.jobs)

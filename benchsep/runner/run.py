@@ -25,6 +25,7 @@ from benchsep.runner.executors.select import executor_for
 from benchsep.runner.job import Job, Outcome
 from benchsep.runner.manifest import command_line, describe, stem_set_of
 from benchsep.runner.merge.inputs import MERGED
+from benchsep.runner.notes.outdated import outdated_folders
 from benchsep.runner.plan import Plan, make_plan
 from benchsep.runner.reading import Sheets
 from benchsep.runner.songs import SongsAtWork, audio_of_songs
@@ -152,6 +153,8 @@ def run(
         songs.write()
     _refuse_lost_records(plan, store)
     _tell_of_other_requests(store, manifest)
+    for sentence in outdated_folders(plan, store, sheets):
+        notify(sentence)
     store.sweep()
     finished = {
         **audio_of_songs(plan, store, sheets),

@@ -514,3 +514,34 @@ def test_values_of_two_outputs_of_a_program_do_not_stand_in_one_row(
     assert after == run(songs, tmp_path / "fresh", **asked, metrics=["mireval"])
     again = run(songs, tmp_path / "run", **asked, metrics=["usdr", "mireval"])
     assert again == run(songs, tmp_path / "fresh", **asked, metrics=["usdr", "mireval"])
+
+
+# -- rows that a run does not ask for --------------------------------------------------------------
+
+
+def test_a_row_of_estimates_that_changed_is_named(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Values of two folders, or of a folder at two times, stood in one row without a word."""
+    write_song(songs / "two", 1)
+    for name, seed in (("first", 1), ("second", 2)):
+        for song in ("one", "two"):
+            write_estimates(tmp_path / name / song, *STEMS, seed=seed)
+
+    def said(*systems: str, **more: Any) -> str:
+        capsys.readouterr()
+        run(songs, tmp_path / "run", systems=list(systems), **more)
+        return " ".join(capsys.readouterr().err.split())
+
+    first, second = (f"mine=dir:{tmp_path / name}" for name in ("first", "second"))
+    words = "or the songs are not those of its values on"
+    assert words not in said(first) + said("mixture") + said("mixture", mixture="file")
+    assert words not in said(first, "mixture", align=True) + said("mixture", keep_estimates="flac")
+    assert words not in said(second, limit=1) + said(first) + said("mixture")
+    said(second, limit=1)
+    assert f"{words} 1 song, for example 'two'" in said("mixture")
+    assert words not in said(second) + said("mixture")
+    write_estimates(tmp_path / "second" / "one", *STEMS, seed=3)
+    assert f"{words} 1 song, for example 'one'" in said("mixture")
+    shutil.rmtree(tmp_path / "second")
+    assert words not in said("mixture")
