@@ -34,6 +34,7 @@ from benchsep.runner.stamps import (
     InputStamps,
     check_pinned,
     code_id,
+    is_of_another_package,
     own_stamp,
     remembered_codes,
     remembered_labels,
@@ -382,10 +383,13 @@ def _systems(
         old = remembered.get(spec)
         # For folders and programs this is cheap, and their files are not part of the stamp. An
         # unavailable system is loaded again, because the stamp does not cover newly installed
-        # packages; one that is registered in this process, because its code is in no file.
+        # packages; one that is registered in this process, because its code is in no file; one of
+        # another package with weights, because these may be anywhere.
         name = Spec.parse(spec).name
         known = old is not None and old[0] == stamp and not old[1].unavailable
         known = known and name not in WHOLE_TEXT and not registry.is_local("system", name)
+        elsewhere = old is not None and old[1].checkpoint_sha256 != ""
+        known = known and not (elsewhere and is_of_another_package("system", name))
         info = old[1] if old and known else ask.describe(spec, device)
         stamps[spec] = stamp if known else system_stamp(spec, suite.device, own)
         check_pinned(spec, old, info)

@@ -146,11 +146,16 @@ def code_id(kind: str, name: str) -> str:
     It is no part of an identity: the author of a package raises the version when a value may
     change. A run notes that the code changed and the version did not.
     """
-    points = [point for point in installed(kind) if point.name == name]
-    if not points or any(p.dist is None or p.dist.name == "benchsep" for p in points):
+    if not is_of_another_package(kind, name):
         return ""
     files = sorted(path for path in _code_of(kind, name) if path.suffix == ".py")
     return digest([[path.name, remembered_sha256(path)] for path in files[:MOST_FILES]])
+
+
+def is_of_another_package(kind: str, name: str) -> bool:
+    """Whether a name is registered by an installed package that is not benchsep."""
+    points = [point for point in installed(kind) if point.name == name]
+    return bool(points) and all(p.dist is not None and p.dist.name != "benchsep" for p in points)
 
 
 def remembered_codes(store: Store) -> dict[str, str]:

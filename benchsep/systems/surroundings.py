@@ -2,8 +2,10 @@
 
 A system is third-party code. It may change the working folder, environment variables, signal
 handlers, random states and the settings of torch and NumPy; some systems do so on purpose when they
-are loaded. :func:`own_surroundings` restores the state that this system left after its last call,
+are loaded. :func:`own_surroundings` restores what this system itself changed until its last call,
 and afterwards the state of benchsep, so that metrics, other systems and the store are not affected.
+What the system did not change is as the caller has it now: a notebook may change the working folder
+or a variable between two runs.
 
 A change that cannot be reverted (a replaced function of NumPy) is recorded in :data:`spoilt`: the
 worker process then ends after its job, and a new one continues.
@@ -27,6 +29,8 @@ from typing import Any
 
 import numpy as np
 
+ENVIRONMENT = "environment"
+
 Part = tuple[str, Callable[[], Any], Callable[[Any], object]]
 """Name, how to read it, how to set it."""
 
@@ -34,28 +38,54 @@ spoilt: list[str] = []
 """Changes by systems in this process that cannot be reverted."""
 
 _left: dict[Hashable, dict[str, Any]] = {}
-"""System to the process state after its last call."""
+"""System to the process state after its last call, as far as it differs from that of the caller; of
+the environment, the variables that differ (``None``: absent)."""
 
 
 @contextlib.contextmanager
 def own_surroundings(system: Hashable) -> Iterator[None]:
-    """Context with the process state that ``system`` left; the state before is restored at the end.
+    """Context with the changes of the process state that ``system`` made; the state before is
+    restored at the end.
 
     Output of the system goes to standard error: standard output is for results.
     """
     me, before, functions = os.getpid(), _read(), _functions()
     with _standard_files():
-        _write(_left.get(system, {}))
+        _write(_applied(_left.get(system, {}), before))
         try:
             yield
         finally:
             if os.getpid() != me:
                 os._exit(1)  # a copy of the process that the system made and that came back
-            _left[system] = {k: v for k, v in _read().items() if k not in _SHARED}
+            _left[system] = _changed(before, _read())
             _write(before)
     now = _functions()
     if changed := [name for name, known in functions.items() if now.get(name) is not known]:
         spoilt.append(f"{changed[0]} was replaced")
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The parts of the state in which ``after`` differs."""
+    found = {
+        name: value
+        for name, value in after.items()
+        if name not in _SHARED
+        and (name in _COMPARED_NEVER or name not in before or value != before[name])
+    }
+    if ENVIRONMENT in found:
+        old, new = before[ENVIRONMENT], after[ENVIRONMENT]
+        names = [name for name in old | new if old.get(name) != new.get(name)]
+        found[ENVIRONMENT] = {name: new.get(name) for name in names}
+    return found
+
+
+def _applied(changes: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The parts that a system changed, in the form of :func:`_read`."""
+    if ENVIRONMENT not in changes:
+        return changes
+    variables = before[ENVIRONMENT] | changes[ENVIRONMENT]
+    kept = {name: text for name, text in variables.items() if text is not None}
+    return {**changes, ENVIRONMENT: kept}
 
 
 def forget_random_states() -> None:
@@ -95,7 +125,7 @@ _COMPARED_NEVER = ("numpy random", "torch random", "torch cuda random", "thread 
 def _parts() -> list[Part]:
     parts: list[Part] = [
         ("working folder", os.getcwd, os.chdir),
-        ("environment", lambda: dict(os.environ), _set_environment),
+        (ENVIRONMENT, lambda: dict(os.environ), _set_environment),
         ("umask", _umask, os.umask),
         ("limits", _limits, _set_limits),
         ("locale", lambda: locale.setlocale(locale.LC_ALL), _set_locale),

@@ -378,6 +378,36 @@ def test_weights_that_change_while_a_run_is_planned_are_seen_by_the_next_run(
     assert run(songs, tmp_path / "run", **asked) == run(songs, tmp_path / "fresh", **asked)
 
 
+WEIGHTS = """
+from pathlib import Path
+from benchsep import STEMS, Audio, SystemInfo
+
+class Mine:
+    def __init__(self, device="cpu"):
+        text = Path.home().joinpath("limit.txt").read_text()
+        self.limit = float(text)
+        self.info = SystemInfo("mine", "discriminative", checkpoint_sha256=text)
+    def separate(self, mixture, *, seed):
+        samples = mixture.samples.clip(-self.limit, self.limit)
+        return {stem: Audio(samples, mixture.rate) for stem in STEMS}
+"""
+
+
+def test_weights_that_a_plug_in_finds_itself_are_seen(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stamp cannot cover a path that is written in the code of another package."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    install(tmp_path / "package", monkeypatch, "systems", "mine", "Mine")
+    edit(tmp_path / "package" / "mine_plugin.py", WEIGHTS, monkeypatch)
+    found = []
+    for text, out in (("0.05", "run"), ("0.06", "run"), ("0.06", "fresh")):
+        (tmp_path / "limit.txt").write_text(text)
+        found.append(run(songs, tmp_path / out, systems=["mine"]))
+    before, after, fresh = found
+    assert after == fresh and before != fresh
+
+
 # -- folders of estimates --------------------------------------------------------------------------
 
 
@@ -545,3 +575,36 @@ def test_a_row_of_estimates_that_changed_is_named(
     assert f"{words} 1 song, for example 'one'" in said("mixture")
     shutil.rmtree(tmp_path / "second")
     assert words not in said("mixture")
+
+
+# -- what a caller changes between two runs in one process -----------------------------------------
+
+
+def test_a_relative_path_is_one_of_the_working_folder_of_this_run(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of the run before was read, with its values under the new name."""
+    found = {}
+    for name, seed in (("first", 1), ("second", 2)):
+        write_estimates(tmp_path / name / "mine" / "one", *STEMS, seed=seed)
+        monkeypatch.chdir(tmp_path / name)
+        found[name] = run(songs, tmp_path / f"{name} run", systems=["dir:mine"])
+    there = run(songs, tmp_path / "fresh", systems=[f"dir:{tmp_path / 'second' / 'mine'}"])
+    assert found["second"] == there and found["first"] != there
+
+
+def test_a_variable_is_that_of_this_run(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = PROGRAM.replace(
+        "pathlib.Path.home().joinpath", "pathlib.Path(os.environ['AT']).joinpath"
+    )
+    (tmp_path / "program.py").write_text(code.replace("import pathlib", "import os, pathlib"))
+    asked = {"systems": [f"mine=cmd:{sys.executable} {tmp_path}/program.py {{mixture}} {{out}}"]}
+    found = []
+    for name, limit in (("first", "0.05"), ("second", "0.06")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "limit.txt").write_text(limit)
+        monkeypatch.setenv("AT", str(tmp_path / name))
+        found.append(run(songs, tmp_path / f"{name} run", **asked))
+    assert found[0] != found[1]
