@@ -17,7 +17,7 @@ class WrongValue:
 
 DONE, LAG, SCORE = "runner/test_done.py", "runner/notes/test_lag.py", "runner/test_score.py"
 ADAPTERS, DATASETS = "systems/test_adapters.py", "datasets/test_datasets.py"
-OTHER = "imported/test_other_quantities.py"
+OTHER, STALE = "imported/test_other_quantities.py", "runner/test_stale.py"
 MSST, DECODE, JOIN = (
     "systems/baselines/test_msst.py",
     "_util/test_decode.py",
@@ -173,4 +173,67 @@ WRONG_VALUES = (
     WrongValue("A drift gate whose tolerance held the change of a metric's version",
                "`noise` did not look at the inputs of the repeats", "other inputs are an error",
                "gate/test_check.py::test_runs_of_other_inputs_are_no_repeats"),
+    WrongValue("`run(mixture=\"file\")`, then `\"sum\"` in one process: values of the file; so for "
+               "another stem set in a folder that was deleted",
+               "the last decoded song was known by its files alone",
+               "jobs of one call of `run` share it",
+               f"{STALE}::test_the_mixture_of_the_run_before_is_not_used_again"),
+    WrongValue("A system or metric of a notebook, registered again: values of the one before",
+               "loaded objects were known by their names", "what is registered is compared",
+               f"{STALE}::test_a_metric_that_was_registered_again_is_the_new_one"),
+    WrongValue("`dir:mine` after a change of the working folder: the folder of the run before",
+               "a system got the whole state of the process after its last call",
+               "it gets what it changed itself",
+               f"{STALE}::test_a_relative_path_is_one_of_the_working_folder_of_this_run"),
+    WrongValue("Old values of songs that a package makes or that have no files",
+               "only the files of songs were compared",
+               "the code of the package too; songs without files by their audio",
+               f"{STALE}::test_a_data_set_whose_code_changes_is_read_again"),
+    WrongValue("Old values after a change of a yaml beside a checkpoint, of an upgraded demucs, of "
+               "a folder in a folder, of `~/net.ckpt`",
+               "the stamp of a system had the files that its options name, and no others",
+               "configurations beside them, folders below them and required packages too",
+               f"{STALE}::test_a_file_that_a_system_may_read_is_part_of_its_stamp"),
+    WrongValue("Old values of a plug-in whose weights are at a path in its code",
+               "its info was remembered while its code was the same",
+               "plug-ins with weights are asked at each run",
+               f"{STALE}::test_weights_that_a_plug_in_finds_itself_are_seen"),
+    WrongValue("`instrumental` from `other.wav` after drums and bass of another song came",
+               "only the files of the song were compared",
+               "the meaning of the folder's names is part of a song's stamp",
+               f"{STALE}::test_stems_of_one_song_change_what_other_means_in_all"),
+    WrongValue("`dir:LINK` that leads to other files of equal sizes and times",
+               "inodes were not compared", "they are, where a link leads to a file",
+               f"{STALE}::test_a_link_to_another_folder_of_estimates_is_seen"),
+    WrongValue("uSDR of a program's old output beside SI-SDR of its new one",
+               "cells of other metrics were kept while the command was the same",
+               "they are dropped if the samples are others",
+               f"{STALE}::test_values_of_two_outputs_of_a_program_do_not_stand_in_one_row"),
+    WrongValue("Distances of MERT's old weights under the hash of the new ones",
+               "the network of the process was kept, the hash was not",
+               "a changed file is loaded again",
+               "metrics/test_embedding.py"
+               "::test_other_weights_in_the_same_folder_are_another_identity"),
+    WrongValue("Means of a row over songs of two checkpoints; columns of two weights of a metric",
+               "a later run asked for some songs or systems only",
+               "notes below the tables and in `compare`; `merge` refuses",
+               "runner/notes/test_mixed.py::test_songs_of_other_weights_in_one_row_are_named"),
+    WrongValue("A mean over songs of two folders of estimates under one name",
+               "the second run asked for some songs only",
+               "a run names rows whose files are not those of their values",
+               f"{STALE}::test_a_row_of_estimates_that_changed_is_named"),
+    WrongValue("Values of a subclass of uSDR in the column of uSDR",
+               "a metric could have another name than its entry", "it is an error",
+               "metrics/test_names.py"
+               "::test_a_metric_of_another_name_than_its_entry_is_refused"),
+    WrongValue("ViSQOL with an old constant after an edit of the checkout",
+               "numba's code on disk did not depend on modules of constants",
+               "it depends on all modules that a kernel's module imports from",
+               "metrics/test_jit.py"
+               "::test_code_on_disk_is_not_used_after_an_edit_of_a_file_it_imports"),
+    WrongValue("A report that played other weights, songs or kept files than its values are of",
+               "audio was made again from the spec, or read as it lay there",
+               "identities and hashes are compared: left out, separated again, or named",
+               "report/test_excerpts.py"
+               "::test_kept_estimates_of_the_weights_before_are_not_played"),
 )  # fmt: skip
