@@ -192,13 +192,18 @@ class EmbeddingDistance:
     def score_track(
         self, references: References, estimates: dict[str, Audio], stems: tuple[str, ...]
     ) -> dict[str, dict[str, Score]]:
-        def prepare(reference: Audio) -> Rows | str:
+        def prepare(reference: Audio) -> tuple[str, Rows] | str:
             if reference.frames < self.embedding.shortest:
                 return "too_short"
-            return self.embedding(reference.samples[0])
+            return self.embedding.identity, self.embedding(reference.samples[0])
 
-        def score(expected: Rows, estimate: Audio) -> dict[str, Score]:
+        def score(prepared: tuple[str, Rows], estimate: Audio) -> dict[str, Score]:
+            identity, expected = prepared
             rows = self.embedding(estimate.samples[0])
+            if identity != self.embedding.identity:
+                raise MetricError(
+                    f"the weights of {self.name} changed during the run; start it again"
+                )
             return {"mse": Score(mse(expected, rows)), "fad": Score(frechet(expected, rows))}
 
         return score_prepared(self, references, estimates, stems, prepare, score)

@@ -158,6 +158,19 @@ def test_other_weights_in_the_same_folder_are_another_identity(tmp_path):
     assert not np.array_equal(loaded(signal), rows)
 
 
+def test_rows_of_two_weights_are_not_compared(clip):
+    """The rows of a reference are kept for all systems of a song."""
+    embedding = Loudness()
+    metric, references = EmbeddingDistance(embedding), References({"vocals": clip.mixture})
+    estimates = {"vocals": clip.stems["vocals"]}
+    assert metric.score_track(references, estimates, ("vocals",))["vocals"]["mse"].status == "ok"
+    embedding.identity = "other weights"
+    with pytest.raises(MetricError, match="changed during the run"):
+        metric.score_track(references, estimates, ("vocals",))
+    fresh = References({"vocals": clip.mixture})
+    assert metric.score_track(fresh, estimates, ("vocals",))["vocals"]["mse"].status == "ok"
+
+
 def test_mert_with_weights_missing_or_another_architecture_is_refused(tiny_mert, tmp_path):
     import json
     import shutil
