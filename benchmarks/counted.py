@@ -79,8 +79,9 @@ def counting() -> Iterator[Counter[str]]:
 
     def blocks(given: Any, _: Any) -> None:
         # Both signals as one complex one; each lane has another block.
-        groups = -(-len(given[0]) // (lags.LANES * given[3]))
-        points = groups * lags.LANES * 2 * len(given[5])
+        signal, step, twiddles = given[0], given[5], given[7]
+        groups = -(-len(signal) // (lags.LANES * step))
+        points = groups * lags.LANES * 2 * len(twiddles)
         found.update({"transforms": groups, "points transformed": points})
 
     def correlated(given: Any, _: Any) -> None:

@@ -5,7 +5,7 @@ Codecs
 mini      the codec of the shipped weights (or of ``checkpoint=FOLDER``), at its LM's level: the
           same system as ``tokensep:oracle-tokens``
 bands     a newer codec of the mini's size (docs/design/tokensep-codec.md) on which no LM is
-          trained yet: 25 Hz, 2 + 4 layers, 1.35 kbit/s
+          trained yet: 25 Hz, 4 + 12 layers, 3.6 kbit/s, as the mini's
 hcodec    the published H-Codec-2.0, imported into ``hcodec-2`` in benchsep's cache folder
 dac, encodec, mimi   from the Hugging Face hub (:mod:`tokensep.codec.public`)
 a folder  a codec folder of tokensep, or a model of ``transformers`` of one of these three kinds

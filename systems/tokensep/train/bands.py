@@ -29,7 +29,7 @@ from tokensep.train.codec import CodecTrainer
 from tokensep.train.data import StemStore
 from tokensep.train.stream.audio_crops import HeldOut
 
-FIT_BATCHES = 100
+FIT_BATCHES = 300
 """Batches from which the linear code and its codebooks are fitted."""
 SEMANTIC = ("teacher.", "semantic_encoder.", "semantic_decoder.", "semantic_rvq.")
 
