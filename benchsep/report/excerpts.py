@@ -223,8 +223,9 @@ class Source:
         perhaps with other weights.
         """
         manifest, record = self.store.manifest(), self.store.read(label, track)
-        entry, draw = manifest.get("systems", {}).get(label), record and record.draws.get(0)
-        if not entry or not record or not draw:
+        entry = manifest.get("systems", {}).get(label) or {}
+        draw = record.draws.get(0) if record else None
+        if not record or not draw or not draw.estimate_id or "info" not in entry:
             return False
         info = info_from_json(entry["info"])
         found = {
@@ -232,7 +233,7 @@ class Source:
             for engine in ({}, engine_of(manifest))
             for aligned in (False, True)
         }
-        return draw.estimate_id != "" and draw.estimate_id in found
+        return draw.estimate_id in found
 
     def _separate(self, label: str, track: Track, audio: TrackAudio) -> dict[str, Audio]:
         from benchsep.systems.estimate import estimate, usable
